@@ -1,0 +1,1 @@
+"""The command line: options, printing, exit codes. Imports no torch until a command runs."""

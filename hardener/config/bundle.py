@@ -1,0 +1,106 @@
+"""What `bundle.json` says: written by the export, read by the service. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hardener.errors import HardenerError
+
+BUNDLE_SCHEMA: Literal["hardener/bundle/1"] = "hardener/bundle/1"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class ModelFile(_Strict):
+    file: str
+    sha256: str
+    bytes: int
+    opset: int
+
+
+class InputSpec(_Strict):
+    """The graph's input `images`: uint8 (N, height, width, channels), decoded by the rule `resize`."""
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    resize: str
+
+
+class OfflineRobustness(_Strict):
+    """One evaluation: fractions in [0, 1]; `robust_accuracy` is the worst case over `attacks`, image by image."""
+
+    split: str
+    norm: str
+    eps: float
+    samples: int
+    clean_accuracy: float
+    robust_accuracy: float
+    interval: tuple[float, float]
+    attacks: list[str]
+    evaluated_at: str
+
+
+class Parity(_Strict):
+    """How the ONNX file compares with the PyTorch model on real images."""
+
+    images: int
+    largest_logit_difference: float
+    tolerance: float
+    argmax_agreement: float
+
+
+class Bundle(_Strict):
+    """`bundle.json`. `fingerprint` is the sha256 of the run's weights; `noise_sigma` the noise of training, or None."""
+
+    schema_name: Literal["hardener/bundle/1"] = Field(BUNDLE_SCHEMA, alias="schema")
+    name: str
+    created_at: str
+    hardener_version: str
+    recipe: str
+    fingerprint: str
+    model: ModelFile
+    input: InputSpec
+    classes: list[str]
+    noise_sigma: float | None
+    parity: Parity
+    evaluation: OfflineRobustness | None
+    evaluations: list[OfflineRobustness]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex sha256 of a file, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read `bundle.json` and check that the model file beside it is the one it was written for.
+
+    Raises:
+        HardenerError: no bundle, a broken or foreign one, or a model file whose sha256 differs.
+    """
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise HardenerError(f"{folder} has no bundle.json. Make a bundle with `hardener export RUN`.")
+    try:
+        bundle = Bundle.model_validate_json(path.read_bytes())
+    except (ValidationError, ValueError) as error:
+        first = str(error).splitlines()[0:3]
+        raise HardenerError(f"{path} is no bundle description that this version reads: {' '.join(first)}") from None
+    model = folder / bundle.model.file
+    if model.parent != folder or not model.is_file():
+        raise HardenerError(f"{folder} lacks {bundle.model.file}. Export again with `hardener export RUN`.")
+    found = sha256_of(model)
+    if found != bundle.model.sha256:
+        raise HardenerError(
+            f"{model} is not the file that bundle.json describes: its sha256 is {found[:16]}…, expected "
+            f"{bundle.model.sha256[:16]}…. It was changed, damaged or truncated; export again."
+        )
+    return bundle

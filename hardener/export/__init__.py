@@ -1,0 +1,1 @@
+"""A trained run -> a checked ONNX bundle."""

@@ -1,0 +1,1 @@
+"""Config -> trained model and a run folder."""

@@ -1,0 +1,1 @@
+"""The BentoML service: a bundle over HTTP. Imports no torch."""
