@@ -23,3 +23,19 @@ def parse_quantity(text: str | float) -> float:
     if not math.isfinite(value):
         raise HardenerError(f"expected a finite number such as 8/255 or 0.03; got {text!r}.")
     return value
+
+
+def parse_image_size(value: str | int | list[int] | tuple[int, int]) -> tuple[int, int]:
+    """Turn `224`, `48x64` or [48, 64] into (height, width).
+
+    Raises:
+        HardenerError: not one or two positive whole numbers.
+    """
+    parts = str(value).lower().split("x") if isinstance(value, str | int) else list(value)
+    try:
+        sizes = [int(part) for part in parts]
+    except (ValueError, TypeError):
+        sizes = []
+    if len(sizes) not in {1, 2} or min(sizes) < 1:
+        raise HardenerError(f"an image size is 224, or HEIGHTxWIDTH such as 48x64; got {value!r}.")
+    return sizes[0], sizes[-1]

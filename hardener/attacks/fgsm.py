@@ -1,0 +1,36 @@
+"""The fast gradient sign method."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hardener.attacks._gradient import Classifier, input_gradient
+from hardener.geometry import norm_geometry
+from hardener.geometry._box import fit_box
+
+
+def fgsm(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    norm: str,
+    eps: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Take one step of length `eps` along the steepest direction of the cross-entropy.
+
+    Args:
+        model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
+        images: (N, C, H, W) in [0, 1].
+        labels: (N,) int64, the true classes.
+        norm: `linf` (the sign of the gradient) or `l2` (the normalised gradient).
+        eps: radius, a fraction of the pixel range.
+        generator: not used; the attack is deterministic.
+    Returns:
+        (N, C, H, W), inside ball and box.
+    Source: Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples", ICLR 2015.
+    """
+    step = eps * norm_geometry(norm).steepest(input_gradient(model, images, labels))
+    return images + fit_box(images, step)

@@ -1,0 +1,124 @@
+"""YAML and `key=value` overrides -> a checked recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from hardener.config.folder import packaged_folder
+from hardener.config.schema import Recipe
+from hardener.errors import HardenerError, did_you_mean
+
+
+def recipe_files() -> dict[str, Path]:
+    """Return the known recipes, name -> file; the folder is the registry."""
+    return {path.stem: path for path in sorted(packaged_folder("recipes").glob("*.yaml"))}
+
+
+def recipe_header(path: Path) -> str:
+    """Return the comment that opens a recipe file, without the comment signs."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").removeprefix(" "))
+    return "\n".join(lines)
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe by name or path, put `key=value` overrides on top, and check the whole.
+
+    Args:
+        name: a file of the recipes folder without its ending, or the path of a YAML file.
+        overrides: such as `optimizer.lr=0.1`; the value is read as YAML.
+    Raises:
+        HardenerError: unknown recipe or key (the nearest is offered), or values out of range, all together.
+    """
+    known = recipe_files()
+    if name in known:
+        path = known[name]
+    elif name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise HardenerError(f"no recipe file {name}.")
+    else:
+        listed = ", ".join(known)
+        raise HardenerError(f"unknown recipe {name!r}. Known: {listed}.{did_you_mean(name, known)}")
+    fields = read_yaml(path)
+    fields.setdefault("name", path.stem)
+    for override in overrides:
+        _put(fields, override)
+    return check_recipe(fields, str(path.name))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds one mapping.
+
+    Raises:
+        HardenerError: not YAML, or no mapping.
+    """
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise HardenerError(f"{path} is not YAML: {error}") from None
+    if not isinstance(fields, dict):
+        raise HardenerError(f"{path} must hold `key: value` lines; it holds a {type(fields).__name__}.")
+    return fields
+
+
+def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
+    """Turn a mapping into a recipe; all faults are reported together.
+
+    Raises:
+        HardenerError: unknown keys, wrong types, values out of range.
+    """
+    faults: list[str] = []
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        keys = list(_keys(Recipe))
+        for fault in error.errors():
+            place = ".".join(str(part) for part in fault["loc"])
+            if fault["type"] == "extra_forbidden":
+                hint = did_you_mean(place, keys) or did_you_mean(place.rpartition(".")[2], keys)
+                faults.append(f"unknown key {place!r}.{hint}")
+            else:
+                ours = fault["type"] == "value_error"  # such a message names its value already
+                message = fault["msg"].removeprefix("Value error, ")
+                faults.append(f"{place}: {message}" + ("" if ours else f"; got {fault['input']!r}."))
+        raise HardenerError(f"{source}: " + " ".join(faults)) from None
+
+
+def _put(fields: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise HardenerError(f"--set takes key=value, such as optimizer.lr=0.1; got {override!r}.")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise HardenerError(f"--set {override!r}: the value is not YAML.") from None
+    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    *sections, last = key.split(".")
+    place = fields
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise HardenerError(f"--set {override!r}: {section!r} is no section of the recipe.")
+    place[last] = value
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        nested = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        for kind in nested:
+            if issubclass(kind, BaseModel):
+                yield from _keys(kind, f"{prefix}{name}.")

@@ -1,0 +1,10 @@
+"""Methods: a batch -> the loss to minimise. `vicinity_risk` serves every recipe that only chooses a vicinity."""
+
+from hardener.catalog import Catalog
+
+METHODS: Catalog = {
+    "vicinity-risk": (
+        "hardener.methods.vicinity_risk:VicinityRisk",
+        "cross-entropy on a draw from the vicinity: natural, gaussian, mixup, label smoothing, SPROUT",
+    ),
+}

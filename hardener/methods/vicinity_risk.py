@@ -1,0 +1,141 @@
+"""Vicinity risk minimisation: the loss of a draw from the neighbourhood of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from hardener.losses.soft_cross_entropy import soft_cross_entropy
+from hardener.vicinity.dirichlet import (
+    budget_concentration,
+    dirichlet,
+    mean_label,
+    paper_concentration,
+    printed_concentration,
+    reference_concentration,
+)
+from hardener.vicinity.gaussian import gaussian
+from hardener.vicinity.mixup import mixup
+
+SMALLEST_BETA = 1e-3
+
+
+class VicinityRisk(nn.Module):
+    """Noise, mixup and a label law; holds SPROUT's learned vector `beta`, which the loop lets ascend on the loss.
+
+    Args:
+        num_classes: K.
+        noise_sigma: std of the Gaussian noise in [0, 1] pixels; 0 switches it off.
+        mixup_alpha: of Beta(a, a); 0 switches mixup off.
+        law: `one-hot` (labels stay), `uniform` ((1 - m) y + m / K), or a Dirichlet law with a learned beta:
+            `budget`, `paper`, `paper-printed`, `reference`.
+        sampled: draw labels from the Dirichlet (as published), or use its mean.
+        smoothing: m in [0, 1], of `uniform` and `budget`.
+        total_concentration: S of `budget`.
+        alpha: of `paper` and `paper-printed`.
+        scale: s of `reference`.
+        beta_max: bound on beta: [1e-3, beta_max] for `paper`, `paper-printed`, `reference` (which start at 1), and
+            [-beta_max, beta_max] for the logits of `budget` (which start at 0).
+    Source: Cheng et al., "Self-Progressing Robust Training", AAAI 2021, Algorithm 1.
+    """
+
+    beta: nn.Parameter | None
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        noise_sigma: float,
+        mixup_alpha: float,
+        law: str,
+        sampled: bool,
+        smoothing: float,
+        total_concentration: float,
+        alpha: float,
+        scale: float,
+        beta_max: float,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.noise_sigma = noise_sigma
+        self.mixup_alpha = mixup_alpha
+        self.law = law
+        self.sampled = sampled
+        self.smoothing = smoothing
+        self.total_concentration = total_concentration
+        self.alpha = alpha
+        self.scale = scale
+        self.beta_range = (-beta_max, beta_max) if law == "budget" else (SMALLEST_BETA, beta_max)
+        if law in {"one-hot", "uniform"}:
+            self.beta = None
+        else:
+            self.beta = nn.Parameter(torch.full((num_classes,), 0.0 if law == "budget" else 1.0))
+
+    def loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of one draw: noise, then mixup, then the label law.
+
+        One backward pass through it gives the gradients for the network and for beta.
+
+        Args:
+            model: (N, C, H, W) -> logits (N, K).
+            images: (N, C, H, W) in [0, 1].
+            labels: (N,) int64.
+        """
+        drawn, soft_labels = gaussian(images, self._one_hot(labels), noise_sigma=self.noise_sigma)
+        drawn, soft_labels = mixup(drawn, soft_labels, mixup_alpha=self.mixup_alpha)
+        return self._label_loss(model, drawn, soft_labels)
+
+    def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss with the label law alone, without noise and mixup: what the reference code's beta climbs."""
+        return self._label_loss(model, images, self._one_hot(labels))
+
+    def concentration(self, soft_labels: Tensor) -> Tensor:
+        """Return the law's parameter, (N, K); the law must be a Dirichlet law."""
+        assert self.beta is not None, f"the law {self.law} has no concentration"
+        if self.law == "budget":
+            return budget_concentration(
+                soft_labels,
+                self.beta,
+                smoothing=self.smoothing,
+                total_concentration=self.total_concentration,
+            )
+        if self.law == "paper":
+            return paper_concentration(soft_labels, self.beta, alpha=self.alpha)
+        if self.law == "paper-printed":
+            return printed_concentration(soft_labels, self.beta, alpha=self.alpha)
+        return reference_concentration(soft_labels, self.beta, scale=self.scale)
+
+    @torch.no_grad()
+    def target_mass(self) -> Tensor:
+        """Return the mean label mass left on the true class, averaged over classes, before mixup; a scalar."""
+        eye = torch.eye(self.num_classes, device=None if self.beta is None else self.beta.device)
+        return self._mean_labels(eye).diagonal().mean()
+
+    @torch.no_grad()
+    def bound_beta(self) -> None:
+        """Bring beta back into its range; called after each of its steps."""
+        if self.beta is not None:
+            self.beta.clamp_(*self.beta_range)
+
+    def _one_hot(self, labels: Tensor) -> Tensor:
+        return one_hot(labels, self.num_classes).float()
+
+    def _label_loss(
+        self, model: Callable[[Tensor], Tensor], images: Tensor, soft_labels: Tensor
+    ) -> Tensor:
+        if self.beta is None:
+            return soft_cross_entropy(model(images), self._mean_labels(soft_labels))
+        images, soft_labels = dirichlet(
+            images, soft_labels, concentration=self.concentration(soft_labels), sampled=self.sampled
+        )
+        return soft_cross_entropy(model(images), soft_labels)
+
+    def _mean_labels(self, soft_labels: Tensor) -> Tensor:
+        if self.law == "one-hot":
+            return soft_labels
+        if self.law == "uniform":
+            return (1 - self.smoothing) * soft_labels + self.smoothing / self.num_classes
+        return mean_label(self.concentration(soft_labels))

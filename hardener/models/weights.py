@@ -1,0 +1,121 @@
+"""Weight files -> tensors in a network, and back. Nothing is unpickled unless the user allows it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_model
+from torch import Tensor, nn
+
+from hardener.errors import HardenerError
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's parameters and buffers as safetensors; tied tensors are written once."""
+    save_model(network, str(path))
+
+
+def load_weights(
+    network: nn.Module, path: Path, *, allow_pickle: bool = False, fresh_head: str | None = None
+) -> list[str]:
+    """Copy a file's tensors into a network; every tensor of the network must be in it, with its shape.
+
+    Args:
+        path: safetensors, or a checkpoint of torch.save with a state dict, alone or under a usual key.
+        allow_pickle: unpickle a file that holds more than tensors. It runs any code that the file carries.
+        fresh_head: name of a layer that keeps its own values where the file's have another shape.
+    Returns:
+        Names of tensors in the file that the network has no place for.
+    Raises:
+        HardenerError: no such file, not a checkpoint, one that needs unpickling, or other names or shapes.
+    """
+    state = _strip_prefixes(_read(path, allow_pickle), network)
+    own = network.state_dict()
+    in_head = tuple(f"{fresh_head}.{leaf}" for leaf in ("weight", "bias")) if fresh_head else ()
+    dropped = [name for name in in_head if name in state and name in own and state[name].shape != own[name].shape]
+    for name in dropped:
+        del state[name]
+    wrong = [
+        f"{name} is {tuple(state[name].shape)} in the file and {tuple(own[name].shape)} in the model"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    if wrong:
+        raise HardenerError(
+            f"{path} has other shapes than the model: {_some(wrong)}. Is it of another architecture? Where only "
+            "the number of classes differs, pass --replace-head."
+        )
+    missing = [
+        name for name in own if name not in state and name not in dropped and not name.endswith("num_batches_tracked")
+    ]
+    extra = [name for name in state if name not in own]
+    if missing:
+        also = f" It has instead: {_some(extra)}." if extra else ""
+        raise HardenerError(
+            f"{path} lacks {len(missing)} of the model's {len(own)} tensors: {_some(missing)}.{also} Is it of "
+            "another architecture?"
+        )
+    with torch.no_grad():
+        network.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
+    return extra
+
+
+def _read(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise HardenerError(f"no such file: {path}.")
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+                aliases = file.metadata() or {}
+        except (SafetensorError, OSError) as error:
+            raise HardenerError(f"{path} is no safetensors file, or it is damaged: {error}.") from None
+        return state | {name: state[kept] for name, kept in aliases.items() if kept in state and name not in state}
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=not allow_pickle)
+    except pickle.UnpicklingError:
+        raise HardenerError(
+            f"{path} holds more than tensors: reading it would run code that the file carries. If you trust where "
+            "it came from, pass --allow-pickle; safer: save its state_dict alone."
+        ) from None
+    except Exception as error:  # torch.load raises nearly anything on a file that is no checkpoint
+        first = (str(error).splitlines() or [""])[0]
+        raise HardenerError(f"{path} is no checkpoint that torch reads ({type(error).__name__}: {first}).") from None
+    return _find_state(content, path)
+
+
+def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
+    if isinstance(content, nn.Module):
+        return dict(content.state_dict())
+    if isinstance(content, Mapping):
+        for key in _WRAPPERS:
+            inner = content.get(key)
+            if isinstance(inner, nn.Module | Mapping) and not isinstance(inner, Tensor):
+                return _find_state(inner, path)
+        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if state:
+            return state
+    raise HardenerError(f"{path} holds no state dict: a mapping from names to tensors was looked for.")
+
+
+def _strip_prefixes(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Drop what DataParallel, torch.compile and wrappers put before every name, while that brings names together."""
+    own = set(network.state_dict())
+    for _ in range(len(_PREFIXES)):
+        prefix = next((p for p in _PREFIXES if state and all(name.startswith(p) for name in state)), None)
+        if prefix is None or own & set(state):
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _some(items: list[str]) -> str:
+    return ", ".join(items[:3]) + (f", and {len(items) - 3} more" if len(items) > 3 else "")
