@@ -1,0 +1,141 @@
+"""Waiting images -> batches: plain requests first, reports in small chunks, no pause while a lane is free."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import functools
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+
+
+class QueueFull(Exception):
+    """More images wait than the queue holds."""
+
+
+class Priority(enum.IntEnum):
+    """Plain requests go before a report's images."""
+
+    PLAIN = 0
+    REPORT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    images: Images
+    answer: asyncio.Future[Probabilities]
+
+
+class Batcher:
+    """Runs `run` in `lanes` threads. Its state belongs to one event loop, so it needs no lock.
+
+    A job leaves the queue when its waiter does: a cancelled request and one past its deadline cost no run.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Images], Probabilities],
+        *,
+        lanes: int,
+        max_batch: int,
+        report_chunk: int,
+        max_waiting: int,
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        """Start idle.
+
+        Args:
+            run: (N, H, W, C) -> (N, K), in any thread.
+            max_batch: images in one run.
+            report_chunk: of these, at most so many for reports; plain requests wait behind them.
+            max_waiting: images of plain requests that wait; of reports, the caller bounds the number.
+            on_batch: hears the size of every batch.
+        """
+        self.report_chunk = report_chunk
+        self._run = run
+        self._free_lanes = lanes
+        self._most = {Priority.PLAIN: max_batch, Priority.REPORT: report_chunk}
+        self._max_waiting = max_waiting
+        self._on_batch = on_batch
+        self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+        self._queues: dict[Priority, deque[_Job]] = {priority: deque() for priority in Priority}
+
+    async def submit(self, images: Images, priority: Priority = Priority.PLAIN) -> Probabilities:
+        """Wait for the answer to some images, which travel in one batch.
+
+        Args:
+            images: (n, H, W, C); for a report n <= `report_chunk`.
+        Returns:
+            (n, K).
+        Raises:
+            QueueFull: at once, and nothing was queued.
+            Exception: what `run` raised for these images.
+        """
+        assert len(images) <= self._most[priority], f"{len(images)} images do not fit in one batch"
+        if priority is Priority.PLAIN and self.waiting(priority) + len(images) > self._max_waiting:
+            raise QueueFull
+        job = _Job(images, asyncio.get_running_loop().create_future())
+        self._queues[priority].append(job)
+        self._start_batches()
+        return await job.answer
+
+    def waiting(self, priority: Priority) -> int:
+        """Count the images that wait."""
+        return sum(len(job.images) for job in self._queues[priority] if not job.answer.done())
+
+    def close(self) -> None:
+        """End the lanes; what runs is finished, what waits is not started."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _start_batches(self) -> None:
+        while self._free_lanes and (batch := self._take_batch()):
+            self._free_lanes -= 1
+            self._on_batch(sum(len(job.images) for job in batch))
+            task = asyncio.get_running_loop().run_in_executor(self._threads, self._answer_each, batch)
+            task.add_done_callback(functools.partial(self._finish, batch))
+
+    def _take_batch(self) -> list[_Job]:
+        batch: list[_Job] = []
+        room = self._most[Priority.PLAIN]
+        for priority in Priority:
+            room = min(room, self._most[priority])
+            queue = self._queues[priority]
+            while queue and (queue[0].answer.done() or len(queue[0].images) <= room):
+                job = queue.popleft()
+                if not job.answer.done():
+                    batch.append(job)
+                    room -= len(job.images)
+        return batch
+
+    def _answer_each(self, batch: list[_Job]) -> list[Probabilities | Exception]:
+        try:
+            answers = self._run(np.concatenate([job.images for job in batch]))
+        except Exception as error:  # whatever it is, it goes to the waiter of the image that caused it
+            if len(batch) == 1:
+                return [error]
+            return [self._answer_each([job])[0] for job in batch]
+        ends = np.cumsum([len(job.images) for job in batch])[:-1]
+        return list(np.split(answers, ends))
+
+    def _finish(self, batch: list[_Job], done: asyncio.Future[list[Probabilities | Exception]]) -> None:
+        self._free_lanes += 1
+        if done.cancelled():  # by `close`
+            for job in batch:
+                job.answer.cancel()
+            return
+        for job, answer in zip(batch, done.result(), strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(answer, Exception):
+                job.answer.set_exception(answer)
+            else:
+                job.answer.set_result(answer)
+        self._start_batches()

@@ -1,0 +1,147 @@
+"""The model: one ONNX Runtime session, numpy in and out."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from hardener.config.bundle import Bundle
+from hardener.errors import Failure, HardenerError
+
+from .settings import Device
+
+INPUT, OUTPUTS = "images", ("logits", "probabilities")
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+BUCKETS = (1, 2, 4, 8, 16, 32)
+
+
+class Engine:
+    """A bundle's model, checked against the bundle and warm; `lanes` threads may run it at once."""
+
+    def __init__(
+        self, folder: Path, bundle: Bundle, *, device: Device = "auto", lanes: int | None = None
+    ) -> None:
+        """Load the model.
+
+        Raises:
+            HardenerError: the graph is not what bundle.json describes, or CUDA is asked for and absent.
+            Failure: there is a GPU, but ONNX Runtime could not use it.
+        """
+        self.on_gpu = device == "cuda" or (device == "auto" and cuda_devices() > 0)
+        self._shape = (bundle.input.height, bundle.input.width, bundle.input.channels)
+        self._session = _open_session(folder / bundle.model.file, on_gpu=self.on_gpu)
+        _check_graph(self._session, bundle)
+        self.provider: str = self._session.get_providers()[0]
+        self.lanes = lanes or (1 if self.on_gpu else _cores())
+        self.max_batch = BUCKETS[-1] if self.on_gpu else 8
+        self.report_chunk = 8 if self.on_gpu else 2  # on a CPU a plain request waits for this many images
+        for batch in BUCKETS if self.on_gpu else (1, self.report_chunk):
+            self.probabilities(np.zeros((batch, *self._shape), np.uint8))
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Answer a batch.
+
+        Args:
+            images: (N, H, W, C), uint8, of the bundle's size, 1 <= N <= `max_batch`.
+        Returns:
+            (N, K), rows that sum to 1.
+        Raises:
+            Failure: an answer is not finite.
+        """
+        count = len(images)
+        if self.on_gpu:  # cuDNN searches its algorithms anew for a batch size that it has not seen
+            bucket = next(size for size in BUCKETS if size >= count)
+            padding = np.zeros((bucket - count, *self._shape), np.uint8)
+            images = np.concatenate([images, padding]) if len(padding) else images
+        (answer,) = self._session.run(["probabilities"], {INPUT: images})
+        probabilities: NDArray[np.float32] = answer[:count]
+        if not np.isfinite(probabilities).all():
+            raise Failure("the model's probabilities for this image are not finite")
+        return probabilities
+
+
+def check_model(folder: Path, bundle: Bundle) -> None:
+    """Check that the graph is the one that `bundle.json` describes; touches no GPU and runs nothing.
+
+    Raises:
+        HardenerError: it is not, or it is no ONNX model.
+    """
+    _check_graph(_open_session(folder / bundle.model.file, on_gpu=False, optimize=False), bundle)
+
+
+def cuda_devices() -> int:
+    """Count the GPUs that the NVIDIA driver shows to this process.
+
+    ONNX Runtime cannot say it: its CUDA build lists the CUDA provider on machines without a GPU too.
+    """
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def _open_session(path: Path, *, on_gpu: bool, optimize: bool = True) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # lanes, not one run's threads, fill the cores
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    providers: list[str | tuple[str, dict[str, str]]] = [CPU]
+    if on_gpu:
+        if CUDA not in onnxruntime.get_available_providers():
+            raise HardenerError(
+                "this ONNX Runtime has no CUDA. Install onnxruntime-gpu, or set HARDENER_DEVICE=cpu."
+            )
+        onnxruntime.preload_dlls()
+        providers.insert(0, (CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}))
+    try:
+        session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+    except Exception as error:  # ONNX Runtime has a dozen exception types, derived from Exception alone
+        reason = str(error).strip().splitlines()[0]
+        raise HardenerError(f"{path} cannot be loaded by ONNX Runtime: {reason}. Export it again.") from None
+    if on_gpu and session.get_providers()[0] != CUDA:  # it logs a line and goes on with the CPU
+        raise Failure(
+            "there is a GPU, but ONNX Runtime could not load CUDA or cuDNN and fell back to the CPU. "
+            "Repair them, or set HARDENER_DEVICE=cpu."
+        )
+    return session
+
+
+def _check_graph(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
+    classes = len(bundle.classes)
+    size = [bundle.input.height, bundle.input.width, bundle.input.channels]
+    inputs = {node.name: node for node in session.get_inputs()}
+    outputs = {node.name: node for node in session.get_outputs()}
+    if list(inputs) != [INPUT] or not set(OUTPUTS) <= set(outputs):
+        raise HardenerError(
+            f"{bundle.model.file} has inputs {list(inputs)} and outputs {list(outputs)}; the service needs "
+            f"{[INPUT]} and {list(OUTPUTS)}. Export it again with `hardener export RUN`."
+        )
+    images = inputs[INPUT]
+    batch, *found = images.shape
+    if images.type != "tensor(uint8)" or found != size or isinstance(batch, int):
+        raise HardenerError(
+            f"{bundle.model.file} takes {images.type} {images.shape}, bundle.json says tensor(uint8) "
+            f"{['batch', *size]}. Export it again with `hardener export RUN`."
+        )
+    for name in OUTPUTS:
+        shape = outputs[name].shape
+        if len(shape) != 2 or shape[1] != classes or outputs[name].type != "tensor(float)":
+            raise HardenerError(
+                f"{bundle.model.file} gives {name} as {outputs[name].type} {shape}, bundle.json names "
+                f"{classes} classes. Export it again with `hardener export RUN`."
+            )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,80 @@
+"""The BentoML service: `HARDENER_BUNDLE=DIR bentoml serve serving.service:HardenerService`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ["BENTOML_DO_NOT_TRACK"] = (
+    "True"  # read once, at BentoML's first event; only this word switches it off
+)
+
+import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hardener.config.bundle import read_bundle
+from hardener.errors import HardenerError
+
+from .app import Room, create_app
+from .engine import check_model
+from .settings import REPORT_TIMEOUT_S, settings_from_environment
+
+
+class _LateApp:
+    """Stands where the app will be: BentoML mounts apps before a worker has loaded its bundle.
+
+    As it is no Starlette app, BentoML hands it every path that it does not answer itself, unknown ones too.
+    """
+
+    app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.app is not None, "a worker takes requests only after its service was made"
+        await self.app(scope, receive, send)
+
+
+_mounted = _LateApp()
+
+
+# BentoML keeps a timer for every request until `timeout`, answered or not, and itself answers 504 if
+# no byte has left by then. So it lies just above the longest deadline of our own, that of a report.
+@bentoml.asgi_app(_mounted, path="/", name="hardener")
+@bentoml.service(
+    name="hardener",
+    workers=1,
+    traffic={"timeout": REPORT_TIMEOUT_S + 5},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
+class HardenerService:
+    """Serves one bundle. It has no BentoML API method: every route is in `app.py`."""
+
+    def __init__(self) -> None:
+        """Load the bundle and warm the model; the worker takes no request before this is done."""
+        self._room = Room(settings_from_environment())
+        _mounted.app = create_app(self._room)
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check_bundle() -> None:
+        """Refuse a bundle that cannot be served, once and before any worker starts.
+
+        BentoML starts a worker that fails to initialise over and over, so a fault must be found here.
+        """
+        try:
+            settings = settings_from_environment()
+            check_model(settings.bundle, read_bundle(settings.bundle))
+        except HardenerError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """End the threads."""
+        self._room.close()
+
+    def __is_alive__(self) -> bool:
+        return True
+
+    def __is_ready__(self) -> bool:
+        return _mounted.app is not None
