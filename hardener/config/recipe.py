@@ -9,7 +9,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from hardener.config.folder import packaged_folder
+from hardener.config.files import packaged_folder
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError, did_you_mean
 

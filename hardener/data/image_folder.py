@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +36,21 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """The splits of a data set; a split that the data does not hold is None."""
+    """The splits of a data set; `test` is None where the data has train/ and no test/."""
 
     classes: tuple[str, ...]
-    train: ImageFiles | None
-    validation: ImageFiles | None
+    train: ImageFiles
+    validation: ImageFiles
     test: ImageFiles | None
+
+    def listings(self) -> dict[str, str]:
+        """Return, for each split that there is, the sha256 over its file names."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {
+            name: hashlib.sha256("\n".join(files.paths).encode()).hexdigest()
+            for name, files in splits.items()
+            if files is not None
+        }
 
 
 def read_image_folder(

@@ -73,11 +73,19 @@ class Images:
     def __len__(self) -> int:
         return len(self.files)
 
+    def keep_on(self, device: torch.device) -> None:
+        """Move pixels that are kept in memory to a device with room for them; minibatches are then cut there."""
+        if self._pixels is None or device.type != "cuda":
+            return
+        free, _ = torch.cuda.mem_get_info(device)
+        if self._pixels.nbytes < free // 4:
+            self._pixels = self._pixels.to(device)
+
     def take(self, indices: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
         """Return images, (n, C, H, W) uint8, and labels, (n,) int64, at these places."""
         places = torch.as_tensor(indices)
         if self._pixels is not None:
-            return self._pixels[places], self.labels[places]
+            return self._pixels[places.to(self._pixels.device)], self.labels[places]
         arrays = [self._decode(int(i)) for i in places]
         return _to_tensor(arrays), self.labels[places]
 

@@ -1,0 +1,171 @@
+"""A run is a folder that says everything: its files, and what `run.json` holds."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hardener.config.files import write_text
+from hardener.config.recipe import check_recipe, read_yaml
+from hardener.config.schema import Recipe
+from hardener.errors import HardenerError
+
+RUN_SCHEMA: Literal["hardener/run/1"] = "hardener/run/1"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class ModelRecord(_Strict):
+    """Where the network came from. `file` is its copy inside the run, None for a registry's model."""
+
+    spec: str
+    name: str
+    file: str | None
+    entry: str | None
+    fingerprint: str
+    parameters: int
+    init: str | None
+    pretrained: bool
+    replaced_head: str | None
+
+
+class SplitRecord(_Strict):
+    images: int
+    skipped: int
+    fingerprint: str
+
+
+class DataRecord(_Strict):
+    """`listings` holds, for each split, the sha256 over its file names: a change of the folder shows there."""
+
+    root: str
+    validation_root: str | None
+    skip_bad_images: bool
+    splits: dict[str, SplitRecord]
+    listings: dict[str, str]
+
+
+class InputRecord(_Strict):
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    mean: list[float]
+    std: list[float]
+
+
+class BestRecord(_Strict):
+    """The epoch whose weights were kept; accuracies are of the validation split."""
+
+    epoch: int
+    score: float
+    clean_accuracy: float
+    robust_accuracy: float
+
+
+class RunRecord(_Strict):
+    """`run.json`. Times are UTC; `seconds` is training time, validation included, over all its sittings."""
+
+    schema_name: Literal["hardener/run/1"] = Field(RUN_SCHEMA, alias="schema")
+    name: str
+    status: Literal["training", "interrupted", "failed", "finished"]
+    created_at: str
+    seed: int
+    device: str
+    precision: str
+    classes: list[str]
+    model: ModelRecord
+    data: DataRecord
+    input: InputRecord
+    epochs_done: int = 0
+    seconds: float = 0.0
+    images_per_s: float | None = None
+    best: BestRecord | None = None
+    versions: dict[str, str] = {}
+    hardware: dict[str, Any] = {}
+
+
+class RunFolder:
+    """The paths of a run's files, and its two descriptions."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_file = path / "run.json"
+        self.recipe_file = path / "recipe.yaml"
+        self.weights = path / "model.safetensors"
+        self.metrics = path / "metrics.jsonl"
+        self.curves = path / "train.png"
+        self.model_files = path / "model"
+        self.checkpoint = path / "checkpoint" / "last.pt"
+        self.tensorboard = path / "tensorboard"
+        self.evaluations = path / "eval"
+        self.report = path / "report.html"
+        self.bundle = path / "bundle"
+
+    def read_record(self) -> RunRecord:
+        """Read `run.json`.
+
+        Raises:
+            HardenerError: none there, or one that this version does not read.
+        """
+        if not self.record_file.is_file():
+            raise HardenerError(f"{self.path} is no run folder: it has no run.json.")
+        try:
+            return RunRecord.model_validate_json(self.record_file.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise HardenerError(
+                f"{self.record_file} is not one that this version reads: {place}: {first['msg']}."
+            ) from None
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write `run.json` whole."""
+        write_text(self.record_file, json.dumps(record.model_dump(by_alias=True), indent=2) + "\n")
+
+    def read_recipe(self) -> Recipe:
+        """Read the resolved `recipe.yaml`."""
+        if not self.recipe_file.is_file():
+            raise HardenerError(f"{self.path} has no recipe.yaml.")
+        return check_recipe(read_yaml(self.recipe_file), str(self.recipe_file))
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write the resolved `recipe.yaml`."""
+        write_text(self.recipe_file, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+
+
+def find_run(spec: str | None, runs: Path) -> RunFolder:
+    """Return the run that a user names, or the newest one with trained weights.
+
+    Args:
+        spec: a run folder, or the name of one below `runs`; None for the newest.
+    Raises:
+        HardenerError: no such run, or none at all.
+    """
+    if spec is not None:
+        for path in (Path(spec), runs / spec):
+            if (path / "run.json").is_file():
+                return RunFolder(path)
+        what = "is no run folder: it has no run.json" if Path(spec).is_dir() else "does not exist"
+        raise HardenerError(f"{spec} {what}. Runs are made by `hardener train`{_listed(runs)}.")
+    found = [RunFolder(path.parent) for path in runs.glob("*/run.json")]
+    trained = [run for run in found if run.weights.is_file()]
+    if not trained:
+        raise HardenerError(f"no trained run below {runs}/. Train one with `hardener train MODEL --data DIR`.")
+    return max(trained, key=lambda run: run.read_record().created_at)
+
+
+def now() -> str:
+    """Return the time, UTC, to the microsecond, as ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat()
+
+
+def _listed(runs: Path) -> str:
+    names = sorted(path.parent.name for path in runs.glob("*/run.json"))
+    return f"; below {runs}/ there are {', '.join(names[-5:])}" if names else ""

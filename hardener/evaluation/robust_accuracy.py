@@ -1,0 +1,194 @@
+"""Robust accuracy: the worst case, image by image, over every attack and restart that was run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hardener.attacks import ATTACKS
+from hardener.catalog import resolve
+from hardener.errors import Failure, HardenerError
+from hardener.evaluation.interval import clopper_pearson
+from hardener.geometry import norm_geometry
+from hardener.geometry._box import fit_box
+from hardener.threat import ThreatModel
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """An attack by its catalog name, its own settings, and how often it is repeated from another start."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    restarts: int = 1
+
+
+@dataclass(frozen=True)
+class AttackOutcome:
+    """`robust_accuracy` is the worst case after this attack and all before it; `attacked` how many still stood."""
+
+    plan: AttackPlan
+    robust_accuracy: float
+    attacked: int
+    broken: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RobustAccuracy:
+    """What an evaluation found.
+
+    Attributes:
+        predictions: (N,) int64, of the clean images.
+        clean_correct, robust_correct: (N,) bool; robust_correct is the worst case over all that was run.
+        broken_by: (N,) int64, index of the first attack that broke the image, -1 for none.
+        outcomes: one an attack, in the order they ran.
+    """
+
+    threat: ThreatModel
+    predictions: Tensor
+    clean_correct: Tensor
+    robust_correct: Tensor
+    broken_by: Tensor
+    outcomes: list[AttackOutcome]
+
+    @property
+    def samples(self) -> int:
+        return len(self.clean_correct)
+
+    @property
+    def clean_accuracy(self) -> float:
+        return int(self.clean_correct.sum()) / self.samples
+
+    @property
+    def robust_accuracy(self) -> float:
+        return int(self.robust_correct.sum()) / self.samples
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The exact 95 % interval of `robust_accuracy`."""
+        return clopper_pearson(int(self.robust_correct.sum()), self.samples)
+
+
+def robust_accuracy(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    plans: Sequence[AttackPlan],
+    threat: ThreatModel,
+    *,
+    batch_size: int = 128,
+    generator: torch.Generator | None = None,
+    on_attacked: Callable[[int], None] | None = None,
+) -> RobustAccuracy:
+    """Attack every image that the model gets right until it falls or the plans are done.
+
+    An attack's result is projected on ball and box here and classified again here: an attack's own word counts
+    for nothing. The model is in eval mode meanwhile and is left as it was found.
+
+    Args:
+        model: (N, C, H, W) in [0, 1] -> logits (N, K).
+        images: (N, C, H, W), float in [0, 1] or uint8.
+        labels: (N,) int64.
+        batch_size: images at once.
+        generator: of random starts, on the model's device.
+        on_attacked: called with a number of images as they are dealt with: once for each plan's restart, and image.
+    Raises:
+        HardenerError: no images, or an eps beyond the size of the box.
+        Failure: an attack returned something that is no image.
+    """
+    if len(images) == 0:
+        raise HardenerError("there are no images to evaluate.")
+    diameter = images[0].numel() ** 0.5
+    if threat.norm == "l2" and threat.eps > diameter:
+        raise HardenerError(
+            f"eps {threat.eps:g} in l2 exceeds the size of the whole box, {diameter:.1f} for these images. "
+            f"Did you mean {threat.eps:g}/255?"
+        )
+    report = on_attacked or (lambda _: None)
+    with _in_eval_mode(model):
+        predictions = _predict(model, images, batch_size)
+        clean_correct = predictions == labels.cpu()
+        standing = clean_correct.clone()
+        broken_by = torch.full((len(images),), -1)
+        outcomes: list[AttackOutcome] = []
+        for place, plan in enumerate(plans):
+            attack = resolve(ATTACKS, plan.name, "attack")
+            started, before = time.monotonic(), int(standing.sum())
+            for _ in range(plan.restarts):
+                targets = standing.nonzero().squeeze(1)
+                report(len(images) - len(targets))
+                for piece in targets.split(batch_size):
+                    survived = _attack_batch(model, images, labels, piece, attack, plan, threat, generator)
+                    standing[piece] = survived
+                    broken_by[piece[~survived]] = place
+                    report(len(piece))
+            left = int(standing.sum())
+            outcomes.append(
+                AttackOutcome(plan, left / len(images), before, before - left, time.monotonic() - started)
+            )
+    return RobustAccuracy(threat, predictions, clean_correct, standing, broken_by, outcomes)
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Turn uint8 images into floats in [0, 1]; floats stay."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def _attack_batch(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    piece: Tensor,
+    attack: Callable[..., Tensor],
+    plan: AttackPlan,
+    threat: ThreatModel,
+    generator: torch.Generator | None,
+) -> Tensor:
+    device = device_of(model)
+    clean = as_float(images[piece].to(device))
+    truth = labels[piece].to(device)
+    found = attack(
+        model, clean, truth, norm=threat.norm, eps=threat.eps, generator=generator, **plan.settings
+    )
+    if found.shape != clean.shape or not bool(found.isfinite().all()):
+        raise Failure(
+            f"the attack {plan.name} returned {tuple(found.shape)} with finite={bool(found.isfinite().all())}; "
+            f"expected finite images of {tuple(clean.shape)}. The model's gradients may be NaN or infinite."
+        )
+    delta = fit_box(clean, norm_geometry(threat.norm).project(found.detach() - clean, threat.eps))
+    with torch.no_grad():
+        return (model(clean + delta).argmax(dim=1) == truth).cpu()
+
+
+@torch.no_grad()
+def _predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    device = device_of(model)
+    return torch.cat(
+        [model(as_float(piece.to(device))).argmax(dim=1).cpu() for piece in images.split(batch_size)]
+    )
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model's parameters, or else its buffers, live."""
+    held = next(model.parameters(), None)
+    if held is None:
+        held = next(model.buffers(), None)
+    return torch.device("cpu") if held is None else held.device
+
+
+@contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,113 @@
+"""A classifier -> one ONNX file that takes uint8 images as decoders give them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from hardener.errors import Failure
+from hardener.models.normalize import ImageClassifier
+
+OPSET = 20
+_LARGEST_SINGLE_FILE = 1_500_000_000  # protobuf ends at 2 GB
+
+
+class _Deployable(nn.Module):
+    """uint8 (N, H, W, C) -> logits and probabilities."""
+
+    def __init__(self, classifier: ImageClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        # without .contiguous() a dynamic batch fills the graph with shape arithmetic
+        pixels = images.permute(0, 3, 1, 2).contiguous().float() / 255
+        logits = self.classifier(pixels).float()
+        return logits, logits.softmax(dim=1)
+
+
+def export_onnx(
+    classifier: ImageClassifier,
+    path: Path,
+    *,
+    height: int,
+    width: int,
+    channels: int,
+    metadata: Mapping[str, str],
+) -> None:
+    """Write a classifier as one ONNX file with a dynamic batch.
+
+    The graph's input is `images`, uint8 (N, height, width, channels); its outputs are `logits` and `probabilities`,
+    float32 (N, K). Normalisation is inside.
+
+    Args:
+        classifier: on the CPU; exported in eval mode.
+        metadata: texts for the file's metadata.
+    Raises:
+        Failure: the exporter cannot translate the network, or the file would exceed 1.5 GB.
+    """
+    size = sum(p.nbytes for p in classifier.parameters())
+    if size > _LARGEST_SINGLE_FILE:
+        raise Failure(f"the model holds {size / 1e9:.1f} GB; one ONNX file holds at most 1.5 GB.")
+    example = torch.zeros(2, height, width, channels, dtype=torch.uint8)  # a batch of 1 would be taken as fixed
+    chatter = io.StringIO()
+    logging_before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                _Deployable(classifier).eval(),
+                (example,),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["images"],
+                output_names=["logits", "probabilities"],
+                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises nearly anything on a network it cannot trace
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        raise Failure(
+            f"torch's exporter cannot translate the model: {type(error).__name__}: {first} Rewrite the part that it "
+            "names with plain tensor operations; control flow that depends on pixel values cannot be exported."
+        ) from error
+    finally:
+        logging.disable(logging_before)
+    assert program is not None, "the dynamo exporter returns a program"
+    model = program.model_proto
+    _strip_traces(model)
+    opset = opset_of(model)
+    if opset != OPSET:
+        raise Failure(f"the exporter wrote opset {opset} where {OPSET} was asked for.")
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the standard operators that a file uses."""
+    return next(int(entry.version) for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Remove what the exporter leaves of this machine: stack traces with source paths."""
+    model.graph.doc_string = ""
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, model.graph):
+        del part.metadata_props[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+    for function in model.functions:
+        del function.metadata_props[:]
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]

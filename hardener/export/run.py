@@ -1,0 +1,148 @@
+"""A trained run -> a bundle that was compared with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+import torch
+
+from hardener import __version__
+from hardener.config.bundle import Bundle, InputSpec, ModelFile, OfflineRobustness, sha256_of
+from hardener.config.evaluation_record import Evaluation, read_evaluations
+from hardener.config.files import written_whole
+from hardener.config.run_folder import RunFolder, RunRecord, now
+from hardener.data.decode import RESIZE_RULE
+from hardener.data.image_folder import read_image_folder
+from hardener.data.loader import ImageShape, load_images
+from hardener.errors import HardenerError
+from hardener.export._card import model_card
+from hardener.export._parity import compare
+from hardener.export.onnx import export_onnx, opset_of
+from hardener.models.trained import open_classifier
+from hardener.progress import Reporter
+
+MODEL_FILE = "model.onnx"
+
+
+def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samples: int = 128) -> Bundle:
+    """Write a run's bundle: the ONNX file, its description, and a model card.
+
+    The ONNX file is compared with the network on real images first; the bundle appears whole or not at all.
+
+    Args:
+        data: the images to compare on; by default those of the run.
+        samples: how many.
+    Raises:
+        HardenerError: the run has no weights, or its images are gone.
+        Failure: the network cannot be exported, or the file disagrees with it.
+    """
+    record = run.read_record()
+    recipe = run.read_recipe()
+    classifier = open_classifier(run, record)
+    images = _real_images(record, data, samples, recipe.data.val_fraction, recipe.data.test_fraction)
+    evaluations = [offline(evaluation) for evaluation in read_evaluations(run.evaluations)]
+    chosen = worst(evaluations)
+    if chosen is None:
+        reporter.warn(
+            f"{run.path} has not been evaluated: the bundle will say so. Run `hardener eval {run.path}` and export again"
+        )
+    fingerprint = sha256_of(run.weights)
+    shape = record.input
+    metadata = {
+        "name": record.name,
+        "classes": json.dumps(record.classes),
+        "input_size": json.dumps([shape.height, shape.width, shape.channels]),
+        "resize": RESIZE_RULE,
+        "fingerprint": fingerprint,
+        "hardener_version": __version__,
+        "clean_accuracy": "" if chosen is None else f"{chosen.clean_accuracy:.6f}",
+        "robust_accuracy": "" if chosen is None else f"{chosen.robust_accuracy:.6f}",
+        "evaluation": "" if chosen is None else chosen.model_dump_json(),
+    }
+    with written_whole(run.bundle) as folder:
+        folder.mkdir()
+        model = folder / MODEL_FILE
+        with reporter.track("exporting to ONNX", 1, "model") as advance:
+            export_onnx(
+                classifier,
+                model,
+                height=shape.height,
+                width=shape.width,
+                channels=shape.channels,
+                metadata=metadata,
+            )
+            advance(1)
+        parity = compare(classifier, model, images)
+        bundle = Bundle(
+            name=record.name,
+            created_at=now(),
+            hardener_version=__version__,
+            recipe=recipe.name,
+            fingerprint=fingerprint,
+            model=ModelFile(
+                file=MODEL_FILE,
+                sha256=sha256_of(model),
+                bytes=model.stat().st_size,
+                opset=opset_of(onnx.load(str(model))),
+            ),
+            input=InputSpec(height=shape.height, width=shape.width, channels=shape.channels, resize=RESIZE_RULE),
+            classes=record.classes,
+            noise_sigma=recipe.vicinity.noise_sigma or None,
+            parity=parity,
+            evaluation=chosen,
+            evaluations=evaluations,
+        )
+        text = json.dumps(bundle.model_dump(by_alias=True), indent=2)
+        (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "model_card.md").write_text(model_card(bundle, record), encoding="utf-8")
+    return bundle
+
+
+def offline(evaluation: Evaluation) -> OfflineRobustness:
+    """Return what a bundle carries of an evaluation."""
+    return OfflineRobustness(
+        split=evaluation.data.split,
+        norm=evaluation.threat.norm,
+        eps=evaluation.threat.eps,
+        samples=evaluation.samples,
+        clean_accuracy=evaluation.clean_accuracy,
+        robust_accuracy=evaluation.robust_accuracy,
+        interval=evaluation.interval,
+        attacks=[attack.name for attack in evaluation.attacks],
+        evaluated_at=evaluation.created_at,
+    )
+
+
+def worst(evaluations: list[OfflineRobustness]) -> OfflineRobustness | None:
+    """Return the lowest figure under the threat and on the split of the newest evaluation; None without any."""
+    if not evaluations:
+        return None
+    newest = max(evaluations, key=lambda item: item.evaluated_at)
+    alike = [e for e in evaluations if (e.norm, e.eps, e.split) == (newest.norm, newest.eps, newest.split)]
+    return min(alike, key=lambda item: item.robust_accuracy)
+
+
+def _real_images(
+    record: RunRecord, data: Path | None, samples: int, val_fraction: float, test_fraction: float
+) -> torch.Tensor:
+    root = Path(record.data.root) if data is None else data
+    if not root.is_dir():
+        raise HardenerError(
+            f"the run's images are no longer at {root}, and the ONNX file is compared on real images. Name a folder "
+            "of class folders with --data DIR."
+        )
+    validation_root = record.data.validation_root
+    folder = read_image_folder(
+        root,
+        validation_root=None if data is not None or validation_root is None else Path(validation_root),
+        seed=record.seed,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+    )
+    files = folder.test or folder.validation
+    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0))[:samples]
+    shape = ImageShape(record.input.height, record.input.width, record.input.channels)
+    images = load_images(files.pick(order.tolist()), shape, skip_bad=record.data.skip_bad_images)
+    return images.take(range(len(images)))[0]

@@ -1,0 +1,46 @@
+"""`train.png`: what happened during a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hardener.config.files import written_whole
+
+
+def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threat: str) -> None:
+    """Draw loss and mean target mass, and the validation accuracies, over epochs.
+
+    Args:
+        rows: the lines of metrics.jsonl, at least one.
+        threat: what the quick robust accuracy was measured against, such as `linf 8/255`.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    epochs = [row["epoch"] for row in rows]
+    marker = "o" if len(rows) < 30 else None
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    left.plot(epochs, [row["loss"] for row in rows], color="#1f4e79", marker=marker, markersize=3)
+    left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+    left.yaxis.label.set_color("#1f4e79")
+    mass = left.twinx()
+    mass.plot(epochs, [row["target_mass"] for row in rows], color="#b8500f", linestyle="--")
+    mass.set(ylabel="mean target mass", ylim=(0, 1.05))
+    mass.yaxis.label.set_color("#b8500f")
+    right.plot(epochs, [100 * row["clean_accuracy"] for row in rows], color="#1f4e79", marker=marker, markersize=3, label="clean")
+    right.plot(
+        epochs, [100 * row["robust_accuracy"] for row in rows], color="#b8500f", marker=marker, markersize=3, label=f"quick PGD, {threat}"
+    )
+    right.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 102))
+    right.legend(frameon=False, loc="best")
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.suptitle(title)
+    with written_whole(path) as beside:
+        figure.savefig(beside, format="png", dpi=130)
+    pyplot.close(figure)
