@@ -1,0 +1,39 @@
+"""A residual network for images of about 32x32: 0.70 million parameters with 10 classes."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """A pre-activation residual block."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.short: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.short = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
+        y = self.norm1(x).relu()
+        z: Tensor = self.conv2(self.norm2(self.conv1(y)).relu()) + self.short(y if self.conv1.stride != (1, 1) else x)
+        return z
+
+
+def build_model(num_classes: int, in_channels: int = 3) -> nn.Module:
+    """Build the network; hardener calls this."""
+    widths = (32, 32, 64, 64, 128, 128)
+    strides = (1, 1, 2, 1, 2, 1)
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)]
+    inputs = widths[0]
+    for outputs, stride in zip(widths, strides, strict=True):
+        layers.append(Block(inputs, outputs, stride))
+        inputs = outputs
+    return nn.Sequential(
+        *layers, nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, num_classes)
+    )

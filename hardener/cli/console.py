@@ -1,0 +1,142 @@
+"""What the terminal shows, and the one door through which errors leave."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from hardener.errors import HardenerError
+
+if TYPE_CHECKING:
+    from hardener.training.run import EpochMetrics
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def door(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn every error of a command into one line and an exit code; a traceback comes only with --debug."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt:
+            _say("stopped", "interrupted")
+            raise typer.Exit(130) from None
+        except HardenerError as error:
+            if error.exit_code == 130:
+                _say("stopped", str(error))
+            else:
+                _say("error", str(error))
+            raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno in _NO_SPACE:
+                where = f" for {error.filename}" if error.filename else ""
+                _say("error", f"no space left on the disk{where}. Free some, or choose another place with --out.")
+                raise typer.Exit(2) from None
+            if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError):
+                _say("error", f"{error.strerror}: {error.filename}.")
+                raise typer.Exit(2) from None
+            return _unexpected(error)
+        except Exception as error:
+            return _unexpected(error)
+
+    return guarded
+
+
+def _unexpected(error: Exception) -> Any:
+    if type(error).__name__ == "OutOfMemoryError":
+        _say("error", "the device ran out of memory. Lower it with --batch-size.")
+    else:
+        hint = "" if debugging() else " This should not happen; --debug shows where it came from."
+        _say("error", f"{type(error).__name__}: {error}.{hint}")
+    raise typer.Exit(1) from None
+
+
+def debugging() -> bool:
+    """Say whether --debug was given."""
+    return os.environ.get("HARDENER_DEBUG", "") not in {"", "0"}
+
+
+def _say(kind: str, text: str) -> None:
+    if debugging():
+        err.print(traceback.format_exc(), markup=False)
+    style = {"error": "bold red", "stopped": "bold yellow", "warning": "yellow"}[kind]
+    err.print(Text.assemble((f"{kind}: ", style), text), soft_wrap=True)
+
+
+class RichReporter:
+    """Shows progress with rich on stderr: bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = err
+
+    def say(self, text: str) -> None:
+        """Print a fact."""
+        self._console.print(Text(text, style="dim"), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a fact that must not be missed."""
+        self._console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
+
+    def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a bar with rate and time left."""
+        return self._bar(what, total, unit)
+
+    @contextmanager
+    def _bar(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f} %"),
+            _Rate(unit),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
+            task = progress.add_task(what, total=total)
+            yield lambda done: progress.advance(task, done)
+
+    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
+        """Print an epoch's line."""
+        self._console.print(
+            f"epoch {metrics.epoch:>3}/{epochs}  loss {metrics.loss:6.3f}  "
+            f"[cyan]clean {percent(metrics.clean_accuracy):>7}[/]  [magenta]quick robust {percent(metrics.robust_accuracy):>7}[/]  "
+            f"target mass {metrics.target_mass:.3f}  {metrics.images_per_s:>7,.0f} images/s  {metrics.seconds:5.1f} s"
+            + ("  [green]best[/]" if is_best else ""),
+            soft_wrap=True,
+        )
+
+
+class _Rate(ProgressColumn):
+    """Units a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Show the rate once it is known."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f} {self._unit}/s", style="dim")
+
+
+def percent(share: float) -> str:
+    """Write a fraction as people read it."""
+    return f"{100 * share:.1f} %"

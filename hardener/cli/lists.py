@@ -1,0 +1,55 @@
+"""`hardener recipes` and `hardener attacks`: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hardener.cli.console import door, out
+from hardener.errors import HardenerError, did_you_mean
+
+
+@door
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this recipe whole.", show_default=False)] = None,
+) -> None:
+    """List the recipes, or show one with all its defaults."""
+    import yaml
+
+    from hardener.config.recipe import load_recipe, recipe_files, recipe_header
+
+    files = recipe_files()
+    if name is None:
+        table = Table(box=None, show_header=False)
+        for known, path in files.items():
+            table.add_row(f"[bold]{known}[/]", recipe_header(path).splitlines()[0])
+        out.print(table)
+        return
+    recipe = load_recipe(name)
+    if name in files:
+        out.print(recipe_header(files[name]) + "\n", markup=False)
+    out.print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).rstrip(), markup=False, soft_wrap=True)
+
+
+@door
+def attacks(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this attack's settings.", show_default=False)] = None,
+) -> None:
+    """List the attacks, or say what one does and takes."""
+    import inspect
+
+    from hardener.attacks import ATTACKS
+
+    if name is None:
+        table = Table(box=None, show_header=False)
+        for known, (_, line) in ATTACKS.items():
+            table.add_row(f"[bold]{known}[/]", line)
+        out.print(table)
+        return
+    if name not in ATTACKS:
+        raise HardenerError(f"unknown attack {name!r}. Known: {', '.join(ATTACKS)}.{did_you_mean(name, ATTACKS)}")
+    from hardener.catalog import resolve
+
+    out.print(inspect.getdoc(resolve(ATTACKS, name, "attack")) or "", markup=False)

@@ -1,0 +1,117 @@
+"""`hardener train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hardener.cli.console import RichReporter, door, err, out, percent
+from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad
+from hardener.errors import HardenerError
+
+
+@door
+def train(
+    context: typer.Context,
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="A Python file, torchvision:NAME or timm:NAME.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Class folders, or train/ and val/ or test/ with class folders.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="A name that `hardener recipes` lists, or a YAML file.")] = "sprout",
+    init: Annotated[Path | None, typer.Option(help="Start from these weights: safetensors or a state dict.")] = None,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from a registry model's published weights.")] = False,
+    entry: Entry = None,
+    replace_head: Annotated[
+        bool, typer.Option("--replace-head", help="Put a fresh final layer in where the number of classes differs.")
+    ] = False,
+    normalize: Annotated[str | None, typer.Option(help="data, none, imagenet or MEAN/STD. (default: data)")] = None,
+    val: Annotated[Path | None, typer.Option(metavar="DIR", help="Class folders to use as the validation split.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images. (default: the recipe's)")] = None,
+    image_size: Annotated[
+        str | None, typer.Option(help="224 or HEIGHTxWIDTH. (default: the data's own where all are alike, else 224)")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step. (default: the recipe's)")] = None,
+    device: Device = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16. (default: auto)")] = None,
+    seed: Seed = 0,
+    runs: Runs = RUNS,
+    name: Annotated[str | None, typer.Option(help="The run's name. (default: model, recipe and time)")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change any field of the recipe; repeatable.")
+    ] = None,
+    skip_bad_images: SkipBad = False,
+    allow_pickle: AllowPickle = False,
+) -> None:
+    """Train a classifier to be robust, from a model file and a folder of images."""
+    from hardener.config.run_folder import find_run
+
+    if resume is not None:
+        _only_resume(context)
+        run = find_run(resume, runs)
+        from hardener.training.run import resume as go_on
+
+        finished = go_on(run, RichReporter(), device=device)
+    else:
+        if model is None or data is None:
+            raise HardenerError(
+                "name a model and its data: hardener train MODEL --data DIR. To go on with a run: hardener train --resume RUN"
+            )
+        from hardener.config.recipe import load_recipe
+
+        shortcuts = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "precision": precision,
+            "data.normalize": normalize,
+            "data.image_size": image_size,
+        }
+        overrides = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
+        checked = load_recipe(recipe, [*overrides, *(set_ or [])])
+        err.print("[dim]starting …[/]")
+        from hardener.training.run import TrainRequest
+        from hardener.training.run import train as train_model
+
+        request = TrainRequest(
+            model=model,
+            data=data,
+            recipe=checked,
+            entry=entry,
+            init=init,
+            pretrained=pretrained,
+            replace_head=replace_head,
+            allow_pickle=allow_pickle,
+            validation_root=val,
+            skip_bad_images=skip_bad_images,
+            device=device,
+            seed=seed,
+            out=runs,
+            name=name,
+        )
+        finished = train_model(request, RichReporter())
+    record = finished.read_record()
+    best = record.best
+    assert best is not None, "a finished run has a best epoch"
+    out.print(f"[bold]{finished.path}[/]", soft_wrap=True)
+    out.print(
+        f"kept epoch {best.epoch} of {record.epochs_done}: validation clean {percent(best.clean_accuracy)}, quick robust "
+        f"{percent(best.robust_accuracy)}; {record.seconds:.0f} s, {record.model.parameters:,} parameters",
+        soft_wrap=True,
+    )
+    out.print(f"next: hardener eval {finished.path} --attack pgd", soft_wrap=True)
+
+
+def _only_resume(context: typer.Context) -> None:
+    allowed = {"resume", "runs", "device"}
+    given = [
+        key
+        for key in context.params
+        if key not in allowed and (source := context.get_parameter_source(key)) is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        option = "MODEL" if given[0] == "model" else "--" + given[0].strip("_").replace("_", "-")
+        raise HardenerError(f"--resume goes on with what the run was started with; {option} cannot be changed now.")
