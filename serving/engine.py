@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,7 @@ class Engine:
             HardenerError: the graph is not what bundle.json describes, or CUDA is asked for and absent.
             Failure: there is a GPU, but ONNX Runtime could not use it.
         """
-        self.on_gpu = device == "cuda" or (device == "auto" and cuda_devices() > 0)
+        self.on_gpu = _wants_gpu(device)
         self._shape = (bundle.input.height, bundle.input.width, bundle.input.channels)
         self._session = _open_session(folder / bundle.model.file, on_gpu=self.on_gpu)
         _check_graph(self._session, bundle)
@@ -66,13 +68,16 @@ class Engine:
         return probabilities
 
 
-def check_model(folder: Path, bundle: Bundle) -> None:
-    """Check that the graph is the one that `bundle.json` describes; touches no GPU and runs nothing.
+def check_model(folder: Path, bundle: Bundle, *, device: Device) -> None:
+    """Find out whether an `Engine` could be made, and leave nothing behind in this process.
 
     Raises:
-        HardenerError: it is not, or it is no ONNX model.
+        HardenerError: it could not; see `Engine`.
     """
     _check_graph(_open_session(folder / bundle.model.file, on_gpu=False, optimize=False), bundle)
+    if _wants_gpu(device):  # a CUDA context would stay, so it is opened in a process that ends
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
+            other.submit(_make_engine, folder, bundle, device).result()
 
 
 def cuda_devices() -> int:
@@ -90,6 +95,14 @@ def cuda_devices() -> int:
     return count.value
 
 
+def _wants_gpu(device: Device) -> bool:
+    return device == "cuda" or (device == "auto" and cuda_devices() > 0)
+
+
+def _make_engine(folder: Path, bundle: Bundle, device: Device) -> None:
+    Engine(folder, bundle, device=device)
+
+
 def _open_session(path: Path, *, on_gpu: bool, optimize: bool = True) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # lanes, not one run's threads, fill the cores
@@ -101,6 +114,11 @@ def _open_session(path: Path, *, on_gpu: bool, optimize: bool = True) -> onnxrun
         if CUDA not in onnxruntime.get_available_providers():
             raise HardenerError(
                 "this ONNX Runtime has no CUDA. Install onnxruntime-gpu, or set HARDENER_DEVICE=cpu."
+            )
+        if cuda_devices() == 0:
+            raise HardenerError(
+                "HARDENER_DEVICE is cuda, but the NVIDIA driver shows no GPU to this process. "
+                "Set HARDENER_DEVICE=cpu, or make a GPU visible."
             )
         onnxruntime.preload_dlls()
         providers.insert(0, (CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}))

@@ -31,9 +31,12 @@ class Upload:
 
 
 class _Parser(MultiPartParser):
-    spool_max_size = (
-        1 << 30
-    )  # a part stays in memory: the body is bounded, so no upload has to touch the disk
+    spool_max_size = 1 << 30  # parts stay in memory: the body is bounded, so none has to touch the disk
+
+    def close_files(self) -> None:
+        """Close the parts' files, that of a part which breaks off too; starlette forgets it."""
+        for file in self._files_to_close_on_error:
+            file.close()
 
 
 async def read_upload(request: Request, *, max_body_bytes: int) -> Upload:
@@ -46,23 +49,26 @@ async def read_upload(request: Request, *, max_body_bytes: int) -> Upload:
     content_type = request.headers.get("content-type", "")
     if content_type.split(";")[0].strip().lower() != "multipart/form-data":
         raise Problem(415, f"the body is {content_type or 'of no stated type'}. {HOW_TO_SEND}")
-    body = _bounded(request, max_body_bytes)
+    parser = _Parser(
+        request.headers, _bounded(request, max_body_bytes), max_files=1, max_fields=8, max_part_size=4096
+    )
     try:
-        form = await _Parser(
-            request.headers, body, max_files=1, max_fields=len(OPTIONS) + 4, max_part_size=4096
-        ).parse()
+        form = await parser.parse()
+        fields = [(name, value) for name, value in form.multi_items() if name != "image"]
+        image = form.get("image")
+        if image is None:
+            found = sorted({name for name, _ in fields}) or "no field"
+            raise Problem(400, f"the body has no field image; it has {found}. {HOW_TO_SEND}")
+        if not isinstance(image, UploadFile):
+            raise Problem(
+                415, f"the field image holds text, not a file; nothing is fetched from a URL. {HOW_TO_SEND}"
+            )
+        options = _read_options([*fields, *request.query_params.multi_items()])
+        return Upload(data=await image.read(), report=options.get("report", False))
     except MultiPartException as error:
         raise Problem(400, f"the multipart body cannot be read: {error.message} {HOW_TO_SEND}") from None
-    image = form.get("image")
-    if image is None:
-        raise Problem(400, f"the body has no field image; it has {sorted(form) or 'no field'}. {HOW_TO_SEND}")
-    if not isinstance(image, UploadFile):
-        raise Problem(
-            415, f"the field image holds text, not a file; nothing is fetched from a URL. {HOW_TO_SEND}"
-        )
-    fields = [(name, value) for name, value in form.multi_items() if name != "image"]
-    options = _read_options([*fields, *request.query_params.multi_items()])
-    return Upload(data=await image.read(), report=options.get("report", False))
+    finally:
+        parser.close_files()
 
 
 def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int) -> NDArray[np.uint8]:

@@ -63,7 +63,7 @@ class HardenerService:
         """
         try:
             settings = settings_from_environment()
-            check_model(settings.bundle, read_bundle(settings.bundle))
+            check_model(settings.bundle, read_bundle(settings.bundle), device=settings.device)
         except HardenerError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)

@@ -1,0 +1,176 @@
+"""The batcher's promises, with a model that can be held, watched and made to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from serving.batcher import Batcher, Priority, QueueFull
+
+Numbers = NDArray[np.uint8]
+
+
+class HeldModel:
+    """Answers each image with its first value; waits for `release`; fails on a batch that holds a 13."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.started = threading.Event()
+        self.release = threading.Event()
+
+    def run(self, images: Numbers) -> NDArray[np.float32]:
+        self.batches.append(images[:, 0].tolist())
+        self.started.set()
+        assert self.release.wait(5)
+        if 13 in images:
+            raise ArithmeticError("13")
+        return images.astype(np.float32)
+
+
+def images(*numbers: int) -> Numbers:
+    return np.array(numbers, np.uint8)[:, None]
+
+
+@contextmanager
+def batcher(model: HeldModel, **settings: Any) -> Iterator[Batcher]:
+    defaults: dict[str, Any] = {"lanes": 1, "max_batch": 4, "report_chunk": 2, "max_waiting": 8}
+    made = Batcher(model.run, **(defaults | settings))
+    try:
+        yield made
+    finally:
+        model.release.set()
+        made.close()
+
+
+async def busy(made: Batcher, model: HeldModel) -> asyncio.Task[NDArray[np.float32]]:
+    """Occupy the lane; what comes now has to wait."""
+    first = asyncio.create_task(made.submit(images(0)))
+    await asyncio.to_thread(model.started.wait, 5)
+    return first
+
+
+async def queued(made: Batcher, *jobs: tuple[Numbers, Priority]) -> list[asyncio.Task[NDArray[np.float32]]]:
+    tasks = [asyncio.create_task(made.submit(job, priority)) for job, priority in jobs]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_plain_requests_go_first_and_reports_fill_up_in_small_chunks() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        jobs: list[tuple[Numbers, Priority]] = [(images(20 + n), Priority.REPORT) for n in range(4)]
+        jobs += [(images(10 + n), Priority.PLAIN) for n in range(2)]
+        tasks = await queued(made, *jobs)
+        assert (made.waiting(Priority.PLAIN), made.waiting(Priority.REPORT)) == (2, 4)
+        model.release.set()
+        answers = await asyncio.gather(first, *tasks)
+        assert [int(answer[0, 0]) for answer in answers] == [0, 20, 21, 22, 23, 10, 11]
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[0], [10, 11, 20, 21], [22, 23]]
+
+
+def test_a_batch_holds_no_more_than_the_most_and_keeps_jobs_whole() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(
+            made, *((images(n, n + 1, n + 2), Priority.PLAIN) for n in (1, 4)), (images(7), Priority.PLAIN)
+        )
+        model.release.set()
+        answers = await asyncio.gather(first, *tasks)
+        assert [answer[:, 0].tolist() for answer in answers] == [[0], [1, 2, 3], [4, 5, 6], [7]]
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[0], [1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_one_failing_job_fails_no_other() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(made, *((images(n), Priority.PLAIN) for n in (12, 13, 14)))
+        model.release.set()
+        answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+        assert [isinstance(answer, ArithmeticError) for answer in answers] == [False, False, True, False]
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+
+
+def test_a_cancelled_job_is_not_run_and_makes_room() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        gone, kept = await queued(made, (images(1, 2), Priority.PLAIN), (images(3), Priority.PLAIN))
+        gone.cancel()
+        await asyncio.sleep(0)
+        assert made.waiting(Priority.PLAIN) == 1
+        model.release.set()
+        await asyncio.gather(first, kept)
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[0], [3]]
+
+
+def test_a_job_past_its_deadline_is_not_run() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(made.submit(images(1)), timeout=0.02)
+        model.release.set()
+        await first
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[0]]
+
+
+def test_the_queue_is_bounded_for_plain_requests() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(made, (images(1, 2), Priority.PLAIN))
+        with pytest.raises(QueueFull):
+            await made.submit(images(3))
+        model.release.set()
+        await asyncio.gather(first, *tasks)
+
+    with batcher(model, max_waiting=2) as made:
+        asyncio.run(scene(made))
+
+
+def test_lanes_run_at_the_same_time_and_an_idle_one_starts_at_once() -> None:
+    together = threading.Barrier(2)
+
+    def run(batch: Numbers) -> NDArray[np.float32]:
+        together.wait(5)  # breaks unless both lanes are inside
+        return batch.astype(np.float32)
+
+    async def scene(made: Batcher) -> None:
+        answers = await asyncio.gather(made.submit(images(1)), made.submit(images(2)))
+        assert [int(answer[0, 0]) for answer in answers] == [1, 2]
+
+    made = Batcher(run, lanes=2, max_batch=4, report_chunk=2, max_waiting=8)
+    try:
+        asyncio.run(scene(made))
+    finally:
+        made.close()

@@ -1,0 +1,120 @@
+"""A bundle that cannot be served is refused, with what is wrong and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from bundles import linear_bundle
+
+from hardener.config.bundle import read_bundle
+from hardener.errors import HardenerError
+from serving.app import Room
+from serving.engine import Engine, check_model, cuda_devices
+from serving.settings import Settings, settings_from_environment
+
+WEIGHTS = np.zeros((8, 8, 3, 2), np.float32)
+
+
+def rewrite_model(folder: Path, content: bytes) -> None:
+    """Replace the model file, and the hash that vouches for it."""
+    (folder / "model.onnx").write_bytes(content)
+    described = json.loads((folder / "bundle.json").read_text())
+    described["model"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / "bundle.json").write_text(json.dumps(described))
+
+
+def refused(folder: Path, match: str) -> None:
+    bundle = read_bundle(folder)
+    with pytest.raises(HardenerError, match=match):
+        Engine(folder, bundle, device="cpu")
+    with pytest.raises(HardenerError, match=match):
+        check_model(folder, bundle, device="cpu")
+
+
+def test_a_model_file_that_was_changed_is_refused(tmp_path: Path) -> None:
+    folder = linear_bundle(tmp_path, WEIGHTS, (0, 0))
+    model = folder / "model.onnx"
+    model.write_bytes(model.read_bytes() + b"\0")
+    with pytest.raises(HardenerError, match=r"is not the file that bundle\.json describes"):
+        Room(Settings(bundle=folder, device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"classes": ["a", "b", "c"]}, r"bundle.json names 3 classes"),
+        ({"input": {"height": 9}}, r"\['batch', 8, 8, 3\], bundle.json says .* 9, 8, 3\]"),
+        ({"input": {"channels": 1}}, r"\['batch', 8, 8, 3\], bundle.json says .* 8, 8, 1\]"),
+    ],
+)
+def test_a_graph_unlike_its_description_is_refused(
+    tmp_path: Path, changes: dict[str, Any], match: str
+) -> None:
+    refused(linear_bundle(tmp_path, WEIGHTS, (0, 0), changes=changes), match)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    folder = linear_bundle(tmp_path, WEIGHTS, (0, 0))
+    rewrite_model(folder, b"no model")
+    refused(folder, "cannot be loaded by ONNX Runtime")
+
+
+def test_other_names_a_fixed_batch_and_float_input_are_refused(tmp_path: Path) -> None:
+    folder = linear_bundle(tmp_path, WEIGHTS, (0, 0))
+    original = onnx.load(str(folder / "model.onnx"))
+
+    model = onnx.ModelProto()
+    model.CopyFrom(original)
+    del model.graph.output[0]
+    rewrite_model(folder, model.SerializeToString())
+    refused(folder, "the service needs")
+
+    model.CopyFrom(original)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    rewrite_model(folder, model.SerializeToString())
+    refused(folder, r"takes tensor\(uint8\) \[1, 8, 8, 3\]")
+
+    model.CopyFrom(original)
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    rewrite_model(folder, model.SerializeToString())
+    refused(folder, r"takes tensor\(float\)")
+
+
+@pytest.mark.skipif(cuda_devices() > 0, reason="there is a GPU")
+def test_cuda_is_not_silently_replaced_by_the_cpu(tmp_path: Path) -> None:
+    folder = linear_bundle(tmp_path, WEIGHTS, (0, 0))
+    with pytest.raises(HardenerError, match=r"CUDA|no GPU"):
+        Engine(folder, read_bundle(folder), device="cuda")
+    assert Engine(folder, read_bundle(folder), device="auto").provider == "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "match"),
+    [
+        ("HARDENER_BUNDLE", "", "HARDENER_BUNDLE is not set"),
+        ("HARDENER_DEVICE", "tpu", "auto, cpu or cuda; got 'tpu'"),
+        ("HARDENER_DRAWS", "0", "HARDENER_DRAWS must be a whole number from 1 to 10000; got '0'"),
+        ("HARDENER_LANES", "many", "HARDENER_LANES must be a whole number from 1 to 256; got 'many'"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, match: str
+) -> None:
+    monkeypatch.setenv("HARDENER_BUNDLE", "somewhere")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(HardenerError, match=match):
+        settings_from_environment()
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"BUNDLE": "somewhere", "DEVICE": "cpu", "DRAWS": "64", "LANES": "3"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"HARDENER_{name}", value)
+    settings = settings_from_environment()
+    assert settings == Settings(bundle=Path("somewhere"), device="cpu", draws=64, lanes=3)
