@@ -256,6 +256,7 @@ async def _while_connected(request: Request, work: Awaitable[T]) -> T:
     finally:
         answer.cancel()
         gone.cancel()
+        await asyncio.wait({answer, gone})  # so that no job is queued any more when this returns
 
 
 async def _disconnected(request: Request) -> None:

@@ -55,7 +55,7 @@ class Batcher:
         Args:
             run: (N, H, W, C) -> (N, K), in any thread.
             max_batch: images in one run.
-            report_chunk: of these, at most so many for reports; plain requests wait behind them.
+            report_chunk: images in one run for reports; a plain request may have to wait behind it.
             max_waiting: images of plain requests that wait; of reports, the caller bounds the number.
             on_batch: hears the size of every batch.
         """
@@ -104,15 +104,16 @@ class Batcher:
 
     def _take_batch(self) -> list[_Job]:
         batch: list[_Job] = []
-        room = self._most[Priority.PLAIN]
         for priority in Priority:
-            room = min(room, self._most[priority])
+            room = self._most[priority]
             queue = self._queues[priority]
             while queue and (queue[0].answer.done() or len(queue[0].images) <= room):
                 job = queue.popleft()
                 if not job.answer.done():
                     batch.append(job)
                     room -= len(job.images)
+            if batch:  # of one kind: report images in a plain batch would lengthen the plain answers
+                break
         return batch
 
     def _answer_each(self, batch: list[_Job]) -> list[Probabilities | Exception]:

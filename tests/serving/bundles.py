@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from hardener.data.decode import RESIZE_RULE
+
 EVALUATION = {
     "split": "test",
     "norm": "linf",
@@ -68,7 +70,7 @@ def linear_bundle(
     path = folder / "model.onnx"
     onnx.save(model, str(path))
     content = path.read_bytes()
-    spec = {"height": height, "width": width, "channels": channels, "resize": "cover-center-bilinear"}
+    spec = {"height": height, "width": width, "channels": channels, "resize": RESIZE_RULE}
     described: dict[str, Any] = {
         "schema": "hardener/bundle/1",
         "name": "linear",

@@ -50,6 +50,7 @@ def test_a_model_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     [
         ({"classes": ["a", "b", "c"]}, r"bundle.json names 3 classes"),
         ({"input": {"height": 9}}, r"\['batch', 8, 8, 3\], bundle.json says .* 9, 8, 3\]"),
+        ({"input": {"resize": "stretch"}}, r"asks for the resize rule 'stretch'"),
         ({"input": {"channels": 1}}, r"\['batch', 8, 8, 3\], bundle.json says .* 8, 8, 1\]"),
     ],
 )
