@@ -35,5 +35,10 @@ def build_model(num_classes: int, in_channels: int = 3) -> nn.Module:
         layers.append(Block(inputs, outputs, stride))
         inputs = outputs
     return nn.Sequential(
-        *layers, nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, num_classes)
+        *layers,
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(inputs, num_classes),
     )

@@ -1,4 +1,4 @@
-"""A small convolutional network, as an engineer might hand it over: 42,000 parameters with 10 classes, any image from 8x8 up."""
+"""A small convolutional network: 42,000 parameters with 10 classes, any image from 8x8 up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
         y = self.norms[0](self.first(x)).relu()
-        return (self.norms[1](self.second(y)) + self.short(x)).relu()
+        z: Tensor = self.norms[1](self.second(y)) + self.short(x)
+        return z.relu()
 
 
 def build_model(num_classes: int, in_channels: int = 3) -> nn.Module:

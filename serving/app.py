@@ -131,9 +131,7 @@ class Room:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _answer(self, upload: Upload) -> Prediction:
-        decode = functools.partial(
-            decode_upload, upload.data, self.bundle.input, max_pixels=self.settings.max_pixels
-        )
+        decode = functools.partial(decode_upload, upload.data, self.bundle.input, max_pixels=self.settings.max_pixels)
         image = await self._in_thread(decode)
         probabilities = (await self.batcher.submit(image[None]))[0]
         index = int(probabilities.argmax())
@@ -148,9 +146,7 @@ class Room:
 
     async def _report(self, image: Pixels, predicted: int) -> Report:
         if self._reports >= self.settings.max_reports:
-            raise Problem(
-                503, "too many reports are in work. Try again shortly, or without report.", retry_after_s=5
-            )
+            raise Problem(503, "too many reports are in work. Try again shortly, or without report.", retry_after_s=5)
         smoothing = Smoothing(self.settings.selection_draws, self.settings.draws, self.settings.alpha)
         self._reports += 1
         try:
@@ -188,9 +184,7 @@ def create_app(room: Room) -> ASGIApp:
         return Response(generate_latest(room.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def index(request: Request) -> Response:
-        return JSONResponse(
-            {"service": "hardener", "model": room.bundle.name, "routes": sorted(document["paths"])}
-        )
+        return JSONResponse({"service": "hardener", "model": room.bundle.name, "routes": sorted(document["paths"])})
 
     async def openapi(request: Request) -> Response:
         return JSONResponse(document)

@@ -27,9 +27,7 @@ BUCKETS = (1, 2, 4, 8, 16, 32)
 class Engine:
     """A bundle's model, checked against the bundle and warm; `lanes` threads may run it at once."""
 
-    def __init__(
-        self, folder: Path, bundle: Bundle, *, device: Device = "auto", lanes: int | None = None
-    ) -> None:
+    def __init__(self, folder: Path, bundle: Bundle, *, device: Device = "auto", lanes: int | None = None) -> None:
         """Load the model.
 
         Raises:
@@ -113,9 +111,7 @@ def _open_session(path: Path, *, on_gpu: bool, optimize: bool = True) -> onnxrun
     providers: list[str | tuple[str, dict[str, str]]] = [CPU]
     if on_gpu:
         if CUDA not in onnxruntime.get_available_providers():
-            raise HardenerError(
-                "this ONNX Runtime has no CUDA. Install onnxruntime-gpu, or set HARDENER_DEVICE=cpu."
-            )
+            raise HardenerError("this ONNX Runtime has no CUDA. Install onnxruntime-gpu, or set HARDENER_DEVICE=cpu.")
         if cuda_devices() == 0:
             raise HardenerError(
                 "HARDENER_DEVICE is cuda, but the NVIDIA driver shows no GPU to this process. "

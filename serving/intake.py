@@ -49,9 +49,7 @@ async def read_upload(request: Request, *, max_body_bytes: int) -> Upload:
     content_type = request.headers.get("content-type", "")
     if content_type.split(";")[0].strip().lower() != "multipart/form-data":
         raise Problem(415, f"the body is {content_type or 'of no stated type'}. {HOW_TO_SEND}")
-    parser = _Parser(
-        request.headers, _bounded(request, max_body_bytes), max_files=1, max_fields=8, max_part_size=4096
-    )
+    parser = _Parser(request.headers, _bounded(request, max_body_bytes), max_files=1, max_fields=8, max_part_size=4096)
     try:
         form = await parser.parse()
         fields = [(name, value) for name, value in form.multi_items() if name != "image"]
@@ -60,9 +58,7 @@ async def read_upload(request: Request, *, max_body_bytes: int) -> Upload:
             found = sorted({name for name, _ in fields}) or "no field"
             raise Problem(400, f"the body has no field image; it has {found}. {HOW_TO_SEND}")
         if not isinstance(image, UploadFile):
-            raise Problem(
-                415, f"the field image holds text, not a file; nothing is fetched from a URL. {HOW_TO_SEND}"
-            )
+            raise Problem(415, f"the field image holds text, not a file; nothing is fetched from a URL. {HOW_TO_SEND}")
         options = _read_options([*fields, *request.query_params.multi_items()])
         return Upload(data=await image.read(), report=options.get("report", False))
     except MultiPartException as error:

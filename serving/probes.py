@@ -41,9 +41,7 @@ class Smoothing:
     alpha: float
 
 
-async def robustness_report(
-    image: Pixels, predicted: int, bundle: Bundle, ask: Asker, smoothing: Smoothing
-) -> Report:
+async def robustness_report(image: Pixels, predicted: int, bundle: Bundle, ask: Asker, smoothing: Smoothing) -> Report:
     """Probe the answer to one image.
 
     Args:
@@ -51,9 +49,7 @@ async def robustness_report(
         predicted: index of the class that the model gave.
         ask: runs the model on images that are made while it runs; answers (n, K) in their order.
     """
-    generator = np.random.default_rng(
-        secrets.randbits(128)
-    )  # a caller who knew the draws could aim between them
+    generator = np.random.default_rng(secrets.randbits(128))  # a caller who knew the draws could aim between them
     return Report(
         stability=await _stability_report(image, predicted, bundle.classes, ask, generator),
         certificate=await _certify(image, predicted, bundle, ask, smoothing, generator),
@@ -123,9 +119,7 @@ def to_gray(image: Pixels) -> Pixels:
 async def _stability_report(
     image: Pixels, predicted: int, classes: list[str], ask: Asker, generator: np.random.Generator
 ) -> StabilityReport:
-    async def probe(
-        variants: Iterator[Pixels], parameters: list[float], unit: str, meaning: str
-    ) -> Stability:
+    async def probe(variants: Iterator[Pixels], parameters: list[float], unit: str, meaning: str) -> Stability:
         probabilities = await ask(variants)
         return _stability(probabilities, predicted, classes, parameters, unit, f"{meaning} {EVERYDAY}")
 
@@ -167,9 +161,7 @@ async def _gray(image: Pixels, predicted: int, classes: list[str], ask: Asker) -
     else:
         meaning = f"1 if the copy without colour gets the same answer, else 0. {EVERYDAY}"
         return _stability(await ask(iter([gray])), predicted, classes, None, None, meaning)
-    return Stability(
-        unit=None, tried=[], variants=0, same_answer=None, worst=None, meaning=f"Not applicable: {reason}"
-    )
+    return Stability(unit=None, tried=[], variants=0, same_answer=None, worst=None, meaning=f"Not applicable: {reason}")
 
 
 def _stability(
@@ -221,9 +213,7 @@ async def _certify(
     chosen = int((await count_answers(smoothing.selection_draws)).argmax())
     agreeing = int((await count_answers(smoothing.draws))[chosen])
     radius = certified_radius(agreeing, smoothing.draws, noise_sigma=noise_sigma, alpha=smoothing.alpha)
-    ceiling = certified_radius(
-        smoothing.draws, smoothing.draws, noise_sigma=noise_sigma, alpha=smoothing.alpha
-    )
+    ceiling = certified_radius(smoothing.draws, smoothing.draws, noise_sigma=noise_sigma, alpha=smoothing.alpha)
     trained_with_noise = bundle.noise_sigma == noise_sigma
     return Certificate(
         radius=radius,
@@ -248,9 +238,7 @@ async def _certify(
     )
 
 
-def _certificate_meaning(
-    radius: float | None, *, certainty: float, agrees: bool, trained_with_noise: bool
-) -> str:
+def _certificate_meaning(radius: float | None, *, certainty: float, agrees: bool, trained_with_noise: bool) -> str:
     if radius is None:
         first = "The draws do not settle on one class clearly enough, so nothing is certified."
     else:
@@ -264,9 +252,7 @@ def _certificate_meaning(
         "and clipped to 8 bits). This proves nothing about the plain answer above.",
     ]
     if not agrees:
-        sentences.append(
-            "Here the two differ: the smoothed classifier gives another label than the plain answer."
-        )
+        sentences.append("Here the two differ: the smoothed classifier gives another label than the plain answer.")
     if not trained_with_noise:
         sentences.append("The model was not trained with this noise, so expect small radii and abstentions.")
     sentences.append("The input is the image after decoding and scaling, not the file as sent.")

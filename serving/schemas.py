@@ -52,9 +52,7 @@ class StabilityReport(_Answer):
 class Certificate(_Answer):
     """A radius within which the smoothed classifier's answer cannot change, or `radius` null: it abstains."""
 
-    radius: float | None = Field(
-        description="l2 over all pixels and channels of the model's input, in [0, 1] pixels"
-    )
+    radius: float | None = Field(description="l2 over all pixels and channels of the model's input, in [0, 1] pixels")
     abstained: bool
     label: str = Field(description="the smoothed classifier's class, chosen from the selection draws")
     index: int

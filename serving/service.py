@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-os.environ["BENTOML_DO_NOT_TRACK"] = (
-    "True"  # read once, at BentoML's first event; only this word switches it off
-)
+os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first event; only this word switches it off
 
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send

@@ -54,9 +54,7 @@ def settings_from_environment() -> Settings:
     """
     bundle = os.environ.get("HARDENER_BUNDLE", "")
     if not bundle:
-        raise HardenerError(
-            "HARDENER_BUNDLE is not set. Set it to a bundle's folder, or start with `hardener serve`."
-        )
+        raise HardenerError("HARDENER_BUNDLE is not set. Set it to a bundle's folder, or start with `hardener serve`.")
     return Settings(
         bundle=Path(bundle),
         device=_device(os.environ.get("HARDENER_DEVICE", "auto")),

@@ -8,11 +8,19 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from hardener.errors import HardenerError
@@ -48,19 +56,22 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
         except OSError as error:
             if error.errno in _NO_SPACE:
                 where = f" for {error.filename}" if error.filename else ""
-                _say("error", f"no space left on the disk{where}. Free some, or choose another place with --out.")
+                _say(
+                    "error",
+                    f"no space left on the disk{where}. Free some, or choose another place with --out.",
+                )
                 raise typer.Exit(2) from None
             if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError):
                 _say("error", f"{error.strerror}: {error.filename}.")
                 raise typer.Exit(2) from None
-            return _unexpected(error)
+            _unexpected(error)
         except Exception as error:
-            return _unexpected(error)
+            _unexpected(error)
 
     return guarded
 
 
-def _unexpected(error: Exception) -> Any:
+def _unexpected(error: Exception) -> NoReturn:
     if type(error).__name__ == "OutOfMemoryError":
         _say("error", "the device ran out of memory. Lower it with --batch-size.")
     else:
@@ -110,15 +121,18 @@ class RichReporter:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
+        with Progress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        ) as progress:
             task = progress.add_task(what, total=total)
             yield lambda done: progress.advance(task, done)
 
     def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
         """Print an epoch's line."""
+        clean, robust = percent(metrics.clean_accuracy), percent(metrics.robust_accuracy)
         self._console.print(
             f"epoch {metrics.epoch:>3}/{epochs}  loss {metrics.loss:6.3f}  "
-            f"[cyan]clean {percent(metrics.clean_accuracy):>7}[/]  [magenta]quick robust {percent(metrics.robust_accuracy):>7}[/]  "
+            f"[cyan]clean {clean:>7}[/]  [magenta]quick robust {robust:>7}[/]  "
             f"target mass {metrics.target_mass:.3f}  {metrics.images_per_s:>7,.0f} images/s  {metrics.seconds:5.1f} s"
             + ("  [green]best[/]" if is_best else ""),
             soft_wrap=True,

@@ -20,12 +20,15 @@ def evaluate(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|MODEL]", help="A run, or with --init a model from elsewhere. (default: the newest run)", show_default=False
+            metavar="[RUN|MODEL]",
+            help="A run, or with --init a model from elsewhere. (default: the newest run)",
+            show_default=False,
         ),
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Images. (default: the run's own)")] = None,
     attack: Annotated[
-        list[str] | None, typer.Option(help="A name that `hardener attacks` lists; repeatable. (default: pgd)")
+        list[str] | None,
+        typer.Option(help="A name that `hardener attacks` lists; repeatable. (default: pgd)"),
     ] = None,
     norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
     eps: Annotated[str | None, typer.Option(help="Radius, such as 8/255. (default: 8/255 in linf, 0.5 in l2)")] = None,
@@ -33,18 +36,23 @@ def evaluate(
     step_size: Annotated[str | None, typer.Option(help="Such as 2/255. (default: 2.5 eps / steps)")] = None,
     restarts: Annotated[int, typer.Option(min=1, help="Repeat from other random starts.")] = 1,
     random_start: Annotated[
-        bool | None, typer.Option("--random-start/--no-random-start", help="Where the attack starts. (default: random)")
+        bool | None,
+        typer.Option("--random-start/--no-random-start", help="Where the attack starts. (default: random)"),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Images, drawn by the seed; at most all there are.")] = 1000,
     init: Annotated[Path | None, typer.Option(help="Weights of a MODEL from elsewhere.")] = None,
-    normalize: Annotated[str | None, typer.Option(help="Of a MODEL from elsewhere: none, imagenet or MEAN/STD.")] = None,
+    normalize: Annotated[
+        str | None, typer.Option(help="Of a MODEL from elsewhere: none, imagenet or MEAN/STD.")
+    ] = None,
     entry: Entry = None,
     image_size: Annotated[str | None, typer.Option(help="Of a MODEL from elsewhere: 224 or HEIGHTxWIDTH.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 128,
     device: Device = "auto",
     seed: Seed = 0,
     runs: Runs = RUNS,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the result here as well.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the result here as well.")
+    ] = None,
     skip_bad_images: SkipBad = False,
     allow_pickle: AllowPickle = False,
 ) -> None:
@@ -68,8 +76,8 @@ def evaluate(
         run = find_run(target, runs)
     elif init is None or normalize is None:
         raise HardenerError(
-            f"{target} was not trained here: name its weights by --init FILE, its images by --data DIR, and how its inputs are "
-            "normalised by --normalize none, imagenet or MEAN/STD (a wrong one makes every figure wrong)."
+            f"{target} was not trained here: name its weights by --init FILE, its images by --data DIR, and how its "
+            "inputs are normalised by --normalize none, imagenet or MEAN/STD (a wrong one makes every figure wrong)."
         )
     err.print(f"[dim]evaluating {target if run is None else run.path} …[/]", soft_wrap=True)
     from hardener.evaluation.run import EvaluateRequest, ForeignModel, evaluate_foreign, evaluate_run
@@ -93,7 +101,9 @@ def evaluate(
         show(evaluation)
         out.print(f"written: {written} and {run.report}", soft_wrap=True)
         return
-    assert target is not None and init is not None and normalize is not None, "checked above"
+    assert target is not None, "checked above"
+    assert init is not None, "checked above"
+    assert normalize is not None, "checked above"
     model = ForeignModel(
         spec=target,
         init=init,
@@ -126,7 +136,8 @@ def show(evaluation: Evaluation) -> None:
     table.add_row("none (clean)", "", "", "", percent(evaluation.clean_accuracy), "")
     for attack in evaluation.attacks:
         settings = ", ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in attack.settings.items()
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in attack.settings.items()
         )
         table.add_row(
             attack.name,
@@ -138,9 +149,10 @@ def show(evaluation: Evaluation) -> None:
         )
     out.print(table)
     low, high = evaluation.interval
+    many = len(evaluation.attacks)
     out.print(
-        f"[bold]robust accuracy {percent(evaluation.robust_accuracy)}[/] (95 % interval {percent(low)} to {percent(high)}, n = "
-        f"{evaluation.samples}): the worst case over {len(evaluation.attacks)} attack{'s' if len(evaluation.attacks) > 1 else ''}, "
+        f"[bold]robust accuracy {percent(evaluation.robust_accuracy)}[/] (95 % interval {percent(low)} to "
+        f"{percent(high)}, n = {evaluation.samples}): the worst case over {many} attack{'s' if many > 1 else ''}, "
         f"image by image. An attack that was not run may lower it.",
         soft_wrap=True,
     )

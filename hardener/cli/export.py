@@ -16,7 +16,9 @@ def export(
     target: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="A run. (default: the newest)", show_default=False)
     ] = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Images to compare on. (default: the run's own)")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Images to compare on. (default: the run's own)")
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="How many images to compare on.")] = 128,
     runs: Runs = RUNS,
 ) -> None:
@@ -29,10 +31,14 @@ def export(
 
     bundle = export_run(run, RichReporter(), data=data, samples=samples)
     parity = bundle.parity
-    out.print(f"[bold]{run.bundle / bundle.model.file}[/], {bundle.model.bytes / 1e6:.1f} MB, opset {bundle.model.opset}", soft_wrap=True)
     out.print(
-        f"compared with the model on {parity.images} images: largest logit difference {parity.largest_logit_difference:.2g} "
-        f"(tolerance {parity.tolerance:.2g}), same answer on {percent(parity.argmax_agreement)}",
+        f"[bold]{run.bundle / bundle.model.file}[/], {bundle.model.bytes / 1e6:.1f} MB, opset {bundle.model.opset}",
+        soft_wrap=True,
+    )
+    out.print(
+        f"compared with the model on {parity.images} images: largest logit difference "
+        f"{parity.largest_logit_difference:.2g} (tolerance {parity.tolerance:.2g}), same answer on "
+        f"{percent(parity.argmax_agreement)}",
         soft_wrap=True,
     )
     out.print(f"next: hardener serve {run.path}", soft_wrap=True)

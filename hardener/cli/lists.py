@@ -13,7 +13,9 @@ from hardener.errors import HardenerError, did_you_mean
 
 @door
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this recipe whole.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this recipe whole.", show_default=False)
+    ] = None,
 ) -> None:
     """List the recipes, or show one with all its defaults."""
     import yaml
@@ -35,7 +37,9 @@ def recipes(
 
 @door
 def attacks(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this attack's settings.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this attack's settings.", show_default=False)
+    ] = None,
 ) -> None:
     """List the attacks, or say what one does and takes."""
     import inspect

@@ -19,10 +19,16 @@ from hardener.errors import HardenerError
 def serve(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN|BUNDLE]", help="A run, or a bundle folder. (default: the newest run)", show_default=False),
+        typer.Argument(
+            metavar="[RUN|BUNDLE]",
+            help="A run, or a bundle folder. (default: the newest run)",
+            show_default=False,
+        ),
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
-    host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from other machines; put a proxy with TLS before it.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="0.0.0.0 to be reached from other machines; put a proxy with TLS before it.")
+    ] = "127.0.0.1",
     runs: Runs = RUNS,
 ) -> None:
     """Serve a bundle over REST: POST an image to /predict, with report=true for its robustness report."""
@@ -39,7 +45,9 @@ def serve(
     bundle = read_bundle(folder)
     _check_port(host, port)
     service = packaged_folder("serving")
-    module = f"{service.parent.name}.serving" if service.parent.name == "hardener" and _installed(service) else "serving"
+    module = (
+        f"{service.parent.name}.serving" if service.parent.name == "hardener" and _installed(service) else "serving"
+    )
     home = service.parent.parent if module != "serving" else service.parent
     url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
     err.print(f"serving [bold]{bundle.name}[/] at {url}; Ctrl-C stops it", soft_wrap=True)
@@ -47,7 +55,16 @@ def serve(
     environment = {key: value for key, value in os.environ.items() if key != "BENTOML_CONTAINERIZED"}
     environment |= {"HARDENER_BUNDLE": str(folder.resolve()), "BENTOML_DO_NOT_TRACK": "True"}
     command = [sys.executable, "-m", "bentoml", "serve", f"{module}.service:HardenerService"]
-    command += ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "5", "--working-dir", str(home)]
+    command += [
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--timeout-graceful-shutdown",
+        "5",
+        "--working-dir",
+        str(home),
+    ]
     os.execve(sys.executable, command, environment)  # noqa: S606 - the server takes this process's place, signals included
 
 

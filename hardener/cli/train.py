@@ -16,23 +16,31 @@ from hardener.errors import HardenerError
 def train(
     context: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="A Python file, torchvision:NAME or timm:NAME.", show_default=False)
+        str | None,
+        typer.Argument(metavar="MODEL", help="A Python file, torchvision:NAME or timm:NAME.", show_default=False),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Class folders, or train/ and val/ or test/ with class folders.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Class folders, or train/ and val/ or test/ with class folders."),
     ] = None,
     recipe: Annotated[str, typer.Option(help="A name that `hardener recipes` lists, or a YAML file.")] = "sprout",
     init: Annotated[Path | None, typer.Option(help="Start from these weights: safetensors or a state dict.")] = None,
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from a registry model's published weights.")] = False,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Start from a registry model's published weights.")
+    ] = False,
     entry: Entry = None,
     replace_head: Annotated[
-        bool, typer.Option("--replace-head", help="Put a fresh final layer in where the number of classes differs.")
+        bool,
+        typer.Option("--replace-head", help="Put a fresh final layer in where the number of classes differs."),
     ] = False,
     normalize: Annotated[str | None, typer.Option(help="data, none, imagenet or MEAN/STD. (default: data)")] = None,
-    val: Annotated[Path | None, typer.Option(metavar="DIR", help="Class folders to use as the validation split.")] = None,
+    val: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Class folders to use as the validation split.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images. (default: the recipe's)")] = None,
     image_size: Annotated[
-        str | None, typer.Option(help="224 or HEIGHTxWIDTH. (default: the data's own where all are alike, else 224)")
+        str | None,
+        typer.Option(help="224 or HEIGHTxWIDTH. (default: the data's own where all are alike, else 224)"),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step. (default: the recipe's)")] = None,
     device: Device = "auto",
@@ -42,7 +50,8 @@ def train(
     name: Annotated[str | None, typer.Option(help="The run's name. (default: model, recipe and time)")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change any field of the recipe; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change any field of the recipe; repeatable."),
     ] = None,
     skip_bad_images: SkipBad = False,
     allow_pickle: AllowPickle = False,
@@ -59,7 +68,8 @@ def train(
     else:
         if model is None or data is None:
             raise HardenerError(
-                "name a model and its data: hardener train MODEL --data DIR. To go on with a run: hardener train --resume RUN"
+                "name a model and its data: hardener train MODEL --data DIR. To go on with a run: hardener train "
+                "--resume RUN"
             )
         from hardener.config.recipe import load_recipe
 
@@ -98,8 +108,8 @@ def train(
     assert best is not None, "a finished run has a best epoch"
     out.print(f"[bold]{finished.path}[/]", soft_wrap=True)
     out.print(
-        f"kept epoch {best.epoch} of {record.epochs_done}: validation clean {percent(best.clean_accuracy)}, quick robust "
-        f"{percent(best.robust_accuracy)}; {record.seconds:.0f} s, {record.model.parameters:,} parameters",
+        f"kept epoch {best.epoch} of {record.epochs_done}: validation clean {percent(best.clean_accuracy)}, quick "
+        f"robust {percent(best.robust_accuracy)}; {record.seconds:.0f} s, {record.model.parameters:,} parameters",
         soft_wrap=True,
     )
     out.print(f"next: hardener eval {finished.path} --attack pgd", soft_wrap=True)
@@ -110,7 +120,9 @@ def _only_resume(context: typer.Context) -> None:
     given = [
         key
         for key in context.params
-        if key not in allowed and (source := context.get_parameter_source(key)) is not None and source.name == "COMMANDLINE"
+        if key not in allowed
+        and (source := context.get_parameter_source(key)) is not None
+        and source.name == "COMMANDLINE"
     ]
     if given:
         option = "MODEL" if given[0] == "model" else "--" + given[0].strip("_").replace("_", "-")

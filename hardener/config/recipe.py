@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -102,10 +103,8 @@ def _put(fields: dict[str, Any], override: str) -> None:
     except yaml.YAMLError:
         raise HardenerError(f"--set {override!r}: the value is not YAML.") from None
     if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     *sections, last = key.split(".")
     place = fields
     for section in sections:

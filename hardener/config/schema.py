@@ -98,7 +98,7 @@ class Data(_Section):
 
 
 class Validation(_Section):
-    """The quick attack after each epoch: PGD on `samples` validation images. `select` names what picks the best epoch."""
+    """The quick attack after each epoch: PGD on `samples` validation images. `select`: what picks the best epoch."""
 
     norm: str = "linf"
     eps: Quantity = 8 / 255

@@ -29,9 +29,7 @@ class ImageFiles:
 
     def pick(self, indices: list[int]) -> ImageFiles:
         """Return the files at these places, in this order."""
-        return ImageFiles(
-            self.root, tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices)
-        )
+        return ImageFiles(self.root, tuple(self.paths[i] for i in indices), tuple(self.labels[i] for i in indices))
 
 
 @dataclass(frozen=True)
@@ -143,9 +141,7 @@ def read_class_folders(root: Path) -> tuple[tuple[str, ...], ImageFiles]:
             f"{root} has class folders without images: {', '.join(empty[:5])}. Fill them or remove them."
         )
     if len(classes) == 1:
-        raise HardenerError(
-            f"{root} has one class, {classes[0]!r}; a classifier needs two or more class folders."
-        )
+        raise HardenerError(f"{root} has one class, {classes[0]!r}; a classifier needs two or more class folders.")
     return classes, ImageFiles(root, tuple(paths), tuple(labels))
 
 
@@ -163,9 +159,7 @@ def _same_classes(root: Path, classes: tuple[str, ...]) -> ImageFiles:
     return files
 
 
-def _draw(
-    files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: str
-) -> tuple[ImageFiles, ImageFiles]:
+def _draw(files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: str) -> tuple[ImageFiles, ImageFiles]:
     counts = [files.labels.count(label) for label in range(len(classes))]
     if min(counts) < 2:
         name = classes[counts.index(min(counts))]

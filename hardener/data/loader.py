@@ -96,9 +96,7 @@ class Images:
             yield from map(self.take, pieces)
             return
         with ThreadPoolExecutor(_threads()) as pool:
-            ahead = [
-                [pool.submit(self._decode, int(i)) for i in piece] for piece in pieces[:2]
-            ]
+            ahead = [[pool.submit(self._decode, int(i)) for i in piece] for piece in pieces[:2]]
             for place, piece in enumerate(pieces):
                 arrays = [future.result() for future in ahead.pop(0)]
                 if place + 2 < len(pieces):

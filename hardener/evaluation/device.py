@@ -36,7 +36,11 @@ def choose_device(name: str) -> torch.device:
 
 def describe_hardware(device: torch.device) -> dict[str, Any]:
     """Return what a reader of a figure needs to know of the machine."""
-    found: dict[str, Any] = {"machine": platform.machine(), "cpus": os.cpu_count(), "threads": torch.get_num_threads()}
+    found: dict[str, Any] = {
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
         found["gpu_memory_bytes"] = torch.cuda.get_device_properties(device).total_memory

@@ -20,7 +20,10 @@ def write_report(evaluation: Evaluation, path: Path, *, curves: Path | None = No
         curves: a PNG of the training curves to put in, where there is one.
     """
     environment = Environment(
-        loader=PackageLoader("hardener.evaluation", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("hardener.evaluation", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
     environment.filters["setting"] = show_setting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -130,9 +131,7 @@ def robust_accuracy(
                     broken_by[piece[~survived]] = place
                     report(len(piece))
             left = int(standing.sum())
-            outcomes.append(
-                AttackOutcome(plan, left / len(images), before, before - left, time.monotonic() - started)
-            )
+            outcomes.append(AttackOutcome(plan, left / len(images), before, before - left, time.monotonic() - started))
     return RobustAccuracy(threat, predictions, clean_correct, standing, broken_by, outcomes)
 
 
@@ -154,9 +153,7 @@ def _attack_batch(
     device = device_of(model)
     clean = as_float(images[piece].to(device))
     truth = labels[piece].to(device)
-    found = attack(
-        model, clean, truth, norm=threat.norm, eps=threat.eps, generator=generator, **plan.settings
-    )
+    found = attack(model, clean, truth, norm=threat.norm, eps=threat.eps, generator=generator, **plan.settings)
     if found.shape != clean.shape or not bool(found.isfinite().all()):
         raise Failure(
             f"the attack {plan.name} returned {tuple(found.shape)} with finite={bool(found.isfinite().all())}; "
@@ -164,22 +161,19 @@ def _attack_batch(
         )
     delta = fit_box(clean, norm_geometry(threat.norm).project(found.detach() - clean, threat.eps))
     with torch.no_grad():
-        return (model(clean + delta).argmax(dim=1) == truth).cpu()
+        logits: Tensor = model(clean + delta)
+        return logits.argmax(dim=1).eq(truth).cpu()
 
 
 @torch.no_grad()
 def _predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     device = device_of(model)
-    return torch.cat(
-        [model(as_float(piece.to(device))).argmax(dim=1).cpu() for piece in images.split(batch_size)]
-    )
+    return torch.cat([model(as_float(piece.to(device))).argmax(dim=1).cpu() for piece in images.split(batch_size)])
 
 
 def device_of(model: nn.Module) -> torch.device:
     """Return where a model's parameters, or else its buffers, live."""
-    held = next(model.parameters(), None)
-    if held is None:
-        held = next(model.buffers(), None)
+    held = next(itertools.chain(model.parameters(), model.buffers()), None)
     return torch.device("cpu") if held is None else held.device
 
 

@@ -135,9 +135,7 @@ def evaluate_foreign(
     described = EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init))
     shape = ImageShape(height, width, channels)
     result, images = _attack(classifier, files, shape, threat, plans, request, reporter)
-    evaluation = _describe(
-        described, request.data, split, files, images, result, plans, request, classes, []
-    )
+    evaluation = _describe(described, request.data, split, files, images, result, plans, request, classes, [])
     if request.json_file is not None:
         evaluation = _write(evaluation, result, images, request.json_file)
     return evaluation, request.json_file
@@ -185,7 +183,12 @@ def _held_out(
                 f"{request.data} has other classes than {run.path} was trained on; they differ in "
                 f"{', '.join(differing)}."
             )
-        return files, "test" if found == "test" else "validation" if found == "validation" else "all", request.data, []
+        return (
+            files,
+            "test" if found == "test" else "validation" if found == "validation" else "all",
+            request.data,
+            [],
+        )
     recipe = run.read_recipe()
     folder = read_image_folder(
         own,
@@ -233,7 +236,9 @@ def _attack(
         reporter.warn(f"{len(images.skipped)} images cannot be read and are left out, such as {images.skipped[0].path}")
     pixels, labels = images.take(range(len(images)))
     passes = sum(plan.restarts for plan in plans)
-    with reporter.track(f"attacking with {', '.join(p.name for p in plans)}", len(images) * passes, "images") as advance:
+    with reporter.track(
+        f"attacking with {', '.join(p.name for p in plans)}", len(images) * passes, "images"
+    ) as advance:
         result = robust_accuracy(
             classifier.to(device),
             pixels,

@@ -9,12 +9,13 @@ from hardener.threat import ThreatModel
 
 def model_card(bundle: Bundle, record: RunRecord) -> str:
     """Return a model card in Markdown."""
-    spec = bundle.input
+    spec, parity = bundle.input, bundle.parity
+    train = record.data.splits["train"]
     lines = [
         f"# {bundle.name}",
         "",
-        f"An image classifier with {len(bundle.classes)} classes, trained with the recipe `{bundle.recipe}` by hardener "
-        f"{bundle.hardener_version}.",
+        f"An image classifier with {len(bundle.classes)} classes, trained with the recipe `{bundle.recipe}` by "
+        f"hardener {bundle.hardener_version}.",
         "",
         "## How robust it is",
         "",
@@ -29,8 +30,9 @@ def model_card(bundle: Bundle, record: RunRecord) -> str:
         for item in bundle.evaluations:
             low, high = item.interval
             lines.append(
-                f"| {ThreatModel(item.norm, item.eps)} | {item.split} | {item.samples} | {100 * item.clean_accuracy:.1f} % "
-                f"| {100 * item.robust_accuracy:.1f} % | {100 * low:.1f} – {100 * high:.1f} % | {', '.join(item.attacks)} |"
+                f"| {ThreatModel(item.norm, item.eps)} | {item.split} | {item.samples} "
+                f"| {100 * item.clean_accuracy:.1f} % | {100 * item.robust_accuracy:.1f} % "
+                f"| {100 * low:.1f} – {100 * high:.1f} % | {', '.join(item.attacks)} |"
             )
         lines += [
             "",
@@ -47,16 +49,17 @@ def model_card(bundle: Bundle, record: RunRecord) -> str:
         "- Outputs: `logits` and `probabilities`, float32 (N, K), in this order of classes: "
         + ", ".join(f"`{name}`" for name in bundle.classes)
         + ".",
-        f"- The file agrees with the trained network: largest logit difference {bundle.parity.largest_logit_difference:.2g} "
-        f"on {bundle.parity.images} images, same answer on {100 * bundle.parity.argmax_agreement:.0f} %.",
+        f"- The file agrees with the trained network: largest logit difference "
+        f"{parity.largest_logit_difference:.2g} on {parity.images} images, same answer on "
+        f"{100 * parity.argmax_agreement:.0f} %.",
         "",
         "## Where it comes from",
         "",
         f"- Network: `{record.model.name}`, {record.model.parameters:,} parameters"
         + (f", fine-tuned from `{record.model.init}`" if record.model.init else "")
         + ".",
-        f"- Data: {record.data.splits['train'].images:,} training and {record.data.splits['validation'].images:,} validation "
-        f"images; fingerprint of the training images `{record.data.splits['train'].fingerprint[:16]}`.",
+        f"- Data: {train.images:,} training and {record.data.splits['validation'].images:,} validation images; "
+        f"fingerprint of the training images `{train.fingerprint[:16]}`.",
         f"- Training: {record.epochs_done} epochs, seed {record.seed}, {record.device}, {record.precision}, "
         f"{record.seconds:.0f} s.",
         f"- Fingerprint of the weights: `{bundle.fingerprint}`.",

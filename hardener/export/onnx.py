@@ -62,7 +62,11 @@ def export_onnx(
     logging_before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(chatter),
+            contextlib.redirect_stderr(chatter),
+        ):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Deployable(classifier).eval(),
@@ -102,7 +106,13 @@ def opset_of(model: onnx.ModelProto) -> int:
 def _strip_traces(model: onnx.ModelProto) -> None:
     """Remove what the exporter leaves of this machine: stack traces with source paths."""
     model.graph.doc_string = ""
-    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, model.graph):
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        model.graph,
+    ):
         del part.metadata_props[:]
     for node in model.graph.node:
         node.doc_string = ""

@@ -46,7 +46,8 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
     chosen = worst(evaluations)
     if chosen is None:
         reporter.warn(
-            f"{run.path} has not been evaluated: the bundle will say so. Run `hardener eval {run.path}` and export again"
+            f"{run.path} has not been evaluated: the bundle will say so. Run `hardener eval {run.path}` and export "
+            "again"
         )
     fingerprint = sha256_of(run.weights)
     shape = record.input

@@ -30,7 +30,7 @@ def steepest(gradient: Tensor) -> Tensor:
 
 def size(delta: Tensor) -> Tensor:
     """Return the norm of each image's delta, (N,)."""
-    return delta.flatten(1).norm(dim=1)
+    return torch.linalg.vector_norm(delta.flatten(1), dim=1)
 
 
 def _lengths(delta: Tensor) -> Tensor:

@@ -123,9 +123,7 @@ class VicinityRisk(nn.Module):
     def _one_hot(self, labels: Tensor) -> Tensor:
         return one_hot(labels, self.num_classes).float()
 
-    def _label_loss(
-        self, model: Callable[[Tensor], Tensor], images: Tensor, soft_labels: Tensor
-    ) -> Tensor:
+    def _label_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, soft_labels: Tensor) -> Tensor:
         if self.beta is None:
             return soft_cross_entropy(model(images), self._mean_labels(soft_labels))
         images, soft_labels = dirichlet(

@@ -64,7 +64,9 @@ def load_model(
     if pretrained:
         raise HardenerError("--pretrained is for torchvision:NAME and timm:NAME; give a file's weights by --init.")
     with _imported(path) as (module, beside):
-        network = _build(module, path, entry, {"num_classes": num_classes, "in_channels": channels, "in_chans": channels})
+        network = _build(
+            module, path, entry, {"num_classes": num_classes, "in_channels": channels, "in_chans": channels}
+        )
         return LoadedModel(network, path.stem, (path, *beside()))
 
 
@@ -105,11 +107,15 @@ def find_head(network: nn.Module, outputs: int) -> str:
     Raises:
         HardenerError: there is none.
     """
-    heads = [
+    heads: list[str] = [
         name
         for name, layer in network.named_modules()
         if (isinstance(layer, nn.Linear) and layer.out_features == outputs)
-        or (isinstance(layer, nn.Conv2d) and layer.out_channels == outputs and layer.kernel_size == (1, 1))
+        or (
+            isinstance(layer, nn.Conv2d)
+            and layer.out_channels == outputs
+            and layer.kernel_size == layer.stride == (1, 1)
+        )
     ]
     if not heads or not heads[-1]:
         raise HardenerError(
@@ -130,11 +136,8 @@ def replace_head(network: nn.Module, outputs: int, num_classes: int) -> str:
         fresh = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
     else:
         assert isinstance(old, nn.Conv2d), "find_head returns linear layers and convolutions"
-        fresh = nn.Conv2d(old.in_channels, num_classes, 1, stride=old.stride, bias=old.bias is not None)
-    if isinstance(parent, nn.Sequential | nn.ModuleList):
-        parent[int(child)] = fresh
-    else:
-        setattr(parent, child, fresh)
+        fresh = nn.Conv2d(old.in_channels, num_classes, 1, bias=old.bias is not None)
+    setattr(parent, child, fresh)  # also in a Sequential, whose children are attributes named 0, 1, …
     return name
 
 
@@ -146,11 +149,10 @@ def _imported(path: Path) -> Iterator[tuple[ModuleType, Callable[[], list[Path]]
     before = set(sys.modules)
     name = f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', path.stem)}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    assert spec is not None, "a .py file always has a spec"
+    assert spec.loader is not None, "and a loader"
     module = importlib.util.module_from_spec(spec)
-    shadowed = {
-        key: sys.modules.pop(key) for key in list(sys.modules) if _stands_beside(key, folder)
-    }
+    shadowed = {key: sys.modules.pop(key) for key in list(sys.modules) if _stands_beside(key, folder)}
 
     def beside() -> list[Path]:
         loaded = [getattr(sys.modules[key], "__file__", None) for key in set(sys.modules) - before - {name}]
@@ -163,7 +165,9 @@ def _imported(path: Path) -> Iterator[tuple[ModuleType, Callable[[], list[Path]]
         try:
             spec.loader.exec_module(module)
         except Exception as error:  # the user's own code: it may raise anything
-            raise HardenerError(f"{path} raises {type(error).__name__} when it is imported: {_first_line(error)}{_at(error, folder)}") from error
+            raise HardenerError(
+                f"{path} raises {type(error).__name__} when it is imported: {_first_line(error)}{_at(error, folder)}"
+            ) from error
         yield module, beside
     finally:
         sys.path.remove(str(folder))
@@ -187,7 +191,8 @@ def _build(module: ModuleType, path: Path, entry: str | None, arguments: dict[st
     public = {
         name: value
         for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        if not name.startswith("_")
+        and getattr(value, "__module__", None) == module.__name__
         and (inspect.isfunction(value) or (inspect.isclass(value) and issubclass(value, nn.Module)))
     }
     instances = {n: v for n, v in vars(module).items() if isinstance(v, nn.Module) and not n.startswith("_")}
@@ -230,7 +235,9 @@ def _call(value: Any, name: str, path: Path, arguments: dict[str, int]) -> nn.Mo
         raise HardenerError(f"{name} in {path} is a {type(value).__name__}; it must be a function or an nn.Module.")
     if not _can_be_built(value, arguments) and name != "build_model":
         needs = ", ".join(inspect.signature(value).parameters)
-        raise HardenerError(f"{name}({needs}) in {path} cannot be called with num_classes alone. Give the rest defaults.")
+        raise HardenerError(
+            f"{name}({needs}) in {path} cannot be called with num_classes alone. Give the rest defaults."
+        )
     parameters = inspect.signature(value).parameters
     wanted = {key: number for key, number in arguments.items() if key in parameters}
     try:
@@ -254,7 +261,9 @@ def _from_registry(registry: str, name: str, num_classes: int, channels: int, pr
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
             raise HardenerError(f"torchvision has no classifier {name!r}.{did_you_mean(name, known)}")
-        settings: dict[str, Any] = {"weights": "DEFAULT"} if pretrained else {"weights": None, "num_classes": num_classes}
+        settings: dict[str, Any] = (
+            {"weights": "DEFAULT"} if pretrained else {"weights": None, "num_classes": num_classes}
+        )
         if name in {"googlenet", "inception_v3"} and not pretrained:
             settings["init_weights"] = True
         return _registry_call(lambda: torchvision.models.get_model(name, **settings), f"torchvision:{name}")

@@ -82,12 +82,13 @@ def normalization(
         return (), ()
     if text == "data":
         return tuple(mean), tuple(max(value, _SMALLEST_STD) for value in std)
+    given_mean: tuple[float, ...]
+    given_std: tuple[float, ...]
     if text == "imagenet":
         given_mean, given_std = IMAGENET
     else:
-        parts = text.split("/")
         try:
-            given_mean, given_std = (tuple(float(v) for v in part.split(",")) for part in parts)
+            given_mean, given_std = (tuple(float(v) for v in part.split(",")) for part in text.split("/"))
         except ValueError:
             raise HardenerError(
                 f"--normalize takes data, none, imagenet or MEAN/STD such as 0.5,0.5,0.5/0.2,0.2,0.2; got {text!r}."

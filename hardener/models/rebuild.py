@@ -36,9 +36,7 @@ def build_for(
     for count in channels:
         random_state = torch.get_rng_state()
         try:
-            loaded = load_model(
-                spec, num_classes=num_classes, channels=count, entry=entry, pretrained=pretrained
-            )
+            loaded = load_model(spec, num_classes=num_classes, channels=count, entry=entry, pretrained=pretrained)
             return loaded, count, count_outputs(loaded.network, channels=count, height=height, width=width)
         except HardenerError as error:
             first_error = first_error or error

@@ -18,9 +18,7 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
         HardenerError: the run has no weights yet, or its model file no longer builds.
     """
     if weights and not run.weights.is_file():
-        raise HardenerError(
-            f"{run.path} has no trained weights yet. Go on with: hardener train --resume {run.path}"
-        )
+        raise HardenerError(f"{run.path} has no trained weights yet. Go on with: hardener train --resume {run.path}")
     return rebuild(
         record.model.spec if record.model.file is None else str(run.path / record.model.file),
         entry=record.model.entry,

@@ -98,7 +98,7 @@ def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
         for key in _WRAPPERS:
             inner = content.get(key)
-            if isinstance(inner, nn.Module | Mapping) and not isinstance(inner, Tensor):
+            if isinstance(inner, nn.Module | Mapping):
                 return _find_state(inner, path)
         state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         if state:

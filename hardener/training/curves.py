@@ -31,9 +31,21 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
     mass.plot(epochs, [row["target_mass"] for row in rows], color="#b8500f", linestyle="--")
     mass.set(ylabel="mean target mass", ylim=(0, 1.05))
     mass.yaxis.label.set_color("#b8500f")
-    right.plot(epochs, [100 * row["clean_accuracy"] for row in rows], color="#1f4e79", marker=marker, markersize=3, label="clean")
     right.plot(
-        epochs, [100 * row["robust_accuracy"] for row in rows], color="#b8500f", marker=marker, markersize=3, label=f"quick PGD, {threat}"
+        epochs,
+        [100 * row["clean_accuracy"] for row in rows],
+        color="#1f4e79",
+        marker=marker,
+        markersize=3,
+        label="clean",
+    )
+    right.plot(
+        epochs,
+        [100 * row["robust_accuracy"] for row in rows],
+        color="#b8500f",
+        marker=marker,
+        markersize=3,
+        label=f"quick PGD, {threat}",
     )
     right.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 102))
     right.legend(frameon=False, loc="best")

@@ -68,7 +68,7 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """A line of metrics.jsonl. Accuracies are of the validation split, `robust_accuracy` of a quick PGD on part of it."""
+    """A line of metrics.jsonl. Accuracies are of the validation split; the robust one is of a quick PGD."""
 
     epoch: int
     loss: float
@@ -142,9 +142,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         reporter.warn(f"{request.init} holds {len(extra)} tensors that the model has no place for, such as {extra[0]}")
     shape = ImageShape(height, width, channels)
     train_images, validation_images = _load(folder, shape, request.skip_bad_images, reporter)
-    mean, std = normalization(
-        recipe.data.normalize, channels=channels, mean=train_images.mean, std=train_images.std
-    )
+    mean, std = normalization(recipe.data.normalize, channels=channels, mean=train_images.mean, std=train_images.std)
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes)
 
     run = _new_folder(request, loaded.name)
@@ -291,9 +289,7 @@ class _Work:
         with StopRequest() as stop, ExitStack() as stack:
             events = stack.enter_context(SummaryWriter(str(run.tensorboard), purge_step=state.progress.epoch + 1))
             done_before = (state.progress.epoch * self.steps + state.progress.step) * recipe.batch_size
-            advance = stack.enter_context(
-                self.reporter.track("training", self._usable() * recipe.epochs, "images")
-            )
+            advance = stack.enter_context(self.reporter.track("training", self._usable() * recipe.epochs, "images"))
             advance(done_before)
             while state.progress.epoch < recipe.epochs:
                 started = time.monotonic()
@@ -323,10 +319,10 @@ class _Work:
                         events.add_scalar(name, value, metrics.epoch)
                 events.flush()
                 state.rows += 1
+                self.record.images_per_s = round(metrics.images_per_s, 1)
                 state.seconds += time.monotonic() - started
                 self._put_away("training")
                 self.reporter.epoch(metrics, epochs=recipe.epochs, is_best=is_best)
-        self.record.images_per_s = metrics.images_per_s
         self._put_away("finished")
         return run
 
@@ -461,9 +457,7 @@ def _image_size(recipe: Recipe, sizes: set[tuple[int, int]]) -> tuple[int, int]:
     return next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
 
 
-def _load(
-    folder: ImageFolder, shape: ImageShape, skip_bad: bool, reporter: Reporter
-) -> tuple[Images, Images]:
+def _load(folder: ImageFolder, shape: ImageShape, skip_bad: bool, reporter: Reporter) -> tuple[Images, Images]:
     with reporter.track("reading images", len(folder.train) + len(folder.validation), "images") as advance:
         train_images, validation_images = (
             load_images(files, shape, skip_bad=skip_bad, on_decoded=advance)
@@ -472,7 +466,9 @@ def _load(
     skipped = train_images.skipped + validation_images.skipped
     if skipped:
         named = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
-        reporter.warn(f"{len(skipped)} images cannot be read and are left out: {named}{' …' if len(skipped) > 3 else ''}")
+        reporter.warn(
+            f"{len(skipped)} images cannot be read and are left out: {named}{' …' if len(skipped) > 3 else ''}"
+        )
     return train_images, validation_images
 
 
@@ -509,9 +505,7 @@ def _copy_sources(loaded: LoadedModel, run: RunFolder) -> str | None:
     return str((run.model_files / main.name).relative_to(run.path))
 
 
-def _model_record(
-    request: TrainRequest, loaded: LoadedModel, replaced: str | None, file: str | None
-) -> ModelRecord:
+def _model_record(request: TrainRequest, loaded: LoadedModel, replaced: str | None, file: str | None) -> ModelRecord:
     return ModelRecord(
         spec=request.model,
         name=loaded.name,

@@ -6,9 +6,7 @@ import math
 from collections.abc import Sequence
 
 
-def learning_rate(
-    progress: float, *, peak: float, schedule: str, milestones: Sequence[float], warmup: float
-) -> float:
+def learning_rate(progress: float, *, peak: float, schedule: str, milestones: Sequence[float], warmup: float) -> float:
     """Return the learning rate at a point of the run.
 
     Args:

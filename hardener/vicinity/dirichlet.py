@@ -48,9 +48,7 @@ def reference_concentration(soft_labels: Tensor, beta: Tensor, *, scale: float) 
     return scale * soft_labels + beta
 
 
-def budget_concentration(
-    soft_labels: Tensor, beta: Tensor, *, smoothing: float, total_concentration: float
-) -> Tensor:
+def budget_concentration(soft_labels: Tensor, beta: Tensor, *, smoothing: float, total_concentration: float) -> Tensor:
     """Return S ((1 - m) y + m softmax(b)): the mean label moves the same mass m off y for any number of classes.
 
     Args:
@@ -70,9 +68,7 @@ def mean_label(concentration: Tensor) -> Tensor:
     return concentration / concentration.sum(dim=1, keepdim=True)
 
 
-def dirichlet(
-    images: Tensor, soft_labels: Tensor, *, concentration: Tensor, sampled: bool
-) -> tuple[Tensor, Tensor]:
+def dirichlet(images: Tensor, soft_labels: Tensor, *, concentration: Tensor, sampled: bool) -> tuple[Tensor, Tensor]:
     """Replace the labels by a draw from Dirichlet(concentration), or by its mean; images stay.
 
     The loss is linear in the label, so its expectation over the draw is the loss at the mean: the mean gives the
@@ -93,7 +89,5 @@ def dirichlet(
     if not sampled:
         return images, mean_label(concentration)
     with torch.autocast(device_type=images.device.type, enabled=False):
-        law = torch.distributions.Dirichlet(
-            concentration.clamp_min(SMALLEST_CONCENTRATION), validate_args=False
-        )
+        law = torch.distributions.Dirichlet(concentration.clamp_min(SMALLEST_CONCENTRATION), validate_args=False)
         return images, law.rsample()

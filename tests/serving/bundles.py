@@ -59,9 +59,7 @@ def linear_bundle(
             for name in ("logits", "probabilities")
         ],
         [
-            numpy_helper.from_array(
-                weights.reshape(-1, count).astype(np.float32) / np.float32(255), "weights"
-            ),
+            numpy_helper.from_array(weights.reshape(-1, count).astype(np.float32) / np.float32(255), "weights"),
             numpy_helper.from_array(np.asarray(bias, np.float32), "bias"),
         ],
     )

@@ -54,9 +54,7 @@ def test_a_model_file_that_was_changed_is_refused(tmp_path: Path) -> None:
         ({"input": {"channels": 1}}, r"\['batch', 8, 8, 3\], bundle.json says .* 8, 8, 1\]"),
     ],
 )
-def test_a_graph_unlike_its_description_is_refused(
-    tmp_path: Path, changes: dict[str, Any], match: str
-) -> None:
+def test_a_graph_unlike_its_description_is_refused(tmp_path: Path, changes: dict[str, Any], match: str) -> None:
     refused(linear_bundle(tmp_path, WEIGHTS, (0, 0), changes=changes), match)
 
 
@@ -104,9 +102,7 @@ def test_cuda_is_not_silently_replaced_by_the_cpu(tmp_path: Path) -> None:
         ("HARDENER_LANES", "many", "HARDENER_LANES must be a whole number from 1 to 256; got 'many'"),
     ],
 )
-def test_a_setting_out_of_range_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, match: str
-) -> None:
+def test_a_setting_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, match: str) -> None:
     monkeypatch.setenv("HARDENER_BUNDLE", "somewhere")
     monkeypatch.setenv(name, value)
     with pytest.raises(HardenerError, match=match):

@@ -163,9 +163,7 @@ REFUSED: dict[str, tuple[int, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("status", "detail", "request_"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_refusal_has_its_status_and_says_why(
-    room: Room, status: int, detail: str, request_: dict[str, Any]
-) -> None:
+def test_a_refusal_has_its_status_and_says_why(room: Room, status: int, detail: str, request_: dict[str, Any]) -> None:
     answer = send(room, "POST", "/predict", **request_)
     problem = answer.json()
     assert (answer.status_code, problem["status"]) == (status, status), problem

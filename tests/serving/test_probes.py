@@ -123,9 +123,7 @@ def test_the_class_is_chosen_from_other_draws_than_certify_it(tmp_path: Path) ->
         asked.append([image.tobytes() for image in batch])
         return np.concatenate([engine.probabilities(image[None]) for image in batch])
 
-    asyncio.run(
-        robustness_report(GRAY, 0, bundle, ask, Smoothing(selection_draws=16, draws=100, alpha=0.001))
-    )
+    asyncio.run(robustness_report(GRAY, 0, bundle, ask, Smoothing(selection_draws=16, draws=100, alpha=0.001)))
     selection, certification = asked[-2:]
     assert (len(selection), len(certification)) == (16, 100)
     assert len({*selection, *certification}) == 116
