@@ -30,7 +30,8 @@ def steepest(gradient: Tensor) -> Tensor:
 
 def size(delta: Tensor) -> Tensor:
     """Return the norm of each image's delta, (N,)."""
-    return torch.linalg.vector_norm(delta.flatten(1), dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+    return lengths
 
 
 def _lengths(delta: Tensor) -> Tensor:

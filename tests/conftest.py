@@ -1,0 +1,25 @@
+"""What many tests start from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from oracles import TINY_MODEL, write_image_folder
+
+os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Two classes of twelve gray 8x8 images each, directly below the folder."""
+    return write_image_folder(tmp_path / "imgs", {"cat": 12, "dog": 12})
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    """A model file with build_model."""
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY_MODEL)
+    return path

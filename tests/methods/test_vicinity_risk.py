@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from oracles import Linear
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, log_softmax
+
+from hardener.methods.vicinity_risk import VicinityRisk
+
+OFF: dict[str, Any] = {
+    "num_classes": 5,
+    "noise_sigma": 0.0,
+    "mixup_alpha": 0.0,
+    "law": "budget",
+    "sampled": False,
+    "smoothing": 0.0,
+    "total_concentration": 10.0,
+    "alpha": 0.01,
+    "scale": 10.0,
+    "beta_max": 10.0,
+}
+LAWS = ("budget", "paper", "paper-printed", "reference")
+
+
+def problem() -> tuple[nn.Module, Tensor, Tensor]:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), torch.rand(16, 3, 2, 2), torch.randint(5, (16,))
+
+
+@pytest.mark.parametrize("law", ["one-hot", "uniform", "budget"])
+def test_with_noise_mixup_and_smoothing_off_the_loss_is_cross_entropy(law: str) -> None:
+    model, images, labels = problem()
+    loss = VicinityRisk(**OFF | {"law": law}).loss(model, images, labels)
+    torch.testing.assert_close(loss, cross_entropy(model(images), labels), rtol=1e-6, atol=1e-6)
+
+
+def test_uniform_smoothing_is_torchs_label_smoothing() -> None:
+    model, images, labels = problem()
+    loss = VicinityRisk(**OFF | {"law": "uniform", "smoothing": 0.1}).loss(model, images, labels)
+    torch.testing.assert_close(loss, cross_entropy(model(images), labels, label_smoothing=0.1))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_gradient_for_beta_under_expected_labels_passes_gradcheck(law: str) -> None:
+    model, images, labels = problem()
+    model.double()
+    method = VicinityRisk(**OFF | {"law": law, "smoothing": 0.2}).double()
+    start = torch.linspace(0.5, 1.5, 5, dtype=torch.float64, requires_grad=True)
+
+    def loss(beta: Tensor) -> Tensor:
+        del method.beta
+        method.beta = beta  # type: ignore[assignment]
+        return method.loss(model, images.double(), labels)
+
+    assert torch.autograd.gradcheck(loss, (start,))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_sampled_loss_and_its_gradient_for_beta_have_the_expected_ones_as_mean(law: str) -> None:
+    model, images, labels = problem()
+    found: dict[bool, list[Tensor]] = {}
+    for sampled, repeats in ((False, 1), (True, 3000)):
+        method = VicinityRisk(**OFF | {"law": law, "smoothing": 0.3, "sampled": sampled})
+        assert method.beta is not None
+        loss = torch.stack([method.loss(model, images, labels) for _ in range(repeats)]).mean()
+        found[sampled] = [loss.detach(), *torch.autograd.grad(loss, method.beta)]
+    torch.testing.assert_close(found[True][0], found[False][0], rtol=0.02, atol=0)
+    scale = float(found[False][1].abs().max())
+    torch.testing.assert_close(found[True][1], found[False][1], rtol=0, atol=0.15 * scale)
+
+
+def test_one_backward_pass_gives_both_gradients_and_beta_ascends() -> None:
+    model, images, labels = problem()
+    method = VicinityRisk(**OFF | {"smoothing": 0.5})
+    assert method.beta is not None
+    before = method.loss(model, images, labels)
+    before.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+    torch.optim.SGD([method.beta], lr=5.0, maximize=True).step()
+    assert method.loss(model, images, labels) > before
+
+
+def test_beta_ascends_towards_the_class_that_the_network_thinks_least_likely() -> None:
+    model, images, labels = problem()
+    method = VicinityRisk(**OFF | {"smoothing": 0.5, "beta_max": 3.0})
+    assert method.beta is not None
+    ascent = torch.optim.SGD([method.beta], lr=20.0, maximize=True)
+    for _ in range(200):
+        ascent.zero_grad()
+        method.loss(model, images, labels).backward()
+        ascent.step()
+        method.bound_beta()
+    least_likely = int(log_softmax(model(images), 1).mean(0).argmin())
+    assert int(method.beta.argmax()) == least_likely
+    assert float(method.beta.detach().abs().max()) <= 3.0
+
+
+@pytest.mark.parametrize("law", ["paper", "reference"])
+def test_bound_beta_keeps_the_raw_laws_positive_and_bounded(law: str) -> None:
+    method = VicinityRisk(**OFF | {"law": law, "beta_max": 4.0})
+    assert method.beta is not None
+    with torch.no_grad():
+        method.beta.copy_(torch.tensor([-5.0, 0.0, 1.0, 4.0, 99.0]))
+    method.bound_beta()
+    assert method.beta.min() > 0
+    assert method.beta.max() == 4.0
+
+
+def test_clean_loss_draws_no_noise_and_no_mixup() -> None:
+    model, images, labels = problem()
+    method = VicinityRisk(**OFF | {"noise_sigma": 1.0, "mixup_alpha": 1.0})
+    torch.testing.assert_close(method.clean_loss(model, images, labels), cross_entropy(model(images), labels))
+
+
+def test_noise_reaches_the_network_with_its_variance() -> None:
+    """The margin of a linear model under noise has std sigma |w|."""
+    torch.manual_seed(0)
+    model = Linear(torch.ones(1, 4, 4), 0.0)
+    margins: list[Tensor] = []
+
+    def spy(images: Tensor) -> Tensor:
+        margins.append(model.margin(images).detach())
+        logits: Tensor = model(images)
+        return logits
+
+    method = VicinityRisk(**OFF | {"num_classes": 2, "noise_sigma": 0.25, "law": "one-hot"})
+    method.loss(spy, torch.full((20_000, 1, 4, 4), 0.5), torch.zeros(20_000, dtype=torch.int64))
+    assert float(margins[0].std()) == pytest.approx(0.25 * 4, rel=0.03)

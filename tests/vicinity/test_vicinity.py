@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import one_hot
+
+from hardener.vicinity.dirichlet import (
+    budget_concentration,
+    dirichlet,
+    mean_label,
+    paper_concentration,
+    printed_concentration,
+    reference_concentration,
+)
+from hardener.vicinity.gaussian import gaussian
+from hardener.vicinity.mixup import mixup
+
+
+def labels(count: int, classes: int) -> torch.Tensor:
+    return one_hot(torch.arange(count) % classes, classes).float()
+
+
+def test_noise_has_the_mean_and_std_that_were_asked_for() -> None:
+    images = torch.full((64, 3, 16, 16), 0.5)
+    noisy, kept = gaussian(images, labels(64, 4), noise_sigma=0.2)
+    assert abs(float((noisy - images).mean())) < 0.005
+    assert abs(float((noisy - images).std()) - 0.2) < 0.005
+    assert torch.equal(kept, labels(64, 4))
+
+
+def test_switched_off_noise_and_mixup_return_the_very_same_tensors() -> None:
+    images, soft = torch.rand(4, 1, 2, 2), labels(4, 2)
+    for drawn, kept in (gaussian(images, soft, noise_sigma=0), mixup(images, soft, mixup_alpha=0)):
+        assert drawn is images
+        assert kept is soft
+
+
+def test_mixup_mixes_images_and_labels_with_the_same_weights() -> None:
+    soft = labels(8, 8)
+    images = soft.view(8, 8, 1, 1)  # an image that is its own label
+    mixed, mixed_labels = mixup(images, soft, mixup_alpha=1.0)
+    torch.testing.assert_close(mixed.flatten(1), mixed_labels)
+    torch.testing.assert_close(mixed_labels.sum(1), torch.ones(8))
+    torch.testing.assert_close(mixed.mean(0), images.mean(0))  # partners are a permutation
+
+
+def test_mixup_lam_follows_the_beta_law() -> None:
+    torch.manual_seed(0)
+    images = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)
+    lams = []
+    for _ in range(3000):
+        mixed, _ = mixup(images, labels(2, 2), mixup_alpha=0.5)
+        lams.append(float(mixed[1]))
+    moments = torch.tensor(lams)
+    # identity permutations leave the images as they are, so half of the draws show lam and half show 1
+    lam = moments[moments < 1]
+    # Beta(a, a) has mean 1/2 and variance 1 / (4 (2a + 1)) = 1/8 for a = 1/2
+    assert abs(float(lam.mean()) - 0.5) < 0.04
+    assert abs(float(lam.var()) - 0.125) < 0.02
+
+
+def test_paper_and_printed_weights_are_each_others_mirror() -> None:
+    y, beta = labels(3, 5), torch.rand(5) + 0.5
+    torch.testing.assert_close(
+        paper_concentration(y, beta, alpha=0.01), printed_concentration(y, beta, alpha=0.99)
+    )
+    torch.testing.assert_close(paper_concentration(y, beta, alpha=0.01), 0.99 * y + 0.01 * beta)
+
+
+@pytest.mark.parametrize(
+    ("classes", "reference", "paper"), [(2, 11 / 12, 1 / 1.01), (10, 0.55, 0.917), (1000, 0.011, 0.091)]
+)
+def test_mean_target_mass_at_the_start(classes: int, reference: float, paper: float) -> None:
+    """The raw laws leave ever less mass on the label as classes grow; the budget law leaves (1 - m) + m / K."""
+    eye, ones = torch.eye(classes), torch.ones(classes)
+
+    def mass(concentration: torch.Tensor) -> float:
+        return float(mean_label(concentration).diagonal().mean())
+
+    assert mass(reference_concentration(eye, ones, scale=10)) == pytest.approx(reference, abs=5e-4)
+    assert mass(paper_concentration(eye, ones, alpha=0.01)) == pytest.approx(paper, abs=5e-4)
+    budget = budget_concentration(eye, torch.zeros(classes), smoothing=0.2, total_concentration=10)
+    assert mass(budget) == pytest.approx(0.8 + 0.2 / classes, abs=1e-6)
+    torch.testing.assert_close(budget.sum(1), torch.full((classes,), 10.0))
+
+
+def test_the_mean_of_many_draws_is_the_expected_label_with_the_variance_of_a_dirichlet() -> None:
+    torch.manual_seed(0)
+    row = torch.tensor([4.0, 0.5, 1.5])
+    concentration = row.expand(40_000, 3)
+    images = torch.zeros(40_000, 1, 1, 1)
+    _, drawn = dirichlet(images, torch.zeros(40_000, 3), concentration=concentration, sampled=True)
+    _, expected = dirichlet(images, torch.zeros(40_000, 3), concentration=concentration, sampled=False)
+    mean = row / row.sum()
+    torch.testing.assert_close(expected[0], mean)
+    torch.testing.assert_close(drawn.mean(0), mean, atol=0.005, rtol=0)
+    torch.testing.assert_close(drawn.var(0), mean * (1 - mean) / (row.sum() + 1), atol=0.002, rtol=0)
+    torch.testing.assert_close(drawn.sum(1), torch.ones(40_000))
+
+
+def test_a_zero_concentration_can_be_sampled() -> None:
+    _, drawn = dirichlet(
+        torch.zeros(50, 1, 1, 1), torch.zeros(50, 3), concentration=torch.tensor([1.0, 0.0, 0.0]).expand(50, 3), sampled=True
+    )
+    assert drawn.isfinite().all()
+    assert drawn[:, 0].mean() > 0.95
+
+
+def test_draws_are_float32_under_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, drawn = dirichlet(
+            torch.zeros(4, 1, 1, 1), torch.zeros(4, 3), concentration=torch.ones(4, 3), sampled=True
+        )
+    assert drawn.dtype == torch.float32
