@@ -227,23 +227,23 @@ async def _certify(
         draws=smoothing.draws,
         agreeing_draws=agreeing,
         lower_bound=clopper_pearson_lower(agreeing, smoothing.draws, smoothing.alpha),
-        certainty=1 - smoothing.alpha,
+        confidence=1 - smoothing.alpha,
         largest_possible_radius=ceiling or 0.0,
         meaning=_certificate_meaning(
             radius,
-            certainty=1 - smoothing.alpha,
+            confidence=1 - smoothing.alpha,
             agrees=chosen == predicted,
             trained_with_noise=trained_with_noise,
         ),
     )
 
 
-def _certificate_meaning(radius: float | None, *, certainty: float, agrees: bool, trained_with_noise: bool) -> str:
+def _certificate_meaning(radius: float | None, *, confidence: float, agrees: bool, trained_with_noise: bool) -> str:
     if radius is None:
         first = "The draws do not settle on one class clearly enough, so nothing is certified."
     else:
         first = (
-            f"With a certainty of {certainty:.2%} over the draws, no change of the model's input that is "
+            f"With a confidence of {confidence:.2%} over the draws, no change of the model's input that is "
             "shorter than the radius alters the answer of the smoothed classifier."
         )
     sentences = [

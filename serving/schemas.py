@@ -62,8 +62,8 @@ class Certificate(_Answer):
     selection_draws: int
     draws: int
     agreeing_draws: int
-    lower_bound: float = Field(description="of the chance that a draw gives `label`, at `certainty`")
-    certainty: float = Field(description="1 - alpha")
+    lower_bound: float = Field(description="of the chance that a draw gives `label`, at `confidence`")
+    confidence: float = Field(description="1 - alpha")
     largest_possible_radius: float = Field(description="what this many draws certify when all agree")
     meaning: str
 

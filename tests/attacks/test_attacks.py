@@ -82,7 +82,16 @@ def test_on_a_linear_model_fgsm_lowers_the_margin_by_eps_times_the_dual_norm(nor
 def test_on_a_linear_model_pgd_from_any_start_ends_where_fgsm_does(norm: str) -> None:
     model, images, labels = linear_problem(20, (1, 4, 4), seed=1)
     best = fgsm(model, images, labels, norm=norm, eps=EPS)
-    found = pgd(model, images, labels, norm=norm, eps=EPS, steps=40, step_size=EPS / 4, generator=torch.Generator().manual_seed(0))
+    found = pgd(
+        model,
+        images,
+        labels,
+        norm=norm,
+        eps=EPS,
+        steps=40,
+        step_size=EPS / 4,
+        generator=torch.Generator().manual_seed(0),
+    )
     falls = [(model.margin(images) - model.margin(ends)).abs() for ends in (found, best)]
     assert (falls[0] > 0.99 * falls[1]).all()
 
@@ -96,7 +105,16 @@ def test_one_pgd_step_of_length_eps_from_the_image_is_fgsm(norm: str) -> None:
 def test_the_seed_decides_the_random_start() -> None:
     model, images, labels = network(), torch.rand(6, 2, 4, 4), torch.arange(6) % 3
     first, again, other = (
-        pgd(model, images, labels, norm="linf", eps=EPS, steps=1, step_size=0.001, generator=torch.Generator().manual_seed(s))
+        pgd(
+            model,
+            images,
+            labels,
+            norm="linf",
+            eps=EPS,
+            steps=1,
+            step_size=0.001,
+            generator=torch.Generator().manual_seed(s),
+        )
         for s in (0, 0, 1)
     )
     assert torch.equal(first, again)

@@ -6,7 +6,9 @@ from scipy.stats import binom, binomtest, norm
 from hardener.evaluation.interval import certified_radius, clopper_pearson, clopper_pearson_lower
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 10), (1, 10), (5, 10), (10, 10), (999, 1000), (123, 1000), (9999, 10_000)])
+@pytest.mark.parametrize(
+    ("successes", "n"), [(0, 10), (1, 10), (5, 10), (10, 10), (999, 1000), (123, 1000), (9999, 10_000)]
+)
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
 def test_it_is_scipys_exact_interval(successes: int, n: int, confidence: float) -> None:
     expected = binomtest(successes, n).proportion_ci(confidence, "exact")
@@ -18,9 +20,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     n = 30
     for p in (0.05, 0.3, 0.5, 0.77):
         covered = sum(
-            binom.pmf(k, n, p)
-            for k in range(n + 1)
-            if clopper_pearson(k, n)[0] <= p <= clopper_pearson(k, n)[1]
+            binom.pmf(k, n, p) for k in range(n + 1) if clopper_pearson(k, n)[0] <= p <= clopper_pearson(k, n)[1]
         )
         assert covered >= 0.95
 
@@ -36,7 +36,9 @@ def test_it_abstains_where_half_cannot_be_ruled_out() -> None:
     assert certified_radius(70, 100, noise_sigma=0.5, alpha=0.001) is not None
 
 
-@pytest.mark.parametrize(("successes", "n", "alpha"), [(-1, 5, 0.1), (6, 5, 0.1), (0, 0, 0.1), (1, 5, 0.0), (1, 5, 1.0)])
+@pytest.mark.parametrize(
+    ("successes", "n", "alpha"), [(-1, 5, 0.1), (6, 5, 0.1), (0, 0, 0.1), (1, 5, 0.0), (1, 5, 1.0)]
+)
 def test_arguments_out_of_range_are_errors(successes: int, n: int, alpha: float) -> None:
     with pytest.raises(ValueError, match="need 0 <= successes <= n"):
         clopper_pearson_lower(successes, n, alpha)

@@ -34,7 +34,9 @@ def test_it_never_rises_with_eps_restarts_or_another_attack() -> None:
 
     def measure(plans: list[AttackPlan], eps: float) -> float:
         generator = torch.Generator().manual_seed(0)
-        return robust_accuracy(model, images, labels, plans, ThreatModel("linf", eps), generator=generator).robust_accuracy
+        return robust_accuracy(
+            model, images, labels, plans, ThreatModel("linf", eps), generator=generator
+        ).robust_accuracy
 
     one = measure([AttackPlan("pgd", {"steps": 2}, 1)], 0.02)
     assert 0 < one < 1

@@ -58,7 +58,7 @@ def test_a_unanimous_vote_of_100_certifies_one_and_a_half_sigma(tmp_path: Path) 
     certificate = report_on(tmp_path, model=CONSTANT).certificate
     assert (certificate.agreeing_draws, certificate.draws, certificate.selection_draws) == (100, 100, 16)
     assert certificate.lower_bound == pytest.approx(0.001 ** (1 / 100))
-    assert certificate.certainty == pytest.approx(0.999)
+    assert certificate.confidence == pytest.approx(0.999)
     assert certificate.radius == pytest.approx(0.25 * norm.ppf(0.001 ** (1 / 100)))
     assert certificate.radius == pytest.approx(0.25 * 1.50, abs=0.005 * 0.25)
     assert certificate.radius == certificate.largest_possible_radius

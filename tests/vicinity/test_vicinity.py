@@ -61,9 +61,7 @@ def test_mixup_lam_follows_the_beta_law() -> None:
 
 def test_paper_and_printed_weights_are_each_others_mirror() -> None:
     y, beta = labels(3, 5), torch.rand(5) + 0.5
-    torch.testing.assert_close(
-        paper_concentration(y, beta, alpha=0.01), printed_concentration(y, beta, alpha=0.99)
-    )
+    torch.testing.assert_close(paper_concentration(y, beta, alpha=0.01), printed_concentration(y, beta, alpha=0.99))
     torch.testing.assert_close(paper_concentration(y, beta, alpha=0.01), 0.99 * y + 0.01 * beta)
 
 
@@ -100,7 +98,10 @@ def test_the_mean_of_many_draws_is_the_expected_label_with_the_variance_of_a_dir
 
 def test_a_zero_concentration_can_be_sampled() -> None:
     _, drawn = dirichlet(
-        torch.zeros(50, 1, 1, 1), torch.zeros(50, 3), concentration=torch.tensor([1.0, 0.0, 0.0]).expand(50, 3), sampled=True
+        torch.zeros(50, 1, 1, 1),
+        torch.zeros(50, 3),
+        concentration=torch.tensor([1.0, 0.0, 0.0]).expand(50, 3),
+        sampled=True,
     )
     assert drawn.isfinite().all()
     assert drawn[:, 0].mean() > 0.95
@@ -108,7 +109,5 @@ def test_a_zero_concentration_can_be_sampled() -> None:
 
 def test_draws_are_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, drawn = dirichlet(
-            torch.zeros(4, 1, 1, 1), torch.zeros(4, 3), concentration=torch.ones(4, 3), sampled=True
-        )
+        _, drawn = dirichlet(torch.zeros(4, 1, 1, 1), torch.zeros(4, 3), concentration=torch.ones(4, 3), sampled=True)
     assert drawn.dtype == torch.float32
