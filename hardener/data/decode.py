@@ -47,7 +47,7 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str,
     except Image.DecompressionBombError:
         raise ImageTooLarge(f"more than {max_pixels:,} pixels") from None
     except Exception as error:  # Pillow's parsers raise nearly anything on a broken header
-        raise BadImage(f"the header cannot be read ({type(error).__name__}: {error})") from None
+        raise BadImage(f"truncated or damaged in its header ({type(error).__name__}: {error})") from None
     width, height = image.size
     if width * height > max_pixels:
         raise ImageTooLarge(f"{width} x {height} pixels; at most {max_pixels:,} are read")

@@ -362,7 +362,7 @@ class _Work:
             )
         clean, robust = self._validate(progress.epoch)
         state.progress = Progress(progress.epoch + 1, 0, torch.zeros((), device=self.device))
-        beta = self.method.beta
+        beta = None if self.method.beta is None else self.method.beta.detach()
         return EpochMetrics(
             epoch=progress.epoch + 1,
             loss=loss,

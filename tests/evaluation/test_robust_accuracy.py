@@ -51,7 +51,7 @@ def test_attacks_go_only_at_images_that_still_stand(monkeypatch: pytest.MonkeyPa
     model, images, labels = linear_problem(40, (1, 2, 2), seed=3)
     labels[:7] = 1 - labels[:7]  # seven are wrong already
     seen: list[int] = []
-    plain = room.resolve
+    plain = room.resolve  # type: ignore[attr-defined]
 
     def counting(*args: str) -> object:
         attack = plain(*args)  # type: ignore[arg-type]

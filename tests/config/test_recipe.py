@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hardener.config.quantity import parse_image_size, parse_quantity
+from hardener.config.recipe import load_recipe, recipe_files, recipe_header
+from hardener.errors import HardenerError
+from hardener.threat import ThreatModel, show_eps
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("8/255", 8 / 255), ("0.03", 0.03), ("1e-3", 0.001), (0.5, 0.5), ("0", 0.0)]
+)
+def test_quantities(text: str | float, value: float) -> None:
+    assert parse_quantity(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "eight", "8/0", "nan", "inf", "1/2/3", True])
+def test_what_is_no_quantity(text: str) -> None:
+    with pytest.raises(HardenerError, match="such as 8/255 or 0.03"):
+        parse_quantity(text)
+
+
+def test_image_sizes() -> None:
+    assert [parse_image_size(value) for value in ("224", 32, "48x64", [5, 6])] == [
+        (224, 224),
+        (32, 32),
+        (48, 64),
+        (5, 6),
+    ]
+    for wrong in ("0", "a", "3x", "1x2x3", "-4"):
+        with pytest.raises(HardenerError, match="an image size is 224, or HEIGHTxWIDTH"):
+            parse_image_size(wrong)
+
+
+def test_eps_out_of_range_offers_what_was_meant() -> None:
+    with pytest.raises(HardenerError) as caught:
+        ThreatModel("linf", 8)
+    assert str(caught.value) == "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?"
+    with pytest.raises(HardenerError, match="number >= 0"):
+        ThreatModel("l2", -1)
+    with pytest.raises(HardenerError, match="unknown norm 'Linf'. Known: linf, l2. Did you mean 'linf'"):
+        ThreatModel("Linf", 0.1)
+    assert ThreatModel("l2", 3.0).eps == 3.0
+
+
+def test_eps_is_shown_as_people_write_it() -> None:
+    assert [show_eps(eps) for eps in (8 / 255, 0.5 / 255, 0.1, 0.0, 1.0)] == ["8/255", "0.00196078", "0.1", "0", "1"]
+
+
+@pytest.mark.parametrize("name", recipe_files())
+def test_every_recipe_loads_is_named_after_its_file_and_opens_with_its_command(name: str) -> None:
+    assert load_recipe(name).name == name
+    assert f"hardener train MODEL --data DIR --recipe {name}" in recipe_header(recipe_files()[name])
+
+
+def test_the_six_recipes_of_the_main_job_are_there() -> None:
+    assert {"natural", "gaussian", "mixup", "label-smoothing", "sprout", "sprout-reference"} <= set(recipe_files())
+
+
+def test_the_command_line_beats_the_recipe_and_the_recipe_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("epochs: 7\noptimizer: {lr: 0.2}\n")
+    recipe = load_recipe(str(path), ["optimizer.lr=1e-2", "vicinity.labels.law=budget", "validation.eps=4/255"])
+    assert (recipe.name, recipe.epochs, recipe.batch_size) == ("own", 7, 128)
+    assert (recipe.optimizer.lr, recipe.vicinity.labels.law, recipe.validation.eps) == (0.01, "budget", 4 / 255)
+
+
+def test_all_faults_of_a_recipe_are_reported_together_with_the_nearest_name() -> None:
+    with pytest.raises(HardenerError) as caught:
+        load_recipe("sprout", ["epochs=0", "optimizer.lrr=1", "vicinity.noise=1", "validation.eps=8", "precision=half"])
+    text = str(caught.value)
+    for part in (
+        "epochs: Input should be greater than 0; got 0",
+        "unknown key 'optimizer.lrr'. Did you mean 'optimizer.lr'?",
+        "unknown key 'vicinity.noise'. Did you mean 'vicinity.noise_sigma'?",
+        "eps must lie in [0, 1] because images do; got 8.0. Did you mean 8/255?".replace("8.0", "8"),
+        "precision: Input should be 'auto', 'float32' or 'bfloat16'; got 'half'",
+    ):
+        assert part in text
+
+
+def test_other_faults_of_recipes(tmp_path: Path) -> None:
+    with pytest.raises(HardenerError, match=r"unknown recipe 'sprut'. Known: gaussian, .* Did you mean 'sprout'\?"):
+        load_recipe("sprut")
+    with pytest.raises(HardenerError, match="no recipe file nowhere.yaml"):
+        load_recipe("nowhere.yaml")
+    with pytest.raises(HardenerError, match="--set takes key=value"):
+        load_recipe("sprout", ["epochs"])
+    with pytest.raises(HardenerError, match="'epochs' is no section"):
+        load_recipe("natural", ["epochs=3", "epochs.x=3"])
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(HardenerError, match="is not YAML"):
+        load_recipe(str(tmp_path / "broken.yaml"))
+    (tmp_path / "list.yaml").write_text("- a")
+    with pytest.raises(HardenerError, match="must hold `key: value` lines"):
+        load_recipe(str(tmp_path / "list.yaml"))

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from oracles import TINY_MODEL, write_image_folder
+from torch import Tensor, nn
+
+import hardener.export.run as room
+from hardener.config.bundle import read_bundle
+from hardener.config.evaluation_record import read_evaluations
+from hardener.config.recipe import load_recipe
+from hardener.config.run_folder import RunFolder
+from hardener.errors import Failure, HardenerError
+from hardener.evaluation.run import EvaluateRequest, evaluate_run
+from hardener.export._parity import compare
+from hardener.export.onnx import export_onnx
+from hardener.export.run import export
+from hardener.models.normalize import ImageClassifier
+from hardener.models.trained import open_classifier
+from hardener.progress import Silent
+from hardener.training.run import TrainRequest, train
+
+
+class Quiet(Silent):
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    def epoch(self, *_: Any, **__: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """One trained run, exported, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_image_folder(folder / "imgs", {"cat": 12, "dog": 12})
+    (folder / "tiny.py").write_text(TINY_MODEL)
+    recipe = load_recipe("sprout", ["epochs=2", "batch_size=5"])
+    request = TrainRequest(str(folder / "tiny.py"), data, recipe, out=folder / "runs", name="run", device="cpu")
+    run = train(request, Quiet())
+    evaluate_run(run, EvaluateRequest(eps=0.05, device="cpu"), Quiet())
+    export(run, Quiet())
+    return run
+
+
+@pytest.fixture
+def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
+    """The same run, not evaluated and not exported, in a folder of its own."""
+    shutil.copytree(trained.path, tmp_path / "run", ignore=shutil.ignore_patterns("eval", "bundle"))
+    return RunFolder(tmp_path / "run")
+
+
+def test_the_bundle_holds_one_checked_file_and_its_facts(trained: RunFolder) -> None:
+    run = trained
+    (evaluation,) = read_evaluations(run.evaluations)
+    bundle = read_bundle(run.bundle)
+    assert sorted(path.name for path in run.bundle.iterdir()) == ["bundle.json", "model.onnx", "model_card.md"]
+    assert (bundle.classes, bundle.noise_sigma, bundle.parity.argmax_agreement) == (["cat", "dog"], 0.1, 1.0)
+    assert bundle.evaluation is not None
+    assert bundle.evaluation.robust_accuracy == evaluation.robust_accuracy
+    model = onnx.load(str(run.bundle / "model.onnx"))
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(facts["classes"]) == ["cat", "dog"]
+    assert json.loads(facts["input_size"]) == [8, 8, 1]
+    assert facts["fingerprint"] == bundle.fingerprint
+    assert float(facts["clean_accuracy"]) == pytest.approx(evaluation.clean_accuracy, abs=1e-6)
+    assert float(facts["robust_accuracy"]) == pytest.approx(evaluation.robust_accuracy, abs=1e-6)
+    assert f"{100 * evaluation.robust_accuracy:.1f} %" in (run.bundle / "model_card.md").read_text()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 17])
+def test_onnx_equals_torch_at_any_batch(trained: RunFolder, batch: int) -> None:
+    session = onnxruntime.InferenceSession(str(trained.bundle / "model.onnx"), providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(0).integers(0, 256, (batch, 8, 8, 1), dtype=np.uint8)
+    logits, probabilities = session.run(["logits", "probabilities"], {"images": images})
+    classifier = open_classifier(trained, trained.read_record())
+    with torch.no_grad():
+        expected = classifier(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(probabilities, expected.softmax(1).numpy(), atol=1e-6)
+
+
+def test_a_dynamic_batch_brings_no_shape_arithmetic_and_no_paths_of_this_machine(tmp_path: Path) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    classifier = ImageClassifier(network, mean=(0.5,) * 3, std=(0.2,) * 3, classes=("a", "b")).eval()
+    path = tmp_path / "m.onnx"
+    export_onnx(classifier, path, height=9, width=7, channels=3, metadata={"k": "v"})
+    model = onnx.load(str(path))
+    kinds = {node.op_type for node in model.graph.node}
+    assert kinds <= {
+        "Transpose",
+        "Cast",
+        "Div",
+        "Sub",
+        "Mul",
+        "Add",
+        "Conv",
+        "Relu",
+        "ReduceMean",
+        "Reshape",
+        "Gemm",
+        "Softmax",
+    }
+    (image,) = model.graph.input
+    dims = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
+    assert (image.name, dims[1:], isinstance(dims[0], str)) == ("images", [9, 7, 3], True)
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [output.name for output in model.graph.output] == ["logits", "probabilities"]
+    assert b".py" not in path.read_bytes()
+    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [20]
+
+
+def test_a_file_that_disagrees_is_a_failure_and_no_bundle_is_left(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = room.export_onnx  # type: ignore[attr-defined]
+
+    def wrong(classifier: ImageClassifier, *args: Any, **options: Any) -> None:
+        head = classifier.network[-1]  # type: ignore[index]
+        with torch.no_grad():
+            head.bias += torch.tensor([1.0, -1.0])
+        plain(classifier, *args, **options)
+        with torch.no_grad():
+            head.bias -= torch.tensor([1.0, -1.0])
+
+    monkeypatch.setattr(room, "export_onnx", wrong)
+    with pytest.raises(Failure, match="the ONNX file disagrees with the model: largest logit difference 1"):
+        export(run, Quiet())
+    assert not run.bundle.exists()
+    assert [path.name for path in run.path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_bundle_that_stands_survives_a_failing_export(
+    trained: RunFolder, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained.bundle, run.bundle)
+    monkeypatch.setattr(room, "compare", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export(run, Quiet())
+    assert read_bundle(run.bundle) == read_bundle(trained.bundle)
+
+
+def test_a_network_that_cannot_be_exported_is_one_clear_failure(tmp_path: Path) -> None:
+    class Branching(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            if float(images.sum()) > 3:
+                return images.flatten(1)[:, :2]
+            return images.flatten(1)[:, 1:3]
+
+    classifier = ImageClassifier(Branching(), mean=(), std=(), classes=("a", "b"))
+    with pytest.raises(Failure, match="exporter cannot translate the model"):
+        export_onnx(classifier, tmp_path / "m.onnx", height=4, width=4, channels=1, metadata={})
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_an_unevaluated_run_says_so(run: RunFolder) -> None:
+    reporter = Quiet()
+    assert export(run, reporter).evaluation is None
+    assert "has not been evaluated" in reporter.warned[0]
+    assert "nothing is known of its robustness" in (run.bundle / "model_card.md").read_text()
+
+
+def test_the_bundle_carries_the_worst_figure_of_the_newest_threat(run: RunFolder) -> None:
+    for attack, eps in (("pgd", 0.3), ("pgd", 0.1), ("fgsm", 0.1)):
+        evaluate_run(run, EvaluateRequest(attacks=(attack,), eps=eps, device="cpu"), Quiet())
+    bundle = export(run, Quiet())
+    assert bundle.evaluation is not None
+    same = [item for item in bundle.evaluations if item.eps == 0.1]
+    assert (len(bundle.evaluations), bundle.evaluation.eps) == (3, 0.1)
+    assert bundle.evaluation.robust_accuracy == min(item.robust_accuracy for item in same)
+
+
+def test_missing_images_are_one_clear_error(run: RunFolder, tmp_path: Path) -> None:
+    record = run.read_record()
+    record.data.root = str(tmp_path / "moved")
+    run.write_record(record)
+    with pytest.raises(HardenerError, match="no longer at .* Name a folder of class folders with --data DIR"):
+        export(run, Quiet())
+    data = write_image_folder(tmp_path / "other", {"cat": 9, "dog": 9})
+    assert export(run, Quiet(), data=data).parity.images > 0
+
+
+def test_a_changed_or_truncated_bundle_is_refused(trained: RunFolder, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.bundle, tmp_path / "bundle")
+    model = folder / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1])
+    with pytest.raises(HardenerError, match="is not the file that bundle.json describes"):
+        read_bundle(folder)
+    (folder / "bundle.json").write_text("{}")
+    with pytest.raises(HardenerError, match="is no bundle description"):
+        read_bundle(folder)
+
+
+def test_compare_counts_a_batch_of_one(trained: RunFolder) -> None:
+    images = torch.randint(0, 256, (1, 1, 8, 8), dtype=torch.uint8)
+    assert compare(open_classifier(trained, trained.read_record()), trained.bundle / "model.onnx", images).images == 1

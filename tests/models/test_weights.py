@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hardener.errors import HardenerError
+from hardener.models.weights import load_weights, save_weights
+
+
+def network(width: int = 4, classes: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width), nn.Linear(width, classes))
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+class Payload:
+    """What unpickling would build."""
+
+
+@pytest.mark.parametrize("wrap", ["plain", "state_dict", "model", "module.", "_orig_mod.module."])
+def test_a_state_dict_is_found_under_the_usual_keys_and_prefixes(tmp_path: Path, wrap: str) -> None:
+    source, target = network(), network()
+    state = dict(source.state_dict())
+    if wrap.endswith("."):
+        state = {wrap + name: value for name, value in state.items()}
+    torch.save({wrap: state, "epoch": 3} if wrap in {"state_dict", "model"} else state, tmp_path / "w.pt")
+    assert load_weights(target, tmp_path / "w.pt") == []
+    assert same(source, target)
+
+
+def test_safetensors_come_back_bit_for_bit_with_tied_tensors(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
+            self.two.weight = self.one.weight
+
+    source, target = Tied(), Tied()
+    save_weights(source, tmp_path / "w.safetensors")
+    load_weights(target, tmp_path / "w.safetensors")
+    assert same(source, target)
+
+
+def test_nothing_is_unpickled_unless_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    torch.save({"state_dict": network().state_dict(), "config": Payload()}, path)
+    with pytest.raises(HardenerError, match="holds more than tensors: .* pass --allow-pickle"):
+        load_weights(network(), path)
+    load_weights(network(), path, allow_pickle=True)
+    torch.save(network(), path)
+    with pytest.raises(HardenerError, match="--allow-pickle"):
+        load_weights(network(), path)
+    load_weights(network(), path, allow_pickle=True)
+
+
+def test_other_shapes_and_names_are_errors_that_name_them(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(network(), path)
+    with pytest.raises(HardenerError, match=r"0.weight is \(4, 2\) in the file and \(5, 2\) in the model.*and 4 more"):
+        load_weights(network(width=5), path)
+    with pytest.raises(HardenerError, match=r"lacks 2 of the model's 11 tensors: 3.weight, 3.bias"):
+        load_weights(nn.Sequential(*network(), nn.Linear(3, 3)), path)
+    untouched = network(width=5)
+    before = {k: v.clone() for k, v in untouched.state_dict().items()}
+    with pytest.raises(HardenerError):
+        load_weights(untouched, path)
+    assert all(torch.equal(v, before[k]) for k, v in untouched.state_dict().items())
+
+
+def test_a_fresh_head_keeps_its_own_values(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    source, target = network(classes=1000), network(classes=3)
+    save_weights(source, path)
+    own = {name: value.clone() for name, value in target.state_dict().items()}
+    with pytest.raises(HardenerError, match="pass --replace-head"):
+        load_weights(target, path)
+    load_weights(target, path, fresh_head="2")
+    found, theirs = target.state_dict(), source.state_dict()
+    assert all(torch.equal(found[name], (own if name.startswith("2.") else theirs)[name]) for name in found)
+
+
+def test_extra_tensors_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(nn.Sequential(*network(), nn.Linear(3, 3)), path)
+    assert load_weights(network(), path) == ["3.bias", "3.weight"]
+
+
+def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
+    for name, content, match in (
+        ("a.safetensors", b"x" * 100, "is no safetensors file"),
+        ("a.pt", b"x" * 100, "no checkpoint that torch reads|holds more than tensors"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(HardenerError, match=match):
+            load_weights(network(), tmp_path / name)
+    with pytest.raises(HardenerError, match="no such file"):
+        load_weights(network(), tmp_path / "none.pt")
+    torch.save({"epoch": 3}, tmp_path / "b.pt")
+    with pytest.raises(HardenerError, match="holds no state dict"):
+        load_weights(network(), tmp_path / "b.pt")

@@ -1,0 +1,229 @@
+"""The house itself: floors, catalogs, start-up, flags, and what the project says of itself."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from hardener.attacks import ATTACKS
+from hardener.catalog import Catalog, resolve
+from hardener.errors import HardenerError
+from hardener.geometry import NORMS
+from hardener.losses import LOSSES
+from hardener.methods import METHODS
+from hardener.threat import NORM_NAMES
+from hardener.vicinity import VICINITIES
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "hardener"
+FLOORS = (
+    {"cli", "serving"},
+    {"training", "evaluation", "export"},
+    {"methods", "attacks", "models", "data"},
+    {"geometry", "vicinity", "losses"},
+    {"config"},
+    {"catalog", "threat", "progress"},
+    {"errors"},
+)
+ALLOWED_ON_ONE_FLOOR = {("methods", "attacks"), ("training", "evaluation")}
+HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
+CATALOGS: dict[str, Catalog] = {
+    "attacks": ATTACKS,
+    "geometry": NORMS,
+    "losses": LOSSES,
+    "methods": METHODS,
+    "vicinity": VICINITIES,
+}
+
+
+def floor_of(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def files() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE).parts
+        if len(place) > 1 or place[0] not in {"__init__.py", "__main__.py"}:
+            yield place[0].removesuffix(".py"), path
+    for path in sorted((ROOT / "serving").glob("*.py")):
+        yield "serving", path
+
+
+def imports(path: Path, *, top_level: bool = False) -> Iterator[str]:
+    tree = ast.parse(path.read_text())
+    nodes: Iterator[ast.AST] = iter(tree.body) if top_level else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module
+
+
+def test_imports_point_down_only() -> None:
+    wrong = []
+    for room, path in files():
+        for name in imports(path):
+            if not name.startswith("hardener."):
+                continue
+            other = name.split(".")[1]
+            down = floor_of(other) > floor_of(room)
+            if not (down or other == room or (room, other) in ALLOWED_ON_ONE_FLOOR):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert wrong == []
+
+
+def test_light_rooms_import_nothing_heavy() -> None:
+    light = {"cli", *FLOORS[-3], *FLOORS[-2], *FLOORS[-1]}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for room, path in files()
+        for name in imports(path, top_level=True)
+        if (room in light or path.name == "__init__.py") and name.split(".")[0] in HEAVY
+    ]
+    assert wrong == []
+
+
+def test_private_files_stay_inside_their_room() -> None:
+    shared_box = "hardener.geometry._box"  # fit_box belongs to every attack and to the evaluator
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for room, path in files()
+        for name in imports(path)
+        if name.startswith("hardener.") and "._" in name and name != shared_box and name.split(".")[1] != room
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["recipes"], ["attacks"]])
+def test_help_and_lists_start_without_torch(words: list[str]) -> None:
+    code = (
+        "import sys; sys.argv = ['hardener', *sys.argv[1:]]\n"
+        "from hardener.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"loaded = {HEAVY!r} & set(sys.modules); assert not loaded, loaded"
+    )
+    found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize("room", CATALOGS)
+def test_every_file_of_a_catalogs_room_has_a_line_and_every_line_resolves(room: str) -> None:
+    catalog = CATALOGS[room]
+    listed = {target.partition(":")[0].rpartition(".")[2] for target, _ in catalog.values()}
+    standing = {path.stem for path in (PACKAGE / room).glob("*.py") if not path.stem.startswith("_")}
+    assert listed == standing
+    for name, (target, line) in catalog.items():
+        found = resolve(catalog, name, room)
+        assert callable(found)
+        assert found.__module__ == target.partition(":")[0]
+        assert line == line.strip()
+
+
+def test_every_norm_has_the_same_four_functions() -> None:
+    assert tuple(NORMS) == NORM_NAMES
+    shapes = []
+    for target, _ in NORMS.values():
+        module = importlib.import_module(target.partition(":")[0])
+        shapes.append(
+            {
+                name: str(inspect.signature(getattr(module, name)))
+                for name in ("project", "random_point", "steepest", "size")
+            }
+        )
+    assert shapes[0] == shapes[1]
+
+
+def test_an_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(HardenerError, match=r"unknown attack 'pdg'. Known: fgsm, pgd. Did you mean 'pgd'\?"):
+        resolve(ATTACKS, "pdg", "attack")
+
+
+def test_a_new_flag_is_a_decision() -> None:
+    from hardener.cli.app import app
+
+    found = {}
+    command = typer.main.get_command(app)
+    for name, sub in command.commands.items():  # type: ignore[attr-defined]
+        options = {
+            o
+            for p in sub.params
+            if not isinstance(p, click.Argument) and hasattr(p, "opts")
+            for o in p.opts
+            if o.startswith("--")
+        }
+        found[name] = options - {"--help"}
+    shared = {
+        "--out",
+        "--device",
+        "--seed",
+        "--skip-bad-images",
+        "--allow-pickle",
+        "--entry",
+        "--init",
+        "--normalize",
+        "--image-size",
+        "--batch-size",
+        "--data",
+    }
+    assert found == {
+        "train": shared
+        | {
+            "--recipe",
+            "--pretrained",
+            "--replace-head",
+            "--val",
+            "--epochs",
+            "--precision",
+            "--name",
+            "--resume",
+            "--set",
+        },
+        "eval": shared
+        | {
+            "--attack",
+            "--norm",
+            "--eps",
+            "--steps",
+            "--step-size",
+            "--restarts",
+            "--random-start",
+            "--samples",
+            "--json",
+        },
+        "export": {"--data", "--samples", "--out"},
+        "serve": {"--port", "--host", "--out"},
+        "recipes": set(),
+        "attacks": set(),
+    }
+
+
+def test_the_package_carries_recipes_and_serving() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included == {"recipes": "hardener/recipes", "serving": "hardener/serving"}
+
+
+def test_the_project_names_no_path_of_a_machine_and_no_package_host() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    words = ("/" + "work/", "../" + "shared", "pypi" + ".org", "python" + "hosted", "registry." + "npmjs")
+    wrong = []
+    for name in tracked.stdout.split():
+        path = ROOT / name
+        if path.is_file() and os.path.splitext(name)[1] not in {".png", ".jpg"}:
+            text = path.read_text(encoding="utf-8", errors="ignore")
+            wrong += [f"{name}: {word}" for word in words if word in text]
+    assert wrong == []

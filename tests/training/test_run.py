@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from oracles import write_image_folder
+
+from hardener.config.recipe import load_recipe, recipe_files
+from hardener.config.run_folder import RunFolder, find_run
+from hardener.errors import Failure, HardenerError
+from hardener.models.trained import open_classifier
+from hardener.progress import Silent
+from hardener.training.run import EpochMetrics, Interrupted, TrainRequest, resume, train
+
+SMALL = ["batch_size=5", "validation.samples=4", "validation.steps=2", "optimizer.lr=0.02"]
+
+
+class Recorder(Silent):
+    """Keeps what is said; `interrupt_at` images of training it sends this process a Ctrl-C."""
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        self.said: list[str] = []
+        self.epochs: list[EpochMetrics] = []
+        self.interrupt_at = interrupt_at
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    warn = say
+
+    def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        seen = 0
+
+        def advance(done: int) -> None:
+            nonlocal seen
+            seen += done
+            if what == "training" and self.interrupt_at is not None and seen >= self.interrupt_at:
+                self.interrupt_at = None
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return nullcontext(advance)
+
+    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
+        self.epochs.append(metrics)
+
+
+def request(
+    model: Path, data: Path, out: Path, recipe: str = "sprout", sets: tuple[str, ...] = (), **rest: Any
+) -> TrainRequest:
+    return TrainRequest(
+        model=str(model),
+        data=data,
+        recipe=load_recipe(recipe, [*SMALL, "epochs=3", *sets]),
+        out=out,
+        device="cpu",
+        **rest,
+    )
+
+
+def weights(run: RunFolder) -> dict[str, torch.Tensor]:
+    return open_classifier(run, run.read_record()).network.state_dict()
+
+
+@pytest.mark.parametrize("recipe", recipe_files())
+def test_every_recipe_trains(recipe: str, model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+    reporter = Recorder()
+    run = train(request(model_file, image_folder, tmp_path / "runs", recipe, ("epochs=1",)), reporter)
+    assert run.read_record().status == "finished"
+    assert len(reporter.epochs) == 1
+    law = load_recipe(recipe).vicinity.labels.law
+    assert (reporter.epochs[0].beta_min is not None) == (law not in {"one-hot", "uniform"})
+
+
+def test_the_run_folder_says_everything(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+    run = train(request(model_file, image_folder, tmp_path / "runs"), Recorder())
+    names = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    events = {name for name in names if name.startswith("tensorboard/")}
+    assert len(events) == 1
+    assert names - events == {
+        "recipe.yaml",
+        "run.json",
+        "model.safetensors",
+        "model/tiny.py",
+        "metrics.jsonl",
+        "train.png",
+        "checkpoint/last.pt",
+    }
+    record = run.read_record()
+    assert (record.epochs_done, record.seed, record.classes) == (3, 0, ["cat", "dog"])
+    assert set(record.versions) >= {"python", "torch", "hardener"}
+    assert record.data.splits["train"].images == 20
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    best = max(rows, key=lambda row: (row["clean_accuracy"] + row["robust_accuracy"]) / 2)
+    assert record.best is not None
+    assert record.best.epoch == best["epoch"]
+    assert run.curves.read_bytes().startswith(b"\x89PNG")
+    assert find_run(None, tmp_path / "runs").path == run.path
+    # a model that was trained is opened from the run's own copy, not from the user's file
+    model_file.unlink()
+    assert open_classifier(run, record)(torch.zeros(2, 1, 8, 8)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("recipe", ["sprout", "sprout-reference"])
+@pytest.mark.parametrize("interrupt_at", [5, 20, 35])
+def test_a_resumed_run_equals_the_straight_one_bit_for_bit(
+    recipe: str, interrupt_at: int, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    """Stopped after a minibatch, at the end of an epoch, and in the middle of a later one."""
+    straight = train(request(model_file, image_folder, tmp_path / "a", recipe), Recorder())
+    with pytest.raises(Interrupted, match="nothing is lost. Go on with: hardener train --resume"):
+        train(request(model_file, image_folder, tmp_path / "b", recipe, name="stopped"), Recorder(interrupt_at))
+    stopped = RunFolder(tmp_path / "b" / "stopped")
+    assert stopped.read_record().status == "interrupted"
+    torch.manual_seed(12345)  # the state of this process must not matter
+    resumed = resume(stopped, Recorder(), device="cpu")
+    assert resumed.read_record().status == "finished"
+    ours, theirs = (torch.load(run.checkpoint, weights_only=True) for run in (straight, resumed))
+    for key in ("network", "method"):
+        assert all(torch.equal(ours[key][name], theirs[key][name]) for name in ours[key])
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
+    timing = {"images_per_s", "seconds"}
+    rows = [
+        [
+            {k: v for k, v in json.loads(line).items() if k not in timing}
+            for line in run.metrics.read_text().splitlines()
+        ]
+        for run in (straight, resumed)
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_the_seed_decides_everything(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+    first, again, other = (
+        weights(train(request(model_file, image_folder, tmp_path / str(i), seed=seed), Recorder()))
+        for i, seed in enumerate((0, 0, 1))
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_run_resumes_only_on_its_own_data_and_only_while_unfinished(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "runs", name="r"), Recorder(7))
+    run = RunFolder(tmp_path / "runs" / "r")
+    kept = (image_folder / "cat" / "000.png").read_bytes()
+    shutil.copy(image_folder / "cat" / "001.png", image_folder / "cat" / "000.png")
+    shutil.copy(image_folder / "dog" / "001.png", image_folder / "dog" / "000.png")
+    with pytest.raises(HardenerError, match="has changed since the run began"):
+        resume(run, Recorder())
+    (image_folder / "cat" / "000.png").write_bytes(kept)
+    write_image_folder(image_folder, {"cat": 12, "dog": 12})
+    resume(run, Recorder(), device="cpu")
+    with pytest.raises(HardenerError, match="is finished: 3 epochs are done"):
+        resume(run, Recorder())
+
+
+def test_a_damaged_checkpoint_is_one_clear_error(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "runs", name="r"), Recorder(7))
+    run = RunFolder(tmp_path / "runs" / "r")
+    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:500])
+    with pytest.raises(HardenerError, match=r"last.pt is damaged"):
+        resume(run, Recorder())
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_says_what_to_do(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    wanted = request(
+        model_file, image_folder, tmp_path / "runs", "natural", ("optimizer.lr=1e30", "optimizer.warmup_epochs=0")
+    )
+    with pytest.raises(Failure, match=r"the loss became (nan|inf) in epoch \d. Lower the learning rate"):
+        train(wanted, Recorder())
+
+
+def test_nothing_is_left_when_the_request_is_wrong(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    (image_folder / "cat" / "000.png").write_bytes(b"")
+    with pytest.raises(HardenerError, match="1 of 20 images cannot be read|1 of 2 images cannot be read"):
+        train(request(model_file, image_folder, runs), Recorder())
+    ten = tmp_path / "ten.py"
+    ten.write_text("from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n")
+    with pytest.raises(
+        HardenerError, match=r"the model has 10 outputs and the data has 2 classes. Pass --replace-head"
+    ):
+        train(request(ten, image_folder, runs), Recorder())
+    assert not runs.exists()
+
+
+def test_a_head_is_replaced_on_request_and_the_run_opens_again(image_folder: Path, tmp_path: Path) -> None:
+    ten = tmp_path / "ten.py"
+    ten.write_text("from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n")
+    reporter = Recorder()
+    run = train(request(ten, image_folder, tmp_path / "runs", replace_head=True), reporter)
+    assert reporter.said == ["final layer 1 replaced: 10 → 2 outputs"]
+    assert open_classifier(run, run.read_record())(torch.zeros(1, 1, 8, 8)).shape == (1, 2)
+
+
+def test_training_starts_from_init(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+    first = train(request(model_file, image_folder, tmp_path / "a"), Recorder())
+    frozen = ("optimizer.lr=1e-30", "epochs=1", "optimizer.weight_decay=0")
+    again = train(request(model_file, image_folder, tmp_path / "b", "natural", frozen, init=first.weights), Recorder())
+    learned, kept = weights(first), weights(again)
+    assert all(
+        torch.equal(learned[name], kept[name]) for name in learned if "running" not in name and "tracked" not in name
+    )
+
+
+def test_gray_images_feed_a_colour_model_and_colour_images_a_gray_one(tmp_path: Path) -> None:
+    for color, channels in ((False, 3), (True, 1)):
+        data = write_image_folder(tmp_path / f"d{channels}", {"a": 8, "b": 8}, color=color)
+        model = tmp_path / f"m{channels}.py"
+        model.write_text(
+            "from torch import nn\n"
+            "def build_model(num_classes):\n"
+            f" layers = nn.Conv2d({channels}, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes)\n"
+            " return nn.Sequential(*layers)\n"
+        )
+        reporter = Recorder()
+        run = train(request(model, data, tmp_path / "runs", sets=("epochs=1",), name=str(channels)), reporter)
+        assert run.read_record().input.channels == channels
+        assert any("turned to gray" in text for text in reporter.said) == color
+
+
+def test_the_image_size_is_the_datas_own_or_224_or_what_is_asked_for(model_file: Path, tmp_path: Path) -> None:
+    alike = write_image_folder(tmp_path / "alike", {"a": 6, "b": 6}, size=(10, 6))
+    mixed = write_image_folder(tmp_path / "mixed", {"a": 6, "b": 6}, size=(10, 6))
+    write_image_folder(mixed, {"a": 6, "c": 6}, size=(12, 12))
+    for name, data, sets, expected in (
+        ("alike", alike, (), (6, 10)),
+        ("mixed", mixed, (), (224, 224)),
+        ("asked", mixed, ("data.image_size=16",), (16, 16)),
+    ):
+        run = train(request(model_file, data, tmp_path / "runs", sets=(*sets, "epochs=1"), name=name), Recorder())
+        record = run.read_record()
+        assert (record.input.height, record.input.width) == expected
+
+
+def test_two_runs_at_once_get_folders_of_their_own(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+    wanted = request(model_file, image_folder, tmp_path / "runs", sets=("epochs=1",))
+    paths = {train(wanted, Recorder()).path for _ in range(2)}
+    assert len(paths) == 2
+    named = request(model_file, image_folder, tmp_path / "runs", sets=("epochs=1",), name="mine")
+    train(named, Recorder())
+    with pytest.raises(HardenerError, match="mine exists. Choose another --name"):
+        train(named, Recorder())
