@@ -51,8 +51,8 @@ def main(root: Path) -> None:
         results[recipe] = json.loads(file.read_text())
     chosen = runs / f"sprout-{stamp}"
     hardener("export", str(chosen))
-    held_out = np.load(root / "sprout.npz")["path"]  # the images that were evaluated: none was trained on
-    image = data / str(held_out[len(held_out) // 3])
+    with np.load(root / "sprout.npz") as evaluated:  # none of these was trained on
+        image = data / str(evaluated["path"][evaluated["label"] == 3][0])
     answer = serve_and_ask(chosen, image)
     show_answer(answer, image)
     show_table(results)

@@ -298,7 +298,7 @@ class _Work:
                     state.seconds += time.monotonic() - started
                     self._put_away("interrupted")
                     raise Interrupted(
-                        f"stopped in epoch {state.progress.epoch + 1} of {recipe.epochs}; nothing is lost. Go on "
+                        f"in epoch {state.progress.epoch + 1} of {recipe.epochs}; nothing is lost. Go on "
                         f"with: hardener train --resume {run.path}"
                     )
                 score = _score(metrics, recipe.validation.select)

@@ -1,0 +1,307 @@
+"""Commands as a user types them: what they print, and one clear error for each mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from oracles import TINY_MODEL, linear_problem, write_image_folder
+from PIL import Image
+from torch import nn
+from typer.testing import CliRunner, Result
+
+from hardener.cli.app import app
+from hardener.config.evaluation_record import Evaluation
+from hardener.config.run_folder import RunFolder
+from hardener.models.weights import save_weights
+
+QUICK = [
+    "--epochs",
+    "1",
+    "--batch-size",
+    "8",
+    "--set",
+    "validation.steps=1",
+    "--set",
+    "validation.samples=4",
+    "--device",
+    "cpu",
+]
+
+
+def hardener(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def fails(code: int, message: str, *words: object) -> None:
+    found = hardener(*words)
+    assert found.exit_code == code, found.output
+    assert found.stderr.strip().splitlines()[-1].startswith("error: "), found.stderr
+    assert message in found.stderr.replace("\n", " ")
+    assert "Traceback" not in found.output
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images, a model file, and one trained run named `run`; tests only add to it."""
+    folder = tmp_path_factory.mktemp("home")
+    write_image_folder(folder / "imgs", {"cat": 12, "dog": 12})
+    (folder / "tiny.py").write_text(TINY_MODEL)
+    found = hardener(
+        "train", folder / "tiny.py", "--data", folder / "imgs", *QUICK, "--out", folder / "runs", "--name", "run"
+    )
+    assert found.exit_code == 0, found.output
+    assert "kept epoch 1 of 1" in found.stdout
+    assert "next: hardener eval" in found.stdout
+    return folder
+
+
+def test_eval_prints_and_writes_the_worst_case(home: Path, tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    found = hardener(
+        "eval", home / "runs" / "run", "--attack", "fgsm", "--attack", "pgd", "--eps", "16/255", "--steps", 3, "--restarts", 2,
+        "--json", target, "--device", "cpu",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    assert "the worst case over 2 attacks, image by image" in found.stdout.replace("\n", " ")
+    written = json.loads(target.read_text())
+    checked = Evaluation.model_validate(written)
+    assert written["schema"] == "hardener/eval/1"
+    assert written["threat"] == {"norm": "linf", "eps": 16 / 255}
+    assert set(written) >= {
+        "model",
+        "data",
+        "samples",
+        "clean_accuracy",
+        "robust_accuracy",
+        "interval",
+        "attacks",
+        "per_image",
+        "flags",
+    }
+    assert [a["name"] for a in written["attacks"]] == ["fgsm", "pgd"]
+    assert written["attacks"][1]["settings"] == {
+        "steps": 3, "step_size": pytest.approx(2.5 * 16 / 255 / 3), "random_start": True, "restarts": 2
+    }  # fmt: skip
+    assert checked.data.split == "test"
+    assert checked.robust_accuracy == written["attacks"][-1]["robust_accuracy"] <= checked.clean_accuracy
+    with np.load(tmp_path / written["per_image"]) as rows:
+        assert rows["robust"].mean() == checked.robust_accuracy
+        assert rows["clean"].mean() == checked.clean_accuracy
+        assert len(rows["path"]) == checked.samples == 2
+    run = RunFolder(home / "runs" / "run")
+    assert len(list(run.evaluations.glob("*.json"))) >= 1
+    page = run.report.read_text()
+    assert f"{100 * checked.robust_accuracy:.1f} %" in page
+    assert "http" not in page.replace("http-equiv", ""), "nothing comes from the network"
+
+
+def test_without_a_run_it_is_the_newest(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    for name in ("first", "second"):
+        hardener("train", home / "tiny.py", "--data", home / "imgs", *QUICK, "--out", out, "--name", name)
+    found = hardener("eval", "--out", out, "--steps", 1, "--device", "cpu")
+    assert "second: 2 images of the test split" in found.stdout
+
+
+def test_without_a_test_split_the_validation_split_is_used_and_said(home: Path, tmp_path: Path) -> None:
+    write_image_folder(tmp_path / "d" / "train", {"cat": 10, "dog": 10})
+    write_image_folder(tmp_path / "d" / "val", {"cat": 3, "dog": 3}, seed=1)
+    hardener("train", home / "tiny.py", "--data", tmp_path / "d", *QUICK, "--out", tmp_path / "runs")
+    found = hardener("eval", "--out", tmp_path / "runs", "--steps", 1, "--device", "cpu")
+    assert found.exit_code == 0, found.output
+    assert "no test split below the data folder: evaluating on the validation split" in found.stderr.replace("\n", " ")
+    assert "6 images of the validation split" in found.stdout
+
+
+def test_images_added_after_training_raise_a_flag(home: Path, tmp_path: Path) -> None:
+    data = write_image_folder(tmp_path / "imgs", {"cat": 12, "dog": 12})
+    hardener("train", home / "tiny.py", "--data", data, *QUICK, "--out", tmp_path / "runs")
+    write_image_folder(data, {"cat": 30, "dog": 30})
+    found = hardener("eval", "--out", tmp_path / "runs", "--steps", 1, "--json", tmp_path / "e.json", "--device", "cpu")
+    assert "images evaluated here may have been trained on" in found.output.replace("\n", " ")
+    assert [flag["id"] for flag in json.loads((tmp_path / "e.json").read_text())["flags"]] == ["data-changed"]
+
+
+def test_a_model_that_was_not_trained_here_has_its_closed_form_accuracy(tmp_path: Path) -> None:
+    """A linear model's robust accuracy is the share of images farther than eps from its plane."""
+    model, images, _ = linear_problem(60, (1, 4, 4), seed=6)
+    levels = (images * 255).round().to(torch.uint8)
+    margin = model.margin(levels.float() / 255).detach()
+    truth = (margin > 0).long()
+    for index, (pixels, label) in enumerate(zip(levels, truth, strict=True)):
+        folder = tmp_path / "imgs" / "ab"[int(label)]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[0].numpy()).save(folder / f"{index:02d}.png")
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    linear = network[1]
+    assert isinstance(linear, nn.Linear)
+    with torch.no_grad():
+        linear.weight.copy_(torch.stack([-model.weight / 2, model.weight / 2]))
+        linear.bias.copy_(torch.stack([-model.bias / 2, model.bias / 2]))
+    save_weights(network, tmp_path / "w.safetensors")
+    (tmp_path / "m.py").write_text("from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))\n")
+    distance = margin.abs() / float(model.weight.detach().abs().sum())
+    common = [
+        "--init",
+        tmp_path / "w.safetensors",
+        "--normalize",
+        "none",
+        "--data",
+        tmp_path / "imgs",
+        "--device",
+        "cpu",
+    ]
+    for eps in ("4/255", "10/255"):
+        found = hardener(
+            "eval", tmp_path / "m.py", *common, "--attack", "fgsm", "--eps", eps, "--json", tmp_path / "e.json"
+        )
+        assert found.exit_code == 0, found.output
+        result = json.loads((tmp_path / "e.json").read_text())
+        level = int(eps.partition("/")[0])
+        assert (result["data"]["split"], result["samples"], result["clean_accuracy"]) == ("all", 60, 1.0)
+        assert result["robust_accuracy"] == int((distance > level / 255).sum()) / 60
+
+
+def test_export_prints_the_comparison(home: Path) -> None:
+    found = hardener("export", home / "runs" / "run")
+    assert found.exit_code == 0, found.output
+    assert "largest logit difference" in found.stdout
+    assert "same answer on 100.0 %" in found.stdout.replace("\n", " ")
+
+
+def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:
+    model, data, out = home / "tiny.py", home / "imgs", tmp_path / "runs"
+    common = ["--data", data, "--out", out, *QUICK]
+    fails(2, "name a model and its data: hardener train MODEL --data DIR", "train")
+    fails(2, "no model file nowhere.py", "train", "nowhere.py", *common)
+    fails(2, "no such folder: nowhere", "train", model, "--data", "nowhere", "--out", out)
+    fails(2, "unknown recipe 'sprot'", "train", model, *common, "--recipe", "sprot")
+    fails(
+        2,
+        "unknown key 'optimizer.rl'. Did you mean 'optimizer.lr'?",
+        "train",
+        model,
+        *common,
+        "--set",
+        "optimizer.rl=1",
+    )
+    fails(
+        2,
+        "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?",
+        "train",
+        model,
+        *common,
+        "--set",
+        "validation.eps=8",
+    )
+    fails(2, "unknown device 'gpu'", "train", model, "--data", data, "--out", out, "--device", "gpu")
+    fails(2, "--normalize takes data, none, imagenet or MEAN/STD", "train", model, *common, "--normalize", "foo")
+    (tmp_path / "two.py").write_text("def net_a(): ...\ndef net_b(): ...\n")
+    fails(2, "several candidates and no model", "train", tmp_path / "two.py", *common)
+    (tmp_path / "bad.pt").write_bytes(b"nonsense")
+    fails(2, "bad.pt", "train", model, *common, "--init", tmp_path / "bad.pt")
+    torch.save({"a": nn.Linear(2, 2)}, tmp_path / "pickled.pt")
+    fails(2, "pass --allow-pickle", "train", model, *common, "--init", tmp_path / "pickled.pt")
+    save_weights(nn.Sequential(nn.Conv2d(1, 9, 3)), tmp_path / "other.safetensors")
+    fails(2, "has other shapes than the model", "train", model, *common, "--init", tmp_path / "other.safetensors")
+    assert not out.exists()
+    fails(
+        2,
+        "run exists. Choose another --name",
+        "train",
+        model,
+        *common[:2],
+        "--out",
+        home / "runs",
+        *QUICK,
+        "--name",
+        "run",
+    )
+    fails(2, "does not exist. Runs are made by `hardener train`", "train", "--resume", "nowhere")
+    fails(
+        2,
+        "--resume goes on with what the run was started with; --epochs cannot be changed",
+        "train",
+        "--resume",
+        home / "runs" / "run",
+        "--epochs",
+        3,
+    )
+    fails(2, "is finished: 1 epochs are done", "train", "--resume", home / "runs" / "run")
+
+
+def test_bad_images_are_one_clear_error_and_can_be_skipped(home: Path, tmp_path: Path) -> None:
+    data = write_image_folder(tmp_path / "imgs", {"cat": 12, "dog": 12})
+    for name in ("000", "001", "002", "003"):
+        (data / "cat" / f"{name}.png").write_bytes(b"")
+    command = ["train", home / "tiny.py", "--data", data, *QUICK, "--out", tmp_path / "runs"]
+    fails(2, "cannot be read: ", *command)
+    assert not (tmp_path / "runs").exists()
+    found = hardener(*command, "--skip-bad-images")
+    assert found.exit_code == 0, found.output
+    assert "images cannot be read and are left out" in found.stderr.replace("\n", " ")
+
+
+def test_bad_input_of_eval(home: Path, tmp_path: Path) -> None:
+    run = home / "runs" / "run"
+    fails(2, "no trained run below", "eval", "--out", tmp_path / "none")
+    fails(2, "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?", "eval", run, "--eps", "8")
+    fails(2, "expected a number such as 8/255", "eval", run, "--eps", "x")
+    fails(2, "unknown attack 'pdg'. Known: fgsm, pgd. Did you mean 'pgd'?", "eval", run, "--attack", "pdg")
+    fails(2, "unknown norm 'l1'", "eval", run, "--norm", "l1")
+    fails(2, "--steps is for no attack that was asked for (fgsm)", "eval", run, "--attack", "fgsm", "--steps", 3)
+    fails(2, "--restarts needs an attack with a random start", "eval", run, "--attack", "fgsm", "--restarts", 3)
+    fails(2, "--init is for a MODEL from elsewhere", "eval", run, "--init", "x.pt")
+    fails(2, "was not trained here: name its weights by --init FILE", "eval", home / "tiny.py")
+    fails(2, "an ONNX file gives no gradients", "eval", "model.onnx")
+    fails(2, "no such folder: ", "eval", run, "--json", tmp_path / "none" / "e.json", "--steps", 1, "--device", "cpu")
+    other = write_image_folder(tmp_path / "other", {"cat": 3, "cow": 3})
+    fails(2, "has other classes than", "eval", run, "--data", other)
+    (tmp_path / "empty").mkdir()
+    fails(2, "is no run folder: it has no run.json", "eval", tmp_path / "empty")
+
+
+def test_bad_input_of_serve(home: Path, tmp_path: Path) -> None:
+    hardener("train", home / "tiny.py", "--data", home / "imgs", *QUICK, "--out", tmp_path / "runs", "--name", "fresh")
+    fails(2, "has no bundle yet. Make one: hardener export", "serve", tmp_path / "runs" / "fresh")
+    fails(2, "does not exist", "serve", tmp_path / "nowhere")
+
+
+def test_a_traceback_comes_only_with_debug(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hardener", "train", "nowhere.py", "--data", "nowhere"]
+    plain, debug = (
+        subprocess.run([*command, *extra], capture_output=True, text=True, check=False, cwd=tmp_path)
+        for extra in ([], ["--debug"])
+    )
+    assert plain.returncode == debug.returncode == 2
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in debug.stderr
+    assert plain.stderr.strip().splitlines()[-1].startswith("error: no such folder: nowhere")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
+    """Files may grow to 1 kB: the first weights do not fit."""
+    code = (
+        "import resource, signal, sys\n"
+        "import torch.utils.tensorboard, matplotlib.pyplot\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "from hardener.__main__ import main\n"
+        "sys.argv = ['hardener', *sys.argv[1:]]\n"
+        "main()\n"
+    )
+    words = ["train", home / "tiny.py", "--data", home / "imgs", *QUICK, "--out", tmp_path / "runs"]
+    command = [sys.executable, "-c", code, *map(str, words)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 2, found.stderr
+    assert "error: no space left on the disk" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert list((tmp_path / "runs").iterdir()) == []
