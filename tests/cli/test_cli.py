@@ -65,8 +65,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_eval_prints_and_writes_the_worst_case(home: Path, tmp_path: Path) -> None:
     target = tmp_path / "result.json"
     found = hardener(
-        "eval", home / "runs" / "run", "--attack", "fgsm", "--attack", "pgd", "--eps", "16/255", "--steps", 3, "--restarts", 2,
-        "--json", target, "--device", "cpu",
+        "eval", home / "runs" / "run", "--attack", "fgsm", "--attack", "pgd",
+        "--eps", "16/255", "--steps", 3, "--restarts", 2, "--json", target, "--device", "cpu",
     )  # fmt: skip
     assert found.exit_code == 0, found.output
     assert "the worst case over 2 attacks, image by image" in found.stdout.replace("\n", " ")
