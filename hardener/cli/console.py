@@ -122,7 +122,11 @@ class RichReporter:
             TimeRemainingColumn(),
         )
         with Progress(
-            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+            *columns,
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+            speed_estimate_period=600,  # an epoch's pause for validation must not look like a crawl
         ) as progress:
             task = progress.add_task(what, total=total)
             yield lambda done: progress.advance(task, done)

@@ -113,7 +113,7 @@ def robust_accuracy(
             f"Did you mean {threat.eps:g}/255?"
         )
     report = on_attacked or (lambda _: None)
-    with _in_eval_mode(model):
+    with _in_eval_mode(model), _full_float32():
         predictions = _predict(model, images, batch_size)
         clean_correct = predictions == labels.cpu()
         standing = clean_correct.clone()
@@ -175,6 +175,17 @@ def device_of(model: nn.Module) -> torch.device:
     """Return where a model's parameters, or else its buffers, live."""
     held = next(itertools.chain(model.parameters(), model.buffers()), None)
     return torch.device("cpu") if held is None else held.device
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Keep cuDNN from rounding convolutions to TF32: its 10 bits alone can change an answer near the boundary."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 @contextmanager

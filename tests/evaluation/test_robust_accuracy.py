@@ -82,6 +82,22 @@ def test_the_model_is_left_as_it_was_found() -> None:
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
+def test_convolutions_are_not_rounded_to_tf32_and_the_setting_is_put_back() -> None:
+    seen: list[bool] = []
+
+    class Watching(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return images.flatten(1)[:, :2]
+
+    torch.backends.cudnn.allow_tf32 = True
+    robust_accuracy(
+        Watching(), torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64), [FGSM], ThreatModel("linf", 0.1)
+    )
+    assert set(seen) == {False}
+    assert torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("trick", ["outside the ball", "outside the box", "not finite", "another shape"])
 def test_an_attacks_own_word_counts_for_nothing(monkeypatch: pytest.MonkeyPatch, trick: str) -> None:
     model, images, labels = linear_problem(30, (1, 2, 2), seed=4)
