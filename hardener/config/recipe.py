@@ -17,7 +17,7 @@ from hardener.errors import HardenerError, did_you_mean
 
 def recipe_files() -> dict[str, Path]:
     """Return the known recipes, name -> file; the folder is the registry."""
-    return {path.stem: path for path in sorted(packaged_folder("recipes").glob("*.yaml"))}
+    return {path.stem: path for path in sorted(packaged_folder("recipes").glob("*.yaml"), key=lambda file: file.stem)}
 
 
 def recipe_header(path: Path) -> str:
