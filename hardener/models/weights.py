@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_model
 from torch import Tensor, nn
 
+from hardener.config.files import written_whole
 from hardener.errors import HardenerError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
@@ -19,8 +22,17 @@ _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's parameters and buffers as safetensors; tied tensors are written once."""
-    save_model(network, str(path))
+    """Write a network's parameters and buffers as safetensors, whole or not at all; tied tensors are written once."""
+    with written_whole(path) as beside:
+        try:
+            save_model(network, str(beside))
+        except SafetensorError as error:
+            code = re.search(r"os error (\d+)", str(error))  # how its writer words a full disk
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
+        os.umask(mask := os.umask(0))
+        beside.chmod(0o666 & ~mask)  # the writer leaves a file that its owner alone may read, which a container is not
 
 
 def load_weights(

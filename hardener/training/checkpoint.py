@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,10 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
+    packed = io.BytesIO()  # torch's own writer turns a full disk into an error without its cause
+    torch.save(content, packed)
     with written_whole(path) as beside:
-        torch.save(content, beside)
+        beside.write_bytes(packed.getbuffer())
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:

@@ -287,13 +287,14 @@ def test_a_traceback_comes_only_with_debug(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
-def test_a_full_disk_is_one_clear_error_and_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
-    """Files may grow to 1 kB: the first weights do not fit."""
+@pytest.mark.parametrize("limit", [1_000, 2_500, 5_000])
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing_behind(home: Path, tmp_path: Path, limit: int) -> None:
+    """Files may grow to `limit` bytes: the recipe, the weights or the checkpoint do not fit."""
     code = (
         "import resource, signal, sys\n"
         "import torch.utils.tensorboard, matplotlib.pyplot\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "from hardener.__main__ import main\n"
         "sys.argv = ['hardener', *sys.argv[1:]]\n"
         "main()\n"

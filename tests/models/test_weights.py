@@ -103,3 +103,10 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "b.pt")
     with pytest.raises(HardenerError, match="holds no state dict"):
         load_weights(network(), tmp_path / "b.pt")
+
+
+def test_weights_are_written_with_the_mode_of_any_other_file(tmp_path: Path) -> None:
+    save_weights(network(), tmp_path / "w.safetensors")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain", "w.safetensors"]
