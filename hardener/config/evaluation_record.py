@@ -52,9 +52,21 @@ class EvaluatedAttack(_Strict):
 
 
 class Flag(_Strict):
+    """Something that makes a figure less trustworthy than it looks; `page` tells what it means and what to do."""
+
     id: str
     message: str
     page: str
+
+
+class Check(_Strict):
+    """One question of the audit. `value` is what was measured, `raised` whether it became a flag; None: not asked."""
+
+    id: str
+    question: str
+    answer: str
+    value: float | None
+    raised: bool | None
 
 
 class PerClass(_Strict):
@@ -64,24 +76,139 @@ class PerClass(_Strict):
     robust_accuracy: float
 
 
+class Distances(_Strict):
+    """Norms of the smallest adversarial perturbations found, over images that are right when clean.
+
+    An upper bound for each image; `found` counts the images for which any was found, of `samples`.
+    """
+
+    samples: int
+    found: int
+    quartiles: tuple[float, float, float] | None
+
+
+class CurvePoint(_Strict):
+    parameter: float
+    accuracy: float
+    interval: tuple[float, float]
+
+
+class InvarianceCurve(_Strict):
+    """Accuracy against the strength of a change that keeps the label; `identity` is the parameter of no change."""
+
+    name: str
+    unit: str
+    identity: float
+    samples: int
+    points: list[CurvePoint]
+
+
+class CorruptionKind(_Strict):
+    """Accuracy at severities 1 to 5."""
+
+    name: str
+    family: Literal["noise", "blur", "weather", "digital"]
+    accuracies: list[float]
+
+
+class Corruptions(_Strict):
+    """`mean_corruption_error` is 1 - accuracy, averaged over severities, then kinds; not relative to another network."""
+
+    samples: int
+    kinds: list[CorruptionKind]
+    mean_corruption_error: float
+    note: str
+
+
+class Certification(_Strict):
+    """Randomized smoothing: `accuracy` is the share of images answered rightly and certified to `parameter` (l2)."""
+
+    samples: int
+    noise_sigma: float
+    selection_draws: int
+    draws: int
+    confidence: float
+    abstained: int
+    smoothed_accuracy: float
+    points: list[CurvePoint]
+
+
+class Clever(_Strict):
+    """CLEVER scores: estimates, not bounds, of the smallest distance to another class; None where all are infinite."""
+
+    samples: int
+    norm: str
+    batches: int
+    batch_size: int
+    radius: float
+    mean: float
+    quartiles: tuple[float, float, float]
+
+
+class CalibrationBin(_Strict):
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+class Calibration(_Strict):
+    """`expected_error` is the ECE over the bins of the clean images' confidences."""
+
+    samples: int
+    expected_error: float
+    bins: list[CalibrationBin]
+
+
+class EpsCurve(_Strict):
+    """One attack's robust accuracy from eps 0 upwards; `parameter` is eps."""
+
+    attack: str
+    samples: int
+    points: list[CurvePoint]
+
+
+class Landscape(_Strict):
+    """Loss over a plane through one image: `steps` along the gradient (rows) and a random direction (columns)."""
+
+    path: str
+    steps: list[float]
+    loss: list[list[float]]
+
+
 class Evaluation(_Strict):
     """Fractions in [0, 1]. `robust_accuracy` is the worst case over `attacks`, image by image; `interval` its exact
-    95 % interval; `per_image` a file beside this one."""
+    95 % interval; `per_image` a file beside this one. A section that was not asked for is None or empty."""
 
     schema_name: Literal["hardener/eval/1"] = Field(EVALUATION_SCHEMA, alias="schema")
     created_at: str
     model: EvaluatedModel
     data: EvaluatedData
     threat: Threat
+    suite: str | None = None
     samples: int
     clean_accuracy: float
     clean_interval: tuple[float, float]
     robust_accuracy: float
     interval: tuple[float, float]
+    verdict: Literal["robust", "partly robust", "not robust", "inconclusive"] = "inconclusive"
+    reason: str = "not judged"
     attacks: list[EvaluatedAttack]
+    not_run: list[str] = []
     per_class: list[PerClass]
     per_image: str | None
     flags: list[Flag]
+    checks: list[Check] = []
+    distances: Distances | None = None
+    eps_curves: list[EpsCurve] = []
+    calibration: Calibration | None = None
+    invariances: list[InvarianceCurve] = []
+    corruptions: Corruptions | None = None
+    certification: Certification | None = None
+    clever: Clever | None = None
+    landscape: Landscape | None = None
+    seconds: float = 0.0
     seed: int
     device: str
     versions: dict[str, str]

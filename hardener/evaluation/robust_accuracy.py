@@ -23,11 +23,15 @@ from hardener.threat import ThreatModel
 
 @dataclass(frozen=True)
 class AttackPlan:
-    """An attack by its catalog name, its own settings, and how often it is repeated from another start."""
+    """An attack by its catalog name, its own settings, and how often it is repeated from another start.
+
+    `everywhere`: attack also images that fell already, for the sake of the distance that a minimum-norm attack finds.
+    """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     restarts: int = 1
+    everywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,10 @@ class RobustAccuracy:
         predictions: (N,) int64, of the clean images.
         clean_correct, robust_correct: (N,) bool; robust_correct is the worst case over all that was run.
         broken_by: (N,) int64, index of the first attack that broke the image, -1 for none.
+        distance: (N,), norm of the smallest adversarial perturbation that any attack showed, whether inside eps or not:
+            an upper bound of the true one; 0 where the clean image is wrong, inf where none was found.
         outcomes: one an attack, in the order they ran.
+        examples: image index -> an adversarial image (C, H, W) inside the threat model, for a few that fell.
     """
 
     threat: ThreatModel
@@ -57,7 +64,9 @@ class RobustAccuracy:
     clean_correct: Tensor
     robust_correct: Tensor
     broken_by: Tensor
+    distance: Tensor
     outcomes: list[AttackOutcome]
+    examples: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -87,6 +96,7 @@ def robust_accuracy(
     batch_size: int = 128,
     generator: torch.Generator | None = None,
     on_attacked: Callable[[int], None] | None = None,
+    keep_examples: int = 0,
 ) -> RobustAccuracy:
     """Attack every image that the model gets right until it falls or the plans are done.
 
@@ -100,6 +110,7 @@ def robust_accuracy(
         batch_size: images at once.
         generator: of random starts, on the model's device.
         on_attacked: called with a number of images as they are dealt with: once for each plan's restart, and image.
+        keep_examples: how many adversarial images to keep, the first that are found.
     Raises:
         HardenerError: no images, or an eps beyond the size of the box.
         Failure: an attack returned something that is no image.
@@ -118,26 +129,43 @@ def robust_accuracy(
         clean_correct = predictions == labels.cpu()
         standing = clean_correct.clone()
         broken_by = torch.full((len(images),), -1)
+        distance = torch.where(clean_correct, torch.inf, 0.0)
         outcomes: list[AttackOutcome] = []
+        examples: dict[int, Tensor] = {}
         for place, plan in enumerate(plans):
             attack = resolve(ATTACKS, plan.name, "attack")
             started, before = time.monotonic(), int(standing.sum())
+            attacked = int(clean_correct.sum()) if plan.everywhere else before
             for _ in range(plan.restarts):
-                targets = standing.nonzero().squeeze(1)
+                targets = (clean_correct if plan.everywhere else standing).nonzero().squeeze(1)
                 report(len(images) - len(targets))
                 for piece in targets.split(batch_size):
-                    survived = _attack_batch(model, images, labels, piece, attack, plan, threat, generator)
-                    standing[piece] = survived
-                    broken_by[piece[~survived]] = place
+                    found = _attack_batch(model, images, labels, piece, attack, plan, threat, generator)
+                    fell = piece[found.broken & standing[piece]]
+                    standing[fell] = False
+                    broken_by[fell] = place
+                    distance[piece] = torch.minimum(distance[piece], found.distance)
+                    for index in fell[: max(keep_examples - len(examples), 0)].tolist():
+                        examples[index] = found.adversarial[int((piece == index).nonzero())].cpu()
                     report(len(piece))
             left = int(standing.sum())
-            outcomes.append(AttackOutcome(plan, left / len(images), before, before - left, time.monotonic() - started))
-    return RobustAccuracy(threat, predictions, clean_correct, standing, broken_by, outcomes)
+            seconds = time.monotonic() - started
+            outcomes.append(AttackOutcome(plan, left / len(images), attacked, before - left, seconds))
+    return RobustAccuracy(threat, predictions, clean_correct, standing, broken_by, distance, outcomes, examples)
 
 
 def as_float(images: Tensor) -> Tensor:
     """Turn uint8 images into floats in [0, 1]; floats stay."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of a batch: which images fell inside the threat model, to what, and how near any adversarial image lies."""
+
+    broken: Tensor
+    adversarial: Tensor
+    distance: Tensor
 
 
 def _attack_batch(
@@ -149,8 +177,8 @@ def _attack_batch(
     plan: AttackPlan,
     threat: ThreatModel,
     generator: torch.Generator | None,
-) -> Tensor:
-    device = device_of(model)
+) -> _Found:
+    device, ball = device_of(model), norm_geometry(threat.norm)
     clean = as_float(images[piece].to(device))
     truth = labels[piece].to(device)
     found = attack(model, clean, truth, norm=threat.norm, eps=threat.eps, generator=generator, **plan.settings)
@@ -159,10 +187,17 @@ def _attack_batch(
             f"the attack {plan.name} returned {tuple(found.shape)} with finite={bool(found.isfinite().all())}; "
             f"expected finite images of {tuple(clean.shape)}. The model's gradients may be NaN or infinite."
         )
-    delta = fit_box(clean, norm_geometry(threat.norm).project(found.detach() - clean, threat.eps))
+    raw = fit_box(clean, found.detach() - clean)
+    inside = fit_box(clean, ball.project(raw, threat.eps))
     with torch.no_grad():
-        logits: Tensor = model(clean + delta)
-        return logits.argmax(dim=1).eq(truth).cpu()
+        broken = model(clean + inside).argmax(dim=1).ne(truth)
+        distance = torch.where(broken, ball.size(inside), torch.inf)
+        beyond = (ball.size(raw) > threat.eps * (1 + 1e-5)).nonzero().squeeze(1)
+        if len(beyond):  # a minimum-norm attack's finding, which may lie outside the threat model
+            far = model(clean[beyond] + raw[beyond]).argmax(dim=1).ne(truth[beyond])
+            reached = torch.where(far, ball.size(raw[beyond]), torch.inf)
+            distance[beyond] = torch.minimum(distance[beyond], reached)
+    return _Found(broken.cpu(), clean + inside, distance.cpu())
 
 
 @torch.no_grad()
