@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hardener.attacks._gradient import Classifier, input_gradient
+from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 
@@ -32,5 +32,5 @@ def fgsm(
         (N, C, H, W), inside ball and box.
     Source: Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples", ICLR 2015.
     """
-    step = eps * norm_geometry(norm).steepest(input_gradient(model, images, labels))
-    return images + fit_box(images, step)
+    _, _, gradient = value_and_gradient(model, images, labels)
+    return images + fit_box(images, eps * norm_geometry(norm).steepest(gradient))

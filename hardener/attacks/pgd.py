@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hardener.attacks._gradient import Classifier, input_gradient
+from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 
@@ -45,7 +45,7 @@ def pgd(
     if random_start:
         delta = fit_box(images, ball.random_point(images, eps, generator))
     for _ in range(steps):
-        gradient = input_gradient(model, images + delta, labels)
+        _, _, gradient = value_and_gradient(model, images + delta, labels)
         delta = ball.project(delta + length * ball.steepest(gradient), eps)
         delta = fit_box(images, delta)
     return images + delta

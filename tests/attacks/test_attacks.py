@@ -1,19 +1,28 @@
+"""The laws of the room: every attack of the catalog keeps them in every norm it has. Its own oracles lie beside."""
+
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 import torch
-from oracles import linear_problem
-from torch import nn
+from torch import Tensor, nn
 
 from hardener.attacks import ATTACKS
-from hardener.attacks.fgsm import fgsm
-from hardener.attacks.pgd import pgd
 from hardener.catalog import resolve
+from hardener.errors import HardenerError
 from hardener.geometry import NORMS, norm_geometry
 
 EPS = 0.04
+RANDOM = {"square", "hopskipjump", "spsa", "nes"}
+"""Attacks that draw as they go, so that an image's result depends on its place in the batch."""
+MINIMUM_NORM = {("cw", "l2"), ("deepfool", "linf"), ("deepfool", "l2"), ("fmn", "linf"), ("fmn", "l2")}
+"""Attacks that look for the nearest misclassified image and may return one that lies farther than eps."""
+CHEAP: dict[str, Any] = {"steps": 4, "restarts": 1, "queries": 40, "binary_search_steps": 2, "targets": 2}
+"""Settings that any attack gets here, where it has them, so that each law takes less than a second."""
+CHEAP_FOR: dict[str, dict[str, Any]] = {}
+"""Settings of one attack, on top."""
 
 
 @pytest.fixture(params=ATTACKS)
@@ -26,9 +35,41 @@ def norm(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def network() -> nn.Module:
+def network(classes: int = 3, channels: int = 2) -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).eval()
+    return nn.Sequential(
+        nn.Conv2d(channels, 4, 3, padding=1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(64, classes)
+    ).eval()
+
+
+def problem(count: int = 6, classes: int = 3, channels: int = 2) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network, images, and labels of which it gets about half right."""
+    model = network(classes, channels)
+    images = torch.rand(count, channels, 8, 8)
+    with torch.no_grad():
+        labels = model(images).argmax(dim=1)
+    labels[1::2] = (labels[1::2] + 1) % classes
+    return model, images, labels
+
+
+def attempt(
+    attack: str, norm: str, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float = EPS, **settings: Any
+) -> Tensor:
+    """Run an attack cheaply; where it lacks the norm, check that it says which norms it has."""
+    run = resolve(ATTACKS, attack, "attack")
+    known = inspect.signature(run).parameters
+    cheap = {**CHEAP, "surrogate": model, **CHEAP_FOR.get(attack, {}), **settings}
+    try:
+        found: Tensor = run(
+            model, images, labels, norm=norm, eps=eps, **{key: value for key, value in cheap.items() if key in known}
+        )
+    except HardenerError as error:
+        said = str(error)
+    else:
+        return found
+    assert norm in said
+    assert any(other in said for other in NORMS if other != norm), f"{attack} does not say which norms it has: {said}"
+    pytest.skip(f"{attack} has no {norm}, and says so")
 
 
 def test_every_attack_has_the_rooms_signature(attack: str) -> None:
@@ -39,83 +80,61 @@ def test_every_attack_has_the_rooms_signature(attack: str) -> None:
 
 
 def test_results_lie_in_ball_and_box_and_nothing_else_changes(attack: str, norm: str) -> None:
-    model, images, labels = network(), torch.rand(6, 2, 4, 4), torch.arange(6) % 3
-    kept_images = images.clone()
+    model, images, labels = problem()
+    kept_images, kept_labels = images.clone(), labels.clone()
     kept_weights = [p.detach().clone() for p in model.parameters()]
-    found = resolve(ATTACKS, attack, "attack")(model, images, labels, norm=norm, eps=EPS)
-    assert norm_geometry(norm).size(found - images).max() <= EPS + 1e-6
+    found = attempt(attack, norm, model, images, labels)
+    assert found.shape == images.shape
+    assert found.dtype == images.dtype
+    assert not found.requires_grad
+    if (attack, norm) not in MINIMUM_NORM:
+        assert norm_geometry(norm).size(found - images).max() <= EPS + 1e-6
     assert found.min() >= 0
     assert found.max() <= 1
     assert torch.equal(images, kept_images)
+    assert torch.equal(labels, kept_labels)
     assert all(torch.equal(p, kept) for p, kept in zip(model.parameters(), kept_weights, strict=True))
-    assert all(p.grad is None for p in model.parameters())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert not model.training
 
 
 def test_eps_zero_returns_the_images(attack: str, norm: str) -> None:
-    images = torch.rand(3, 2, 4, 4)
-    found = resolve(ATTACKS, attack, "attack")(network(), images, torch.zeros(3, dtype=torch.int64), norm=norm, eps=0.0)
+    if (attack, norm) in MINIMUM_NORM:
+        pytest.skip("eps does not bound it")
+    model, images, labels = problem(3)
+    found = attempt(attack, norm, model, images, labels, eps=0.0)
     torch.testing.assert_close(found, images)
 
 
+@pytest.mark.parametrize("classes", [2, 10])
+def test_one_gray_image_and_two_or_ten_classes_will_do(attack: str, norm: str, classes: int) -> None:
+    model, images, labels = problem(1, classes, channels=1)
+    found = attempt(attack, norm, model, images, labels)
+    assert found.shape == images.shape
+    assert bool(found.isfinite().all())
+
+
+def test_a_batch_of_broken_images_is_no_error(attack: str, norm: str) -> None:
+    model, images, labels = problem(4)
+    with torch.no_grad():
+        labels = (model(images).argmax(dim=1) + 1) % 3
+    found = attempt(attack, norm, model, images, labels)
+    assert bool(found.isfinite().all())
+
+
 def test_a_permuted_batch_gives_permuted_results(attack: str, norm: str) -> None:
-    model, images, labels = network(), torch.rand(6, 2, 4, 4), torch.arange(6) % 3
+    if attack in RANDOM:
+        pytest.skip("random by nature")
+    model, images, labels = problem()
     order = torch.randperm(6, generator=torch.Generator().manual_seed(1))
-    fixed = {"random_start": False} if attack == "pgd" else {}
-    run = resolve(ATTACKS, attack, "attack")
-    plain = run(model, images, labels, norm=norm, eps=EPS, **fixed)
-    mixed = run(model, images[order], labels[order], norm=norm, eps=EPS, **fixed)
+    plain = attempt(attack, norm, model, images, labels, random_start=False)
+    mixed = attempt(attack, norm, model, images[order], labels[order], random_start=False)
     torch.testing.assert_close(mixed, plain[order])
 
 
-def test_on_a_linear_model_fgsm_lowers_the_margin_by_eps_times_the_dual_norm(norm: str) -> None:
-    """Goodfellow et al., ICLR 2015: the worst linf step lowers w·x by eps |w|_1; the worst l2 step by eps |w|_2."""
-    model, images, labels = linear_problem(20, (1, 4, 4), seed=0)
-    sign = 2 * labels - 1
-    found = fgsm(model, images, labels, norm=norm, eps=EPS)
-    weight = model.weight.detach()
-    dual = float(weight.abs().sum() if norm == "linf" else weight.norm())
-    fall = (sign * (model.margin(images) - model.margin(found))).detach()
-    torch.testing.assert_close(fall, torch.full((20,), EPS * dual), rtol=1e-4, atol=1e-5)
-
-
-def test_on_a_linear_model_pgd_from_any_start_ends_where_fgsm_does(norm: str) -> None:
-    model, images, labels = linear_problem(20, (1, 4, 4), seed=1)
-    best = fgsm(model, images, labels, norm=norm, eps=EPS)
-    found = pgd(
-        model,
-        images,
-        labels,
-        norm=norm,
-        eps=EPS,
-        steps=40,
-        step_size=EPS / 4,
-        generator=torch.Generator().manual_seed(0),
-    )
-    falls = [(model.margin(images) - model.margin(ends)).abs() for ends in (found, best)]
-    assert (falls[0] > 0.99 * falls[1]).all()
-
-
-def test_one_pgd_step_of_length_eps_from_the_image_is_fgsm(norm: str) -> None:
-    model, images, labels = network(), torch.rand(6, 2, 4, 4), torch.arange(6) % 3
-    once = pgd(model, images, labels, norm=norm, eps=EPS, steps=1, step_size=EPS, random_start=False)
-    torch.testing.assert_close(once, fgsm(model, images, labels, norm=norm, eps=EPS))
-
-
-def test_the_seed_decides_the_random_start() -> None:
-    model, images, labels = network(), torch.rand(6, 2, 4, 4), torch.arange(6) % 3
-    first, again, other = (
-        pgd(
-            model,
-            images,
-            labels,
-            norm="linf",
-            eps=EPS,
-            steps=1,
-            step_size=0.001,
-            generator=torch.Generator().manual_seed(s),
-        )
-        for s in (0, 0, 1)
+def test_the_seed_decides_the_result(attack: str, norm: str) -> None:
+    model, images, labels = problem()
+    first, again = (
+        attempt(attack, norm, model, images, labels, generator=torch.Generator().manual_seed(0)) for _ in range(2)
     )
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
