@@ -46,6 +46,66 @@ class AttackOutcome:
 
 
 @dataclass(frozen=True)
+class _Found:
+    """Of a batch: which images fell inside the threat model, to what, and how near any adversarial image lies."""
+
+    broken: Tensor
+    adversarial: Tensor
+    distance: Tensor
+
+
+class Standing:
+    """Where an evaluation stands: which images fell, to what, and which batch comes next."""
+
+    def __init__(self, predictions: Tensor, clean_correct: Tensor) -> None:
+        self.predictions = predictions
+        self.stands = clean_correct.clone()
+        self.broken_by = torch.full((len(predictions),), -1)
+        self.distance = torch.where(clean_correct, torch.inf, 0.0)
+        self.place, self.restart, self.offset = 0, 0, 0
+        self.targets: Tensor | None = None
+        self.attacked, self.broken, self.seconds = 0, 0, 0.0
+        self.outcomes: list[tuple[float, int, int, float]] = []
+        self.examples: dict[int, Tensor] = {}
+        self.generator_state: Tensor | None = None
+
+    def take(self, piece: Tensor, found: _Found, keep_examples: int) -> None:
+        """Count a batch."""
+        fell = piece[found.broken & self.stands[piece]]
+        self.stands[fell] = False
+        self.broken_by[fell] = self.place
+        self.distance[piece] = torch.minimum(self.distance[piece], found.distance)
+        for index in fell[: max(keep_examples - len(self.examples), 0)].tolist():
+            self.examples[index] = found.adversarial[int((piece == index).nonzero())].cpu()
+        self.offset += len(piece)
+        self.broken += len(fell)
+        if self.restart == 0:
+            self.attacked += len(piece)
+
+    def end_restart(self) -> None:
+        """Begin the next restart."""
+        self.targets, self.offset, self.restart = None, 0, self.restart + 1
+
+    def end_plan(self) -> None:
+        """Begin the next attack."""
+        left = int(self.stands.sum()) / len(self.stands)
+        self.outcomes.append((left, self.attacked, self.broken, self.seconds))
+        self.place, self.restart = self.place + 1, 0
+        self.attacked, self.broken, self.seconds = 0, 0, 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Return tensors and plain values only, so that it can be stored without pickling anything else."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Standing:
+        """Return what `state` was taken from."""
+        found = cls.__new__(cls)
+        vars(found).update(state)
+        return found
+
+
+@dataclass(frozen=True)
 class RobustAccuracy:
     """What an evaluation found.
 
@@ -97,6 +157,8 @@ def robust_accuracy(
     generator: torch.Generator | None = None,
     on_attacked: Callable[[int], None] | None = None,
     keep_examples: int = 0,
+    standing: Standing | None = None,
+    on_batch: Callable[[Standing], None] | None = None,
 ) -> RobustAccuracy:
     """Attack every image that the model gets right until it falls or the plans are done.
 
@@ -111,6 +173,8 @@ def robust_accuracy(
         generator: of random starts, on the model's device.
         on_attacked: called with a number of images as they are dealt with: once for each plan's restart, and image.
         keep_examples: how many adversarial images to keep, the first that are found.
+        standing: go on from here, the state that `on_batch` was called with; the same arguments must come with it.
+        on_batch: called after each batch with all that a continuation needs.
     Raises:
         HardenerError: no images, or an eps beyond the size of the box.
         Failure: an attack returned something that is no image.
@@ -125,47 +189,48 @@ def robust_accuracy(
         )
     report = on_attacked or (lambda _: None)
     with _in_eval_mode(model), _full_float32():
-        predictions = _predict(model, images, batch_size)
-        clean_correct = predictions == labels.cpu()
-        standing = clean_correct.clone()
-        broken_by = torch.full((len(images),), -1)
-        distance = torch.where(clean_correct, torch.inf, 0.0)
-        outcomes: list[AttackOutcome] = []
-        examples: dict[int, Tensor] = {}
-        for place, plan in enumerate(plans):
+        if standing is None:
+            predictions = _predict(model, images, batch_size)
+            state = Standing(predictions, predictions == labels.cpu())
+        else:
+            state = standing
+            if generator is not None and state.generator_state is not None:
+                generator.set_state(state.generator_state)
+        clean_correct = state.predictions == labels.cpu()
+        while state.place < len(plans):
+            plan = plans[state.place]
             attack = resolve(ATTACKS, plan.name, "attack")
-            started, before = time.monotonic(), int(standing.sum())
-            attacked = int(clean_correct.sum()) if plan.everywhere else before
-            for _ in range(plan.restarts):
-                targets = (clean_correct if plan.everywhere else standing).nonzero().squeeze(1)
-                report(len(images) - len(targets))
-                for piece in targets.split(batch_size):
+            while state.restart < plan.restarts:
+                if state.targets is None:
+                    state.targets = (clean_correct if plan.everywhere else state.stands).nonzero().squeeze(1)
+                    report(len(images) - len(state.targets))
+                for piece in state.targets[state.offset :].split(batch_size):
+                    started = time.monotonic()
                     found = _attack_batch(model, images, labels, piece, attack, plan, threat, generator)
-                    fell = piece[found.broken & standing[piece]]
-                    standing[fell] = False
-                    broken_by[fell] = place
-                    distance[piece] = torch.minimum(distance[piece], found.distance)
-                    for index in fell[: max(keep_examples - len(examples), 0)].tolist():
-                        examples[index] = found.adversarial[int((piece == index).nonzero())].cpu()
+                    state.take(piece, found, keep_examples)
+                    state.seconds += time.monotonic() - started
+                    if on_batch is not None:
+                        state.generator_state = None if generator is None else generator.get_state()
+                        on_batch(state)
                     report(len(piece))
-            left = int(standing.sum())
-            seconds = time.monotonic() - started
-            outcomes.append(AttackOutcome(plan, left / len(images), attacked, before - left, seconds))
-    return RobustAccuracy(threat, predictions, clean_correct, standing, broken_by, distance, outcomes, examples)
+                state.end_restart()
+            state.end_plan()
+    outcomes = [AttackOutcome(plan, *counts) for plan, counts in zip(plans, state.outcomes, strict=True)]
+    return RobustAccuracy(
+        threat,
+        state.predictions,
+        clean_correct,
+        state.stands,
+        state.broken_by,
+        state.distance,
+        outcomes,
+        state.examples,
+    )
 
 
 def as_float(images: Tensor) -> Tensor:
     """Turn uint8 images into floats in [0, 1]; floats stay."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
-
-
-@dataclass(frozen=True)
-class _Found:
-    """Of a batch: which images fell inside the threat model, to what, and how near any adversarial image lies."""
-
-    broken: Tensor
-    adversarial: Tensor
-    distance: Tensor
 
 
 def _attack_batch(
