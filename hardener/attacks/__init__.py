@@ -5,4 +5,8 @@ from hardener.catalog import Catalog
 ATTACKS: Catalog = {
     "fgsm": ("hardener.attacks.fgsm:fgsm", "one step of length eps along the gradient"),
     "pgd": ("hardener.attacks.pgd:pgd", "projected gradient ascent on the cross-entropy"),
+    "apgd": ("hardener.attacks.apgd:apgd", "Auto-PGD: steps that halve themselves, on ce, dlr or margin"),
+    "apgd-t": ("hardener.attacks.apgd_t:apgd_t", "Auto-PGD towards each likely wrong class, on the targeted DLR"),
+    "fab-t": ("hardener.attacks.fab_t:fab_t", "steps along the linearised boundary to the nearest image that falls"),
+    "square": ("hardener.attacks.square:square", "random squares, kept where the margin falls; scores alone"),
 }

@@ -1,0 +1,172 @@
+"""Square: random search by scores alone."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from hardener.attacks._gradient import Classifier
+from hardener.attacks._layout import fast_layout
+from hardener.errors import HardenerError
+from hardener.geometry import norm_geometry
+from hardener.geometry._box import fit_box
+from hardener.losses.margin import margin
+
+_HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+_TINY = 1e-12
+
+
+@torch.no_grad()
+def square(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    norm: str,
+    eps: float,
+    queries: int = 5000,
+    p_init: float = 0.8,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Change a random square of the image, keep the change where it lowers the margin, and go on until it falls.
+
+    Only logits are asked for: no gradient can be hidden from it.
+
+    Args:
+        model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
+        images: (N, C, H, W) in [0, 1].
+        labels: (N,) int64, the true classes.
+        norm: `linf` or `l2`.
+        eps: radius, a fraction of the pixel range.
+        queries: forward passes an image, >= 1.
+        p_init: in (0, 1], the share of the pixels in the first squares.
+        generator: of all draws.
+    Returns:
+        (N, C, H, W), inside ball and box: the point with the largest lead of a wrong class.
+    Raises:
+        HardenerError: a norm other than these two.
+    Note: the paper stretches the schedule of the squares' sizes to the number of queries; this keeps its steps where
+        they are for 10,000, as AutoAttack's standard suite does.
+    Source: Andriushchenko, Croce, Flammarion, Hein, "Square Attack: a Query-efficient Black-box Adversarial Attack via
+        Random Search", ECCV 2020, Algorithms 1 to 3.
+    """
+    if norm not in ("linf", "l2"):
+        raise HardenerError(f"square knows linf and l2, not {norm}.")
+    start, change = (_stripes, _flip_square) if norm == "linf" else (_pyramids, _move_energy)
+    images = fast_layout(images)
+    found = images + start(images, eps, generator)
+    logits = model(found)
+    place = (logits.argmax(dim=1) == labels).nonzero().squeeze(1)
+    clean, truth, lead = images[place], labels[place], margin(logits, labels)[place]
+    delta = found[place] - clean
+    for query in range(1, queries):
+        if len(place) == 0:
+            break
+        side = _side(p_init, query, images)
+        proposal = change(clean, delta, eps, side, generator)
+        asked = (proposal != delta).flatten(1).any(dim=1).nonzero().squeeze(1)  # else the answer is known
+        if len(asked) == 0:
+            continue
+        logits = model(clean[asked] + proposal[asked])
+        new_lead, still = margin(logits, truth[asked]), logits.argmax(dim=1) == truth[asked]
+        better = (new_lead > lead[asked]) | ~still
+        taken = asked[better]
+        delta[taken], lead[taken] = proposal[taken], new_lead[better]
+        if not bool(still.all()):
+            stands = torch.ones_like(truth, dtype=torch.bool)
+            stands[asked] = still
+            found[place] = clean + delta
+            place, clean, truth, lead, delta = (rows[stands] for rows in (place, clean, truth, lead, delta))
+    found[place] = clean + delta
+    return found
+
+
+def _side(p_init: float, query: int, images: Tensor) -> int:
+    """Return the side of the squares of a query, in pixels."""
+    height, width = images.shape[2:]
+    share = p_init / 2 ** sum(query > end for end in _HALVED_AFTER)
+    return min(max(round(math.sqrt(share * height * width)), 1), height, width)
+
+
+def _signs(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    drawn = torch.randint(0, 2, shape, generator=generator, device=like.device)
+    return (2 * drawn - 1).to(like.dtype)
+
+
+def _stripes(images: Tensor, eps: float, generator: torch.Generator | None) -> Tensor:
+    """Algorithm 2's start: vertical stripes a pixel wide, each channel + eps or - eps."""
+    count, channels, _, width = images.shape
+    return fit_box(images, eps * _signs((count, channels, 1, width), images, generator).expand_as(images))
+
+
+def _flip_square(images: Tensor, delta: Tensor, eps: float, side: int, generator: torch.Generator | None) -> Tensor:
+    """Algorithm 2: a square gets + eps or - eps in each channel."""
+    inside, _, _ = _window(images, side, generator)
+    signs = _signs((*images.shape[:2], 1, 1), images, generator)
+    return fit_box(images, torch.where(inside, eps * signs, delta))
+
+
+def _window(images: Tensor, side: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw a square an image: where it is, (N, 1, H, W) bool, and each pixel's row and column in it."""
+    height, width = images.shape[2:]
+
+    def from_corner(size: int) -> Tensor:
+        corner = torch.randint(0, size - side + 1, (len(images), 1), generator=generator, device=images.device)
+        return torch.arange(size, device=images.device) - corner
+
+    rows, columns = from_corner(height).view(-1, 1, height, 1), from_corner(width).view(-1, 1, 1, width)
+    inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
+    return inside, rows.clamp(0, side - 1), columns.clamp(0, side - 1)
+
+
+def _pyramid(height: int, width: int, like: Tensor) -> Tensor:
+    """Algorithm 3's eta: nested rectangles around the middle, each lower the wider it is, (height, width)."""
+    middle = height // 2, width // 2
+    deepest = max(middle) + 1
+    rows = (torch.arange(height, device=like.device) - middle[0]).abs().view(-1, 1)
+    columns = (torch.arange(width, device=like.device) - middle[1]).abs().view(1, -1)
+    ring = torch.maximum(rows, columns)
+    steps = torch.arange(1, deepest + 1, device=like.device, dtype=like.dtype).pow(-2)
+    return steps.flip(0).cumsum(0).flip(0)[ring]
+
+
+def _two_pyramids(side: int, like: Tensor) -> Tensor:
+    """A positive pyramid beside a negative one, of length 1 together, and the transpose, (2, side, side)."""
+    half = side // 2
+    shape = torch.cat([_pyramid(half, side, like), -_pyramid(side - half, side, like)])
+    shape = shape / shape.norm()
+    return torch.stack([shape, shape.T])
+
+
+def _pyramids(images: Tensor, eps: float, generator: torch.Generator | None) -> Tensor:
+    """Algorithm 3's start: tiles of two pyramids, a fifth of the image wide, each channel's up or down."""
+    count, channels, height, width = images.shape
+    side = max(min(height, width) // 5, 1)
+    down, across = -(-height // side), -(-width // side)
+    tile = _two_pyramids(side, images)[0].repeat(down, across)
+    signs = _signs((count, channels, down, across), images, generator)
+    signs = signs.repeat_interleave(side, dim=2).repeat_interleave(side, dim=3)
+    return fit_box(images, eps * norm_geometry("l2").steepest((tile * signs)[:, :, :height, :width]))
+
+
+def _move_energy(images: Tensor, delta: Tensor, eps: float, side: int, generator: torch.Generator | None) -> Tensor:
+    """Algorithm 3: a square gets two pyramids, of the energy in it, in another square, and unused."""
+    side = min(max(side, 3) | 1, *images.shape[2:])  # odd, so that the pyramids have a middle
+    first, rows, columns = _window(images, side, generator)
+    second, _, _ = _window(images, side, generator)
+    turned = torch.randint(0, 2, (len(images), 1, 1, 1), generator=generator, device=images.device)
+    shape = _two_pyramids(side, images)[turned, rows, columns] * first
+    shape = shape * _signs((*images.shape[:2], 1, 1), images, generator)
+
+    def energy(part: Tensor) -> Tensor:
+        return part.square().sum(dim=(2, 3), keepdim=True)
+
+    unused = (eps**2 - delta.square().sum(dim=(1, 2, 3), keepdim=True)).clamp_min(0)
+    available = (energy(delta * (first | second)) + unused / images.shape[1]).sqrt()
+    held = delta * first
+    mixed = shape + held / energy(held).sqrt().clamp_min(_TINY)
+    renewed = mixed / energy(mixed).sqrt().clamp_min(_TINY) * available
+    moved = torch.where(first, renewed, delta.masked_fill(second, 0.0))
+    return fit_box(images, norm_geometry("l2").project(moved, eps))
