@@ -202,6 +202,8 @@ def test_a_new_flag_is_a_decision() -> None:
             "--samples",
             "--json",
         },
+        "compare": {"--to", "--json", "--out"},
+        "gate": {"--min", "--max-drop", "--against", "--junit", "--summary", "--out"},
         "export": {"--data", "--samples", "--out"},
         "serve": {"--port", "--host", "--out"},
         "recipes": set(),

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from hardener import __version__
+from hardener.cli.compare import compare
 from hardener.cli.eval import evaluate
 from hardener.cli.export import export
+from hardener.cli.gate import gate
 from hardener.cli.lists import attacks, recipes
 from hardener.cli.serve import serve
 from hardener.cli.train import train
@@ -25,6 +27,8 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("compare")(compare)
+app.command("gate")(gate)
 app.command("export")(export)
 app.command("serve")(serve)
 app.command("recipes")(recipes)

@@ -1,0 +1,80 @@
+"""`hardener gate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hardener.cli.console import door, out
+from hardener.cli.options import RUNS, Runs
+from hardener.errors import HardenerError
+
+
+@door
+def gate(
+    target: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run. (default: the newest)", show_default=False)
+    ] = None,
+    minimum: Annotated[
+        list[str] | None,
+        typer.Option("--min", metavar="MEASURE=SHARE", help="At least this, such as linf-8/255=0.40; repeatable."),
+    ] = None,
+    max_drop: Annotated[
+        list[str] | None,
+        typer.Option("--max-drop", metavar="MEASURE=SHARE", help="Lost at most this since --against; repeatable."),
+    ] = None,
+    against: Annotated[str | None, typer.Option(metavar="RUN", help="The run that --max-drop compares with.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the outcome as JUnit XML.")] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write it as Markdown; added at the end of $GITHUB_STEP_SUMMARY if that."),
+    ] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Let a run pass, exit code 0, or not, exit code 1; 2 for a mistake, such as an evaluation still to be made.
+
+    MEASURE is clean, linf-EPS, l2-EPS, corruptions (mean accuracy) or
+    certified-RADIUS. The newest evaluation that has it counts, if it is of the
+    weights that the run has now.
+
+    Luck lets nothing pass. --min needs the LOWER end of the 95 % interval: the
+    exact one, or Hoeffding's for corruptions. --max-drop needs the UPPER end of
+    the 95 % interval of the drop: Newcombe's paired one (1998, method 10) for
+    clean and robust accuracy where both runs were evaluated on the same images;
+    else, conservatively, the upper end of the other run's 97.5 % interval minus
+    the lower end of this run's.
+
+    A robust accuracy whose verdict is inconclusive meets no condition.
+    """
+    from hardener.config.run_folder import find_run
+    from hardener.evaluation.gate import judge, parse_condition, write_junit, write_summary
+
+    conditions = [parse_condition("min", text) for text in minimum or []]
+    conditions += [parse_condition("max-drop", text) for text in max_drop or []]
+    for option, file in (("--junit", junit), ("--summary", summary)):
+        if file is not None and not file.parent.is_dir():
+            raise HardenerError(f"no such folder: {file.parent}, for {option} {file}.")
+    verdict = judge(find_run(target, runs), conditions, None if against is None else find_run(against, runs))
+    if junit is not None:
+        write_junit(verdict, junit)
+    if summary is not None:
+        write_summary(verdict, summary)
+    for outcome in verdict.outcomes:
+        style, word = ("green", "holds") if outcome.passed else ("bold red", "failed")
+        out.print(f"[{style}]{word:<6}[/]", end=" ")
+        out.print(f"--{outcome.condition.kind} {outcome.condition.text}: {outcome.line}", markup=False, soft_wrap=True)
+    for note in verdict.notes:
+        out.print("[yellow]note:[/]", end=" ")
+        out.print(note, markup=False, soft_wrap=True)
+    failed, total = len(verdict.failed), len(verdict.outcomes)
+    out.print(
+        f"gate: {verdict.run} does not pass: {failed} of {total} conditions failed"
+        if failed
+        else f"gate: {verdict.run} passes: {'the condition holds' if total == 1 else f'all {total} conditions hold'}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if failed:
+        raise typer.Exit(1)
