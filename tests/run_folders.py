@@ -36,6 +36,7 @@ from hardener.config.run_folder import (
 from hardener.evaluation.interval import clopper_pearson
 
 Bits = Sequence[bool]
+Attacks = Sequence[tuple[str, dict[str, Any], float]]
 
 
 def bits(right: int, of: int, *, first: int = 0) -> list[bool]:
@@ -105,7 +106,7 @@ def write_evaluation(
     minute: int = 0,
     norm: str = "linf",
     eps: float = 8 / 255,
-    attacks: Sequence[tuple[str, dict[str, Any], float]] | None = None,
+    attacks: Attacks | None = None,
     verdict: Literal["robust", "partly robust", "not robust", "inconclusive"] = "partly robust",
     reason: str = "the worst case lies above chance",
     images: str = "a",
