@@ -18,6 +18,7 @@ from hardener.threat import ThreatModel, show_eps
 
 COMPARE_SCHEMA: Literal["hardener/compare/1"] = "hardener/compare/1"
 SAME_EPS = 1e-6
+_AUDIT = "audit"  # stands among the attacks where the audit's own broke images that all others had left standing
 
 
 class _Strict(BaseModel):
@@ -272,13 +273,13 @@ def _compare_under(
     )
 
 
-def _signature(attack: EvaluatedAttack) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return attack.name, tuple(sorted((key, _show(value)) for key, value in attack.settings.items()))
+def _signatures(attacks: Sequence[EvaluatedAttack]) -> list[tuple[str, dict[str, str]]]:
+    return [(a.name, {key: _show(value) for key, value in a.settings.items()}) for a in attacks if a.name != _AUDIT]
 
 
 def attacked_alike(one: Evaluation, other: Evaluation) -> bool:
-    """Say whether two evaluations ran the same attacks with the same settings, in the same order."""
-    return [_signature(attack) for attack in one.attacks] == [_signature(attack) for attack in other.attacks]
+    """Say whether two evaluations ran the same attacks with the same settings, in the same order; the audit apart."""
+    return _signatures(one.attacks) == _signatures(other.attacks)
 
 
 def attack_list(evaluation: Evaluation) -> str:
@@ -287,6 +288,8 @@ def attack_list(evaluation: Evaluation) -> str:
 
 
 def _attack_label(attack: EvaluatedAttack) -> str:
+    if attack.name == _AUDIT:
+        return "the audit's own attacks"
     settings = attack.settings
     told = [str(settings["loss"])] if settings.get("loss") else []
     told += [f"{settings['steps']} steps"] if settings.get("steps") else []
@@ -311,12 +314,9 @@ def _common_attacks(shared: list[Evaluation]) -> list[ComparedAttack]:
     for key, place in tables[0].items():
         if not all(key in table for table in tables):
             continue
-        before = [_signature(attack) for attack in shared[0].attacks[: place + 1]]
+        before = _signatures(shared[0].attacks[: place + 1])
         places = [table[key] for table in tables]
-        alike = all(
-            [_signature(attack) for attack in item.attacks[: own + 1]] == before
-            for item, own in zip(shared, places, strict=True)
-        )
+        alike = all(_signatures(item.attacks[: own + 1]) == before for item, own in zip(shared, places, strict=True))
         common.append(
             ComparedAttack(
                 label=_attack_label(shared[0].attacks[place]),
@@ -331,6 +331,11 @@ def _left_by_cw(evaluation: Evaluation) -> float | None:
     return next((a.robust_accuracy for a in evaluation.attacks if a.name == "cw" or a.name.startswith("cw-")), None)
 
 
+def _drawn(item: Evaluation, samples: int) -> Hashable:
+    """Which images a section was measured on: all that were evaluated, or some of them, drawn by the seed."""
+    return item.data.fingerprint, samples, item.seed if samples < item.samples else None
+
+
 def _invariance(found: Sequence[Sequence[Evaluation]]) -> ComparedMeasure | None:
     def curves_of(item: Evaluation) -> list[tuple[str, int, tuple[float, ...]]]:
         return [
@@ -339,7 +344,8 @@ def _invariance(found: Sequence[Sequence[Evaluation]]) -> ComparedMeasure | None
         ]
 
     def kind(item: Evaluation) -> Hashable | None:
-        return (item.data.fingerprint, tuple(curves_of(item))) if item.invariances else None
+        curves = curves_of(item)
+        return (_drawn(item, curves[0][1]), tuple(curves)) if curves else None
 
     chosen = _alike(found, kind)
     having = [item for item in chosen if item is not None]
@@ -366,7 +372,7 @@ def _corruption(found: Sequence[Sequence[Evaluation]]) -> ComparedMeasure | None
     def kind(item: Evaluation) -> Hashable | None:
         if item.corruptions is None:
             return None
-        return item.data.fingerprint, item.corruptions.samples, tuple(kind.name for kind in item.corruptions.kinds)
+        return _drawn(item, item.corruptions.samples), tuple(kind.name for kind in item.corruptions.kinds)
 
     chosen = _alike(found, kind)
     first = next((item.corruptions for item in chosen if item is not None and item.corruptions), None)
@@ -384,7 +390,7 @@ def _corruption(found: Sequence[Sequence[Evaluation]]) -> ComparedMeasure | None
 
 def _certified(found: Sequence[Sequence[Evaluation]]) -> list[ComparedMeasure]:
     def kind(item: Evaluation) -> Hashable | None:
-        return None if item.certification is None else (item.data.fingerprint, item.certification.samples)
+        return None if item.certification is None else _drawn(item, item.certification.samples)
 
     chosen = [None if item is None else item.certification for item in _alike(found, kind)]
     having = [item for item in chosen if item is not None]
@@ -501,7 +507,8 @@ def _eval_words(run: RunFolder, like: Evaluation | None = None) -> str:
     if like.suite is not None:
         words += ["--suite", like.suite]
     else:
-        words += [word for name in dict.fromkeys(a.name for a in like.attacks) for word in ("--attack", name)]
+        names = dict.fromkeys(attack.name for attack in like.attacks if attack.name != _AUDIT)
+        words += [word for name in names for word in ("--attack", name)]
     words += ["--norm", like.threat.norm, "--eps", show_eps(like.threat.eps)]
     words += ["--samples", str(like.samples + like.data.skipped), "--seed", str(like.seed)]
     return shlex.join(words)

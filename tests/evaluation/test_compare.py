@@ -111,6 +111,29 @@ def test_attacks_that_differ_are_named_and_marked(pair: tuple[RunFolder, RunFold
     assert "natural: pgd (20 steps, 5 restarts); sprout: fgsm, pgd" in note
 
 
+def test_what_the_audit_broke_does_not_make_the_attacks_differ(pair: tuple[RunFolder, RunFolder]) -> None:
+    one, other = pair
+    write_evaluation(one, bits(9, 10), bits(3, 10), attacks=[("pgd", {"steps": 20}, 0.4), ("audit", {}, 0.3)])
+    write_evaluation(other, bits(9, 10), bits(3, 10), attacks=[("pgd", {"steps": 20}, 0.3)])
+    comparison = compare(pair)
+    assert comparison.notes == []
+    assert [(attack.label, attack.alike) for attack in comparison.threats[0].attacks] == [("pgd (20 steps)", True)]
+    fresh = write_run(one.path.parent, "fresh")
+    with pytest.raises(HardenerError, match=r"Run `hardener eval \S*fresh --attack pgd --norm"):
+        compare([other, fresh])
+
+
+def test_sections_of_some_images_are_compared_only_where_one_seed_drew_them(
+    pair: tuple[RunFolder, RunFolder],
+) -> None:
+    for seed, run in enumerate(pair):
+        write_evaluation(run, bits(90, 100), bits(3, 100), seed=seed, corruptions=corruptions(0.5, samples=50))
+    assert cells(compare(pair), "corruption")[0].count("–") == 1
+    for seed, run in enumerate(pair):
+        write_evaluation(run, bits(90, 100), bits(3, 100), minute=1, seed=seed, corruptions=corruptions(0.5))
+    assert cells(compare(pair), "corruption") == [["50.0 %", "50.0 %"]], "of all images, whatever the seed"
+
+
 def test_beyond_attacks(pair: tuple[RunFolder, RunFolder]) -> None:
     curves = [curve("rotation", [0.4, 0.8, 0.6], identity=1), curve("gray", [0.9, 0.7])]
     for run, accuracies in zip(pair, ((0.5, 0.7), (0.3, 0.4)), strict=True):
