@@ -9,4 +9,9 @@ ATTACKS: Catalog = {
     "apgd-t": ("hardener.attacks.apgd_t:apgd_t", "Auto-PGD towards each likely wrong class, on the targeted DLR"),
     "fab-t": ("hardener.attacks.fab_t:fab_t", "steps along the linearised boundary to the nearest image that falls"),
     "square": ("hardener.attacks.square:square", "random squares, kept where the margin falls; scores alone"),
+    "deepfool": (
+        "hardener.attacks.deepfool:deepfool",
+        "minimum norm: to the nearest boundary, linearised at each step",
+    ),
+    "fmn": ("hardener.attacks.fmn:fmn", "minimum norm: up the margin on a ball that shrinks once the image falls"),
 }
