@@ -35,7 +35,11 @@ def checkpoints(steps: int) -> dict[int, int]:
 
 @dataclass
 class _Climb:
-    """The images that still stand, a row each: where each is, where it was best, and what its step size hangs on."""
+    """Where each row is, where it was best, and what its step size hangs on.
+
+    There is a row for each standing image and each of its targets: all images with their first target, then all with
+    their second.
+    """
 
     place: Tensor
     images: Tensor
@@ -72,14 +76,14 @@ def climb(
     eot_draws: int,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
-    """Climb an objective with steps that halve themselves; an image leaves as soon as it is misclassified.
+    """Climb an objective with steps that halve themselves; an image leaves as soon as a row of it is misclassified.
 
     Args:
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
         objective: (logits, labels) -> (N,), to be maximised; called with `targets=` too where they are given.
-        targets: (N,) int64, the class that each image is driven to.
+        targets: (N, T) int64, the classes that each image is driven to, each from a start of its own.
         norm: `linf` or `l2`.
         eps: radius, a fraction of the pixel range.
         steps: gradient steps, >= 1.
@@ -88,22 +92,24 @@ def climb(
         generator: of the random start.
     Returns:
         (N, C, H, W), inside ball and box: the first misclassified point of an image, or the one with the largest
-        objective; (N,) bool, True where the image is misclassified there.
+        objective for its last target; (N,) bool, True where the image is misclassified there.
     Source: Croce and Hein, "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free
         Attacks", ICML 2020, Algorithm 1.
     """
     ball, checks = norm_geometry(norm), checkpoints(steps)
-    count = len(images)
-    start = images
+    many = 1 if targets is None else targets.shape[1]
+    clean, truth = images.repeat(many, 1, 1, 1), labels.repeat(many)
+    start = clean
     if random_start:
-        start = images + fit_box(images, ball.random_point(images, eps, generator))
-    aim = objective if targets is None else partial(objective, targets=targets)
-    logits, value, gradient = value_and_gradient(model, start, labels, objective=aim, eot_draws=eot_draws)
+        start = clean + fit_box(clean, ball.random_point(clean, eps, generator))
+    goals = truth if targets is None else targets.T.reshape(-1)
+    aim = objective if targets is None else partial(objective, targets=goals)
+    logits, value, gradient = value_and_gradient(model, start, truth, objective=aim, eot_draws=eot_draws)
     state = _Climb(
-        place=torch.arange(count, device=images.device),
-        images=images,
-        labels=labels,
-        targets=labels if targets is None else targets,
+        place=torch.arange(len(images), device=images.device).repeat(many),
+        images=clean,
+        labels=truth,
+        targets=goals,
         at=start,
         before=start,
         value=value,
@@ -111,18 +117,20 @@ def climb(
         best=start,
         best_value=value,
         best_gradient=gradient,
-        step_size=torch.full((count, 1, 1, 1), 2 * eps, device=images.device, dtype=images.dtype),
+        step_size=torch.full((len(clean), 1, 1, 1), 2 * eps, device=images.device, dtype=images.dtype),
         rises=torch.zeros_like(value),
-        was_halved=torch.zeros_like(labels, dtype=torch.bool),
+        was_halved=torch.zeros_like(truth, dtype=torch.bool),
         checked_value=value,
     )
-    found, fell = start.clone(), torch.zeros_like(labels, dtype=torch.bool)
+    found, fell = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
     for step in range(steps + 1):
-        broken = logits.argmax(dim=1) != state.labels
+        broken = (logits.argmax(dim=1) != state.labels).view(many, -1)
         if bool(broken.any()):
-            found[state.place[broken]] = state.at[broken]
-            fell[state.place[broken]] = True
-            state.keep(~broken)
+            falls, first = broken.any(dim=0), broken.int().argmax(dim=0)
+            rows = (first * broken.shape[1] + torch.arange(broken.shape[1], device=first.device))[falls]
+            found[state.place[rows]] = state.at[rows]
+            fell[state.place[rows]] = True
+            state.keep(~falls.repeat(many))
         if step == steps or len(state.place) == 0:
             break
         _step(state, norm, eps, share=_MOMENTUM if step > 0 else 1.0)
@@ -135,7 +143,8 @@ def climb(
         _keep_best(state)
         if step + 1 in checks:
             _check(state, checks[step + 1])
-    found[state.place] = state.best
+    last = len(state.place) // many * (many - 1)
+    found[state.place[last:]] = state.best[last:]
     return found, fell
 
 

@@ -1,4 +1,4 @@
-"""What the targeted attacks of AutoAttack's suite share: which classes to aim at, and how far each is."""
+"""What the targeted attacks of AutoAttack's suite share: which classes to aim at, how many at once, how far each is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from hardener.attacks._gradient import Classifier
+
+_FILLED = 64 * 3 * 32 * 32
+"""Values in a batch beyond which a larger one is no faster: 64 images of CIFAR-10's size."""
 
 
 @torch.no_grad()
@@ -26,6 +29,19 @@ def likely_targets(model: Classifier, images: Tensor, labels: Tensor, most: int)
     wrong = logits.scatter(1, labels.unsqueeze(1), -torch.inf)
     targets: Tensor = wrong.topk(min(most, logits.shape[1] - 1), dim=1).indices
     return targets, logits.argmax(dim=1) == labels
+
+
+def targets_at_once(images: Tensor, targets: Tensor) -> int:
+    """Return how many targets to aim each image at in one batch: more than one where few small images are left.
+
+    An image takes a row for each of them. It costs no memory that a batch of 64 small images would not take, and an
+    attack on the last few images, which is all waiting, takes a fraction of the time.
+
+    Args:
+        images: (N, C, H, W), those that stand.
+        targets: (N, T), that are still to be tried.
+    """
+    return min(max(_FILLED // max(images.numel(), 1), 1), targets.shape[1])
 
 
 def lead(logits: Tensor, labels: Tensor, *, targets: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from hardener.attacks._apgd import climb
 from hardener.attacks._gradient import Classifier
 from hardener.attacks._layout import fast_layout
-from hardener.attacks._targets import likely_targets
+from hardener.attacks._targets import likely_targets, targets_at_once
 from hardener.losses.dlr import targeted_dlr
 
 
@@ -25,7 +25,7 @@ def apgd_t(
     eot_draws: int = 1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Drive each image to its most likely wrong classes, one after the other, until it falls.
+    """Drive each image to its most likely wrong classes, likeliest first, until it falls.
 
     What is climbed is the targeted difference of logits ratio; with two or three classes, where that is not defined,
     the lead of the target's logit.
@@ -49,16 +49,16 @@ def apgd_t(
     images = fast_layout(images)
     classes, standing = likely_targets(model, images, labels, targets)
     found = images.clone()
-    place = standing.nonzero().squeeze(1)
-    for rank in range(classes.shape[1]):
-        if len(place) == 0:
-            break
+    place, rank = standing.nonzero().squeeze(1), 0
+    while len(place) > 0 and rank < classes.shape[1]:
+        aims = classes[place, rank:]
+        aims = aims[:, : targets_at_once(images[place], aims)]
         found[place], fell = climb(
             model,
             images[place],
             labels[place],
             targeted_dlr,
-            targets=classes[place, rank],
+            targets=aims,
             norm=norm,
             eps=eps,
             steps=steps,
@@ -66,5 +66,5 @@ def apgd_t(
             eot_draws=eot_draws,
             generator=generator,
         )
-        place = place[~fell]
+        place, rank = place[~fell], rank + aims.shape[1]
     return found

@@ -10,7 +10,7 @@ from torch import Tensor
 from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.attacks._hyperplane import onto_hyperplane
 from hardener.attacks._layout import fast_layout
-from hardener.attacks._targets import lead, likely_targets
+from hardener.attacks._targets import lead, likely_targets, targets_at_once
 from hardener.geometry import norm_geometry
 
 _BIAS = 0.1
@@ -59,21 +59,29 @@ def fab_t(
     found = images.clone()
     distance = torch.full_like(images[:, 0, 0, 0], torch.inf)
     searched = standing.nonzero().squeeze(1)
-    for rank in range(classes.shape[1]):
-        place = searched[distance[searched] > eps] if not nearest else searched
-        clean, truth, aim, at = images[place], labels[place], classes[place, rank], images[place]
+    place, rank = searched, 0
+    while len(place) > 0 and rank < classes.shape[1]:
+        aims = classes[place, rank:]
+        aims = aims[:, : (many := targets_at_once(images[place], aims))]
+        # a row for each image and each of its targets: all images with their first target, then all with their second
+        clean, truth, aim = images[place].repeat(many, 1, 1, 1), labels[place].repeat(many), aims.T.reshape(-1)
+        at = clean
         for _ in range(steps):
-            if len(place) == 0:
-                break
             at = _step(model, clean, truth, aim, at, norm)
             with torch.no_grad():
                 broken = model(at).argmax(dim=1) != truth
-            length = size(at - clean)
-            nearer = broken & (length < distance[place])
-            found[place[nearer]], distance[place[nearer]] = at[nearer], length[nearer]
+            length, best = torch.where(broken, size(at - clean), torch.inf).view(many, -1).min(dim=0)
+            nearer = (length < distance[place]).nonzero().squeeze(1)
+            found[place[nearer]] = at[best[nearer] * len(place) + nearer]
+            distance[place[nearer]] = length[nearer]
             at = torch.where(broken.view(-1, 1, 1, 1), clean + _RETURN * (at - clean), at)
-            if not nearest and bool((left := distance[place] > eps).logical_not().any()):
-                place, clean, truth, aim, at = (rows[left] for rows in (place, clean, truth, aim, at))
+            left = distance[place] > eps
+            if not nearest and not bool(left.all()):
+                place, rows = place[left], left.repeat(many)
+                clean, truth, aim, at = clean[rows], truth[rows], aim[rows], at[rows]
+                if len(place) == 0:
+                    break
+        rank += many
     reached = searched[distance[searched].isfinite()]
     if len(reached) > 0:
         found[reached] = _final_search(model, images[reached], labels[reached], found[reached])
@@ -103,7 +111,10 @@ def _final_search(model: Classifier, clean: Tensor, labels: Tensor, broken: Tens
     inner, outer = clean, broken
     inner_gap, outer_gap = lead(model(clean), labels, targets=new_class), lead(logits, labels, targets=new_class)
     for _ in range(rounds):
-        share = (inner_gap / (inner_gap - outer_gap).clamp_max(-_TINY)).clamp(0, 1).view(-1, 1, 1, 1)
+        crossing = (inner_gap / (inner_gap - outer_gap).clamp_max(-_TINY)).clamp(0, 1)
+        share = (crossing + 0.01 * (1 - crossing)).view(
+            -1, 1, 1, 1
+        )  # or rounding may leave it this side of the boundary
         between = inner + share * (outer - inner)
         logits = model(between)
         gap = lead(logits, labels, targets=new_class)

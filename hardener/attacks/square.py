@@ -11,7 +11,6 @@ from hardener.attacks._gradient import Classifier
 from hardener.attacks._layout import fast_layout
 from hardener.errors import HardenerError
 from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
 from hardener.losses.margin import margin
 
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -56,30 +55,27 @@ def square(
         raise HardenerError(f"square knows linf and l2, not {norm}.")
     start, change = (_stripes, _flip_square) if norm == "linf" else (_pyramids, _move_energy)
     images = fast_layout(images)
-    found = images + start(images, eps, generator)
+    found = start(images, eps, generator)
     logits = model(found)
     place = (logits.argmax(dim=1) == labels).nonzero().squeeze(1)
-    clean, truth, lead = images[place], labels[place], margin(logits, labels)[place]
-    delta = found[place] - clean
+    clean, truth, points, lead = images[place], labels[place], found[place], margin(logits, labels)[place]
     for query in range(1, queries):
         if len(place) == 0:
             break
-        side = _side(p_init, query, images)
-        proposal = change(clean, delta, eps, side, generator)
-        asked = (proposal != delta).flatten(1).any(dim=1).nonzero().squeeze(1)  # else the answer is known
-        if len(asked) == 0:
+        proposal = change(clean, points, eps, _side(p_init, query, images), generator)
+        asked = (proposal != points).flatten(1).any(dim=1)  # where nothing changed, the answer is known
+        if not bool(asked.any()):
             continue
-        logits = model(clean[asked] + proposal[asked])
+        logits = model(proposal[asked])
         new_lead, still = margin(logits, truth[asked]), logits.argmax(dim=1) == truth[asked]
-        better = (new_lead > lead[asked]) | ~still
-        taken = asked[better]
-        delta[taken], lead[taken] = proposal[taken], new_lead[better]
+        better = torch.zeros_like(asked).masked_scatter(asked, (new_lead > lead[asked]) | ~still)
+        points = torch.where(better.view(-1, 1, 1, 1), proposal, points)
+        lead = torch.where(better, lead.masked_scatter(asked, new_lead), lead)
         if not bool(still.all()):
-            stands = torch.ones_like(truth, dtype=torch.bool)
-            stands[asked] = still
-            found[place] = clean + delta
-            place, clean, truth, lead, delta = (rows[stands] for rows in (place, clean, truth, lead, delta))
-    found[place] = clean + delta
+            stands = torch.ones_like(asked).masked_scatter(asked, still)
+            found[place] = points
+            place, clean, truth, points, lead = (rows[stands] for rows in (place, clean, truth, points, lead))
+    found[place] = points
     return found
 
 
@@ -98,27 +94,26 @@ def _signs(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | No
 def _stripes(images: Tensor, eps: float, generator: torch.Generator | None) -> Tensor:
     """Algorithm 2's start: vertical stripes a pixel wide, each channel + eps or - eps."""
     count, channels, _, width = images.shape
-    return fit_box(images, eps * _signs((count, channels, 1, width), images, generator).expand_as(images))
+    return (images + eps * _signs((count, channels, 1, width), images, generator)).clamp(0, 1)
 
 
-def _flip_square(images: Tensor, delta: Tensor, eps: float, side: int, generator: torch.Generator | None) -> Tensor:
+def _flip_square(images: Tensor, points: Tensor, eps: float, side: int, generator: torch.Generator | None) -> Tensor:
     """Algorithm 2: a square gets + eps or - eps in each channel."""
-    inside, _, _ = _window(images, side, generator)
-    signs = _signs((*images.shape[:2], 1, 1), images, generator)
-    return fit_box(images, torch.where(inside, eps * signs, delta))
+    inside, _, _ = _draw_square(images, side, generator)
+    changed = (images + eps * _signs((*images.shape[:2], 1, 1), images, generator)).clamp(0, 1)
+    return torch.where(inside, changed, points)
 
 
-def _window(images: Tensor, side: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw a square an image: where it is, (N, 1, H, W) bool, and each pixel's row and column in it."""
-    height, width = images.shape[2:]
+def _draw_square(images: Tensor, side: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw a square an image: where it is, (N, 1, H, W) bool, and every row's and column's number from its corner."""
 
-    def from_corner(size: int) -> Tensor:
+    def offsets(size: int) -> Tensor:
         corner = torch.randint(0, size - side + 1, (len(images), 1), generator=generator, device=images.device)
         return torch.arange(size, device=images.device) - corner
 
-    rows, columns = from_corner(height).view(-1, 1, height, 1), from_corner(width).view(-1, 1, 1, width)
-    inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
-    return inside, rows.clamp(0, side - 1), columns.clamp(0, side - 1)
+    height, width = images.shape[2:]
+    rows, columns = offsets(height).view(-1, 1, height, 1), offsets(width).view(-1, 1, 1, width)
+    return (rows >= 0) & (rows < side) & ((columns >= 0) & (columns < side)), rows, columns
 
 
 def _pyramid(height: int, width: int, like: Tensor) -> Tensor:
@@ -148,17 +143,19 @@ def _pyramids(images: Tensor, eps: float, generator: torch.Generator | None) -> 
     tile = _two_pyramids(side, images)[0].repeat(down, across)
     signs = _signs((count, channels, down, across), images, generator)
     signs = signs.repeat_interleave(side, dim=2).repeat_interleave(side, dim=3)
-    return fit_box(images, eps * norm_geometry("l2").steepest((tile * signs)[:, :, :height, :width]))
+    tiled: Tensor = norm_geometry("l2").steepest((tile * signs)[:, :, :height, :width])
+    return (images + eps * tiled).clamp(0, 1)
 
 
-def _move_energy(images: Tensor, delta: Tensor, eps: float, side: int, generator: torch.Generator | None) -> Tensor:
+def _move_energy(images: Tensor, points: Tensor, eps: float, side: int, generator: torch.Generator | None) -> Tensor:
     """Algorithm 3: a square gets two pyramids, of the energy in it, in another square, and unused."""
     side = min(max(side, 3) | 1, *images.shape[2:])  # odd, so that the pyramids have a middle
-    first, rows, columns = _window(images, side, generator)
-    second, _, _ = _window(images, side, generator)
+    delta = points - images
+    first, rows, columns = _draw_square(images, side, generator)
+    second, _, _ = _draw_square(images, side, generator)
     turned = torch.randint(0, 2, (len(images), 1, 1, 1), generator=generator, device=images.device)
-    shape = _two_pyramids(side, images)[turned, rows, columns] * first
-    shape = shape * _signs((*images.shape[:2], 1, 1), images, generator)
+    shape = _two_pyramids(side, images)[turned, rows.clamp(0, side - 1), columns.clamp(0, side - 1)]
+    shape = shape * _signs((*images.shape[:2], 1, 1), images, generator) * first
 
     def energy(part: Tensor) -> Tensor:
         return part.square().sum(dim=(2, 3), keepdim=True)
@@ -169,4 +166,5 @@ def _move_energy(images: Tensor, delta: Tensor, eps: float, side: int, generator
     mixed = shape + held / energy(held).sqrt().clamp_min(_TINY)
     renewed = mixed / energy(mixed).sqrt().clamp_min(_TINY) * available
     moved = torch.where(first, renewed, delta.masked_fill(second, 0.0))
-    return fit_box(images, norm_geometry("l2").project(moved, eps))
+    changed: Tensor = (images + norm_geometry("l2").project(moved, eps)).clamp(0, 1)
+    return changed
