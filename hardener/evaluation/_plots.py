@@ -70,7 +70,8 @@ def line_chart(
         return bottom - accuracy * (bottom - _TOP)
 
     parts = [_frame(description, width, height, right, y_of)]
-    for value in _spaced(values, x_of, 7.0 * max(len(show_x(value)) for value in values) + 8):
+    room = 7.0 * max(len(show_x(value)) for value in values) + 8
+    for value in _spaced(values, x_of, room, None if reference is None else reference[0]):
         x = x_of(value)
         parts.append(f'<path class="axis" d="M{x:.1f} {bottom:.1f}v4"/>')
         parts.append(_text(x, bottom + 16, show_x(value), "middle"))
@@ -261,16 +262,20 @@ def _log_place(values: Sequence[float]) -> Callable[[float], float]:
     return lambda value: math.log1p(max(value, 0.0) / unit)
 
 
-def _spaced(values: Sequence[float], x_of: Callable[[float], float], room: float) -> list[float]:
-    """Leave out values whose labels would run into the one before; the last value stays."""
-    kept: list[float] = []
-    for value in values:
-        if kept and x_of(value) - x_of(kept[-1]) < room:
-            if value != values[-1] or len(kept) == 1:
-                continue
-            kept.pop()
-        kept.append(value)
-    return kept
+def _spaced(values: Sequence[float], x_of: Callable[[float], float], room: float, start: float | None) -> list[float]:
+    """Choose from ascending values some at least `room` apart, `start` among them; both ends too where that goes."""
+    first = values.index(start) if start in values else 0
+    choices = []
+    for more in (1.0, 1.25, 1.5, 2.0):
+        kept = [values[first]]
+        for value in values[first + 1 :]:
+            if x_of(value) - x_of(kept[-1]) >= room * more:
+                kept.append(value)
+        for value in reversed(values[:first]):
+            if x_of(kept[0]) - x_of(value) >= room * more:
+                kept.insert(0, value)
+        choices.append(kept)
+    return next((kept for kept in choices if {values[0], values[-1]} <= set(kept)), choices[0])
 
 
 def _ramp(share: float) -> str:

@@ -624,14 +624,22 @@ def test_a_line_chart_puts_its_points_where_they_belong() -> None:
     assert "&lt;d&gt;" in chart
 
 
-def test_labels_of_an_axis_do_not_run_into_each_other() -> None:
+@pytest.mark.parametrize("count", [2, 7, 10, 101])
+@pytest.mark.parametrize("marked", [0.0, 0.5])
+def test_labels_of_an_axis_stand_apart_and_name_the_marked_place(count: int, marked: float) -> None:
+    values = sorted({*(k / (count - 1) for k in range(count)), marked})
     chart = line_chart(
-        [Line(points([(k / 100, 0.5) for k in range(101)]))], description="", x_label="x", show_x=lambda x: f"{x:.2f}"
+        [Line(points([(value, 0.5) for value in values]))],
+        description="",
+        x_label="x",
+        show_x=lambda x: f"{x:.2f}",
+        reference=(marked, "here"),
     )
-    at = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle">\d\.\d\d<', chart)]
-    assert len(at) >= 4
-    assert min(b - a for a, b in itertools.pairwise(at)) > 28
-    assert chart.count(">1.00<") == 1
+    ticks = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle">(\d\.\d\d)<', chart)
+    at = [float(x) for x, _ in ticks]
+    assert len(at) >= 2
+    assert all(b - a > 28 for a, b in itertools.pairwise(at))
+    assert f"{marked:.2f}" in {label for _, label in ticks}
 
 
 @pytest.mark.parametrize(
