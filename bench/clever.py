@@ -20,10 +20,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hardener.evaluation.clever import measure_clever
+from hardener.evaluation.clever import RADII, measure_clever
 
 BATCHES, DRAWS = 50, 20
-RADII = {"linf": 0.3, "l2": 2.0}
 
 
 class Residual(nn.Module):

@@ -17,6 +17,7 @@ from hardener.evaluation._measure import batches, gradient_of, measuring
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 
+RADII = {"linf": 0.1, "l2": 2.0}
 _DUAL = {"linf": 1, "l2": 2}
 _PILOT = 32
 _SHAPES = (1.0, 100.0)
@@ -29,7 +30,7 @@ def measure_clever(
     labels: Tensor,
     *,
     norm: str,
-    radius: float,
+    radius: float | None = None,
     batch_size: int = 128,
     generator: torch.Generator | None = None,
     on_done: Callable[[int], None] | None = None,
@@ -53,7 +54,8 @@ def measure_clever(
         images: (N, C, H, W), float in [0, 1] or uint8.
         labels: (N,) int64.
         norm: the attacker's, `linf` or `l2`. Gradients are measured in the dual one.
-        radius: of the ball that is drawn from, > 0; no score exceeds it. Several times the eps in question.
+        radius: of the ball that is drawn from, > 0; no score exceeds it. By default 0.1 in `linf` and 2 in `l2`, a few
+            times the eps that are usual there.
         batch_size: points at once.
         generator: of the points, on the model's device.
         on_done: called with a number of images as they are dealt with; N in all.
@@ -69,6 +71,7 @@ def measure_clever(
     Source: Weng et al., "Evaluating the Robustness of Neural Networks: An Extreme Value Theory Approach", ICLR 2018,
         Algorithms 1 and 2.
     """
+    radius = RADII[norm] if radius is None else radius
     if radius <= 0 or batches_per_image < 2 or draws_per_batch < 1 or targets < 1 or slack < 1:
         raise ValueError(
             "need radius > 0, batches_per_image >= 2, draws_per_batch, targets and slack >= 1; "

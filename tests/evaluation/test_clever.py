@@ -11,7 +11,7 @@ from scipy.stats import weibull_max
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
-from hardener.evaluation.clever import measure_clever, upper_end
+from hardener.evaluation.clever import RADII, measure_clever, upper_end
 
 QUICK: dict[str, Any] = {"batches_per_image": 3, "draws_per_batch": 2}
 DUAL = {"linf": 1, "l2": 2}
@@ -139,8 +139,12 @@ def test_a_model_without_gradients_scores_the_radius_and_is_left_as_it_was_found
 
     model = Detached().train()
     images = torch.rand(4, 1, 2, 2)
-    _, scores = measure_clever(model, images, images.flatten(1)[:, :3].argmax(dim=1), norm="linf", radius=0.3, **QUICK)
-    assert scores.tolist() == [0.3] * 4
+    labels = images.flatten(1)[:, :3].argmax(dim=1)
+    for norm, radius in RADII.items():
+        record, scores = measure_clever(model, images, labels, norm=norm, **QUICK)
+        assert scores.tolist() == [radius] * 4
+        assert record is not None
+        assert record.radius == radius
     assert model.training
 
 
