@@ -1,68 +1,344 @@
-"""The bundle's facts for a person."""
+"""The bundle's facts for a person: what a model is, how robust, how that is known, and what is not known."""
 
 from __future__ import annotations
 
-from hardener.config.bundle import Bundle
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from hardener.config.bundle import Bundle, OfflineRobustness
+from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunRecord
-from hardener.threat import ThreatModel
+from hardener.config.schema import Recipe
+from hardener.threat import ThreatModel, show_eps
+
+_AUDIT = "audit"  # stands among the attacks where the audit's own broke images that all others had left standing
 
 
-def model_card(bundle: Bundle, record: RunRecord) -> str:
-    """Return a model card in Markdown."""
-    spec, parity = bundle.input, bundle.parity
-    train = record.data.splits["train"]
-    lines = [
-        f"# {bundle.name}",
-        "",
-        f"An image classifier with {len(bundle.classes)} classes, trained with the recipe `{bundle.recipe}` by "
-        f"hardener {bundle.hardener_version}.",
-        "",
-        "## How robust it is",
-        "",
-    ]
-    if bundle.evaluation is None:
-        lines += ["It was not evaluated before it was exported: nothing is known of its robustness."]
-    else:
-        lines += [
-            "| threat | split | images | clean accuracy | robust accuracy | 95 % interval | attacks |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        for item in bundle.evaluations:
-            low, high = item.interval
-            lines.append(
-                f"| {ThreatModel(item.norm, item.eps)} | {item.split} | {item.samples} "
-                f"| {100 * item.clean_accuracy:.1f} % | {100 * item.robust_accuracy:.1f} % "
-                f"| {100 * low:.1f} – {100 * high:.1f} % | {', '.join(item.attacks)} |"
-            )
-        lines += [
+def model_card(
+    bundle: Bundle, record: RunRecord, *, recipe: Recipe | None = None, evaluations: Sequence[Evaluation] = ()
+) -> str:
+    """Return a model card in Markdown.
+
+    Args:
+        recipe: what the run was trained with.
+        evaluations: the run's own, with all that they say beyond what the bundle carries of them.
+    """
+    told = {item.created_at: item for item in evaluations}
+    stale = {at for at, item in told.items() if item.model.fingerprint != bundle.fingerprint}
+    current = [item for item in bundle.evaluations if item.evaluated_at not in stale]
+    shown = _lowest(current)
+    full = [told[item.evaluated_at] for item in shown if item.evaluated_at in told]
+    parts = [
+        [
+            f"# {bundle.name}",
             "",
-            "Robust accuracy is the worst case over the attacks named, image by image. It is an upper bound: an attack "
-            "that was not run may break more images.",
-        ]
+            f"An image classifier with {len(bundle.classes)} classes, trained with the recipe `{bundle.recipe}` by "
+            f"hardener {bundle.hardener_version}. This card was written on {bundle.created_at[:10]}.",
+        ],
+        _intended_use(bundle),
+        _robustness(shown, told, of=len(current), stale=len(stale)),
+        _attacks(full),
+        _beyond(evaluations, bundle.fingerprint) if evaluations else [],
+        _input_and_output(bundle),
+        _training(bundle, record, recipe),
+        _limits(shown, full),
+        _repeat(bundle, record, full),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _lowest(evaluations: Sequence[OfflineRobustness]) -> list[OfflineRobustness]:
+    """For each threat model and split the evaluation with the lowest robust accuracy; linf first, wider balls first."""
+    chosen: dict[tuple[str, str, str], OfflineRobustness] = {}
+    for item in evaluations:
+        key = (item.norm, show_eps(item.eps), item.split)
+        if key not in chosen or item.robust_accuracy < chosen[key].robust_accuracy:
+            chosen[key] = item
+    return sorted(chosen.values(), key=lambda item: (item.norm != "linf", -item.eps, item.split))
+
+
+def _intended_use(bundle: Bundle) -> list[str]:
+    return [
+        "## Intended use",
+        "",
+        "**To be written by the owner**, who alone can know it: what the model decides and for whom, on which images, "
+        "who checks its answers, what a wrong one costs, and what it must not be used for.",
+        "",
+        f"It answers every image with one of {len(bundle.classes)} classes, also an image of something else: "
+        + ", ".join(_code(name) for name in bundle.classes)
+        + ".",
+    ]
+
+
+def _robustness(shown: Sequence[OfflineRobustness], told: dict[str, Evaluation], *, of: int, stale: int) -> list[str]:
+    lines = ["## How robust it is", ""]
+    if not shown:
+        lines.append("It was not evaluated before it was exported: nothing is known of its robustness.")
+        return [*lines, f"Evaluations of other weights, left out: {stale}."] if stale else lines
+    for item in shown:
+        full = told.get(item.evaluated_at)
+        if full is not None:
+            lines += [f"**{_threat(item)}, {item.split} split: {full.verdict}.** {_text(full.reason)}", ""]
+    lines += [
+        "| threat | split | images | clean accuracy | robust accuracy, worst case | attacks |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for item in shown:
+        full = told.get(item.evaluated_at)
+        clean = f"{_percent(item.clean_accuracy)}{'' if full is None else _ends(full.clean_interval)}"
+        names = ", ".join(dict.fromkeys(_attack_name(name) for name in item.attacks))
+        lines.append(
+            f"| {_threat(item)} | {item.split} | {item.samples} | {clean} "
+            f"| {_percent(item.robust_accuracy)}{_ends(item.interval)} | {names} |"
+        )
     lines += [
         "",
+        "In brackets: the exact 95 % interval. Robust accuracy is the worst case over the attacks named, image by "
+        "image. It is an upper bound: an attack that was not run may break more images.",
+    ]
+    if of > len(shown):
+        lines.append(f"Of {of} evaluations, the lowest robust accuracy for each threat model and split is shown.")
+    if stale:
+        lines.append(f"Evaluations of other weights, left out: {stale}.")
+    fulls = [told[item.evaluated_at] for item in shown if item.evaluated_at in told]
+    flags = [(_threat_of(full), flag) for full in fulls for flag in full.flags]
+    if flags:
+        lines += ["", "Flags, which make a figure less trustworthy than it looks:", ""]
+        lines += [f"- {threat}, `{flag.id}`: {_text(flag.message)} ({flag.page})" for threat, flag in flags]
+    elif fulls:
+        lines += ["", "The audit raised no flag."]
+    return lines
+
+
+def _attacks(full: Sequence[Evaluation]) -> list[str]:
+    if not full:
+        return []
+    lines = [
+        "## Attacks that were run, and not run",
+        "",
+        "Each goes only at images that still stand, in this order.",
+        "",
+        "| threat | attack | settings | attacked | broken | accuracy left |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for item in full:
+        for attack in item.attacks:
+            settings = ", ".join(f"{key} {_setting(value)}" for key, value in attack.settings.items())
+            lines.append(
+                f"| {_threat_of(item)} | {_attack_name(attack.name)} | {_cell(settings)} | {attack.attacked} "
+                f"| {attack.broken} | {_percent(attack.robust_accuracy)} |"
+            )
+    lines.append("")
+    for item in full:
+        missing = ", ".join(item.not_run) if item.not_run else "attacks that are not in the table"
+        lines.append(f"- Not run under {_threat_of(item)}: {missing}.")
+    return lines
+
+
+def _beyond(evaluations: Sequence[Evaluation], fingerprint: str) -> list[str]:
+    """What was measured beside attacks: of each section the newest, if it is of these weights."""
+    mine = [item for item in evaluations if item.model.fingerprint == fingerprint]
+    newest = sorted(mine, key=lambda item: item.created_at, reverse=True)
+    rows: list[tuple[str, str, int]] = []
+    missing = []
+    moved = next((item.invariances for item in newest if item.invariances), [])
+    for curve in moved:
+        points = [point for point in curve.points if abs(point.parameter - curve.identity) > 1e-9]
+        if points:
+            mean, low = sum(p.accuracy for p in points) / len(points), min(points, key=lambda p: p.accuracy)
+            span = f"{points[0].parameter:g} to {points[-1].parameter:g} {curve.unit}".strip()
+            figure = f"mean {_percent(mean)}, lowest {_percent(low.accuracy)}{_ends(low.interval)} at {low.parameter:g}"
+            rows.append((f"{curve.name}, {span}", figure, curve.samples))
+    missing += [] if moved else ["invariances (`--invariance`)"]
+    corrupted = next((item.corruptions for item in newest if item.corruptions), None)
+    if corrupted is None:
+        missing.append("common corruptions (`--corruptions`)")
+    else:
+        worst = min(corrupted.kinds, key=lambda kind: sum(kind.accuracies) / len(kind.accuracies))
+        lowest = sum(worst.accuracies) / len(worst.accuracies)
+        figure = f"mean {_percent(1 - corrupted.mean_corruption_error)}, lowest {_percent(lowest)} for {worst.name}"
+        rows.append((f"{len(corrupted.kinds)} common corruptions", figure, corrupted.samples))
+    certified = next((item.certification for item in newest if item.certification), None)
+    if certified is None:
+        missing.append("certified accuracy (`--certify`)")
+    else:
+        rows += [
+            (
+                f"right and certified to l2 {point.parameter:g}, smoothed with noise {certified.noise_sigma:g}",
+                f"{_percent(point.accuracy)}{_ends(point.interval)}",
+                certified.samples,
+            )
+            for point in certified.points
+        ]
+    clever = next((item.clever for item in newest if item.clever), None)
+    if clever is not None:
+        rows.append((f"CLEVER score in {clever.norm}, an estimate", f"mean {clever.mean:.3g}", clever.samples))
+    calibration = next((item.calibration for item in newest if item.calibration), None)
+    if calibration is not None:
+        name = "expected calibration error, clean images"
+        rows.append((name, _percent(calibration.expected_error), calibration.samples))
+    lines = ["## Beyond attacks", ""]
+    if rows:
+        lines += ["| measure | figure | images |", "| --- | --- | --- |"]
+        lines += [f"| {_cell(name)} | {_cell(figure)} | {samples} |" for name, figure, samples in rows]
+    if corrupted is not None and corrupted.note:
+        lines += ["", _text(corrupted.note)]
+    if certified is not None:
+        lines += [
+            "",
+            f"A certificate is of the smoothed classifier, {certified.draws} noisy copies of an image, at confidence "
+            f"{certified.confidence:g}; it is not one of a single answer of this model.",
+        ]
+    if missing:
+        lines += [*([""] if rows else []), f"Not measured: {', '.join(missing)}."]
+    return lines
+
+
+def _input_and_output(bundle: Bundle) -> list[str]:
+    spec, parity = bundle.input, bundle.parity
+    return [
         "## What it takes and gives",
         "",
         f"- Input `images`: uint8 (N, {spec.height}, {spec.width}, {spec.channels}), "
         f"{'RGB' if spec.channels == 3 else 'gray'}, brought to size by the rule `{spec.resize}`: scaled (bilinear, "
         "antialiased) until it covers the size, cropped at the centre. Normalisation is inside the graph.",
-        "- Outputs: `logits` and `probabilities`, float32 (N, K), in this order of classes: "
-        + ", ".join(f"`{name}`" for name in bundle.classes)
-        + ".",
+        "- Outputs: `logits` and `probabilities`, float32 (N, K), in the order of classes above.",
         f"- The file agrees with the trained network: largest logit difference "
         f"{parity.largest_logit_difference:.2g} on {parity.images} images, same answer on "
         f"{100 * parity.argmax_agreement:.0f} %.",
-        "",
+    ]
+
+
+def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[str]:
+    train, validation = record.data.splits["train"], record.data.splits["validation"]
+    start = "pretrained weights" if record.model.pretrained else "random weights"
+    if record.model.init:
+        start = f"`{Path(record.model.init).name}`"
+    lines = [
         "## Where it comes from",
         "",
-        f"- Network: `{record.model.name}`, {record.model.parameters:,} parameters"
-        + (f", fine-tuned from `{record.model.init}`" if record.model.init else "")
-        + ".",
-        f"- Data: {train.images:,} training and {record.data.splits['validation'].images:,} validation images; "
-        f"fingerprint of the training images `{train.fingerprint[:16]}`.",
+        f"- Network: `{record.model.name}`, {record.model.parameters:,} parameters, trained from {start}.",
+        f"- Data: {train.images:,} training and {validation.images:,} validation images"
+        + (f", {train.skipped} unreadable ones left out" if train.skipped else "")
+        + f"; fingerprint of the training images `{train.fingerprint[:16]}`.",
         f"- Training: {record.epochs_done} epochs, seed {record.seed}, {record.device}, {record.precision}, "
         f"{record.seconds:.0f} s.",
-        f"- Fingerprint of the weights: `{bundle.fingerprint}`.",
-        "",
     ]
-    return "\n".join(lines)
+    if recipe is not None:
+        lines.append(f"- Recipe `{recipe.name}`: {', '.join(_recipe_facts(recipe))}.")
+    if record.best is not None:
+        lines.append(
+            f"- The weights are those of epoch {record.best.epoch}, chosen on the validation split alone "
+            f"(clean {_percent(record.best.clean_accuracy)}, quick attack {_percent(record.best.robust_accuracy)})."
+        )
+    return [*lines, f"- Fingerprint of the weights: `{bundle.fingerprint}`."]
+
+
+def _recipe_facts(recipe: Recipe) -> list[str]:
+    vicinity, labels, optimizer = recipe.vicinity, recipe.vicinity.labels, recipe.optimizer
+    facts = [f"method {recipe.method}", f"batches of {recipe.batch_size}"]
+    facts += [f"Gaussian noise {vicinity.noise_sigma:g}"] if vicinity.noise_sigma else []
+    facts += [f"mixup {vicinity.mixup_alpha:g}"] if vicinity.mixup_alpha else []
+    law = f"label law {labels.law}"
+    if labels.law in {"uniform", "budget"}:
+        law += f" (smoothing {labels.smoothing:g})"
+    facts.append(law)
+    return [*facts, f"{optimizer.name} with learning rate {optimizer.lr:g}, {optimizer.schedule}"]
+
+
+def _limits(shown: Sequence[OfflineRobustness], full: Sequence[Evaluation]) -> list[str]:
+    lines = [
+        "## Limits",
+        "",
+        "- Every accuracy is of images like those evaluated. Other cameras, places or classes were not tested.",
+        "- A robust accuracy holds for its threat model alone: a wider ball, or a change that is no small one, may do "
+        "more. It is no guarantee.",
+    ]
+    if any(item.split == "validation" for item in shown):
+        lines.append("- Figures of the validation split are a little high: it also chose the epoch that was kept.")
+    if any(item.split == "all" for item in shown):
+        lines.append("- Nothing shows that the model was not trained on images of the split `all`.")
+    skipped = max((item.data.skipped for item in full), default=0)
+    if skipped:
+        lines.append(f"- {skipped} images could not be read and were left out of an evaluation.")
+    if any(item.verdict == "inconclusive" for item in full):
+        lines.append("- A figure whose verdict is inconclusive proves nothing: the true one may be far lower.")
+    return lines
+
+
+def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> list[str]:
+    model = record.model.file or record.model.spec
+    train = ["hardener", "train", Path(model).name if record.model.file else model, "--data", "DIR"]
+    train += ["--entry", record.model.entry] if record.model.entry else []
+    train += ["--pretrained"] if record.model.pretrained else []
+    train += ["--init", Path(record.model.init).name] if record.model.init else []
+    train += ["--replace-head"] if record.model.replaced_head else []
+    train += ["--recipe", "recipe.yaml", "--seed", str(record.seed), "--name", bundle.name]
+    lines = [
+        "## How to repeat it",
+        "",
+        "`DIR` is the folder of images, `recipe.yaml` and the model file are those of the run.",
+        "",
+        f"    {shlex.join(train)}",
+    ]
+    lines += [f"    {_eval_command(bundle, item)}" for item in full]
+    made = dict.fromkeys(f"{name} {version}" for item in full for name, version in item.versions.items())
+    return [*lines, "", f"Evaluated with {', '.join(made)}."] if made else lines
+
+
+def _eval_command(bundle: Bundle, item: Evaluation) -> str:
+    words = ["hardener", "eval", bundle.name, "--data", "DIR"]
+    if item.suite is not None:
+        words += ["--suite", item.suite]
+    else:
+        names = dict.fromkeys(attack.name for attack in item.attacks if attack.name != _AUDIT)
+        words += [word for name in names for word in ("--attack", name)]
+        steps = {attack.settings["steps"] for attack in item.attacks if "steps" in attack.settings}
+        words += ["--steps", str(steps.pop())] if len(steps) == 1 else []
+        restarts = max((int(attack.settings.get("restarts", 1)) for attack in item.attacks), default=1)
+        words += ["--restarts", str(restarts)] if restarts > 1 else []
+    words += ["--norm", item.threat.norm, "--eps", show_eps(item.threat.eps)]
+    words += ["--invariance"] if item.invariances else []
+    words += ["--corruptions"] if item.corruptions else []
+    words += ["--certify"] if item.certification else []
+    words += ["--samples", str(item.samples + item.data.skipped), "--seed", str(item.seed)]
+    return shlex.join(words)
+
+
+def _threat(item: OfflineRobustness) -> str:
+    return str(ThreatModel(item.norm, item.eps))
+
+
+def _threat_of(item: Evaluation) -> str:
+    return str(ThreatModel(item.threat.norm, item.threat.eps))
+
+
+def _attack_name(name: str) -> str:
+    return "the audit's own attacks" if name == _AUDIT else name
+
+
+def _setting(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _ends(interval: tuple[float, float]) -> str:
+    return f" ({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"
+
+
+def _code(name: str) -> str:
+    """Inline code that holds whatever a class is called."""
+    return f"`` {name} ``" if "`" in name else f"`{name}`"
+
+
+def _text(sentence: str) -> str:
+    """Keep what comes from elsewhere from being read as markup."""
+    return sentence.replace("<", "&lt;").replace("\n", " ")
+
+
+def _cell(text: str) -> str:
+    return _text(text).replace("|", "\\|")
