@@ -169,8 +169,8 @@ def test_its_commands_are_ones_that_hardener_takes_and_name_no_folder_of_this_ma
     card = card_of(run, found)
     commands = re.findall(r"^    (hardener .*)$", card, re.MULTILINE)
     assert commands == [
-        "hardener train net.py --data DIR --entry Net --init w.safetensors --replace-head --recipe recipe.yaml --seed 3 "
-        "--name run",
+        "hardener train net.py --data DIR --entry Net --init w.safetensors --replace-head --recipe recipe.yaml "
+        "--seed 3 --name run",
         "hardener eval run --data DIR --attack fgsm --attack pgd --steps 20 --restarts 3 --norm linf --eps 8/255 "
         "--samples 10 --seed 5",
     ]
