@@ -112,7 +112,7 @@ class CorruptionKind(_Strict):
 
 
 class Corruptions(_Strict):
-    """`mean_corruption_error` is 1 - accuracy, averaged over severities, then kinds; not relative to another network."""
+    """`mean_corruption_error` is 1 - accuracy, averaged over severities, then kinds; relative to no other network."""
 
     samples: int
     kinds: list[CorruptionKind]

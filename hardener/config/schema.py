@@ -47,11 +47,39 @@ class Labels(_Section):
     scale: Positive = 10.0
 
 
+class _Ball(_Section):
+    """A norm and an eps that fit each other."""
+
+    norm: str = "linf"
+    eps: Quantity = 8 / 255
+
+    @property
+    def threat(self) -> ThreatModel:
+        """Norm and eps as one value."""
+        return ThreatModel(self.norm, self.eps)
+
+    @model_validator(mode="after")
+    def _check_threat(self) -> Self:
+        try:
+            _ = self.threat
+        except HardenerError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
+class Adversarial(_Ball):
+    """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own."""
+
+    steps: PositiveInt = 1
+    step_size: Annotated[Quantity, Field(gt=0)] | None = None
+
+
 class Vicinity(_Section):
-    """What a training pair is replaced by: noise, then mixup, then the label law."""
+    """What a training pair is replaced by: noise, then mixup, then the worst point nearby, then the label law."""
 
     noise_sigma: NotNegative = 0.0
     mixup_alpha: NotNegative = 0.0
+    adversarial: Adversarial | None = None
     labels: Labels = Labels()
 
 
@@ -97,27 +125,12 @@ class Data(_Section):
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
 
 
-class Validation(_Section):
+class Validation(_Ball):
     """The quick attack after each epoch: PGD on `samples` validation images. `select`: what picks the best epoch."""
 
-    norm: str = "linf"
-    eps: Quantity = 8 / 255
     steps: PositiveInt = 10
     samples: PositiveInt = 256
     select: Literal["mean", "clean", "robust"] = "mean"
-
-    @property
-    def threat(self) -> ThreatModel:
-        """Norm and eps as one value."""
-        return ThreatModel(self.norm, self.eps)
-
-    @model_validator(mode="after")
-    def _check_threat(self) -> Self:
-        try:
-            _ = self.threat
-        except HardenerError as error:
-            raise ValueError(str(error)) from None
-        return self
 
 
 class Recipe(_Section):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from hardener.geometry import norm_geometry
+from hardener.geometry._box import fit_box
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.vicinity.dirichlet import (
     budget_concentration,
@@ -21,6 +24,39 @@ from hardener.vicinity.gaussian import gaussian
 from hardener.vicinity.mixup import mixup
 
 SMALLEST_BETA = 1e-3
+
+
+@dataclass(frozen=True)
+class WorstPoint:
+    """The adversarial vicinity: of a ball around each image, the point that a climb from a random start ends at.
+
+    With one step of 1.25 eps in linf this is FGSM-RS; with several it is the PGD of adversarial training.
+
+    Attributes:
+        norm, eps: the ball.
+        steps: gradient steps, >= 1; each costs a forward and a backward pass.
+        step_size: a fraction of the pixel range; None: 1.25 eps for one step, 2.5 eps / steps for more.
+    Source: Wong, Rice, Kolter, "Fast is Better than Free: Revisiting Adversarial Training", ICLR 2020, Algorithm 3;
+        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018.
+    """
+
+    norm: str
+    eps: float
+    steps: int = 1
+    step_size: float | None = None
+
+    def __call__(self, model: Callable[[Tensor], Tensor], images: Tensor, soft_labels: Tensor) -> Tensor:
+        """Return images (N, C, H, W) in ball and box, detached. The model stays in the mode that it is in."""
+        ball = norm_geometry(self.norm)
+        length = self.step_size
+        if length is None:
+            length = 1.25 * self.eps if self.steps == 1 else 2.5 * self.eps / self.steps
+        delta = fit_box(images, ball.random_point(images, self.eps))
+        for _ in range(self.steps):
+            inputs = (images + delta).requires_grad_()
+            (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)
+            delta = fit_box(images, ball.project(delta + length * ball.steepest(gradient), self.eps))
+        return (images + delta).detach()
 
 
 class VicinityRisk(nn.Module):
@@ -39,6 +75,7 @@ class VicinityRisk(nn.Module):
         scale: s of `reference`.
         beta_max: bound on beta: [1e-3, beta_max] for `paper`, `paper-printed`, `reference` (which start at 1), and
             [-beta_max, beta_max] for the logits of `budget` (which start at 0).
+        worst_point: after noise and mixup, move to the worst point of a ball; None: stay.
     Source: Cheng et al., "Self-Progressing Robust Training", AAAI 2021, Algorithm 1.
     """
 
@@ -57,6 +94,7 @@ class VicinityRisk(nn.Module):
         alpha: float,
         scale: float,
         beta_max: float,
+        worst_point: WorstPoint | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -68,6 +106,7 @@ class VicinityRisk(nn.Module):
         self.total_concentration = total_concentration
         self.alpha = alpha
         self.scale = scale
+        self.worst_point = worst_point
         self.beta_range = (-beta_max, beta_max) if law == "budget" else (SMALLEST_BETA, beta_max)
         if law in {"one-hot", "uniform"}:
             self.beta = None
@@ -75,7 +114,7 @@ class VicinityRisk(nn.Module):
             self.beta = nn.Parameter(torch.full((num_classes,), 0.0 if law == "budget" else 1.0))
 
     def loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of one draw: noise, then mixup, then the label law.
+        """Return the loss of one draw: noise, then mixup, then the worst point nearby, then the label law.
 
         One backward pass through it gives the gradients for the network and for beta.
 
@@ -86,6 +125,8 @@ class VicinityRisk(nn.Module):
         """
         drawn, soft_labels = gaussian(images, self._one_hot(labels), noise_sigma=self.noise_sigma)
         drawn, soft_labels = mixup(drawn, soft_labels, mixup_alpha=self.mixup_alpha)
+        if self.worst_point is not None:
+            drawn = self.worst_point(model, drawn, soft_labels)
         return self._label_loss(model, drawn, soft_labels)
 
     def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, 
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
 from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
-from hardener.methods.vicinity_risk import VicinityRisk
+from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
 from hardener.models.load import LoadedModel, fingerprint
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.rebuild import build_for, fit_head
@@ -240,6 +240,7 @@ class _Work:
             alpha=labels.alpha,
             scale=labels.scale,
             beta_max=recipe.beta.max,
+            worst_point=_worst_point(recipe),
         ).to(device)
         parameters = [p for p in self.classifier.parameters() if p.requires_grad]
         theta: torch.optim.Optimizer
@@ -521,6 +522,11 @@ def _model_record(request: TrainRequest, loaded: LoadedModel, replaced: str | No
 
 def _split_record(images: Images) -> SplitRecord:
     return SplitRecord(images=len(images), skipped=len(images.skipped), fingerprint=images.fingerprint)
+
+
+def _worst_point(recipe: Recipe) -> WorstPoint | None:
+    asked = recipe.vicinity.adversarial
+    return None if asked is None else WorstPoint(asked.norm, asked.eps, asked.steps, asked.step_size)
 
 
 def _autocast(recipe: Recipe, device: torch.device) -> bool:

@@ -8,7 +8,7 @@ from oracles import Linear
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from hardener.methods.vicinity_risk import VicinityRisk
+from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
 
 OFF: dict[str, Any] = {
     "num_classes": 5,
@@ -129,3 +129,33 @@ def test_noise_reaches_the_network_with_its_variance() -> None:
     method = VicinityRisk(**OFF | {"num_classes": 2, "noise_sigma": 0.25, "law": "one-hot"})
     method.loss(spy, torch.full((20_000, 1, 4, 4), 0.5), torch.zeros(20_000, dtype=torch.int64))
     assert float(margins[0].std()) == pytest.approx(0.25 * 4, rel=0.03)
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
+def test_the_worst_point_of_a_linear_model_is_eps_times_the_dual_norm_away(norm: str, dual: int) -> None:
+    torch.manual_seed(0)
+    model, images = Linear(torch.randn(12), 0.1), 0.4 + 0.2 * torch.rand(6, 3, 2, 2)
+    labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    soft_labels = torch.nn.functional.one_hot(labels, 2).float()
+    found = WorstPoint(norm, 0.02, steps=30, step_size=0.005)(model, images, soft_labels)
+    fall = (1 - 2 * labels) * (model.margin(found) - model.margin(images)).detach()
+    torch.testing.assert_close(
+        fall, torch.full((6,), 0.02 * float(model.weight.detach().norm(dual))), rtol=1e-2, atol=1e-5
+    )
+    assert not found.requires_grad
+    assert model.weight.grad is None
+
+
+def test_one_step_from_a_random_start_stays_in_ball_and_box() -> None:
+    model, images, labels = problem()
+    found = WorstPoint("linf", 0.1)(model, images, torch.nn.functional.one_hot(labels, 5).float())
+    assert (found - images).abs().max() <= 0.1 + 1e-6
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_with_a_worst_point_the_loss_is_higher() -> None:
+    model, images, labels = problem()
+    plain = VicinityRisk(**OFF).loss(model, images, labels)
+    hard = VicinityRisk(**OFF, worst_point=WorstPoint("linf", 0.1)).loss(model, images, labels)
+    assert hard > plain
