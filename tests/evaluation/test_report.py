@@ -94,6 +94,8 @@ class Page(HTMLParser):
         self.tags.append(tag)
         if tag not in VOID:
             self._open.append(tag)
+        if tag == "br":
+            self.text += " "
         if given.get("id"):
             self.ids.append(str(given["id"]))
         if re.fullmatch("h[1-6]", tag):
