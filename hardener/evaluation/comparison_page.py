@@ -121,9 +121,9 @@ def _duration(seconds: float) -> str:
 def draw_radar(comparison: Comparison, *, dark: bool = False) -> bytes:
     """Draw the radar chart as a PNG: farther out is better on every axis; a run has a gap where it has no value.
 
-    Source: the chart of Cheng et al., "Self-Progressing Robust Training", AAAI 2021.
-    Note: there every axis is scaled to the best method. Here accuracies keep their own scale, 0 to 100 %, so that
-        the best of several poor models looks poor; only the training cost is relative, cheapest / own.
+    Accuracies keep their own scale, 0 to 100 %, so that the best of several poor models looks poor; only the training
+    cost is relative, cheapest / own.
+    Source: after the chart of Cheng et al., "Self-Progressing Robust Training", AAAI 2021.
     """
     import matplotlib
 

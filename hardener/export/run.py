@@ -42,14 +42,15 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
     recipe = run.read_recipe()
     classifier = open_classifier(run, record)
     images = _real_images(record, data, samples, recipe.data.val_fraction, recipe.data.test_fraction)
-    evaluations = [offline(evaluation) for evaluation in read_evaluations(run.evaluations)]
+    fingerprint = sha256_of(run.weights)
+    found = [item for item in read_evaluations(run.evaluations) if item.model.fingerprint == fingerprint]
+    evaluations = [offline(evaluation) for evaluation in found]
     chosen = worst(evaluations)
     if chosen is None:
         reporter.warn(
             f"{run.path} has not been evaluated: the bundle will say so. Run `hardener eval {run.path}` and export "
             "again"
         )
-    fingerprint = sha256_of(run.weights)
     shape = record.input
     metadata = {
         "name": record.name,
@@ -97,7 +98,9 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
         )
         text = json.dumps(bundle.model_dump(by_alias=True), indent=2)
         (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "model_card.md").write_text(model_card(bundle, record), encoding="utf-8")
+        (folder / "model_card.md").write_text(
+            model_card(bundle, record, recipe=recipe, evaluations=found), encoding="utf-8"
+        )
     return bundle
 
 
