@@ -4,7 +4,10 @@ from hardener.catalog import Catalog
 
 ATTACKS: Catalog = {
     "fgsm": ("hardener.attacks.fgsm:fgsm", "one step of length eps along the gradient"),
-    "pgd": ("hardener.attacks.pgd:pgd", "projected gradient ascent on the cross-entropy"),
+    "bim": ("hardener.attacks.bim:bim", "small FGSM steps from the image itself"),
+    "mi-fgsm": ("hardener.attacks.mi_fgsm:mi_fgsm", "steps along a running sum of gradients; made for transfer"),
+    "pgd": ("hardener.attacks.pgd:pgd", "projected gradient ascent on ce, margin or dlr, from a random start"),
+    "cw": ("hardener.attacks.cw:cw", "Carlini-Wagner: the margin inside the ball (linf), the nearest image (l2)"),
     "apgd": ("hardener.attacks.apgd:apgd", "Auto-PGD: steps that halve themselves, on ce, dlr or margin"),
     "apgd-t": ("hardener.attacks.apgd_t:apgd_t", "Auto-PGD towards each likely wrong class, on the targeted DLR"),
     "fab-t": ("hardener.attacks.fab_t:fab_t", "steps along the linearised boundary to the nearest image that falls"),
