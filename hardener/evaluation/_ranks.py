@@ -64,7 +64,9 @@ def _joined(parts: list[RobustAccuracy], count: int) -> RobustAccuracy:
         attacked = sum(outcome.attacked for outcome in same)
         seconds = max(outcome.seconds for outcome in same)  # they ran side by side
         outcomes.append(AttackOutcome(same[0].plan, left / count, attacked, broken, seconds))
-    examples = {rank + world * place: image for rank, part in enumerate(parts) for place, image in part.examples.items()}
+    examples = {
+        rank + world * place: image for rank, part in enumerate(parts) for place, image in part.examples.items()
+    }
     return RobustAccuracy(
         threat=parts[0].threat,
         predictions=whole("predictions"),

@@ -1,53 +1,73 @@
-"""A run, or a model from elsewhere, and images -> how robust it is."""
+"""A model and images -> how robust it is, written where it was asked for."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import inspect
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
-from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import (
+    Check,
+    Distances,
     EvaluatedAttack,
     EvaluatedData,
-    EvaluatedModel,
     Evaluation,
-    Flag,
     PerClass,
     Threat,
 )
 from hardener.config.files import write_text, written_whole
-from hardener.config.run_folder import RunFolder, RunRecord, now
-from hardener.data.image_folder import ImageFiles, read_evaluation_folder, read_image_folder
-from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
+from hardener.config.run_folder import RunFolder, now
+from hardener.data.loader import Images, load_images
 from hardener.errors import HardenerError
+from hardener.evaluation._ranks import join, local_device, own_share, rank_and_world
+from hardener.evaluation.audit import audit, flags_of
 from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
 from hardener.evaluation.interval import clopper_pearson
-from hardener.evaluation.report import write_report
-from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, robust_accuracy
-from hardener.models.normalize import ImageClassifier, normalization
-from hardener.models.rebuild import build_for, fit_head
+from hardener.evaluation.report import WorstImage, write_report
+from hardener.evaluation.robust_accuracy import (
+    AttackPlan,
+    RobustAccuracy,
+    Standing,
+    as_float,
+    device_of,
+    robust_accuracy,
+)
+from hardener.evaluation.sections import measure_sections
+from hardener.evaluation.subject import ForeignModel, Subject, foreign_subject, onnx_subject, run_subject
+from hardener.evaluation.suite import GRADIENT_FREE, left_out, most_seconds, suite_plans
+from hardener.evaluation.verdict import verdict
 from hardener.models.trained import open_classifier
-from hardener.progress import Reporter
+from hardener.progress import Reporter, Silent
 from hardener.threat import ThreatModel
 
 DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}
-Split = Literal["test", "validation", "all"]
+KEPT_EXAMPLES, SHOWN_EXAMPLES = 48, 12
+SAVE_EVERY_S = 30.0
+EXTRAS = {"hopskipjump": ("foolbox", "decision"), "corruptions": ("imagecorruptions", "corruptions")}
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """What `hardener eval` was asked for. `settings` go to every attack that takes them."""
+    """What `hardener eval` was asked for. `settings` go to every attack that takes them; a suite brings its own.
 
-    attacks: tuple[str, ...] = ("pgd",)
+    `surrogate`: a run to transfer attacks from, or the one that lends an ONNX file its gradients.
+    `sections`: of SECTIONS, what is measured beside attacks.
+    """
+
+    attacks: tuple[str, ...] = ()
+    suite: str | None = None
     norm: str = "linf"
     eps: float | None = None
     settings: Mapping[str, Any] | None = None
@@ -59,273 +79,466 @@ class EvaluateRequest:
     seed: int = 0
     skip_bad_images: bool = False
     json_file: Path | None = None
+    surrogate: RunFolder | None = None
+    sections: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class ForeignModel:
-    """A model that was not trained here: its code, its weights, and how its inputs are normalised."""
+class Paused(HardenerError):
+    """Ctrl-C; the same command goes on."""
 
-    spec: str
-    init: Path
-    normalize: str
-    entry: str | None = None
-    image_size: tuple[int, int] | None = None
-    allow_pickle: bool = False
+    exit_code = 130
 
 
-def evaluate_run(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -> tuple[Evaluation, Path]:
+def evaluate_run(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -> tuple[Evaluation, Path] | None:
     """Attack a run's model on images that it was not trained on, and write the result into the run.
 
     Returns:
-        The evaluation, and the JSON file that holds it.
+        The evaluation, and the JSON file that holds it; None on every process of torchrun's but the first.
     Raises:
         HardenerError: a mistake in what was asked for.
+        Paused: interrupted; the same request goes on.
     """
-    threat, plans = _plan(request)
-    record = run.read_record()
-    classifier = open_classifier(run, record)
-    files, split, root, flags = _held_out(run, record, request, reporter)
-    shape = ImageShape(record.input.height, record.input.width, record.input.channels)
-    model = EvaluatedModel(
-        name=record.name, run=record.name, recipe=run.read_recipe().name, fingerprint=sha256_of(run.weights)
-    )
-    result, images = _attack(classifier, files, shape, threat, plans, request, reporter)
-    evaluation = _describe(model, root, split, files, images, result, plans, request, classifier.classes, flags)
-    stamp = evaluation.created_at.replace(":", "").replace("-", "").partition("+")[0].replace(".", "-")
+    reporter = _speaking(reporter)
+    plans = _plan(request)
+    subject = run_subject(run, request.data, reporter)
+    found = _evaluate(subject, plans, request, reporter, partial=run.evaluations)
+    if found is None:
+        return None
+    stamp = found.evaluation.created_at.replace(":", "").replace("-", "").partition("+")[0].replace(".", "-")
     run.evaluations.mkdir(exist_ok=True)
     target = run.evaluations / f"{stamp}.json"
-    evaluation = _write(evaluation, result, images, target)
+    evaluation = _write(found, target)
     if request.json_file is not None:
-        _write(evaluation, result, images, request.json_file)
-    write_report(evaluation, run.report, curves=run.curves)
+        _write(found, request.json_file)
+    write_report(evaluation, run.report, curves=run.curves, pictures=found.pictures)
     return evaluation, target
 
 
 def evaluate_foreign(
     model: ForeignModel, request: EvaluateRequest, reporter: Reporter
-) -> tuple[Evaluation, Path | None]:
-    """Attack a model that was not trained here; the result is written only where `json_file` says so.
+) -> tuple[Evaluation, Path | None] | None:
+    """Attack a model that was not trained here; JSON and report are written where `json_file` says, if it does.
 
     Raises:
         HardenerError: a mistake in what was asked for.
     """
-    threat, plans = _plan(request)
-    if request.data is None:
-        raise HardenerError("a model that was not trained here needs --data DIR, the images to evaluate it on.")
-    classes, files, found = read_evaluation_folder(request.data)
-    split: Split = "test" if found == "test" else "validation" if found == "validation" else "all"
-    sizes, color = survey(files)
-    height, width = model.image_size or (next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE))
-    if model.normalize == "data":
-        raise HardenerError(
-            "--normalize data is for training; say how this model was trained: none, imagenet or MEAN/STD."
-        )
-    loaded, channels, outputs = build_for(
-        model.spec,
-        num_classes=len(classes),
-        channels=[3, 1] if color else [1, 3],
-        height=height,
-        width=width,
-        entry=model.entry,
-        pretrained=False,
-    )
-    fit_head(loaded, outputs, len(classes), replace=False, init=model.init, allow_pickle=model.allow_pickle)
-    mean, std = normalization(model.normalize, channels=channels, mean=(), std=())
-    classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=classes).eval()
-    described = EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init))
-    shape = ImageShape(height, width, channels)
-    result, images = _attack(classifier, files, shape, threat, plans, request, reporter)
-    evaluation = _describe(described, request.data, split, files, images, result, plans, request, classes, [])
-    if request.json_file is not None:
-        evaluation = _write(evaluation, result, images, request.json_file)
+    plans = _plan(request)
+    return _evaluate_elsewhere(foreign_subject(model, request.data), plans, request, _speaking(reporter))
+
+
+def evaluate_onnx(
+    path: Path, request: EvaluateRequest, reporter: Reporter, *, normalize: str = "none"
+) -> tuple[Evaluation, Path | None] | None:
+    """Attack an ONNX file: gradient-free, or by the gradients of the run `request.surrogate`.
+
+    Raises:
+        HardenerError: a mistake in what was asked for.
+    """
+    reporter = _speaking(reporter)
+    plans = _plan(request)
+    subject = onnx_subject(path, request.data, request.surrogate, normalize, reporter)
+    if not subject.differentiable:
+        with_gradients = [plan.name for plan in plans if plan.name not in GRADIENT_FREE]
+        if with_gradients and request.suite is None:
+            raise HardenerError(
+                f"{path} gives no gradients for {', '.join(with_gradients)}. Lend it a run's with --surrogate RUN, or "
+                f"choose from {', '.join(sorted(GRADIENT_FREE))}."
+            )
+        plans = [plan for plan in plans if plan.name in GRADIENT_FREE]
+        if not plans:
+            raise HardenerError(
+                f"the suite {request.suite} has only gradient attacks, and {path} gives no gradients. Lend it a run's "
+                "with --surrogate RUN, or use --suite standard."
+            )
+    return _evaluate_elsewhere(subject, plans, request, reporter)
+
+
+@dataclass(frozen=True)
+class _Found:
+    evaluation: Evaluation
+    arrays: dict[str, Any]
+    pictures: list[WorstImage]
+
+
+def _evaluate_elsewhere(
+    subject: Subject, plans: list[AttackPlan], request: EvaluateRequest, reporter: Reporter
+) -> tuple[Evaluation, Path | None] | None:
+    found = _evaluate(subject, plans, request, reporter, partial=None)
+    if found is None:
+        return None
+    if request.json_file is None:
+        return found.evaluation, None
+    evaluation = _write(found, request.json_file)
+    write_report(evaluation, request.json_file.with_suffix(".html"), pictures=found.pictures)
     return evaluation, request.json_file
 
 
-def _plan(request: EvaluateRequest) -> tuple[ThreatModel, list[AttackPlan]]:
-    """Check threat, attacks and their settings before anything is loaded."""
+def _speaking(reporter: Reporter) -> Reporter:
+    return reporter if rank_and_world()[0] == 0 else Silent()
+
+
+def _suite_of(request: EvaluateRequest) -> str | None:
+    """Name the suite whose attacks are run, None where attacks are chosen one by one."""
+    if request.attacks or request.restarts > 1 or any(value is not None for value in (request.settings or {}).values()):
+        return None
+    return request.suite or "quick"
+
+
+def _threat(request: EvaluateRequest) -> ThreatModel:
     default = DEFAULT_EPS.get(request.norm, 0.0)
-    threat = ThreatModel(request.norm, default if request.eps is None else request.eps)
+    return ThreatModel(request.norm, default if request.eps is None else request.eps)
+
+
+def _plan(request: EvaluateRequest) -> list[AttackPlan]:
+    """Check threat, attacks and their settings before anything is loaded."""
+    threat = _threat(request)
     given = {key: value for key, value in (request.settings or {}).items() if value is not None}
+    if request.attacks and request.suite is not None:
+        raise HardenerError("choose --attack or --suite, not both.")
+    if request.suite is not None and (given or request.restarts > 1):
+        option = "--" + next(iter(given), "restarts").replace("_", "-")
+        raise HardenerError(f"{option} is for attacks named by --attack; a suite brings its own settings.")
+    suite = _suite_of(request)
+    if suite is not None:
+        plans = [_complete(plan, threat) for plan in suite_plans(suite)]
+    else:
+        plans = _plans_by_name(request.attacks or ("pgd",), given, request.restarts, threat)
+    wanted = {plan.name for plan in plans} | set(request.sections)
+    for name, (module, extra) in EXTRAS.items():
+        if name in wanted and importlib.util.find_spec(module) is None:
+            raise HardenerError(f"{name} needs {module}, which is not installed: pip install 'hardener[{extra}]'")
+    if "transfer" in wanted and request.surrogate is None:
+        raise HardenerError("the attack transfer needs --surrogate RUN, the run to transfer from.")
+    if request.json_file is not None and not request.json_file.parent.is_dir():
+        raise HardenerError(f"no such folder: {request.json_file.parent}, for --json {request.json_file}.")
+    return plans
+
+
+def _plans_by_name(
+    names: Sequence[str], given: Mapping[str, Any], restarts: int, threat: ThreatModel
+) -> list[AttackPlan]:
     used: set[str] = set()
     plans = []
-    for name in request.attacks:
-        parameters = inspect.signature(resolve(ATTACKS, name, "attack")).parameters
-        settings = {
-            key: parameter.default
-            for key, parameter in parameters.items()
-            if parameter.default is not inspect.Parameter.empty and key != "generator"
-        }
-        settings |= {key: value for key, value in given.items() if key in parameters}
-        used |= set(settings)
-        if "step_size" in settings and settings["step_size"] is None:
-            settings["step_size"] = 2.5 * threat.eps / settings["steps"]  # pgd's default, written out for the record
-        restarts = request.restarts if settings.get("random_start") else 1
-        plans.append(AttackPlan(name, settings, restarts))
+    for name in names:
+        plan = _complete(AttackPlan(name, given), threat)
+        used |= set(plan.settings)
+        plans.append(replace(plan, restarts=restarts if plan.settings.get("random_start") else 1))
     unused = sorted(set(given) - used)
     if unused:
         option = "--" + unused[0].replace("_", "-")
-        raise HardenerError(f"{option} is for no attack that was asked for ({', '.join(request.attacks)}).")
-    if request.restarts > 1 and all(plan.restarts == 1 for plan in plans):
+        raise HardenerError(f"{option} is for no attack that was asked for ({', '.join(names)}).")
+    if restarts > 1 and all(plan.restarts == 1 for plan in plans):
         raise HardenerError("--restarts needs an attack with a random start; none was asked for.")
-    return threat, plans
+    return plans
 
 
-def _held_out(
-    run: RunFolder, record: RunRecord, request: EvaluateRequest, reporter: Reporter
-) -> tuple[ImageFiles, Split, Path, list[Flag]]:
-    """Find the run's test split, or its validation split where there is no other; or the folder that was asked for."""
-    own = Path(record.data.root)
-    if request.data is not None and request.data.resolve() != own:
-        classes, files, found = read_evaluation_folder(request.data)
-        if list(classes) != record.classes:
-            differing = sorted(set(classes) ^ set(record.classes))[:5]
-            raise HardenerError(
-                f"{request.data} has other classes than {run.path} was trained on; they differ in "
-                f"{', '.join(differing)}."
-            )
-        return (
-            files,
-            "test" if found == "test" else "validation" if found == "validation" else "all",
-            request.data,
-            [],
-        )
-    recipe = run.read_recipe()
-    folder = read_image_folder(
-        own,
-        validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
-        seed=record.seed,
-        val_fraction=recipe.data.val_fraction,
-        test_fraction=recipe.data.test_fraction,
-    )
-    flags = []
-    if list(folder.classes) != record.classes:
-        raise HardenerError(f"the class folders below {own} have changed since {run.path} was trained on them.")
-    listings = folder.listings()
-    changed = [name for name, digest in record.data.listings.items() if listings.get(name) != digest]
-    if changed:
-        message = (
-            f"the files below {own} have changed since the run was trained ({', '.join(changed)} split): images "
-            "evaluated here may have been trained on"
-        )
-        reporter.warn(message)
-        flags.append(Flag(id="data-changed", message=message, page="docs/flags.md#data-changed"))
-    if folder.test is not None:
-        return folder.test, "test", own, flags
-    reporter.say(
-        "no test split below the data folder: evaluating on the validation split, which also chose the epoch that "
-        "was kept, so the figures may be a little high"
-    )
-    return folder.validation, "validation", own, flags
+def _complete(plan: AttackPlan, threat: ThreatModel) -> AttackPlan:
+    """Write out every setting that the attack takes, for the record; settings that it does not take are dropped."""
+    parameters = inspect.signature(resolve(ATTACKS, plan.name, "attack")).parameters
+    settings = {
+        key: parameter.default
+        for key, parameter in parameters.items()
+        if parameter.default is not inspect.Parameter.empty and key not in {"generator", "surrogate"}
+    }
+    settings |= {key: value for key, value in plan.settings.items() if key in parameters}
+    if plan.name == "pgd" and settings["step_size"] is None:
+        settings["step_size"] = 2.5 * threat.eps / settings["steps"]  # its default, written out for the record
+    return AttackPlan(plan.name, settings, plan.restarts, plan.everywhere)
 
 
-def _attack(
-    classifier: ImageClassifier,
-    files: ImageFiles,
-    shape: ImageShape,
-    threat: ThreatModel,
-    plans: list[AttackPlan],
-    request: EvaluateRequest,
-    reporter: Reporter,
-) -> tuple[RobustAccuracy, Images]:
-    device = choose_device(request.device)
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(request.seed))
-    chosen = files.pick(sorted(order[: request.samples].tolist()))
+def _evaluate(
+    subject: Subject, plans: list[AttackPlan], request: EvaluateRequest, reporter: Reporter, *, partial: Path | None
+) -> _Found | None:
+    started = time.monotonic()
+    device = local_device(choose_device(request.device))
+    order = torch.randperm(len(subject.files), generator=torch.Generator().manual_seed(request.seed))
+    chosen = subject.files.pick(sorted(order[: request.samples].tolist()))
     with reporter.track("reading images", len(chosen), "images") as advance:
-        images = load_images(chosen, shape, skip_bad=request.skip_bad_images, on_decoded=advance)
+        images = load_images(chosen, subject.shape, skip_bad=request.skip_bad_images, on_decoded=advance)
     if images.skipped:
         reporter.warn(f"{len(images.skipped)} images cannot be read and are left out, such as {images.skipped[0].path}")
     pixels, labels = images.take(range(len(images)))
-    passes = sum(plan.restarts for plan in plans)
-    with reporter.track(
-        f"attacking with {', '.join(p.name for p in plans)}", len(images) * passes, "images"
-    ) as advance:
-        result = robust_accuracy(
-            classifier.to(device),
-            pixels,
-            labels,
-            plans,
-            threat,
-            batch_size=request.batch_size,
-            generator=torch.Generator(device).manual_seed(request.seed),
-            on_attacked=advance,
-        )
-    return result, images
-
-
-def _describe(
-    model: EvaluatedModel,
-    root: Path,
-    split: Split,
-    files: ImageFiles,
-    images: Images,
-    result: RobustAccuracy,
-    plans: list[AttackPlan],
-    request: EvaluateRequest,
-    classes: tuple[str, ...],
-    flags: list[Flag],
-) -> Evaluation:
-    device = choose_device(request.device)
-    per_class = []
-    for label, name in enumerate(classes):
-        own = images.labels == label
-        count = int(own.sum())
-        if count:
-            clean, robust = int(result.clean_correct[own].sum()), int(result.robust_correct[own].sum())
-            per_class.append(
-                PerClass(name=name, samples=count, clean_accuracy=clean / count, robust_accuracy=robust / count)
+    model = subject.model.to(device).eval()
+    if request.surrogate is not None and any(plan.name == "transfer" for plan in plans):
+        plans = _with_surrogate(plans, request.surrogate, subject, device)
+    _announce(subject, pixels, plans, request, reporter)
+    part = _attack(subject, pixels, labels, plans, request, images.fingerprint, reporter, partial)
+    result = join(part, len(images))
+    if result is None:
+        return None
+    generator = torch.Generator(device_of(model)).manual_seed(request.seed)
+    checks: list[Check] = []
+    if subject.differentiable:
+        with reporter.track("auditing", 100, "%") as advance:
+            audited = audit(
+                model, pixels, labels, result, batch_size=request.batch_size, generator=generator, on_done=advance
             )
-    return Evaluation(
+        checks, result = audited.checks, audited.result
+    sections, arrays = measure_sections(
+        subject, pixels, images, result, plans, request.sections,
+        batch_size=request.batch_size, seed=request.seed, reporter=reporter,
+    )  # fmt: skip
+    flags = [*subject.flags, *flags_of(checks)]
+    judged, reason = verdict(result, num_classes=len(subject.classes), checks=checks)
+    evaluation = Evaluation(
         created_at=now(),
-        model=model,
+        model=subject.described,
         data=EvaluatedData(
-            root=str(root),
-            split=split,
-            images_in_split=len(files),
+            root=str(subject.root),
+            split=subject.split,
+            images_in_split=len(subject.files),
             skipped=len(images.skipped),
             fingerprint=images.fingerprint,
         ),
         threat=Threat(norm=result.threat.norm, eps=result.threat.eps),
+        suite=_suite_of(request),
         samples=result.samples,
         clean_accuracy=result.clean_accuracy,
         clean_interval=clopper_pearson(int(result.clean_correct.sum()), result.samples),
         robust_accuracy=result.robust_accuracy,
         interval=result.interval,
-        attacks=[
+        verdict=judged,
+        reason=reason,
+        attacks=_describe_attacks(result, request.surrogate),
+        not_run=left_out(plans),
+        per_class=_describe_classes(subject.classes, images.labels, result),
+        per_image=None,
+        flags=flags,
+        checks=checks,
+        distances=_describe_distances(result),
+        seconds=round(time.monotonic() - started, 3),
+        seed=request.seed,
+        device=str(device),
+        versions=describe_versions(),
+        hardware=describe_hardware(device),
+        **sections,
+    )
+    return _Found(evaluation, _per_image(images, result) | arrays, _worst(subject, images, pixels, result))
+
+
+def _with_surrogate(
+    plans: list[AttackPlan], surrogate: RunFolder, subject: Subject, device: torch.device
+) -> list[AttackPlan]:
+    """Load the run to transfer from and hand it to the attack."""
+    record = surrogate.read_record()
+    if tuple(record.classes) != subject.classes:
+        raise HardenerError(f"the surrogate {surrogate.path} knows other classes than the model under attack.")
+    shape = subject.shape
+    if (record.input.height, record.input.width, record.input.channels) != (shape.height, shape.width, shape.channels):
+        raise HardenerError(f"the surrogate {surrogate.path} takes images of another size than the model under attack.")
+    network = open_classifier(surrogate, record).to(device).eval()
+    return [
+        AttackPlan(plan.name, {**plan.settings, "surrogate": network}, plan.restarts, plan.everywhere)
+        if plan.name == "transfer"
+        else plan
+        for plan in plans
+    ]
+
+
+def _announce(
+    subject: Subject, pixels: Tensor, plans: Sequence[AttackPlan], request: EvaluateRequest, reporter: Reporter
+) -> None:
+    seconds = most_seconds(
+        subject.model,
+        pixels,
+        plans,
+        num_classes=len(subject.classes),
+        batch_size=request.batch_size,
+    )
+    seconds /= rank_and_world()[1]
+    shown = (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+    reporter.say(
+        f"{len(plans)} attacks on {len(pixels)} images: at most about {shown}, if every image stood to the end; "
+        "what falls leaves early"
+    )
+
+
+def _attack(
+    subject: Subject,
+    pixels: Tensor,
+    labels: Tensor,
+    plans: list[AttackPlan],
+    request: EvaluateRequest,
+    fingerprint: str,
+    reporter: Reporter,
+    partial: Path | None,
+) -> RobustAccuracy:
+    share = own_share(len(pixels))
+    rank, world = rank_and_world()
+    store = None if partial is None else _Partial.of(partial, subject, plans, request, fingerprint)
+    before = None if store is None else store.load()
+    if before is not None:
+        reporter.say(f"going on with the evaluation that was interrupted at {plans[before.place].name}")
+    generator = torch.Generator(device_of(subject.model)).manual_seed(request.seed + rank)
+    passes = sum(plan.restarts for plan in plans)
+    with reporter.track(f"attacking with {_names(plans)}", len(share) * passes, "images") as advance:
+        if before is not None:
+            advance(len(share) * (sum(p.restarts for p in plans[: before.place]) + before.restart))
+        try:
+            result = robust_accuracy(
+                subject.model,
+                pixels[share] if world > 1 else pixels,
+                labels[share] if world > 1 else labels,
+                plans,
+                _threat(request),
+                batch_size=request.batch_size,
+                generator=generator,
+                on_attacked=advance,
+                keep_examples=KEPT_EXAMPLES,
+                standing=before,
+                on_batch=None if store is None else store.keep,
+            )
+        except KeyboardInterrupt:
+            if store is None or not store.save():
+                raise
+            raise Paused("nothing is lost: the same command goes on from here.") from None
+    if store is not None:
+        store.file.unlink(missing_ok=True)
+    return result
+
+
+class _Partial:
+    """The file beside a run's evaluations that an interrupted evaluation goes on from."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._latest: Standing | None = None
+        self._saved = time.monotonic()
+
+    @classmethod
+    def of(
+        cls, folder: Path, subject: Subject, plans: list[AttackPlan], request: EvaluateRequest, fingerprint: str
+    ) -> _Partial:
+        """Name the file after everything that decides the result."""
+        asked = [
+            (p.name, sorted((k, str(v)) for k, v in p.settings.items() if k != "surrogate"), p.restarts) for p in plans
+        ]
+        surrogate = None if request.surrogate is None else str(request.surrogate.path)
+        told = (
+            asked, _threat(request), request.seed, request.samples, request.batch_size, fingerprint, surrogate,
+            subject.described.fingerprint, rank_and_world(), describe_versions()["torch"],
+        )  # fmt: skip
+        return cls(folder / f".partial-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.pt")
+
+    def load(self) -> Standing | None:
+        """Return the state to go on from, or None."""
+        if not self.file.is_file():
+            return None
+        return Standing.from_state(torch.load(self.file, weights_only=True))
+
+    def keep(self, standing: Standing) -> None:
+        """Remember the state, and write it down now and then."""
+        self._latest = standing
+        if time.monotonic() - self._saved > SAVE_EVERY_S:
+            self.save()
+
+    def save(self) -> bool:
+        """Write the state down; False where there is none yet."""
+        if self._latest is None:
+            return False
+        self.file.parent.mkdir(exist_ok=True)
+        with written_whole(self.file) as beside, beside.open("wb") as file:
+            torch.save(self._latest.state(), file)
+        self._saved = time.monotonic()
+        return True
+
+
+def _names(plans: Sequence[AttackPlan]) -> str:
+    return ", ".join(dict.fromkeys(plan.name for plan in plans))
+
+
+def _describe_attacks(result: RobustAccuracy, surrogate: RunFolder | None) -> list[EvaluatedAttack]:
+    described = []
+    for outcome in result.outcomes:
+        settings = {**outcome.plan.settings, "restarts": outcome.plan.restarts}
+        if "surrogate" in settings:
+            settings["surrogate"] = "" if surrogate is None else surrogate.path.name
+        described.append(
             EvaluatedAttack(
                 name=outcome.plan.name,
-                settings={**outcome.plan.settings, "restarts": outcome.plan.restarts},
+                settings=settings,
                 attacked=outcome.attacked,
                 broken=outcome.broken,
                 robust_accuracy=outcome.robust_accuracy,
                 seconds=round(outcome.seconds, 3),
             )
-            for outcome in result.outcomes
-        ],
-        per_class=per_class,
-        per_image=None,
-        flags=flags,
-        seed=request.seed,
-        device=str(device),
-        versions=describe_versions(),
-        hardware=describe_hardware(device),
-    )
+        )
+    return described
 
 
-def _write(evaluation: Evaluation, result: RobustAccuracy, images: Images, target: Path) -> Evaluation:
+def _describe_classes(classes: tuple[str, ...], labels: Tensor, result: RobustAccuracy) -> list[PerClass]:
+    described = []
+    for label, name in enumerate(classes):
+        own = labels == label
+        count = int(own.sum())
+        if count:
+            clean, robust = int(result.clean_correct[own].sum()), int(result.robust_correct[own].sum())
+            described.append(
+                PerClass(name=name, samples=count, clean_accuracy=clean / count, robust_accuracy=robust / count)
+            )
+    return described
+
+
+def _describe_distances(result: RobustAccuracy) -> Distances:
+    own = result.distance[result.clean_correct]
+    found = own[own.isfinite()]
+    quartiles = None
+    if len(found):
+        low, middle, high = torch.quantile(
+            found.double(), torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+        ).tolist()
+        quartiles = (low, middle, high)
+    return Distances(samples=len(own), found=len(found), quartiles=quartiles)
+
+
+def _per_image(images: Images, result: RobustAccuracy) -> dict[str, Any]:
+    names = [outcome.plan.name for outcome in result.outcomes]
+    return {
+        "index": np.arange(len(images)),
+        "path": np.array(images.files.paths),
+        "label": images.labels.numpy(),
+        "prediction": result.predictions.numpy(),
+        "clean": result.clean_correct.numpy(),
+        "robust": result.robust_correct.numpy(),
+        "broken_by": result.broken_by.numpy(),
+        "attack": np.array([names[place] if place >= 0 else "" for place in result.broken_by.tolist()]),
+        "distance": result.distance.numpy(),
+    }
+
+
+@torch.no_grad()
+def _worst(subject: Subject, images: Images, pixels: Tensor, result: RobustAccuracy) -> list[WorstImage]:
+    """Return the images that fell to the smallest perturbations, of those whose adversarial image was kept."""
+    nearest = sorted(result.examples, key=lambda index: float(result.distance[index]))[:SHOWN_EXAMPLES]
+    device = device_of(subject.model)
+    pictures = []
+    for index in nearest:
+        adversarial = result.examples[index]
+        became = int(subject.model(adversarial[None].to(device)).argmax(dim=1))
+        pictures.append(
+            WorstImage(
+                path=images.files.paths[index],
+                label=subject.classes[int(images.labels[index])],
+                became=subject.classes[became],
+                clean=as_float(pixels[index]).cpu(),
+                adversarial=adversarial,
+                distance=float(result.distance[index]),
+            )
+        )
+    return pictures
+
+
+def _write(found: _Found, target: Path) -> Evaluation:
     """Write the JSON and, beside it, the results of each image."""
-    if not target.parent.is_dir():
-        raise HardenerError(f"no such folder: {target.parent}, for --json {target}.")
     per_image = target.with_suffix(".npz")
     with written_whole(per_image) as beside, beside.open("wb") as file:
-        np.savez_compressed(
-            file,
-            path=np.array(images.files.paths),
-            label=images.labels.numpy(),
-            prediction=result.predictions.numpy(),
-            clean=result.clean_correct.numpy(),
-            robust=result.robust_correct.numpy(),
-            broken_by=result.broken_by.numpy(),
-        )
-    evaluation = evaluation.model_copy(update={"per_image": per_image.name})
+        np.savez_compressed(file, **found.arrays)
+    evaluation = found.evaluation.model_copy(update={"per_image": per_image.name})
     write_text(target, json.dumps(evaluation.model_dump(by_alias=True), indent=2) + "\n")
     return evaluation

@@ -69,7 +69,7 @@ def test_eval_prints_and_writes_the_worst_case(home: Path, tmp_path: Path) -> No
         "--eps", "16/255", "--steps", 3, "--restarts", 2, "--json", target, "--device", "cpu",
     )  # fmt: skip
     assert found.exit_code == 0, found.output
-    assert "the worst case over 2 attacks, image by image" in found.stdout.replace("\n", " ")
+    assert "image by image. An attack that was not run may lower it." in found.stdout.replace("\n", " ")
     written = json.loads(target.read_text())
     checked = Evaluation.model_validate(written)
     assert written["schema"] == "hardener/eval/1"
@@ -85,10 +85,10 @@ def test_eval_prints_and_writes_the_worst_case(home: Path, tmp_path: Path) -> No
         "per_image",
         "flags",
     }
-    assert [a["name"] for a in written["attacks"]] == ["fgsm", "pgd"]
-    assert written["attacks"][1]["settings"] == {
-        "steps": 3, "step_size": pytest.approx(2.5 * 16 / 255 / 3), "random_start": True, "restarts": 2
-    }  # fmt: skip
+    assert [a["name"] for a in written["attacks"]][:2] == ["fgsm", "pgd"]
+    settings = written["attacks"][1]["settings"]
+    assert (settings["steps"], settings["random_start"], settings["restarts"]) == (3, True, 2)
+    assert settings["step_size"] == pytest.approx(2.5 * 16 / 255 / 3)
     assert checked.data.split == "test"
     assert checked.robust_accuracy == written["attacks"][-1]["robust_accuracy"] <= checked.clean_accuracy
     with np.load(tmp_path / written["per_image"]) as rows:
@@ -254,13 +254,13 @@ def test_bad_input_of_eval(home: Path, tmp_path: Path) -> None:
     fails(2, "no trained run below", "eval", "--out", tmp_path / "none")
     fails(2, "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?", "eval", run, "--eps", "8")
     fails(2, "expected a number such as 8/255", "eval", run, "--eps", "x")
-    fails(2, "unknown attack 'pdg'. Known: fgsm, pgd. Did you mean 'pgd'?", "eval", run, "--attack", "pdg")
+    fails(2, "Did you mean 'pgd'?", "eval", run, "--attack", "pdg")
     fails(2, "unknown norm 'l1'", "eval", run, "--norm", "l1")
     fails(2, "--steps is for no attack that was asked for (fgsm)", "eval", run, "--attack", "fgsm", "--steps", 3)
     fails(2, "--restarts needs an attack with a random start", "eval", run, "--attack", "fgsm", "--restarts", 3)
     fails(2, "--init is for a MODEL from elsewhere", "eval", run, "--init", "x.pt")
     fails(2, "was not trained here: name its weights by --init FILE", "eval", home / "tiny.py")
-    fails(2, "an ONNX file gives no gradients", "eval", "model.onnx")
+    fails(2, "there is no file model.onnx", "eval", "model.onnx")
     fails(2, "no such folder: ", "eval", run, "--json", tmp_path / "none" / "e.json", "--steps", 1, "--device", "cpu")
     other = write_image_folder(tmp_path / "other", {"cat": 3, "cow": 3})
     fails(2, "has other classes than", "eval", run, "--data", other)

@@ -1,0 +1,212 @@
+"""What is evaluated: a run, a model from elsewhere or an ONNX file, with the images that it is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from hardener.config.bundle import sha256_of
+from hardener.config.evaluation_record import EvaluatedModel, Flag
+from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.data.image_folder import ImageFiles, read_evaluation_folder, read_image_folder
+from hardener.data.loader import DEFAULT_SIZE, ImageShape, survey
+from hardener.errors import HardenerError
+from hardener.models.normalize import ImageClassifier, normalization
+from hardener.models.onnx_model import OnnxClassifier, open_onnx
+from hardener.models.paired import PairedClassifier
+from hardener.models.rebuild import build_for, fit_head
+from hardener.models.trained import open_classifier
+from hardener.progress import Reporter
+
+DEFAULT_NOISE_SIGMA = 0.1
+Split = Literal["test", "validation", "all"]
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A model that was not trained here: its code, its weights, and how its inputs are normalised."""
+
+    spec: str
+    init: Path
+    normalize: str
+    entry: str | None = None
+    image_size: tuple[int, int] | None = None
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that takes images in [0, 1], and the images to attack.
+
+    `differentiable`: has gradients, its own or those of the run that an ONNX file was exported from.
+    `noise_sigma` is the noise of training, or a default, for randomized smoothing.
+    """
+
+    model: nn.Module
+    described: EvaluatedModel
+    classes: tuple[str, ...]
+    files: ImageFiles
+    split: Split
+    root: Path
+    shape: ImageShape
+    flags: list[Flag] = field(default_factory=list)
+    differentiable: bool = True
+    noise_sigma: float = DEFAULT_NOISE_SIGMA
+
+
+def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subject:
+    """Return a run's model with its test split, its validation split where there is no other, or the images below
+    `data`.
+
+    Raises:
+        HardenerError: the run has no weights, its data is gone, or `data` has other classes.
+    """
+    record = run.read_record()
+    classifier = open_classifier(run, record)
+    files, split, root, flags = _held_out(run, record, data, reporter)
+    recipe = run.read_recipe()
+    return Subject(
+        classifier,
+        EvaluatedModel(name=record.name, run=record.name, recipe=recipe.name, fingerprint=sha256_of(run.weights)),
+        classifier.classes,
+        files,
+        split,
+        root,
+        ImageShape(record.input.height, record.input.width, record.input.channels),
+        flags,
+        noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
+    )
+
+
+def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
+    """Return a model that was not trained here with the images below `data`.
+
+    Raises:
+        HardenerError: no `data`, or weights that do not fit the model or its classes.
+    """
+    if data is None:
+        raise HardenerError("a model that was not trained here needs --data DIR, the images to evaluate it on.")
+    classes, files, found = read_evaluation_folder(data)
+    sizes, color = survey(files)
+    height, width = model.image_size or (next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE))
+    if model.normalize == "data":
+        raise HardenerError(
+            "--normalize data is for training; say how this model was trained: none, imagenet or MEAN/STD."
+        )
+    loaded, channels, outputs = build_for(
+        model.spec,
+        num_classes=len(classes),
+        channels=[3, 1] if color else [1, 3],
+        height=height,
+        width=width,
+        entry=model.entry,
+        pretrained=False,
+    )
+    fit_head(loaded, outputs, len(classes), replace=False, init=model.init, allow_pickle=model.allow_pickle)
+    mean, std = normalization(model.normalize, channels=channels, mean=(), std=())
+    return Subject(
+        ImageClassifier(loaded.network, mean=mean, std=std, classes=classes).eval(),
+        EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init)),
+        classes,
+        files,
+        _split_of(found),
+        data,
+        ImageShape(height, width, channels),
+    )
+
+
+def onnx_subject(
+    path: Path, data: Path | None, gradients: RunFolder | None, normalize: str, reporter: Reporter
+) -> Subject:
+    """Return an ONNX file with the images below `data`, or those of the run that lends it gradients.
+
+    Args:
+        gradients: a run of the same network. Gradient attacks then climb its gradients, and what counts is what the
+            file answers; without it only gradient-free attacks can be run.
+        normalize: what is done to images before the file sees them: `none` for hardener's own, which do it inside.
+    Raises:
+        HardenerError: no such file, no images, or classes that differ.
+    """
+    network = open_onnx(path)
+    if gradients is None and data is None:
+        raise HardenerError(f"{path} needs --data DIR, the images to evaluate it on.")
+    if gradients is not None:
+        lender = run_subject(gradients, data, reporter)
+        _same_classes(path, network.classes, lender.classes)
+        reporter.say(f"gradients from {gradients.path}; what counts is what {path.name} answers")
+        shape = lender.shape
+        model: nn.Module = PairedClassifier(_normalized(network, normalize, shape.channels), lender.model)
+        files, split, root, classes = lender.files, lender.split, lender.root, lender.classes
+    else:
+        assert data is not None, "checked above"
+        classes, files, found = read_evaluation_folder(data)
+        _same_classes(path, network.classes, classes)
+        sizes, color = survey(files)
+        height, width, channels = network.image_shape
+        size = next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
+        shape = ImageShape(height or size[0], width or size[1], channels or (3 if color else 1))
+        split, root = _split_of(found), data
+        model = _normalized(network, normalize, shape.channels)
+        reporter.say(f"{path.name} gives no gradients: only gradient-free attacks are run (--surrogate RUN lends some)")
+    described = EvaluatedModel(name=str(path), run=None, recipe=None, fingerprint=network.fingerprint)
+    return Subject(model, described, classes, files, split, root, shape, differentiable=gradients is not None)
+
+
+def _normalized(network: OnnxClassifier, normalize: str, channels: int) -> nn.Module:
+    mean, std = normalization(normalize, channels=channels, mean=(), std=())
+    return ImageClassifier(network, mean=mean, std=std, classes=network.classes) if mean else network
+
+
+def _same_classes(path: Path, own: tuple[str, ...], found: tuple[str, ...]) -> None:
+    if own and own != found:
+        differing = sorted(set(own) ^ set(found))[:5] or ["their order"]
+        raise HardenerError(f"{path} knows other classes than the images show; they differ in {', '.join(differing)}.")
+
+
+def _split_of(found: str) -> Split:
+    return "test" if found == "test" else "validation" if found == "validation" else "all"
+
+
+def _held_out(
+    run: RunFolder, record: RunRecord, data: Path | None, reporter: Reporter
+) -> tuple[ImageFiles, Split, Path, list[Flag]]:
+    """Find the run's test split, or its validation split where there is no other; or the folder that was asked for."""
+    own = Path(record.data.root)
+    if data is not None and data.resolve() != own:
+        classes, files, found = read_evaluation_folder(data)
+        if list(classes) != record.classes:
+            differing = sorted(set(classes) ^ set(record.classes))[:5]
+            raise HardenerError(
+                f"{data} has other classes than {run.path} was trained on; they differ in {', '.join(differing)}."
+            )
+        return files, _split_of(found), data, []
+    recipe = run.read_recipe()
+    folder = read_image_folder(
+        own,
+        validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
+        seed=record.seed,
+        val_fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
+    )
+    flags = []
+    if list(folder.classes) != record.classes:
+        raise HardenerError(f"the class folders below {own} have changed since {run.path} was trained on them.")
+    listings = folder.listings()
+    changed = [name for name, digest in record.data.listings.items() if listings.get(name) != digest]
+    if changed:
+        message = (
+            f"the files below {own} have changed since the run was trained ({', '.join(changed)} split): images "
+            "evaluated here may have been trained on"
+        )
+        reporter.warn(message)
+        flags.append(Flag(id="data-changed", message=message, page="docs/flags.md#data-changed"))
+    if folder.test is not None:
+        return folder.test, "test", own, flags
+    reporter.say(
+        "no test split below the data folder: evaluating on the validation split, which also chose the epoch that "
+        "was kept, so the figures may be a little high"
+    )
+    return folder.validation, "validation", own, flags

@@ -1,0 +1,57 @@
+"""A natural model to transfer attacks from: the same architecture, trained on the same images."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from hardener.config.recipe import load_recipe
+from hardener.config.run_folder import RunFolder
+from hardener.training.run import TrainReporter, TrainRequest, train
+
+
+def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> RunFolder:
+    """Return the surrogate that lies inside the run, trained now where there is none yet.
+
+    Raises:
+        HardenerError: the run's data is no longer there, or does not fit its model any more.
+    """
+    record, recipe = run.read_record(), run.read_recipe()
+    found = RunFolder(run.path / "surrogate" / "natural")
+    if found.weights.is_file() and found.read_record().status == "finished":
+        return found
+    reporter.say(f"training a natural model to transfer attacks from, once: {found.path}")
+    natural = load_recipe("natural").model_copy(
+        update={
+            "epochs": recipe.epochs,
+            "batch_size": recipe.batch_size,
+            "optimizer": recipe.optimizer,
+            "augment": recipe.augment,
+            "validation": recipe.validation,
+            "data": recipe.data.model_copy(
+                update={
+                    "image_size": (record.input.height, record.input.width),
+                    "channels": record.input.channels,
+                    "normalize": "none" if not record.input.mean else recipe.data.normalize,
+                }
+            ),
+        }
+    )
+    if found.path.is_dir():  # an earlier one that was stopped
+        shutil.rmtree(found.path)
+    return train(
+        TrainRequest(
+            model=record.model.spec if record.model.file is None else str(run.path / record.model.file),
+            data=Path(record.data.root),
+            recipe=natural,
+            entry=record.model.entry,
+            replace_head=record.model.replaced_head is not None,
+            validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
+            skip_bad_images=record.data.skip_bad_images,
+            device=device,
+            seed=record.seed,
+            out=found.path.parent,
+            name=found.path.name,
+        ),
+        reporter,
+    )

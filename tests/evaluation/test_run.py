@@ -1,0 +1,247 @@
+"""Whole evaluations on a tiny run: suites, surrogates, ONNX files, interruption, several processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from oracles import TINY_MODEL, write_image_folder
+
+import hardener.evaluation.run as room
+from hardener.config.evaluation_record import Evaluation
+from hardener.config.recipe import load_recipe
+from hardener.config.run_folder import RunFolder
+from hardener.errors import HardenerError
+from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_onnx, evaluate_run
+from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
+from hardener.export.run import export
+from hardener.training.run import EpochMetrics, TrainRequest, train
+from hardener.training.surrogate import surrogate_of
+
+
+class Quiet:
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+    @contextmanager
+    def track(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+
+        yield advance
+        assert done <= total, f"{what}: {done} of {total}"
+
+    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    home = tmp_path_factory.mktemp("evaluated")
+    data = write_image_folder(home / "imgs", {"bird": 40, "cat": 40, "dog": 40})
+    model = home / "tiny.py"
+    model.write_text(TINY_MODEL)
+    recipe = load_recipe("natural").model_copy(update={"epochs": 4, "batch_size": 16})
+    return train(TrainRequest(str(model), data, recipe, device="cpu", out=home / "runs", name="run"), Quiet())
+
+
+def evaluate(run: RunFolder, **asked: Any) -> Evaluation:
+    found = evaluate_run(run, EvaluateRequest(device="cpu", **asked), Quiet())
+    assert found is not None
+    return found[0]
+
+
+def test_every_suite_names_attacks_that_there_are_and_says_what_it_leaves_out() -> None:
+    assert left_out(suite_plans("full")) == []
+    assert "AutoAttack's standard suite" in left_out(suite_plans("quick"))
+    assert "AutoAttack's standard suite" not in left_out(suite_plans("standard"))
+    for name in SUITES:
+        assert room._plan(EvaluateRequest(suite=name, surrogate=RunFolder(Path("somewhere"))))
+    with pytest.raises(HardenerError, match="unknown suite 'ful'. Known: quick, standard, full. Did you mean 'full'"):
+        suite_plans("ful")
+
+
+def test_the_most_passes_count_steps_targets_and_queries() -> None:
+    plans = {plan.name: room._complete(plan, room._threat(EvaluateRequest())) for plan in suite_plans("standard")}
+    assert most_passes(plans["apgd"], 10)[1] == 100
+    assert most_passes(plans["apgd-t"], 10)[1] == 900
+    assert most_passes(plans["apgd-t"], 3)[1] == 200
+    assert most_passes(plans["square"], 10) == (5000, 0)
+
+
+def test_the_standard_suite_ends_to_end_with_every_section(run: RunFolder) -> None:
+    sections = frozenset({"invariance", "certify", "clever", "curves"})
+    found = evaluate(run, suite="standard", eps=0.02, samples=8, sections=sections)
+    assert [attack.name for attack in found.attacks][:4] == ["apgd", "apgd-t", "fab-t", "square"]
+    assert found.suite == "standard"
+    assert found.robust_accuracy == found.attacks[-1].robust_accuracy <= found.clean_accuracy
+    assert found.checks
+    assert found.calibration is not None
+    assert found.invariances
+    assert found.certification is not None
+    assert found.clever is not None
+    assert found.eps_curves[0].points[0].accuracy == found.clean_accuracy
+    assert found.distances is not None
+    rows = np.load(run.evaluations / str(found.per_image))
+    assert rows["robust"].mean() == found.robust_accuracy
+    assert set(rows) >= {"index", "path", "label", "clean", "attack", "distance", "certified_radius", "clever"}
+    assert ((rows["distance"] > 0) == rows["clean"]).all()
+    page = run.report.read_text()
+    assert found.verdict in page.lower()
+
+
+def test_settings_choose_pgd_and_a_suite_takes_none() -> None:
+    assert [plan.name for plan in room._plan(EvaluateRequest(settings={"steps": 3}))] == ["pgd"]
+    assert [plan.name for plan in room._plan(EvaluateRequest())] == ["pgd", "pgd"]
+    for asked, message in (
+        ({"attacks": ("pgd",), "suite": "quick"}, "choose --attack or --suite, not both"),
+        ({"suite": "quick", "settings": {"steps": 3}}, "--steps is for attacks named by --attack"),
+        ({"attacks": ("transfer",)}, "the attack transfer needs --surrogate RUN"),
+        ({"attacks": ("fgsm",), "restarts": 2}, "--restarts needs an attack with a random start"),
+    ):
+        with pytest.raises(HardenerError, match=message):
+            room._plan(EvaluateRequest(**asked))
+
+
+@pytest.mark.parametrize(("name", "module", "extra"), [(k, *v) for k, v in room.EXTRAS.items()])
+def test_a_missing_extra_is_said_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, name: str, module: str, extra: str
+) -> None:
+    monkeypatch.setattr(room.importlib.util, "find_spec", lambda wanted: None if wanted == module else object())
+    asked = {"sections": frozenset({name})} if name == "corruptions" else {"attacks": (name,)}
+    with pytest.raises(HardenerError, match=f"{name} needs {module}, which is not installed.*{extra}"):
+        room._plan(EvaluateRequest(**asked))
+
+
+def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"attacks": ("pgd", "square"), "eps": 0.03, "samples": 12, "batch_size": 4}
+    straight = evaluate(run, **asked)
+    keep, calls = room._Partial.keep, 0
+
+    def interrupting(self: Any, standing: Any) -> None:
+        nonlocal calls
+        keep(self, standing)
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(room._Partial, "keep", interrupting)
+    with pytest.raises(Paused, match="the same command goes on from here"):
+        evaluate(run, **asked)
+    assert len(list(run.evaluations.glob(".partial-*.pt"))) == 1
+    reporter = Quiet()
+    found = evaluate_run(run, EvaluateRequest(device="cpu", **asked), reporter)
+    assert found is not None
+    assert any("going on with the evaluation that was interrupted" in line for line in reporter.said)
+    assert list(run.evaluations.glob(".partial-*.pt")) == []
+    plain = [(attack.name, attack.attacked, attack.broken) for attack in straight.attacks]
+    assert [(attack.name, attack.attacked, attack.broken) for attack in found[0].attacks] == plain
+    one, other = (np.load(run.evaluations / str(e.per_image)) for e in (straight, found[0]))
+    for key in ("robust", "broken_by", "distance"):
+        np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_a_surrogate_is_trained_once_inside_the_run_and_attacks_transfer_from_it(run: RunFolder) -> None:
+    first = surrogate_of(run, Quiet(), device="cpu")
+    again = Quiet()
+    assert surrogate_of(run, again, device="cpu").path == first.path == run.path / "surrogate" / "natural"
+    assert again.said == []
+    found = evaluate(run, attacks=("transfer",), eps=0.1, samples=8, surrogate=first)
+    assert found.attacks[0].settings["surrogate"] == "natural"
+    json.dumps(found.model_dump())
+
+
+def test_an_onnx_file_answers_for_itself_with_borrowed_gradients_or_without(run: RunFolder, tmp_path: Path) -> None:
+    export(run, Quiet())
+    model = run.bundle / "model.onnx"
+    data = Path(run.read_record().data.root)
+    reporter = Quiet()
+    with pytest.raises(HardenerError, match=r"gives no gradients for pgd. Lend it a run's with --surrogate RUN"):
+        evaluate_onnx(model, EvaluateRequest(attacks=("pgd",), data=data, device="cpu"), reporter)
+    free = evaluate_onnx(
+        model, EvaluateRequest(suite="standard", data=data, eps=0.1, samples=8, device="cpu"), reporter
+    )
+    assert free is not None
+    assert [attack.name for attack in free[0].attacks] == ["square"]
+    assert "gradient attacks" in free[0].not_run
+    assert free[0].verdict != "robust"
+    lent = evaluate_onnx(
+        model,
+        EvaluateRequest(
+            attacks=("pgd",), eps=0.1, samples=8, device="cpu", surrogate=run, json_file=tmp_path / "onnx.json"
+        ),
+        reporter,
+    )
+    assert lent is not None
+    direct = evaluate(run, attacks=("pgd",), eps=0.1, samples=8)
+    assert lent[0].clean_accuracy == direct.clean_accuracy
+    assert abs(lent[0].robust_accuracy - direct.robust_accuracy) <= 2 / 8, "rounding to bytes moves few images"
+    assert (tmp_path / "onnx.html").is_file()
+
+
+def test_two_processes_find_what_one_finds(run: RunFolder, tmp_path: Path) -> None:
+    code = (
+        "import sys, torch, warnings\n"
+        "from pathlib import Path\n"
+        "from hardener.config.run_folder import RunFolder\n"
+        "from hardener.evaluation.run import EvaluateRequest, evaluate_run\n"
+        "from hardener.progress import Silent\n"
+        "torch.set_num_threads(1)\n"
+        "asked = EvaluateRequest(attacks=('fgsm', 'bim'), eps=0.05, samples=11, device='cpu',\n"
+        "                        json_file=Path(sys.argv[2]))\n"
+        "evaluate_run(RunFolder(Path(sys.argv[1])), asked, Silent())\n"
+    )
+    script = tmp_path / "both.py"
+    script.write_text(code)
+    target = tmp_path / "two.json"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    found = subprocess.run(
+        [*command, str(script), str(run.path), str(target)], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    two = Evaluation.model_validate_json(target.read_text())
+    one = evaluate(run, attacks=("fgsm", "bim"), eps=0.05, samples=11)
+    assert two.samples == one.samples == 11
+    for single, joined in zip(one.attacks, two.attacks, strict=True):
+        assert (single.name, single.attacked, single.broken) == (joined.name, joined.attacked, joined.broken)
+    assert two.robust_accuracy == one.robust_accuracy
+
+
+def test_the_kept_state_holds_nothing_that_needs_unpickling(run: RunFolder, tmp_path: Path) -> None:
+    from hardener.evaluation.robust_accuracy import AttackPlan, Standing, robust_accuracy
+    from hardener.threat import ThreatModel
+
+    kept: list[Standing] = []
+    robust_accuracy(
+        torch.nn.Flatten(),
+        torch.rand(5, 1, 1, 3),
+        torch.zeros(5, dtype=torch.int64),
+        [AttackPlan("fgsm")],
+        ThreatModel("linf", 0.1),
+        on_batch=kept.append,
+        keep_examples=2,
+    )
+    torch.save(kept[-1].state(), tmp_path / "state.pt")
+    again = Standing.from_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(again.stands, kept[-1].stands)
