@@ -22,7 +22,7 @@ PICTURE_SIDE = 96
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "12 3 2 3 2 3")
 _MARKERS = 6
 _COLOURS = 6
-_LEFT, _RIGHT, _TOP, _BOTTOM = 36.0, 14.0, 32.0, 42.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 36.0, 14.0, 38.0, 42.0
 _FINEST_SURFACE = 41
 _SURFACE_STOPS = ((68, 84, 152), (52, 128, 160), (64, 165, 140), (142, 190, 92), (240, 205, 70))
 
@@ -78,9 +78,9 @@ def line_chart(
     parts.append(_text((_LEFT + right) / 2, height - 6, x_label, "middle"))
     if reference is not None:
         x = x_of(reference[0])
-        parts.append(f'<path class="mark" d="M{x:.1f} {_TOP - 6:.1f}V{bottom:.1f}"/>')
+        parts.append(f'<path class="mark" d="M{x:.1f} {_TOP - 16:.1f}V{bottom:.1f}"/>')
         anchor = "end" if x > (_LEFT + right) / 2 else "start"
-        parts.append(_text(x + (-4 if anchor == "end" else 4), _TOP - 3, reference[1], anchor))
+        parts.append(_text(x + (-4 if anchor == "end" else 4), _TOP - 9, reference[1], anchor))
     for line in lines:
         points = sorted(line.points, key=lambda point: point.parameter)
         at = [(x_of(point.parameter), y_of(point.accuracy)) for point in points]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from torch import Tensor
 
 from hardener.config.evaluation_record import CorruptionKind, CurvePoint, Evaluation, Landscape
@@ -76,6 +78,7 @@ def write_report(
     environment.filters |= {
         "percent": _percent,
         "setting": show_setting,
+        "code": _code,
         "number": _number,
         "distance": _show_distance,
         "eps": show_eps,
@@ -331,6 +334,11 @@ def _show_distance(value: float, norm: str) -> str:
         return "none found"
     shown = f"{255 * value:.3g}/255" if norm == "linf" else f"{value:.3g}"
     return shown.replace("-", "\u2212")
+
+
+def _code(sentence: str) -> Markup:
+    """Set what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704 - escaped first
 
 
 def _show_seconds(value: float) -> str:
