@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,9 @@ RADII = {"linf": 0.1, "l2": 2.0}
 _DUAL = {"linf": 1, "l2": 2}
 _PILOT = 32
 _SHAPES = (1.0, 100.0)
-_FARTHEST_END = 2.0
+_HALVINGS = 25
+_ENDS = np.geomspace(1e-4, 2.0, 100)
+"""Of a row's range, above its largest value."""
 
 
 def measure_clever(
@@ -47,7 +48,8 @@ def measure_clever(
 
     Points are drawn uniformly in the ball and clipped to the box [0, 1], where an attacker has to stay as well.
     A first few points rule out targets that cannot be the nearest: those whose score, estimated from them alone, is
-    more than `slack` times the smallest. All targets of an image share its points and their forward pass.
+    more than `slack` times the smallest, or than `slack` times `radius`. All targets of an image share its points and
+    their forward pass.
 
     Args:
         model: (N, C, H, W) in [0, 1] -> logits (N, K); put into eval mode meanwhile.
@@ -115,32 +117,43 @@ def measure_clever(
     return record, scores
 
 
-def upper_end(maxima: NDArray[np.float64]) -> float:
-    """Estimate the upper end of the law that `maxima` are drawn from, by maximum likelihood of the reverse Weibull law.
+def upper_ends(maxima: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Estimate the upper ends of the laws that rows of maxima are drawn from, by maximum likelihood.
+
+    The law of the largest of many draws with an upper end is the reverse Weibull law: with g = (location - x) / scale,
+    its density is shape / scale * g^(shape - 1) * exp(-g^shape). The location is the end. Given it, the best scale is
+    closed and the best shape the root of a rising function, so only the location is searched, on a grid.
 
     Args:
-        maxima: (n,), n >= 2, finite, >= 0.
+        maxima: (rows, n), n >= 2, finite, >= 0.
     Returns:
-        The law's location, > max(maxima) unless they are all equal to within float32: then that value.
+        (rows,), above the row's largest value unless the row is equal to within float32: then that value.
     Note: without bounds the likelihood has no maximum: it grows without limit as the location comes down to the
-        largest value with a shape below 1. So the shape stays in [1, 100], and the location at most twice the range
-        of the values above the largest, which is reached where their law has no finite end.
+        largest value with a shape below 1. So the shape stays in [1, 100], and the location lies 1/10,000 to twice
+        the row's range above its largest value; the far end is taken where the law has no finite one.
     Source: Weng et al., ICLR 2018, section 3.2 (Fisher-Tippett-Gnedenko) and Algorithm 1.
     """
-    from scipy.optimize import minimize
-    from scipy.stats import weibull_max
+    ends: NDArray[np.float64] = maxima.max(axis=1)
+    spread = ends - maxima.min(axis=1)
+    wide = spread > 1e-5 * ends
+    ends[wide] += spread[wide] * _likeliest_end((ends[wide, None] - maxima[wide]) / spread[wide, None])
+    return ends
 
-    top = float(maxima.max())
-    spread = top - float(maxima.min())
-    if spread <= 1e-5 * top:
-        return top
-    box = [_SHAPES, (1e-4, _FARTHEST_END), (1e-3, 2 * _FARTHEST_END + 2)]
 
-    def within_bounds(function: Any, start: Any, args: tuple[Any, ...], disp: int) -> Any:
-        return minimize(function, start, args=args, method="Nelder-Mead", bounds=box).x
-
-    _, location, _ = weibull_max.fit((maxima - top) / spread, 2.0, loc=0.3, scale=1.0, optimizer=within_bounds)
-    return top + spread * float(location)
+def _likeliest_end(below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(rows, n), how far values lie below the largest, in units of their range -> how far the end lies above it."""
+    logs = np.log(below[:, None, :] + _ENDS[:, None])
+    least, most = np.full(logs.shape[:2], _SHAPES[0]), np.full(logs.shape[:2], _SHAPES[1])
+    for _ in range(_HALVINGS):
+        shape = np.sqrt(least * most)
+        powers = np.exp(shape[..., None] * logs)
+        slope = (powers * logs).sum(axis=2) / powers.sum(axis=2) - 1 / shape - logs.mean(axis=2)
+        least, most = np.where(slope > 0, least, shape), np.where(slope > 0, shape, most)
+    shape = np.sqrt(least * most)
+    scale = np.log(np.exp(shape[..., None] * logs).mean(axis=2))  # shape times the logarithm of the scale
+    likelihood = np.log(shape) - scale + (shape - 1) * logs.mean(axis=2)
+    found: NDArray[np.float64] = _ENDS[likelihood.argmax(axis=1)]
+    return found
 
 
 class _Norms:
@@ -215,7 +228,9 @@ def _promising(
     if len(places) == 0 or len(everything) == 1 or math.isinf(slack):
         return [everything for _ in places]
     pilot = margins / norms.largest(clean[places], truth[places], classes, 1, _PILOT)[:, 0]
-    near = ~(pilot > slack * pilot.amin(dim=1, keepdim=True))  # what is not a number stays, to be seen later
+    least = pilot.amin(dim=1, keepdim=True)
+    limit = torch.maximum(least, slack * least.clamp_max(norms.radius))  # far beyond the radius all score alike
+    near = ~(pilot > limit)  # what is not a number stays, to be seen later
     return [row.nonzero().squeeze(1).tolist() for row in near]
 
 
@@ -226,6 +241,6 @@ def _scores(margins: Tensor, largest: Tensor, radius: float) -> Tensor:
         if not np.isfinite(maxima).all():
             found.append(math.nan)
             continue
-        ends = [upper_end(column) for column in maxima.T]
+        ends = upper_ends(maxima.T)
         found.append(min(radius, *(margin / end if end > 0 else radius for margin, end in zip(own, ends, strict=True))))
     return torch.tensor(found, dtype=torch.float64)
