@@ -186,8 +186,8 @@ def _note(side: int) -> str:
     said = ["The mean corruption error is 1 - accuracy, averaged; it is not relative to AlexNet's as in the paper."]
     if side < _MADE_FOR:
         said.append(
-            f"The strengths are those of ImageNet-C, made for {_MADE_FOR} pixels. These images have {side}, so blurs "
-            "and patterns are stronger here; the figures compare models on these images, not with published tables."
+            f"The strengths are those of ImageNet-C, made for {_MADE_FOR} pixels. These images have {side}, so blurs, "
+            "distortions and JPEG's blocks are harsher here: compare models on these images, not with published tables."
         )
     if side < SMALLEST_SIDE:
         said.append(
