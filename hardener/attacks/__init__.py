@@ -17,4 +17,12 @@ ATTACKS: Catalog = {
         "minimum norm: to the nearest boundary, linearised at each step",
     ),
     "fmn": ("hardener.attacks.fmn:fmn", "minimum norm: up the margin on a ball that shrinks once the image falls"),
+    "spsa": (
+        "hardener.attacks.spsa:spsa",
+        "Adam on gradients estimated from answers, along random signs; scores alone",
+    ),
+    "nes": ("hardener.attacks.nes:nes", "momentum on gradients estimated from answers, Gaussian; scores alone"),
+    "hopskipjump": ("hardener.attacks.hopskipjump:hopskipjump", "along the boundary, by foolbox; decisions alone"),
+    "transfer": ("hardener.attacks.transfer:transfer", "PGD on a surrogate; answers of the model alone"),
+    "random-noise": ("hardener.attacks.random_noise:random_noise", "random points of the border: the floor, no attack"),
 }

@@ -15,7 +15,7 @@ from hardener.errors import HardenerError
 from hardener.geometry import NORMS, norm_geometry
 
 EPS = 0.04
-RANDOM = {"square", "hopskipjump", "spsa", "nes"}
+RANDOM = {"square", "hopskipjump", "spsa", "nes", "random-noise"}
 """Attacks that draw as they go, so that an image's result depends on its place in the batch."""
 MINIMUM_NORM = {("cw", "l2"), *((name, norm) for name in ("deepfool", "fab-t", "fmn") for norm in ("linf", "l2"))}
 """Attacks that look for the nearest misclassified image and may return one that lies farther than eps."""
