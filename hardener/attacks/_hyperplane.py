@@ -29,19 +29,20 @@ def onto_hyperplane(images: Tensor, normal: Tensor, rise: Tensor, *, norm: str) 
     Source: Croce and Hein, "Minimally Distorted Adversarial Examples with a Fast Adaptive Boundary Attack", ICML 2020
         (the projection on a hyperplane with box constraints).
     """
-    towards = normal * torch.where(rise < 0, -1.0, 1.0).view(-1, 1, 1, 1)
-    peak = towards.abs().amax(dim=_PIXELS, keepdim=True).clamp_min(torch.finfo(normal.dtype).tiny)
-    weight = (towards / peak).abs()  # a tiny gradient must not square to 0
-    goal = (rise.abs().view(-1, 1, 1, 1) / peak).clamp_max(_HUGE)
-    room = torch.where(towards > 0, 1 - images, images)
-    speed = weight if norm == "l2" else weight.gt(0).to(weight.dtype)
-    product, full_product = weight * speed, weight * room
+    peak = normal.abs().amax(dim=_PIXELS, keepdim=True).clamp_min(torch.finfo(normal.dtype).tiny)
+    goal = rise.view(-1, 1, 1, 1) / peak
+    upwards = normal / torch.where(goal < 0, -peak, peak)  # a tiny gradient must not square to 0
+    weight, goal = upwards.abs(), goal.abs().clamp_max(_HUGE)
+    room = torch.where(upwards > 0, 1 - images, images)
+    product = weight * weight if norm == "l2" else weight
+    length = (goal / product.sum(dim=_PIXELS, keepdim=True).clamp_min(1 / _HUGE)).clamp_max(_HUGE)
     met = torch.zeros_like(weight, dtype=torch.bool)
     while True:
-        left = goal - full_product.where(met, 0.0).sum(dim=_PIXELS, keepdim=True)
-        slope = product.where(~met, 0.0).sum(dim=_PIXELS, keepdim=True)
-        way = speed * (left / slope.clamp_min(1 / _HUGE)).clamp(0, _HUGE)
-        late = ~met & (way >= room)
+        way = weight * length if norm == "l2" else length
+        late = (way >= room) & ~met
         if not bool(late.any()):
-            return torch.where(met, room, way) * towards.sign()
+            return torch.where(met, room, way) * upwards.sign()
         met |= late
+        left = goal - torch.where(met, weight * room, 0.0).sum(dim=_PIXELS, keepdim=True)
+        slope = torch.where(met, 0.0, product).sum(dim=_PIXELS, keepdim=True)
+        length = (left / slope.clamp_min(1 / _HUGE)).clamp(0, _HUGE)

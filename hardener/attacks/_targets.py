@@ -7,8 +7,8 @@ from torch import Tensor
 
 from hardener.attacks._gradient import Classifier
 
-_FILLED = 64 * 3 * 32 * 32
-"""Values in a batch beyond which a larger one is no faster: 64 images of CIFAR-10's size."""
+_FILLED = 32 * 3 * 32 * 32
+"""Values in a batch that keep a processor busy: as many as 32 images of CIFAR-10's size hold."""
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def likely_targets(model: Classifier, images: Tensor, labels: Tensor, most: int)
 def targets_at_once(images: Tensor, targets: Tensor) -> int:
     """Return how many targets to aim each image at in one batch: more than one where few small images are left.
 
-    An image takes a row for each of them. It costs no memory that a batch of 64 small images would not take, and an
+    An image takes a row for each of them. It costs no memory that a batch of 32 small images would not take, and an
     attack on the last few images, which is all waiting, takes a fraction of the time.
 
     Args:

@@ -1,0 +1,168 @@
+"""Time and robust accuracy of AutoAttack's standard suite, against pyautoattack, on the same network and images.
+
+`python bench/standard_suite.py --run runs/NAME --run runs/OTHER --samples 500` for trained runs; without `--run`, on a
+natural and an adversarially trained small network, both trained on Digits for some seconds. The two take turns, each
+beginning every other round; wall-clock and processor seconds are medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from hardener.config.quantity import parse_quantity
+from hardener.config.run_folder import RunFolder
+from hardener.data.loader import load_images
+from hardener.evaluation.device import choose_device
+from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
+from hardener.evaluation.subject import run_subject
+from hardener.progress import Silent
+from hardener.threat import ThreatModel
+
+Problem = tuple[nn.Module, Tensor, Tensor]
+
+
+def of_run(path: Path, samples: int, device: torch.device) -> Problem:
+    """A run's model and images that it was not trained on."""
+    subject = run_subject(RunFolder(path), None, Silent())
+    order = torch.randperm(len(subject.files), generator=torch.Generator().manual_seed(0))[:samples]
+    images = load_images(subject.files.pick(sorted(order.tolist())), subject.shape)
+    pixels, labels = images.take(range(len(images)))
+    return subject.model.to(device).eval(), as_float(pixels).to(device), labels.to(device)
+
+
+def on_digits(adversarial: bool, samples: int, device: torch.device) -> Problem:
+    """A small network trained on 8x8 digits, naturally or on one signed step from a random start (l_inf 0.15)."""
+    data: Any = load_digits()
+    images = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16
+    labels = torch.tensor(data.target)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(512, 10),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    radius = 0.15 if adversarial else 0.0
+    for _ in range(15):
+        for rows in torch.randperm(1200).split(64):
+            inputs, truth = images[rows], labels[rows]
+            if adversarial:
+                start = ((2 * torch.rand_like(inputs) - 1) * radius).requires_grad_()
+                (gradient,) = torch.autograd.grad(cross_entropy(model(inputs + start), truth), start)
+                moved = (start.detach() + 1.25 * radius * gradient.sign()).clamp(-radius, radius)
+                inputs = (inputs + moved).clamp(0, 1)
+            optimizer.zero_grad()
+            cross_entropy(model(inputs), truth).backward()
+            optimizer.step()
+    return model.to(device).eval(), images[1200 : 1200 + samples].to(device), labels[1200 : 1200 + samples].to(device)
+
+
+def ours(problem: Problem, threat: ThreatModel, asked: argparse.Namespace) -> float:
+    """Robust accuracy by the attacks of this project."""
+    model, images, labels = problem
+    steps = {"steps": asked.steps}
+    plans = [
+        AttackPlan("apgd", {"loss": "ce", **steps}),
+        AttackPlan("apgd-t", steps),
+        AttackPlan("fab-t", steps),
+        AttackPlan("square", {"queries": asked.queries}),
+    ]
+    generator = torch.Generator(images.device).manual_seed(0)
+    found = robust_accuracy(model, images, labels, plans, threat, batch_size=asked.batch_size, generator=generator)
+    left = ", ".join(f"{o.plan.name} {o.attacked}-{o.broken} in {o.seconds:.1f} s" for o in found.outcomes)
+    print(f"    ours: {left}", flush=True)
+    return found.robust_accuracy
+
+
+def theirs(problem: Problem, threat: ThreatModel, asked: argparse.Namespace) -> float:
+    """Robust accuracy by pyautoattack, a fork of the authors' program."""
+    model, images, labels = problem
+    rooms = {name: import_module(f"pyautoattack.{name}") for name in ("autopgd_base", "fab_pt", "square")}
+    norm = {"linf": "Linf", "l2": "L2"}[threat.norm]
+    shared = {"eps": threat.eps, "norm": norm, "seed": 0, "verbose": False, "device": images.device, "n_restarts": 1}
+    climbing = {**shared, "n_iter": asked.steps, "logger": logging.getLogger("pyautoattack")}
+    program = import_module("pyautoattack").AutoAttack(
+        model, norm=norm, eps=threat.eps, seed=0, version="standard", device=images.device
+    )
+    program.apgd = rooms["autopgd_base"].APGDAttack(model, **climbing)
+    program.apgd_targeted = rooms["autopgd_base"].APGDAttack_targeted(model, n_target_classes=9, **climbing)
+    program.fab = rooms["fab_pt"].FABAttack_PT(model, n_iter=asked.steps, n_target_classes=9, **shared)
+    program.square = rooms["square"].SquareAttack(
+        model, n_queries=asked.queries, p_init=0.8, resc_schedule=False, **shared
+    )
+    adversarial, _ = program.run_standard_evaluation(images, labels, batch_size=asked.batch_size)
+    right = 0
+    with torch.no_grad():
+        for rows in torch.arange(len(images)).split(asked.batch_size):
+            right += int((model(adversarial[rows]).argmax(dim=1) == labels[rows]).sum())
+    return right / len(images)
+
+
+def timed(work: Callable[[], float]) -> tuple[float, float, float]:
+    """Wall-clock seconds, processor seconds and the result."""
+    started, used = time.perf_counter(), time.process_time()
+    found = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, time.process_time() - used, found
+
+
+def main() -> None:
+    """Print, for each network, both robust accuracies, both times and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, action="append", default=[], help="a run folder; may be repeated")
+    parser.add_argument("--samples", type=int, default=100)
+    parser.add_argument("--norm", choices=["linf", "l2"], default="linf")
+    parser.add_argument(
+        "--eps", type=str, default=None, help="8/255 for runs in l_inf, 0.5 in l2; 0.1 and 0.5 on Digits"
+    )
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--queries", type=int, default=5000)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    asked = parser.parse_args()
+
+    device = choose_device(asked.device)
+    eps = asked.eps or {"linf": "8/255" if asked.run else "0.1", "l2": "0.5"}[asked.norm]
+    threat = ThreatModel(asked.norm, parse_quantity(eps))
+    problems: dict[str, Problem] = {str(path): of_run(path, asked.samples, device) for path in asked.run}
+    if not problems:
+        problems = {
+            "Digits, natural": on_digits(False, asked.samples, device),
+            "Digits, adversarially trained": on_digits(True, asked.samples, device),
+        }
+    print(f"{threat}, {asked.samples} images, {asked.steps} steps, {asked.queries} queries, {device}, ", end="")
+    print(f"{torch.get_num_threads()} threads, {asked.rounds} rounds")
+    for name, problem in problems.items():
+        print(name)
+        sides: dict[str, Callable[[], float]] = {
+            "ours": lambda problem=problem: ours(problem, threat, asked),  # type: ignore[misc]
+            "pyautoattack": lambda problem=problem: theirs(problem, threat, asked),  # type: ignore[misc]
+        }
+        found: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
+        for turn in range(asked.rounds):
+            for side in list(sides)[:: 1 if turn % 2 == 0 else -1]:
+                found[side].append(timed(sides[side]))
+        middle = {
+            side: [statistics.median(column) for column in zip(*rows, strict=True)] for side, rows in found.items()
+        }
+        for side, (wall, used, accuracy) in middle.items():
+            print(f"  {side:13} robust accuracy {100 * accuracy:5.1f} %  {wall:8.1f} s wall  {used:8.1f} s processor")
+        ratios = [ours_one / peer for ours_one, peer in zip(middle["ours"], middle["pyautoattack"], strict=True)][:2]
+        print(f"  ratio of times {ratios[0]:.2f} wall, {ratios[1]:.2f} processor")
+
+
+if __name__ == "__main__":
+    main()
