@@ -163,6 +163,27 @@ def test_one_pgd_step_of_length_eps_from_the_image_is_fgsm(norm: str) -> None:
     torch.testing.assert_close(once, fgsm(model, images, labels, norm=norm, eps=EPS))
 
 
+def test_with_the_same_seed_and_the_plain_loss_pgd_leaves_standing_what_foolbox_does(norm: str) -> None:
+    foolbox = pytest.importorskip("foolbox")
+    model, images, labels = problem(40)
+    eps = 0.04 if norm == "linf" else 0.3
+    start = norm == "linf"  # in l2 the two draw their starts differently
+    build = foolbox.attacks.LinfPGD if norm == "linf" else foolbox.attacks.L2PGD
+    peer = build(steps=8, abs_stepsize=0.01, random_start=start)
+    attack = partial(
+        pgd, model, images, labels, norm=norm, eps=eps, steps=8, step_size=0.01, random_start=start, rescale=False
+    )
+    torch.manual_seed(0)
+    theirs = peer.run(foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu"), images, labels, epsilon=eps)
+    torch.manual_seed(0)
+    torch.testing.assert_close(attack(stop_early=False), theirs, atol=1e-5, rtol=0)
+    torch.manual_seed(0)
+    ours = attack()
+    broken = model(theirs).argmax(dim=1) != labels
+    assert 0 < int(broken.sum()) < 40
+    assert (model(ours).argmax(dim=1) != labels)[broken].all(), "what leaves early is broken, and what is broken leaves"
+
+
 def test_momentum_without_memory_is_the_basic_iterative_method(norm: str) -> None:
     model, images, labels = problem()
     plain = bim(model, images, labels, norm=norm, eps=EPS, step_size=0.01)
