@@ -63,7 +63,7 @@ def hopskipjump(
     ball = norm_geometry(norm)
     with torch.no_grad():
         standing = model(images).argmax(dim=1).eq(labels)
-    view = _Decisions(model, images, labels, norm, eps, queries, generator)
+    view = _Decisions(model, images, labels, norm, eps, queries - 1, generator)
     try:
         view.look_at_only(standing)
         _find_starts(view)
