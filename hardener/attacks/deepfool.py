@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hardener.attacks._gradient import Classifier
-from hardener.attacks._minimum_norm import within_box
+from hardener.attacks._minimum_norm import shorten, within_box
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 
@@ -22,14 +22,14 @@ def deepfool(
     eps: float,
     steps: int = 50,
     overshoot: float = 0.02,
+    halvings: int = 8,
     candidates: int = 10,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Look for the nearest misclassified image, however far it lies.
 
     Every rival class gives a plane on which, to first order, it ties with the label; each step goes to the nearest of
-    these planes. Where the model is linear between image and boundary, the result lies farther than the nearest
-    misclassified image by the share `overshoot`.
+    these planes. A bisection then goes back towards the image as far as it stays misclassified.
 
     Args:
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
@@ -39,12 +39,15 @@ def deepfool(
         eps: not used; the result may lie farther.
         steps: at most, >= 1; an image leaves as soon as it is misclassified.
         overshoot: > 0, the share by which the sum of all steps is lengthened, so that it crosses the boundary.
+        halvings: of the way between image and result in the end, >= 0. Without, on a model that is linear from the
+            image to its boundary, the result lies farther than the nearest misclassified image by `overshoot`.
         candidates: rival classes, >= 1: those with the largest logits at the image.
         generator: not used; the attack is deterministic.
     Returns:
         (N, C, H, W) in the box; the image itself where it is misclassified already or no way out was found.
-    Note: the paper knows no box. Here a pixel at its border that would have to leave it counts neither for the
-        distance nor for the step.
+    Note: the paper does not go back, although the margin of a network often grows faster than its gradient at the
+        image says, so that a single step lands far beyond the boundary. And it knows no box: here a pixel at its
+        border that would have to leave it counts neither for the distance nor for the step.
     Source: Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural networks",
         CVPR 2016, Algorithm 2; section 3.3 for linf.
     """
@@ -67,6 +70,9 @@ def deepfool(
         found[standing[fooled]] = reached[fooled]
         going_on = ~fooled & step.flatten(1).any(dim=1)
         standing, total = standing[going_on], total[going_on]
+    fell = (found != images).flatten(1).any(dim=1)
+    if bool(fell.any()):
+        found[fell] = shorten(model, images[fell], found[fell], labels[fell], halvings=halvings)
     return found
 
 

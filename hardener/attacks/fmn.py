@@ -8,14 +8,10 @@ import torch
 from torch import Tensor
 
 from hardener.attacks._gradient import Classifier, value_and_gradient
-from hardener.attacks._minimum_norm import within_box
+from hardener.attacks._minimum_norm import SLACK, within_box
 from hardener.geometry import l2, norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.margin import margin
-
-_SLACK = 1e-4
-"""An image counts as misclassified once it lies past the boundary by this share of its distance: nearer, the rounding
-of another batch may put it back."""
 
 
 def fmn(
@@ -71,7 +67,7 @@ def fmn(
         gradient = within_box(clean + delta, gradient)
         dual_norm = (gradient * ball.steepest(gradient)).flatten(1).sum(dim=1)
         size = ball.size(delta)
-        fooled = (lead > _SLACK * size * dual_norm).view(-1, 1, 1, 1)
+        fooled = (lead > SLACK * size * dual_norm).view(-1, 1, 1, 1)
         to_boundary = (lead.abs() / dual_norm).to(clean.dtype).view(-1, 1, 1, 1)
         size = size.view(-1, 1, 1, 1)
         nearer = fooled & (size < shortest)

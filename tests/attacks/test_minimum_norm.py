@@ -84,14 +84,19 @@ def test_of_several_classes_the_nearest_plane_counts(attack: Attack, norm: str) 
     assert ratio.max() <= 1.03
 
 
-def test_deepfool_lies_its_overshoot_beyond_the_plane(norm: str) -> None:
+def test_deepfool_lies_its_overshoot_beyond_the_plane_until_it_goes_back(norm: str) -> None:
     model, images, labels = linear_problem(20, (1, 8, 8), seed=1)
     true = (model.margin(images).abs() / dual(model.weight.unsqueeze(0), norm)).detach()
     far = true > 1e-3  # nearer, float32's last digits count
     for overshoot in (0.02, 0.2):
-        found = deepfool(model, images, labels, norm=norm, eps=0.0, overshoot=overshoot)
-        size = norm_geometry(norm).size(found - images)
-        torch.testing.assert_close(size[far], (1 + overshoot) * true[far], rtol=1e-3, atol=0.0)
+        sizes = [
+            norm_geometry(norm).size(
+                deepfool(model, images, labels, norm=norm, eps=0.0, overshoot=overshoot, halvings=halvings) - images
+            )
+            for halvings in (0, 10)
+        ]
+        torch.testing.assert_close(sizes[0][far], (1 + overshoot) * true[far], rtol=1e-3, atol=0.0)
+        torch.testing.assert_close(sizes[1][far], true[far], rtol=2e-3, atol=0.0)
 
 
 def test_a_pixel_at_the_border_of_the_box_does_not_help(attack: Attack, norm: str) -> None:
@@ -125,8 +130,8 @@ def test_an_image_leaves_deepfool_as_soon_as_it_falls(norm: str) -> None:
     model, images, labels = linear_problem(6, (1, 8, 8), seed=3)
     rows: list[int] = []
     model.register_forward_hook(lambda _, given, __: rows.append(len(given[0])))
-    deepfool(model, images, labels, norm=norm, eps=0.0, steps=50)
-    assert rows == [6, 6, 6]  # to choose the rivals, for the gradients, and to check
+    deepfool(model, images, labels, norm=norm, eps=0.0, steps=50, halvings=3)
+    assert rows == [6, 6, 6, *[6] * 4]  # to choose the rivals, for the gradients, and to check; then to go back
 
 
 @pytest.mark.parametrize("kind", ["flat", "detached", "tied"])
