@@ -520,12 +520,13 @@ def _worst(subject: Subject, images: Images, pixels: Tensor, result: RobustAccur
     pictures = []
     for index in nearest:
         adversarial = result.examples[index]
-        became = int(subject.model(adversarial[None].to(device)).argmax(dim=1))
+        confidence, became = subject.model(adversarial[None].to(device)).softmax(dim=1).max(dim=1)
         pictures.append(
             WorstImage(
                 path=images.files.paths[index],
                 label=subject.classes[int(images.labels[index])],
-                became=subject.classes[became],
+                became=subject.classes[int(became)],
+                confidence=float(confidence),
                 clean=as_float(pixels[index]).cpu(),
                 adversarial=adversarial,
                 distance=float(result.distance[index]),

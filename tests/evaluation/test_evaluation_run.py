@@ -90,7 +90,7 @@ def test_the_most_passes_count_steps_targets_and_queries() -> None:
 
 def test_the_standard_suite_ends_to_end_with_every_section(run: RunFolder) -> None:
     sections = frozenset({"invariance", "certify", "clever", "curves"})
-    found = evaluate(run, suite="standard", eps=0.02, samples=8, sections=sections)
+    found = evaluate(run, suite="standard", eps=0.02, samples=6, sections=sections)
     assert [attack.name for attack in found.attacks][:4] == ["apgd", "apgd-t", "fab-t", "square"]
     assert found.suite == "standard"
     assert found.robust_accuracy == found.attacks[-1].robust_accuracy <= found.clean_accuracy
@@ -135,7 +135,7 @@ def test_a_missing_extra_is_said_before_anything_is_loaded(
 def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, Any] = {"attacks": ("pgd", "square"), "eps": 0.03, "samples": 12, "batch_size": 4}
+    asked: dict[str, Any] = {"attacks": ("pgd", "bim"), "eps": 0.03, "samples": 8, "batch_size": 4}
     straight = evaluate(run, **asked)
     keep, calls = room._Partial.keep, 0
 
@@ -180,7 +180,7 @@ def test_an_onnx_file_answers_for_itself_with_borrowed_gradients_or_without(run:
     with pytest.raises(HardenerError, match=r"gives no gradients for pgd. Lend it a run's with --surrogate RUN"):
         evaluate_onnx(model, EvaluateRequest(attacks=("pgd",), data=data, device="cpu"), reporter)
     free = evaluate_onnx(
-        model, EvaluateRequest(suite="standard", data=data, eps=0.1, samples=8, device="cpu"), reporter
+        model, EvaluateRequest(suite="standard", data=data, eps=0.1, samples=3, device="cpu"), reporter
     )
     assert free is not None
     assert [attack.name for attack in free[0].attacks] == ["square"]
