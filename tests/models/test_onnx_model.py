@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from hardener.config.bundle import sha256_of
 from hardener.errors import Failure, HardenerError
+from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
 from hardener.export.onnx import export_onnx
 from hardener.models.normalize import ImageClassifier
 from hardener.models.onnx_model import open_onnx
+from hardener.threat import ThreatModel
 
 SHAPE = (3, 8, 6)
 CLASSES = ["cat", "dog", "owl"]
@@ -198,6 +200,17 @@ def test_weights_beside_the_file_count_for_its_fingerprint(tmp_path: Path) -> No
     (tmp_path / "m.data").unlink()
     with pytest.raises(HardenerError, match="cannot be loaded by ONNX Runtime: "):
         open_onnx(path)
+
+
+def test_answers_alone_are_enough_to_break_a_file(tmp_path: Path) -> None:
+    found = open_onnx(linear_file(tmp_path / "m.onnx", ["batch", *SHAPE], kind=TensorProto.UINT8))
+    images = torch.randint(0, 256, (12, *SHAPE)).float() / 255
+    labels = found(images).argmax(dim=1)
+    threat = ThreatModel("linf", 0.1)
+    for name, least, most in (("spsa", 0, 3), ("pgd", 12, 12)):  # pgd sees no gradient and gets nowhere
+        plan = AttackPlan(name, {"random_start": False} if name == "pgd" else {"queries": 500})
+        result = robust_accuracy(found, images, labels, [plan], threat, generator=torch.Generator().manual_seed(0))
+        assert least <= int(result.robust_correct.sum()) <= most
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
