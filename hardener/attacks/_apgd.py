@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hardener.attacks._gradient import Classifier, value_and_gradient
+from hardener.attacks._layout import fast_layout
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 
@@ -98,7 +99,7 @@ def climb(
     """
     ball, checks = norm_geometry(norm), checkpoints(steps)
     many = 1 if targets is None else targets.shape[1]
-    clean, truth = images.repeat(many, 1, 1, 1), labels.repeat(many)
+    clean, truth = fast_layout(images.repeat(many, 1, 1, 1)), labels.repeat(many)
     start = clean
     if random_start:
         start = clean + fit_box(clean, ball.random_point(clean, eps, generator))

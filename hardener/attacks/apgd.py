@@ -7,7 +7,6 @@ from torch import Tensor
 
 from hardener.attacks._apgd import climb
 from hardener.attacks._gradient import Classifier
-from hardener.attacks._layout import fast_layout
 from hardener.catalog import resolve
 from hardener.losses import OBJECTIVES
 
@@ -49,7 +48,7 @@ def apgd(
     """
     found, _ = climb(
         model,
-        fast_layout(images),
+        images,
         labels,
         resolve(OBJECTIVES, loss, "loss"),
         norm=norm,

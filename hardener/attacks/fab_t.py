@@ -64,8 +64,8 @@ def fab_t(
         aims = classes[place, rank:]
         aims = aims[:, : (many := targets_at_once(images[place], aims))]
         # a row for each image and each of its targets: all images with their first target, then all with their second
-        clean, truth, aim = images[place].repeat(many, 1, 1, 1), labels[place].repeat(many), aims.T.reshape(-1)
-        at = clean
+        clean = at = fast_layout(images[place].repeat(many, 1, 1, 1))
+        truth, aim = labels[place].repeat(many), aims.T.reshape(-1)
         for _ in range(steps):
             at = _step(model, clean, truth, aim, at, norm)
             with torch.no_grad():
