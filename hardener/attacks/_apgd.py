@@ -24,7 +24,7 @@ _RISING = 0.75
 def checkpoints(steps: int) -> dict[int, int]:
     """Return the steps after which the step size is looked at -> how many steps lie between it and the one before.
 
-    Source: Croce and Hein, ICML 2020, section 3.1: p_0 = 0, p_1 = 0.22,
+    Source: Croce and Hein, ICML 2020, the checkpoints of Auto-PGD: p_0 = 0, p_1 = 0.22,
         p_(j+1) = p_j + max(p_j - p_(j-1) - 0.03, 0.06), and the j-th checkpoint is ceil(p_j * steps).
     """
     percent = [0, 22]  # whole numbers, because ceil(0.41 * 100) is 42 in floating point

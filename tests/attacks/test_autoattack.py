@@ -72,7 +72,7 @@ def classes_by_region(count: int, seed: int = 0) -> nn.Module:
 
 
 def test_of_100_steps_the_step_size_is_looked_at_after_those_of_the_paper() -> None:
-    """Croce and Hein, ICML 2020, section 3.1: 22, 19, 16, 13, 10, 7, then 6 at a time."""
+    """Croce and Hein, ICML 2020: stretches of 22, 19, 16, 13, 10, 7, then 6 steps each."""
     assert list(checkpoints(100)) == [22, 41, 57, 70, 80, 87, 93, 99]
     assert list(checkpoints(100).values()) == [22, 19, 16, 13, 10, 7, 6, 6]
 
