@@ -3,9 +3,10 @@
 `python bench/pgd.py --run runs/NAME --run runs/OTHER --samples 1000` for trained runs; without `--run`, on a natural
 and an adversarially trained small network, both trained on Digits for some seconds. foolbox, torchattacks and ART are
 measured where they can be imported; the last two need environments of their own, for instance one that sees this
-project's packages through a .pth file. All take turns, each round begins with another one; the seconds are medians
-over the rounds, of wall-clock and of the processor, and hold nothing but the attack: what is left standing is counted
-afterwards. All attack the images that the network gets right, and no others, since those need no attack. Ratios are to the fastest of the others, within each round.
+project's packages through a .pth file. All attack the images that the network gets right and no others, since those
+need no attack, and draw their random starts from the same seed. They take turns, and each round begins with another
+one; the seconds are medians over the rounds, of wall-clock and of the processor, and hold nothing but the attack: what
+is left standing is counted afterwards. Ratios are to the fastest of the others, within each round.
 """
 
 from __future__ import annotations
