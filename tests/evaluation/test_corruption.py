@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -19,14 +18,6 @@ LABELS = torch.tensor([1, 1, 0])
 needs_library = pytest.mark.skipif(
     importlib.util.find_spec("imagecorruptions") is None, reason="the extra `corruptions` is not installed"
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _uncompiled() -> Iterator[None]:
-    """Compiling the library's one compiled loop takes longer than running it on these few pixels."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUMBA_DISABLE_JIT", "1")
-        yield
 
 
 class Watching(nn.Module):

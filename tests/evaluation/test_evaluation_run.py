@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_settings_choose_pgd_and_a_suite_takes_none() -> None:
 def test_a_missing_extra_is_said_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch, name: str, module: str, extra: str
 ) -> None:
-    monkeypatch.setattr(room.importlib.util, "find_spec", lambda wanted: None if wanted == module else object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == module else object())
     asked = {"sections": frozenset({name})} if name == "corruptions" else {"attacks": (name,)}
     with pytest.raises(HardenerError, match=f"{name} needs {module}, which is not installed.*{extra}"):
         room._plan(EvaluateRequest(**asked))
