@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads cost more than they give on 8x8 images
+
 from pathlib import Path
 
 import pytest
