@@ -160,8 +160,8 @@ def main() -> None:
         }
         for side, (wall, used, accuracy) in middle.items():
             print(f"  {side:13} robust accuracy {100 * accuracy:5.1f} %  {wall:8.1f} s wall  {used:8.1f} s processor")
-        ratios = [ours_one / peer for ours_one, peer in zip(middle["ours"], middle["pyautoattack"], strict=True)][:2]
-        print(f"  ratio of times {ratios[0]:.2f} wall, {ratios[1]:.2f} processor")
+        wall, used = (middle["ours"][column] / middle["pyautoattack"][column] for column in (0, 1))
+        print(f"  ratio of times {wall:.2f} wall, {used:.2f} processor")
 
 
 if __name__ == "__main__":
