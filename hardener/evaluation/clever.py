@@ -38,7 +38,7 @@ def measure_clever(
     batches_per_image: int = 50,
     draws_per_batch: int = 20,
     targets: int = 10,
-    slack: float = 2.0,
+    slack: float = 1.5,
 ) -> tuple[Clever | None, Tensor]:
     """Estimate each image's distance to the nearest other class from gradients at random points around it.
 
