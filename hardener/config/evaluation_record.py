@@ -192,8 +192,8 @@ class Evaluation(_Strict):
     clean_interval: tuple[float, float]
     robust_accuracy: float
     interval: tuple[float, float]
-    verdict: Literal["robust", "partly robust", "not robust", "inconclusive"] = "inconclusive"
-    reason: str = "not judged"
+    verdict: Literal["robust", "partly robust", "not robust", "inconclusive"]
+    reason: str
     attacks: list[EvaluatedAttack]
     not_run: list[str] = []
     per_class: list[PerClass]

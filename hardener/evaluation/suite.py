@@ -78,7 +78,8 @@ def most_passes(plan: AttackPlan, num_classes: int) -> tuple[int, int]:
         "deepfool": min(10, num_classes),
         "transfer": 2,
     }.get(plan.name, 1)
-    return plan.restarts, steps * factor * int(settings.get("search_steps", 1)) * plan.restarts
+    looks = steps * factor if plan.name == "fab-t" else 1  # it classifies each step's image besides
+    return looks * plan.restarts, steps * factor * int(settings.get("search_steps", 1)) * plan.restarts
 
 
 def most_seconds(

@@ -141,6 +141,8 @@ def minimal(**changes: Any) -> Evaluation:
         "clean_interval": (0.836, 0.958),
         "robust_accuracy": 0.37,
         "interval": (0.276, 0.472),
+        "verdict": "inconclusive",
+        "reason": "not judged",
         "attacks": [
             EvaluatedAttack(
                 name="pgd",
