@@ -84,7 +84,7 @@ def test_a_certificate_never_exceeds_the_distance_from_the_plane(tmp_path: Path)
 def test_the_share_of_agreeing_draws_is_the_normal_law_s(tmp_path: Path) -> None:
     """At one sigma from the plane P = Phi(1) = 0.8413; 4000 draws have a standard error of 0.0058."""
     model = plane(NORMAL, distance=0.1)
-    limits: dict[str, Any] = {"draws": 4000, "selection_draws": 400}  # 16 choose the wrong class once in a few hundred times
+    limits: dict[str, Any] = {"draws": 4000, "selection_draws": 400}  # 16 may choose the other class
     certificate = report_on(tmp_path, model=model, changes={"noise_sigma": 0.1}, **limits).certificate
     assert certificate.agreeing_draws / 4000 == pytest.approx(norm.cdf(1), abs=5 * 0.0058)
 
