@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hardener.config.bundle import InputSpec, OfflineRobustness
+from hardener.config.bundle import InputSpec, OfflineRobustness, Spread
 
 
 class _Answer(BaseModel):
@@ -40,13 +40,15 @@ class Stability(_Answer):
 
 
 class StabilityReport(_Answer):
-    """The five kinds of change."""
+    """The kinds of everyday change."""
 
     noise: Stability
     rotation: Stability
     brightness: Stability
     contrast: Stability
     gray: Stability
+    blur: Stability | None = None
+    jpeg: Stability | None = None
 
 
 class Certificate(_Answer):
@@ -68,6 +70,63 @@ class Certificate(_Answer):
     meaning: str
 
 
+class AttackProbe(_Answer):
+    """A bounded attack on this image that asks the model for scores alone (Square)."""
+
+    name: Literal["square"] = "square"
+    norm: str
+    eps: float = Field(description="radius, a fraction of the pixel range")
+    queries: int = Field(description="model runs that were made")
+    queries_allowed: int
+    found: bool = Field(description="whether an adversarial image was found")
+    label: str | None = Field(description="what the adversarial image was taken for; null: none was found")
+    lowest_margin: float = Field(
+        description="least difference seen between the predicted class's logit and the best other"
+    )
+    statement: str = Field(description='e.g. "no adversarial image found in 200 queries"')
+    meaning: str
+
+
+class Margin(_Answer):
+    """How far the answer is ahead of the next one."""
+
+    runner_up: str
+    logits: float = Field(description="the predicted class's logit minus the runner-up's")
+    probability: float = Field(description="the same of the probabilities")
+    meaning: str
+
+
+class InputStatistic(_Answer):
+    """One simple statistic of the image beside the training images'."""
+
+    value: float
+    unit: str
+    training: Spread | None = Field(description="quantiles over training images; null: the bundle has none")
+    unusual: bool | None = Field(description="outside the training images' 1 % to 99 % range; null: not known")
+
+
+class InputCheck(_Answer):
+    """How far the image lies from the training data, in simple statistics."""
+
+    width: InputStatistic
+    height: InputStatistic
+    brightness: InputStatistic
+    contrast: InputStatistic
+    noise: InputStatistic
+    meaning: str
+
+
+class ReportBudget(_Answer):
+    """What the report was allowed to spend, and what it spent."""
+
+    allowed_s: float
+    draws_allowed: int
+    queries_allowed: int
+    spent_s: float
+    model_runs: int = Field(description="images that the model was asked about")
+    cut_short: bool = Field(description="the time ran out before everything was done; the parts say what they used")
+
+
 class OfflineFigures(_Answer):
     """How the model did on a test set under attack, measured before it was exported."""
 
@@ -81,6 +140,10 @@ class Report(_Answer):
     stability: StabilityReport
     certificate: Certificate
     offline: OfflineFigures
+    attack: AttackProbe | None = None
+    margin: Margin | None = None
+    input: InputCheck | None = None
+    budget: ReportBudget | None = None
 
 
 class Prediction(_Answer):
@@ -89,9 +152,29 @@ class Prediction(_Answer):
     label: str
     index: int
     confidence: float = Field(description="the model's probability for `label`; not a measure of robustness")
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = Field(description="most likely first; with top_k only that many")
     model: ModelName
     report: Report | None
+
+
+class BatchItem(_Answer):
+    """The answer to one image of several: a prediction, or the problem with this image alone."""
+
+    prediction: Prediction | None
+    problem: ProblemDocument | None
+
+
+class BatchAnswer(_Answer):
+    """The answers to several images, in the order in which they were sent."""
+
+    items: list[BatchItem]
+
+
+class ModelList(_Answer):
+    """What is served side by side."""
+
+    default: str
+    models: list[ModelInfo]
 
 
 class ModelInfo(_Answer):

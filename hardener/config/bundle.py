@@ -56,6 +56,62 @@ class Parity(_Strict):
     argmax_agreement: float
 
 
+class Threat(_Strict):
+    """The norm and eps that a bounded attack on a served image uses: those of the evaluation, else of the recipe."""
+
+    norm: Literal["linf", "l2"]
+    eps: float
+
+
+class Spread(_Strict):
+    """Quantiles of one statistic over the training images: 0.01, 0.25, 0.5, 0.75, 0.99."""
+
+    q01: float
+    q25: float
+    median: float
+    q75: float
+    q99: float
+
+
+class TrainingImages(_Strict):
+    """Simple statistics of `images` training images, drawn at random: of the files, and of the model's inputs.
+
+    `width` and `height` are in pixels, of the files before scaling; the others are of the model's input in [0, 1]
+    pixels, as `hardener.data.statistics` computes them.
+    """
+
+    images: int
+    width: Spread
+    height: Spread
+    brightness: Spread
+    contrast: Spread
+    noise: Spread
+
+
+class Quantization(_Strict):
+    """What int8 cost: the same images through the quantised and the float32 file, accuracies in [0, 1].
+
+    `robust_accuracy` is the worst case over `attacks`, image by image; `certified_accuracy` that of the smoothed
+    classifier at `certified_radius` (l2), both None where not measured.
+    """
+
+    kind: Literal["int8"]
+    calibration_images: int
+    samples: int
+    top1_agreement: float
+    clean_accuracy: float
+    clean_accuracy_float32: float
+    norm: str
+    eps: float
+    attacks: list[str]
+    robust_accuracy: float
+    robust_accuracy_float32: float
+    interval: tuple[float, float]
+    certified_radius: float | None
+    certified_accuracy: float | None
+    certified_accuracy_float32: float | None
+
+
 class Bundle(_Strict):
     """`bundle.json`. `fingerprint` is the sha256 of the run's weights; `noise_sigma` the noise of training, or None."""
 
@@ -72,6 +128,9 @@ class Bundle(_Strict):
     parity: Parity
     evaluation: OfflineRobustness | None
     evaluations: list[OfflineRobustness]
+    threat: Threat | None = None
+    training_images: TrainingImages | None = None
+    quantization: Quantization | None = None
 
 
 def sha256_of(path: Path) -> str:

@@ -19,18 +19,17 @@ from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
 from hardener.config.evaluation_record import Check, Flag
 from hardener.errors import Failure
+from hardener.evaluation._measure import gradient_of, measuring
 from hardener.evaluation.interval import clopper_pearson
 from hardener.evaluation.robust_accuracy import (
     AttackOutcome,
     AttackPlan,
     RobustAccuracy,
-    _full_float32,
-    _in_eval_mode,
     as_float,
     device_of,
     robust_accuracy,
 )
-from hardener.evaluation.suite import FAMILIES
+from hardener.evaluation.suite import FAMILIES, GRADIENT_FREE
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
@@ -39,7 +38,7 @@ from hardener.threat import ThreatModel, show_eps
 
 WHITE_BOX = FAMILIES["gradient"] | FAMILIES["minimum-norm"]
 QUERYING = FAMILIES["gradient-free"] | FAMILIES["decision-based"]
-_BLIND = QUERYING | FAMILIES["transfer"] | {"random-noise"}
+_BLIND = GRADIENT_FREE | FAMILIES["transfer"]
 
 ZERO_SHARE = 0.05  # of images: `gradients-zero`
 SAME_ANSWER = 1e-3  # of the logits' spread: `answers-differ`, `batch-dependent`
@@ -103,7 +102,7 @@ def audit(
     started = time.monotonic()
     case = _Case(model, images, labels, result, batch_size, generator, samples)
     checks: list[Check] = []
-    with _in_eval_mode(model), _full_float32():
+    with measuring(model):
         for place, (name, (question, ask)) in enumerate(_CHECKS.items()):
             try:
                 found = ask(case)
@@ -329,10 +328,7 @@ class _Case:
 
 
 def _peak(loss: Tensor, inputs: Tensor) -> Tensor:
-    if not loss.requires_grad:  # no path from input to output that autograd knows: an ONNX session, numpy
-        return torch.zeros(len(inputs))
-    (gradient,) = torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
-    return gradient.flatten(1).abs().amax(dim=1)
+    return gradient_of(loss, inputs, keep_graph=True).flatten(1).abs().amax(dim=1)
 
 
 def _evenly(where: Tensor, count: int) -> Tensor:

@@ -43,7 +43,7 @@ FAMILIES: dict[str, frozenset[str]] = {
     "decision-based": frozenset({"hopskipjump"}),
     "transfer": frozenset({"transfer"}),
 }
-GRADIENT_FREE = frozenset({"square", "nes", "spsa", "hopskipjump", "random-noise"})
+GRADIENT_FREE = FAMILIES["gradient-free"] | FAMILIES["decision-based"] | {"random-noise"}
 
 
 def suite_plans(name: str) -> list[AttackPlan]:
