@@ -28,7 +28,7 @@ from hardener.vicinity import VICINITIES
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hardener"
 FLOORS = (
-    {"cli", "serving"},
+    {"cli", "serving", "client"},
     {"training", "evaluation", "export"},
     {"methods", "attacks", "models", "data"},
     {"geometry", "vicinity", "losses"},
@@ -36,7 +36,7 @@ FLOORS = (
     {"catalog", "threat", "progress"},
     {"errors"},
 )
-ALLOWED_ON_ONE_FLOOR = {("methods", "attacks"), ("training", "evaluation")}
+ALLOWED_ON_ONE_FLOOR = {("methods", "attacks"), ("training", "evaluation"), ("cli", "client")}
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
@@ -84,7 +84,7 @@ def test_imports_point_down_only() -> None:
 
 
 def test_light_rooms_import_nothing_heavy() -> None:
-    light = {"cli", *FLOORS[-3], *FLOORS[-2], *FLOORS[-1]}
+    light = {"cli", "client", *FLOORS[-3], *FLOORS[-2], *FLOORS[-1]}
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for room, path in files()
@@ -92,6 +92,23 @@ def test_light_rooms_import_nothing_heavy() -> None:
         if (room in light or path.name == "__init__.py") and name.split(".")[0] in HEAVY
     ]
     assert wrong == []
+
+
+def test_the_client_needs_nothing_of_the_house_but_what_the_answers_are_made_of() -> None:
+    rooms = {
+        name.split(".")[1]
+        for room, path in files()
+        for name in imports(path)
+        if room == "client" and "hardener." in name
+    }
+    assert rooms == {"client", "config", "errors"}
+    code = (
+        "import sys, hardener.client\n"
+        "loaded = {'numpy', 'PIL', 'starlette', 'typer', 'serving'} & set(sys.modules)\n"
+        f"loaded |= {HEAVY!r} & set(sys.modules); assert not loaded, loaded"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
 
 
 def test_private_files_stay_inside_their_room() -> None:
