@@ -122,7 +122,7 @@ def test_private_files_stay_inside_their_room() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["recipes"], ["attacks"]])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["predict", "--help"], ["recipes"], ["attacks"]])
 def test_help_and_lists_start_without_torch(words: list[str]) -> None:
     code = (
         "import sys; sys.argv = ['hardener', *sys.argv[1:]]\n"
@@ -230,6 +230,7 @@ def test_a_new_flag_is_a_decision() -> None:
         "gate": {"--min", "--max-drop", "--against", "--junit", "--summary", "--out"},
         "export": {"--data", "--samples", "--out"},
         "serve": {"--port", "--host", "--out"},
+        "predict": {"--url", "--report", "--top-k", "--model", "--token-file", "--json"},
         "recipes": set(),
         "attacks": set(),
     }

@@ -1,4 +1,4 @@
-"""A client of the service: `Client`, `AsyncClient`, and the errors that they raise. Of the large packages it needs none."""
+"""A client of the service: `Client`, `AsyncClient`, and the errors that they raise. It needs no large package."""
 
 from hardener.client.client import AsyncClient, Client
 from hardener.client.error import ClientError, ImageNotRead, NoAnswer, Refused, StrangeAnswer, Unavailable

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     AnyImage: TypeAlias = str | os.PathLike[str] | bytes | PilImage | NDArray[np.uint8]
 
-PNG_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16"}
+PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
+NEAREST_PNG_MODE = {"I": "I;16", "I;16L": "I;16", "I;16B": "I;16", "La": "LA", "RGBa": "RGBA"}
 ARRAY_CHANNELS = (1, 3, 4)
 
 
@@ -56,9 +57,9 @@ def _png(image: PilImage) -> bytes:
     if image.mode == "F":
         raise ImageNotRead("32-bit float pixels have no known range; convert the image to 8 bits.")
     file = io.BytesIO()
-    exif = image.getexif()  # the service turns an image as its EXIF orientation says, and so must see it
     try:
-        writable = image if image.mode in PNG_MODES else image.convert("RGB")
+        exif = image.getexif()  # the service turns an image as its EXIF orientation says, and so must see it
+        writable = image if image.mode in PNG_MODES else image.convert(NEAREST_PNG_MODE.get(image.mode, "RGB"))
         writable.save(file, "PNG", compress_level=1, exif=exif)
     except Exception as error:  # a PIL image decodes late, and its decoders raise nearly anything
         raise ImageNotRead(f"the PIL image cannot be read ({type(error).__name__}: {error})") from None
