@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -150,14 +151,15 @@ def _show_report(report: Report, label: str) -> None:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_row(Text("  same answer under", style="bold"))
+    heading = ("  same answer under", "", "", f"least left to {label}")
+    table.add_row(*(Text(words, style="bold") for words in heading))
     for name, stability in report.stability:
         if stability is None:
             continue
         share = stability.same_answer
         bar = Text("does not apply", style="dim") if share is None else _bar(share)
-        shown = Text("" if share is None else percent(share), justify="right")
-        table.add_row(Text(f"    {name}"), bar, shown, Text(_worst(stability, label), style="dim"))
+        shown = "" if share is None else f"{percent(share)} of {stability.variants}"
+        table.add_row(Text(f"    {name}"), bar, Text(shown, justify="right"), Text(_worst(stability, label)))
     out.print(table)
     facts = Table.grid(padding=(0, 2, 0, 0))
     for name, text in _facts(report):
@@ -170,9 +172,9 @@ def _worst(stability: Stability, label: str) -> str:
     worst = stability.worst
     if worst is None:
         return ""
-    at = "" if worst.parameter is None else f" at {worst.parameter:g} {stability.unit or ''}".rstrip()
-    taken = "" if worst.label == label else f", taken for {worst.label}"
-    return f"worst of {stability.variants}{at}: {percent(worst.confidence)} left to {label}{taken}"
+    unit = re.split(r"[,;]| of ", stability.unit or "")[0]  # the rest explains it
+    at = "" if worst.parameter is None else f" at {worst.parameter:g} {unit}".rstrip()
+    return f"{percent(worst.confidence)}{at}" + ("" if worst.label == label else f", taken for {worst.label}")
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:

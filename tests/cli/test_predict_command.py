@@ -25,7 +25,7 @@ def hardener(*words: object) -> Result:
 def stability(share: float | None, *, label: str = "cat", parameter: float | None = 0.25) -> dict[str, Any]:
     worst = {"parameter": parameter, "label": label, "confidence": 0.4}
     return {
-        "unit": "of the pixel range", "tried": [0.1, 0.25], "variants": 6, "same_answer": share,
+        "unit": "std of the noise", "tried": [0.1, 0.25], "variants": 6, "same_answer": share,
         "worst": None if share is None else worst, "meaning": MEANING,
     }  # fmt: skip
 
@@ -107,10 +107,11 @@ def test_a_report_is_a_readable_summary(images: list[Path]) -> None:
     assert asked[0].path == "/predict?report=true"
     lines = [" ".join(line.split()) for line in found.stdout.splitlines()]
     for line in (
-        "noise ██████████ 50.0 % worst of 6 at 0.25 of the pixel range: 40.0 % left to cat, taken for dog",
-        "rotation ████████████████████ 100.0 % worst of 6 at 0.25 of the pixel range: 40.0 % left to cat",
+        "same answer under least left to cat",
+        "noise ██████████ 50.0 % of 6 40.0 % at 0.25 std, taken for dog",
+        "rotation ████████████████████ 100.0 % of 6 40.0 % at 0.25 std",
         "gray does not apply",
-        "blur ████████████████████ 100.0 % worst of 6: 40.0 % left to cat",
+        "blur ████████████████████ 100.0 % of 6 40.0 %",
         "certificate l2 radius 0.432, of at most 0.800 (noise of 0.25, 100 draws, 99.9 % sure)",
         "attack square, linf 0.03137: no adversarial image found in 200 queries",
         "margin 1.50 logits, 50.0 % ahead of dog",
