@@ -1,212 +1,113 @@
-"""The REST interface: starlette routes over one loaded bundle.
+"""The REST interface over the loaded models: what answers at which path, and what is stacked before it.
 
-BentoML itself answers /healthz, /livez and /readyz, before any mounted route: see the hooks in `service.py`.
+BentoML itself answers /healthz, /livez and /readyz: see `service.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from pathlib import Path
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hardener.config.bundle import read_bundle
-from hardener.errors import Failure
-
-from .batcher import Batcher, Priority, QueueFull
-from .engine import BUCKETS, Engine
-from .intake import Upload, decode_upload, read_upload
+from .metrics import Metrics
 from .openapi import openapi_document
-from .probes import Pixels, Probabilities, Smoothing, ask_in_chunks, robustness_report
-from .problem import Problem, problem_response
-from .schemas import ModelInfo, ModelName, Prediction, Report
-from .settings import Settings
+from .options import read_options
+from .problem import Problem
+from .room import Room
+from .routes import Handler, Routes
 
-DECODE_THREADS = 2
-T = TypeVar("T")
-
-
-class Metrics:
-    """The figures of `/metrics`, in a registry of their own. Labels take a fixed set of values."""
-
-    def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "hardener_requests", "answers, by route and status", ["route", "status"], registry=registry
-        )
-        self.seconds = Histogram(
-            "hardener_request_seconds", "from request to answer, by route", ["route"], registry=registry
-        )
-        self.reports = Counter("hardener_reports", "robustness reports answered", registry=registry)
-        self.batch_images = Histogram(
-            "hardener_batch_images", "images in one run of the model", buckets=BUCKETS, registry=registry
-        )
-        self.waiting = Gauge(
-            "hardener_waiting_images", "images that wait for a lane, by kind", ["kind"], registry=registry
-        )
-
-
-class Room:
-    """A loaded bundle and all that works on it; `close` ends its threads."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Load the bundle and warm the model.
-
-        Raises:
-            HardenerError: the bundle is broken, or its model is not the one that it describes.
-        """
-        self.settings = settings
-        self.bundle = read_bundle(settings.bundle)
-        self.engine = Engine(settings.bundle, self.bundle, device=settings.device, lanes=settings.lanes)
-        self.metrics = Metrics()
-        self.batcher = Batcher(
-            self.engine.probabilities,
-            lanes=self.engine.lanes,
-            max_batch=self.engine.max_batch,
-            report_chunk=self.engine.report_chunk,
-            max_waiting=settings.max_waiting,
-            on_batch=self.metrics.batch_images.observe,
-        )
-        for priority in Priority:
-            gauge = self.metrics.waiting.labels(priority.name.lower())
-            gauge.set_function(functools.partial(self.batcher.waiting, priority))
-        self.name = ModelName(name=self.bundle.name, fingerprint=self.bundle.fingerprint)
-        self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
-        self._requests = 0
-        self._reports = 0
-
-    async def predict(self, request: Request) -> Prediction:
-        """Answer one `/predict` request within its deadline.
-
-        Raises:
-            Problem: it cannot be answered; the status table is in `openapi.py`.
-            ClientDisconnect: nobody waits for the answer any more.
-        """
-        if self._requests >= self.settings.max_requests:
-            raise Problem(503, "too many requests are in work. Try again shortly.", retry_after_s=1)
-        started = asyncio.get_running_loop().time()
-        self._requests += 1
-        try:
-            async with asyncio.timeout_at(started + self.settings.predict_timeout_s) as deadline:
-                upload = await read_upload(request, max_body_bytes=self.settings.max_body_bytes)
-                if upload.report:
-                    deadline.reschedule(started + self.settings.report_timeout_s)
-                return await _while_connected(request, self._answer(upload))
-        except QueueFull:
-            raise Problem(503, "too many images wait. Try again shortly.", retry_after_s=1) from None
-        except TimeoutError:
-            raise Problem(504, "the answer was not ready before the deadline. Try again later.") from None
-        except Failure as error:
-            raise Problem(500, str(error)) from None
-        finally:
-            self._requests -= 1
-
-    def info(self) -> ModelInfo:
-        """Describe the bundle."""
-        shared = {name: getattr(self.bundle, name) for name in ModelInfo.model_fields if name != "provider"}
-        return ModelInfo(**shared, provider=self.engine.provider)
-
-    def close(self) -> None:
-        """End the threads."""
-        self.batcher.close()
-        self._threads.shutdown(wait=True, cancel_futures=True)
-
-    async def _answer(self, upload: Upload) -> Prediction:
-        decode = functools.partial(decode_upload, upload.data, self.bundle.input, max_pixels=self.settings.max_pixels)
-        image = await self._in_thread(decode)
-        probabilities = (await self.batcher.submit(image[None]))[0]
-        index = int(probabilities.argmax())
-        return Prediction(
-            label=self.bundle.classes[index],
-            index=index,
-            confidence=float(probabilities[index]),
-            probabilities=dict(zip(self.bundle.classes, probabilities.tolist(), strict=True)),
-            model=self.name,
-            report=await self._report(image, index) if upload.report else None,
-        )
-
-    async def _report(self, image: Pixels, predicted: int) -> Report:
-        if self._reports >= self.settings.max_reports:
-            raise Problem(503, "too many reports are in work. Try again shortly, or without report.", retry_after_s=5)
-        smoothing = Smoothing(self.settings.selection_draws, self.settings.draws, self.settings.alpha)
-        self._reports += 1
-        try:
-            report = await robustness_report(image, predicted, self.bundle, self._ask, smoothing)
-        finally:
-            self._reports -= 1
-        self.metrics.reports.inc()
-        return report
-
-    async def _ask(self, images: Iterator[Pixels]) -> Probabilities:
-        return await ask_in_chunks(
-            images,
-            functools.partial(self.batcher.submit, priority=Priority.REPORT),
-            self._in_thread,
-            chunk=self.batcher.report_chunk,
-            window=self.engine.lanes + 1,
-        )
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+PAGE = Path(__file__).parent / "page"
+PAGE_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
 
 
 def create_app(room: Room) -> ASGIApp:
-    """Make the ASGI app that answers for a loaded bundle."""
+    """Make the ASGI app that answers for the loaded models."""
+    closed = room.settings.closed
+    handlers: dict[str, dict[str, Handler]] = {**_predictions(room), **_descriptions(room)}
+    if "page" not in closed:
+        handlers |= {path: {"GET": _file(PAGE / name, kind)} for path, (name, kind) in PAGE_FILES.items()}
+    for path, part in (("/metrics", "metrics"), ("/openapi.json", "docs")):
+        if part in closed:
+            del handlers[path]
+    routes = Routes(handlers)
+    return _stack(routes, room, set(routes.paths))
 
-    document = openapi_document()
 
+def _stack(app: ASGIApp, room: Room, paths: set[str]) -> ASGIApp:
+    """Put the middleware around the routes; what comes first is the innermost."""
+    return _Measure(app, metrics=room.metrics, paths=paths)
+
+
+def _predictions(room: Room) -> dict[str, dict[str, Handler]]:
     async def predict(request: Request) -> Response:
         return _json(await room.predict(request))
 
+    async def predict_batch(request: Request) -> Response:
+        return _json(await room.predict_batch(request))
+
+    async def report(request: Request) -> Response:
+        return _json(await room.report(request))
+
+    return {
+        "/predict": {"POST": predict},
+        "/predict/batch": {"POST": predict_batch},
+        "/report": {"POST": report},
+    }
+
+
+def _descriptions(room: Room) -> dict[str, dict[str, Handler]]:
+    def named(request: Request) -> str | None:
+        return read_options(request.query_params.multi_items(), allowed=("model",)).model
+
     async def model(request: Request) -> Response:
-        return _json(room.info())
+        return _json(room.registry.find(named(request)).info)
+
+    async def models(request: Request) -> Response:
+        return _json(room.registry.list())
+
+    async def card(request: Request) -> Response:
+        found = room.registry.find(named(request))
+        if found.card is None:
+            raise Problem(404, f"the bundle of {found.name.name} has no model card")
+        return Response(found.card, media_type="text/markdown")
 
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(room.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def index(request: Request) -> Response:
-        return JSONResponse({"service": "hardener", "model": room.bundle.name, "routes": sorted(document["paths"])})
-
     async def openapi(request: Request) -> Response:
-        return JSONResponse(document)
+        return JSONResponse(openapi_document(room.registry.list(), room.settings))
 
-    routes = [
-        Route("/", index),
-        Route("/predict", predict, methods=["POST"]),
-        Route("/model", model),
-        Route("/openapi.json", openapi),
-        Route("/metrics", metrics),
-    ]
-    paths = {route.path for route in routes}
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(_Measure, metrics=room.metrics, paths=paths)],
-        exception_handlers={
-            Problem: _answer_problem,
-            HTTPException: _answer_http_exception,
-            ClientDisconnect: _answer_nobody,
-            Exception: _answer_fault,
-        },
-    )
+    return {
+        "/model": {"GET": model},
+        "/models": {"GET": models},
+        "/model/card": {"GET": card},
+        "/metrics": {"GET": metrics},
+        "/openapi.json": {"GET": openapi},
+    }
+
+
+def _file(path: Path, media_type: str) -> Handler:
+    content = path.read_bytes()
+
+    async def answer(request: Request) -> Response:
+        return Response(content, media_type=media_type, headers=PAGE_HEADERS)
+
+    return answer
 
 
 class _Measure:
@@ -238,49 +139,5 @@ class _Measure:
             self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
 
 
-async def _while_connected(request: Request, work: Awaitable[T]) -> T:
-    """Await `work`, but cancel it when the client goes: a report costs far too much to be made for nobody."""
-    answer = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            raise ClientDisconnect
-        return await answer
-    finally:
-        answer.cancel()
-        gone.cancel()
-        await asyncio.wait({answer, gone})  # so that no job is queued any more when this returns
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(), media_type="application/json")
-
-
-async def _answer_problem(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem)
-    return problem_response(problem)
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    detail = {
-        404: f"there is no {request.url.path}. GET / lists what there is.",
-        405: f"{request.url.path} does not take {request.method}.",
-    }
-    response = problem_response(Problem(error.status_code, detail.get(error.status_code, error.detail)))
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _answer_nobody(request: Request, error: Exception) -> Response:
-    return problem_response(Problem(400, "the client went away before the answer"))
-
-
-async def _answer_fault(request: Request, error: Exception) -> Response:
-    return problem_response(Problem(500, "the service failed on this request; its log says why."))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
-Probabilities = NDArray[np.float32]
+Answers = NDArray[np.float32]
 
 
 class QueueFull(Exception):
@@ -31,7 +31,7 @@ class Priority(enum.IntEnum):
 @dataclass(frozen=True, eq=False)
 class _Job:
     images: Images
-    answer: asyncio.Future[Probabilities]
+    answer: asyncio.Future[Answers]
 
 
 class Batcher:
@@ -42,7 +42,7 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[Images], Probabilities],
+        run: Callable[[Images], Answers],
         *,
         lanes: int,
         max_batch: int,
@@ -53,7 +53,7 @@ class Batcher:
         """Start idle.
 
         Args:
-            run: (N, H, W, C) -> (N, K), in any thread.
+            run: (N, H, W, C) -> (N, ...), in any thread.
             max_batch: images in one run.
             report_chunk: images in one run for reports; a plain request may have to wait behind it.
             max_waiting: images of plain requests that wait; of reports, the caller bounds the number.
@@ -68,13 +68,13 @@ class Batcher:
         self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
         self._queues: dict[Priority, deque[_Job]] = {priority: deque() for priority in Priority}
 
-    async def submit(self, images: Images, priority: Priority = Priority.PLAIN) -> Probabilities:
+    async def submit(self, images: Images, priority: Priority = Priority.PLAIN) -> Answers:
         """Wait for the answer to some images, which travel in one batch.
 
         Args:
             images: (n, H, W, C); for a report n <= `report_chunk`.
         Returns:
-            (n, K).
+            (n, ...).
         Raises:
             QueueFull: at once, and nothing was queued.
             Exception: what `run` raised for these images.
@@ -91,9 +91,9 @@ class Batcher:
         """Count the images that wait."""
         return sum(len(job.images) for job in self._queues[priority] if not job.answer.done())
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """End the lanes; what runs is finished, what waits is not started."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=wait, cancel_futures=True)
 
     def _start_batches(self) -> None:
         while self._free_lanes and (batch := self._take_batch()):
@@ -116,7 +116,7 @@ class Batcher:
                 break
         return batch
 
-    def _answer_each(self, batch: list[_Job]) -> list[Probabilities | Exception]:
+    def _answer_each(self, batch: list[_Job]) -> list[Answers | Exception]:
         try:
             answers = self._run(np.concatenate([job.images for job in batch]))
         except Exception as error:  # whatever it is, it goes to the waiter of the image that caused it
@@ -126,7 +126,7 @@ class Batcher:
         ends = np.cumsum([len(job.images) for job in batch])[:-1]
         return list(np.split(answers, ends))
 
-    def _finish(self, batch: list[_Job], done: asyncio.Future[list[Probabilities | Exception]]) -> None:
+    def _finish(self, batch: list[_Job], done: asyncio.Future[list[Answers | Exception]]) -> None:
         self._free_lanes += 1
         if done.cancelled():  # by `close`
             for job in batch:

@@ -43,15 +43,15 @@ class Engine:
         self.max_batch = BUCKETS[-1] if self.on_gpu else 8
         self.report_chunk = 8 if self.on_gpu else 2  # on a CPU a plain request waits for this many images
         for batch in BUCKETS if self.on_gpu else (1, self.report_chunk):
-            self.probabilities(np.zeros((batch, *self._shape), np.uint8))
+            self.answers(np.zeros((batch, *self._shape), np.uint8))
 
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answer a batch.
 
         Args:
             images: (N, H, W, C), uint8, of the bundle's size, 1 <= N <= `max_batch`.
         Returns:
-            (N, K), rows that sum to 1.
+            (N, 2, K): an image's logits, and its probabilities, which sum to 1.
         Raises:
             Failure: an answer is not finite.
         """
@@ -60,11 +60,11 @@ class Engine:
             bucket = next(size for size in BUCKETS if size >= count)
             padding = np.zeros((bucket - count, *self._shape), np.uint8)
             images = np.concatenate([images, padding]) if len(padding) else images
-        (answer,) = self._session.run(["probabilities"], {INPUT: images})
-        probabilities: NDArray[np.float32] = answer[:count]
-        if not np.isfinite(probabilities).all():
+        logits, probabilities = self._session.run(list(OUTPUTS), {INPUT: images})
+        answers: NDArray[np.float32] = np.stack([logits[:count], probabilities[:count]], axis=1)
+        if not np.isfinite(answers).all():
             raise Failure("the model's probabilities for this image are not finite")
-        return probabilities
+        return answers
 
 
 def check_model(folder: Path, bundle: Bundle, *, device: Device) -> None:

@@ -1,119 +1,202 @@
-"""A request's body -> an image and the caller's options; whatever is wrong with them is a `Problem`."""
+"""A request's body -> images and the caller's options; whatever is wrong with them is a `Problem`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from hardener.config.bundle import InputSpec
-from hardener.data.decode import BadImage, ImageTooLarge, UnknownFormat, decode_image
-from hardener.errors import did_you_mean
+from hardener.data.decode import BadImage, ImageTooLarge, UnknownFormat, open_image, to_input
 
+from .multipart import BrokenMultipart, parse_multipart
+from .options import Options, read_options
 from .problem import Problem
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-OPTIONS = ("report",)
-HOW_TO_SEND = "Send multipart/form-data with the file in the field image, as `curl -F image=@cat.jpg` does."
+MAX_FIELDS = 16
+MAX_FIELD_BYTES = 4096
+LARGE_PIXELS = 4_000_000  # what has more takes long, and much memory, to decode
+HOW_TO_SEND = (
+    "Send multipart/form-data with the file in the field image, as `curl -F image=@cat.jpg` does; "
+    "or the file itself as image/* or application/octet-stream; or JSON with base64."
+)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What a caller sent: the bytes of the image file, not yet looked at, and the options."""
+    """What a caller sent: the bytes of the image files, not yet looked at, and the options.
 
-    data: bytes
-    report: bool
+    In a batch, a `Problem` stands for an image that did not come as a file or as base64.
+    """
 
-
-class _Parser(MultiPartParser):
-    spool_max_size = 1 << 30  # parts stay in memory: the body is bounded, so none has to touch the disk
-
-    def close_files(self) -> None:
-        """Close the parts' files, that of a part which breaks off too; starlette forgets it."""
-        for file in self._files_to_close_on_error:
-            file.close()
+    images: list[bytes | Problem]
+    options: Options
 
 
-async def read_upload(request: Request, *, max_body_bytes: int) -> Upload:
-    """Read a `/predict` request, counting its bytes as they come.
+@dataclass(frozen=True)
+class Decoded:
+    """An image as the model takes it, (H, W, C) uint8, and the size in pixels of the file that it was made from."""
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
+    """Read a body, counting its bytes as they come.
 
     Raises:
-        Problem: 413 too many bytes; 415 no multipart body, or text where the image belongs; 400 a broken body
-            or no image; 422 an option that is unknown, no boolean, or given twice with different values.
+        Problem: 413 too many bytes, 408 they took too long.
+        ClientDisconnect: nobody waits for the answer any more.
     """
-    content_type = request.headers.get("content-type", "")
-    if content_type.split(";")[0].strip().lower() != "multipart/form-data":
-        raise Problem(415, f"the body is {content_type or 'of no stated type'}. {HOW_TO_SEND}")
-    parser = _Parser(request.headers, _bounded(request, max_body_bytes), max_files=1, max_fields=8, max_part_size=4096)
+    too_large = Problem(413, f"the body has more than the {max_bytes:,} bytes that are taken")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
+        raise too_large
+    chunks: list[bytes] = []
+    read = 0
     try:
-        form = await parser.parse()
-        fields = [(name, value) for name, value in form.multi_items() if name != "image"]
-        image = form.get("image")
-        if image is None:
-            found = sorted({name for name, _ in fields}) or "no field"
-            raise Problem(400, f"the body has no field image; it has {found}. {HOW_TO_SEND}")
-        if not isinstance(image, UploadFile):
-            raise Problem(415, f"the field image holds text, not a file; nothing is fetched from a URL. {HOW_TO_SEND}")
-        options = _read_options([*fields, *request.query_params.multi_items()])
-        return Upload(data=await image.read(), report=options.get("report", False))
-    except MultiPartException as error:
-        raise Problem(400, f"the multipart body cannot be read: {error.message} {HOW_TO_SEND}") from None
-    finally:
-        parser.close_files()
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunks.append(message.get("body", b""))
+                read += len(chunks[-1])
+                if read > max_bytes:
+                    raise too_large
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError:
+        detail = f"the body did not arrive within {timeout_s:g} seconds: {read:,} bytes of it did"
+        raise Problem(408, detail, headers={"Connection": "close"}) from None
 
 
-def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int) -> NDArray[np.uint8]:
+def body_kind(content_type: str, *, several: bool) -> Literal["form", "json", "raw"]:
+    """Tell from the Content-Type how a body is read; a single image may come as it is.
+
+    Raises:
+        Problem: 415 in no way.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return "form"
+    if kind == "application/json":
+        return "json"
+    if not several and (kind.startswith("image/") or kind == "application/octet-stream"):
+        return "raw"
+    raise Problem(415, f"the body is {_short(content_type) or 'of no stated type'}. {HOW_TO_SEND}")
+
+
+def parse_upload(
+    content_type: str, body: bytes, query: Iterable[tuple[str, str]], *, allowed: Iterable[str], most: int | None = None
+) -> Upload:
+    """Find the images and the options in a complete body.
+
+    Args:
+        query: names and values from the URL.
+        allowed: the options that this route takes.
+        most: images that a batch may have; None: the body is one image.
+    Raises:
+        Problem: 400 a body that cannot be read, or no image in it; 413 too many images; 415 a body of another kind,
+            or text where an image belongs; 422 an option, or base64, that is wrong.
+    """
+    kind = body_kind(content_type, several=most is not None)
+    if kind == "form":
+        images, fields = _read_form(content_type, body, most)
+        options = read_options([*fields, *query], allowed=allowed)
+    elif kind == "json":
+        images, keys = _read_json(body, most)
+        options = read_options(query, keys, allowed=allowed)
+    else:
+        images, options = [body], read_options(query, allowed=allowed)
+    if most is None and isinstance(images[0], Problem):
+        raise images[0]
+    if most is not None and len(images) > most:
+        raise Problem(413, f"the batch has {len(images)} images; at most {most} are taken. Send several batches.")
+    return Upload(images, options)
+
+
+def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int, large: bool = True) -> Decoded | None:
     """Decode an uploaded image to the model's input; the file's name and stated type play no part.
 
-    Returns:
-        (H, W, C), uint8.
+    Args:
+        large: decode an image of more than `LARGE_PIXELS` too; otherwise answer None to it.
     Raises:
         Problem: 415 no image of an allowed format, 413 too many pixels, 422 truncated or damaged.
     """
     try:
-        return decode_image(
-            data,
-            height=spec.height,
-            width=spec.width,
-            channels=spec.channels,
-            max_pixels=max_pixels,
-            formats=FORMATS,
-        )
+        image = open_image(data, max_pixels=max_pixels, formats=FORMATS)
+        width, height = image.size
+        if width * height > LARGE_PIXELS and not large:
+            return None
+        pixels = to_input(image, height=spec.height, width=spec.width, channels=spec.channels)
+        return Decoded(pixels, width, height)
     except UnknownFormat as error:
-        raise Problem(415, f"the field image: {error}") from None
+        raise Problem(415, f"the image: {error}") from None
     except ImageTooLarge as error:
-        raise Problem(413, f"the field image: {error}. Scale it down before sending it.") from None
+        raise Problem(413, f"the image: {error}. Scale it down before sending it.") from None
     except BadImage as error:
-        raise Problem(422, f"the field image: {error}") from None
+        raise Problem(422, f"the image: {error}") from None
 
 
-async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    too_large = Problem(413, f"the body has more than the {most:,} bytes that are taken")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > most:
-        raise too_large
-    read = 0
-    async for chunk in request.stream():
-        read += len(chunk)
-        if read > most:
-            raise too_large
-        yield chunk
+def _read_form(content_type: str, body: bytes, most: int | None) -> tuple[list[bytes | Problem], list[tuple[str, str]]]:
+    try:
+        parts = parse_multipart(content_type, body, max_parts=MAX_FIELDS + 2 * (most or 1))
+    except BrokenMultipart as error:
+        raise Problem(400, f"the multipart body cannot be read: {error} {HOW_TO_SEND}") from None
+    images = [part for part in parts if part.name == "image"]
+    others = [part for part in parts if part.name != "image"]
+    if not images:
+        found = sorted({_short(part.name) for part in others}) or "no field"
+        raise Problem(400, f"the body has no field image; it has {found}. {HOW_TO_SEND}")
+    if most is None and len(images) > 1:
+        raise Problem(400, f"the body has {len(images)} fields image; send one, or several to /predict/batch.")
+    for part in others:
+        if part.is_file or len(part.data) > MAX_FIELD_BYTES:
+            raise Problem(422, f"the field {_short(part.name)} is a file or too long; an option is a short text")
+    text = Problem(415, f"the field image holds text, not a file; nothing is fetched from a URL. {HOW_TO_SEND}")
+    files = [part.data if part.is_file else text for part in images]
+    return files, [(part.name, part.data.decode("utf-8", "replace")) for part in others]
 
 
-def _read_options(given: list[tuple[str, str | UploadFile]]) -> dict[str, bool]:
-    options: dict[str, bool] = {}
-    for name, value in given:
-        if name not in OPTIONS:
-            known = ", ".join(OPTIONS)
-            raise Problem(422, f"unknown option {name!r}. Known: {known}.{did_you_mean(name, OPTIONS)}")
-        if not isinstance(value, str) or value.lower() not in {"true", "false"}:
-            raise Problem(422, f"{name} must be true or false; got {value!r}")
-        read = value.lower() == "true"
-        if options.setdefault(name, read) != read:
-            raise Problem(422, f"{name} is given twice, as true and as false")
-    return options
+def _read_json(body: bytes, most: int | None) -> tuple[list[bytes | Problem], list[tuple[str, Any]]]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is no JSON: {_short(str(error))}") from None
+    if not isinstance(document, dict):
+        raise Problem(422, 'the JSON body must be an object, such as {"image": "<base64>"}')
+    name = "image" if most is None else "images"
+    if name not in document:
+        found = sorted(_short(key) for key in document)[:MAX_FIELDS] or "nothing"
+        raise Problem(400, f"the JSON body has no {name}; it has {found}")
+    given = document.pop(name)
+    if most is None:
+        return [_from_base64(given, name)], list(document.items())
+    if not isinstance(given, list) or not given:
+        raise Problem(422, 'images must be a list of at least one image: {"images": ["<base64>", …]}')
+    return [_from_base64(text, f"images[{place}]") for place, text in enumerate(given)], list(document.items())
+
+
+def _from_base64(text: Any, name: str) -> bytes | Problem:
+    if not isinstance(text, str):
+        raise Problem(422, f"{name} must be the image file in base64, as a string")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        hint = " Leave out all up to the comma." if text.startswith("data:") else ""
+        return Problem(422, f"{name} is no base64 (RFC 4648, section 4): {error}.{hint}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}…"

@@ -10,12 +10,12 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first eve
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hardener.config.bundle import read_bundle
 from hardener.errors import HardenerError
 
-from .app import Room, create_app
-from .engine import check_model
-from .settings import REPORT_TIMEOUT_S, settings_from_environment
+from .app import create_app
+from .registry import check_bundles
+from .room import Room
+from .settings import settings_from_environment
 
 
 class _LateApp:
@@ -40,7 +40,7 @@ _mounted = _LateApp()
 @bentoml.service(
     name="hardener",
     workers=1,
-    traffic={"timeout": REPORT_TIMEOUT_S + 5},
+    traffic={"timeout": 75},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
 )
@@ -60,8 +60,7 @@ class HardenerService:
         BentoML starts a worker that fails to initialise over and over, so a fault must be found here.
         """
         try:
-            settings = settings_from_environment()
-            check_model(settings.bundle, read_bundle(settings.bundle), device=settings.device)
+            check_bundles(settings_from_environment())
         except HardenerError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)

@@ -63,21 +63,26 @@ def decode_image(
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = FORMATS,
 ) -> NDArray[np.uint8]:
-    """Decode an image and bring it to the model's input size.
+    """Decode an image file and bring it to the model's input size; see `open_image` and `to_input`."""
+    image = open_image(data, max_pixels=max_pixels, formats=formats)
+    return to_input(image, height=height, width=width, channels=channels)
+
+
+def to_input(image: Image.Image, *, height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """Decode an opened image and bring it to the model's input size.
 
     The image is turned as its EXIF orientation says, scaled (bilinear with antialiasing, aspect kept) until it
     covers the target, and cropped at the centre. An image that already has the target size is not touched.
 
     Args:
-        data: the bytes of one image file; of an animation, the first frame is read.
+        image: from `open_image`; of an animation, the first frame is read.
         height, width: of the result, in pixels.
         channels: 1 (gray) or 3 (RGB).
     Returns:
         (height, width, channels), uint8.
     Raises:
-        BadImage: or one of its subclasses, see `open_image`; also a truncated or damaged file.
+        BadImage: a truncated or damaged file.
     """
-    image = open_image(data, max_pixels=max_pixels, formats=formats)
     try:
         if image.format == "JPEG" and channels == 3 and image.mode != "CMYK":
             image.draft("RGB", (2 * width, 2 * height))  # decode at 1/2 .. 1/8 size; never below twice the target

@@ -10,16 +10,18 @@ from typing import Any, TypeVar
 
 import httpx
 
-from serving.app import Room, create_app
-from serving.settings import Settings
+from serving.app import create_app
+from serving.room import Room
+from serving.settings import Settings, Source
 
 T = TypeVar("T")
 
 
 @contextmanager
-def open_room(bundle: Path, **limits: Any) -> Iterator[Room]:
-    """Load a bundle on the CPU, and end its threads afterwards."""
-    room = Room(Settings(bundle=bundle, device="cpu", **limits))
+def open_room(*bundles: Path | Source, **limits: Any) -> Iterator[Room]:
+    """Load bundles on the CPU, and end their threads afterwards."""
+    sources = tuple(bundle if isinstance(bundle, Source) else Source(bundle) for bundle in bundles)
+    room = Room(Settings(bundles=sources, device="cpu", **limits))
     try:
         yield room
     finally:

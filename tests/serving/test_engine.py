@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from bundles import linear_bundle
 
 from hardener.config.bundle import read_bundle
 from hardener.errors import HardenerError
-from serving.app import Room
 from serving.engine import Engine, check_model, cuda_devices
-from serving.settings import Settings, settings_from_environment
+from serving.room import Room
+from serving.settings import Settings, Source, settings_from_environment
 
 WEIGHTS = np.zeros((8, 8, 3, 2), np.float32)
 
@@ -42,7 +43,7 @@ def test_a_model_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     model = folder / "model.onnx"
     model.write_bytes(model.read_bytes() + b"\0")
     with pytest.raises(HardenerError, match=r"is not the file that bundle\.json describes"):
-        Room(Settings(bundle=folder, device="cpu"))
+        Room(Settings(bundles=(Source(folder),), device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,11 @@ def test_cuda_is_not_silently_replaced_by_the_cpu(tmp_path: Path) -> None:
     [
         ("HARDENER_BUNDLE", "", "HARDENER_BUNDLE is not set"),
         ("HARDENER_DEVICE", "tpu", "auto, cpu or cuda; got 'tpu'"),
-        ("HARDENER_DRAWS", "0", "HARDENER_DRAWS must be a whole number from 1 to 10000; got '0'"),
+        ("HARDENER_DRAWS", "0", "HARDENER_DRAWS must be a whole number from 1 to 100000; got '0'"),
+        ("HARDENER_REPORT_SECONDS", "soon", "HARDENER_REPORT_SECONDS must be a number from 0.1 to 3600; got 'soon'"),
+        ("HARDENER_RATE", "0", r"HARDENER_RATE must be a number from 0.001 to 1e\+06; got '0'"),
+        ("HARDENER_CLOSED", "metrics,door", "HARDENER_CLOSED takes metrics, docs, page; got 'door'"),
+        ("HARDENER_LOG", "xml", "HARDENER_LOG must be text or json; got 'xml'"),
         ("HARDENER_LANES", "many", "HARDENER_LANES must be a whole number from 1 to 256; got 'many'"),
     ],
 )
@@ -109,9 +114,45 @@ def test_a_setting_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name
         settings_from_environment()
 
 
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"BUNDLE": "somewhere", "DEVICE": "cpu", "DRAWS": "64", "LANES": "3"}
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {
+        "BUNDLE": os.pathsep.join(["somewhere", "b=elsewhere", str(tmp_path)]),
+        "DEFAULT": "b",
+        "DEVICE": "cpu",
+        "DRAWS": "64",
+        "QUERIES": "50",
+        "REPORT_SECONDS": "2.5",
+        "LANES": "3",
+        "WORKERS": "2",
+        "TOKENS": "tokens.txt",
+        "TOKEN_HASHES": "me 00ff",
+        "RATE": "5",
+        "CORS": "https://a.example, https://b.example",
+        "CLOSED": "metrics,page",
+        "LOG": "json",
+    }
     for name, value in values.items():
         monkeypatch.setenv(f"HARDENER_{name}", value)
-    settings = settings_from_environment()
-    assert settings == Settings(bundle=Path("somewhere"), device="cpu", draws=64, lanes=3)
+    assert settings_from_environment() == Settings(
+        bundles=(Source(Path("somewhere")), Source(Path("elsewhere"), "b"), Source(tmp_path)),
+        default="b",
+        device="cpu",
+        draws=64,
+        queries=50,
+        report_seconds=2.5,
+        lanes=3,
+        workers=2,
+        tokens=Path("tokens.txt"),
+        token_hashes="me 00ff",
+        rate=5.0,
+        cors=("https://a.example", "https://b.example"),
+        closed=frozenset({"metrics", "page"}),
+        log="json",
+    )
+
+
+def test_a_folder_with_an_equals_sign_in_its_name_is_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "eps=8"
+    folder.mkdir()
+    monkeypatch.setenv("HARDENER_BUNDLE", str(folder))
+    assert settings_from_environment().bundles == (Source(folder),)

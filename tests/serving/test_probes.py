@@ -122,7 +122,7 @@ def test_the_class_is_chosen_from_other_draws_than_certify_it(tmp_path: Path) ->
     async def ask(images: Iterator[Pixels]) -> Probabilities:
         batch = list(images)
         asked.append([image.tobytes() for image in batch])
-        return np.concatenate([engine.probabilities(image[None]) for image in batch])
+        return np.concatenate([engine.answers(image[None])[:, 1] for image in batch])
 
     asyncio.run(robustness_report(GRAY, 0, bundle, ask, Smoothing(selection_draws=16, draws=100, alpha=0.001)))
     selection, certification = asked[-2:]

@@ -1,0 +1,195 @@
+"""The models that are served side by side, and their exchange for newer ones while requests run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardener.config.bundle import Bundle, read_bundle
+from hardener.errors import HardenerError, did_you_mean
+
+from .batcher import Batcher, Priority
+from .engine import Engine, check_model
+from .problem import Problem
+from .schemas import ModelInfo, ModelList, ModelName
+from .settings import Settings, Source
+
+logger = logging.getLogger("hardener.serving")
+
+
+class Model:
+    """A loaded bundle, warm, and the queue before it; `close` ends its threads."""
+
+    def __init__(
+        self, name: str, source: Source, bundle: Bundle, settings: Settings, on_batch: Callable[[int], None]
+    ) -> None:
+        """Load the model and warm it.
+
+        Args:
+            name: to be served under.
+            bundle: what bundle.json in the folder of `source` says.
+        Raises:
+            HardenerError: the model is not the one that the bundle describes.
+        """
+        self.bundle = bundle
+        self.name = ModelName(name=name, fingerprint=bundle.fingerprint)
+        self.classes: NDArray[np.object_] = np.array(bundle.classes, dtype=object)
+        self.engine = Engine(source.path, bundle, device=settings.device, lanes=settings.lanes)
+        self.batcher = Batcher(
+            self.engine.answers,
+            lanes=self.engine.lanes,
+            max_batch=self.engine.max_batch,
+            report_chunk=self.engine.report_chunk,
+            max_waiting=settings.max_waiting,
+            on_batch=on_batch,
+        )
+        shared = {
+            field: getattr(bundle, field) for field in ModelInfo.model_fields if field not in {"name", "provider"}
+        }
+        self.info = ModelInfo(**shared, name=name, provider=self.engine.provider)
+        card = source.path / "model_card.md"
+        self.card = card.read_text(encoding="utf-8") if card.is_file() else None
+        self._users = 0
+        self._retired = False
+
+    @contextmanager
+    def used(self) -> Iterator[Model]:
+        """Hold the model for one request: it outlives its retirement until the request is answered."""
+        self._users += 1
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            self._close_when_done()
+
+    def retire(self) -> None:
+        """Take no new request; the last one that runs ends the threads."""
+        self._retired = True
+        self._close_when_done()
+
+    def close(self) -> None:
+        """End the threads."""
+        self.batcher.close()
+
+    def _close_when_done(self) -> None:
+        if self._retired and not self._users:
+            self.batcher.close(wait=False)
+
+
+class Registry:
+    """The models by name. It belongs to one event loop; only the loading happens elsewhere."""
+
+    def __init__(self, settings: Settings, on_batch: Callable[[int], None] = lambda size: None) -> None:
+        """Load every bundle.
+
+        Raises:
+            HardenerError: one of them cannot be served, two have the same name, or the default is none of them.
+        """
+        self._settings = settings
+        self._on_batch = on_batch
+        self._reloading: asyncio.Task[bool] | None = None
+        self._models, self.default = _load(settings, on_batch)
+
+    def find(self, name: str | None) -> Model:
+        """Return a model by name; None: the default.
+
+        Raises:
+            Problem: 404 there is none of this name.
+        """
+        model = self._models.get(self.default if name is None else name)
+        if model is None:
+            shown = str(name)[:80]
+            known = ", ".join(self._models)
+            raise Problem(404, f"there is no model {shown!r}. Known: {known}.{did_you_mean(shown, self._models)}")
+        return model
+
+    def list(self) -> ModelList:
+        """Describe all."""
+        return ModelList(default=self.default, models=[model.info for model in self._models.values()])
+
+    def waiting(self, priority: Priority) -> int:
+        """Count the images that wait, for all models."""
+        return sum(model.batcher.waiting(priority) for model in self._models.values())
+
+    async def reload(self) -> bool:
+        """Load every bundle again beside what runs, then exchange them; a broken one leaves all as it was.
+
+        Returns:
+            whether the exchange was made.
+        """
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload())
+        return await asyncio.shield(self._reloading)
+
+    def close(self) -> None:
+        """End all threads."""
+        for model in self._models.values():
+            model.close()
+
+    async def _reload(self) -> bool:
+        try:
+            models, default = await asyncio.to_thread(_load, self._settings, self._on_batch)
+        except Exception as error:  # whatever it is, what runs goes on
+            logger.error("error: the models were not exchanged: %s", error)
+            return False
+        before, self._models, self.default = self._models, models, default
+        for model in before.values():
+            model.retire()
+        loaded = ", ".join(f"{name} ({model.bundle.fingerprint[:12]})" for name, model in models.items())
+        logger.info("reloaded %s", loaded)
+        return True
+
+
+def check_bundles(settings: Settings) -> None:
+    """Find out whether a `Registry` could be made, and leave nothing behind in this process.
+
+    Raises:
+        HardenerError: it could not.
+    """
+    bundles = [(source, read_bundle(source.path)) for source in settings.bundles]
+    _default(_names(bundles), settings)
+    for source, bundle in bundles:
+        check_model(source.path, bundle, device=settings.device)
+
+
+def _load(settings: Settings, on_batch: Callable[[int], None]) -> tuple[dict[str, Model], str]:
+    bundles = [(source, read_bundle(source.path)) for source in settings.bundles]
+    names = _names(bundles)
+    default = _default(names, settings)
+    models: dict[str, Model] = {}
+    try:
+        for name, (source, bundle) in zip(names, bundles, strict=True):
+            models[name] = Model(name, source, bundle, settings, on_batch)
+    except BaseException:
+        for model in models.values():
+            model.close()
+        raise
+    return models, default
+
+
+def _names(bundles: list[tuple[Source, Bundle]]) -> list[str]:
+    names: dict[str, Source] = {}
+    for source, bundle in bundles:
+        name = source.name or bundle.name
+        if name in names:
+            raise HardenerError(
+                f"two models have the name {name!r}: {names[name].path} and {source.path}. "
+                f"Give one another name: NAME={source.path}"
+            )
+        names[name] = source
+    return list(names)
+
+
+def _default(names: list[str], settings: Settings) -> str:
+    default = settings.default or names[0]
+    if default not in names:
+        known = ", ".join(names)
+        raise HardenerError(
+            f"the default model {default!r} is not served. Known: {known}.{did_you_mean(default, names)}"
+        )
+    return default

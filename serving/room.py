@@ -1,0 +1,224 @@
+"""All that stands between a request and its answer: admission, deadlines, decoding, the models, reports."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.requests import Request
+
+from hardener.errors import Failure
+
+from .batcher import Priority, QueueFull
+from .budget import Budget, allowed_budget
+from .connection import while_connected
+from .intake import Decoded, Upload, body_kind, decode_upload, parse_upload, read_body
+from .metrics import Metrics
+from .options import SCHEMAS
+from .probes import Pixels, Probabilities, Smoothing, ask_in_chunks, robustness_report
+from .problem import Problem
+from .registry import Model, Registry
+from .schemas import BatchAnswer, BatchItem, Prediction, Report
+from .settings import Settings
+
+DECODE_THREADS = 2
+INLINE_BYTES = 65_536  # a body of this size is parsed in less time than a thread takes to start on it
+PREDICT_OPTIONS = tuple(SCHEMAS)
+REPORT_OPTIONS = tuple(name for name in SCHEMAS if name != "report")
+BATCH_OPTIONS = ("top_k", "model")
+T = TypeVar("T")
+
+
+class Room:
+    """The loaded models and all that works on them; `close` ends its threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the bundles and warm the models.
+
+        Raises:
+            HardenerError: a bundle is broken, or its model is not the one that it describes.
+        """
+        self.settings = settings
+        self.metrics = Metrics()
+        self.registry = Registry(settings, self.metrics.batch_images.observe)
+        for priority in Priority:
+            gauge = self.metrics.waiting.labels(priority.name.lower())
+            gauge.set_function(functools.partial(self.registry.waiting, priority))
+        self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
+        self._large = ThreadPoolExecutor(1, thread_name_prefix="decode-large")
+        self._requests = 0
+        self._reports = 0
+
+    async def predict(self, request: Request) -> Prediction:
+        """Answer `POST /predict`.
+
+        Raises:
+            Problem: it cannot be answered; the statuses are in `openapi.py`.
+            ClientDisconnect: nobody waits for the answer any more.
+        """
+        return await self._within_bounds(request, self._answer_one, allowed=PREDICT_OPTIONS)
+
+    async def report(self, request: Request) -> Prediction:
+        """Answer `POST /report`; raises as `predict` does."""
+        return await self._within_bounds(request, self._answer_one, allowed=REPORT_OPTIONS, report=True)
+
+    async def predict_batch(self, request: Request) -> BatchAnswer:
+        """Answer `POST /predict/batch`; raises as `predict` does."""
+        most = self.settings.max_batch_images
+        return await self._within_bounds(request, self._answer_several, allowed=BATCH_OPTIONS, most=most)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.registry.close()
+        for threads in (self._threads, self._large):
+            threads.shutdown(wait=True, cancel_futures=True)
+
+    async def _within_bounds(
+        self,
+        request: Request,
+        answer: Callable[[Model, Upload, Budget | None], Awaitable[T]],
+        *,
+        allowed: tuple[str, ...],
+        most: int | None = None,
+        report: bool = False,
+    ) -> T:
+        started = asyncio.get_running_loop().time()
+        settings = self.settings
+        with self._admitted(request):
+            body_kind(request.headers.get("content-type", ""), several=most is not None)
+            body = await read_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
+            upload = await self._parse(request, body, allowed, most)
+            del body
+            budget = allowed_budget(upload.options, settings) if report or upload.options.report else None
+            seconds = settings.predict_timeout_s + (budget.seconds if budget else 0)
+            try:
+                with self.registry.find(upload.options.model).used() as model:
+                    _check_top_k(upload.options.top_k, len(model.classes))
+                    async with asyncio.timeout_at(started + seconds), while_connected(request):
+                        return await answer(model, upload, budget)
+            except QueueFull:
+                raise Problem(503, "too many images wait. Try again shortly.", retry_after_s=1) from None
+            except TimeoutError:
+                raise Problem(504, "the answer was not ready before the deadline. Try again later.") from None
+            except Failure as error:
+                raise Problem(500, str(error)) from None
+
+    @contextmanager
+    def _admitted(self, request: Request) -> Iterator[None]:
+        """Count a request that may go on, before a byte of its body is read."""
+        if self._requests >= self.settings.max_requests:
+            raise Problem(503, "too many requests are in work. Try again shortly.", retry_after_s=1)
+        model = self.registry.find(request.query_params.get("model") if request.scope["query_string"] else None)
+        if model.batcher.waiting(Priority.PLAIN) >= self.settings.max_waiting:
+            raise Problem(503, "too many images wait. Try again shortly.", retry_after_s=1)
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+
+    async def _parse(self, request: Request, body: bytes, allowed: tuple[str, ...], most: int | None) -> Upload:
+        query = request.query_params.multi_items() if request.scope["query_string"] else []
+        content_type = request.headers.get("content-type", "")
+        parse = functools.partial(parse_upload, content_type, body, query, allowed=allowed, most=most)
+        return parse() if len(body) <= INLINE_BYTES else await self._in_thread(parse)
+
+    async def _answer_one(self, model: Model, upload: Upload, budget: Budget | None) -> Prediction:
+        image = await self._decode(upload.images[0], model)
+        answers = (await model.batcher.submit(image.pixels[None]))[0]
+        prediction = _prediction(model, answers[1], upload.options.top_k)
+        if budget is not None:
+            prediction.report = await self._report(model, image, answers, budget)
+        return prediction
+
+    async def _answer_several(self, model: Model, upload: Upload, budget: Budget | None) -> BatchAnswer:
+        at_once = asyncio.Semaphore(model.engine.max_batch)  # so that others find room in the queue
+
+        async def answer(data: bytes | Problem) -> BatchItem:
+            try:
+                async with at_once:
+                    image = await self._decode(data, model)
+                    answers = (await model.batcher.submit(image.pixels[None]))[0]
+                prediction = _prediction(model, answers[1], upload.options.top_k)
+                return BatchItem.model_construct(prediction=prediction, problem=None)
+            except Problem as problem:
+                return BatchItem.model_construct(prediction=None, problem=problem.document())
+            except Failure as error:
+                return BatchItem.model_construct(prediction=None, problem=Problem(500, str(error)).document())
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(answer(data)) for data in upload.images]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return BatchAnswer.model_construct(items=[task.result() for task in tasks])
+
+    async def _decode(self, data: bytes | Problem, model: Model) -> Decoded:
+        if isinstance(data, Problem):
+            raise data
+        decode = functools.partial(decode_upload, data, model.bundle.input, max_pixels=self.settings.max_pixels)
+        image = await self._in_thread(functools.partial(decode, large=False))
+        if image is None:  # one at a time, so that large ones neither hold all threads nor fill the memory
+            image = await asyncio.get_running_loop().run_in_executor(self._large, decode)
+        assert image is not None
+        return image
+
+    async def _report(self, model: Model, image: Decoded, answers: NDArray[np.float32], budget: Budget) -> Report:
+        """Make a report.
+
+        Args:
+            answers: (2, K), the logits and the probabilities of the image.
+        """
+        if self._reports >= self.settings.max_reports:
+            raise Problem(503, "too many reports are in work. Try again shortly, or without report.", retry_after_s=5)
+        smoothing = Smoothing(self.settings.selection_draws, budget.draws, self.settings.alpha)
+        ask = functools.partial(self._ask, model)
+        self._reports += 1
+        try:
+            report = await robustness_report(image.pixels, int(answers[1].argmax()), model.bundle, ask, smoothing)
+        finally:
+            self._reports -= 1
+        self.metrics.reports.inc()
+        return report
+
+    async def _ask(self, model: Model, images: Iterator[Pixels]) -> Probabilities:
+        """Ask the model about images that a report makes, at the low priority.
+
+        Returns:
+            (number of images, K), probabilities in their order.
+        """
+
+        async def submit(chunk: Pixels) -> Probabilities:
+            return (await model.batcher.submit(chunk, Priority.REPORT))[:, 1]
+
+        window = model.engine.lanes + 1
+        return await ask_in_chunks(images, submit, self._in_thread, chunk=model.batcher.report_chunk, window=window)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _check_top_k(top_k: int | None, classes: int) -> None:
+    if top_k is not None and top_k > classes:
+        raise Problem(422, f"top_k must be a whole number from 1 to {classes}; got {top_k}")
+
+
+def _prediction(model: Model, probabilities: NDArray[np.float32], top_k: int | None) -> Prediction:
+    """Write an answer down; it is made here from checked parts, so it is not validated once more."""
+    order = np.argsort(-probabilities, kind="stable")[:top_k]
+    index = int(order[0])
+    label: str = model.bundle.classes[index]
+    return Prediction.model_construct(
+        label=label,
+        index=index,
+        confidence=float(probabilities[index]),
+        probabilities=dict(zip(model.classes[order].tolist(), probabilities[order].tolist(), strict=True)),
+        model=model.name,
+        report=None,
+    )

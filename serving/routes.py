@@ -1,0 +1,70 @@
+"""Path and method -> handler, and every failure -> a problem document; two look-ups instead of a router."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from .problem import Problem, problem_response
+
+Handler = Callable[[Request], Awaitable[Response]]
+logger = logging.getLogger("hardener.serving")
+
+
+class Routes:
+    """The innermost ASGI app."""
+
+    def __init__(self, handlers: Mapping[str, Mapping[str, Handler]]) -> None:
+        """Take handlers by path and method; a GET serves HEAD too."""
+        self._handlers = {
+            path: dict(methods) | ({"HEAD": methods["GET"]} if "GET" in methods else {})
+            for path, methods in handlers.items()
+        }
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """What there is."""
+        return frozenset(self._handlers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+            return
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            response = await self._answer(Request(scope, receive))
+            await response(scope, receive, note_start)
+        except ClientDisconnect:
+            if not started:  # nobody reads it, but it is counted
+                await problem_response(Problem(400, "the client went away before the answer"))(scope, receive, send)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            fault = Problem(500, "the service failed on this request; its log says why.")
+            await problem_response(fault)(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        path, method = request.scope["path"], request.scope["method"]
+        try:
+            methods = self._handlers.get(path)
+            if methods is None:
+                raise Problem(404, f"there is no {path[:200]}. GET /openapi.json lists what there is.")
+            handler = methods.get(method)
+            if handler is None:
+                allow = {"Allow": ", ".join(sorted(methods))}
+                raise Problem(405, f"{path} does not take {method[:20]}.", headers=allow)
+            return await handler(request)
+        except Problem as problem:
+            return problem_response(problem)
