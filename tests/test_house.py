@@ -218,6 +218,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--random-start",
             "--samples",
             "--json",
+            "--precision",
             "--suite",
             "--surrogate",
             "--invariance",
