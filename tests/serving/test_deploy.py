@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from serving.metrics import Metrics
 
 from hardener.client._call import BATCH_BYTES, BATCH_IMAGES, REPORT_SLACK_S
 from hardener.client.client import SILENCE_S
+from serving.metrics import Metrics
 from serving.openapi import openapi_document
 from serving.settings import Settings
 
