@@ -1,4 +1,4 @@
-"""Who may come in: bearer tokens, a rate limit, closed routes, and CORS for named origins.
+"""Who may come in: bearer tokens, a rate limit, and CORS for named origins.
 
 A token is any long random text; the service knows its sha256 alone. Make one and its line for the tokens file:
 
@@ -24,14 +24,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hardener.errors import HardenerError, did_you_mean
+from hardener.errors import HardenerError
 
 from .observe import notes_of
 from .problem import Problem, problem_response
 
-PAGE = ("/", "/page.css", "/page.js")
-OPEN_PATHS = frozenset({*PAGE, "/healthz", "/livez", "/readyz"})
-CLOSABLE: dict[str, tuple[str, ...]] = {"metrics": ("/metrics",), "docs": ("/openapi.json",), "page": PAGE}
+OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/healthz", "/livez", "/readyz"})
 HOW_TO_HASH = 'Each line is `NAME SHA256`; make the hash with: printf %s "$TOKEN" | sha256sum'
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
@@ -99,6 +97,19 @@ def tokens_from_text(text: str, *, source: str) -> Tokens:
     return Tokens(lambda: text, source=source)
 
 
+def find_tokens(path: Path | None, text: str) -> Tokens | None:
+    """Read the tokens from where the settings say; None: they name none, and everyone may come in.
+
+    Raises:
+        HardenerError: both are given, or what is given can't be read, has a malformed line, or no token.
+    """
+    if path is not None and text:
+        raise HardenerError("tokens come from HARDENER_TOKENS or from HARDENER_TOKEN_HASHES, not from both. Unset one.")
+    if path is not None:
+        return tokens_from_file(path)
+    return tokens_from_text(text, source="HARDENER_TOKEN_HASHES") if text else None
+
+
 @dataclass(frozen=True)
 class Rate:
     """Requests a second, and how many may come at once after a pause."""
@@ -121,23 +132,10 @@ def read_rate(text: str) -> Rate:
         per_second, most = math.nan, 0
     if not 0 < per_second <= 1e6 or not 1 <= most <= 1_000_000:
         raise HardenerError(
-            f"the rate must be requests a second, with a burst after a colon where wanted, as 5 or 0.5:10; got {text!r}"
+            "HARDENER_RATE must be requests a second, and after a colon the most at once where it matters, "
+            f"as 5 or 0.5:10; got {text!r}"
         )
     return Rate(per_second, most)
-
-
-def read_closed(text: str) -> frozenset[str]:
-    """Turn `metrics,docs` into the paths that are to answer 404.
-
-    Raises:
-        HardenerError: there is no such name.
-    """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in CLOSABLE:
-            known = ", ".join(CLOSABLE)
-            raise HardenerError(f"{name!r} cannot be closed. Known: {known}.{did_you_mean(name, CLOSABLE)}")
-    return frozenset(path for name in names for path in CLOSABLE[name])
 
 
 def read_origins(text: str) -> tuple[str, ...]:
@@ -149,7 +147,9 @@ def read_origins(text: str) -> tuple[str, ...]:
     origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
     for origin in origins:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise HardenerError(f"an origin is scheme://host or scheme://host:port, without a path; got {origin!r}")
+            raise HardenerError(
+                f"HARDENER_CORS takes * or origins as https://host or https://host:port, without a path; got {origin!r}"
+            )
     return origins
 
 
@@ -173,7 +173,7 @@ class RateLimit:
 
 
 class Access:
-    """Lets a request in, or answers 401, 404 or 429 in place of the app.
+    """Lets a request in, or answers 401 or 429 in place of the app.
 
     The limit holds in each worker process on its own: with several workers a caller whose connections reach all of
     them gets as much from each.
@@ -185,7 +185,6 @@ class Access:
         *,
         tokens: Tokens | None = None,
         rate_limit: RateLimit | None = None,
-        closed: Collection[str] = (),
     ) -> None:
         """Stand before an app.
 
@@ -193,9 +192,8 @@ class Access:
             tokens: None: everyone may come in.
             rate_limit: a token's name, or where there are no tokens a client's address. Behind a proxy uvicorn takes
                 the address from X-Forwarded-For where FORWARDED_ALLOW_IPS names the proxy.
-            closed: paths that answer 404.
         """
-        self._app, self._tokens, self._rate_limit, self._closed = app, tokens, rate_limit, frozenset(closed)
+        self._app, self._tokens, self._rate_limit = app, tokens, rate_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
@@ -203,10 +201,7 @@ class Access:
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        path = scope["path"]
-        if path in self._closed:
-            return problem_response(Problem(404, f"there is no {path}."))
-        if path in OPEN_PATHS or scope["method"] == "OPTIONS":  # a browser's preflight carries no token
+        if scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS":  # a browser's preflight carries no token
             return None
         caller = _address(scope)
         if self._tokens is not None:
@@ -275,9 +270,9 @@ def _bearer_token(scope: Scope) -> bytes | None:
 
 def _unauthorized(*, given: bool) -> Response:
     said = "the token is not known" if given else "a token is needed"
-    response = problem_response(Problem(401, f"{said}. Send the header `Authorization: Bearer TOKEN`."))
-    response.headers["WWW-Authenticate"] = 'Bearer realm="hardener"' + (', error="invalid_token"' if given else "")
-    return response
+    challenge = 'Bearer realm="hardener"' + (', error="invalid_token"' if given else "")
+    detail = f"{said}. Send the header `Authorization: Bearer TOKEN`."
+    return problem_response(Problem(401, detail, headers={"WWW-Authenticate": challenge}))
 
 
 def _address(scope: Scope) -> str:

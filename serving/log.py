@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-LogForm = Literal["json", "text"]
+LogForm = Literal["text", "json"]
 STDERR = 2
 _PAUSE_S = 0.05
 _MOST_LINES = 10_000

@@ -2,13 +2,17 @@
 
 BentoML starts every worker with PROMETHEUS_MULTIPROC_DIR set, so prometheus_client keeps each figure in a small file of
 that folder, and whichever worker is scraped adds up the files. A value costs about 1 us more to change than in memory.
-In a process without that variable the figures are the process's own.
+The folder that BentoML sets is one for all servers of a user, and each start empties it; `share_figures` makes one for
+this server alone. In a process without the variable the figures are the process's own.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from prometheus_client.registry import Collector
 from .schemas import Prediction, Report
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+OWN_FOLDER_VARIABLE = "HARDENER_METRICS_FOLDER"
 QUEUES = ("plain", "report")
 DECODE_ERRORS = {413: "too_large", 415: "format", 422: "damaged"}
 SIGNS = ("variations", "smoothing", "attack")
@@ -27,6 +32,22 @@ _SECONDS = (0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 
 _IMAGES = (1, 2, 4, 8, 16, 32)
 _RADII = (0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1, 1.5, 2, 3)
 _SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1)
+
+
+def share_figures() -> None:
+    """Make the folder of a server's figures, in the process that starts the workers; it goes with that process."""
+    try:
+        folder = tempfile.mkdtemp(prefix="hardener-metrics-")
+    except OSError:  # nothing can be written: BentoML has found a place, or has ended the start
+        return
+    os.environ[OWN_FOLDER_VARIABLE] = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def use_shared_figures() -> None:
+    """Let the `Metrics` that are made from now on, in a worker, be part of their server's."""
+    if OWN_FOLDER_VARIABLE in os.environ and FOLDER_VARIABLE in os.environ:
+        os.environ[FOLDER_VARIABLE] = os.environ[OWN_FOLDER_VARIABLE]
 
 
 class Metrics:
@@ -90,7 +111,8 @@ class Metrics:
         )
         for kind in DECODE_ERRORS.values():
             self.decode_errors.labels(kind)
-        self._queues: list[Callable[[], dict[str, int]]] = []
+        self._waiting = {kind: self.waiting.labels(kind) for kind in QUEUES}
+        self._count_waiting: Callable[[], dict[str, int]] = lambda: dict.fromkeys(QUEUES, 0)
         self._answered: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._shown: set[tuple[str, str, str]] = set()
         self.note_queues()
@@ -127,26 +149,23 @@ class Metrics:
         """Count an image that was refused with a status of `DECODE_ERRORS`."""
         self.decode_errors.labels(DECODE_ERRORS[status]).inc()
 
-    def watch_queue(self, waiting: Callable[[], dict[str, int]]) -> Callable[[], None]:
-        """Ask a batcher, from now on, how many images wait.
-
-        Args:
-            waiting: a count for each of `QUEUES`.
-        Returns:
-            What ends it.
-        """
-        self._queues.append(waiting)
-        return lambda: self._queues.remove(waiting)
+    def watch_queues(self, count_waiting: Callable[[], dict[str, int]]) -> None:
+        """Ask `count_waiting` from now on how many images wait, for each of `QUEUES`."""
+        self._count_waiting = count_waiting
 
     def note_queues(self) -> None:
-        """Write down how many images wait."""
-        counts = [waiting() for waiting in self._queues]
-        for kind in QUEUES:
-            self.waiting.labels(kind).set(sum(count[kind] for count in counts))
+        """Write down how many images wait; after each request, so that the figure can't stay behind."""
+        for kind, images in self._count_waiting().items():
+            self._waiting[kind].set(images)
 
     def show_models(self, models: Iterable[tuple[str, str, str]]) -> None:
-        """Say what is served now: name, fingerprint and provider of each model."""
+        """Say what is served now: name, fingerprint and provider of each model. Their counters begin at zero."""
         now = set(models)
+        for name, _, _ in now:
+            for counter in (self.images, self.reports, self.certified_radius, self.abstentions, self.unstable):
+                counter.labels(name)
+            for sign in SIGNS:
+                self.signs.labels(name, sign)
         for model in self._shown - now:
             self.models.labels(*model).set(0)  # in shared files a series can't be taken back
         for model in now:

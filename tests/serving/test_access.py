@@ -1,4 +1,4 @@
-"""Who may come in: tokens, the rate limit, closed routes, CORS."""
+"""Who may come in: tokens, the rate limit, CORS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from serving.access import (
     RateLimit,
     Tokens,
     allow_origins,
-    read_closed,
+    find_tokens,
     read_origins,
     read_rate,
     tokens_from_file,
@@ -213,6 +213,19 @@ def test_a_reload_takes_the_new_tokens_and_keeps_the_old_when_it_fails(tmp_path:
     assert known.name_of(b"b") == "bob"
 
 
+def test_the_settings_name_one_source_of_tokens_or_none(tmp_path: Path) -> None:
+    path, text = tmp_path / "tokens", f"alice {sha256('a')}"
+    path.write_text(text)
+    assert find_tokens(None, "") is None
+    for known in (find_tokens(path, ""), find_tokens(None, text)):
+        assert known is not None
+        assert known.name_of(b"a") == "alice"
+    with pytest.raises(HardenerError, match="not from both"):
+        find_tokens(path, text)
+    with pytest.raises(HardenerError, match="line 1 of HARDENER_TOKEN_HASHES"):
+        find_tokens(None, "alice")
+
+
 class Clock:
     """A clock that a test turns."""
 
@@ -297,22 +310,6 @@ def test_no_rate_is_said_with_an_example(text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
-def test_closed_routes_are_not_there_even_with_a_token() -> None:
-    app = Access(inner, tokens=tokens("alice"), closed=read_closed("metrics, docs,page"))
-    answers = talk(app, *(("GET", path, bearer("alice-secret")) for path in EVERY_PATH))
-    gone = {path for path, answer in zip(EVERY_PATH, answers, strict=True) if answer.status_code == 404}
-    assert gone == {"/", "/page.css", "/page.js", "/metrics", "/openapi.json"}
-    assert {answer.headers["content-type"] for answer in answers if answer.status_code == 404} == {
-        "application/problem+json"
-    }
-
-
-def test_what_cannot_be_closed_is_said() -> None:
-    assert read_closed("") == frozenset()
-    with pytest.raises(HardenerError, match="'metric' cannot be closed. Known: metrics, docs, page. Did you mean"):
-        read_closed("docs,metric")
-
-
 PAGE = "https://shop.example"
 PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
 
@@ -342,7 +339,7 @@ def test_a_named_origin_may_call_and_reads_refusals_too() -> None:
 
 @pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "https://a@b", "file://", "https://a b"])
 def test_what_is_no_origin_is_said(origin: str) -> None:
-    with pytest.raises(HardenerError, match="an origin is scheme://host or scheme://host:port") as caught:
+    with pytest.raises(HardenerError, match="as https://host or https://host:port, without a path; got") as caught:
         read_origins(f"*,{origin}")
     assert repr(origin) in str(caught.value)
 

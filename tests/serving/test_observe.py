@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
+import http.server
 import json
 import os
 import subprocess
@@ -14,20 +16,33 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from bentoml._internal.utils.telemetry import ParentBasedTraceIdRatio
+from bundles import image_bytes, linear_bundle
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.util.http import parse_excluded_urls
+from rooms import open_room, send
+from rooms import talk as talk_to
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.access import Access, tokens_from_text
+from hardener.errors import HardenerError
+from serving.access import Access, Rate, tokens_from_text
+from serving.app import create_app
 from serving.log import RequestLog, format_json, format_text
 from serving.metrics import Metrics, unstable_signs
-from serving.observe import Observer, notes_of, span, tracing_options
+from serving.observe import Observer, check_tracing, notes_of, span, tracing_options
 from serving.problem import Problem, problem_response
+from serving.room import Room
 from serving.schemas import (
     AttackProbe,
     Certificate,
@@ -38,10 +53,13 @@ from serving.schemas import (
     Stability,
     StabilityReport,
 )
+from serving.settings import Source
 
 ROOT = Path(__file__).parents[2]
 ROUTES = ("/predict", "/model", "/metrics")
 TOKEN = "very-secret-token"
+WEIGHTS = np.random.default_rng(0).normal(size=(8, 8, 3, 2)).astype(np.float32)
+PNG = image_bytes(np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8))
 
 
 async def inner(scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +78,11 @@ async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await problem_response(Problem(503, "too many images wait.", retry_after_s=1))(scope, receive, send)
     else:
         await problem_response(Problem(404, f"there is no {scope['path']}."))(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return linear_bundle(tmp_path_factory.mktemp("bundle"), WEIGHTS, (0, 0))
 
 
 class Lines:
@@ -106,10 +129,10 @@ def test_a_sane_request_id_comes_back_and_any_other_is_replaced() -> None:
 
 
 def test_every_answer_has_one_request_id_refusals_and_faults_too() -> None:
-    app = observed(app=Access(inner, tokens=tokens_from_text(f"a {'0' * 64}", source="a test"), closed=["/gone"]))
-    answers = talk(app, get("/predict"), get("/gone"), get("/page.css"))
+    app = observed(app=Access(inner, tokens=tokens_from_text(f"a {'0' * 64}", source="a test")))
+    answers = talk(app, get("/predict"), get("/page.css"))
     answers += talk(observed(), get("/fault"), get("/nothing"))
-    assert [answer.status_code for answer in answers] == [401, 404, 404, 500, 404]
+    assert [answer.status_code for answer in answers] == [401, 404, 500, 404]
     assert {len(answer.headers.get_list("x-request-id")) for answer in answers} == {1}
 
 
@@ -355,13 +378,13 @@ def test_signs_of_an_unstable_answer_are_counted_once_a_report(changes: dict[str
         assert sample(metrics, "hardener_unstable_signs_total", model="flowers", sign=sign) == 1
 
 
-def test_the_queues_of_all_models_are_added_up() -> None:
-    metrics = Metrics()
-    metrics.watch_queue(lambda: {"plain": 3, "report": 1})
-    end = metrics.watch_queue(lambda: {"plain": 4, "report": 0})
-    assert 'hardener_waiting_images{kind="plain"} 7.0' in metrics.render().decode()
-    end()
-    assert 'hardener_waiting_images{kind="plain"} 3.0' in metrics.render().decode()
+def test_what_waits_is_asked_at_each_request_and_each_scrape() -> None:
+    metrics, waiting = Metrics(), {"plain": 3, "report": 1}
+    metrics.watch_queues(lambda: waiting)
+    talk(observed(metrics), get("/predict"))
+    assert sample(metrics, "hardener_waiting_images", kind="plain") == 3
+    waiting["plain"] = 0
+    assert 'hardener_waiting_images{kind="plain"} 0.0' in metrics.render().decode()
     assert sample(metrics, "hardener_waiting_images", kind="report") == 1
 
 
@@ -400,7 +423,7 @@ from serving.metrics import Metrics
 metrics = Metrics()
 metrics.note_request("/predict", 200, 0.02)
 metrics.in_flight.inc()
-metrics.watch_queue(lambda: {"plain": 2, "report": 0})
+metrics.watch_queues(lambda: {"plain": 2, "report": 0})
 metrics.show_models([("flowers", "a", "CPU")])
 metrics.note_queues()
 print("ready", flush=True)
@@ -497,6 +520,60 @@ def test_a_traced_request_carries_route_status_and_id_and_its_parts_are_below_it
     assert decode.parent.span_id == parent.context.span_id
 
 
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[Span]]]:
+    """An OTLP endpoint on loopback, and the spans that came there."""
+    came: list[Span] = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                came.extend(span for scope in resource.scope_spans for span in scope.spans)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/traces", came
+        server.shutdown()
+
+
+def test_a_prediction_s_spans_arrive_at_a_collector(
+    bundle: Path, collector: tuple[str, list[Span]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The middleware, the sampler and the exporter are those that BentoML makes of `tracing_options`."""
+    endpoint, came = collector
+    options = tracing_options(endpoint)
+    provider = TracerProvider(sampler=ParentBasedTraceIdRatio(options["sample_rate"]))
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=options["otlp"]["endpoint"])))
+    monkeypatch.setattr("opentelemetry.trace.get_tracer", provider.get_tracer)
+    urls = parse_excluded_urls(options["excluded_urls"])
+    with open_room(Source(bundle, "flowers")) as room:
+        app = OpenTelemetryMiddleware(create_app(room), excluded_urls=urls, tracer=provider.get_tracer("asgi"))
+        transport = httpx.ASGITransport(app)
+
+        async def converse() -> None:
+            async with httpx.AsyncClient(transport=transport, base_url="http://hardener") as client:
+                await client.post("/predict", files={"image": PNG}, headers={"X-Request-Id": "mine"})
+                await client.get("/metrics")
+
+        asyncio.run(converse())
+    provider.shutdown()
+    (request,) = [span for span in came if span.kind == Span.SPAN_KIND_SERVER]
+    shown = {pair.key: pair.value.string_value or pair.value.int_value for pair in request.attributes}
+    assert request.name == "POST /predict"
+    assert (shown["http.route"], shown["http.response.status_code"]) == ("/predict", 200)
+    assert (shown["hardener.request_id"], shown["hardener.model"]) == ("mine", "flowers")
+    below = {span.name: span for span in came if span.parent_span_id == request.span_id}
+    assert {"decode", "model"} <= set(below)
+    assert below["decode"].end_time_unix_nano <= below["model"].start_time_unix_nano
+    assert {span.trace_id for span in came} == {request.trace_id}
+
+
 def test_without_a_trace_a_span_is_the_same_nothing_every_time() -> None:
     assert span("decode") is span("model")
     with span("decode"):
@@ -508,3 +585,129 @@ def test_tracing_is_off_unless_an_endpoint_is_named() -> None:
     options = tracing_options("http://127.0.0.1:4318/v1/traces", share=0.5)
     assert options["sample_rate"] == 0.5
     assert options["otlp"] == {"protocol": "http", "endpoint": "http://127.0.0.1:4318/v1/traces"}
+
+
+def test_spans_that_could_not_leave_are_found_before_a_worker_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_tracing(None)
+    check_tracing("http://127.0.0.1:4318/v1/traces")
+    with pytest.raises(HardenerError, match="HARDENER_TRACES must be an OTLP endpoint .*; got 'collector:4318'"):
+        check_tracing("collector:4318")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(HardenerError, match="HARDENER_TRACES is set, but the package .* is missing. Install"):
+        check_tracing("http://127.0.0.1:4318/v1/traces")
+
+
+def test_a_server_has_a_folder_of_its_own_for_its_figures_and_takes_it_along() -> None:
+    script = (
+        "import os, sys\n"
+        "from serving.metrics import share_figures, use_shared_figures\n"
+        "use_shared_figures(); print(os.environ['PROMETHEUS_MULTIPROC_DIR'])\n"
+        "share_figures(); use_shared_figures(); print(os.environ['PROMETHEUS_MULTIPROC_DIR'])\n"
+        "assert os.stat(os.environ['PROMETHEUS_MULTIPROC_DIR']).st_mode & 0o777 == 0o700\n"
+    )
+    environment = dict(os.environ) | {"PROMETHEUS_MULTIPROC_DIR": "shared"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shared, own = done.stdout.split()
+    assert shared == "shared"
+    assert "hardener-metrics-" in own
+    assert not Path(own).exists()
+
+
+def upload(room: Room, **headers: str) -> httpx.Response:
+    return send(room, "POST", "/predict", files={"image": PNG}, headers=headers)
+
+
+def test_the_service_counts_answers_reports_and_refused_images_by_model_and_kind(bundle: Path) -> None:
+    with open_room(Source(bundle, "flowers"), draws=100) as room:
+        assert upload(room).status_code == 200
+        assert send(room, "POST", "/report", files={"image": PNG}).status_code == 200
+        assert send(room, "POST", "/predict", files={"image": PNG[: len(PNG) // 2]}).status_code == 422
+        batch = [("image", PNG), ("image", b"no image"), ("image", PNG)]
+        assert send(room, "POST", "/predict/batch", files=batch).status_code == 200
+        text = send(room, "GET", "/metrics").text.splitlines()
+        (report_runs,) = [line for line in text if line.startswith("hardener_certified_radius_count")]
+        (abstentions,) = [line for line in text if line.startswith("hardener_abstentions_total")]
+    assert 'hardener_images_total{model="flowers"} 4.0' in text
+    assert 'hardener_reports_total{model="flowers"} 1.0' in text
+    assert 'hardener_decode_errors_total{kind="damaged"} 1.0' in text
+    assert 'hardener_decode_errors_total{kind="format"} 1.0' in text
+    assert 'hardener_requests_total{route="/predict/batch",status="200"} 1.0' in text
+    assert "hardener_requests_in_flight 1.0" in text  # the scrape itself
+    assert float(report_runs.split()[1]) + float(abstentions.split()[1]) == 1
+    assert f'fingerprint="{"f" * 64}",model="flowers",provider="CPUExecutionProvider"}} 1.0' in "\n".join(text)
+
+
+def test_the_service_logs_the_model_and_the_token_of_a_request(bundle: Path) -> None:
+    lines = Lines()
+    hashes = f"alice {hashlib.sha256(TOKEN.encode()).hexdigest()}"
+
+    async def converse() -> None:
+        transport = httpx.ASGITransport(create_app(room, log=lines.log))
+        async with httpx.AsyncClient(transport=transport, base_url="http://hardener") as client:
+            for headers in ({"Authorization": f"Bearer {TOKEN}"}, {}):
+                await client.post("/predict", files={"image": PNG}, headers=headers)
+
+    with open_room(Source(bundle, "flowers"), token_hashes=hashes) as room:
+        asyncio.run(converse())
+    known, unknown = lines.read()
+    assert (known["status"], known["token"], known["model"]) == (200, "alice", "flowers")
+    assert known["bytes_in"] > len(PNG)
+    assert unknown["status"] == 401
+    assert "a token is needed" in unknown["error"]
+    assert not {"token", "model"} & set(unknown)
+
+
+def test_a_fault_inside_the_service_is_one_line_with_its_traceback(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("a bug")
+
+    with open_room(bundle) as room:
+        monkeypatch.setattr(room.registry, "find", fail)
+        answer = upload(room, **{"X-Request-Id": "mine"})
+    assert (answer.status_code, answer.json()["status"]) == (500, 500)
+    assert answer.headers["x-request-id"] == "mine"
+    assert "bug" not in answer.text
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert "a bug" in str(record.exc_info[1])
+
+
+def test_the_service_lets_in_by_token_rate_and_origin(bundle: Path) -> None:
+    hashes = f"alice {hashlib.sha256(TOKEN.encode()).hexdigest()}"
+    token = {"Authorization": f"Bearer {TOKEN}"}
+    limits: dict[str, Any] = {"rate": Rate(0.001, 2), "cors": ("https://shop.example",)}
+    with open_room(bundle, token_hashes=hashes, **limits) as room:
+
+        async def converse(client: httpx.AsyncClient) -> list[httpx.Response]:
+            origin = {"Origin": "https://shop.example"}
+            wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+            preflight = await client.options("/predict", headers=origin | wanted)
+            asked = [await client.post("/predict", files={"image": PNG}, headers=h) for h in (origin, *[token] * 3)]
+            return [preflight, await client.get("/"), await client.get("/metrics"), *asked]
+
+        answers = talk_to(room, converse)
+    assert [answer.status_code for answer in answers] == [200, 200, 401, 401, 200, 200, 429]
+    assert answers[3].headers["access-control-allow-origin"] == "https://shop.example"
+    assert answers[3].headers["www-authenticate"].startswith("Bearer")
+    assert int(answers[6].headers["retry-after"]) == 1000
+    assert all("x-request-id" in answer.headers for answer in answers)
+
+
+def test_a_reload_takes_new_tokens_and_says_when_it_cannot(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"alice {hashlib.sha256(b'a').hexdigest()}\n")
+    with open_room(bundle, tokens=path) as room:
+        path.write_text(f"bob {hashlib.sha256(b'b').hexdigest()}\n")
+        asyncio.run(room.reload())
+        statuses = [send(room, "GET", "/model", headers={"Authorization": f"Bearer {t}"}).status_code for t in "ab"]
+        assert statuses == [401, 200]
+        path.write_text("bob\n")
+        asyncio.run(room.reload())
+        assert send(room, "GET", "/model", headers={"Authorization": "Bearer b"}).status_code == 200
+    (error,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "the tokens stay as they were: line 1" in error
