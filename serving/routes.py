@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from .observe import notes_of
 from .problem import Problem, problem_response
 
 Handler = Callable[[Request], Awaitable[Response]]
-logger = logging.getLogger("hardener.serving")
 
 
 class Routes:
@@ -48,8 +47,8 @@ class Routes:
         except ClientDisconnect:
             if not started:  # nobody reads it, but it is counted
                 await problem_response(Problem(400, "the client went away before the answer"))(scope, receive, send)
-        except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+        except Exception as error:
+            notes_of(scope).fault = error
             if started:
                 raise
             fault = Problem(500, "the service failed on this request; its log says why.")

@@ -8,11 +8,18 @@ import sys
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first event; only this word switches it off
 
 import bentoml
+from bentoml._internal.configuration.containers import BentoMLContainer
+from opentelemetry import trace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hardener.errors import HardenerError
 
+from .access import find_tokens
 from .app import create_app
+from .limits import bound_connections
+from .log import RequestLog, log_all_as_json
+from .metrics import share_figures, use_shared_figures
+from .observe import check_tracing, tracing_options
 from .registry import check_bundles
 from .room import Room
 from .settings import settings_from_environment
@@ -32,6 +39,8 @@ class _LateApp:
 
 
 _mounted = _LateApp()
+_traces = os.environ.get("HARDENER_TRACES")
+bound_connections()
 
 
 # BentoML keeps a timer for every request until `timeout`, answered or not, and itself answers 504 if
@@ -43,14 +52,22 @@ _mounted = _LateApp()
     traffic={"timeout": 75},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
+    tracing=tracing_options(_traces),
 )
 class HardenerService:
     """Serves one bundle. It has no BentoML API method: every route is in `app.py`."""
 
     def __init__(self) -> None:
         """Load the bundle and warm the model; the worker takes no request before this is done."""
-        self._room = Room(settings_from_environment())
-        _mounted.app = create_app(self._room)
+        use_shared_figures()
+        settings = settings_from_environment()
+        if settings.log == "json":
+            log_all_as_json()
+        if _traces:  # BentoML keeps the provider to itself; our spans inside a request find the global one
+            trace.set_tracer_provider(BentoMLContainer.tracer_provider.get())
+        self._room = Room(settings)
+        self._log = RequestLog(settings.log, on_lost=self._room.metrics.lost_log_lines.inc)
+        _mounted.app = create_app(self._room, log=self._log)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -60,7 +77,13 @@ class HardenerService:
         BentoML starts a worker that fails to initialise over and over, so a fault must be found here.
         """
         try:
-            check_bundles(settings_from_environment())
+            settings = settings_from_environment()
+            check_tracing(_traces)
+            find_tokens(settings.tokens, settings.token_hashes)
+            check_bundles(settings)
+            share_figures()
+            if settings.log == "json":
+                log_all_as_json()
         except HardenerError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
@@ -69,6 +92,7 @@ class HardenerService:
     def close(self) -> None:
         """End the threads."""
         self._room.close()
+        self._log.close()
 
     def __is_alive__(self) -> bool:
         return True

@@ -9,8 +9,10 @@ from typing import Literal, cast, get_args
 
 from hardener.errors import HardenerError
 
+from .access import Rate, read_origins, read_rate
+from .log import LogForm
+
 Device = Literal["auto", "cpu", "cuda"]
-Log = Literal["text", "json"]
 CLOSABLE = ("metrics", "docs", "page")
 
 
@@ -44,7 +46,7 @@ class Settings:
         draws, queries, report_seconds: what a report may spend where the request does not say.
         max_draws, max_queries, max_report_seconds: the most that a request may ask for.
         tokens: the file of the tokens' hashes; token_hashes: the same as text.
-        rate: requests a second that one caller may send; None: any number.
+        rate: requests a second that one caller may send, and how many at once; None: any number.
         cors: origins whose pages may call; `*` for all.
         closed: of `CLOSABLE`, what answers 404.
         log: one line a request as text or as JSON.
@@ -73,10 +75,10 @@ class Settings:
     alpha: float = 0.001
     tokens: Path | None = None
     token_hashes: str = ""
-    rate: float | None = None
+    rate: Rate | None = None
     cors: tuple[str, ...] = ()
     closed: frozenset[str] = frozenset()
-    log: Log = "text"
+    log: LogForm = "text"
 
 
 def settings_from_environment() -> Settings:
@@ -87,7 +89,7 @@ def settings_from_environment() -> Settings:
     """
     tokens = os.environ.get("HARDENER_TOKENS", "")
     seconds = _number("HARDENER_REPORT_SECONDS", least=0.1, most=3600.0)
-    rate = _number("HARDENER_RATE", least=0.001, most=1e6)
+    rate = os.environ.get("HARDENER_RATE", "")
     return Settings(
         bundles=parse_bundles(os.environ.get("HARDENER_BUNDLE", "")),
         default=os.environ.get("HARDENER_DEFAULT") or None,
@@ -99,10 +101,10 @@ def settings_from_environment() -> Settings:
         report_seconds=Settings.report_seconds if seconds is None else seconds,
         tokens=Path(tokens) if tokens else None,
         token_hashes=os.environ.get("HARDENER_TOKEN_HASHES", ""),
-        rate=rate,
-        cors=tuple(_words("HARDENER_CORS")),
+        rate=read_rate(rate) if rate else None,
+        cors=read_origins(os.environ.get("HARDENER_CORS", "")),
         closed=_closed(),
-        log=cast(Log, _one_of("HARDENER_LOG", get_args(Log))),
+        log=cast(LogForm, _one_of("HARDENER_LOG", get_args(LogForm))),
     )
 
 
