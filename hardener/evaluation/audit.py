@@ -104,7 +104,7 @@ def audit(
         samples: images that the cheap questions are asked on, spread evenly over those that are right when clean;
             attacks are compared on half of them, survivors attacked again on a quarter.
         on_done: called with the percents of the work done since it was last called; they add up to 100.
-    Sources: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018, section 3.1;
+    Sources: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018;
         Carlini et al., "On Evaluating Adversarial Robustness", arXiv 1902.06705; Croce et al., "Evaluating the
         Adversarial Robustness of Adaptive Test-time Defenses", ICML 2022; the thresholds are ours.
     """
