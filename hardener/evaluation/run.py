@@ -19,7 +19,6 @@ from torch import Tensor
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
 from hardener.config.evaluation_record import (
-    Check,
     Distances,
     EvaluatedAttack,
     EvaluatedData,
@@ -278,13 +277,15 @@ def _evaluate(
     if result is None:
         return None
     generator = torch.Generator(device_of(model)).manual_seed(request.seed)
-    checks: list[Check] = []
-    if subject.differentiable:
-        with reporter.track("auditing", 100, "%") as advance:
-            audited = audit(
-                model, pixels, labels, result, batch_size=request.batch_size, generator=generator, on_done=advance
-            )
-        checks, result = audited.checks, audited.result
+    with reporter.track("auditing", 100, "%") as advance:
+        audited = audit(
+            model, pixels, labels, result,
+            batch_size=request.batch_size, generator=generator, differentiable=subject.differentiable, on_done=advance,
+        )  # fmt: skip
+    checks, result = audited.checks, audited.result
+    unasked = [check.id for check in checks if check.raised is None]
+    if unasked and not subject.differentiable:
+        reporter.say(f"the audit asked what answers alone can tell; not asked: {', '.join(unasked)}")
     sections, arrays = measure_sections(
         subject, pixels, images, result, plans, request.sections,
         batch_size=request.batch_size, seed=request.seed, reporter=reporter,

@@ -215,6 +215,10 @@ def test_an_onnx_file_answers_for_itself_with_borrowed_gradients_or_without(run:
     assert [attack.name for attack in free[0].attacks] == ["square"]
     assert "gradient attacks" in free[0].not_run
     assert free[0].verdict != "robust"
+    asked = {check.id for check in free[0].checks if check.raised is not None}
+    assert {"answers-differ", "batch-dependent", "probabilities"} <= asked
+    assert {"gradients-zero", "ce-gap", "single-step"}.isdisjoint(asked)
+    assert any(line.startswith("the audit asked what answers alone can tell; not asked: ") for line in reporter.said)
     lent = evaluate_onnx(
         model,
         EvaluateRequest(
