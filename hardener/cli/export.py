@@ -108,7 +108,7 @@ def _say_quantized(run: RunFolder, made: Quantized) -> None:
         f"In brackets: 95 % intervals. Robust: the worst case over {', '.join(comparison.attacks)} and what fooled the "
         f"other file. Certified: smoothed with noise {comparison.noise_sigma:g}, {DRAWS} draws. Calibrated on "
         f"{cost.calibration_images} training images"
-        + (f"; {cost.float32_layers} layers and the last stayed float32." if cost.float32_layers else "."),
+        + (f"; stayed float32: the last layer and {cost.float32_layers} others." if cost.float32_layers else "."),
         soft_wrap=True,
     )
     if cost.top1_agreement < 0.99:

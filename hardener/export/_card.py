@@ -203,7 +203,7 @@ def _quantized(cost: Quantization | None) -> list[str]:
         "## What int8 cost",
         "",
         f"The layers of this file are in int8, calibrated on {cost.calibration_images} training images"
-        + (f"; {cost.float32_layers} and the last stayed in float32" if cost.float32_layers else "")
+        + (f"; the last layer and {cost.float32_layers} others stayed in float32" if cost.float32_layers else "")
         + f". The figures are of this file and of the float32 file of the same weights, on the same {cost.samples} "
         "images under the same attacks.",
         "",
