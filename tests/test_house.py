@@ -36,7 +36,12 @@ FLOORS = (
     {"catalog", "threat", "progress"},
     {"errors"},
 )
-ALLOWED_ON_ONE_FLOOR = {("methods", "attacks"), ("training", "evaluation"), ("cli", "client")}
+ALLOWED_ON_ONE_FLOOR = {
+    ("methods", "attacks"),
+    ("training", "evaluation"),
+    ("export", "evaluation"),
+    ("cli", "client"),
+}
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
@@ -229,7 +234,7 @@ def test_a_new_flag_is_a_decision() -> None:
         },
         "compare": {"--to", "--json", "--out"},
         "gate": {"--min", "--max-drop", "--against", "--junit", "--summary", "--out"},
-        "export": {"--data", "--samples", "--out"},
+        "export": {"--data", "--samples", "--out", "--quantize", "--quick"},
         "serve": {"--port", "--host", "--out"},
         "predict": {"--url", "--report", "--top-k", "--model", "--token-file", "--json"},
         "recipes": set(),
