@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from serving.app import create_app
 from serving.problem import Problem, problem_response
 from serving.schemas import Prediction, Report
+from serving.settings import Source
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
@@ -154,9 +155,11 @@ Opener = Callable[..., Page]
 @pytest.fixture
 def open_page(browser: Browser, url: str) -> Iterator[Opener]:
     """Open the page in a fresh window; at the end it has stayed at home, kept its policy and logged no error."""
-    contexts, asked, logged = [], [], []
+    contexts, asked, logged, homes = [], [], [], ["data:image/"]
+    home = url
 
-    def open_it(*, script: str = "", permissions: tuple[str, ...] = (), **options: Any) -> Page:
+    def open_it(*, script: str = "", permissions: tuple[str, ...] = (), url: str = home, **options: Any) -> Page:
+        homes.extend((url, f"blob:{url}"))
         context = browser.new_context(**options)
         context.set_default_timeout(20_000)
         context.grant_permissions(list(permissions))
@@ -175,8 +178,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Opener]:
             assert page.evaluate("violations") == []
         context.close()
     assert [line for line in logged if not line.startswith("Failed to load resource")] == []
-    homes = (url, f"blob:{url}", "data:image/")
-    assert [address for address in asked if not address.startswith(homes)] == []
+    assert [address for address in asked if not address.startswith(tuple(homes))] == []
 
 
 def choose(page: Page, data: bytes = IMAGE, name: str = "image.png") -> None:
@@ -323,12 +325,14 @@ def test_with_report_asks_for_both_at_once(open_page: Opener) -> None:
     page.get_by_text("Limits of the report").click()
     page.get_by_label("Noise draws of the certificate").fill("0")  # out of range: the service says so
     choose(page)
-    expect(page.get_by_role("alert")).to_contain_text("Unprocessable")
+    expect(page.get_by_role("alert")).to_contain_text("draws must be a whole number, at least 1; got 0")
     expect(page.locator(".label")).to_be_visible()
     page.get_by_label("Noise draws of the certificate").fill("")
+    page.get_by_label("Seconds").fill("9.5")
     choose(page)
     wait_for_report(page)
     expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.locator("#curl")).to_contain_text("predict?report=true&budget_s=9.5")
 
 
 def test_errors_are_told_in_the_services_words(open_page: Opener, url: str) -> None:
@@ -482,20 +486,28 @@ def test_a_camera_that_cannot_be_used_is_explained(open_page: Opener, script: st
     expect(page.locator("#camera")).to_be_hidden()
 
 
-def test_one_of_several_models_is_chosen(open_page: Opener, url: str) -> None:
-    info = httpx.get(f"{url}model").json()
-    models = {"default": "b", "models": [info | {"name": "a"}, info | {"name": "b"}]}
-    page = open_page(script=f"window.fetched = []; const real = fetch; window.fetch = (path, options) => {{"
-        f"fetched.push(String(path)); return path === 'models' ? Promise.resolve(Response.json({json.dumps(models)}))"
-        f" : real('predict', options); }};")  # fmt: skip
-    select = page.get_by_label("Model", exact=True)
-    expect(select).to_have_value("b")
-    choose(page)
-    expect(page.locator(".label")).to_be_visible()
-    select.select_option("a")
-    expect(page.locator("#title")).to_have_text("Ask a about an image")
-    expect(page.locator("#curl")).to_contain_text("predict?model=a")
-    assert page.evaluate("fetched.slice(-2)") == ["predict?model=b", "predict?model=a"]
+def test_one_of_several_models_is_chosen(open_page: Opener, tmp_path: Path) -> None:
+    blank = np.zeros((16, 16, 3, 12), np.float32)
+    many = [f"class-{index}" for index in range(12)]
+    first = linear_bundle(tmp_path / "first", blank[..., :2], (1, 0), classes=("cat", "dog"))
+    second = linear_bundle(tmp_path / "second", blank, range(12), classes=many)
+    with (
+        open_room(Source(first, "first"), Source(second, "second")) as room,
+        served(create_app(room)) as url,
+    ):
+        page = open_page(url=url)
+        select = page.get_by_label("Model", exact=True)
+        expect(select).to_have_value("first")
+        choose(page)
+        expect(page.locator(".label")).to_have_text("cat")
+        expect(page.locator("#curl")).to_have_text(f"curl -F 'image=@image.png' '{url}predict?model=first'")
+        select.select_option("second")
+        expect(page.locator("#title")).to_have_text("Ask second about an image")
+        expect(page.locator(".label")).to_have_text("class-11")
+        expect(page.locator("#prediction tr").last).to_contain_text("7 other classes")
+        shares = json.loads(page.locator("#json").text_content() or "")["probabilities"]
+        rest = 1 - sum(sorted(shares.values())[-5:])
+        expect(page.locator("#prediction tr").last).to_contain_text(percent(rest))
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
