@@ -40,12 +40,12 @@ function fill(/** @type {Element} */ element, /** @type {Json} */ attributes, /*
 
 /** A share as text; never rounded up to certainty or down to nothing. */
 function percent(/** @type {number} */ share) {
-  if (share > 0 && share < 0.0005) return "< 0.1 %";
-  if (share < 1 && share >= 0.9995) return "> 99.9 %";
-  return `${(100 * share).toFixed(1)} %`;
+  if (share > 0 && share < 0.0005) return "< 0.1\u00a0%";
+  if (share < 1 && share >= 0.9995) return "> 99.9\u00a0%";
+  return `${(100 * share).toFixed(1)}\u00a0%`; // no line break before the sign
 }
 
-const number = (/** @type {number} */ value) => String(Number(value.toPrecision(3)));
+const number = (/** @type {number} */ value) => (Math.abs(value) >= 100 ? count(Math.round(value)) : String(Number(value.toPrecision(3)))).replace("-", "−");
 const count = (/** @type {number} */ value) => value.toLocaleString("en-US");
 const plural = (/** @type {number} */ n, /** @type {string} */ word, many = `${word}s`) => `${count(n)} ${n === 1 ? word : many}`;
 
@@ -97,7 +97,8 @@ function strip(
   { low, high, bands = [], zero = false, ticks = [], dots, label },
 ) {
   const width = high - low || 1;
-  const place = (/** @type {number} */ value) => percentOf(0.02 + (0.96 * (value - low)) / width);
+  const start = high > low ? 0.02 : 0.5;
+  const place = (/** @type {number} */ value) => percentOf(start + (0.96 * (value - low)) / width);
   const extent = (/** @type {number} */ a, /** @type {number} */ b) => percentOf(Math.max((0.96 * (b - a)) / width, 0.004));
   return chart(
     label,
@@ -461,10 +462,10 @@ function showReport(/** @type {Json} */ answer) {
     ...[
       h("p", { id: "summary" }, summary(answer, odd.length)),
       budget?.cut_short && flag("The time ran out", "Each part says what it used of its draws and queries."),
-      odd.length > 0 && flag("The image is unlike the training images", odd.map(([name, word]) => unusual(word, input[name])).join(" ")),
+      odd.length > 0 && flag("The image is unlike the training images", ...odd.map(([name, word]) => unusual(word, input[name]))),
       h("h3", {}, "Everyday changes"),
       pair(answer),
-      h("p", { class: "soft" }, h("small", {}, "Full bar: share of copies with the same answer. Outlined bar: confidence in the answer, in the worst copy; mark: in the image as sent.")),
+      h("p", { class: "soft legend" }, h("small", {}, "Full bar: share of copies with the same answer. Outlined bar: confidence in the answer, in the worst copy; mark: in the image as sent.")),
       h("div", { class: "figures kinds" }, KINDS.filter((kind) => stability[kind]).map((kind) => kindCard(kind, stability[kind], answer))),
       h("h3", {}, "Worst cases, proofs, and the image itself"),
       h("div", { class: "figures" }, certificateCard(certificate), attack && attackCard(attack, margin, answer.label), margin && marginCard(margin, answer.label), input && inputCard(input), budget && budgetCard(budget)),
@@ -482,7 +483,7 @@ function summary(/** @type {Json} */ answer, /** @type {number} */ odd) {
   const sentences = [`In ${held} of ${kinds.length} kinds of everyday change, every copy got the answer ${named(answer.label)}.`];
   if (certificate.radius === null) sentences.push("No radius was certified.");
   else {
-    const other = certificate.agrees_with_prediction ? "" : `, which answers ${named(certificate.label)} instead`;
+    const other = certificate.agrees_with_prediction !== false ? "" : `, which answers ${named(certificate.label)} instead`;
     sentences.push(`Certified ℓ2 radius of the smoothed classifier${other}: ${number(certificate.radius)}.`);
   }
   if (attack) sentences.push(`Attack: ${attack.statement}.`);
@@ -490,7 +491,7 @@ function summary(/** @type {Json} */ answer, /** @type {number} */ odd) {
   return sentences.join(" ");
 }
 
-const flag = (/** @type {string} */ head, /** @type {string} */ text) => h("div", { class: "flag" }, h("h3", {}, `▲ ${head}`), h("p", {}, text));
+const flag = (/** @type {string} */ head, /** @type {string[]} */ ...lines) => h("div", { class: "flag" }, h("h3", {}, `▲ ${head}`), lines.map((line) => h("p", {}, line)));
 
 function card(/** @type {string} */ head, /** @type {string} */ kind, /** @type {any[]} */ ...children) {
   return h("section", { class: `figure ${kind}` }, h("h4", { class: "soft" }, head), ...children);
@@ -501,7 +502,7 @@ function kindCard(/** @type {string} */ kind, /** @type {Json} */ found, /** @ty
   const head = h("h4", {}, title(kind));
   if (!found.worst) return h("section", { class: "figure" }, head, h("p", { class: "soft" }, found.meaning));
   const same = Math.round(found.same_answer * found.variants);
-  const { parameter, label, confidence } = found.worst;
+  const { parameter, confidence } = found.worst;
   const where = parameter === null ? "Worst" : `Worst, at ${number(parameter)}`;
   return h(
     "section",
@@ -510,32 +511,35 @@ function kindCard(/** @type {string} */ kind, /** @type {Json} */ found, /** @ty
     h("span", { class: "big" }, `${count(same)} of ${count(found.variants)}`),
     gauge(found.same_answer, { kind: "robust" }),
     h("p", {}, found.variants === 1 ? "copy got the same answer" : "copies got the same answer"),
-    h(
-      "p",
-      {},
-      `${where}: `,
-      label === answer.label ? h("span", { class: "held" }, "✓ same answer") : h("span", { class: "changed" }, `▲ taken for ${named(label)}`),
-    ),
+    h("p", {}, `${where}: `, outcome(found, same, answer.label)),
     gauge(confidence, { kind: "left", tick: answer.confidence }),
     h("p", {}, h("small", { class: "soft" }, `confidence in ${named(answer.label)}: ${percent(answer.confidence)} → ${percent(confidence)}`)),
     meaning(found.meaning, found.tried.length > 0 && h("p", {}, `Tried: ${found.tried.map(number).join(", ")} (${found.unit}).`)),
   );
 }
 
+/** The answer to the copy that leaves the least confidence; it may be the same where that to another copy is not. */
+function outcome(/** @type {Json} */ found, /** @type {number} */ same, /** @type {string} */ label) {
+  if (found.worst.label !== label) return h("span", { class: "changed" }, `▲\u00a0taken for ${named(found.worst.label)}`);
+  const changed = found.variants - same;
+  if (changed) return `same answer, but ${plural(changed, "other copy", "other copies")} got another`;
+  return h("span", { class: "held" }, "✓\u00a0same answer");
+}
+
 function certificateCard(/** @type {Json} */ found) {
   const largest = found.largest_possible_radius;
-  const facts = `${count(found.agreeing_draws)} of ${count(found.draws)} noisy draws (σ ${number(found.noise_sigma)}) gave ${named(found.label)}`;
-  const other = !found.agrees_with_prediction && h("p", { class: "changed" }, `▲ The smoothed classifier answers ${named(found.label)} instead.`);
-  const noise = !found.trained_with_this_noise && h("p", { class: "odd" }, "▲ The model was not trained with this noise.");
+  const facts = `${count(found.agreeing_draws)} of ${count(found.draws)} noisy draws (σ ${number(found.noise_sigma)}) gave ${named(found.label)}; confidence ${number(100 * found.confidence)} %.`;
+  const other = found.agrees_with_prediction === false && h("p", { class: "changed" }, `▲ The smoothed classifier answers ${named(found.label)} instead.`);
+  const noise = found.label !== null && !found.trained_with_this_noise && h("p", { class: "odd" }, "▲ The model was not trained with this noise.");
   const most = `Bar: of ${number(largest)}, the most that ${plural(found.draws, "draw")} can certify.`;
   return card(
     "Certified ℓ2 radius, smoothed classifier",
     "robust",
-    found.radius === null ? h("span", { class: "words" }, "abstained: nothing certified") : h("span", { class: "big" }, number(found.radius)),
+    found.radius === null ? h("span", { class: "words" }, found.label === null ? "not run: nothing certified" : "abstained: nothing certified") : h("span", { class: "big" }, number(found.radius)),
     gauge(largest > 0 ? (found.radius ?? 0) / largest : 0, { kind: "robust" }),
-    h("p", {}, most),
+    largest > 0 && h("p", {}, most),
     found.radius !== null && h("p", { class: "soft" }, evenly(found.radius)),
-    h("p", { class: "soft" }, `${facts}; confidence ${number(100 * found.confidence)} %.`),
+    found.label !== null && h("p", { class: "soft" }, facts),
     other,
     noise,
     meaning(found.meaning),
@@ -549,20 +553,27 @@ function evenly(/** @type {number} */ radius) {
 }
 
 function attackCard(/** @type {Json} */ found, /** @type {Json | null} */ margin, /** @type {string} */ label) {
-  const lowest = found.lowest_margin;
-  const dots = /** @type {[number, string][]} */ ([[lowest, "robust"], ...(margin ? [[margin.logits, ""]] : [])]);
-  const values = dots.map(([value]) => value);
-  const from = margin ? `, from ${number(margin.logits)} as sent` : "";
+  const ball = found.norm === null ? "" : `, ${norm(found.norm)}, eps ${distance(found.eps, found.norm)}`;
   return card(
-    `Attack: ${title(found.name)}, ${norm(found.norm)}, eps ${distance(found.eps, found.norm)}`,
+    `Attack: ${title(found.name)}${ball}`,
     "robust",
     h("span", { class: "words", id: "attack-statement" }, found.statement),
     found.found && found.label !== null && h("p", { class: "changed" }, `▲ It is taken for ${named(found.label)}.`),
-    strip({ low: Math.min(0, ...values), high: Math.max(0, ...values), zero: true, dots, label: `Lowest lead of ${named(label)} seen: ${number(lowest)} logits${from}; below 0 the answer has changed.` }),
-    h("p", {}, `Lowest lead of ${named(label)} seen: ${number(lowest)} logits${from}. Below 0 (dashed) the answer has changed.`),
-    h("p", { class: "soft" }, `${count(found.queries)} of ${count(found.queries_allowed)} allowed queries made.`),
+    found.queries > 0 && lead(found.lowest_margin, margin, label),
+    h("p", { class: "soft" }, `${count(found.queries)} of ${plural(found.queries_allowed, "allowed query", "allowed queries")} made.`),
     meaning(found.meaning),
   );
+}
+
+/** How far the attack pushed the answer's lead over the next class down. */
+function lead(/** @type {number} */ lowest, /** @type {Json | null} */ margin, /** @type {string} */ label) {
+  const dots = /** @type {[number, string][]} */ ([[lowest, "robust"], ...(margin ? [[margin.logits, ""]] : [])]);
+  const values = dots.map(([value]) => value);
+  const seen = `Lowest lead of ${named(label)} seen: ${number(lowest)} logits${margin ? `, from ${number(margin.logits)} as sent` : ""}.`;
+  return [
+    strip({ low: Math.min(0, ...values), high: Math.max(0, ...values), zero: true, dots, label: `${seen} Below 0 the answer has changed.` }),
+    h("p", {}, `${seen} Below 0 (dashed) the answer has changed.`),
+  ];
 }
 
 function marginCard(/** @type {Json} */ found, /** @type {string} */ label) {
@@ -578,10 +589,11 @@ function marginCard(/** @type {Json} */ found, /** @type {string} */ label) {
 
 /** @type {[string, string][]} */
 const STATISTICS = [["width", "Width"], ["height", "Height"], ["brightness", "Brightness"], ["contrast", "Contrast"], ["noise", "Noise"]];
-// a count of pixels carries its unit; "of the [0, 1] range" and the like would only be noise beside each figure
-const measured = (/** @type {number} */ value, /** @type {string} */ unit) => (/^(px|pixels?)$/.test(unit) ? `${number(value)} px` : number(value));
+// a count of pixels carries its unit; the others' long units stand under "Meaning and limits"
+const measured = (/** @type {number} */ value, /** @type {string} */ unit) => (/^pixels\b/.test(unit) ? `${number(value)} px` : number(value));
+const usual = (/** @type {Json} */ { q01, q99 }, unit = "") => (q01 === q99 ? measured(q99, unit) : `${number(q01)} to ${measured(q99, unit)}`);
 const unusual = (/** @type {string} */ word, /** @type {Json} */ found) =>
-  `${word} ${measured(found.value, found.unit)}: 98 % of the training images have ${number(found.training.q01)} to ${measured(found.training.q99, found.unit)}.`;
+  `${word} ${measured(found.value, found.unit)}: 98 % of the training images have ${usual(found.training, found.unit)}.`;
 
 function inputCard(/** @type {Json} */ found) {
   return card(
@@ -600,7 +612,7 @@ function statistic(/** @type {string} */ word, /** @type {Json} */ found) {
   if (!spread) return h("div", {}, head, h("small", { class: "soft" }, "The bundle has no statistics of the training images."));
   const low = Math.min(spread.q01, found.value);
   const high = Math.max(spread.q99, found.value);
-  const label = `${word} ${value}; 98 % of the training images: ${number(spread.q01)} to ${number(spread.q99)}, median ${number(spread.median)}`;
+  const label = `${word} ${value}; 98 % of the training images: ${usual(spread)}, median ${number(spread.median)}`;
   return h(
     "div",
     {},
@@ -615,7 +627,7 @@ function budgetCard(/** @type {Json} */ found) {
     "What the report spent",
     "wide",
     gauge(found.allowed_s > 0 ? found.spent_s / found.allowed_s : 1, { kind: "plain" }),
-    h("p", {}, `${found.spent_s.toFixed(1)} of the ${number(found.allowed_s)} s allowed, ${plural(found.model_runs, "run")} of the model. Allowed: ${plural(found.draws_allowed, "draw")}, ${plural(found.queries_allowed, "query", "queries")}.`),
+    h("p", {}, `${number(found.spent_s)} of the ${number(found.allowed_s)} s allowed, ${plural(found.model_runs, "run")} of the model. Allowed: ${plural(found.draws_allowed, "draw")}, ${plural(found.queries_allowed, "query", "queries")}.`),
     found.cut_short && h("p", { class: "odd" }, "▲ cut short: the time ran out"),
   );
 }
