@@ -11,6 +11,7 @@ from hardener.errors import HardenerError
 
 Device = Literal["auto", "cpu", "cuda"]
 Log = Literal["text", "json"]
+MAX_WORKERS = 256
 CLOSABLE = ("metrics", "docs", "page")
 
 
@@ -93,7 +94,7 @@ def settings_from_environment() -> Settings:
         default=os.environ.get("HARDENER_DEFAULT") or None,
         device=cast(Device, _one_of("HARDENER_DEVICE", get_args(Device))),
         lanes=_count("HARDENER_LANES", most=256),
-        workers=_count("HARDENER_WORKERS", most=256) or Settings.workers,
+        workers=_count("HARDENER_WORKERS", most=MAX_WORKERS) or Settings.workers,
         draws=_count("HARDENER_DRAWS", most=100_000) or Settings.draws,
         queries=_count("HARDENER_QUERIES", most=100_000) or Settings.queries,
         report_seconds=Settings.report_seconds if seconds is None else seconds,
@@ -104,6 +105,14 @@ def settings_from_environment() -> Settings:
         closed=_closed(),
         log=cast(Log, _one_of("HARDENER_LOG", get_args(Log))),
     )
+
+
+def worker_count() -> int:
+    """Read `HARDENER_WORKERS` alone; 1 where it is not set or wrong, which `settings_from_environment` says."""
+    try:
+        return _count("HARDENER_WORKERS", most=MAX_WORKERS) or Settings.workers
+    except HardenerError:
+        return Settings.workers
 
 
 def parse_bundles(text: str) -> tuple[Source, ...]:
