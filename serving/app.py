@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from .metrics import Metrics
+from .access import Access, RateLimit, allow_origins
+from .log import RequestLog
+from .observe import Observer
 from .openapi import openapi_document
 from .options import read_options
 from .problem import Problem
@@ -32,8 +33,8 @@ PAGE_HEADERS = {
 }
 
 
-def create_app(room: Room) -> ASGIApp:
-    """Make the ASGI app that answers for the loaded models."""
+def create_app(room: Room, *, log: RequestLog | None = None) -> ASGIApp:
+    """Make the ASGI app that answers for the loaded models, and writes a line a request into `log`."""
     closed = room.settings.closed
     handlers: dict[str, dict[str, Handler]] = {**_predictions(room), **_descriptions(room)}
     handlers |= {path: {"GET": _alive} for path in ("/healthz", "/livez", "/readyz")}
@@ -43,12 +44,15 @@ def create_app(room: Room) -> ASGIApp:
         if part in closed:
             del handlers[path]
     routes = Routes(handlers)
-    return _stack(routes, room, set(routes.paths))
+    return _stack(routes, room, set(routes.paths), log)
 
 
-def _stack(app: ASGIApp, room: Room, paths: set[str]) -> ASGIApp:
+def _stack(app: ASGIApp, room: Room, paths: set[str], log: RequestLog | None) -> ASGIApp:
     """Put the middleware around the routes; what comes first is the innermost."""
-    return _Measure(app, metrics=room.metrics, paths=paths)
+    rate = room.settings.rate
+    app = Access(app, tokens=room.tokens, rate_limit=None if rate is None else RateLimit(rate))
+    app = allow_origins(app, room.settings.cors)
+    return Observer(app, metrics=room.metrics, routes=paths, log=log)
 
 
 def _predictions(room: Room) -> dict[str, dict[str, Handler]]:
@@ -85,7 +89,7 @@ def _descriptions(room: Room) -> dict[str, dict[str, Handler]]:
         return Response(found.card, media_type="text/markdown")
 
     async def metrics(request: Request) -> Response:
-        return Response(generate_latest(room.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(room.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     async def openapi(request: Request) -> Response:
         return JSONResponse(openapi_document(room.registry.list(), room.settings))
@@ -111,35 +115,6 @@ def _file(path: Path, media_type: str) -> Handler:
         return Response(content, media_type=media_type, headers=PAGE_HEADERS)
 
     return answer
-
-
-class _Measure:
-    """Counts and times every answer.
-
-    All paths without a route share one label: a scanner would fill the memory with series otherwise.
-    """
-
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, paths: set[str]) -> None:
-        self._app, self._metrics, self._paths = app, metrics, paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 500
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note_status)
-        finally:
-            route = scope["path"] if scope["path"] in self._paths else "unknown"
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - started)
 
 
 def _json(answer: BaseModel) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import Request
 
-from hardener.errors import Failure
+from hardener.errors import Failure, HardenerError
 
+from .access import find_tokens
 from .batcher import Priority, QueueFull
 from .budget import Budget, allowed_budget
 from .connection import while_connected
 from .intake import Decoded, Upload, body_kind, decode_upload, parse_upload, read_body
 from .metrics import Metrics
+from .observe import notes_of, span
 from .options import SCHEMAS
 from .probes import Pixels, Probabilities, Smoothing, ask_in_chunks, robustness_report
 from .problem import Problem
@@ -33,6 +36,7 @@ PREDICT_OPTIONS = tuple(SCHEMAS)
 REPORT_OPTIONS = tuple(name for name in SCHEMAS if name != "report")
 BATCH_OPTIONS = ("top_k", "model")
 T = TypeVar("T")
+logger = logging.getLogger("hardener.serving")
 
 
 class Room:
@@ -46,10 +50,12 @@ class Room:
         """
         self.settings = settings
         self.metrics = Metrics()
+        self.tokens = find_tokens(settings.tokens, settings.token_hashes)
         self.registry = Registry(settings, self.metrics.batch_images.observe)
-        for priority in Priority:
-            gauge = self.metrics.waiting.labels(priority.name.lower())
-            gauge.set_function(functools.partial(self.registry.waiting, priority))
+        self.metrics.watch_queues(
+            lambda: {priority.name.lower(): self.registry.waiting(priority) for priority in Priority}
+        )
+        self._show_models()
         self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
         self._large = ThreadPoolExecutor(1, thread_name_prefix="decode-large")
         self._requests = 0
@@ -72,6 +78,16 @@ class Room:
         """Answer `POST /predict/batch`; raises as `predict` does."""
         most = self.settings.max_batch_images
         return await self._within_bounds(request, self._answer_several, allowed=BATCH_OPTIONS, most=most)
+
+    async def reload(self) -> None:
+        """Load the bundles and read the tokens again; either stays as it was where the new one is broken."""
+        try:
+            if self.tokens is not None:
+                self.tokens.reload()
+        except HardenerError as error:
+            logger.error("error: the tokens stay as they were: %s", error)
+        await self.registry.reload()
+        self._show_models()
 
     def close(self) -> None:
         """End the threads."""
@@ -99,6 +115,7 @@ class Room:
             seconds = settings.predict_timeout_s + (budget.seconds if budget else 0)
             try:
                 with self.registry.find(upload.options.model).used() as model:
+                    notes_of(request.scope).model = model.name.name
                     _check_top_k(upload.options.top_k, len(model.classes))
                     async with asyncio.timeout_at(started + seconds), while_connected(request):
                         return await answer(model, upload, budget)
@@ -131,10 +148,13 @@ class Room:
 
     async def _answer_one(self, model: Model, upload: Upload, budget: Budget | None) -> Prediction:
         image = await self._decode(upload.images[0], model)
-        answers = (await model.batcher.submit(image.pixels[None]))[0]
+        with span("model"):
+            answers = (await model.batcher.submit(image.pixels[None]))[0]
         prediction = _prediction(model, answers[1], upload.options.top_k)
         if budget is not None:
-            prediction.report = await self._report(model, image, answers, budget)
+            with span("report"):
+                prediction.report = await self._report(model, image, answers, budget)
+        self.metrics.note_prediction(prediction)
         return prediction
 
     async def _answer_several(self, model: Model, upload: Upload, budget: Budget | None) -> BatchAnswer:
@@ -146,6 +166,7 @@ class Room:
                     image = await self._decode(data, model)
                     answers = (await model.batcher.submit(image.pixels[None]))[0]
                 prediction = _prediction(model, answers[1], upload.options.top_k)
+                self.metrics.note_prediction(prediction)
                 return BatchItem.model_construct(prediction=prediction, problem=None)
             except Problem as problem:
                 return BatchItem.model_construct(prediction=None, problem=problem.document())
@@ -163,9 +184,14 @@ class Room:
         if isinstance(data, Problem):
             raise data
         decode = functools.partial(decode_upload, data, model.bundle.input, max_pixels=self.settings.max_pixels)
-        image = await self._in_thread(functools.partial(decode, large=False))
-        if image is None:  # one at a time, so that large ones neither hold all threads nor fill the memory
-            image = await asyncio.get_running_loop().run_in_executor(self._large, decode)
+        try:
+            with span("decode"):
+                image = await self._in_thread(functools.partial(decode, large=False))
+                if image is None:  # one at a time, so that large ones neither hold all threads nor fill the memory
+                    image = await asyncio.get_running_loop().run_in_executor(self._large, decode)
+        except Problem as problem:
+            self.metrics.note_decode_error(problem.status)
+            raise
         assert image is not None
         return image
 
@@ -184,8 +210,11 @@ class Room:
             report = await robustness_report(image.pixels, int(answers[1].argmax()), model.bundle, ask, smoothing)
         finally:
             self._reports -= 1
-        self.metrics.reports.inc()
         return report
+
+    def _show_models(self) -> None:
+        models = self.registry.list().models
+        self.metrics.show_models((model.name, model.fingerprint, model.provider) for model in models)
 
     async def _ask(self, model: Model, images: Iterator[Pixels]) -> Probabilities:
         """Ask the model about images that a report makes, at the low priority.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from .observe import notes_of
 from .problem import Problem, problem_response
 
 Handler = Callable[[Request], Awaitable[Response]]
-logger = logging.getLogger("hardener.serving")
 
 
 class Routes:
@@ -45,11 +45,16 @@ class Routes:
         try:
             response = await self._answer(Request(scope, receive))
             await response(scope, receive, note_start)
+        except asyncio.CancelledError:  # by the server, which stops and waits no longer
+            if started:
+                raise
+            stopping = Problem(503, "the server is stopping. Try again shortly.", retry_after_s=1)
+            await problem_response(stopping)(scope, receive, send)
         except ClientDisconnect:
             if not started:  # nobody reads it, but it is counted
                 await problem_response(Problem(400, "the client went away before the answer"))(scope, receive, send)
-        except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+        except Exception as error:
+            notes_of(scope).fault = error
             if started:
                 raise
             fault = Problem(500, "the service failed on this request; its log says why.")

@@ -12,15 +12,22 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first eve
 
 import bentoml
 from bentoml._internal.configuration.containers import BentoMLContainer
+from opentelemetry import trace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hardener.errors import HardenerError
 
-from . import protocol, supervisor
+from . import supervisor
+from .access import find_tokens
 from .app import create_app
+from .limits import bound_connections
+from .log import RequestLog, log_all_as_json
+from .metrics import share_figures, use_shared_figures
+from .observe import check_tracing, tracing_options
+from .protocol import answer_directly
 from .registry import check_bundles
 from .room import Room
-from .settings import settings_from_environment, worker_count
+from .settings import longest_request_s, settings_from_environment, worker_count
 
 # A worker that has not loaded its bundles yet loads them anyhow; by default SIGHUP would end it.
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -40,24 +47,38 @@ class _LateApp:
 
 
 _mounted = _LateApp()
+_traces = os.environ.get("HARDENER_TRACES")
+if _traces:  # BentoML makes the span of a request that comes through it
+    bound_connections()
+else:
+    answer_directly(_mounted)
 
 
-# The timeout is BentoML's, of requests that come through it. It keeps a timer for each until then, answered or not.
+# The timeout is BentoML's, of requests that come through it; it lies just above the longest deadline of our own, for
+# a timer is kept for each request until then, answered or not.
 @bentoml.asgi_app(_mounted, path="/", name="hardener")
 @bentoml.service(
     name="hardener",
     workers=worker_count(),
-    traffic={"timeout": 75},
+    traffic={"timeout": longest_request_s() + 5},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
+    tracing=tracing_options(_traces),
 )
 class HardenerService:
     """Serves the bundles. It has no BentoML API method: every route is in `app.py`."""
 
     def __init__(self) -> None:
         """Load the bundles and warm the models; the worker takes no request before this is done."""
-        self._room = Room(settings_from_environment())
-        _mounted.app = create_app(self._room)
+        use_shared_figures()
+        settings = settings_from_environment()
+        if settings.log == "json":
+            log_all_as_json()
+        if _traces:  # BentoML keeps the provider to itself; our spans inside a request find the global one
+            trace.set_tracer_provider(BentoMLContainer.tracer_provider.get())
+        self._room = Room(settings)
+        self._log = RequestLog(settings.log, on_lost=self._room.metrics.lost_log_lines.inc)
+        _mounted.app = create_app(self._room, log=self._log)
         gc.collect()
         gc.freeze()  # what is loaded now stays: it need not be looked through again and again
 
@@ -69,7 +90,13 @@ class HardenerService:
         BentoML starts a worker that fails to initialise over and over, so a fault must be found here.
         """
         try:
-            check_bundles(settings_from_environment())
+            settings = settings_from_environment()
+            check_tracing(_traces)
+            find_tokens(settings.tokens, settings.token_hashes)
+            check_bundles(settings)
+            share_figures()
+            if settings.log == "json":
+                log_all_as_json()
         except HardenerError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
@@ -79,19 +106,16 @@ class HardenerService:
     async def listen_for_reloads(self) -> None:
         """Load the bundles again on SIGHUP, which the supervisor hands on to its workers."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._room.registry.reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._room.reload()))
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """End the threads."""
         self._room.close()
+        self._log.close()
 
     def __is_alive__(self) -> bool:
         return True
 
     def __is_ready__(self) -> bool:
         return _mounted.app is not None
-
-
-if not BentoMLContainer.tracing.sample_rate.get():  # otherwise the requests pass through BentoML, which traces them
-    protocol.install(_mounted)

@@ -9,9 +9,12 @@ from typing import Literal, cast, get_args
 
 from hardener.errors import HardenerError
 
+from .access import Rate, read_origins, read_rate
+from .log import LogForm
+
 Device = Literal["auto", "cpu", "cuda"]
-Log = Literal["text", "json"]
 MAX_WORKERS = 256
+MAX_REPORT_SECONDS = 3600.0
 CLOSABLE = ("metrics", "docs", "page")
 
 
@@ -45,7 +48,7 @@ class Settings:
         draws, queries, report_seconds: what a report may spend where the request does not say.
         max_draws, max_queries, max_report_seconds: the most that a request may ask for.
         tokens: the file of the tokens' hashes; token_hashes: the same as text.
-        rate: requests a second that one caller may send; None: any number.
+        rate: requests a second that one caller may send, and how many at once; None: any number.
         cors: origins whose pages may call; `*` for all.
         closed: of `CLOSABLE`, what answers 404.
         log: one line a request as text or as JSON.
@@ -74,10 +77,10 @@ class Settings:
     alpha: float = 0.001
     tokens: Path | None = None
     token_hashes: str = ""
-    rate: float | None = None
+    rate: Rate | None = None
     cors: tuple[str, ...] = ()
     closed: frozenset[str] = frozenset()
-    log: Log = "text"
+    log: LogForm = "text"
 
 
 def settings_from_environment() -> Settings:
@@ -87,8 +90,8 @@ def settings_from_environment() -> Settings:
         HardenerError: no bundle is named, or a value is out of its range.
     """
     tokens = os.environ.get("HARDENER_TOKENS", "")
-    seconds = _number("HARDENER_REPORT_SECONDS", least=0.1, most=3600.0)
-    rate = _number("HARDENER_RATE", least=0.001, most=1e6)
+    seconds = _number("HARDENER_REPORT_SECONDS", least=0.1, most=MAX_REPORT_SECONDS)
+    rate = os.environ.get("HARDENER_RATE", "")
     return Settings(
         bundles=parse_bundles(os.environ.get("HARDENER_BUNDLE", "")),
         default=os.environ.get("HARDENER_DEFAULT") or None,
@@ -100,10 +103,10 @@ def settings_from_environment() -> Settings:
         report_seconds=Settings.report_seconds if seconds is None else seconds,
         tokens=Path(tokens) if tokens else None,
         token_hashes=os.environ.get("HARDENER_TOKEN_HASHES", ""),
-        rate=rate,
-        cors=tuple(_words("HARDENER_CORS")),
+        rate=read_rate(rate) if rate else None,
+        cors=read_origins(os.environ.get("HARDENER_CORS", "")),
         closed=_closed(),
-        log=cast(Log, _one_of("HARDENER_LOG", get_args(Log))),
+        log=cast(LogForm, _one_of("HARDENER_LOG", get_args(LogForm))),
     )
 
 
@@ -113,6 +116,15 @@ def worker_count() -> int:
         return _count("HARDENER_WORKERS", most=MAX_WORKERS) or Settings.workers
     except HardenerError:
         return Settings.workers
+
+
+def longest_request_s() -> float:
+    """Read from `HARDENER_REPORT_SECONDS` alone when the last deadline of a request is; see `worker_count`."""
+    try:
+        default = _number("HARDENER_REPORT_SECONDS", least=0.1, most=MAX_REPORT_SECONDS) or Settings.report_seconds
+    except HardenerError:
+        default = Settings.report_seconds
+    return max(default, Settings.max_report_seconds) + Settings.predict_timeout_s
 
 
 def parse_bundles(text: str) -> tuple[Source, ...]:

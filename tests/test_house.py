@@ -28,7 +28,7 @@ from hardener.vicinity import VICINITIES
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hardener"
 FLOORS = (
-    {"cli", "serving"},
+    {"cli", "serving", "client"},
     {"training", "evaluation", "export"},
     {"methods", "attacks", "models", "data"},
     {"geometry", "vicinity", "losses"},
@@ -36,7 +36,12 @@ FLOORS = (
     {"catalog", "threat", "progress"},
     {"errors"},
 )
-ALLOWED_ON_ONE_FLOOR = {("methods", "attacks"), ("training", "evaluation")}
+ALLOWED_ON_ONE_FLOOR = {
+    ("methods", "attacks"),
+    ("training", "evaluation"),
+    ("export", "evaluation"),
+    ("cli", "client"),
+}
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
@@ -84,7 +89,7 @@ def test_imports_point_down_only() -> None:
 
 
 def test_light_rooms_import_nothing_heavy() -> None:
-    light = {"cli", *FLOORS[-3], *FLOORS[-2], *FLOORS[-1]}
+    light = {"cli", "client", *FLOORS[-3], *FLOORS[-2], *FLOORS[-1]}
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for room, path in files()
@@ -92,6 +97,23 @@ def test_light_rooms_import_nothing_heavy() -> None:
         if (room in light or path.name == "__init__.py") and name.split(".")[0] in HEAVY
     ]
     assert wrong == []
+
+
+def test_the_client_needs_nothing_of_the_house_but_what_the_answers_are_made_of() -> None:
+    rooms = {
+        name.split(".")[1]
+        for room, path in files()
+        for name in imports(path)
+        if room == "client" and "hardener." in name
+    }
+    assert rooms == {"client", "config", "errors"}
+    code = (
+        "import sys, hardener.client\n"
+        "loaded = {'numpy', 'PIL', 'starlette', 'typer', 'serving'} & set(sys.modules)\n"
+        f"loaded |= {HEAVY!r} & set(sys.modules); assert not loaded, loaded"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
 
 
 def test_private_files_stay_inside_their_room() -> None:
@@ -105,8 +127,8 @@ def test_private_files_stay_inside_their_room() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--help"], ["recipes"], ["attacks"]])
-def test_help_and_lists_start_without_torch(words: list[str]) -> None:
+@pytest.mark.parametrize("words", ["--help", "--version", "train --help", "predict --help", "recipes", "attacks"])
+def test_help_and_lists_start_without_torch(words: str) -> None:
     code = (
         "import sys; sys.argv = ['hardener', *sys.argv[1:]]\n"
         "from hardener.__main__ import main\n"
@@ -114,7 +136,7 @@ def test_help_and_lists_start_without_torch(words: list[str]) -> None:
         "except SystemExit as end: assert not end.code, end.code\n"
         f"loaded = {HEAVY!r} & set(sys.modules); assert not loaded, loaded"
     )
-    found = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    found = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
 
 
@@ -201,6 +223,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--random-start",
             "--samples",
             "--json",
+            "--precision",
             "--suite",
             "--surrogate",
             "--invariance",
@@ -211,8 +234,9 @@ def test_a_new_flag_is_a_decision() -> None:
         },
         "compare": {"--to", "--json", "--out"},
         "gate": {"--min", "--max-drop", "--against", "--junit", "--summary", "--out"},
-        "export": {"--data", "--samples", "--out"},
+        "export": {"--data", "--samples", "--out", "--quantize", "--quick"},
         "serve": {"--port", "--host", "--out"},
+        "predict": {"--url", "--report", "--top-k", "--model", "--token-file", "--json"},
         "recipes": set(),
         "attacks": set(),
     }

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.attacks._layout import fast_layout
+from hardener.attacks._precision import misclassified
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 
@@ -75,6 +76,7 @@ def climb(
     steps: int,
     random_start: bool,
     eot_draws: int,
+    bf16: bool,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
     """Climb an objective with steps that halve themselves; an image leaves as soon as a row of it is misclassified.
@@ -90,6 +92,7 @@ def climb(
         steps: gradient steps, >= 1.
         random_start: start at a uniform random point of the ball; at the image otherwise.
         eot_draws: passes that each gradient is averaged over.
+        bf16: take gradients and objective in bfloat16; that a point is misclassified is for float32 to say.
         generator: of the random start.
     Returns:
         (N, C, H, W), inside ball and box: the first misclassified point of an image, or the one with the largest
@@ -103,9 +106,13 @@ def climb(
     start = clean
     if random_start:
         start = clean + fit_box(clean, ball.random_point(clean, eps, generator))
+
+    def look(points: Tensor, truth: Tensor, goals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        aim = objective if targets is None else partial(objective, targets=goals)
+        return value_and_gradient(model, points, truth, objective=aim, eot_draws=eot_draws, bf16=bf16)
+
     goals = truth if targets is None else targets.T.reshape(-1)
-    aim = objective if targets is None else partial(objective, targets=goals)
-    logits, value, gradient = value_and_gradient(model, start, truth, objective=aim, eot_draws=eot_draws)
+    logits, value, gradient = look(start, truth, goals)
     state = _Climb(
         place=torch.arange(len(images), device=images.device).repeat(many),
         images=clean,
@@ -124,23 +131,25 @@ def climb(
         checked_value=value,
     )
     found, fell = images.clone(), torch.zeros_like(labels, dtype=torch.bool)
-    for step in range(steps + 1):
-        broken = (logits.argmax(dim=1) != state.labels).view(many, -1)
+
+    def let_leave(logits: Tensor) -> None:
+        broken = misclassified(model, state.at, state.labels, logits, bf16=bf16).view(many, -1)
         if bool(broken.any()):
             falls, first = broken.any(dim=0), broken.int().argmax(dim=0)
             rows = (first * broken.shape[1] + torch.arange(broken.shape[1], device=first.device))[falls]
             found[state.place[rows]] = state.at[rows]
             fell[state.place[rows]] = True
             state.keep(~falls.repeat(many))
-        if step == steps or len(state.place) == 0:
+
+    let_leave(logits)
+    for step in range(steps):
+        if len(state.place) == 0:
             break
         _step(state, norm, eps, share=_MOMENTUM if step > 0 else 1.0)
-        aim = objective if targets is None else partial(objective, targets=state.targets)
-        logits, value, state.gradient = value_and_gradient(
-            model, state.at, state.labels, objective=aim, eot_draws=eot_draws
-        )
+        logits, value, state.gradient = look(state.at, state.labels, state.targets)
         state.rises += value > state.value
         state.value = value
+        let_leave(logits)  # before a check moves a row from the point that these logits are of
         _keep_best(state)
         if step + 1 in checks:
             _check(state, checks[step + 1])

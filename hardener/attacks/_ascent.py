@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from hardener.attacks._gradient import Classifier, Objective, value_and_gradient
+from hardener.attacks._layout import fast_layout
+from hardener.attacks._precision import misclassified
 from hardener.losses.cross_entropy import cross_entropy
 
 
@@ -52,9 +54,9 @@ class Ascent:
         stop_early: bool = True,
     ) -> None:
         self.model = model
-        self.images = images
+        self.images = fast_layout(images)
         self.labels = labels
-        self.delta = start
+        self.delta = fast_layout(start)
         self.objective = objective
         self.eot_draws = eot_draws
         self.bf16 = bf16
@@ -70,16 +72,17 @@ class Ascent:
         that pixel and not the whole batch.
         """
         for _ in range(steps):
+            points = self.images + self.delta
             logits, _, gradient = value_and_gradient(
                 self.model,
-                self.images + self.delta,
+                points,
                 self.labels,
                 objective=self.objective,
                 eot_draws=self.eot_draws,
                 bf16=self.bf16,
             )
             if self.stop_early:
-                self._let_leave(self._broken(logits))
+                self._let_leave(misclassified(self.model, points, self.labels, logits, bf16=self.bf16))
                 gradient = self.keep(gradient)
             if len(self.images) == 0:
                 return
@@ -93,14 +96,6 @@ class Ascent:
         """Return the first misclassified iterate of each image, or its last iterate, (N, C, H, W)."""
         self._result[self._places] = self.images + self.delta
         return self._result
-
-    def _broken(self, logits: Tensor) -> Tensor:
-        broken = logits.argmax(dim=1) != self.labels
-        if self.bf16 and bool(broken.any()):
-            with torch.no_grad():
-                exact = self.model(self.images[broken] + self.delta[broken])
-            broken[broken.clone()] = exact.argmax(dim=1) != self.labels[broken]
-        return broken
 
     def _let_leave(self, broken: Tensor) -> None:
         self._stayed = ~broken

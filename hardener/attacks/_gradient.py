@@ -42,7 +42,7 @@ def value_and_gradient(
         Detached: logits (N, K) in at least float32, objective (N,), gradient (N, C, H, W). Of several draws, the
         logits are those of the draw that favours the label most, so that `logits.argmax(1) != labels` means that
         every draw was misclassified.
-    Source: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018, section 4.2
+    Source: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018
         (expectation over transformation).
     """
     logits, value, gradient = _one_draw(model, images, labels, objective, bf16)

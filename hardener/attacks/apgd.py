@@ -22,6 +22,7 @@ def apgd(
     loss: str = "ce",
     random_start: bool = True,
     eot_draws: int = 1,
+    bf16: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Climb an objective from a large step that halves itself when it no longer helps; images that fall leave at once.
@@ -36,6 +37,8 @@ def apgd(
         loss: what is climbed: `ce`, `dlr` or `margin`; with two classes `dlr` is the margin.
         random_start: start at a uniform random point of the ball; at the image otherwise.
         eot_draws: passes that each gradient is averaged over, for models that answer differently twice.
+        bf16: take gradients and objective in bfloat16. An image falls only where a float32 pass agrees, and goes on
+            otherwise; a rise too small for three digits goes unseen, so a step size may be halved early.
         generator: of the random start.
     Returns:
         (N, C, H, W), inside ball and box.
@@ -56,6 +59,7 @@ def apgd(
         steps=steps,
         random_start=random_start,
         eot_draws=eot_draws,
+        bf16=bf16,
         generator=generator,
     )
     return found

@@ -23,6 +23,7 @@ def apgd_t(
     targets: int = 9,
     random_start: bool = True,
     eot_draws: int = 1,
+    bf16: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Drive each image to its most likely wrong classes, likeliest first, until it falls.
@@ -40,6 +41,8 @@ def apgd_t(
         targets: wrong classes to try, >= 1; all K - 1 where there are fewer.
         random_start: start at a uniform random point of the ball; at the image otherwise.
         eot_draws: passes that each gradient is averaged over, for models that answer differently twice.
+        bf16: take gradients and objective in bfloat16. An image falls only where a float32 pass agrees, and goes on
+            otherwise; a rise too small for three digits goes unseen, so a step size may be halved early.
         generator: of the random starts.
     Returns:
         (N, C, H, W), inside ball and box. An image that never falls comes back as near to its last target as it came.
@@ -64,6 +67,7 @@ def apgd_t(
             steps=steps,
             random_start=random_start,
             eot_draws=eot_draws,
+            bf16=bf16,
             generator=generator,
         )
         place, rank = place[~fell], rank + aims.shape[1]

@@ -40,7 +40,8 @@ def bim(
         (N, C, H, W), inside ball and box; the first misclassified iterate, or the last.
     Raises:
         HardenerError: unknown norm.
-    Source: Kurakin, Goodfellow, Bengio, "Adversarial Examples in the Physical World", ICLR 2017 workshop, section 2.2.
+    Source: Kurakin, Goodfellow, Bengio, "Adversarial Examples in the Physical World", ICLR 2017 workshop
+        (the basic iterative method).
     """
     ball = norm_geometry(norm)
     length = 1.25 * eps / steps if step_size is None else step_size

@@ -50,8 +50,8 @@ def cw(
         just enough if the margin is linear, 2 m / |gradient of m|^2, so that the scale of the logits does not matter
         and few rounds suffice. The paper's 10,000 iterations a round are 100 here: on small Digits networks, natural
         and FGSM-trained, the distances found are within 1 % of those that ten times as many steps find.
-    Source: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 2017, section VI.A (l2),
-        with the objective f_6 at confidence 0; Madry et al., ICLR 2018 (its projected form for linf).
+    Source: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 2017 (its l2 attack,
+        with the objective f_6 at confidence 0); Madry et al., ICLR 2018 (its projected form for linf).
     """
     if norm == "l2":
         return _nearest(model, images, labels, steps, binary_search_steps, learning_rate)

@@ -56,8 +56,7 @@ def hopskipjump(
         whole batch (the larger the batch, the shorter its l2 steps), holds all probes of a step at once and draws
         from the global random state. Probes have at least 3 % of the perturbation's l2 length; those of the
         paper are lost in float32's rounding when there are many pixels.
-    Source: Chen, Jordan, Wainwright, "HopSkipJumpAttack: A Query-Efficient Decision-Based Attack", S&P 2020,
-        Algorithm 2.
+    Source: Chen, Jordan, Wainwright, "HopSkipJumpAttack: A Query-Efficient Decision-Based Attack", S&P 2020.
     """
     foolbox = _import_foolbox()
     ball = norm_geometry(norm)

@@ -46,7 +46,7 @@ def spsa(
         misclassified already stays.
     Note: the paper's budgets go up to 8192 points in each of 100 steps.
     Source: Uesato, O'Donoghue, van den Oord, Kohli, "Adversarial Risk and the Dangers of Evaluating Against Weak
-        Attacks", ICML 2018, Algorithm 1.
+        Attacks", ICML 2018 (SPSA).
     """
     ball = norm_geometry(norm)
     if learning_rate is None:

@@ -14,6 +14,7 @@ from hardener.cli.eval import evaluate
 from hardener.cli.export import export
 from hardener.cli.gate import gate
 from hardener.cli.lists import attacks, recipes
+from hardener.cli.predict import predict
 from hardener.cli.serve import serve
 from hardener.cli.train import train
 
@@ -31,6 +32,7 @@ app.command("compare")(compare)
 app.command("gate")(gate)
 app.command("export")(export)
 app.command("serve")(serve)
+app.command("predict")(predict)
 app.command("recipes")(recipes)
 app.command("attacks")(attacks)
 

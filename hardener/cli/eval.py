@@ -54,6 +54,10 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 128,
     device: Device = "auto",
     seed: Seed = 0,
+    precision: Annotated[
+        str,
+        typer.Option(help="Of the attacks' gradients: auto, float32 or bfloat16. What falls is checked in float32."),
+    ] = "auto",
     runs: Runs = RUNS,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result here as well.")
@@ -127,6 +131,7 @@ def evaluate(
         batch_size=batch_size,
         device=device,
         seed=seed,
+        precision=precision,
         skip_bad_images=skip_bad_images,
         json_file=json_file,
         surrogate=lender,

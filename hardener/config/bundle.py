@@ -91,8 +91,10 @@ class TrainingImages(_Strict):
 class Quantization(_Strict):
     """What int8 cost: the same images through the quantised and the float32 file, accuracies in [0, 1].
 
-    `robust_accuracy` is the worst case over `attacks`, image by image; `certified_accuracy` that of the smoothed
-    classifier at `certified_radius` (l2), both None where not measured.
+    `robust_accuracy` is the worst case over `attacks`, image by image, and over what fooled the other file;
+    `certified_accuracy` that of the smoothed classifier (noise of std `certified_noise_sigma`, on the first
+    `certified_samples` images) at `certified_radius` (l2), None where not measured. `float32_layers` counts the layers
+    that were kept in float32 for the sake of agreement, the last one not counted.
     """
 
     kind: Literal["int8"]
@@ -110,6 +112,9 @@ class Quantization(_Strict):
     certified_radius: float | None
     certified_accuracy: float | None
     certified_accuracy_float32: float | None
+    certified_samples: int | None = None
+    certified_noise_sigma: float | None = None
+    float32_layers: int = 0
 
 
 class Bundle(_Strict):

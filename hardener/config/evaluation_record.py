@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.errors import HardenerError
 
-EVALUATION_SCHEMA: Literal["hardener/eval/1"] = "hardener/eval/1"
+EVALUATION_SCHEMA: Literal["hardener/eval/2"] = "hardener/eval/2"
+"""2 adds `precision`; files of version 1, whose attacks all ran in float32, are read as well."""
 
 
 class _Strict(BaseModel):
@@ -49,6 +50,16 @@ class EvaluatedAttack(_Strict):
     broken: int
     robust_accuracy: float
     seconds: float
+
+
+class Precision(_Strict):
+    """In which numbers attacks took gradients: `bfloat16` if some attack did (its setting `bf16` is true).
+
+    Whatever they found was classified again in float32 before it counted.
+    """
+
+    attacks: Literal["float32", "bfloat16"]
+    reason: str
 
 
 class Flag(_Strict):
@@ -181,7 +192,7 @@ class Evaluation(_Strict):
     """Fractions in [0, 1]. `robust_accuracy` is the worst case over `attacks`, image by image; `interval` its exact
     95 % interval; `per_image` a file beside this one. A section that was not asked for is None or empty."""
 
-    schema_name: Literal["hardener/eval/1"] = Field(EVALUATION_SCHEMA, alias="schema")
+    schema_name: Literal["hardener/eval/1", "hardener/eval/2"] = Field(EVALUATION_SCHEMA, alias="schema")
     created_at: str
     model: EvaluatedModel
     data: EvaluatedData
@@ -195,6 +206,7 @@ class Evaluation(_Strict):
     verdict: Literal["robust", "partly robust", "not robust", "inconclusive"]
     reason: str
     attacks: list[EvaluatedAttack]
+    precision: Precision | None = None
     not_run: list[str] = []
     per_class: list[PerClass]
     per_image: str | None

@@ -107,6 +107,7 @@ class RunFolder:
         self.evaluations = path / "eval"
         self.report = path / "report.html"
         self.bundle = path / "bundle"
+        self.int8_bundle = path / "bundle-int8"
 
     def read_record(self) -> RunRecord:
         """Read `run.json`.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from hardener.evaluation.robust_accuracy import AttackOutcome, RobustAccuracy
+
+_PATIENCE = timedelta(days=30)  # one process may be done days before another: their images differ
+Value = TypeVar("Value")
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -30,6 +34,22 @@ def own_share(count: int) -> Tensor:
     return torch.arange(rank, count, world)
 
 
+def from_first(value: Value | None) -> Value:
+    """Return what rank 0 has, on every process; the others' own is not looked at."""
+    if rank_and_world()[1] > 1:
+        _meet()
+        shared = [value]
+        dist.broadcast_object_list(shared, src=0)
+        value = shared[0]
+    assert value is not None, "rank 0 has a value"
+    return value
+
+
+def _meet() -> None:
+    if not dist.is_initialized():
+        dist.init_process_group("gloo", timeout=_PATIENCE)
+
+
 def join(part: RobustAccuracy, count: int) -> RobustAccuracy | None:
     """Bring the parts of all processes together on rank 0; the others get None.
 
@@ -40,8 +60,7 @@ def join(part: RobustAccuracy, count: int) -> RobustAccuracy | None:
     rank, world = rank_and_world()
     if world == 1:
         return part
-    if not dist.is_initialized():
-        dist.init_process_group("gloo")
+    _meet()
     parts: list[Any] | None = [None] * world if rank == 0 else None
     dist.gather_object(part, parts)
     dist.destroy_process_group()

@@ -29,7 +29,7 @@ from hardener.evaluation.robust_accuracy import (
     device_of,
     robust_accuracy,
 )
-from hardener.evaluation.suite import FAMILIES, GRADIENT_FREE
+from hardener.evaluation.suite import FAMILIES, GRADIENT_FREE, most_passes
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
@@ -49,8 +49,11 @@ NOISE_RATIO = 0.5  # of what the attack breaks: `noise-as-bad`
 RISE = 0.05  # of images: `more-eps`
 
 _MARGIN_PGD = {"steps": 10, "loss": "margin"}
-_MOST_STEPS, _EOT_DRAWS, _QUERIES, _NOISE_DRAWS = 100, 5, 100, 10
+_MOST_STEPS, _EOT_DRAWS, _NOISE_DRAWS = 100, 5, 10
+_QUERIES, _SWEEP_QUERIES, _AGAIN_QUERIES = 100, 200, 500
+_MOST_QUERIES, _TIMES_THE_RUN, _PASSES_A_GRADIENT = 1000, 4, 3
 _NO_GRADIENT = "the model passes no finite gradient to its input."
+_NOT_LENT = "the file gives no gradients, and none were lent to it."
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,19 @@ def audit(
     batch_size: int = 128,
     generator: torch.Generator | None = None,
     samples: int = 200,
+    differentiable: bool = True,
     on_done: Callable[[int], None] | None = None,
 ) -> AuditResult:
     """Ask of a robustness figure whether it can be believed.
 
     Attacks go through `robust_accuracy`, so that what the audit breaks is projected and classified again as in any
     run. If nothing ever falls the audit makes, for each of `samples`, 47 passes with a gradient and 42 without: about
-    three PGD-20 on as many images; where images fall it is less. If `not-converged` is raised, all survivors of the
-    run are attacked again, so that the figure itself is put right: at most 100 more steps for each.
+    three PGD-20 on as many images; where images fall it is less. If `not-converged` or `gradient-free` is raised, all
+    survivors of the run are attacked again, so that the figure itself is put right: by at most 100 more steps for
+    each, and by at most 1,000 queries, which are at most four times as many passes as the run's attacks make.
+
+    A model without gradients, an ONNX file on its own, is asked all that answers alone can tell; Square then stands
+    where a PGD does otherwise, here and wherever no gradient reaches the input.
 
     Args:
         model: (N, C, H, W) in [0, 1] -> logits (N, K); left as it was found.
@@ -92,15 +100,16 @@ def audit(
         result: what was run.
         batch_size: images at once.
         generator: of random starts and noise, on the model's device.
+        differentiable: the model has gradients, or borrows them.
         samples: images that the cheap questions are asked on, spread evenly over those that are right when clean;
             attacks are compared on half of them, survivors attacked again on a quarter.
         on_done: called with the percents of the work done since it was last called; they add up to 100.
-    Sources: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018, section 3.1;
+    Sources: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018;
         Carlini et al., "On Evaluating Adversarial Robustness", arXiv 1902.06705; Croce et al., "Evaluating the
         Adversarial Robustness of Adaptive Test-time Defenses", ICML 2022; the thresholds are ours.
     """
     started = time.monotonic()
-    case = _Case(model, images, labels, result, batch_size, generator, samples)
+    case = _Case(model, images, labels, result, batch_size, generator, samples, differentiable)
     checks: list[Check] = []
     with measuring(model):
         for place, (name, (question, ask)) in enumerate(_CHECKS.items()):
@@ -147,6 +156,16 @@ class _Finding:
     raised: bool | None
 
 
+@dataclass(frozen=True)
+class _Yardstick:
+    """An attack that should work on any honest model, in a few words, and what share of it noise may not reach."""
+
+    name: str
+    settings: Mapping[str, Any]
+    words: str
+    noise_ratio: float
+
+
 def _not_asked(why: str) -> _Finding:
     return _Finding(f"Not asked: {why}", None, None)
 
@@ -163,7 +182,9 @@ class _Case:
         batch_size: int,
         generator: torch.Generator | None,
         samples: int,
+        differentiable: bool,
     ) -> None:
+        self.differentiable = differentiable
         self.model, self.images, self.labels, self.result = model, images, labels.cpu(), result
         self.batch_size, self.generator = batch_size, generator
         self.plans = [outcome.plan for outcome in result.outcomes]
@@ -236,10 +257,22 @@ class _Case:
     @cached_property
     def why_no_gradient_attack(self) -> str:
         """Empty where a gradient attack makes sense."""
-        if self.correct == 0:
-            return "no image is right when clean."
+        if self.why_no_attack or not self.differentiable:
+            return self.why_no_attack or _NOT_LENT
         peak, _ = self.gradients
         return "" if bool((peak > 0).any()) else _NO_GRADIENT
+
+    @property
+    def why_no_attack(self) -> str:
+        """Empty where any attack makes sense."""
+        return "" if self.correct else "no image is right when clean."
+
+    @cached_property
+    def yardstick(self) -> _Yardstick:
+        """A margin PGD, or Square where there is no gradient to follow."""
+        if self.why_no_gradient_attack:
+            return _Yardstick("square", {"queries": _SWEEP_QUERIES}, f"Square with {_SWEEP_QUERIES} queries", 1.0)
+        return _Yardstick("pgd", _MARGIN_PGD, "a margin PGD-10", NOISE_RATIO)
 
     def strike(self, where: Tensor, name: str, settings: Mapping[str, Any], eps: float | None = None) -> Tensor:
         """Attack images as a run would, count what that means, and return which of them fell, (len(where),) bool."""
@@ -272,17 +305,35 @@ class _Case:
         Where many fall all survivors are attacked, so that the figure is put right.
         """
         survivors = self.result.robust_correct.nonzero().squeeze(1)
+        if not self.differentiable:
+            return self.strike_survivors(survivors, "square", {"queries": _AGAIN_QUERIES})
         longest = max((int(setting_of(plan, "steps") or 1) for plan in self.plans if plan.name in WHITE_BOX), default=1)
         steps = min(max(5 * longest, 20), _MOST_STEPS)
         settings: dict[str, Any] = {"steps": steps, "loss": "margin"}
         if self.is_random:
             settings |= {"steps": steps // _EOT_DRAWS, "eot_draws": _EOT_DRAWS}
+        return self.strike_survivors(survivors, "pgd", settings)
+
+    def strike_survivors(self, survivors: Tensor, name: str, settings: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Attack a quarter's worth of them, and all where many of these fall; return how many there are, were, fell."""
         first = _evenly(survivors, self.quarter)
-        fell = int(self.strike(first, "pgd", settings).sum())
+        fell = int(self.strike(first, name, settings).sum())
         if self.sure_share(fell, len(first), len(survivors)) <= SURE_DROP:
             return len(survivors), len(first), fell
         rest = survivors[~torch.isin(survivors, first)]
-        return len(survivors), len(survivors), fell + int(self.strike(rest, "pgd", settings).sum())
+        return len(survivors), len(survivors), fell + int(self.strike(rest, name, settings).sum())
+
+    def search(self) -> str:
+        """Attack all that stands by Square, so that the figure is put right, and tell what that did."""
+        passes = [most_passes(plan, 10, self.result.threat.norm) for plan in self.plans]
+        run = sum(forwards + _PASSES_A_GRADIENT * gradients for forwards, gradients in passes)
+        queries = min(max(_TIMES_THE_RUN * run, _QUERIES), _MOST_QUERIES)
+        standing = self.stands.nonzero().squeeze(1)
+        fell = int(self.strike(standing, "square", {"queries": queries}).sum())
+        return (
+            f" All {len(standing)} images that still stood were then given {queries} queries: {fell} fell. "
+            "`--suite standard` gives each 5,000."
+        )
 
     def sure_share(self, fell: int, attacked: int, all_of_them: int) -> float:
         """The least share of images right when clean that would fall, were all attacked: 95 % interval's lower end."""
@@ -290,8 +341,8 @@ class _Case:
 
     @cached_property
     def weakened(self) -> Tensor:
-        """Which of the compared images a margin PGD-10 breaks."""
-        return self.strike(self.compared, "pgd", _MARGIN_PGD)
+        """Which of the compared images the yardstick breaks."""
+        return self.strike(self.compared, self.yardstick.name, self.yardstick.settings)
 
     @cached_property
     def noisy(self) -> Tensor:
@@ -316,14 +367,16 @@ class _Case:
 
     @cached_property
     def eps_curve(self) -> list[tuple[float, float]]:
-        """(eps, share of the swept images that a margin PGD leaves), up to where any image can be made gray."""
+        """(eps, share of the swept images that the yardstick leaves), up to where any image can be made gray."""
+        name, settings = self.yardstick.name, self.yardstick.settings
         eps = self.result.threat.eps
         end = 0.5 if self.result.threat.norm == "linf" else self.images[0].numel() ** 0.5 / 2
         curve = [(eps, self.weakened[torch.isin(self.compared, self.swept)])] if eps < end else []
         for times in (2, 4):
             if eps < times * eps < end:
-                curve.append((times * eps, self.strike(self.swept, "pgd", _MARGIN_PGD, times * eps)))
-        curve.append((end, self.strike(self.swept, "pgd", {**_MARGIN_PGD, "steps": 20}, end)))
+                curve.append((times * eps, self.strike(self.swept, name, settings, times * eps)))
+        twice = {key: 2 * value if isinstance(value, int) else value for key, value in settings.items()}
+        curve.append((end, self.strike(self.swept, name, twice, end)))
         return [(at, 1 - int(fell.sum()) / len(fell)) for at, fell in curve]
 
 
@@ -343,6 +396,8 @@ def _of(count: int, total: int) -> str:
 
 
 def _gradients_zero(case: _Case) -> _Finding:
+    if not case.differentiable:
+        return _not_asked(_NOT_LENT)
     peak, _ = case.gradients
     zero = int((peak == 0).sum())
     share = zero / len(peak)
@@ -350,11 +405,12 @@ def _gradients_zero(case: _Case) -> _Finding:
 
 
 def _not_finite(case: _Case) -> _Finding:
-    margins, entropies = case.gradients
-    bad = int((~(margins.isfinite() & entropies.isfinite() & case.probed_logits.isfinite().all(dim=1))).sum())
-    return _Finding(
-        f"Answers or gradients are NaN or infinite on {_of(bad, len(margins))}.", bad / len(margins), bad > 0
-    )
+    fine = case.probed_logits.isfinite().all(dim=1)
+    if case.differentiable:
+        margins, entropies = case.gradients
+        fine &= margins.isfinite() & entropies.isfinite()
+    bad, told = int((~fine).sum()), "Answers or gradients" if case.differentiable else "Answers"
+    return _Finding(f"{told} are NaN or infinite on {_of(bad, len(fine))}.", bad / len(fine), bad > 0)
 
 
 def _answers_differ(case: _Case) -> _Finding:
@@ -390,12 +446,16 @@ def _probabilities(case: _Case) -> _Finding:
 
 
 def _autograd_in_forward(case: _Case) -> _Finding:
+    if not case.differentiable:
+        return _not_asked("the file runs outside of autograd.")
     with _backward_passes() as calls:
         case.logits(case.probed[:2])
     return _Finding(f"One forward pass asks autograd for gradients {len(calls)} times.", len(calls), len(calls) > 0)
 
 
 def _logit_scale(case: _Case) -> _Finding:
+    if not case.differentiable:
+        return _not_asked(_NOT_LENT)
     margins, entropies = case.gradients
     lost = (cross_entropy(case.probed_logits, case.labels[case.probed]) == 0) | ((entropies == 0) & (margins > 0))
     share = int(lost.sum()) / len(lost)
@@ -413,13 +473,14 @@ def _small_eps(case: _Case) -> _Finding:
 
 
 def _not_converged(case: _Case) -> _Finding:
-    if case.why_no_gradient_attack:
+    if case.why_no_attack or (case.differentiable and case.why_no_gradient_attack):
         return _not_asked(case.why_no_gradient_attack)
     survivors, attacked, fell = case.strengthened
     if attacked == 0:
         return _not_asked("no image stands after the run.")
+    stronger = "Margin PGD with more steps" if case.differentiable else f"Square with {_AGAIN_QUERIES} queries"
     return _Finding(
-        f"Margin PGD with more steps and another start broke {_of(fell, attacked)} that the run had left standing.",
+        f"{stronger} and another start broke {_of(fell, attacked)} that the run had left standing.",
         fell / attacked * survivors / case.correct,
         case.sure_share(fell, attacked, survivors) > SURE_DROP,
     )
@@ -436,15 +497,17 @@ def _single_step(case: _Case) -> _Finding:
 
 
 def _gradient_free(case: _Case) -> _Finding:
+    if not case.differentiable:
+        return _not_asked(_NOT_LENT)
     seeing = [place for place, plan in enumerate(case.plans) if plan.name in WHITE_BOX]
+    searched = any(plan.name == "square" for plan in case.plans)
     for place, plan in enumerate(case.plans):
         stray = int((case.result.broken_by == place).sum())
         if plan.name in _BLIND and seeing and seeing[0] < place and _is_stray(stray, case.correct):
-            return _Finding(
-                f"{plan.name} broke {_of(stray, case.correct)} that the gradient attacks before it had left standing.",
-                stray / case.correct,
-                True,
+            found = (
+                f"{plan.name} broke {_of(stray, case.correct)} that the gradient attacks before it had left standing."
             )
+            return _Finding(found if searched else found + case.search(), stray / case.correct, True)
     if "square" not in ATTACKS:
         return _not_asked("no gradient-free attack is installed.")
     standing = case.stands.nonzero().squeeze(1)
@@ -452,22 +515,22 @@ def _gradient_free(case: _Case) -> _Finding:
     stray = int(case.strike(attacked, "square", {"queries": _QUERIES}).sum())
     if len(attacked) == 0:
         return _not_asked("no image stands.")
+    found = f"Square with {_QUERIES} queries broke {_of(stray, len(attacked))} that gradient attacks had left standing."
+    raised = _is_stray(stray, len(attacked))
     return _Finding(
-        f"Square with {_QUERIES} queries broke {_of(stray, len(attacked))} that gradient attacks had left standing.",
-        stray / len(attacked) * len(standing) / case.correct,
-        _is_stray(stray, len(attacked)),
+        found + case.search() if raised else found, stray / len(attacked) * len(standing) / case.correct, raised
     )
 
 
 def _noise_as_bad(case: _Case) -> _Finding:
-    if case.why_no_gradient_attack:
-        return _not_asked(case.why_no_gradient_attack)
+    if case.why_no_attack:
+        return _not_asked(case.why_no_attack)
     noise, attack, total = int(case.noisy.sum()), int(case.weakened.sum()), len(case.compared)
     return _Finding(
         f"The worst of {_NOISE_DRAWS} random perturbations of norm eps broke {_of(noise, total)}, "
-        f"a margin PGD-10 {attack}.",
+        f"{case.yardstick.words} {attack}.",
         noise / total,
-        _is_stray(noise, total) and noise >= NOISE_RATIO * attack and attack < total / 2,
+        _is_stray(noise, total) and noise >= case.yardstick.noise_ratio * attack and attack < total / 2,
     )
 
 
@@ -485,21 +548,21 @@ def _ce_gap(case: _Case) -> _Finding:
 
 
 def _more_eps(case: _Case) -> _Finding:
-    if case.why_no_gradient_attack:
-        return _not_asked(case.why_no_gradient_attack)
+    if case.why_no_attack:
+        return _not_asked(case.why_no_attack)
     lefts = [left for _, left in case.eps_curve]
     rise = max((late - early for place, early in enumerate(lefts) for late in lefts[place + 1 :]), default=0.0)
     shown = ", ".join(f"{100 * left:.0f} % at {show_eps(eps)}" for eps, left in case.eps_curve)
     return _Finding(
-        f"Of {len(case.swept)} images right when clean, a margin PGD leaves {shown}.",
+        f"Of {len(case.swept)} images right when clean, {case.yardstick.words} leaves {shown}.",
         rise,
         rise > RISE or (len(lefts) > 1 and lefts[-1] >= lefts[0] > 0),
     )
 
 
 def _half_box(case: _Case) -> _Finding:
-    if case.why_no_gradient_attack:
-        return _not_asked(case.why_no_gradient_attack)
+    if case.why_no_attack:
+        return _not_asked(case.why_no_attack)
     eps, left = case.eps_curve[-1]
     total = len(case.swept)
     chance = int(case.labels[case.swept].bincount().max()) / total

@@ -147,6 +147,9 @@ def repeat_command(evaluation: Evaluation) -> str | None:
     parts += [option for option, section in _SECTION_OPTIONS.items() if getattr(evaluation, section)]
     if evaluation.eps_curves or evaluation.landscape:
         parts.append("--curves")
+    if any("bf16" in attack.settings for attack in evaluation.attacks):
+        rough = any(attack.settings.get("bf16") for attack in evaluation.attacks)
+        parts += ["--precision", "bfloat16" if rough else "float32"]
     parts += ["--samples", str(evaluation.samples + evaluation.data.skipped), "--seed", str(evaluation.seed)]
     return shlex.join(parts)
 

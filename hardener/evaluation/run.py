@@ -19,7 +19,6 @@ from torch import Tensor
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
 from hardener.config.evaluation_record import (
-    Check,
     Distances,
     EvaluatedAttack,
     EvaluatedData,
@@ -31,10 +30,11 @@ from hardener.config.files import write_text, written_whole
 from hardener.config.run_folder import RunFolder, now
 from hardener.data.loader import Images, load_images
 from hardener.errors import HardenerError
-from hardener.evaluation._ranks import join, local_device, own_share, rank_and_world
+from hardener.evaluation._ranks import from_first, join, local_device, own_share, rank_and_world
 from hardener.evaluation.audit import audit, flags_of
 from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
 from hardener.evaluation.interval import clopper_pearson
+from hardener.evaluation.precision import Choice, check_precision, choose_precision
 from hardener.evaluation.report import WorstImage, write_report
 from hardener.evaluation.robust_accuracy import (
     AttackPlan,
@@ -46,7 +46,7 @@ from hardener.evaluation.robust_accuracy import (
 )
 from hardener.evaluation.sections import measure_sections
 from hardener.evaluation.subject import ForeignModel, Subject, foreign_subject, onnx_subject, run_subject
-from hardener.evaluation.suite import GRADIENT_FREE, left_out, most_seconds, suite_plans
+from hardener.evaluation.suite import GRADIENT_FREE, Timing, left_out, most_seconds, suite_plans
 from hardener.evaluation.verdict import verdict
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, Silent
@@ -64,6 +64,7 @@ class EvaluateRequest:
 
     `surrogate`: a run to transfer attacks from, or the one that lends an ONNX file its gradients.
     `sections`: of SECTIONS, what is measured beside attacks.
+    `precision`: of PRECISIONS, what attacks take gradients in.
     """
 
     attacks: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class EvaluateRequest:
     batch_size: int = 128
     device: str = "auto"
     seed: int = 0
+    precision: str = "auto"
     skip_bad_images: bool = False
     json_file: Path | None = None
     surrogate: RunFolder | None = None
@@ -192,6 +194,7 @@ def _threat(request: EvaluateRequest) -> ThreatModel:
 def _plan(request: EvaluateRequest) -> list[AttackPlan]:
     """Check threat, attacks and their settings before anything is loaded."""
     threat = _threat(request)
+    check_precision(request.precision)
     given = {key: value for key, value in (request.settings or {}).items() if value is not None}
     if request.attacks and request.suite is not None:
         raise HardenerError("choose --attack or --suite, not both.")
@@ -261,19 +264,28 @@ def _evaluate(
     model = subject.model.to(device).eval()
     if request.surrogate is not None and any(plan.name == "transfer" for plan in plans):
         plans = _with_surrogate(plans, request.surrogate, subject, device)
-    _announce(subject, pixels, plans, request, reporter)
-    part = _attack(subject, pixels, labels, plans, request, images.fingerprint, reporter, partial)
+    store = None if partial is None else _Partial.of(partial, subject, plans, request, images.fingerprint)
+    before = None if store is None else store.load()
+    choice = None if before is None else before.choice
+    if choice is None and rank_and_world()[0] == 0:
+        choice = choose_precision(request.precision, model, pixels, batch_size=request.batch_size)
+    choice = from_first(choice)
+    plans = choice.apply(plans)
+    _announce(subject, len(pixels), plans, choice, request, reporter)
+    part = _attack(subject, pixels, labels, plans, choice, request, reporter, store, before)
     result = join(part, len(images))
     if result is None:
         return None
     generator = torch.Generator(device_of(model)).manual_seed(request.seed)
-    checks: list[Check] = []
-    if subject.differentiable:
-        with reporter.track("auditing", 100, "%") as advance:
-            audited = audit(
-                model, pixels, labels, result, batch_size=request.batch_size, generator=generator, on_done=advance
-            )
-        checks, result = audited.checks, audited.result
+    with reporter.track("auditing", 100, "%") as advance:
+        audited = audit(
+            model, pixels, labels, result,
+            batch_size=request.batch_size, generator=generator, differentiable=subject.differentiable, on_done=advance,
+        )  # fmt: skip
+    checks, result = audited.checks, audited.result
+    unasked = [check.id for check in checks if check.raised is None]
+    if unasked and not subject.differentiable:
+        reporter.say(f"the audit asked what answers alone can tell; not asked: {', '.join(unasked)}")
     sections, arrays = measure_sections(
         subject, pixels, images, result, plans, request.sections,
         batch_size=request.batch_size, seed=request.seed, reporter=reporter,
@@ -300,6 +312,7 @@ def _evaluate(
         verdict=judged,
         reason=reason,
         attacks=_describe_attacks(result, request.surrogate),
+        precision=choice.record(plans),
         not_run=left_out(plans),
         per_class=_describe_classes(subject.classes, images.labels, result),
         per_image=None,
@@ -336,14 +349,15 @@ def _with_surrogate(
 
 
 def _announce(
-    subject: Subject, pixels: Tensor, plans: Sequence[AttackPlan], request: EvaluateRequest, reporter: Reporter
+    subject: Subject,
+    images: int,
+    plans: Sequence[AttackPlan],
+    choice: Choice,
+    request: EvaluateRequest,
+    reporter: Reporter,
 ) -> None:
     seconds = most_seconds(
-        subject.model,
-        pixels,
-        plans,
-        num_classes=len(subject.classes),
-        batch_size=request.batch_size,
+        plans, choice.timing, images=images, num_classes=len(subject.classes), norm=_threat(request).norm
     )
     seconds /= rank_and_world()[1]
     shown = (
@@ -354,9 +368,23 @@ def _announce(
         else f"{seconds / 3600:.1f} h"
     )
     reporter.say(
-        f"{len(plans)} attacks on {len(pixels)} images: at most about {shown}, if every image stood to the end; "
+        f"{len(plans)} attacks on {images} images: at most about {shown}, if every image stood to the end; "
         "what falls leaves early"
     )
+    rough = [plan for plan in plans if plan.settings.get("bf16")]
+    if rough:
+        reporter.say(
+            f"{_names(rough)} take gradients in bfloat16, and every success is checked in float32: {choice.reason} "
+            "(--precision float32 for none)"
+        )
+
+
+@dataclass(frozen=True)
+class _Interrupted:
+    """An evaluation to go on with."""
+
+    standing: Standing
+    choice: Choice
 
 
 def _attack(
@@ -364,22 +392,23 @@ def _attack(
     pixels: Tensor,
     labels: Tensor,
     plans: list[AttackPlan],
+    choice: Choice,
     request: EvaluateRequest,
-    fingerprint: str,
     reporter: Reporter,
-    partial: Path | None,
+    store: _Partial | None,
+    before: _Interrupted | None,
 ) -> RobustAccuracy:
     share = own_share(len(pixels))
     rank, world = rank_and_world()
-    store = None if partial is None else _Partial.of(partial, subject, plans, request, fingerprint)
-    before = None if store is None else store.load()
-    if before is not None:
-        reporter.say(f"going on with the evaluation that was interrupted at {plans[before.place].name}")
+    standing = None if before is None else before.standing
+    if standing is not None:
+        at = plans[standing.place].name if standing.place < len(plans) else "the end"
+        reporter.say(f"going on with the evaluation that was interrupted at {at}")
     generator = torch.Generator(device_of(subject.model)).manual_seed(request.seed + rank)
     passes = sum(plan.restarts for plan in plans)
     with reporter.track(f"attacking with {_names(plans)}", len(share) * passes, "images") as advance:
-        if before is not None:
-            advance(len(share) * (sum(p.restarts for p in plans[: before.place]) + before.restart))
+        if standing is not None:
+            advance(len(share) * (sum(p.restarts for p in plans[: standing.place]) + standing.restart))
         try:
             result = robust_accuracy(
                 subject.model,
@@ -391,8 +420,8 @@ def _attack(
                 generator=generator,
                 on_attacked=advance,
                 keep_examples=KEPT_EXAMPLES,
-                standing=before,
-                on_batch=None if store is None else store.keep,
+                standing=standing,
+                on_batch=None if store is None else lambda found: store.keep(found, choice),
             )
         except KeyboardInterrupt:
             if store is None or not store.save():
@@ -408,7 +437,7 @@ class _Partial:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._latest: Standing | None = None
+        self._latest: _Interrupted | None = None
         self._saved = time.monotonic()
 
     @classmethod
@@ -417,24 +446,28 @@ class _Partial:
     ) -> _Partial:
         """Name the file after everything that decides the result."""
         asked = [
-            (p.name, sorted((k, str(v)) for k, v in p.settings.items() if k != "surrogate"), p.restarts) for p in plans
+            (p.name, sorted((k, str(v)) for k, v in p.settings.items() if k not in {"surrogate", "bf16"}), p.restarts)
+            for p in plans
         ]
         surrogate = None if request.surrogate is None else str(request.surrogate.path)
         told = (
-            asked, _threat(request), request.seed, request.samples, request.batch_size, fingerprint, surrogate,
-            subject.described.fingerprint, rank_and_world(), describe_versions()["torch"],
+            asked, request.precision, _threat(request), request.seed, request.samples, request.batch_size, fingerprint,
+            surrogate, subject.described.fingerprint, rank_and_world(), describe_versions()["torch"],
         )  # fmt: skip
         return cls(folder / f".partial-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.pt")
 
-    def load(self) -> Standing | None:
-        """Return the state to go on from, or None."""
+    def load(self) -> _Interrupted | None:
+        """Return what to go on with, or None."""
         if not self.file.is_file():
             return None
-        return Standing.from_state(torch.load(self.file, weights_only=True))
+        held = torch.load(self.file, weights_only=True)
+        return _Interrupted(
+            Standing.from_state(held["standing"]), Choice(**{**held["choice"], "timing": Timing(**held["timing"])})
+        )
 
-    def keep(self, standing: Standing) -> None:
+    def keep(self, standing: Standing, choice: Choice) -> None:
         """Remember the state, and write it down now and then."""
-        self._latest = standing
+        self._latest = _Interrupted(standing, choice)
         if time.monotonic() - self._saved > SAVE_EVERY_S:
             self.save()
 
@@ -442,9 +475,15 @@ class _Partial:
         """Write the state down; False where there is none yet."""
         if self._latest is None:
             return False
+        choice = dict(vars(self._latest.choice))
+        held = {
+            "standing": self._latest.standing.state(),
+            "timing": dict(vars(choice.pop("timing"))),
+            "choice": choice,
+        }
         self.file.parent.mkdir(exist_ok=True)
         with written_whole(self.file) as beside, beside.open("wb") as file:
-            torch.save(self._latest.state(), file)
+            torch.save(held, file)
         self._saved = time.monotonic()
         return True
 

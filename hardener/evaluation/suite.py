@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-
-import torch
-from torch import Tensor, nn
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hardener.errors import HardenerError, did_you_mean
-from hardener.evaluation.robust_accuracy import AttackPlan, as_float, device_of
+from hardener.evaluation.robust_accuracy import AttackPlan
 
 _QUICK = (AttackPlan("pgd"), AttackPlan("pgd", {"loss": "margin"}))
 _STANDARD = (
@@ -65,56 +62,32 @@ def left_out(plans: Sequence[AttackPlan]) -> list[str]:
     return missing + [f"{family} attacks" for family, members in FAMILIES.items() if not members & ran]
 
 
-def most_passes(plan: AttackPlan, num_classes: int) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of a pass an image, forward and with a gradient."""
+
+    forward: float
+    gradient: float
+
+
+def most_passes(plan: AttackPlan, num_classes: int, norm: str) -> tuple[int, int]:
     """Return forward passes, and passes with a gradient, that an attack makes for an image that stands to the end."""
     settings = plan.settings
-    queries = int(settings.get("queries", 0))
     if plan.name in GRADIENT_FREE:
-        return max(queries, 1) * plan.restarts, 0
+        return max(int(settings.get("queries", 0)), 1) * plan.restarts, 0
     steps = int(settings.get("steps", 1)) * int(settings.get("eot_draws", 1))
+    searches = int(settings.get("binary_search_steps", 1)) if norm == "l2" else 1
     factor = {
-        "apgd-t": min(9, num_classes - 1),
-        "fab-t": min(9, num_classes - 1),
-        "deepfool": min(10, num_classes),
+        "apgd-t": min(int(settings.get("targets", 9)), num_classes - 1),
+        "fab-t": min(int(settings.get("targets", 9)), num_classes - 1),
+        "deepfool": min(int(settings.get("candidates", 10)), num_classes - 1),
         "transfer": 2,
     }.get(plan.name, 1)
     looks = steps * factor if plan.name == "fab-t" else 1  # it classifies each step's image besides
-    return looks * plan.restarts, steps * factor * int(settings.get("search_steps", 1)) * plan.restarts
+    return looks * plan.restarts, steps * factor * searches * plan.restarts
 
 
-def most_seconds(
-    model: nn.Module, images: Tensor, plans: Sequence[AttackPlan], *, num_classes: int, batch_size: int
-) -> float:
-    """Time a forward and a gradient pass, and return what the plans would take if every image stood to the end.
-
-    Args:
-        model: differentiable or not, in eval mode.
-        images: (N, C, H, W), all that will be attacked; a batch of them is used for timing.
-    """
-    sample = as_float(images[:batch_size].to(device_of(model)))
-
-    def forward() -> None:
-        with torch.no_grad():
-            model(sample)
-
-    def gradient() -> None:
-        inputs = sample.clone().requires_grad_()
-        total = model(inputs).sum()
-        if total.requires_grad:
-            torch.autograd.grad(total, inputs, allow_unused=True)
-
-    totals = [most_passes(plan, num_classes) for plan in plans]
-    rounds = len(images) / len(sample)
-    return rounds * (
-        sum(forwards for forwards, _ in totals) * _seconds(forward)
-        + sum(gradients for _, gradients in totals) * _seconds(gradient)
-    )
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    work()  # the first call also allocates and chooses kernels
-    started = time.monotonic()
-    work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.monotonic() - started
+def most_seconds(plans: Sequence[AttackPlan], timing: Timing, *, images: int, num_classes: int, norm: str) -> float:
+    """Return what the plans would take if every one of so many images stood to the end."""
+    totals = [most_passes(plan, num_classes, norm) for plan in plans]
+    return images * sum(forwards * timing.forward + gradients * timing.gradient for forwards, gradients in totals)

@@ -48,7 +48,8 @@ def verdict(result: RobustAccuracy, *, num_classes: int, checks: Sequence[Check]
         why = ", ".join(check.id for check in raised)
         return "inconclusive", f"{_upper(shown)}, but the audit does not trust the figure: {why}."
     names = {outcome.plan.name for outcome in result.outcomes}
-    followed = bool(names & WHITE_BOX) or any(c.id == "not-converged" and c.raised is not None for c in checks)
+    asked = {check.id for check in checks if check.raised is not None}
+    followed = bool(names & WHITE_BOX) or {"gradients-zero", "not-converged"} <= asked  # by the audit's own PGD
     if not followed:
         return "inconclusive", f"{_upper(shown)}, but no attack followed the model's gradients over several steps."
     if low < LITTLE * clean and high > MOST * clean:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from hardener.config.bundle import Bundle, OfflineRobustness
+from hardener.config.bundle import Bundle, OfflineRobustness, Quantization
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
@@ -40,6 +40,7 @@ def model_card(
         _robustness(shown, told, of=len(current), stale=len(stale)),
         _attacks(full),
         _beyond(evaluations, bundle.fingerprint) if evaluations else [],
+        _quantized(bundle.quantization),
         _input_and_output(bundle),
         _training(bundle, record, recipe),
         _limits(shown, full),
@@ -195,6 +196,40 @@ def _beyond(evaluations: Sequence[Evaluation], fingerprint: str) -> list[str]:
     return lines
 
 
+def _quantized(cost: Quantization | None) -> list[str]:
+    if cost is None:
+        return []
+    lines = [
+        "## What int8 cost",
+        "",
+        f"The layers of this file are in int8, calibrated on {cost.calibration_images} training images"
+        + (f"; the last layer and {cost.float32_layers} others stayed in float32" if cost.float32_layers else "")
+        + f". The figures are of this file and of the float32 file of the same weights, on the same {cost.samples} "
+        "images under the same attacks.",
+        "",
+        "| measure | images | float32 | int8 |",
+        "| --- | --- | --- | --- |",
+        f"| same answer as float32 | {cost.samples} | | {_percent(cost.top1_agreement)} |",
+        f"| clean accuracy | {cost.samples} | {_percent(cost.clean_accuracy_float32)} "
+        f"| {_percent(cost.clean_accuracy)} |",
+        f"| robust accuracy, {ThreatModel(cost.norm, cost.eps)} | {cost.samples} "
+        f"| {_percent(cost.robust_accuracy_float32)} | {_percent(cost.robust_accuracy)}{_ends(cost.interval)} |",
+    ]
+    if cost.certified_accuracy is not None and cost.certified_accuracy_float32 is not None:
+        lines.append(
+            f"| right and certified to l2 {cost.certified_radius:g}, smoothed with noise "
+            f"{cost.certified_noise_sigma:g} | {cost.certified_samples} | {_percent(cost.certified_accuracy_float32)} "
+            f"| {_percent(cost.certified_accuracy)} |"
+        )
+    return [
+        *lines,
+        "",
+        "Gradient attacks followed the float32 network's gradients and counted what the file answered; `square` asked "
+        "the file alone. What else was measured of the float32 network stands in its own card and need not hold here. "
+        "A CPU without VNNI or its like may round sums of int8 products and answer a little differently.",
+    ]
+
+
 def _input_and_output(bundle: Bundle) -> list[str]:
     spec, parity = bundle.input, bundle.parity
     return [
@@ -204,8 +239,8 @@ def _input_and_output(bundle: Bundle) -> list[str]:
         f"{'RGB' if spec.channels == 3 else 'gray'}, brought to size by the rule `{spec.resize}`: scaled (bilinear, "
         "antialiased) until it covers the size, cropped at the centre. Normalisation is inside the graph.",
         "- Outputs: `logits` and `probabilities`, float32 (N, K), in the order of classes above.",
-        f"- The file agrees with the trained network: largest logit difference "
-        f"{parity.largest_logit_difference:.2g} on {parity.images} images, same answer on "
+        f"- {'The file agrees with' if bundle.quantization is None else 'Beside'} the trained network: largest logit "
+        f"difference {parity.largest_logit_difference:.2g} on {parity.images} images, same answer on "
         f"{100 * parity.argmax_agreement:.0f} %.",
     ]
 
@@ -274,7 +309,7 @@ def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> li
     train += ["--pretrained"] if record.model.pretrained else []
     train += ["--init", Path(record.model.init).name] if record.model.init else []
     train += ["--replace-head"] if record.model.replaced_head else []
-    train += ["--recipe", "recipe.yaml", "--seed", str(record.seed), "--name", bundle.name]
+    train += ["--recipe", "recipe.yaml", "--seed", str(record.seed), "--name", record.name]
     lines = [
         "## How to repeat it",
         "",
@@ -283,6 +318,11 @@ def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> li
         f"    {shlex.join(train)}",
     ]
     lines += [f"    {_eval_command(bundle, item)}" for item in full]
+    lines += (
+        []
+        if bundle.quantization is None
+        else [f"    {shlex.join(['hardener', 'export', record.name, '--quantize', 'int8'])}"]
+    )
     made = dict.fromkeys(f"{name} {version}" for item in full for name, version in item.versions.items())
     return [*lines, "", f"Evaluated with {', '.join(made)}."] if made else lines
 

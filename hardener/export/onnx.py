@@ -89,7 +89,7 @@ def export_onnx(
         logging.disable(logging_before)
     assert program is not None, "the dynamo exporter returns a program"
     model = program.model_proto
-    _strip_traces(model)
+    strip_traces(model)
     opset = opset_of(model)
     if opset != OPSET:
         raise Failure(f"the exporter wrote opset {opset} where {OPSET} was asked for.")
@@ -103,7 +103,7 @@ def opset_of(model: onnx.ModelProto) -> int:
     return next(int(entry.version) for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
 
 
-def _strip_traces(model: onnx.ModelProto) -> None:
+def strip_traces(model: onnx.ModelProto) -> None:
     """Remove what the exporter leaves of this machine: stack traces with source paths."""
     model.graph.doc_string = ""
     for part in (

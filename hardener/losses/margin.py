@@ -17,7 +17,7 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
         labels: (N,) int64, y.
     Returns:
         (N,).
-    Source: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 2017, section V.A, f_6
+    Source: Carlini and Wagner, "Towards Evaluating the Robustness of Neural Networks", S&P 2017, f_6
         without its max(., 0), for an attack on the true class.
     """
     place = labels.unsqueeze(1)

@@ -15,7 +15,7 @@ class PairedClassifier(nn.Module):
     Args:
         answering: (N, C, H, W) in [0, 1] -> logits (N, K), without gradients.
         lending: the same, differentiable.
-    Source: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018, section 4.1.
+    Source: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018 (BPDA).
     """
 
     def __init__(self, answering: nn.Module, lending: nn.Module) -> None:

@@ -109,6 +109,20 @@ def test_apgd_halves_its_steps_until_it_stands_on_a_peak_inside_the_ball(norm: s
     assert norm_geometry(norm).size(found - peaks).max() < 0.1 * 0.05
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_point_that_falls_while_the_objective_does_is_returned_though_a_check_goes_back(bf16: bool) -> None:
+    """Where three classes are near, the cross-entropy is higher than where the second wins and the third is far."""
+
+    def model(points: Tensor) -> Tensor:
+        moved = (points.mean(dim=(1, 2, 3)) - 0.5) / 0.1
+        return torch.stack([0.02 * (1 - moved), 0.6 * moved, -10 * moved.square()], dim=1)
+
+    images, labels = torch.full((2, 1, 4, 4), 0.5), torch.zeros(2, dtype=torch.int64)
+    assert model(images).argmax(dim=1).tolist() == [0, 0]
+    found = apgd(model, images, labels, norm="linf", eps=0.1, steps=1, random_start=False, bf16=bf16)
+    assert model(found).argmax(dim=1).tolist() == [1, 1]
+
+
 def test_images_that_fell_are_shown_no_more(norm: str) -> None:
     """A linear model falls to the first steps; one image stays beyond reach and takes all of them."""
     model, images, labels = linear_problem(30, (1, 8, 8), seed=2)

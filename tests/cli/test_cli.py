@@ -72,7 +72,7 @@ def test_eval_prints_and_writes_the_worst_case(home: Path, tmp_path: Path) -> No
     assert "image by image. An attack that was not run may lower it." in found.stdout.replace("\n", " ")
     written = json.loads(target.read_text())
     checked = Evaluation.model_validate(written)
-    assert written["schema"] == "hardener/eval/1"
+    assert written["schema"] == "hardener/eval/2"
     assert written["threat"] == {"norm": "linf", "eps": 16 / 255}
     assert set(written) >= {
         "model",
@@ -174,6 +174,22 @@ def test_export_prints_the_comparison(home: Path) -> None:
     assert found.exit_code == 0, found.output
     assert "largest logit difference" in found.stdout
     assert "same answer on 100.0 %" in found.stdout.replace("\n", " ")
+
+
+def test_export_in_int8_prints_what_it_cost(home: Path) -> None:
+    found = hardener("export", home / "runs" / "run", "--quantize", "int8", "--quick")
+    assert found.exit_code == 0, found.output
+    lines = found.stdout.splitlines()
+    for start in ("same answer ", "clean ", "robust, linf 8/255 ", "certified, l2 0.05 "):
+        assert any(line.lstrip().startswith(start) and " 2 " in line and "(" in line for line in lines), found.stdout
+    assert all(len(line) <= 80 for line in lines if "–" in line)
+    assert f"next: hardener serve {home / 'runs' / 'run' / 'bundle-int8'}" in found.stdout
+
+
+def test_export_names_what_it_does_not_know(home: Path) -> None:
+    run = home / "runs" / "run"
+    fails(2, "--quantize knows int8; got 'in8'. Did you mean 'int8'?", "export", run, "--quantize", "in8")
+    fails(2, "--quick is for --quantize int8.", "export", run, "--quick")
 
 
 def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:

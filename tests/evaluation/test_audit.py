@@ -12,7 +12,7 @@ import torch
 from oracles import linear_problem
 from torch import Tensor, nn
 from torch.autograd import grad as gradient_under_another_name
-from zoo import FOOLING, HONEST, THREAT, Before, digits, examine, exhibit, visit
+from zoo import FOOLING, HONEST, NAIVE, THREAT, Before, digits, examine, exhibit, visit
 
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
@@ -27,6 +27,7 @@ from hardener.evaluation.audit import (
     sees_only_cross_entropy,
 )
 from hardener.evaluation.robust_accuracy import AttackOutcome, AttackPlan, RobustAccuracy, robust_accuracy
+from hardener.evaluation.verdict import verdict
 from hardener.threat import ThreatModel
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -98,6 +99,73 @@ def test_an_attack_that_stops_too_soon_is_told_and_its_figure_put_right() -> Non
     assert found.flags == {"not-converged"}
     assert found.worst.robust_accuracy <= visit("natural").worst.robust_accuracy + 0.02
     assert found.verdict == "not robust"
+
+
+@pytest.mark.parametrize("name", ["detached", "wrong gradient", "jpeg"])
+def test_where_the_gradient_hides_what_square_sees_all_survivors_are_searched(name: str) -> None:
+    found = visit(name)
+    (check,) = (check for check in found.checks if check.id == "gradient-free")
+    told = re.search(r"All (\d+) images that still stood were then given (\d+) queries: (\d+) fell.", check.answer)
+    assert told is not None, check.answer
+    standing, queries, fell = map(int, told.groups())
+    assert queries == 4 * (1 + 3 * 20), "four times the passes of a PGD-20, a gradient counted as three"
+    assert fell > 0.7 * standing
+    assert found.run.robust_accuracy > 0.85
+    assert found.worst.robust_accuracy < 0.2
+    assert found.verdict == "not robust", "and no longer inconclusive"
+
+
+def test_a_run_that_searched_by_itself_is_not_searched_again() -> None:
+    plans = (*NAIVE, AttackPlan("square", {"queries": 300}))
+    found = examine("detached", plans)
+    (check,) = (check for check in found.checks if check.id == "gradient-free")
+    assert re.fullmatch(
+        r"square broke \d+ of \d+ images that the gradient attacks before it had left standing\.", check.answer
+    )
+
+
+def test_noise_that_breaks_more_than_the_gradient_makes_square_search_too() -> None:
+    found = examine("detached", (*NAIVE, AttackPlan("random-noise")))
+    (check,) = (check for check in found.checks if check.id == "gradient-free")
+    assert check.answer.startswith("random-noise broke")
+    assert "images that still stood were then given" in check.answer
+    assert found.worst.robust_accuracy < 0.2
+
+
+def as_a_file(name: str, attack: str = "square") -> tuple[AuditResult, str]:
+    """Run and audit an exhibit as an ONNX file, whose answers are all there is."""
+    images, labels = (values[:120] for values in digits()[2:])
+    model = Before(exhibit(name).model, lambda pixels: pixels.detach())
+    settings = {"queries": 1000} if attack == "square" else {}
+    generator = torch.Generator().manual_seed(0)
+    run = robust_accuracy(model, images, labels, [AttackPlan(attack, settings)], THREAT, generator=generator)
+    found = audit(model, images, labels, run, generator=generator, samples=120, differentiable=False)
+    return found, verdict(found.result, num_classes=10, checks=found.checks)[0]
+
+
+WITHOUT_GRADIENTS = {
+    "not-finite", "answers-differ", "batch-dependent", "probabilities", "small-eps", "not-converged", "noise-as-bad",
+    "more-eps", "half-box",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_file_without_gradients_is_asked_what_answers_tell_and_raises_no_flag(name: str) -> None:
+    found, judged = as_a_file(name)
+    assert {check.id for check in found.checks if check.raised is not None} == WITHOUT_GRADIENTS
+    for check in found.checks:
+        assert check.raised is not None or check.answer.startswith("Not asked: the file "), check.answer
+    assert raised(found) == set()
+    assert judged in {"not robust", "inconclusive"}, "no attack followed gradients"
+
+
+def test_a_file_that_answers_oddly_or_was_hardly_attacked_is_flagged_without_gradients() -> None:
+    assert "probabilities" in raised(as_a_file("probabilities")[0])
+    assert "batch-dependent" in raised(as_a_file("batch statistics")[0])
+    found, judged = as_a_file("natural", "random-noise")
+    assert raised(found) == {"not-converged"}
+    assert found.result.robust_accuracy < 0.2
+    assert judged == "not robust"
 
 
 def test_what_the_audit_breaks_counts_as_broken_and_has_a_distance() -> None:

@@ -17,7 +17,7 @@ import torch
 from oracles import TINY_MODEL, write_image_folder
 
 import hardener.evaluation.run as room
-from hardener.config.evaluation_record import Evaluation
+from hardener.config.evaluation_record import Evaluation, Precision
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
@@ -83,10 +83,10 @@ def test_every_suite_names_attacks_that_there_are_and_says_what_it_leaves_out() 
 
 def test_the_most_passes_count_steps_targets_and_queries() -> None:
     plans = {plan.name: room._complete(plan, room._threat(EvaluateRequest())) for plan in suite_plans("standard")}
-    assert most_passes(plans["apgd"], 10)[1] == 100
-    assert most_passes(plans["apgd-t"], 10)[1] == 900
-    assert most_passes(plans["apgd-t"], 3)[1] == 200
-    assert most_passes(plans["square"], 10) == (5000, 0)
+    assert most_passes(plans["apgd"], 10, "linf")[1] == 100
+    assert most_passes(plans["apgd-t"], 10, "linf")[1] == 900
+    assert most_passes(plans["apgd-t"], 3, "linf")[1] == 200
+    assert most_passes(plans["square"], 10, "linf") == (5000, 0)
 
 
 def test_the_standard_suite_ends_to_end_with_every_section(run: RunFolder) -> None:
@@ -137,12 +137,13 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {"attacks": ("pgd", "bim"), "eps": 0.03, "samples": 8, "batch_size": 4}
+    asked["precision"] = "bfloat16"
     straight = evaluate(run, **asked)
     keep, calls = room._Partial.keep, 0
 
-    def interrupting(self: Any, standing: Any) -> None:
+    def interrupting(self: Any, standing: Any, choice: Any) -> None:
         nonlocal calls
-        keep(self, standing)
+        keep(self, standing, choice)
         calls += 1
         if calls == 2:
             raise KeyboardInterrupt
@@ -152,8 +153,10 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
         evaluate(run, **asked)
     assert len(list(run.evaluations.glob(".partial-*.pt"))) == 1
     reporter = Quiet()
+    monkeypatch.setattr(room, "choose_precision", None)  # the precision goes on too, and is not chosen anew
     found = evaluate_run(run, EvaluateRequest(device="cpu", **asked), reporter)
     assert found is not None
+    assert found[0].precision == straight.precision
     assert any("going on with the evaluation that was interrupted" in line for line in reporter.said)
     assert list(run.evaluations.glob(".partial-*.pt")) == []
     plain = [(attack.name, attack.attacked, attack.broken) for attack in straight.attacks]
@@ -161,6 +164,31 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
     one, other = (np.load(run.evaluations / str(e.per_image)) for e in (straight, found[0]))
     for key in ("robust", "broken_by", "distance"):
         np.testing.assert_array_equal(one[key], other[key])
+
+
+def test_the_record_says_in_which_precision_the_attacks_went(run: RunFolder) -> None:
+    asked: dict[str, Any] = {"attacks": ("pgd", "apgd"), "settings": {"steps": 3}, "eps": 0.02, "samples": 4}
+    rough = evaluate(run, precision="bfloat16", **asked)
+    assert rough.precision == Precision(attacks="bfloat16", reason="asked for")
+    ran = [attack for attack in rough.attacks if attack.name != "audit"]
+    assert all(attack.settings["bf16"] is True for attack in ran)
+    assert "every success checked in float32" in run.report.read_text()
+    assert "<span>--precision</span> <span>bfloat16</span>" in run.report.read_text()
+    exact = evaluate(run, precision="float32", **asked)
+    assert exact.precision == Precision(attacks="float32", reason="asked for")
+    assert not any(attack.settings.get("bf16") for attack in exact.attacks)
+    assert abs(exact.robust_accuracy - rough.robust_accuracy) <= 1 / 4
+    assert "<span>--precision</span> <span>float32</span>" in run.report.read_text()
+    with pytest.raises(
+        HardenerError, match=r"unknown precision 'bfloat'. Known: auto, float32, bfloat16. Did you mean"
+    ):
+        evaluate(run, precision="bfloat", **asked)
+
+
+def test_an_evaluation_of_the_version_before_is_read(run: RunFolder) -> None:
+    new = evaluate(run, attacks=("fgsm",), samples=4).model_dump(by_alias=True)
+    old = {key: value for key, value in new.items() if key != "precision"} | {"schema": "hardener/eval/1"}
+    assert Evaluation.model_validate_json(json.dumps(old)).precision is None
 
 
 def test_a_surrogate_is_trained_once_inside_the_run_and_attacks_transfer_from_it(run: RunFolder) -> None:
@@ -187,6 +215,10 @@ def test_an_onnx_file_answers_for_itself_with_borrowed_gradients_or_without(run:
     assert [attack.name for attack in free[0].attacks] == ["square"]
     assert "gradient attacks" in free[0].not_run
     assert free[0].verdict != "robust"
+    asked = {check.id for check in free[0].checks if check.raised is not None}
+    assert {"answers-differ", "batch-dependent", "probabilities"} <= asked
+    assert {"gradients-zero", "ce-gap", "single-step"}.isdisjoint(asked)
+    assert any(line.startswith("the audit asked what answers alone can tell; not asked: ") for line in reporter.said)
     lent = evaluate_onnx(
         model,
         EvaluateRequest(

@@ -85,8 +85,10 @@ def test_robust_is_said_only_after_gradient_attacks_and_one_without(
 def test_an_audit_that_attacked_again_makes_up_for_a_run_of_one_step_only() -> None:
     found = result(950, 940, plans=(AttackPlan("fgsm"),))
     asked, not_asked = check("not-converged", False), check("not-converged", None)
-    assert verdict(found, num_classes=10, checks=[asked])[0] == "partly robust"
-    assert verdict(found, num_classes=10, checks=[not_asked])[0] == "inconclusive"
+    assert verdict(found, num_classes=10, checks=[check("gradients-zero", False), asked])[0] == "partly robust"
+    assert verdict(found, num_classes=10, checks=[check("gradients-zero", False), not_asked])[0] == "inconclusive"
+    without = [check("gradients-zero", None), asked]  # Square attacked again, not PGD
+    assert verdict(found, num_classes=10, checks=without)[0] == "inconclusive"
 
 
 def test_too_few_images_settle_nothing_unless_all_of_them_fall() -> None:

@@ -15,6 +15,7 @@ from bundles import linear_bundle
 
 from hardener.config.bundle import read_bundle
 from hardener.errors import HardenerError
+from serving.access import Rate
 from serving.engine import Engine, check_model, cuda_devices
 from serving.room import Room
 from serving.settings import Settings, Source, settings_from_environment
@@ -101,7 +102,8 @@ def test_cuda_is_not_silently_replaced_by_the_cpu(tmp_path: Path) -> None:
         ("HARDENER_DEVICE", "tpu", "auto, cpu or cuda; got 'tpu'"),
         ("HARDENER_DRAWS", "0", "HARDENER_DRAWS must be a whole number from 1 to 100000; got '0'"),
         ("HARDENER_REPORT_SECONDS", "soon", "HARDENER_REPORT_SECONDS must be a number from 0.1 to 3600; got 'soon'"),
-        ("HARDENER_RATE", "0", r"HARDENER_RATE must be a number from 0.001 to 1e\+06; got '0'"),
+        ("HARDENER_RATE", "0", "HARDENER_RATE must be requests a second, .* as 5 or 0.5:10; got '0'"),
+        ("HARDENER_CORS", "a.example", "HARDENER_CORS takes .* https://host .*; got 'a.example'"),
         ("HARDENER_CLOSED", "metrics,door", "HARDENER_CLOSED takes metrics, docs, page; got 'door'"),
         ("HARDENER_LOG", "xml", "HARDENER_LOG must be text or json; got 'xml'"),
         ("HARDENER_LANES", "many", "HARDENER_LANES must be a whole number from 1 to 256; got 'many'"),
@@ -126,7 +128,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
         "WORKERS": "2",
         "TOKENS": "tokens.txt",
         "TOKEN_HASHES": "me 00ff",
-        "RATE": "5",
+        "RATE": "5:20",
         "CORS": "https://a.example, https://b.example",
         "CLOSED": "metrics,page",
         "LOG": "json",
@@ -144,7 +146,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
         workers=2,
         tokens=Path("tokens.txt"),
         token_hashes="me 00ff",
-        rate=5.0,
+        rate=Rate(5, 20),
         cors=("https://a.example", "https://b.example"),
         closed=frozenset({"metrics", "page"}),
         log="json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,9 @@ def test_what_is_closed_answers_404_and_is_not_described(room: Room) -> None:
         for path in ("/", "/page.js", "/page.css", "/metrics", "/openapi.json"):
             assert send(closed, "GET", path).status_code == 404
         assert send(closed, "GET", "/models").status_code == 200
-    with open_room(*room.settings.bundles, closed=frozenset({"metrics", "page"}), token_hashes="x") as closed:
-        document = send(closed, "GET", "/openapi.json").json()
+    hashes = f"me {hashlib.sha256(b'secret').hexdigest()}"
+    with open_room(*room.settings.bundles, closed=frozenset({"metrics", "page"}), token_hashes=hashes) as closed:
+        document = send(closed, "GET", "/openapi.json", headers={"Authorization": "Bearer secret"}).json()
         assert not {"/", "/page.js", "/page.css", "/metrics"} & set(document["paths"])
         assert document["paths"]["/predict"]["post"]["security"] == [{"token": []}]
         assert "security" not in document["paths"]["/healthz"]["get"]

@@ -342,7 +342,7 @@ def test_a_report_stops_when_its_client_goes(bundle: Path) -> None:
             "headers": [(b"content-type", b"multipart/form-data; boundary=X")],
         }
         asyncio.run(create_app(room)(scope, receive, send_nowhere))  # type: ignore[arg-type]
-        assert room.metrics.registry.get_sample_value("hardener_reports_total") == 0
+        assert room.metrics.registry.get_sample_value("hardener_reports_total", {"model": "linear"}) == 0
         assert (room.metrics.registry.get_sample_value("hardener_batch_images_sum") or 0) < 1000
 
 

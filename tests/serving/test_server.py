@@ -68,7 +68,7 @@ def test_the_service_answers_reports_counts_and_ends_on_sigterm(tmp_path: Path) 
             answer = client.post("/predict", files={"image": image}, data={"report": "true"})
             assert answer.status_code == 200, answer.text
             assert Prediction.model_validate_json(answer.content).report is not None
-            assert "hardener_reports_total 1.0" in client.get("/metrics").text.splitlines()
+            assert 'hardener_reports_total{model="linear"} 1.0' in client.get("/metrics").text.splitlines()
             assert client.get("/healthz").status_code == 200
             for method, path, status in (("GET", "/predict", 405), ("GET", "/nothing", 404)):
                 problem = client.request(method, path)

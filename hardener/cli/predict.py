@@ -1,0 +1,248 @@
+"""`hardener predict`."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hardener.cli.console import door, out, percent
+from hardener.errors import Failure, HardenerError
+
+if TYPE_CHECKING:
+    from rich.bar import Bar
+    from rich.table import Table
+
+    from hardener.client import Client
+    from hardener.config.answer import BatchItem, InputStatistic, Prediction, Report, Stability
+
+CHUNK = 32  # images that the service takes at once
+SHOWN = 5  # classes, where --top-k does not say
+BAR = 20
+OF_ONE_IMAGE = {400, 413, 415, 422}  # what is said of an image, and not of the service
+
+
+@door
+def predict(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="JPEG, PNG, WebP or BMP.", show_default=False)],
+    url: Annotated[str, typer.Option(metavar="URL", help="Where the service is.")] = "http://127.0.0.1:3000",
+    report: Annotated[
+        bool, typer.Option("--report", help="Say also how robust each answer is; takes seconds.")
+    ] = False,
+    top_k: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Classes to name. (default: 5; all with --json)")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Of several. (default: the service's own)")] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Holds the bearer token.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON an image.")] = False,
+) -> None:
+    """Ask a running service about images.
+
+    Exit code 0: all were answered; 2: the service refused one, or something that
+    you gave is wrong; 1: the service could not be reached or could not answer.
+    """
+    from hardener.client import Client
+
+    for path in images:
+        if not path.is_file():
+            raise HardenerError(f"{path} is a folder; name the images in it." if path.is_dir() else f"no file {path}.")
+    failed: list[tuple[Path, BatchItem]] = []
+    answered: list[tuple[Path, BatchItem]] = []
+    with Client(url, token=None if token_file is None else _read_token(token_file)) as client:
+        asked = _reports(client, images, top_k, model) if report else _predictions(client, images, top_k, model)
+        for path, item in asked:
+            (answered if item.problem is None else failed).append((path, item))
+            if as_json:
+                typer.echo(json.dumps({"image": str(path)} | item.model_dump(mode="json")))
+            elif item.prediction is not None and (report or len(images) == 1):
+                show(path, item.prediction, top_k or SHOWN)
+    if answered and not as_json and not report and len(images) > 1:
+        out.print(_table(answered))
+    if failed:
+        raise _complaint(failed, len(images))
+
+
+def show(path: Path, prediction: Prediction, classes: int) -> None:
+    """Print one answer: its likeliest classes as bars, and its report if it has one."""
+    from rich.table import Table
+    from rich.text import Text
+
+    out.print(
+        Text.assemble(
+            (str(path), "bold"),
+            f"  {prediction.label}  {percent(prediction.confidence)}  ",
+            (f"by {prediction.model.name} {prediction.model.fingerprint[:12]}", "dim"),
+        ),
+        soft_wrap=True,
+    )
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for label, probability in _likeliest(prediction, classes):
+        table.add_row(Text(f"  {label}"), _bar(probability), Text(percent(probability), justify="right"))
+    out.print(table)
+    if prediction.report is not None:
+        _show_report(prediction.report, prediction.label)
+
+
+def _predictions(
+    client: Client, images: list[Path], top_k: int | None, model: str | None
+) -> Iterator[tuple[Path, BatchItem]]:
+    if len(images) == 1:
+        yield images[0], _item(functools.partial(client.predict, images[0], top_k=top_k, model=model))
+        return
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
+        yield from zip(chunk, client.predict_batch(chunk, top_k=top_k, model=model), strict=True)
+
+
+def _reports(
+    client: Client, images: list[Path], top_k: int | None, model: str | None
+) -> Iterator[tuple[Path, BatchItem]]:
+    for path in images:
+        yield path, _item(functools.partial(client.report, path, top_k=top_k, model=model))
+
+
+def _item(ask: Callable[[], Prediction]) -> BatchItem:
+    """Let a bad image spoil no other, as in a batch; what is wrong with the service or with all images is raised."""
+    from hardener.client import Refused
+    from hardener.config.answer import BatchItem
+
+    try:
+        return BatchItem(prediction=ask(), problem=None)
+    except Refused as error:
+        if error.problem is None or error.status not in OF_ONE_IMAGE:
+            raise
+        return BatchItem(prediction=None, problem=error.problem)
+
+
+def _complaint(failed: list[tuple[Path, BatchItem]], asked: int) -> HardenerError:
+    path, item = failed[0]
+    assert item.problem is not None
+    more = f" ({len(failed)} of {asked} images were not answered)" if asked > 1 else ""
+    kind = Failure if item.problem.status in {408, 429} or item.problem.status >= 500 else HardenerError
+    return kind(f"{path} was not answered: {item.problem.status} {item.problem.title}: {item.problem.detail}{more}")
+
+
+def _table(answered: list[tuple[Path, BatchItem]]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in ("image", "answer", "", "", "next"):
+        table.add_column(title, overflow="fold")
+    for path, item in answered:
+        assert item.prediction is not None
+        (label, probability), *rest = _likeliest(item.prediction, 2)
+        following = f"{rest[0][0]} {percent(rest[0][1])}" if rest else ""
+        table.add_row(
+            Text(str(path)), Text(label), _bar(probability), Text(percent(probability), justify="right"),
+            Text(following, style="dim"),
+        )  # fmt: skip
+    return table
+
+
+def _show_report(report: Report, label: str) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    heading = ("  same answer under", "", "", f"least left to {label}")
+    table.add_row(*(Text(words, style="bold") for words in heading))
+    for name, stability in report.stability:
+        if stability is None:
+            continue
+        share = stability.same_answer
+        bar = Text("does not apply", style="dim") if share is None else _bar(share)
+        shown = "" if share is None else f"{percent(share)} of {stability.variants}"
+        table.add_row(Text(f"    {name}"), bar, Text(shown, justify="right"), Text(_worst(stability, label)))
+    out.print(table)
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    for name, text in _facts(report):
+        facts.add_row(Text(f"  {name}", style="bold"), Text(text))
+    out.print(facts)
+    out.print(Text("  what each figure shows and does not: its `meaning`, with --json", style="dim"), soft_wrap=True)
+
+
+def _worst(stability: Stability, label: str) -> str:
+    worst = stability.worst
+    if worst is None:
+        return ""
+    unit = re.split(r"[,;]| of ", stability.unit or "")[0]  # the rest explains it
+    at = "" if worst.parameter is None else f" at {worst.parameter:g} {unit}".rstrip()
+    return f"{percent(worst.confidence)}{at}" + ("" if worst.label == label else f", taken for {worst.label}")
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    certificate = report.certificate
+    noise = f"noise of {certificate.noise_sigma:g}, {certificate.draws} draws, {percent(certificate.confidence)} sure"
+    if certificate.radius is None:
+        yield "certificate", f"abstains: no radius could be certified ({noise})"
+    else:
+        other = "" if certificate.agrees_with_prediction else f"of another answer, {certificate.label}: "
+        most = certificate.largest_possible_radius
+        yield "certificate", f"{other}l2 radius {certificate.radius:.3f}, of at most {most:.3f} ({noise})"
+    if report.attack is not None:
+        attack = report.attack
+        found = f"; taken for {attack.label}" if attack.found else ""
+        yield "attack", f"{attack.name}, {attack.norm} {attack.eps:.4g}: {attack.statement}{found}"
+    if report.margin is not None:
+        margin = report.margin
+        yield "margin", f"{margin.logits:.2f} logits, {percent(margin.probability)} ahead of {margin.runner_up}"
+    if report.input is not None:
+        yield "input", _input([(name, value) for name, value in report.input if name != "meaning"])
+    offline = report.offline.evaluation
+    if offline is not None:
+        low, high = offline.interval
+        yield (
+            "offline",
+            (
+                f"clean {percent(offline.clean_accuracy)}, robust {percent(offline.robust_accuracy)} "
+                f"({100 * low:.1f} – {100 * high:.1f}) under {offline.norm} {offline.eps:.4g}, "
+                f"{offline.samples} images, {', '.join(offline.attacks)}"
+            ),
+        )
+    else:
+        yield "offline", "the model was not evaluated before its export"
+    if report.budget is not None:
+        budget = report.budget
+        cut = "; cut short" if budget.cut_short else ""
+        yield "spent", f"{budget.spent_s:.1f} s of {budget.allowed_s:g} s, {budget.model_runs} model runs{cut}"
+
+
+def _input(statistics: list[tuple[str, InputStatistic]]) -> str:
+    known = [(name, statistic) for name, statistic in statistics if statistic.training is not None]
+    if not known:
+        return "not compared: the bundle has no statistics of its training images"
+    odd = [
+        f"{name} {statistic.value:.3g} {statistic.unit} (training: {statistic.training.q01:.3g} to "
+        f"{statistic.training.q99:.3g})"
+        for name, statistic in known
+        if statistic.unusual and statistic.training is not None
+    ]
+    return (
+        "unlike the training images: " + ", ".join(odd)
+        if odd
+        else (f"like the training images in {', '.join(name for name, _ in known)}")
+    )
+
+
+def _likeliest(prediction: Prediction, count: int) -> list[tuple[str, float]]:
+    return sorted(prediction.probabilities.items(), key=lambda item: -item[1])[:count]
+
+
+def _bar(share: float) -> Bar:
+    from rich.bar import Bar
+
+    return Bar(1, 0, share, width=BAR)
+
+
+def _read_token(path: Path) -> str:
+    token = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not token:
+        raise HardenerError(f"{path} is empty; it should hold the token.")
+    return token

@@ -1,0 +1,209 @@
+"""Requests and how their answers are read, without sending anything: what the two clients share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from hardener import __version__
+from hardener.client.error import ClientError, NoAnswer, Refused, StrangeAnswer, Unavailable
+from hardener.client.retry import RETRIED_STATUSES, Retry, read_retry_after
+from hardener.config.answer import BatchAnswer, BatchItem, ModelInfo, ModelList, Prediction, ProblemDocument
+
+BATCH_IMAGES = 32  # the service takes no more at once
+BATCH_BYTES = 16 * 1024 * 1024  # below the service's default limit of a body
+CONNECT_S = 5.0
+REPORT_SLACK_S = 15.0  # a report's budget does not count its upload and the wait for its turn
+# What a request that was never answered may be sent again after; silence is none: the service may still be at work.
+BROKEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Call(Generic[Answer]):
+    """One request. Options that are None are left to the service; `silence_s` is the longest wait for a byte."""
+
+    method: str
+    path: str
+    answer: type[Answer]
+    options: dict[str, Any] = field(default_factory=dict)
+    images: Sequence[bytes] = ()
+    silence_s: float | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what `httpx.Client.request` takes."""
+        arguments: dict[str, Any] = {"method": self.method, "url": self.path}
+        options = {name: _text(value) for name, value in self.options.items() if value is not None}
+        if options:
+            arguments["params"] = options
+        if self.images:
+            # The name and type of a file play no part in the answer, and its name may say more than its owner wants.
+            arguments["files"] = [("image", ("image", data, "application/octet-stream")) for data in self.images]
+        if self.silence_s is not None:
+            arguments["timeout"] = timeout(self.silence_s)
+        return arguments
+
+    def read(self, outcome: httpx.Response | httpx.TransportError, url: str, times: int) -> Answer:
+        """Return the answer.
+
+        Raises:
+            ClientError: there is none; the subclass says of which kind.
+        """
+        where = f"{url}{self.path}"
+        if isinstance(outcome, httpx.TransportError):
+            raise NoAnswer(_no_answer(outcome, where, times)) from None
+        if not outcome.is_success:
+            raise _failure(outcome, where)
+        try:
+            # A newer service may say more than this version knows.
+            return self.answer.model_validate_json(outcome.content, extra="ignore")
+        except ValidationError as error:
+            raise StrangeAnswer(
+                f"{where} answered {outcome.status_code}, but not as this version of the service does "
+                f"({error.error_count()} faults, first: {_first(error)}). Is the URL right?",
+                status=outcome.status_code,
+                request_id=outcome.headers.get("x-request-id"),
+            ) from None
+
+
+def predict_call(image: bytes, *, top_k: int | None, model: str | None) -> Call[Prediction]:
+    """Ask about one image."""
+    return Call("POST", "/predict", Prediction, {"top_k": top_k, "model": model}, (image,))
+
+
+def report_call(image: bytes, *, silence_s: float, **options: float | str | None) -> Call[Prediction]:
+    """Ask about one image and its robustness; `silence_s` grows with the option `budget_s`."""
+    budget_s = options.get("budget_s")
+    if isinstance(budget_s, int | float):
+        silence_s = max(silence_s, budget_s + REPORT_SLACK_S)
+    return Call("POST", "/predict", Prediction, {"report": True, **options}, (image,), silence_s)
+
+
+def batch_call(images: Sequence[bytes], *, top_k: int | None, model: str | None) -> Call[BatchAnswer]:
+    """Ask about several images."""
+    return Call("POST", "/predict/batch", BatchAnswer, {"top_k": top_k, "model": model}, images)
+
+
+def model_call(name: str | None) -> Call[ModelInfo]:
+    """Ask what a model is."""
+    return Call("GET", "/model", ModelInfo, {"model": name})
+
+
+def models_call() -> Call[ModelList]:
+    """Ask which models there are."""
+    return Call("GET", "/models", ModelList)
+
+
+def chunks(files: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Group files so that each group fits in one request; a file that is too large alone goes alone."""
+    group: list[bytes] = []
+    for data in files:
+        if group and (len(group) == BATCH_IMAGES or sum(map(len, group)) + len(data) > BATCH_BYTES):
+            yield group
+            group = []
+        group.append(data)
+    if group:
+        yield group
+
+
+def pause_s(outcome: httpx.Response | httpx.TransportError, retry: Retry, sent: int) -> float | None:
+    """Return how long to wait before a request is sent again, or None: what came is its outcome."""
+    if isinstance(outcome, httpx.TransportError):
+        return retry.pause_s(sent, None) if isinstance(outcome, BROKEN) else None
+    if outcome.status_code not in RETRIED_STATUSES:
+        return None
+    return retry.pause_s(sent, read_retry_after(outcome.headers.get("retry-after")))
+
+
+def items_of(answer: BatchAnswer, sent: Sequence[bytes], url: str) -> list[BatchItem]:
+    """Return the answer's items, one for each image that was sent.
+
+    Raises:
+        StrangeAnswer: their number is another.
+    """
+    if len(answer.items) != len(sent):
+        raise StrangeAnswer(f"{url}/predict/batch answered {len(answer.items)} items for {len(sent)} images.")
+    return answer.items
+
+
+def shown(url: httpx.URL) -> str:
+    """Return a URL for a message: without a final slash, and without a user's name and password."""
+    return str(url.copy_with(username=None, password=None)).rstrip("/")
+
+
+def settings(url: str, token: str | None, silence_s: float) -> dict[str, Any]:
+    """Return what `httpx.Client` takes.
+
+    Raises:
+        ClientError: the URL is none of http or https, or the token cannot stand in a header.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ClientError(f"{url!r} is no URL: {error}.") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ClientError(f"{url!r} is no URL of a service. It looks like http://127.0.0.1:3000.")
+    headers = {"User-Agent": f"hardener-client/{__version__}"}
+    if token is not None:
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            raise ClientError("the token must be one word of printable ASCII characters.")  # and is shown to nobody
+        headers["Authorization"] = f"Bearer {token}"
+    return {"base_url": parsed, "headers": headers, "timeout": timeout(silence_s)}
+
+
+def timeout(silence_s: float) -> httpx.Timeout:
+    """Bound how long to wait for a connection, and then for each byte."""
+    return httpx.Timeout(silence_s, connect=min(CONNECT_S, silence_s))
+
+
+def _failure(response: httpx.Response, where: str) -> ClientError:
+    status, problem = response.status_code, _problem(response)
+    said = f"{status} {response.reason_phrase}".strip()
+    detail = problem.detail if problem is not None else _without_problem(response)
+    kind: type[ClientError] = Unavailable if status == 429 or status >= 500 else Refused
+    if status < 400:
+        kind = StrangeAnswer
+    return kind(
+        f"{where} answered {said}: {detail}",
+        status=status,
+        problem=problem,
+        request_id=response.headers.get("x-request-id"),
+        retry_after_s=read_retry_after(response.headers.get("retry-after")),
+    )
+
+
+def _problem(response: httpx.Response) -> ProblemDocument | None:
+    try:
+        return ProblemDocument.model_validate_json(response.content)
+    except ValidationError:
+        return None
+
+
+def _without_problem(response: httpx.Response) -> str:
+    if response.is_redirect:
+        return f"it points to {response.headers.get('location')}; give that URL if you trust it."
+    return "without a problem document, so it may be a proxy that speaks, or the URL be wrong."
+
+
+def _no_answer(error: httpx.TransportError, where: str, times: int) -> str:
+    tried = "" if times == 1 else f", {times} times"
+    if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
+        return f"cannot connect to {where}{tried} ({error or type(error).__name__}). Is the service up, the URL right?"
+    if isinstance(error, httpx.TimeoutException):
+        return f"{where} was silent for too long. Ask for less (a smaller report budget), or wait longer."
+    return f"{where} broke off{tried} ({type(error).__name__}: {error})."
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

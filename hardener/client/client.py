@@ -1,0 +1,247 @@
+"""Ask a running service about images: `Client` waits, `AsyncClient` lets others work meanwhile.
+
+with Client("http://127.0.0.1:3000") as client:
+    print(client.predict("cat.jpg").label)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+from hardener.client._call import (
+    Answer,
+    Call,
+    batch_call,
+    chunks,
+    items_of,
+    model_call,
+    models_call,
+    pause_s,
+    predict_call,
+    report_call,
+    settings,
+    shown,
+)
+from hardener.client.image import file_bytes
+from hardener.client.retry import Retry
+from hardener.config.answer import BatchItem, ModelInfo, ModelList, Prediction
+
+if TYPE_CHECKING:
+    from hardener.client.image import AnyImage
+
+DEFAULT_URL = "http://127.0.0.1:3000"
+SILENCE_S = 60.0
+
+
+class Client:
+    """A connection to a service. Threads may share one; close it, or use it in a `with`.
+
+    Args:
+        url: where the service is, with a path where a proxy puts it below one.
+        token: sent as `Authorization: Bearer`; None where the service asks for none. Over plain http everyone on
+            the way can read it.
+        timeout_s: the longest silence of the service that is borne, in seconds.
+        retry: when a request is sent again.
+        transport: of httpx, for tests and special connections.
+    Raises:
+        ClientError: the URL or the token is none.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | None = None,
+        timeout_s: float = SILENCE_S,
+        retry: Retry | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._retry = retry or Retry()
+        self._http = httpx.Client(transport=transport, **settings(url, token, timeout_s))
+        self._url = shown(self._http.base_url)
+
+    def predict(self, image: AnyImage, *, top_k: int | None = None, model: str | None = None) -> Prediction:
+        """Classify an image.
+
+        Args:
+            image: a path, the bytes of a file, a PIL image or a uint8 array; see `hardener.client.image`.
+            top_k: how many of the likeliest classes to name; None: all.
+            model: its name; None: the service's default.
+        Raises:
+            ClientError: there is no answer; the subclass says of which kind.
+        """
+        return self._send(predict_call(file_bytes(image), top_k=top_k, model=model))
+
+    def report(
+        self,
+        image: AnyImage,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        draws: int | None = None,
+        queries: int | None = None,
+        budget_s: float | None = None,
+    ) -> Prediction:
+        """Classify an image and say how robust this answer is; `report` of the result is never None.
+
+        Args:
+            image, top_k, model: as `predict` takes them.
+            draws: of noise, for the certificate; more certify a larger radius.
+            queries: that the attack may make.
+            budget_s: for the whole report, in seconds. The service caps this and the two above, and says so.
+        Raises:
+            ClientError: there is no answer; the subclass says of which kind.
+        """
+        call = report_call(
+            file_bytes(image),
+            silence_s=self._timeout_s,
+            top_k=top_k,
+            model=model,
+            draws=draws,
+            queries=queries,
+            budget_s=budget_s,
+        )
+        return self._send(call)
+
+    def predict_batch(
+        self, images: Iterable[AnyImage], *, top_k: int | None = None, model: str | None = None
+    ) -> list[BatchItem]:
+        """Classify any number of images, a few dozen a request; a bad one gets its own problem and spoils no other.
+
+        Args:
+            images, top_k, model: as `predict` takes them.
+        Returns:
+            an item an image, in order.
+        Raises:
+            ImageNotRead: a file cannot be read. What came before it was sent, and its answers are lost.
+            ClientError: a whole request failed.
+        """
+        items: list[BatchItem] = []
+        for group in chunks(file_bytes(image) for image in images):
+            answer = self._send(batch_call(group, top_k=top_k, model=model))
+            items += items_of(answer, group, self._url)
+        return items
+
+    def model(self, name: str | None = None) -> ModelInfo:
+        """Describe a model; None: the service's default."""
+        return self._send(model_call(name))
+
+    def models(self) -> ModelList:
+        """List what is served."""
+        return self._send(models_call())
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _send(self, call: Call[Answer]) -> Answer:
+        sent = 0
+        while True:
+            try:
+                outcome: httpx.Response | httpx.TransportError = self._http.request(**call.arguments())
+            except httpx.TransportError as error:
+                outcome = error
+            sent += 1
+            pause = pause_s(outcome, self._retry, sent)
+            if pause is None:
+                return call.read(outcome, self._url, sent)
+            time.sleep(pause)
+
+
+class AsyncClient:
+    """The same for asyncio: each method of `Client`, awaited; see there for arguments and errors."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | None = None,
+        timeout_s: float = SILENCE_S,
+        retry: Retry | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._retry = retry or Retry()
+        self._http = httpx.AsyncClient(transport=transport, **settings(url, token, timeout_s))
+        self._url = shown(self._http.base_url)
+
+    async def predict(self, image: AnyImage, *, top_k: int | None = None, model: str | None = None) -> Prediction:
+        """Classify an image."""
+        data = await asyncio.to_thread(file_bytes, image)
+        return await self._send(predict_call(data, top_k=top_k, model=model))
+
+    async def report(
+        self,
+        image: AnyImage,
+        *,
+        top_k: int | None = None,
+        model: str | None = None,
+        draws: int | None = None,
+        queries: int | None = None,
+        budget_s: float | None = None,
+    ) -> Prediction:
+        """Classify an image and say how robust this answer is."""
+        call = report_call(
+            await asyncio.to_thread(file_bytes, image),
+            silence_s=self._timeout_s,
+            top_k=top_k,
+            model=model,
+            draws=draws,
+            queries=queries,
+            budget_s=budget_s,
+        )
+        return await self._send(call)
+
+    async def predict_batch(
+        self, images: Iterable[AnyImage], *, top_k: int | None = None, model: str | None = None
+    ) -> list[BatchItem]:
+        """Classify any number of images; a bad one gets its own problem and spoils no other."""
+        items: list[BatchItem] = []
+        groups = chunks(file_bytes(image) for image in images)
+        while group := await asyncio.to_thread(next, groups, None):
+            answer = await self._send(batch_call(group, top_k=top_k, model=model))
+            items += items_of(answer, group, self._url)
+        return items
+
+    async def model(self, name: str | None = None) -> ModelInfo:
+        """Describe a model; None: the service's default."""
+        return await self._send(model_call(name))
+
+    async def models(self) -> ModelList:
+        """List what is served."""
+        return await self._send(models_call())
+
+    async def aclose(self) -> None:
+        """End the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _send(self, call: Call[Answer]) -> Answer:
+        sent = 0
+        while True:
+            try:
+                outcome: httpx.Response | httpx.TransportError = await self._http.request(**call.arguments())
+            except httpx.TransportError as error:
+                outcome = error
+            sent += 1
+            pause = pause_s(outcome, self._retry, sent)
+            if pause is None:
+                return call.read(outcome, self._url, sent)
+            await asyncio.sleep(pause)

@@ -1,0 +1,145 @@
+"""Bounds on a connection that no ASGI app can set, as it hears of a request only when its headers are there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+PLACE = f"{__name__}:BoundedProtocol"
+
+
+def bound_connections() -> None:
+    """Let every uvicorn server that is made from now on, in this process, use `BoundedProtocol`.
+
+    BentoML hands uvicorn no protocol; uvicorn looks its default up in this table.
+    """
+    from uvicorn.config import HTTP_PROTOCOLS
+
+    HTTP_PROTOCOLS["auto"] = PLACE
+
+
+def _most_connections() -> int:
+    """Leave some file descriptors to the process itself: without one it could not even refuse a connection."""
+    if sys.platform == "win32":
+        return 400
+    import resource
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1000 if files == resource.RLIM_INFINITY else max(16, min(1000, files - 100))
+
+
+class _HeadTooLarge(Exception):
+    pass
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with an end to its patience: for headers, for readers, in bytes and in connections.
+
+    A request's body is bounded where it is read, by the app.
+    """
+
+    head_seconds: ClassVar[float] = 10.0
+    write_seconds: ClassVar[float] = 20.0
+    most_head_bytes: ClassVar[int] = 65_536
+    most_headers: ClassVar[int] = 100
+    most_connections: ClassVar[int] = _most_connections()
+    _waiting: ClassVar[dict[BoundedProtocol, None]] = {}  # for headers, the longest first
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
+    _in_head = False
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection; beyond `most_connections` the one that has waited longest without a request goes."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            if not self._waiting:
+                self._refuse(503, "too many connections. Try again shortly.", "retry-after: 1\r\n")
+                return
+            next(iter(self._waiting))._late()
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.most_head_bytes:
+                self._refuse(431, "the request's headers are too large.")
+                return
+        # a refused upload that goes on has this time too, so that its client can read the refusal
+        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        """Hear that a request begins."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        """Hear that a request's headers are there."""
+        if len(self.headers) > self.most_headers:
+            raise _HeadTooLarge
+        self._in_head = False
+        self._end_head_timer()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_head_timer()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Hear that the client does not read."""
+        super().pause_writing()
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(self.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Hear that it does."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what could not be parsed."""
+        if self._in_head and self.headers is not None and len(self.headers) > self.most_headers:
+            self._refuse(431, f"the request has more than {self.most_headers} headers.")
+        else:
+            self._refuse(400, "this is no HTTP request that can be read.")
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_seconds, self._late)
+        self._waiting[self] = None
+
+    def _end_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+            self._waiting.pop(self, None)
+
+    def _late(self) -> None:
+        self._end_head_timer()
+        if self._in_head:
+            self._refuse(408, "the request's headers did not come in time.")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, detail: str, header: str = "") -> None:
+        self._end_head_timer()
+        if self.transport.is_closing():
+            return
+        title = HTTPStatus(status).phrase
+        document: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        body = json.dumps(document, separators=(",", ":"))
+        head = f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
+        self.transport.write(f"{head}content-length: {len(body)}\r\n{header}connection: close\r\n\r\n{body}".encode())
+        self.transport.close()
