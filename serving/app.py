@@ -1,7 +1,4 @@
-"""The REST interface over the loaded models: what answers at which path, and what is stacked before it.
-
-BentoML itself answers /healthz, /livez and /readyz: see `service.py`.
-"""
+"""The REST interface over the loaded models: what answers at which path, and what is stacked before it."""
 
 from __future__ import annotations
 
@@ -40,6 +37,7 @@ def create_app(room: Room, *, log: RequestLog | None = None) -> ASGIApp:
     """Make the ASGI app that answers for the loaded models, and writes a line a request into `log`."""
     closed = room.settings.closed
     handlers: dict[str, dict[str, Handler]] = {**_predictions(room), **_descriptions(room)}
+    handlers |= {path: {"GET": _alive} for path in ("/healthz", "/livez", "/readyz")}
     if "page" not in closed:
         handlers |= {path: {"GET": _file(PAGE / name, kind)} for path, (name, kind) in PAGE_FILES.items()}
     for path, part in (("/metrics", "metrics"), ("/openapi.json", "docs")):
@@ -103,6 +101,11 @@ def _descriptions(room: Room) -> dict[str, dict[str, Handler]]:
         "/metrics": {"GET": metrics},
         "/openapi.json": {"GET": openapi},
     }
+
+
+async def _alive(request: Request) -> Response:
+    """Say that it lives, and that it is ready: a worker listens only once its models are loaded and warm."""
+    return Response("\n", media_type="text/plain")
 
 
 def _file(path: Path, media_type: str) -> Handler:

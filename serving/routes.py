@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import ClientDisconnect, Request
@@ -44,6 +45,11 @@ class Routes:
         try:
             response = await self._answer(Request(scope, receive))
             await response(scope, receive, note_start)
+        except asyncio.CancelledError:  # by the server, which stops and waits no longer
+            if started:
+                raise
+            stopping = Problem(503, "the server is stopping. Try again shortly.", retry_after_s=1)
+            await problem_response(stopping)(scope, receive, send)
         except ClientDisconnect:
             if not started:  # nobody reads it, but it is counted
                 await problem_response(Problem(400, "the client went away before the answer"))(scope, receive, send)

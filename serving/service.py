@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
+import signal
 import sys
 
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first event; only this word switches it off
@@ -14,19 +17,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hardener.errors import HardenerError
 
+from . import supervisor
 from .access import find_tokens
 from .app import create_app
 from .limits import bound_connections
 from .log import RequestLog, log_all_as_json
 from .metrics import share_figures, use_shared_figures
 from .observe import check_tracing, tracing_options
+from .protocol import answer_directly
 from .registry import check_bundles
 from .room import Room
-from .settings import settings_from_environment
+from .settings import longest_request_s, settings_from_environment, worker_count
+
+# A worker that has not loaded its bundles yet loads them anyhow; by default SIGHUP would end it.
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 class _LateApp:
-    """Stands where the app will be: BentoML mounts apps before a worker has loaded its bundle.
+    """Stands where the app will be: BentoML mounts apps before a worker has loaded its bundles.
 
     As it is no Starlette app, BentoML hands it every path that it does not answer itself, unknown ones too.
     """
@@ -40,25 +48,28 @@ class _LateApp:
 
 _mounted = _LateApp()
 _traces = os.environ.get("HARDENER_TRACES")
-bound_connections()
+if _traces:  # BentoML makes the span of a request that comes through it
+    bound_connections()
+else:
+    answer_directly(_mounted)
 
 
-# BentoML keeps a timer for every request until `timeout`, answered or not, and itself answers 504 if
-# no byte has left by then. So it lies just above the longest deadline of our own, that of a report.
+# The timeout is BentoML's, of requests that come through it; it lies just above the longest deadline of our own, for
+# a timer is kept for each request until then, answered or not.
 @bentoml.asgi_app(_mounted, path="/", name="hardener")
 @bentoml.service(
     name="hardener",
-    workers=1,
-    traffic={"timeout": 75},
+    workers=worker_count(),
+    traffic={"timeout": longest_request_s() + 5},
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
     tracing=tracing_options(_traces),
 )
 class HardenerService:
-    """Serves one bundle. It has no BentoML API method: every route is in `app.py`."""
+    """Serves the bundles. It has no BentoML API method: every route is in `app.py`."""
 
     def __init__(self) -> None:
-        """Load the bundle and warm the model; the worker takes no request before this is done."""
+        """Load the bundles and warm the models; the worker takes no request before this is done."""
         use_shared_figures()
         settings = settings_from_environment()
         if settings.log == "json":
@@ -68,10 +79,12 @@ class HardenerService:
         self._room = Room(settings)
         self._log = RequestLog(settings.log, on_lost=self._room.metrics.lost_log_lines.inc)
         _mounted.app = create_app(self._room, log=self._log)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: it need not be looked through again and again
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
-    def check_bundle() -> None:
+    def prepare_supervisor() -> None:
         """Refuse a bundle that cannot be served, once and before any worker starts.
 
         BentoML starts a worker that fails to initialise over and over, so a fault must be found here.
@@ -87,6 +100,13 @@ class HardenerService:
         except HardenerError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
+        supervisor.install()
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def listen_for_reloads(self) -> None:
+        """Load the bundles again on SIGHUP, which the supervisor hands on to its workers."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._room.reload()))
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:

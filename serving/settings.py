@@ -13,6 +13,8 @@ from .access import Rate, read_origins, read_rate
 from .log import LogForm
 
 Device = Literal["auto", "cpu", "cuda"]
+MAX_WORKERS = 256
+MAX_REPORT_SECONDS = 3600.0
 CLOSABLE = ("metrics", "docs", "page")
 
 
@@ -88,14 +90,14 @@ def settings_from_environment() -> Settings:
         HardenerError: no bundle is named, or a value is out of its range.
     """
     tokens = os.environ.get("HARDENER_TOKENS", "")
-    seconds = _number("HARDENER_REPORT_SECONDS", least=0.1, most=3600.0)
+    seconds = _number("HARDENER_REPORT_SECONDS", least=0.1, most=MAX_REPORT_SECONDS)
     rate = os.environ.get("HARDENER_RATE", "")
     return Settings(
         bundles=parse_bundles(os.environ.get("HARDENER_BUNDLE", "")),
         default=os.environ.get("HARDENER_DEFAULT") or None,
         device=cast(Device, _one_of("HARDENER_DEVICE", get_args(Device))),
         lanes=_count("HARDENER_LANES", most=256),
-        workers=_count("HARDENER_WORKERS", most=256) or Settings.workers,
+        workers=_count("HARDENER_WORKERS", most=MAX_WORKERS) or Settings.workers,
         draws=_count("HARDENER_DRAWS", most=100_000) or Settings.draws,
         queries=_count("HARDENER_QUERIES", most=100_000) or Settings.queries,
         report_seconds=Settings.report_seconds if seconds is None else seconds,
@@ -106,6 +108,23 @@ def settings_from_environment() -> Settings:
         closed=_closed(),
         log=cast(LogForm, _one_of("HARDENER_LOG", get_args(LogForm))),
     )
+
+
+def worker_count() -> int:
+    """Read `HARDENER_WORKERS` alone; 1 where it is not set or wrong, which `settings_from_environment` says."""
+    try:
+        return _count("HARDENER_WORKERS", most=MAX_WORKERS) or Settings.workers
+    except HardenerError:
+        return Settings.workers
+
+
+def longest_request_s() -> float:
+    """Read from `HARDENER_REPORT_SECONDS` alone when the last deadline of a request is; see `worker_count`."""
+    try:
+        default = _number("HARDENER_REPORT_SECONDS", least=0.1, most=MAX_REPORT_SECONDS) or Settings.report_seconds
+    except HardenerError:
+        default = Settings.report_seconds
+    return max(default, Settings.max_report_seconds) + Settings.predict_timeout_s
 
 
 def parse_bundles(text: str) -> tuple[Source, ...]:

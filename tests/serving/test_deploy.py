@@ -13,8 +13,10 @@ import yaml
 
 from hardener.client._call import BATCH_BYTES, BATCH_IMAGES, REPORT_SLACK_S
 from hardener.client.client import SILENCE_S
+from serving.examples import EXAMPLES
 from serving.metrics import Metrics
 from serving.openapi import openapi_document
+from serving.schemas import ModelList
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +110,8 @@ def test_the_autoscaler_asks_for_a_metric_that_the_service_has_and_the_adapter_m
 
 
 def test_probes_ask_for_routes_that_exist() -> None:
-    paths = openapi_document()["paths"]
+    models = ModelList.model_validate(EXAMPLES["models"])
+    paths = openapi_document(models, Settings(bundles=()))["paths"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container()[probe]["httpGet"]["path"] in paths
     checks = [(ROOT / name).read_text() for name in ("Dockerfile", "compose.yaml")]

@@ -1,0 +1,58 @@
+"""The short way from a connection to the app, and an end of a connection that loses no request."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.config import HTTP_PROTOCOLS
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from .limits import BoundedProtocol
+
+CLOSE = (b"connection", b"close")
+
+
+def answer_directly(app: ASGIApp) -> None:
+    """Let the uvicorn server that this process is about to start hand its requests to `app`.
+
+    BentoML's own layers cost as much CPU as all of our work on a request, and its timeout keeps the memory of each
+    for as long as the timeout lasts. The app has deadlines, probes and figures of its own.
+    """
+    DirectProtocol.direct = app
+    HTTP_PROTOCOLS["auto"] = f"{__name__}:DirectProtocol"
+
+
+class DirectProtocol(BoundedProtocol):
+    """A connection whose requests go to `direct` and pass by the app that the server was made with."""
+
+    drain_seconds: ClassVar[float] = 0.5
+    direct: ClassVar[Any]  # an ASGI app; uvicorn's types for one are not those of starlette
+    _draining = False
+
+    def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        self.app = self.direct
+        if config.proxy_headers:  # as uvicorn puts it before the app that it was made with
+            self.app = ProxyHeadersMiddleware(self.app, trusted_hosts=config.forwarded_allow_ips)
+
+    def on_headers_complete(self) -> None:
+        """Hear that a request is there; while the server stops, it is the connection's last."""
+        super().on_headers_complete()
+        if self._draining:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """End the connection after its answer. One without a request may still send the one that is under way."""
+        self._draining = True
+        if CLOSE not in self.server_state.default_headers:
+            self.server_state.default_headers.append(CLOSE)  # of every answer, those of requests in work too
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(self.drain_seconds, self._close_if_idle)
+        else:
+            super().shutdown()
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
