@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hardener import __version__
+from hardener.cli.bundle import bundle
 from hardener.cli.compare import compare
 from hardener.cli.eval import evaluate
 from hardener.cli.export import export
@@ -31,6 +32,7 @@ app.command("eval")(evaluate)
 app.command("compare")(compare)
 app.command("gate")(gate)
 app.command("export")(export)
+app.command("bundle")(bundle)
 app.command("serve")(serve)
 app.command("predict")(predict)
 app.command("recipes")(recipes)

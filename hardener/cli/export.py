@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hardener.config.run_folder import RunFolder
     from hardener.export.quantize import Quantized
 
-_KINDS = ("int8",)
+_KINDS, _LAYOUTS = ("int8",), ("triton",)
 
 
 @door
@@ -36,18 +36,24 @@ def export(
         typer.Option(metavar="int8", help="Write a second bundle in int8, and measure what it cost."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="With --quantize: fewer images and attacks.")] = False,
+    layout: Annotated[
+        str | None,
+        typer.Option(metavar="triton", help="Lay what was exported out for NVIDIA Triton and KServe as well."),
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Export a run to ONNX, compare the file with the model on real images, and write the bundle.
 
     --quantize int8 writes RUN/bundle-int8 besides: calibrated on training
     images, for CPUs. Both files are then attacked and certified alike, and
-    a table says what int8 cost.
+    a table says what int8 cost. --layout triton writes RUN/triton.
     """
     from hardener.config.run_folder import find_run
 
     if quantize not in (None, *_KINDS):
         raise HardenerError(f"--quantize knows {', '.join(_KINDS)}; got {quantize!r}.{did_you_mean(quantize, _KINDS)}")
+    if layout not in (None, *_LAYOUTS):
+        raise HardenerError(f"--layout knows {', '.join(_LAYOUTS)}; got {layout!r}.{did_you_mean(layout, _LAYOUTS)}")
     if quick and quantize is None:
         raise HardenerError("--quick is for --quantize int8.")
     run = find_run(target, runs)
@@ -64,6 +70,15 @@ def export(
 
         _say_quantized(run, export_int8(run, bundle, reporter, data=data, samples=samples, quick=quick))
         ready = run.int8_bundle
+    if layout is not None:
+        from hardener.export.triton import REPOSITORY, SERVICE_FILE, write_triton
+
+        names = write_triton([run.bundle] if quantize is None else [run.bundle, run.int8_bundle], run.triton)
+        out.print(
+            f"[bold]{run.triton / REPOSITORY}[/]: a model repository with {' and '.join(names)}; for KServe "
+            f"{run.triton / SERVICE_FILE}",
+            soft_wrap=True,
+        )
     out.print(f"next: hardener serve {run.path if ready == run.bundle else ready}", soft_wrap=True)
 
 

@@ -108,6 +108,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.bundle = path / "bundle"
         self.int8_bundle = path / "bundle-int8"
+        self.triton = path / "triton"
 
     def read_record(self) -> RunRecord:
         """Read `run.json`.

@@ -177,19 +177,23 @@ def test_export_prints_the_comparison(home: Path) -> None:
 
 
 def test_export_in_int8_prints_what_it_cost(home: Path) -> None:
-    found = hardener("export", home / "runs" / "run", "--quantize", "int8", "--quick")
+    found = hardener("export", home / "runs" / "run", "--quantize", "int8", "--quick", "--layout", "triton")
     assert found.exit_code == 0, found.output
     lines = found.stdout.splitlines()
     for start in ("same answer ", "clean ", "robust, linf 8/255 ", "certified, l2 0.05 "):
         assert any(line.lstrip().startswith(start) and " 2 " in line and "(" in line for line in lines), found.stdout
     assert all(len(line) <= 80 for line in lines if "–" in line)
     assert f"next: hardener serve {home / 'runs' / 'run' / 'bundle-int8'}" in found.stdout
+    assert "a model repository with run and run-int8" in found.stdout
+    models = home / "runs" / "run" / "triton" / "models"
+    assert "KIND_CPU" in (models / "run-int8" / "config.pbtxt").read_text()
 
 
 def test_export_names_what_it_does_not_know(home: Path) -> None:
     run = home / "runs" / "run"
     fails(2, "--quantize knows int8; got 'in8'. Did you mean 'int8'?", "export", run, "--quantize", "in8")
     fails(2, "--quick is for --quantize int8.", "export", run, "--quick")
+    fails(2, "--layout knows triton; got 'trition'. Did you mean 'triton'?", "export", run, "--layout", "trition")
 
 
 def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:

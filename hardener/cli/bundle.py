@@ -1,0 +1,53 @@
+"""`hardener bundle`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hardener.cli.console import door, err, out
+from hardener.cli.options import RUNS, Runs
+from hardener.errors import HardenerError
+
+
+@door
+def bundle(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN|BUNDLE]", help="A run, or a bundle folder. (default: the newest run)", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.bento", help="Export the Bento to a file as well.")
+    ] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Check a bundle and build a Bento from it: the service and the bundle, served by BentoML without torch.
+
+    It lands in BentoML's store, which BENTOML_HOME moves. Needs no network.
+    """
+    from hardener.config.run_folder import find_run
+    from hardener.export.bento import build_bento
+
+    folder = Path(target) if target is not None and (Path(target) / "bundle.json").is_file() else None
+    if folder is None:
+        run = find_run(target, runs)
+        if not run.bundle.is_dir():
+            raise HardenerError(f"{run.path} has no bundle yet. Make one: hardener export {run.path}")
+        folder = run.bundle
+    err.print(f"[dim]building a Bento from {folder} …[/]", soft_wrap=True)
+    made = build_bento(folder, output=output)
+    out.print(f"[bold]{made.tag}[/], built from {made.source}", soft_wrap=True)
+    if made.file is not None:
+        out.print(
+            f"[bold]{made.file}[/], {made.file.stat().st_size / 1e6:.1f} MB; elsewhere: "
+            f"bentoml import {made.file.resolve()}",  # BentoML takes a relative path for one below /
+            soft_wrap=True,
+        )
+    requirements = made.source / "requirements.txt"
+    out.print(f"next: pip install -r {requirements}    in an environment of its own; no torch", soft_wrap=True)
+    out.print(f"      env -u BENTOML_CONTAINERIZED bentoml serve {made.tag}", soft_wrap=True)
+    out.print(f"      bentoml containerize {made.tag}    needs Docker", soft_wrap=True)
