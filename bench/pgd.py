@@ -6,7 +6,9 @@ measured where they can be imported; the last two need environments of their own
 project's packages through a .pth file. All attack the images that the network gets right and no others, since those
 need no attack, and draw their random starts from the same seed. They take turns, and each round begins with another
 one; the seconds are medians over the rounds, of wall-clock and of the processor, and hold nothing but the attack: what
-is left standing is counted afterwards. Ratios are to the fastest of the others, within each round.
+is left standing is counted afterwards. Ratios are to the fastest of the others, within each round. `hardener` takes
+gradients in the precision that `hardener eval` would choose here; where that is bfloat16, float32 is measured as well,
+since the others have no other.
 """
 
 from __future__ import annotations
@@ -27,11 +29,12 @@ from torch import Tensor, nn
 from hardener.attacks.pgd import pgd
 from hardener.config.quantity import parse_quantity
 from hardener.evaluation.device import choose_device
+from hardener.evaluation.precision import choose_precision
 
 Attack = Callable[[Tensor, Tensor], Tensor]
 
 
-def ours(model: nn.Module, asked: argparse.Namespace, *, rescale: bool) -> Attack:
+def ours(model: nn.Module, asked: argparse.Namespace, *, rescale: bool, bf16: bool = False) -> Attack:
     """This project's attack, with rescaled logits (the default) or the plain cross-entropy (what the others climb)."""
 
     def attack(images: Tensor, labels: Tensor) -> Tensor:
@@ -44,6 +47,7 @@ def ours(model: nn.Module, asked: argparse.Namespace, *, rescale: bool) -> Attac
             steps=asked.steps,
             step_size=asked.step_size,
             rescale=rescale,
+            bf16=bf16,
         )
 
     return attack
@@ -113,10 +117,11 @@ def compare(name: str, model: nn.Module, images: Tensor, labels: Tensor, asked: 
     asked.shape, asked.classes = tuple(images.shape[1:]), int(model(images[:1]).shape[1])
     samples, clean = len(images), right(model, images, labels, asked.batch_size)
     images, labels = images[clean], labels[clean]
-    attacks = {
-        "hardener": ours(model, asked, rescale=True),
-        "hardener, plain cross-entropy": ours(model, asked, rescale=False),
-    }
+    choice = choose_precision("auto", model, images, batch_size=asked.batch_size)
+    attacks = {"hardener": ours(model, asked, rescale=True, bf16=choice.bf16)}
+    if choice.bf16:
+        attacks["hardener, float32"] = ours(model, asked, rescale=True)
+    attacks["hardener, plain cross-entropy"] = ours(model, asked, rescale=False)
     attacks |= {peer: build(model, asked) for peer, (package, build) in PEERS.items() if find_spec(package)}
     names = list(attacks)
     for attack in attacks.values():
@@ -136,7 +141,8 @@ def compare(name: str, model: nn.Module, images: Tensor, labels: Tensor, asked: 
     print(
         f"{name}: {samples} images of {'x'.join(map(str, asked.shape))}, {len(images)} right; linf "
         f"{asked.eps:.4f}, {asked.steps} steps of {asked.step_size:.4f}, batches of {asked.batch_size}, "
-        f"{torch.get_num_threads()} threads, {asked.device}, {asked.rounds} rounds"
+        f"{torch.get_num_threads()} threads, {asked.device}, {asked.rounds} rounds\n"
+        f"  hardener's gradients in {'bfloat16' if choice.bf16 else 'float32'}: {choice.reason}"
     )
     others = [label for label in names if label in PEERS]
     fastest = min(others, key=lambda label: statistics.median(walls[label]), default=None)

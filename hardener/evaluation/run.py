@@ -6,8 +6,10 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,8 @@ def evaluate_run(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -
     if request.json_file is not None:
         _write(found, request.json_file)
     write_report(evaluation, run.report, curves=run.curves, pictures=found.pictures)
+    if found.partial is not None:
+        found.partial.unlink(missing_ok=True)  # only now: until all is written, the same command can go on
     return evaluation, target
 
 
@@ -160,6 +164,7 @@ class _Found:
     evaluation: Evaluation
     arrays: dict[str, Any]
     pictures: list[WorstImage]
+    partial: Path | None = None
 
 
 def _evaluate_elsewhere(
@@ -264,7 +269,9 @@ def _evaluate(
     model = subject.model.to(device).eval()
     if request.surrogate is not None and any(plan.name == "transfer" for plan in plans):
         plans = _with_surrogate(plans, request.surrogate, subject, device)
-    store = None if partial is None else _Partial.of(partial, subject, plans, request, images.fingerprint)
+    store = (
+        None if partial is None else _Partial.of(partial, subject, plans, request, images.fingerprint, reporter.warn)
+    )
     before = None if store is None else store.load()
     choice = None if before is None else before.choice
     if choice is None and rank_and_world()[0] == 0:
@@ -276,6 +283,24 @@ def _evaluate(
     result = join(part, len(images))
     if result is None:
         return None
+    with _pausing(store):
+        found = _examine(subject, pixels, images, plans, choice, result, request, reporter, started)
+    return replace(found, partial=None if store is None else store.file)
+
+
+def _examine(
+    subject: Subject,
+    pixels: Tensor,
+    images: Images,
+    plans: list[AttackPlan],
+    choice: Choice,
+    result: RobustAccuracy,
+    request: EvaluateRequest,
+    reporter: Reporter,
+    started: float,
+) -> _Found:
+    """Audit what the attacks found, measure the sections, and put all of it on record."""
+    model, labels = subject.model, images.labels
     generator = torch.Generator(device_of(model)).manual_seed(request.seed)
     with reporter.track("auditing", 100, "%") as advance:
         audited = audit(
@@ -321,9 +346,9 @@ def _evaluate(
         distances=_describe_distances(result),
         seconds=round(time.monotonic() - started, 3),
         seed=request.seed,
-        device=str(device),
+        device=str(device_of(model)),
         versions=describe_versions(),
-        hardware=describe_hardware(device),
+        hardware=describe_hardware(device_of(model)),
         **sections,
     )
     return _Found(evaluation, _per_image(images, result) | arrays, _worst(subject, images, pixels, result))
@@ -402,15 +427,15 @@ def _attack(
     rank, world = rank_and_world()
     standing = None if before is None else before.standing
     if standing is not None:
-        at = plans[standing.place].name if standing.place < len(plans) else "the end"
+        at = plans[standing.place].name if standing.place < len(plans) else "the audit"
         reporter.say(f"going on with the evaluation that was interrupted at {at}")
     generator = torch.Generator(device_of(subject.model)).manual_seed(request.seed + rank)
     passes = sum(plan.restarts for plan in plans)
     with reporter.track(f"attacking with {_names(plans)}", len(share) * passes, "images") as advance:
         if standing is not None:
             advance(len(share) * (sum(p.restarts for p in plans[: standing.place]) + standing.restart))
-        try:
-            result = robust_accuracy(
+        with _pausing(store):
+            return robust_accuracy(
                 subject.model,
                 pixels[share] if world > 1 else pixels,
                 labels[share] if world > 1 else labels,
@@ -423,26 +448,37 @@ def _attack(
                 standing=standing,
                 on_batch=None if store is None else lambda found: store.keep(found, choice),
             )
-        except KeyboardInterrupt:
-            if store is None or not store.save():
-                raise
-            raise Paused("nothing is lost: the same command goes on from here.") from None
-    if store is not None:
-        store.file.unlink(missing_ok=True)
-    return result
+
+
+@contextmanager
+def _pausing(store: _Partial | None) -> Iterator[None]:
+    """Turn Ctrl-C into a pause where there is something to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store is None or not store.save():
+            raise
+        raise Paused("nothing is lost: the same command goes on from here.") from None
 
 
 class _Partial:
     """The file beside a run's evaluations that an interrupted evaluation goes on from."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, warn: Callable[[str], None]) -> None:
         self.file = file
+        self._warn = warn
         self._latest: _Interrupted | None = None
         self._saved = time.monotonic()
 
     @classmethod
     def of(
-        cls, folder: Path, subject: Subject, plans: list[AttackPlan], request: EvaluateRequest, fingerprint: str
+        cls,
+        folder: Path,
+        subject: Subject,
+        plans: list[AttackPlan],
+        request: EvaluateRequest,
+        fingerprint: str,
+        warn: Callable[[str], None],
     ) -> _Partial:
         """Name the file after everything that decides the result."""
         asked = [
@@ -454,13 +490,19 @@ class _Partial:
             asked, request.precision, _threat(request), request.seed, request.samples, request.batch_size, fingerprint,
             surrogate, subject.described.fingerprint, rank_and_world(), describe_versions()["torch"],
         )  # fmt: skip
-        return cls(folder / f".partial-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.pt")
+        return cls(folder / f".partial-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.pt", warn)
 
     def load(self) -> _Interrupted | None:
         """Return what to go on with, or None."""
         if not self.file.is_file():
             return None
-        held = torch.load(self.file, weights_only=True)
+        try:
+            held = torch.load(self.file, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError):
+            raise HardenerError(
+                f"{self.file}, where an evaluation was interrupted, is damaged. Remove it, and the evaluation starts "
+                "anew."
+            ) from None
         return _Interrupted(
             Standing.from_state(held["standing"]), Choice(**{**held["choice"], "timing": Timing(**held["timing"])})
         )
@@ -469,7 +511,11 @@ class _Partial:
         """Remember the state, and write it down now and then."""
         self._latest = _Interrupted(standing, choice)
         if time.monotonic() - self._saved > SAVE_EVERY_S:
-            self.save()
+            try:
+                self.save()
+            except (OSError, RuntimeError) as error:  # torch.save hides a full disk in a RuntimeError
+                self._saved = time.monotonic()
+                self._warn(f"the evaluation goes on, but where it stands cannot be written down: {error}")
 
     def save(self) -> bool:
         """Write the state down; False where there is none yet."""

@@ -166,6 +166,57 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
         np.testing.assert_array_equal(one[key], other[key])
 
 
+def test_ctrl_c_in_the_audit_loses_no_attack(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {"attacks": ("bim",), "eps": 0.031, "samples": 8, "precision": "float32"}
+    straight = evaluate(run, **asked)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(room, "audit", interrupted)
+        with pytest.raises(Paused, match="the same command goes on from here"):
+            evaluate(run, **asked)
+    reporter = Quiet()
+    found = evaluate_run(run, EvaluateRequest(device="cpu", **asked), reporter)
+    assert found is not None
+    assert any("interrupted at the audit" in line for line in reporter.said)
+    assert found[0].robust_accuracy == straight.robust_accuracy
+    assert [a.broken for a in found[0].attacks] == [a.broken for a in straight.attacks]
+    assert list(run.evaluations.glob(".partial-*.pt")) == []
+
+
+def test_a_full_disk_meanwhile_is_told_and_ends_nothing(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(room, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(room.torch, "save", full)
+    reporter = Quiet()
+    request = EvaluateRequest(device="cpu", attacks=("bim",), eps=0.032, samples=4, precision="float32")
+    assert evaluate_run(run, request, reporter) is not None
+    told = "the evaluation goes on, but where it stands cannot be written down: [Errno 28] No space left on device"
+    assert told in reporter.said
+
+
+def test_a_damaged_partial_file_is_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {"attacks": ("bim",), "eps": 0.033, "samples": 4, "precision": "float32"}
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(room, "audit", interrupted)
+        with pytest.raises(Paused):
+            evaluate(run, **asked)
+    (partial,) = run.evaluations.glob(".partial-*.pt")
+    partial.write_bytes(partial.read_bytes()[:100])
+    with pytest.raises(HardenerError, match=r"partial-.*is damaged. Remove it, and the evaluation starts anew"):
+        evaluate(run, **asked)
+    partial.unlink()
+    evaluate(run, **asked)
+
+
 def test_the_record_says_in_which_precision_the_attacks_went(run: RunFolder) -> None:
     asked: dict[str, Any] = {"attacks": ("pgd", "apgd"), "settings": {"steps": 3}, "eps": 0.02, "samples": 4}
     rough = evaluate(run, precision="bfloat16", **asked)
