@@ -1,6 +1,7 @@
 """BentoML's own way to batch: a batchable API over a list of images.
 
-`PEER_MODEL=model.onnx bentoml serve peer_bentoml:Peer` starts it. `max_latency_ms` is long, because its dispatcher refuses with 503 what it believes to come later.
+`PEER_MODEL=model.onnx bentoml serve peer_bentoml:Peer` starts it. `max_latency_ms` is long, because its dispatcher
+refuses with 503 what it believes to come later.
 """
 
 import os

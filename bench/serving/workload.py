@@ -91,7 +91,8 @@ def bundles(folder: Path, *names: str) -> dict[str, Path]:
 def describe(folder: Path, name: str, classes: int, size: int = SIZE) -> None:
     """Write the bundle.json of `folder`/model.onnx; what was never measured is said to be absent."""
     model = folder / "model.onnx"
-    opset = next(entry.version for entry in onnx.load(str(model)).opset_import if entry.domain in {"", "ai.onnx"})
+    imports = onnx.load(str(model), load_external_data=False).opset_import
+    opset = next(entry.version for entry in imports if entry.domain in {"", "ai.onnx"})
     described = {
         "schema": "hardener/bundle/1",
         "name": name,
