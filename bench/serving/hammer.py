@@ -1,7 +1,7 @@
 """A load generator of our own: one process, asyncio on bare sockets, kept-alive connections, every answer noted.
 
 `start(load)` runs it in a process of its own, so that its work is not the measuring script's; `python hammer.py` is
-that process, which reads a pickled `Load` from stdin and writes a pickled `Result` to stdout.
+that process, which reads a pickled `Load` from stdin and writes a pickled `Result` into the file that it is given.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -120,13 +121,14 @@ class Running:
 
     def __init__(self, load: Load, cores: str | None = None) -> None:
         prefix = ["setpriv", "--pdeathsig", "KILL", "--"] + (["taskset", "-c", cores] if cores else [])
-        command = [*prefix, sys.executable, str(Path(__file__).resolve())]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._folder = tempfile.TemporaryDirectory(prefix="hardener-bench-")
+        self._told = Path(self._folder.name) / "result"
+        command = [*prefix, sys.executable, str(Path(__file__).resolve()), str(self._told)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
         self._limit_s = load.seconds + load.timeout_s + 60
         assert self._process.stdin is not None, "it was asked for"
         self._process.stdin.write(pickle.dumps(load))
         self._process.stdin.close()
-        self._process.stdin = None
 
     def result(self) -> Result:
         """Wait for the end.
@@ -135,13 +137,12 @@ class Running:
             RuntimeError: the generator itself failed.
         """
         try:
-            output, _ = self._process.communicate(timeout=self._limit_s)
+            if self._process.wait(self._limit_s) != 0:
+                raise RuntimeError(f"the load generator ended with {self._process.returncode}")
+            found = pickle.loads(self._told.read_bytes())
         finally:
             self.stop()
-        if self._process.returncode != 0:
-            raise RuntimeError(f"the load generator ended with {self._process.returncode}")
-        found = pickle.loads(output)
-        assert isinstance(found, Result)
+        assert isinstance(found, Result), "it is what the generator writes"
         return found
 
     def finish(self) -> Result:
@@ -154,6 +155,7 @@ class Running:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        self._folder.cleanup()
 
 
 def start(load: Load, cores: str | None = None) -> Running:
@@ -354,7 +356,7 @@ def with_loop(main: Callable[[], Coroutine[None, None, None]]) -> None:
 def _main() -> None:
     hammer = _Hammer(pickle.load(sys.stdin.buffer))
     with_loop(hammer.run)
-    sys.stdout.buffer.write(pickle.dumps(hammer.result))
+    Path(sys.argv[1]).write_bytes(pickle.dumps(hammer.result))
 
 
 if __name__ == "__main__":
