@@ -317,16 +317,14 @@ def stability(same_answer: float | None) -> Stability:
 def prediction(
     *, radius: float | None = 0.2, agrees: bool = True, lowest: float | None = 1.0, found: bool | None = None
 ) -> Prediction:
-    kinds = ("noise", "rotation", "brightness", "contrast")
-    attack = None
-    if found is not None:
-        attack = AttackProbe(norm="linf", eps=0.03, queries=9, queries_allowed=9, found=found, label=None,
-                             lowest_margin=0.0, statement="", meaning="")  # fmt: skip
+    kinds = ("noise", "rotation", "brightness", "contrast", "blur", "jpeg")
+    attack = AttackProbe(norm="linf", eps=0.03, queries=9, queries_allowed=9, found=found, label=None,
+                         lowest_margin=0.0, statement="", meaning="")  # fmt: skip
     certificate = Certificate(radius=radius, abstained=radius is None, label="cat", index=0, noise_sigma=0.25,
                               agrees_with_prediction=agrees, trained_with_this_noise=True, selection_draws=16,
                               draws=100, agreeing_draws=99, lower_bound=0.9, confidence=0.999,
                               largest_possible_radius=0.37, meaning="")  # fmt: skip
-    report = Report(
+    report = Report.model_construct(
         stability=StabilityReport(gray=stability(lowest), **{kind: stability(1.0) for kind in kinds}),
         certificate=certificate,
         offline=OfflineFigures(evaluation=None, meaning=""),
