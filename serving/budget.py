@@ -10,11 +10,21 @@ from .settings import Settings
 
 @dataclass(frozen=True)
 class Budget:
-    """Noisy copies for the certificate, model runs of the attack, and seconds for the whole report."""
+    """What one report may spend.
+
+    Attributes:
+        draws: n of the certificate, >= 1.
+        queries: model runs of the attack, >= 1.
+        seconds: from its start; what is finished by then is answered.
+        selection_draws: n0 of the certificate, >= 1.
+        alpha: the chance, in (0, 1), that the certificate is wrong.
+    """
 
     draws: int
     queries: int
     seconds: float
+    selection_draws: int = Settings.selection_draws
+    alpha: float = Settings.alpha
 
 
 def allowed_budget(options: Options, settings: Settings) -> Budget:
@@ -27,4 +37,6 @@ def allowed_budget(options: Options, settings: Settings) -> Budget:
         draws=int(within(options.draws, settings.draws, settings.max_draws)),
         queries=int(within(options.queries, settings.queries, settings.max_queries)),
         seconds=within(options.budget_s, settings.report_seconds, settings.max_report_seconds),
+        selection_draws=settings.selection_draws,
+        alpha=settings.alpha,
     )

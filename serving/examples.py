@@ -48,6 +48,12 @@ def _stability(unit: str | None, tried: list[float], parameter: float | None) ->
     }
 
 
+def _statistic(value: float, unit: str, low: float, high: float) -> dict[str, Any]:
+    step = (high - low) / 4
+    spread = {"q01": low, "q25": low + step, "median": low + 2 * step, "q75": low + 3 * step, "q99": high}
+    return {"value": value, "unit": unit, "training": spread, "unusual": False}
+
+
 _REPORT: dict[str, Any] = {
     "stability": {
         "noise": _stability("std of the Gaussian noise, in [0, 1] pixels", [0.02, 0.05, 0.1, 0.2], 0.2),
@@ -55,6 +61,8 @@ _REPORT: dict[str, Any] = {
         "brightness": _stability("factor; 1 is the image as sent", [0.5, 1.5], 0.5),
         "contrast": _stability("factor; 1 is the image as sent", [0.5, 1.5], 0.5),
         "gray": _stability(None, [], None),
+        "blur": _stability("std of the blur, in pixels of the model's input", [0.5, 3.0], 3.0),
+        "jpeg": _stability("JPEG quality, 1 to 95", [10.0, 90.0], 10.0),
     },
     "certificate": {
         "radius": 0.31,
@@ -73,6 +81,40 @@ _REPORT: dict[str, Any] = {
         "meaning": "No change of the model's input that is shorter than the radius alters the smoothed answer.",
     },
     "offline": {"evaluation": _EVALUATION, "meaning": "Shares of a test set, the same for every request."},
+    "attack": {
+        "name": "square",
+        "norm": "linf",
+        "eps": 0.03137254901960784,
+        "queries": 200,
+        "queries_allowed": 200,
+        "found": False,
+        "label": None,
+        "lowest_margin": 0.8,
+        "statement": "no adversarial image found in 200 queries",
+        "meaning": "This proves nothing: a longer search may find one.",
+    },
+    "margin": {
+        "runner_up": "dog",
+        "logits": 2.6,
+        "probability": 0.84,
+        "meaning": "How far the answer is ahead of the next one.",
+    },
+    "input": {
+        "width": _statistic(640.0, "pixels, of the image as sent", 224.0, 1024.0),
+        "height": _statistic(480.0, "pixels, of the image as sent", 224.0, 1024.0),
+        "brightness": _statistic(0.47, "mean of the model's input, luma in [0, 1]", 0.2, 0.8),
+        "contrast": _statistic(0.21, "standard deviation of the model's input, luma in [0, 1]", 0.1, 0.35),
+        "noise": _statistic(0.02, "estimated std of the noise of the model's input", 0.005, 0.08),
+        "meaning": "unusual: outside the range of the middle 98 % of 2,000 training images.",
+    },
+    "budget": {
+        "allowed_s": 15.0,
+        "draws_allowed": 100,
+        "queries_allowed": 200,
+        "spent_s": 4.2,
+        "model_runs": 375,
+        "cut_short": False,
+    },
 }
 _PROBLEM = {
     "type": "about:blank",

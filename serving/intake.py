@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect, Request
 
 from hardener.config.bundle import InputSpec
-from hardener.data.decode import BadImage, ImageTooLarge, UnknownFormat, open_image, to_input
+from hardener.data.decode import BadImage, ImageTooLarge, UnknownFormat, open_image, to_input_with_size
 
 from .multipart import BrokenMultipart, parse_multipart
 from .options import Options, read_options
@@ -44,7 +45,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image as the model takes it, (H, W, C) uint8, and the size in pixels of the file that it was made from."""
+    """An image as the model takes it, (H, W, C) uint8, and the size in pixels of the file, turned the right way up."""
 
     pixels: NDArray[np.uint8]
     width: int
@@ -136,10 +137,11 @@ def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int, large: bool 
     """
     try:
         image = open_image(data, max_pixels=max_pixels, formats=FORMATS)
-        width, height = image.size
-        if width * height > LARGE_PIXELS and not large:
+        if math.prod(image.size) > LARGE_PIXELS and not large:
             return None
-        pixels = to_input(image, height=spec.height, width=spec.width, channels=spec.channels)
+        pixels, (width, height) = to_input_with_size(
+            image, height=spec.height, width=spec.width, channels=spec.channels
+        )
         return Decoded(pixels, width, height)
     except UnknownFormat as error:
         raise Problem(415, f"the image: {error}") from None

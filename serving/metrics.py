@@ -197,7 +197,7 @@ def unstable_signs(report: Report) -> list[str]:
     signs = {
         "variations": _lowest_stability(report) < 0.5,
         "smoothing": not certificate.abstained and not certificate.agrees_with_prediction,
-        "attack": report.attack is not None and report.attack.found,
+        "attack": bool(report.attack.found),
     }
     return [sign for sign in SIGNS if signs[sign]]
 

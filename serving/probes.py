@@ -1,99 +1,148 @@
-"""The robustness report on one answer: stability under everyday changes, and a certificate by smoothing."""
+"""Everyday changes to an image, and how the model's answer holds under them."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter
 
-from hardener.config.bundle import Bundle
-from hardener.evaluation.interval import certified_radius, clopper_pearson_lower
-
-from .schemas import Certificate, OfflineFigures, Report, Stability, StabilityReport, WorstVariant
-
-Pixels = NDArray[np.uint8]
-Probabilities = NDArray[np.float32]
-Asker = Callable[[Iterator[Pixels]], Awaitable[Probabilities]]
+from .asker import Asker, Logits, MakeImages, Pixels
+from .schemas import Stability, StabilityReport, WorstVariant
 
 NOISE_SIGMAS = (0.02, 0.05, 0.1, 0.2)
 NOISE_DRAWS = 4
 ROTATION_DEGREES = tuple(float(degrees) for degrees in range(-30, 31, 5) if degrees)
 FACTORS = tuple(tenths / 10 for tenths in range(5, 16) if tenths != 10)
-DEFAULT_NOISE_SIGMA = 0.25
+BLUR_RADII = (0.5, 1.0, 1.5, 2.0, 3.0)
+JPEG_QUALITIES = (90, 70, 50, 30, 10)
 
 EVERYDAY = "It says nothing about changes chosen by an attacker, nor about strengths that were not tried."
 ROTATION_RULE = "Turned about the centre, bilinear; the corners that come in are filled with black."
+BLUR_RULE = "Gaussian, approximated by repeated box blurs."
+JPEG_RULE = "The model's input is compressed as JPEG and decoded again; a lower quality loses more."
+NO_TIME = "Not run: the report's time ran out."
+
+_BLOCK_VALUES = 1 << 20
+_BLOCK_IMAGES = 64
+_PIECE_VALUES = 1 << 18  # float32 of this many values stay in a core's cache
 
 
 @dataclass(frozen=True)
-class Smoothing:
-    """A certificate's draws to choose the class, fresh draws to certify it, and the chance of being wrong."""
+class _Probe:
+    """One kind of change: a maker for each variant, with the parameter of each where the change has one."""
 
-    selection_draws: int
-    draws: int
-    alpha: float
+    makers: Sequence[MakeImages]
+    parameters: Sequence[float]
+    unit: str | None
+    meaning: str
+
+    @property
+    def variants(self) -> int:
+        """How many images the makers make."""
+        return len(self.parameters) or len(self.makers)
 
 
-async def robustness_report(image: Pixels, predicted: int, bundle: Bundle, ask: Asker, smoothing: Smoothing) -> Report:
-    """Probe the answer to one image.
+async def probe_stability(
+    image: Pixels, predicted: int, classes: list[str], asker: Asker, generator: np.random.Generator
+) -> StabilityReport:
+    """Ask about changed copies of an image.
 
     Args:
         image: (H, W, C), the model's input.
         predicted: index of the class that the model gave.
-        ask: runs the model on images that are made while it runs; answers (n, K) in their order.
+        generator: of the noise.
+    Returns:
+        What was asked until the time ran out; each kind says if it is not all.
     """
-    generator = np.random.default_rng(secrets.randbits(128))  # a caller who knew the draws could aim between them
-    return Report(
-        stability=await _stability_report(image, predicted, bundle.classes, ask, generator),
-        certificate=await _certify(image, predicted, bundle, ask, smoothing, generator),
-        offline=_offline_figures(bundle),
-    )
+    without_color, why_not = _without_color(image)
+    probes = {
+        "noise": _noise_probe(image, asker.chunk, generator),
+        "rotation": _probe(
+            image,
+            rotate,
+            ROTATION_DEGREES,
+            "degrees, counter-clockwise",
+            f"Share of turned copies with the same answer. {ROTATION_RULE}",
+        ),
+        "brightness": _probe(
+            image,
+            brighten,
+            FACTORS,
+            "factor; 1 is the image as sent",
+            "Share of brighter and darker copies with the same answer.",
+        ),
+        "contrast": _probe(
+            image,
+            stretch_contrast,
+            FACTORS,
+            "factor; 1 is the image as sent",
+            "Share of copies with more and less contrast with the same answer.",
+        ),
+        "gray": _Probe(
+            [] if without_color is None else [lambda: without_color[None]],
+            (),
+            None,
+            "1 if the copy without colour gets the same answer, else 0.",
+        ),
+        "blur": _probe(
+            image,
+            blur,
+            BLUR_RADII,
+            "std of the blur, in pixels of the model's input",
+            f"Share of blurred copies with the same answer. {BLUR_RULE}",
+        ),
+        "jpeg": _probe(
+            image,
+            compress,
+            JPEG_QUALITIES,
+            "JPEG quality, 1 to 95",
+            f"Share of compressed copies with the same answer. {JPEG_RULE}",
+        ),
+    }
+    in_bulk = list(probes["noise"].makers)
+    one_by_one = [make for name, probe in probes.items() if name != "noise" for make in probe.makers]
+    together = block_size(image, asker.chunk)
+    groups = [one_by_one[start : start + together] for start in range(0, len(one_by_one), together)]
+    logits = await asker.ask([*in_bulk, *(partial(_make_all, group) for group in groups)])
+    answered = np.empty((0, len(classes)), np.float32) if logits is None else logits
+    found = {}
+    for name, probe in probes.items():
+        mine, answered = answered[: probe.variants], answered[probe.variants :]
+        found[name] = _stability(mine, predicted, classes, probe)
+    if without_color is None:
+        found["gray"] = _nothing(None, f"Not applicable: {why_not}")
+    return StabilityReport(**found)
 
 
-async def ask_in_chunks(
-    images: Iterator[Pixels],
-    submit: Callable[[Pixels], Awaitable[Probabilities]],
-    make: Callable[[Callable[[], list[Pixels]]], Awaitable[list[Pixels]]],
-    *,
-    chunk: int,
-    window: int,
-) -> Probabilities:
-    """Ask about images in chunks; only `window` chunks exist at a time.
+def add_noise(
+    image: Pixels, noise_sigmas: Sequence[float] | NDArray[np.float32], generator: np.random.Generator
+) -> Pixels:
+    """Draw round(clip(image + noise)) once for each std, each value with its own N(0, std^2) in [0, 1] pixels.
 
     Args:
-        submit: (n, H, W, C), n <= `chunk` -> (n, K).
-        make: calls a function that takes a while, such as drawing noise, off the event loop.
+        image: (H, W, C).
+        noise_sigmas: (n,), >= 0.
     Returns:
-        (number of images, K), in their order.
+        (n, H, W, C).
     """
-    answers: list[Probabilities] = []
-    running: deque[asyncio.Future[Probabilities]] = deque()
-    try:
-        while made := await make(lambda: list(islice(images, chunk))):
-            running.append(asyncio.ensure_future(submit(np.stack(made))))
-            if len(running) == window:
-                answers.append(await running.popleft())
-        while running:
-            answers.append(await running.popleft())
-    finally:
-        for future in running:
-            future.cancel()
-    return np.concatenate(answers)
-
-
-def add_noise(image: Pixels, noise_sigma: float, generator: np.random.Generator) -> Pixels:
-    """Draw round(clip(image + noise)), each value with its own N(0, `noise_sigma`^2) in [0, 1] pixels."""
-    noise = generator.standard_normal(image.shape, dtype=np.float32)
-    noisy = image + np.float32(255 * noise_sigma) * noise
-    pixels: Pixels = np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)
-    return pixels
+    scales = np.asarray(noise_sigmas, np.float32).reshape(-1, 1, 1, 1) * np.float32(255)
+    shifted = image.astype(np.float32) + np.float32(0.5)  # so that cutting the fraction off rounds
+    noisy = np.empty((len(scales), *image.shape), np.uint8)
+    step = max(1, _PIECE_VALUES // image.size)
+    values = np.empty((min(step, len(scales)), *image.shape), np.float32)
+    for start in range(0, len(scales), step):
+        piece = values[: len(scales) - start]
+        generator.standard_normal(dtype=np.float32, out=piece)
+        piece *= scales[start : start + step]
+        piece += shifted
+        np.clip(piece, 0, 255, out=piece)
+        np.copyto(noisy[start : start + step], piece, casting="unsafe")
+    return noisy
 
 
 def rotate(image: Pixels, degrees: float) -> Pixels:
@@ -116,158 +165,101 @@ def to_gray(image: Pixels) -> Pixels:
     return _to_pixels(_to_pillow(image).convert("L").convert("RGB"), image)
 
 
-async def _stability_report(
-    image: Pixels, predicted: int, classes: list[str], ask: Asker, generator: np.random.Generator
-) -> StabilityReport:
-    async def probe(variants: Iterator[Pixels], parameters: list[float], unit: str, meaning: str) -> Stability:
-        probabilities = await ask(variants)
-        return _stability(probabilities, predicted, classes, parameters, unit, f"{meaning} {EVERYDAY}")
+def blur(image: Pixels, radius: float) -> Pixels:
+    """Blur by a Gaussian of this std in pixels, as repeated box blurs; 0 changes nothing."""
+    return _to_pixels(_to_pillow(image).filter(ImageFilter.GaussianBlur(radius)), image)
 
-    noise = [sigma for sigma in NOISE_SIGMAS for _ in range(NOISE_DRAWS)]
-    return StabilityReport(
-        noise=await probe(
-            (add_noise(image, sigma, generator) for sigma in noise),
-            noise,
-            "std of the Gaussian noise, in [0, 1] pixels",
-            f"Share of noisy copies, {NOISE_DRAWS} a strength, with the same answer.",
-        ),
-        rotation=await probe(
-            (rotate(image, degrees) for degrees in ROTATION_DEGREES),
-            list(ROTATION_DEGREES),
-            "degrees, counter-clockwise",
-            f"Share of turned copies with the same answer. {ROTATION_RULE}",
-        ),
-        brightness=await probe(
-            (brighten(image, factor) for factor in FACTORS),
-            list(FACTORS),
-            "factor; 1 is the image as sent",
-            "Share of brighter and darker copies with the same answer.",
-        ),
-        contrast=await probe(
-            (stretch_contrast(image, factor) for factor in FACTORS),
-            list(FACTORS),
-            "factor; 1 is the image as sent",
-            "Share of copies with more and less contrast with the same answer.",
-        ),
-        gray=await _gray(image, predicted, classes, ask),
+
+def compress(image: Pixels, quality: float) -> Pixels:
+    """Encode as JPEG of this quality, 1 to 95, and decode."""
+    file = io.BytesIO()
+    _to_pillow(image).save(file, "JPEG", quality=round(quality))
+    return _to_pixels(Image.open(file), image)
+
+
+def block_size(image: Pixels, chunk: int) -> int:
+    """How many variants of an image are made at a time: some megabytes, in full chunks."""
+    chunks = min(_BLOCK_VALUES // image.size, _BLOCK_IMAGES) // chunk
+    return max(1, chunks) * chunk
+
+
+def noisy_blocks(
+    image: Pixels, noise_sigmas: Sequence[float], chunk: int, generator: np.random.Generator
+) -> list[MakeImages]:
+    """Makers of one noisy copy for each std, in their order, some at a time. They share the generator."""
+    size = block_size(image, chunk)
+    return [
+        partial(add_noise, image, noise_sigmas[start : start + size], generator)
+        for start in range(0, len(noise_sigmas), size)
+    ]
+
+
+def softmax(logits: Logits) -> Logits:
+    """Probabilities along the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: Logits = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def _noise_probe(image: Pixels, chunk: int, generator: np.random.Generator) -> _Probe:
+    sigmas = [sigma for sigma in NOISE_SIGMAS for _ in range(NOISE_DRAWS)]
+    return _Probe(
+        noisy_blocks(image, sigmas, chunk, generator),
+        sigmas,
+        "std of the Gaussian noise, in [0, 1] pixels",
+        f"Share of noisy copies, {NOISE_DRAWS} a strength, with the same answer.",
     )
 
 
-async def _gray(image: Pixels, predicted: int, classes: list[str], ask: Asker) -> Stability:
+def _probe(
+    image: Pixels, change: Callable[[Pixels, float], Pixels], parameters: Sequence[float], unit: str, meaning: str
+) -> _Probe:
+    makers = [partial(_one, change, image, parameter) for parameter in parameters]
+    return _Probe(makers, parameters, unit, meaning)
+
+
+def _one(change: Callable[[Pixels, float], Pixels], image: Pixels, parameter: float) -> Pixels:
+    return change(image, parameter)[None]
+
+
+def _make_all(makers: Sequence[MakeImages]) -> Pixels:
+    return np.concatenate([make() for make in makers])
+
+
+def _without_color(image: Pixels) -> tuple[Pixels | None, str]:
+    """The image without colour, or None and why there is no such image."""
     if image.shape[2] == 1:
-        reason = "the model takes gray images, so there is no colour to remove."
-    elif np.array_equal(gray := to_gray(image), image):
-        reason = "the image has no colour to remove."
-    else:
-        meaning = f"1 if the copy without colour gets the same answer, else 0. {EVERYDAY}"
-        return _stability(await ask(iter([gray])), predicted, classes, None, None, meaning)
-    return Stability(unit=None, tried=[], variants=0, same_answer=None, worst=None, meaning=f"Not applicable: {reason}")
+        return None, "the model takes gray images, so there is no colour to remove."
+    gray = to_gray(image)
+    return (None, "the image has no colour to remove.") if np.array_equal(gray, image) else (gray, "")
 
 
-def _stability(
-    probabilities: Probabilities,
-    predicted: int,
-    classes: list[str],
-    parameters: list[float] | None,
-    unit: str | None,
-    meaning: str,
-) -> Stability:
-    answers = probabilities.argmax(axis=1)
-    worst = int(probabilities[:, predicted].argmin())
+def _stability(logits: Logits, predicted: int, classes: list[str], probe: _Probe) -> Stability:
+    if len(logits) == 0:
+        return _nothing(probe.unit, NO_TIME)
+    left = softmax(logits)[:, predicted]
+    answers = logits.argmax(axis=1)
+    worst = int(left.argmin())
+    sentences = [probe.meaning, EVERYDAY]
+    if len(logits) < probe.variants:
+        sentences.append(f"The report's time ran out after {len(logits)} of {probe.variants} copies.")
+    parameters = list(probe.parameters)[: len(logits)]
     return Stability(
-        unit=unit,
-        tried=sorted(set(parameters or [])),
-        variants=len(answers),
+        unit=probe.unit,
+        tried=sorted(set(parameters)),
+        variants=len(logits),
         same_answer=float((answers == predicted).mean()),
         worst=WorstVariant(
             parameter=parameters[worst] if parameters else None,
             label=classes[answers[worst]],
-            confidence=float(probabilities[worst, predicted]),
+            confidence=float(left[worst]),
         ),
-        meaning=meaning,
+        meaning=" ".join(sentences),
     )
 
 
-async def _certify(
-    image: Pixels,
-    predicted: int,
-    bundle: Bundle,
-    ask: Asker,
-    smoothing: Smoothing,
-    generator: np.random.Generator,
-) -> Certificate:
-    """Certify the smoothed classifier's answer.
-
-    The network sees round(clip(x + noise)), a fixed function of x + noise, so the certificate holds for the
-    smoothed version of that function followed by the network.
-
-    Source: Cohen, Rosenfeld, Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019,
-        Algorithm CERTIFY: n0 is `selection_draws`, n is `draws`.
-    """
-    noise_sigma = bundle.noise_sigma or DEFAULT_NOISE_SIGMA
-
-    async def count_answers(draws: int) -> NDArray[np.int64]:
-        noisy = (add_noise(image, noise_sigma, generator) for _ in repeat(None, draws))
-        return np.bincount((await ask(noisy)).argmax(axis=1), minlength=len(bundle.classes))
-
-    chosen = int((await count_answers(smoothing.selection_draws)).argmax())
-    agreeing = int((await count_answers(smoothing.draws))[chosen])
-    radius = certified_radius(agreeing, smoothing.draws, noise_sigma=noise_sigma, alpha=smoothing.alpha)
-    ceiling = certified_radius(smoothing.draws, smoothing.draws, noise_sigma=noise_sigma, alpha=smoothing.alpha)
-    trained_with_noise = bundle.noise_sigma == noise_sigma
-    return Certificate(
-        radius=radius,
-        abstained=radius is None,
-        label=bundle.classes[chosen],
-        index=chosen,
-        agrees_with_prediction=chosen == predicted,
-        noise_sigma=noise_sigma,
-        trained_with_this_noise=trained_with_noise,
-        selection_draws=smoothing.selection_draws,
-        draws=smoothing.draws,
-        agreeing_draws=agreeing,
-        lower_bound=clopper_pearson_lower(agreeing, smoothing.draws, smoothing.alpha),
-        confidence=1 - smoothing.alpha,
-        largest_possible_radius=ceiling or 0.0,
-        meaning=_certificate_meaning(
-            radius,
-            confidence=1 - smoothing.alpha,
-            agrees=chosen == predicted,
-            trained_with_noise=trained_with_noise,
-        ),
-    )
-
-
-def _certificate_meaning(radius: float | None, *, confidence: float, agrees: bool, trained_with_noise: bool) -> str:
-    if radius is None:
-        first = "The draws do not settle on one class clearly enough, so nothing is certified."
-    else:
-        first = (
-            f"With a confidence of {confidence:.2%} over the draws, no change of the model's input that is "
-            "shorter than the radius alters the answer of the smoothed classifier."
-        )
-    sentences = [
-        first,
-        "The smoothed classifier is the class that the model gives most often under Gaussian noise (rounded "
-        "and clipped to 8 bits). This proves nothing about the plain answer above.",
-    ]
-    if not agrees:
-        sentences.append("Here the two differ: the smoothed classifier gives another label than the plain answer.")
-    if not trained_with_noise:
-        sentences.append("The model was not trained with this noise, so expect small radii and abstentions.")
-    sentences.append("The input is the image after decoding and scaling, not the file as sent.")
-    return " ".join(sentences)
-
-
-def _offline_figures(bundle: Bundle) -> OfflineFigures:
-    meaning = (
-        "Shares of a test set, the same for every request: robust_accuracy is the worst case over the named "
-        "attacks, image by image, so a stronger attack can only lower it. It is measured, not proved, and "
-        "says nothing about this image."
-    )
-    if bundle.evaluation is None:
-        meaning = "The model was exported without an evaluation, so its robustness under attack is not known."
-    return OfflineFigures(evaluation=bundle.evaluation, meaning=meaning)
+def _nothing(unit: str | None, meaning: str) -> Stability:
+    return Stability(unit=unit, tried=[], variants=0, same_answer=None, worst=None, meaning=meaning)
 
 
 def _to_pillow(image: Pixels) -> Image.Image:

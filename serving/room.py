@@ -17,6 +17,7 @@ from starlette.requests import Request
 from hardener.errors import Failure, HardenerError
 
 from .access import find_tokens
+from .asker import Logits, ModelAccess, Pixels
 from .batcher import Priority, QueueFull
 from .budget import Budget, allowed_budget
 from .connection import while_connected
@@ -24,9 +25,9 @@ from .intake import Decoded, Upload, body_kind, decode_upload, parse_upload, rea
 from .metrics import Metrics
 from .observe import notes_of, span
 from .options import SCHEMAS
-from .probes import Pixels, Probabilities, Smoothing, ask_in_chunks, robustness_report
 from .problem import Problem
 from .registry import Model, Registry
+from .report import robustness_report
 from .schemas import BatchAnswer, BatchItem, Prediction, Report
 from .settings import Settings
 
@@ -150,7 +151,7 @@ class Room:
         image = await self._decode(upload.images[0], model)
         with span("model"):
             answers = (await model.batcher.submit(image.pixels[None]))[0]
-        prediction = _prediction(model, answers[1], upload.options.top_k)
+        prediction = _prediction(model, answers, upload.options.top_k)
         if budget is not None:
             with span("report"):
                 prediction.report = await self._report(model, image, answers, budget)
@@ -165,7 +166,7 @@ class Room:
                 async with at_once:
                     image = await self._decode(data, model)
                     answers = (await model.batcher.submit(image.pixels[None]))[0]
-                prediction = _prediction(model, answers[1], upload.options.top_k)
+                prediction = _prediction(model, answers, upload.options.top_k)
                 self.metrics.note_prediction(prediction)
                 return BatchItem.model_construct(prediction=prediction, problem=None)
             except Problem as problem:
@@ -203,11 +204,16 @@ class Room:
         """
         if self._reports >= self.settings.max_reports:
             raise Problem(503, "too many reports are in work. Try again shortly, or without report.", retry_after_s=5)
-        smoothing = Smoothing(self.settings.selection_draws, budget.draws, self.settings.alpha)
-        ask = functools.partial(self._ask, model)
+
+        async def submit(chunk: Pixels) -> Logits:
+            return (await model.batcher.submit(chunk, Priority.REPORT))[:, 0]
+
+        chunk, window = model.batcher.report_chunk, model.engine.lanes + 1
+        access = ModelAccess(submit, self._in_thread, chunk=chunk, window=window)
+        size = image.width, image.height
         self._reports += 1
         try:
-            report = await robustness_report(image.pixels, int(answers[1].argmax()), model.bundle, ask, smoothing)
+            report = await robustness_report(image.pixels, answers[0], model.bundle, access, budget, file_size=size)
         finally:
             self._reports -= 1
         return report
@@ -215,19 +221,6 @@ class Room:
     def _show_models(self) -> None:
         models = self.registry.list().models
         self.metrics.show_models((model.name, model.fingerprint, model.provider) for model in models)
-
-    async def _ask(self, model: Model, images: Iterator[Pixels]) -> Probabilities:
-        """Ask the model about images that a report makes, at the low priority.
-
-        Returns:
-            (number of images, K), probabilities in their order.
-        """
-
-        async def submit(chunk: Pixels) -> Probabilities:
-            return (await model.batcher.submit(chunk, Priority.REPORT))[:, 1]
-
-        window = model.engine.lanes + 1
-        return await ask_in_chunks(images, submit, self._in_thread, chunk=model.batcher.report_chunk, window=window)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -238,9 +231,14 @@ def _check_top_k(top_k: int | None, classes: int) -> None:
         raise Problem(422, f"top_k must be a whole number from 1 to {classes}; got {top_k}")
 
 
-def _prediction(model: Model, probabilities: NDArray[np.float32], top_k: int | None) -> Prediction:
-    """Write an answer down; it is made here from checked parts, so it is not validated once more."""
-    order = np.argsort(-probabilities, kind="stable")[:top_k]
+def _prediction(model: Model, answers: NDArray[np.float32], top_k: int | None) -> Prediction:
+    """Write an answer down; it is made here from checked parts, so it is not validated once more.
+
+    Args:
+        answers: (2, K), the logits, which decide as they do in a report, and the probabilities.
+    """
+    logits, probabilities = answers
+    order = np.argsort(-logits, kind="stable")[:top_k]
     index = int(order[0])
     label: str = model.bundle.classes[index]
     return Prediction.model_construct(

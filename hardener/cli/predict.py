@@ -154,10 +154,9 @@ def _show_report(report: Report, label: str) -> None:
     heading = ("  same answer under", "", "", f"least left to {label}")
     table.add_row(*(Text(words, style="bold") for words in heading))
     for name, stability in report.stability:
-        if stability is None:
-            continue
         share = stability.same_answer
-        bar = Text("does not apply", style="dim") if share is None else _bar(share)
+        missing = "not run" if stability.meaning.startswith("Not run") else "does not apply"
+        bar = Text(missing, style="dim") if share is None else _bar(share)
         shown = "" if share is None else f"{percent(share)} of {stability.variants}"
         table.add_row(Text(f"    {name}"), bar, Text(shown, justify="right"), Text(_worst(stability, label)))
     out.print(table)
@@ -186,15 +185,12 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         other = "" if certificate.agrees_with_prediction else f"of another answer, {certificate.label}: "
         most = certificate.largest_possible_radius
         yield "certificate", f"{other}l2 radius {certificate.radius:.3f}, of at most {most:.3f} ({noise})"
-    if report.attack is not None:
-        attack = report.attack
-        found = f"; taken for {attack.label}" if attack.found else ""
-        yield "attack", f"{attack.name}, {attack.norm} {attack.eps:.4g}: {attack.statement}{found}"
-    if report.margin is not None:
-        margin = report.margin
-        yield "margin", f"{margin.logits:.2f} logits, {percent(margin.probability)} ahead of {margin.runner_up}"
-    if report.input is not None:
-        yield "input", _input([(name, value) for name, value in report.input if name != "meaning"])
+    attack, margin, budget = report.attack, report.margin, report.budget
+    found = f"; taken for {attack.label}" if attack.found else ""
+    threat = "" if attack.eps is None else f", {attack.norm} {attack.eps:.4g}"
+    yield "attack", f"{attack.name}{threat}: {attack.statement}{found}"
+    yield "margin", f"{margin.logits:.2f} logits, {percent(margin.probability)} ahead of {margin.runner_up}"
+    yield "input", _input([(name, value) for name, value in report.input if name != "meaning"])
     offline = report.offline.evaluation
     if offline is not None:
         low, high = offline.interval
@@ -208,10 +204,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         )
     else:
         yield "offline", "the model was not evaluated before its export"
-    if report.budget is not None:
-        budget = report.budget
-        cut = "; cut short" if budget.cut_short else ""
-        yield "spent", f"{budget.spent_s:.1f} s of {budget.allowed_s:g} s, {budget.model_runs} model runs{cut}"
+    cut = "; cut short" if budget.cut_short else ""
+    yield "spent", f"{budget.spent_s:.1f} s of {budget.allowed_s:g} s, {budget.model_runs} model runs{cut}"
 
 
 def _input(statistics: list[tuple[str, InputStatistic]]) -> str:

@@ -37,7 +37,9 @@ class Stability(_Answer):
     unit: str | None = Field(description="of `tried` and of the worst variant's parameter")
     tried: list[float]
     variants: int = Field(description="images that were asked about")
-    same_answer: float | None = Field(description="share of them with the same answer; null: not applicable")
+    same_answer: float | None = Field(
+        description="share of them with the same answer; null: not applicable, or the time ran out; `meaning` says"
+    )
     worst: WorstVariant | None
     meaning: str
 
@@ -50,8 +52,8 @@ class StabilityReport(_Answer):
     brightness: Stability
     contrast: Stability
     gray: Stability
-    blur: Stability | None = None
-    jpeg: Stability | None = None
+    blur: Stability
+    jpeg: Stability
 
 
 class Certificate(_Answer):
@@ -59,14 +61,16 @@ class Certificate(_Answer):
 
     radius: float | None = Field(description="l2 over all pixels and channels of the model's input, in [0, 1] pixels")
     abstained: bool
-    label: str = Field(description="the smoothed classifier's class, chosen from the selection draws")
-    index: int
-    agrees_with_prediction: bool
+    label: str | None = Field(
+        description="the smoothed classifier's class, chosen from the selection draws; null: there was no time for one"
+    )
+    index: int | None
+    agrees_with_prediction: bool | None = Field(description="whether `label` is the plain answer's")
     noise_sigma: float = Field(description="std of the noise, in [0, 1] pixels")
     trained_with_this_noise: bool
-    selection_draws: int
-    draws: int
-    agreeing_draws: int
+    selection_draws: int = Field(description="noisy copies that chose `label`")
+    draws: int = Field(description="further noisy copies, which bound the chance")
+    agreeing_draws: int = Field(description="of `draws`: those that gave `label`")
     lower_bound: float = Field(description="of the chance that a draw gives `label`, at `confidence`")
     confidence: float = Field(description="1 - alpha")
     largest_possible_radius: float = Field(description="what this many draws certify when all agree")
@@ -77,14 +81,15 @@ class AttackProbe(_Answer):
     """A bounded attack on this image that asks the model for scores alone (Square)."""
 
     name: Literal["square"] = "square"
-    norm: str
-    eps: float = Field(description="radius, a fraction of the pixel range")
-    queries: int = Field(description="model runs that were made")
+    norm: Literal["linf", "l2"] | None = Field(description="null, as `eps` and `found`: not run; `meaning` says why")
+    eps: float | None = Field(description="radius, a fraction of the pixel range; l2 over all pixels and channels")
+    queries: int = Field(description="model runs that were made, each on one image")
     queries_allowed: int
-    found: bool = Field(description="whether an adversarial image was found")
+    found: bool | None = Field(description="whether an adversarial image was found")
     label: str | None = Field(description="what the adversarial image was taken for; null: none was found")
     lowest_margin: float = Field(
-        description="least difference seen between the predicted class's logit and the best other"
+        description="least difference seen between the predicted class's logit and the best other; of the image "
+        "as sent, where no query was made"
     )
     statement: str = Field(description='e.g. "no adversarial image found in 200 queries"')
     meaning: str
@@ -143,10 +148,10 @@ class Report(_Answer):
     stability: StabilityReport
     certificate: Certificate
     offline: OfflineFigures
-    attack: AttackProbe | None = None
-    margin: Margin | None = None
-    input: InputCheck | None = None
-    budget: ReportBudget | None = None
+    attack: AttackProbe
+    margin: Margin
+    input: InputCheck
+    budget: ReportBudget
 
 
 class Prediction(_Answer):

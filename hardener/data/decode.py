@@ -7,13 +7,14 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from hardener.errors import HardenerError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 RESIZE_RULE = "cover-center-bilinear"
 MAX_PIXELS = 100_000_000
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 class BadImage(HardenerError):
@@ -83,12 +84,26 @@ def to_input(image: Image.Image, *, height: int, width: int, channels: int) -> N
     Raises:
         BadImage: a truncated or damaged file.
     """
+    return to_input_with_size(image, height=height, width=width, channels=channels)[0]
+
+
+def to_input_with_size(
+    image: Image.Image, *, height: int, width: int, channels: int
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Do as `to_input` does, and say how large the image was.
+
+    Returns:
+        What `to_input` returns; and the file's width and height in pixels, once it is turned the right way up.
+    """
+    size = image.size
     try:
         if image.format == "JPEG" and channels == 3 and image.mode != "CMYK":
             image.draft("RGB", (2 * width, 2 * height))  # decode at 1/2 .. 1/8 size; never below twice the target
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about odd EXIF; the pixels are what counts
             image.load()
+            if image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS:
+                size = size[::-1]
             image = ImageOps.exif_transpose(image)
     except Exception as error:  # as above: decoders raise nearly anything
         raise BadImage(f"truncated or damaged ({type(error).__name__}: {error})") from None
@@ -96,7 +111,7 @@ def to_input(image: Image.Image, *, height: int, width: int, channels: int) -> N
     if image.size != (width, height):
         image = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR, centering=(0.5, 0.5))
     array = np.asarray(image, dtype=np.uint8)
-    return array[:, :, None] if channels == 1 else array
+    return (array[:, :, None] if channels == 1 else array), size
 
 
 def has_color(image: Image.Image) -> bool:

@@ -9,13 +9,23 @@ import onnx
 import torch
 
 from hardener import __version__
-from hardener.config.bundle import Bundle, InputSpec, ModelFile, OfflineRobustness, sha256_of
+from hardener.config.bundle import (
+    Bundle,
+    InputSpec,
+    ModelFile,
+    OfflineRobustness,
+    Threat,
+    TrainingImages,
+    sha256_of,
+)
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.files import written_whole
 from hardener.config.run_folder import RunFolder, RunRecord, now
+from hardener.config.schema import Recipe
 from hardener.data.decode import RESIZE_RULE
-from hardener.data.image_folder import read_image_folder
+from hardener.data.image_folder import ImageFolder, read_image_folder
 from hardener.data.loader import ImageShape, load_images
+from hardener.data.statistics import training_statistics
 from hardener.errors import HardenerError
 from hardener.export._card import model_card
 from hardener.export._parity import compare
@@ -24,6 +34,7 @@ from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
 
 MODEL_FILE = "model.onnx"
+_MEASURED = 2000  # training images: about 20 lie beyond a quantile of 1 %
 
 
 def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samples: int = 128) -> Bundle:
@@ -41,7 +52,8 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
     record = run.read_record()
     recipe = run.read_recipe()
     classifier = open_classifier(run, record)
-    images = _real_images(record, data, samples, recipe.data.val_fraction, recipe.data.test_fraction)
+    image_folder = _image_folder(record, data, recipe)
+    images = _real_images(image_folder, record, samples)
     fingerprint = sha256_of(run.weights)
     found = [item for item in read_evaluations(run.evaluations) if item.model.fingerprint == fingerprint]
     evaluations = [offline(evaluation) for evaluation in found]
@@ -51,6 +63,7 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
             f"{run.path} has not been evaluated: the bundle will say so. Run `hardener eval {run.path}` and export "
             "again"
         )
+    training_images = _training_images(image_folder, record, reporter)
     shape = record.input
     metadata = {
         "name": record.name,
@@ -95,6 +108,8 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
             parity=parity,
             evaluation=chosen,
             evaluations=evaluations,
+            threat=threat_of(chosen, recipe),
+            training_images=training_images,
         )
         text = json.dumps(bundle.model_dump(by_alias=True), indent=2)
         (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
@@ -128,9 +143,14 @@ def worst(evaluations: list[OfflineRobustness]) -> OfflineRobustness | None:
     return min(alike, key=lambda item: item.robust_accuracy)
 
 
-def _real_images(
-    record: RunRecord, data: Path | None, samples: int, val_fraction: float, test_fraction: float
-) -> torch.Tensor:
+def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> Threat:
+    """Return what an attack on a served image may do: as the newest evaluation had it, else the run's validation."""
+    if evaluation is not None and evaluation.norm in ("linf", "l2"):
+        return Threat.model_validate({"norm": evaluation.norm, "eps": evaluation.eps})
+    return Threat.model_validate({"norm": recipe.validation.norm, "eps": recipe.validation.eps})
+
+
+def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> ImageFolder:
     root = Path(record.data.root) if data is None else data
     if not root.is_dir():
         raise HardenerError(
@@ -138,15 +158,40 @@ def _real_images(
             "of class folders with --data DIR."
         )
     validation_root = record.data.validation_root
-    folder = read_image_folder(
+    return read_image_folder(
         root,
         validation_root=None if data is not None or validation_root is None else Path(validation_root),
         seed=record.seed,
-        val_fraction=val_fraction,
-        test_fraction=test_fraction,
+        val_fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
     )
+
+
+def _real_images(folder: ImageFolder, record: RunRecord, samples: int) -> torch.Tensor:
     files = folder.test or folder.validation
     order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0))[:samples]
     shape = ImageShape(record.input.height, record.input.width, record.input.channels)
     images = load_images(files.pick(order.tolist()), shape, skip_bad=record.data.skip_bad_images)
     return images.take(range(len(images)))[0]
+
+
+def _training_images(folder: ImageFolder, record: RunRecord, reporter: Reporter) -> TrainingImages | None:
+    """Measure the training images, if it is they that lie in the folder."""
+    if folder.listings()["train"] != record.data.listings["train"]:
+        reporter.warn(
+            "the files of the training split are not those of the training: the bundle says nothing of its images, "
+            "and a report cannot say whether an image is unlike them"
+        )
+        return None
+    samples = min(len(folder.train), _MEASURED)
+    shape = record.input
+    with reporter.track("measuring training images", samples, "image") as advance:
+        return training_statistics(
+            folder.train,
+            height=shape.height,
+            width=shape.width,
+            channels=shape.channels,
+            samples=samples,
+            seed=record.seed,
+            on_done=advance,
+        )

@@ -34,7 +34,8 @@ def report(**changes: Any) -> dict[str, Any]:
     return {
         "stability": {
             "noise": stability(0.5, label="dog"), "rotation": stability(1.0), "brightness": stability(1.0),
-            "contrast": stability(1.0), "gray": stability(None), "blur": stability(1.0, parameter=None), "jpeg": None,
+            "contrast": stability(1.0), "gray": stability(None), "blur": stability(1.0, parameter=None),
+            "jpeg": stability(None),
         },
         "certificate": {
             "radius": 0.4321, "abstained": False, "label": "cat", "index": 0, "agrees_with_prediction": True,
@@ -120,7 +121,22 @@ def test_a_report_is_a_readable_summary(images: list[Path]) -> None:
         "spent 1.2 s of 10 s, 345 model runs",
     ):
         assert line in lines, (line, lines)
-    assert not any(line.startswith("jpeg") for line in lines)
+
+
+def test_a_report_says_what_was_not_run(images: list[Path]) -> None:
+    plain = report()
+    late = stability(None) | {"meaning": "Not run: the report's time ran out."}
+    short = report(
+        stability=plain["stability"] | {"jpeg": late},
+        certificate=plain["certificate"]
+        | {"radius": None, "abstained": True, "label": None, "index": None, "agrees_with_prediction": None, "draws": 0},
+        attack=plain["attack"] | {"norm": None, "eps": None, "found": None, "statement": "not run"},
+    )
+    with scripted(answers(prediction(report=short))) as (url, _):
+        found = hardener("predict", images[0], "--url", url, "--report")
+    assert found.exit_code == 0, found.output
+    lines = [" ".join(line.split()) for line in found.stdout.splitlines()]
+    assert {"gray does not apply", "jpeg not run", "attack square: not run"} <= set(lines)
 
 
 def test_a_report_does_not_flatter(images: list[Path]) -> None:

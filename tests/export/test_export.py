@@ -14,7 +14,7 @@ from oracles import TINY_MODEL, write_image_folder
 from torch import Tensor, nn
 
 import hardener.export.run as room
-from hardener.config.bundle import read_bundle
+from hardener.config.bundle import Threat, read_bundle
 from hardener.config.evaluation_record import read_evaluations
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
@@ -182,6 +182,24 @@ def test_the_bundle_carries_the_worst_figure_of_the_newest_threat(run: RunFolder
     assert bundle.evaluation.robust_accuracy == min(item.robust_accuracy for item in same)
 
 
+def test_the_bundle_names_the_threat_of_the_newest_evaluation_else_of_the_validation(trained: RunFolder) -> None:
+    bundle, recipe = read_bundle(trained.bundle), load_recipe("sprout", ["validation.norm=l2", "validation.eps=0.7"])
+    assert bundle.threat == Threat(norm="linf", eps=0.05)
+    assert room.threat_of(bundle.evaluation, recipe) == bundle.threat
+    assert room.threat_of(None, recipe) == Threat(norm="l2", eps=0.7)
+
+
+def test_the_bundle_describes_the_training_images(trained: RunFolder) -> None:
+    found = read_bundle(trained.bundle).training_images
+    assert found is not None
+    record = trained.read_record()
+    assert found.images == record.data.splits["train"].images
+    assert (found.width.q01, found.height.q99) == (8, 8)
+    assert found.brightness.median == pytest.approx(record.input.mean[0], abs=0.05)
+    assert found.contrast.q01 > 0.1  # one half is bright
+    assert found.noise.q01 > 0.02
+
+
 def test_missing_images_are_one_clear_error(run: RunFolder, tmp_path: Path) -> None:
     record = run.read_record()
     record.data.root = str(tmp_path / "moved")
@@ -189,7 +207,20 @@ def test_missing_images_are_one_clear_error(run: RunFolder, tmp_path: Path) -> N
     with pytest.raises(HardenerError, match="no longer at .* Name a folder of class folders with --data DIR"):
         export(run, Quiet())
     data = write_image_folder(tmp_path / "other", {"cat": 9, "dog": 9})
-    assert export(run, Quiet(), data=data).parity.images > 0
+    reporter = Quiet()
+    bundle = export(run, reporter, data=data)
+    assert bundle.parity.images > 0
+    assert bundle.training_images is None
+    assert any("not those of the training" in text for text in reporter.warned)
+
+
+def test_training_images_are_told_by_their_names_wherever_they_lie(trained: RunFolder, tmp_path: Path) -> None:
+    record, recipe = trained.read_record(), trained.read_recipe()
+    moved = shutil.copytree(record.data.root, tmp_path / "moved")
+    folder = room._image_folder(record, moved, recipe)
+    assert room._training_images(folder, record, Quiet()) == read_bundle(trained.bundle).training_images
+    shutil.copy(next((moved / "cat").iterdir()), moved / "cat" / "one_more.png")
+    assert room._training_images(room._image_folder(record, moved, recipe), record, Quiet()) is None
 
 
 def test_a_changed_or_truncated_bundle_is_refused(trained: RunFolder, tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
 from serving.app import create_app
+from serving.asker import Logits, ModelAccess, Pixels
 from serving.room import Room
 from serving.settings import Settings, Source
 
@@ -47,3 +50,27 @@ def send(room: Room, method: str, path: str, **request: Any) -> httpx.Response:
 def send_image(room: Room, image: bytes, *, name: str = "image.png", **fields: str) -> httpx.Response:
     """Upload one image."""
     return send(room, "POST", "/predict", files={"image": (name, image)}, data=fields)
+
+
+def answering(logits_of: Callable[[Pixels], Logits], *, chunk: int = 2, window: int = 2) -> ModelAccess:
+    """Access to a model that is a function of (n, H, W, C); nothing leaves the event loop's thread."""
+
+    async def submit(images: Pixels) -> Logits:
+        assert 1 <= len(images) <= chunk
+        return logits_of(images)
+
+    async def in_thread(work: Callable[[], T], /) -> T:
+        return work()
+
+    return ModelAccess(submit, in_thread, chunk=chunk, window=window)
+
+
+def linear_logits(weights: NDArray[np.float32], bias: tuple[float, ...]) -> Callable[[Pixels], Logits]:
+    """The model of a linear bundle."""
+
+    def logits_of(images: Pixels) -> Logits:
+        flat = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
+        logits: Logits = (flat @ weights.reshape(-1, weights.shape[-1]) + bias).astype(np.float32)
+        return logits
+
+    return logits_of

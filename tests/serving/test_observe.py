@@ -46,10 +46,14 @@ from serving.room import Room
 from serving.schemas import (
     AttackProbe,
     Certificate,
+    InputCheck,
+    InputStatistic,
+    Margin,
     ModelName,
     OfflineFigures,
     Prediction,
     Report,
+    ReportBudget,
     Stability,
     StabilityReport,
 )
@@ -317,20 +321,24 @@ def stability(same_answer: float | None) -> Stability:
 def prediction(
     *, radius: float | None = 0.2, agrees: bool = True, lowest: float | None = 1.0, found: bool | None = None
 ) -> Prediction:
-    kinds = ("noise", "rotation", "brightness", "contrast")
-    attack = None
-    if found is not None:
-        attack = AttackProbe(norm="linf", eps=0.03, queries=9, queries_allowed=9, found=found, label=None,
-                             lowest_margin=0.0, statement="", meaning="")  # fmt: skip
+    kinds = ("noise", "rotation", "brightness", "contrast", "blur", "jpeg")
+    attack = AttackProbe(norm="linf", eps=0.03, queries=9, queries_allowed=9, found=found, label=None,
+                         lowest_margin=0.0, statement="", meaning="")  # fmt: skip
     certificate = Certificate(radius=radius, abstained=radius is None, label="cat", index=0, noise_sigma=0.25,
                               agrees_with_prediction=agrees, trained_with_this_noise=True, selection_draws=16,
                               draws=100, agreeing_draws=99, lower_bound=0.9, confidence=0.999,
                               largest_possible_radius=0.37, meaning="")  # fmt: skip
+    nothing = InputStatistic(value=0.0, unit="", training=None, unusual=None)
     report = Report(
         stability=StabilityReport(gray=stability(lowest), **{kind: stability(1.0) for kind in kinds}),
         certificate=certificate,
         offline=OfflineFigures(evaluation=None, meaning=""),
         attack=attack,
+        margin=Margin(runner_up="dog", logits=1.0, probability=0.5, meaning=""),
+        input=InputCheck(
+            width=nothing, height=nothing, brightness=nothing, contrast=nothing, noise=nothing, meaning=""
+        ),
+        budget=ReportBudget(allowed_s=9, draws_allowed=9, queries_allowed=9, spent_s=1, model_runs=9, cut_short=False),
     )
     model = ModelName(name="flowers", fingerprint="f")
     return Prediction(label="cat", index=0, confidence=1.0, probabilities={"cat": 1.0}, model=model, report=report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,25 @@ import numpy as np
 import pytest
 from bundles import image_bytes, linear_bundle
 from numpy.typing import NDArray
-from rooms import open_room, send_image
+from rooms import answering, open_room, send_image
 from scipy.stats import norm
 
 from hardener.config.bundle import read_bundle
-from serving.engine import Engine
+from serving.asker import Asker, Logits, Pixels
+from serving.certificate import certify
 from serving.probes import (
+    BLUR_RADII,
     FACTORS,
-    Pixels,
-    Probabilities,
-    Smoothing,
+    JPEG_QUALITIES,
     add_noise,
+    blur,
     brighten,
-    robustness_report,
+    compress,
     rotate,
     stretch_contrast,
     to_gray,
 )
-from serving.schemas import Report
+from serving.schemas import Certificate, Report
 
 RANDOM = np.random.default_rng(1)
 GRAY = np.full((16, 16, 3), 128, np.uint8)
@@ -114,20 +114,21 @@ def test_it_says_that_the_model_was_not_trained_with_the_noise(tmp_path: Path, t
 
 
 def test_the_class_is_chosen_from_other_draws_than_certify_it(tmp_path: Path) -> None:
-    folder = linear_bundle(tmp_path, **CONSTANT)
-    bundle = read_bundle(folder)
-    engine = Engine(folder, bundle, device="cpu")
-    asked: list[list[bytes]] = []
+    bundle = read_bundle(linear_bundle(tmp_path, **CONSTANT))
+    asked: list[bytes] = []
 
-    async def ask(images: Iterator[Pixels]) -> Probabilities:
-        batch = list(images)
-        asked.append([image.tobytes() for image in batch])
-        return np.concatenate([engine.answers(image[None])[:, 1] for image in batch])
+    def remember(images: Pixels) -> Logits:
+        asked.extend(image.tobytes() for image in images)
+        return np.tile(np.array([5, 0], np.float32), (len(images), 1))
 
-    asyncio.run(robustness_report(GRAY, 0, bundle, ask, Smoothing(selection_draws=16, draws=100, alpha=0.001)))
-    selection, certification = asked[-2:]
-    assert (len(selection), len(certification)) == (16, 100)
-    assert len({*selection, *certification}) == 116
+    async def scene() -> Certificate:
+        asker = Asker(answering(remember), seconds=60)
+        generator = np.random.default_rng(0)
+        return await certify(GRAY, 0, bundle, asker, generator, selection_draws=16, draws=100, alpha=0.001)
+
+    certificate = asyncio.run(scene())
+    assert (certificate.selection_draws, certificate.draws) == (16, 100)
+    assert (len(asked), len(set(asked))) == (116, 116)
 
 
 def test_brightness_flips_where_the_mean_crosses_the_plane(tmp_path: Path) -> None:
@@ -178,17 +179,29 @@ def test_offline_figures_are_the_bundle_s_and_their_absence_is_said(tmp_path: Pa
 
 def test_noise_has_the_stated_std_and_stays_in_eight_bits() -> None:
     flat = np.full((256, 256, 3), 128, np.uint8)
-    noisy = add_noise(flat, 0.1, np.random.default_rng(0)).astype(np.float64) / 255
-    assert noisy.mean() == pytest.approx(X, abs=0.001)
-    assert noisy.std() == pytest.approx(0.1, rel=0.01)
-    assert add_noise(flat, 10, np.random.default_rng(0)).min() == 0
+    noisy = add_noise(flat, [0.1, 0.05], np.random.default_rng(0)).astype(np.float64) / 255
+    assert noisy.mean(axis=(1, 2, 3)) == pytest.approx(X, abs=0.001)
+    assert noisy.std(axis=(1, 2, 3)) == pytest.approx([0.1, 0.05], rel=0.01)
+    extreme = add_noise(flat, [10], np.random.default_rng(0))
+    assert (extreme.min(), extreme.max()) == (0, 255)
+
+
+def test_noise_is_rounded_to_the_nearest_and_drawn_anew_for_each_copy() -> None:
+    """Of N(0, 1/4) in 8-bit steps, what lies within a half rounds to no change: 2 Phi(1) - 1 = 0.6827."""
+    noisy = add_noise(np.full((300, 300, 3), 128, np.uint8), [0.5 / 255] * 3, np.random.default_rng(0))
+    shares = [float((noisy == value).mean()) for value in (127, 128, 129)]
+    assert shares == pytest.approx(
+        [norm.cdf(3) - norm.cdf(1), 2 * norm.cdf(1) - 1, norm.cdf(3) - norm.cdf(1)], abs=0.003
+    )
+    different = [float((noisy[a] != noisy[b]).mean()) for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert different == pytest.approx([1 - sum(share**2 for share in shares)] * 3, abs=0.01)
 
 
 def test_changes_of_strength_nothing_change_nothing() -> None:
     image = RANDOM.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    for change, neutral in ((rotate, 0), (brighten, 1), (stretch_contrast, 1)):
+    for change, neutral in ((rotate, 0), (brighten, 1), (stretch_contrast, 1), (blur, 0)):
         np.testing.assert_array_equal(change(image, neutral), image)
-    np.testing.assert_array_equal(add_noise(image, 0, np.random.default_rng(0)), image)
+    np.testing.assert_array_equal(add_noise(image, [0], np.random.default_rng(0))[0], image)
 
 
 def test_a_quarter_turn_is_exact_and_corners_are_black() -> None:
@@ -206,3 +219,55 @@ def test_brightness_scales_contrast_spreads_gray_is_the_luma() -> None:
     np.testing.assert_array_equal(stretch_contrast(image, 0.5)[:, 0, 0], [75, 25])  # half way to the mean, 50
     colour = np.array([[[200, 100, 50]]], np.uint8)
     assert to_gray(colour)[0, 0] == pytest.approx([0.299 * 200 + 0.587 * 100 + 0.114 * 50] * 3, abs=1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blur_spreads_an_edge_as_far_as_its_std_and_keeps_the_mean(channels: int) -> None:
+    """A step blurred by a Gaussian is its distribution function: 15.9 % of the height one std before the edge."""
+    edge = np.zeros((64, 64, channels), np.uint8)
+    edge[:, 32:] = 200
+    for radius in (2.0, 4.0):
+        row = blur(edge, radius)[32, :, 0].astype(float)
+        heights = 200 * norm.cdf((np.arange(64) - 31.5) / radius)
+        assert np.abs(row - heights).max() < 6
+        assert row.mean() == pytest.approx(100, abs=1)
+    flat = np.full((16, 16, channels), 77, np.uint8)
+    np.testing.assert_array_equal(blur(flat, 3.0), flat)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_loses_more_the_lower_its_quality(channels: int) -> None:
+    image = RANDOM.integers(0, 256, (32, 32, channels), dtype=np.uint8)
+    changed = [compress(image, quality) for quality in JPEG_QUALITIES]
+    assert {one.shape for one in changed} == {image.shape}
+    lost = [float(np.abs(one.astype(int) - image).mean()) for one in changed]
+    assert lost == sorted(lost)
+    assert lost[0] < lost[-1]
+
+
+def test_blur_and_jpeg_are_reported_with_their_strengths(tmp_path: Path) -> None:
+    """A model that counts a checkerboard's contrast loses it to any blur of more than a pixel."""
+    board = (np.indices((16, 16)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None].repeat(3, axis=2)
+    sign = (board.astype(np.float32) / 255 - 0.5) / board.size
+    weights = np.stack([sign, -sign], axis=-1)
+    report = report_on(tmp_path, board, model={"weights": weights, "bias": (-0.2, 0.0)})
+    blurred, compressed = report.stability.blur, report.stability.jpeg
+    assert (blurred.tried, blurred.variants) == (list(BLUR_RADII), len(BLUR_RADII))
+    assert blurred.same_answer is not None
+    assert blurred.same_answer < 1
+    assert blurred.worst is not None
+    assert blurred.worst.parameter in BLUR_RADII[2:]
+    assert (compressed.tried, compressed.variants) == (sorted(JPEG_QUALITIES), len(JPEG_QUALITIES))
+    assert "JPEG" in compressed.meaning
+
+
+def test_every_meaning_says_what_is_not_proved(tmp_path: Path) -> None:
+    report = report_on(tmp_path, np.stack([GRAY[:, :, 0], *2 * [GRAY[:, :, 0] // 2]], axis=2), model=CONSTANT)
+    kinds = {name: getattr(report.stability, name) for name in type(report.stability).model_fields}
+    assert set(kinds) == {"noise", "rotation", "brightness", "contrast", "gray", "blur", "jpeg"}
+    for name, kind in kinds.items():
+        assert kind.same_answer == 1, name
+        assert "nothing about changes chosen by an attacker" in kind.meaning
+    assert "no proof" in report.margin.meaning
+    assert "proves nothing" in report.attack.meaning
+    assert "proves nothing about the plain answer" in report.certificate.meaning
