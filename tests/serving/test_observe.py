@@ -8,6 +8,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -711,3 +712,15 @@ def test_a_reload_takes_new_tokens_and_says_when_it_cannot(
         assert send(room, "GET", "/model", headers={"Authorization": "Bearer b"}).status_code == 200
     (error,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert "the tokens stay as they were: line 1" in error
+
+
+@pytest.mark.parametrize("file", ["alerts.yaml", "grafana-dashboard.json"])
+def test_alerts_and_dashboard_ask_for_figures_that_there_are(file: str) -> None:
+    metrics = Metrics()
+    metrics.show_models([("flowers", "a", "CPU")])
+    metrics.note_request("/predict", 200, 0.1)
+    metrics.note_prediction(prediction())
+    there = {line.split("{")[0].split(" ")[0] for line in metrics.render().decode().splitlines()}
+    asked = set(re.findall(r"hardener_\w+", (ROOT / "serving" / "deploy" / file).read_text(encoding="utf-8")))
+    assert len(asked) >= 8
+    assert asked <= there
