@@ -194,6 +194,21 @@ def test_a_problem_s_detail_is_in_its_line() -> None:
     assert missing["error"] == "there is no /nothing."
 
 
+def test_health_probes_are_counted_and_logged_only_when_they_fail(bundle: Path) -> None:
+    lines = Lines()
+
+    async def converse() -> None:
+        transport = httpx.ASGITransport(create_app(room, log=lines.log))
+        async with httpx.AsyncClient(transport=transport, base_url="http://hardener") as client:
+            assert (await client.get("/readyz")).status_code == 200
+            assert (await client.post("/readyz")).status_code == 405
+
+    with open_room(bundle) as room:
+        asyncio.run(converse())
+        assert sample(room.metrics, "hardener_requests_total", route="/readyz", status="200") == 1
+    assert [line["status"] for line in lines.read()] == [405]
+
+
 def test_a_request_that_is_cancelled_from_outside_is_counted_as_late() -> None:
     async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.Event().wait()
