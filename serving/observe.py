@@ -25,6 +25,7 @@ from .problem import Problem, problem_response
 
 REQUEST_ID = b"x-request-id"
 UNKNOWN_ROUTE = "unknown"
+QUIET_ROUTES = frozenset({"/healthz", "/livez", "/readyz"})  # a probe every few seconds would fill the log
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _NOTES = "hardener.notes"
 _NOTHING: AbstractContextManager[object] = nullcontext()
@@ -118,7 +119,7 @@ class Observer:
             status = notes.status or 504  # cancelled from outside: BentoML's own deadline, which answers 504 itself
             self._metrics.note_request(route, status, seconds)
             self._metrics.note_queues()
-            if self._log is not None:
+            if self._log is not None and (route not in QUIET_ROUTES or status != 200):
                 self._log.add(_line(scope, route, notes, status, seconds))
             elif notes.fault is not None:
                 logger.error("%s %s failed", scope["method"], route, exc_info=notes.fault)

@@ -8,6 +8,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -195,6 +196,21 @@ def test_a_problem_s_detail_is_in_its_line() -> None:
     assert (busy["level"], busy["status"], busy["error"]) == ("warning", 503, "too many images wait.")
     assert (missing["level"], missing["route"], missing["path"]) == ("info", "unknown", "/nothing")
     assert missing["error"] == "there is no /nothing."
+
+
+def test_health_probes_are_counted_and_logged_only_when_they_fail(bundle: Path) -> None:
+    lines = Lines()
+
+    async def converse() -> None:
+        transport = httpx.ASGITransport(create_app(room, log=lines.log))
+        async with httpx.AsyncClient(transport=transport, base_url="http://hardener") as client:
+            assert (await client.get("/readyz")).status_code == 200
+            assert (await client.post("/readyz")).status_code == 405
+
+    with open_room(bundle) as room:
+        asyncio.run(converse())
+        assert sample(room.metrics, "hardener_requests_total", route="/readyz", status="200") == 1
+    assert [line["status"] for line in lines.read()] == [405]
 
 
 def test_a_request_that_is_cancelled_from_outside_is_counted_as_late() -> None:
@@ -719,3 +735,15 @@ def test_a_reload_takes_new_tokens_and_says_when_it_cannot(
         assert send(room, "GET", "/model", headers={"Authorization": "Bearer b"}).status_code == 200
     (error,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert "the tokens stay as they were: line 1" in error
+
+
+@pytest.mark.parametrize("file", ["alerts.yaml", "grafana-dashboard.json"])
+def test_alerts_and_dashboard_ask_for_figures_that_there_are(file: str) -> None:
+    metrics = Metrics()
+    metrics.show_models([("flowers", "a", "CPU")])
+    metrics.note_request("/predict", 200, 0.1)
+    metrics.note_prediction(prediction())
+    there = {line.split("{")[0].split(" ")[0] for line in metrics.render().decode().splitlines()}
+    asked = set(re.findall(r"hardener_\w+", (ROOT / "serving" / "deploy" / file).read_text(encoding="utf-8")))
+    assert len(asked) >= 8
+    assert asked <= there

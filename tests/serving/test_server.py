@@ -24,13 +24,14 @@ WEIGHTS = np.random.default_rng(0).normal(size=(16, 16, 3, 2)).astype(np.float32
 
 
 @contextmanager
-def server(bundle: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server(bundle: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the service on a free port; end it where the test did not."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     environment = {name: value for name, value in os.environ.items() if name != "BENTOML_CONTAINERIZED"}
     environment |= {"HARDENER_BUNDLE": str(bundle), "HARDENER_DEVICE": "cpu", "BENTOML_DO_NOT_TRACK": "True"}
+    environment |= variables
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:HardenerService"]
     command += ["--host", "127.0.0.1", "--port", port]
     command += ["--timeout-graceful-shutdown", "5", "--working-dir", str(ROOT)]
