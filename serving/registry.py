@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardener.config.bundle import Bundle, read_bundle
-from hardener.errors import HardenerError, did_you_mean
+from hardener.config.served import served_default, served_names
+from hardener.errors import did_you_mean
 
 from .batcher import Batcher, Priority
 from .engine import Engine, check_model
@@ -151,16 +152,13 @@ def check_bundles(settings: Settings) -> None:
     Raises:
         HardenerError: it could not.
     """
-    bundles = [(source, read_bundle(source.path)) for source in settings.bundles]
-    _default(_names(bundles), settings)
+    bundles, _, _ = _read(settings)
     for source, bundle in bundles:
         check_model(source.path, bundle, device=settings.device)
 
 
 def _load(settings: Settings, on_batch: Callable[[int], None]) -> tuple[dict[str, Model], str]:
-    bundles = [(source, read_bundle(source.path)) for source in settings.bundles]
-    names = _names(bundles)
-    default = _default(names, settings)
+    bundles, names, default = _read(settings)
     models: dict[str, Model] = {}
     try:
         for name, (source, bundle) in zip(names, bundles, strict=True):
@@ -172,24 +170,7 @@ def _load(settings: Settings, on_batch: Callable[[int], None]) -> tuple[dict[str
     return models, default
 
 
-def _names(bundles: list[tuple[Source, Bundle]]) -> list[str]:
-    names: dict[str, Source] = {}
-    for source, bundle in bundles:
-        name = source.name or bundle.name
-        if name in names:
-            raise HardenerError(
-                f"two models have the name {name!r}: {names[name].path} and {source.path}. "
-                f"Give one another name: NAME={source.path}"
-            )
-        names[name] = source
-    return list(names)
-
-
-def _default(names: list[str], settings: Settings) -> str:
-    default = settings.default or names[0]
-    if default not in names:
-        known = ", ".join(names)
-        raise HardenerError(
-            f"the default model {default!r} is not served. Known: {known}.{did_you_mean(default, names)}"
-        )
-    return default
+def _read(settings: Settings) -> tuple[list[tuple[Source, Bundle]], list[str], str]:
+    bundles = [(source, read_bundle(source.path)) for source in settings.bundles]
+    names = served_names((source.name, source.path, bundle) for source, bundle in bundles)
+    return bundles, names, served_default(names, settings.default)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from hardener.config.served import split_name
 from hardener.errors import HardenerError
 
 from .access import Rate, read_origins, read_rate
@@ -135,9 +136,8 @@ def parse_bundles(text: str) -> tuple[Source, ...]:
     """
     sources = []
     for word in filter(None, text.split(os.pathsep)):
-        name, equals, path = word.partition("=")
-        named = bool(equals) and not Path(word).exists()  # a folder may have an = in its name
-        sources.append(Source(Path(path), name) if named else Source(Path(word)))
+        name, path = split_name(word)
+        sources.append(Source(Path(path), name))
     if not sources:
         raise HardenerError("HARDENER_BUNDLE is not set. Set it to a bundle's folder, or start with `hardener serve`.")
     return tuple(sources)

@@ -1,0 +1,119 @@
+"""`hardener serve`: what it hands to the server, and one clear error for each mistake."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundles import linear_bundle
+from typer.testing import CliRunner, Result
+
+from hardener.cli.app import app
+
+
+@pytest.fixture
+def bundles(tmp_path: Path) -> tuple[Path, Path]:
+    """Two bundles of the same name."""
+    weights = np.zeros((8, 8, 3, 2), np.float32)
+    return linear_bundle(tmp_path / "a", weights, (0, 0)), linear_bundle(tmp_path / "b", weights, (0, 0))
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
+    """What would have been executed."""
+    calls: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: calls.append((command, environment)))
+    for name in list(os.environ):
+        if name.startswith("HARDENER_"):
+            monkeypatch.delenv(name)
+    return calls
+
+
+def serve(*words: object) -> Result:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return CliRunner().invoke(app, ["serve", "--port", str(port), *(str(word) for word in words)])
+
+
+def test_the_flags_become_settings(
+    bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bundles
+    tokens = first / "tokens"
+    tokens.write_text("")
+    monkeypatch.setenv("BENTOML_CONTAINERIZED", "true")
+    flags = "--default second --workers 2 --device cpu --draws 50 --queries 20 --report-seconds 2.5 --rate 5:10"
+    flags += " --cors https://a.example --cors https://b.example --close page --close docs --host localhost"
+    found = serve(first, f"second={second}", *flags.split(), "--tokens", tokens)
+    assert found.exit_code == 0, found.output
+    assert "serving linear, second at http://127.0.0.1:" in found.stderr
+    assert "warning" not in found.stderr
+    ((command, environment),) = started
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert {name: text for name, text in environment.items() if name.startswith("HARDENER_")} == {
+        "HARDENER_BUNDLE": f"{first}{os.pathsep}second={second}",
+        "HARDENER_DEFAULT": "second",
+        "HARDENER_WORKERS": "2",
+        "HARDENER_DEVICE": "cpu",
+        "HARDENER_DRAWS": "50",
+        "HARDENER_QUERIES": "20",
+        "HARDENER_REPORT_SECONDS": "2.5",
+        "HARDENER_TOKENS": str(tokens),
+        "HARDENER_RATE": "5:10",
+        "HARDENER_CORS": "https://a.example,https://b.example",
+        "HARDENER_CLOSED": "page,docs",
+    }
+    assert environment["BENTOML_DO_NOT_TRACK"] == "True"
+    assert "BENTOML_CONTAINERIZED" not in environment
+
+
+def test_a_flag_that_is_not_given_leaves_the_environment_as_it_is(
+    bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARDENER_DRAWS", "77")
+    assert serve(bundles[0]).exit_code == 0
+    assert {name for name in started[0][1] if name.startswith("HARDENER_")} == {"HARDENER_BUNDLE", "HARDENER_DRAWS"}
+    assert started[0][1]["HARDENER_DRAWS"] == "77"
+
+
+def test_a_door_that_is_open_to_all_is_said(
+    bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "warning: whoever reaches 0.0.0.0:" in serve(bundles[0], "--host", "0.0.0.0").stderr
+    monkeypatch.setenv("HARDENER_TOKEN_HASHES", f"me {'0' * 64}")
+    assert "warning" not in serve(bundles[0], "--host", "0.0.0.0").stderr
+
+
+def test_a_link_to_a_bundle_stays_a_link(
+    bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    link = tmp_path / "current"
+    link.symlink_to(bundles[0])
+    assert serve(link).exit_code == 0
+    assert started[0][1]["HARDENER_BUNDLE"] == str(link)
+
+
+def test_mistakes(bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], tmp_path: Path) -> None:
+    first, second = bundles
+    apart = linear_bundle(tmp_path / f"c{os.pathsep}d", np.zeros((8, 8, 3, 2), np.float32), (0, 0))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for message, words in (
+            (f"two models have the name 'linear': {first} and {second}. Give one another name: NAME=", bundles),
+            ("the default model 'liner' is not served. Known: linear. Did you mean", (first, "--default", "liner")),
+            ("--host must be an IP address, such as 127.0.0.1 or 0.0.0.0; got 'example'", (first, "--host", "example")),
+            ("which separates bundles. Rename it.", (apart,)),
+            ("cannot listen on 127.0.0.1:", (first, "--port", taken.getsockname()[1])),
+            ("does not exist", (tmp_path / "nowhere",)),
+        ):
+            found = serve(*words)
+            assert found.exit_code == 2, found.output
+            assert message in found.stderr.replace("\n", " "), found.stderr
+    for words in ((first, "--close", "door"), (first, "--device", "tpu"), (first, "--workers", "0")):
+        assert serve(*words).exit_code == 2
+    assert started == []
