@@ -74,7 +74,7 @@ def test_the_configuration_is_what_the_file_takes_and_gives(tmp_path: Path) -> N
 
 def test_triton_itself_would_read_the_configuration(tmp_path: Path) -> None:
     messages = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="pip install tritonclient[grpc]")
-    from google.protobuf import text_format
+    from google.protobuf import text_format  # type: ignore[import-untyped]
 
     bundle = read_bundle(linear_bundle(tmp_path, WEIGHTS, (0, 0)))
     config = text_format.Parse(model_config("linear", bundle), messages.ModelConfig())
