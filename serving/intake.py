@@ -113,10 +113,10 @@ def parse_upload(
     kind = body_kind(content_type, several=most is not None)
     if kind == "form":
         images, fields = _read_form(content_type, body, most)
-        options = read_options([*fields, *query], allowed=allowed)
+        options = read_options(query, form=fields, allowed=allowed)
     elif kind == "json":
         images, keys = _read_json(body, most)
-        options = read_options(query, keys, allowed=allowed)
+        options = read_options(query, json=keys, allowed=allowed)
     else:
         images, options = [body], read_options(query, allowed=allowed)
     if most is None and isinstance(images[0], Problem):
