@@ -236,7 +236,7 @@ _BASE64 = {
 
 def _list(items: dict[str, Any], most: int) -> dict[str, Any]:
     each = {key: value for key, value in items.items() if key != "minLength"}  # an empty one gets its own problem
-    return {"type": "array", "minItems": 1, "items": each, "description": f"at most {most}; 413 beyond"}
+    return {"type": "array", "minItems": 1, "maxItems": most, "items": each}
 
 
 def _form(images: dict[str, Any], options: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Images for schemathesis, which cannot make any from a schema; it then tries what the OpenAPI document describes.
 
-Against a running server: `SCHEMATHESIS_HOOKS=tests/serving/schemathesis_hooks.py schemathesis run URL/openapi.json
---checks all`. The file is loaded by schemathesis alone, in an environment that needs only it and Pillow.
+In the project folder: `schemathesis --config-file tests/serving/schemathesis.toml run URL/openapi.json --checks all`.
+This file is loaded by schemathesis alone, in an environment that needs only it and Pillow.
 """
 
 from __future__ import annotations
