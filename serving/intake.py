@@ -36,7 +36,7 @@ HOW_TO_SEND = (
 class Upload:
     """What a caller sent: the bytes of the image files, not yet looked at, and the options.
 
-    In a batch, a `Problem` stands for an image that did not come as a file or as base64.
+    In a batch, a `Problem` stands for an image whose base64 is none.
     """
 
     images: list[bytes | Problem]
@@ -114,10 +114,10 @@ def parse_upload(
     kind = body_kind(content_type, several=most is not None)
     if kind == "form":
         images, fields = _read_form(content_type, body, most)
-        options = read_options([*fields, *query], allowed=allowed)
+        options = read_options(query, form=fields, allowed=allowed)
     elif kind == "json":
         images, keys = _read_json(body, most)
-        options = read_options(query, keys, allowed=allowed)
+        options = read_options(query, json=keys, allowed=allowed)
     else:
         images, options = [body], read_options(query, allowed=allowed)
     if most is None and isinstance(images[0], Problem):
@@ -166,9 +166,9 @@ def _read_form(content_type: str, body: bytes, most: int | None) -> tuple[list[b
     for part in others:
         if part.is_file or len(part.data) > MAX_FIELD_BYTES:
             raise Problem(422, f"the field {_short(part.name)} is a file or too long; an option is a short text")
-    text = Problem(415, f"the field image holds text, not a file; nothing is fetched from a URL. {HOW_TO_SEND}")
-    files = [part.data if part.is_file else text for part in images]
-    return files, [(part.name, part.data.decode("utf-8", "replace")) for part in others]
+    if not all(part.is_file for part in images):
+        raise Problem(415, f"the field image holds text, not a file; nothing is fetched from a URL. {HOW_TO_SEND}")
+    return [part.data for part in images], [(part.name, part.data.decode("utf-8", "replace")) for part in others]
 
 
 def _read_json(body: bytes, most: int | None) -> tuple[list[bytes | Problem], list[tuple[str, Any]]]:

@@ -195,7 +195,9 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _one_image(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    raw: dict[str, Any] = {kind: {"schema": {"type": "string", "format": "image"}} for kind in IMAGE_TYPES}
+    raw: dict[str, Any] = {
+        kind: {"schema": {"type": "string", "format": "image", "minLength": 1}} for kind in IMAGE_TYPES
+    }
     return {
         "multipart/form-data": {"schema": _form({"image": _FILE}, options)},
         **raw,
@@ -219,19 +221,22 @@ def _several_images(options: dict[str, dict[str, Any]], most: int) -> dict[str, 
 _FILE = {
     "type": "string",
     "format": "image",
+    "minLength": 1,
     "contentMediaType": "application/octet-stream",
     "description": "a JPEG, PNG, WEBP or BMP file",
 }
 _BASE64 = {
     "type": "string",
     "format": "image-base64",
+    "minLength": 4,
     "contentEncoding": "base64",
     "description": "a JPEG, PNG, WEBP or BMP file in base64",
 }
 
 
 def _list(items: dict[str, Any], most: int) -> dict[str, Any]:
-    return {"type": "array", "minItems": 1, "maxItems": most, "items": items}
+    each = {key: value for key, value in items.items() if key != "minLength"}  # an empty one gets its own problem
+    return {"type": "array", "minItems": 1, "maxItems": most, "items": each}
 
 
 def _form(images: dict[str, Any], options: dict[str, dict[str, Any]]) -> dict[str, Any]:

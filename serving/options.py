@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,13 @@ MIN_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Options:
-    """The caller's options; None where the server decides."""
+    """The caller's options; None where the server decides.
+
+    `largest_top_k` is the largest that was given anywhere: one in the URL must be in range though the body's counts.
+    """
 
     top_k: int | None = None
+    largest_top_k: int | None = None
     report: bool | None = None
     model: str | None = None
     draws: int | None = None
@@ -57,25 +61,36 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 def read_options(
-    texts: Iterable[tuple[str, str]], typed: Iterable[tuple[str, Any]] = (), *, allowed: Iterable[str]
+    query: Iterable[tuple[str, str]],
+    form: Iterable[tuple[str, str]] = (),
+    json: Iterable[tuple[str, Any]] = (),
+    *,
+    allowed: Iterable[str],
 ) -> Options:
-    """Read the options of a request.
+    """Read the options of a request; the body's word goes before the URL's.
 
     Args:
-        texts: names and values from the query and a form.
-        typed: the same from JSON, where a number is a number.
+        query, form: names and values, all as text.
+        json: names and values, where a number is a number.
         allowed: what this route takes.
     Raises:
-        Problem: 422 an unknown option, a value of the wrong kind or out of range, or two values for one option.
+        Problem: 422 an unknown option, a value of the wrong kind or out of range, or two values in one place.
     """
     allowed = tuple(allowed)
+    places = [_read(query, _from_text, allowed), _read(form, _from_text, allowed), _read(json, _from_json, allowed)]
+    largest = max((place["top_k"] for place in places if "top_k" in place), default=None)
+    return Options(largest_top_k=largest, **places[0] | places[1] | places[2])
+
+
+def _read(
+    given: Iterable[tuple[str, Any]], convert: Callable[[str, Any], Any], allowed: tuple[str, ...]
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    values = [(name, _from_text(name, text)) for name, text in _known(texts, allowed)]
-    values += [(name, _from_json(name, value)) for name, value in _known(typed, allowed)]
-    for name, value in values:
+    for name, text in _known(given, allowed):
+        value = convert(name, text)
         if found.setdefault(name, value) != value:
             raise Problem(422, f"{name} is given twice, as {_show(found[name])} and as {_show(value)}")
-    return Options(**found)
+    return found
 
 
 def _known(given: Iterable[tuple[str, Any]], allowed: tuple[str, ...]) -> Iterable[tuple[str, Any]]:

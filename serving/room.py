@@ -117,7 +117,7 @@ class Room:
             try:
                 with self.registry.find(upload.options.model).used() as model:
                     notes_of(request.scope).model = model.name.name
-                    _check_top_k(upload.options.top_k, len(model.classes))
+                    _check_top_k(upload.options.largest_top_k, len(model.classes))
                     async with asyncio.timeout_at(started + seconds), while_connected(request):
                         return await answer(model, upload, budget)
             except QueueFull:

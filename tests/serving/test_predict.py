@@ -168,7 +168,7 @@ REFUSED: dict[str, tuple[int, str, dict[str, Any]]] = {
     "an option given twice": (
         422,
         "report is given twice, as false and as true",
-        {"files": {"image": GOOD}, "data": {"report": "false"}, "params": {"report": "true"}},
+        {"files": {"image": GOOD}, "data": {"report": ["false", "true"]}},
     ),
     "top_k zero": (
         422,
@@ -377,6 +377,14 @@ def test_top_k_lists_the_most_likely(room: Room) -> None:
         answer = send_image(room, image_bytes(pixels), top_k=str(count)).json()
         assert list(answer["probabilities"]) == best[:count]
         assert answer["label"] == best[0]
+
+
+def test_an_option_in_the_body_goes_before_one_in_the_url(room: Room) -> None:
+    json_body = {"image": BASE64, "top_k": 1}
+    for body in ({"files": {"image": GOOD}, "data": {"top_k": "1"}}, {"json": json_body}):
+        answer = send(room, "POST", "/predict", params={"top_k": "2"}, **body)
+        assert len(answer.json()["probabilities"]) == 1
+        assert send(room, "POST", "/predict", params={"top_k": "4"}, **body).status_code == 422
 
 
 def test_every_kind_of_body_gets_the_same_answer(room: Room) -> None:
