@@ -191,7 +191,7 @@ def test_a_full_disk_meanwhile_is_told_and_ends_nothing(run: RunFolder, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(room, "SAVE_EVERY_S", -1.0)
-    monkeypatch.setattr(room.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     reporter = Quiet()
     request = EvaluateRequest(device="cpu", attacks=("bim",), eps=0.032, samples=4, precision="float32")
     assert evaluate_run(run, request, reporter) is not None
