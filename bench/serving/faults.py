@@ -43,12 +43,13 @@ from hostile import Case, cases, sent_slowly
 from onnx import TensorProto, helper
 from rich.console import Console
 from rich.table import Table
-from server_process import Server, end_on_sigterm, free_port, hardener_serve, serving, uss_bytes
+from server_process import ROOT, Server, end_on_sigterm, free_port, hardener_serve, serving, uss_bytes
 from workload import bundles, describe, multipart, post, upload
 
 MIB = 1024 * 1024
 GOOD = [post("/predict", multipart(upload()))]
 GOOD_PER_S = 20.0
+HOOKS = ROOT / "tests/serving/schemathesis_hooks.py"
 _RENAMED = "5" * 64  # the fingerprint of a bundle that takes another's place
 
 
@@ -368,10 +369,18 @@ def openapi(suite: Suite) -> None:
     with hardener_serve(suite.bundle("null")) as server:
         command = [str(suite.asked.schemathesis), "run", f"{server.url}/openapi.json", "--checks", "all"]
         command += ["--max-examples", str(int(suite.some(100, 10))), "--seed", "1", "--request-timeout", "35"]
-        command += ["--workers", "2", "--no-color"]
+        command += ["--no-color"]
+        environment = dict(os.environ)
+        if HOOKS.is_file():  # without them it knows no image, and nearly all it sends is refused for that alone
+            environment["SCHEMATHESIS_HOOKS"] = str(HOOKS)
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=suite.some(1500, 300), cwd=tempfile.gettempdir()
+                command,
+                capture_output=True,
+                text=True,
+                timeout=suite.some(1500, 300),
+                cwd=tempfile.gettempdir(),
+                env=environment,
             )
         except subprocess.TimeoutExpired as error:
             suite.rule("schemathesis ends in time", f"not within {error.timeout:.0f} s", False)

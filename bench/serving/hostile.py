@@ -352,7 +352,8 @@ def _bad_http(chance: random.Random) -> Case:
             ("no Host", b"GET /model HTTP/1.1\r\n\r\n"),
         ]
     )
-    return Case(kind, request, frozenset(REFUSED))
+    right = REFUSED | {"405"} if b" HTTP/" not in request else REFUSED  # without a version it may pass for HTTP/1.0
+    return Case(kind, request, frozenset(right))
 
 
 def _long_header(chance: random.Random) -> Case:
