@@ -33,7 +33,7 @@ def _most_connections() -> int:
     return 1000 if files == resource.RLIM_INFINITY else max(16, min(1000, files - 100))
 
 
-class _HeadTooLarge(Exception):
+class _BadHead(Exception):
     pass
 
 
@@ -84,8 +84,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hear that a request's headers are there."""
-        if len(self.headers) > self.most_headers:
-            raise _HeadTooLarge
+        if len(self.headers) > self.most_headers or (
+            self.parser.get_http_version() == "1.1" and not self._has_one_host()
+        ):
+            raise _BadHead  # the parser gives up, and `send_400_response` is called
         self._in_head = False
         self._end_head_timer()
         super().on_headers_complete()
@@ -115,6 +117,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(431, f"the request has more than {self.most_headers} headers.")
         else:
             self._refuse(400, "this is no HTTP request that can be read.")
+
+    def _has_one_host(self) -> bool:
+        return sum(name == b"host" for name, _ in self.headers) == 1  # RFC 9112, section 3.2
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._late)

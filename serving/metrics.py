@@ -35,10 +35,18 @@ _SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1)
 
 
 def share_figures() -> None:
-    """Make the folder of a server's figures, in the process that starts the workers; it goes with that process."""
-    try:
-        folder = tempfile.mkdtemp(prefix="hardener-metrics-")
-    except OSError:  # nothing can be written: BentoML has found a place, or has ended the start
+    """Make the folder of a server's figures, in the process that starts the workers; it goes with that process.
+
+    Its files are mapped into memory, and a disk that fills up would end a worker at its first touch of a new page. So
+    they lie in memory where the system has such a place.
+    """
+    for place in ("/dev/shm", None):  # noqa: S108 - mkdtemp makes a folder that is ours alone
+        try:
+            folder = tempfile.mkdtemp(prefix="hardener-metrics-", dir=place)
+            break
+        except OSError:
+            continue
+    else:  # nothing can be written: BentoML has found a place, or has ended the start
         return
     os.environ[OWN_FOLDER_VARIABLE] = folder
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

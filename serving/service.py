@@ -20,6 +20,7 @@ from hardener.errors import HardenerError
 from . import supervisor
 from .access import find_tokens
 from .app import create_app
+from .heap import give_large_blocks_back
 from .limits import bound_connections
 from .log import RequestLog, log_all_as_json
 from .metrics import share_figures, use_shared_figures
@@ -29,6 +30,7 @@ from .registry import check_bundles
 from .room import Room
 from .settings import longest_request_s, settings_from_environment, worker_count
 
+give_large_blocks_back()
 # A worker that has not loaded its bundles yet loads them anyhow; by default SIGHUP would end it.
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

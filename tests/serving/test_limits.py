@@ -156,6 +156,33 @@ def test_what_is_no_http_gets_a_problem() -> None:
     run(conversation)
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\naccept: */*\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n",
+    ],
+    ids=["no header", "no host", "two hosts"],
+)
+def test_a_request_names_its_host_once(request_bytes: bytes) -> None:
+    async def conversation(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(request_bytes)
+        assert (await answer(reader))[0] == 400
+
+    run(conversation)
+
+
+def test_the_old_protocol_needs_no_host() -> None:
+    async def conversation(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert await answer(reader) == (200, b"good")
+
+    run(conversation)
+
+
 def test_a_client_who_reads_nothing_is_cut_off() -> None:
     async def conversation(connect: Connect) -> None:
         reader, writer = await connect()
