@@ -84,6 +84,11 @@ class Bench:
         return range(self.asked.rounds)
 
     @property
+    def generator_cores(self) -> str | None:
+        """Where the load comes from: a client has its own machine, where a row's figure would count its work too."""
+        return self.asked.generator_cores or self.asked.cores
+
+    @property
     def cores(self) -> str | None:
         """What taskset takes."""
         return self.asked.cores  # type: ignore[no-any-return]
@@ -288,10 +293,11 @@ def overload(bench: Bench) -> None:
     shares, waits, capacities, worst, statuses = [], [], [], [], dict[str, int]()
     with bench.serve("int8") as server:
         for _ in bench.rounds:
-            full = hammer.run(Load(server.port, request, connections=32, seconds=bench.seconds), bench.cores)
+            full = hammer.run(Load(server.port, request, connections=32, seconds=bench.seconds), bench.generator_cores)
             capacity = full.per_s()
             storm = hammer.run(
-                Load(server.port, request, connections=512, seconds=bench.seconds, rate=3 * capacity), bench.cores
+                Load(server.port, request, connections=512, seconds=bench.seconds, rate=3 * capacity),
+                bench.generator_cores,
             )
             capacities.append(capacity)
             offered = storm.begun_per_s(bench.seconds)
@@ -485,6 +491,7 @@ def machine(asked: argparse.Namespace) -> dict[str, Any]:
         "processor": next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), ""),
         "cores": len(os.sched_getaffinity(0)),
         "used_cores": asked.cores or "all",
+        "generator_cores": asked.generator_cores or asked.cores or "all",
         "load_before": os.getloadavg(),
         "python": platform.python_version(),
         "versions": {name: number for name in names if (number := found(name))},
@@ -513,6 +520,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=None, help="(3; 1 when quick)")
     parser.add_argument("--requests", type=int, default=None, help="of the row growth (100,000; 2,000 when quick)")
     parser.add_argument("--cores", help="of server, generator and bare loop, as `taskset -c` takes them")
+    parser.add_argument("--generator-cores", help="of the generator of the row overload (default: --cores)")
     parser.add_argument("--raw", choices=["processes", "threads"], default="processes", help="the bare loop's lanes")
     parser.add_argument("--generator", choices=["wrk", "own"], default="wrk")
     parser.add_argument("--peers", nargs="*", choices=list(_PEERS), default=list(_PEERS))
