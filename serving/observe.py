@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import random
 import re
-import secrets
 import time
 import traceback
 from collections.abc import Collection
@@ -23,6 +23,7 @@ from .log import RequestLog
 from .metrics import Metrics
 from .problem import Problem, problem_response
 
+_ids = random.Random()  # noqa: S311 - an id is no secret, and the system's randomness costs a system call each
 REQUEST_ID = b"x-request-id"
 UNKNOWN_ROUTE = "unknown"
 QUIET_ROUTES = frozenset({"/healthz", "/livez", "/readyz"})  # a probe every few seconds would fill the log
@@ -165,7 +166,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == REQUEST_ID and _SANE_ID.fullmatch(value):
             return bytes(value).decode()
-    return secrets.token_hex(16)
+    return f"{_ids.getrandbits(128):032x}"
 
 
 def _mark_span(scope: Scope, route: str, notes: Notes) -> None:
