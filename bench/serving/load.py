@@ -86,7 +86,7 @@ class Bench:
     @property
     def generator_cores(self) -> str | None:
         """Where the load comes from: a client has its own machine, where a row's figure would count its work too."""
-        return self.asked.generator_cores or self.cores  # type: ignore[no-any-return]
+        return self.asked.generator_cores or self.cores
 
     @property
     def cores(self) -> str | None:
