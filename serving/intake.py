@@ -25,6 +25,7 @@ from .problem import Problem
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_FIELDS = 16
 MAX_FIELD_BYTES = 4096
+SMALL_PIXELS = 160_000  # what has no more is decoded in a millisecond
 LARGE_PIXELS = 4_000_000  # what has more takes long, and much memory, to decode
 HOW_TO_SEND = (
     "Send multipart/form-data with the file in the field image, as `curl -F image=@cat.jpg` does; "
@@ -127,17 +128,17 @@ def parse_upload(
     return Upload(images, options)
 
 
-def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int, large: bool = True) -> Decoded | None:
+def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int, at_most: int | None = None) -> Decoded | None:
     """Decode an uploaded image to the model's input; the file's name and stated type play no part.
 
     Args:
-        large: decode an image of more than `LARGE_PIXELS` too; otherwise answer None to it.
+        at_most: leave an image of more pixels alone, and answer None to it.
     Raises:
         Problem: 415 no image of an allowed format, 413 too many pixels, 422 truncated or damaged.
     """
     try:
         image = open_image(data, max_pixels=max_pixels, formats=FORMATS)
-        if math.prod(image.size) > LARGE_PIXELS and not large:
+        if at_most is not None and math.prod(image.size) > at_most:
             return None
         pixels, (width, height) = to_input_with_size(
             image, height=spec.height, width=spec.width, channels=spec.channels

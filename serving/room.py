@@ -21,7 +21,7 @@ from .asker import Logits, ModelAccess, Pixels
 from .batcher import Priority, QueueFull
 from .budget import Budget, allowed_budget
 from .connection import while_connected
-from .intake import Decoded, Upload, body_kind, decode_upload, parse_upload, read_body
+from .intake import LARGE_PIXELS, SMALL_PIXELS, Decoded, Upload, body_kind, decode_upload, parse_upload, read_body
 from .metrics import Metrics
 from .observe import notes_of, span
 from .options import SCHEMAS
@@ -59,6 +59,7 @@ class Room:
         self._show_models()
         self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
         self._large = ThreadPoolExecutor(1, thread_name_prefix="decode-large")
+        self._making = ThreadPoolExecutor(1, thread_name_prefix="report")  # so that no upload waits behind its noise
         self._requests = 0
         self._reports = 0
 
@@ -93,7 +94,7 @@ class Room:
     def close(self) -> None:
         """End the threads."""
         self.registry.close()
-        for threads in (self._threads, self._large):
+        for threads in (self._threads, self._large, self._making):
             threads.shutdown(wait=True, cancel_futures=True)
 
     async def _within_bounds(
@@ -187,7 +188,10 @@ class Room:
         decode = functools.partial(decode_upload, data, model.bundle.input, max_pixels=self.settings.max_pixels)
         try:
             with span("decode"):
-                image = await self._in_thread(functools.partial(decode, large=False))
+                # Small ones at once: a thread, and its quarrel about the interpreter's lock, would cost as much again.
+                image = decode(at_most=SMALL_PIXELS) if len(data) <= INLINE_BYTES else None
+                if image is None:
+                    image = await self._in_thread(functools.partial(decode, at_most=LARGE_PIXELS))
                 if image is None:  # one at a time, so that large ones neither hold all threads nor fill the memory
                     image = await asyncio.get_running_loop().run_in_executor(self._large, decode)
         except Problem as problem:
@@ -208,8 +212,11 @@ class Room:
         async def submit(chunk: Pixels) -> Logits:
             return (await model.batcher.submit(chunk, Priority.REPORT))[:, 0]
 
+        async def make(work: Callable[[], T]) -> T:
+            return await asyncio.get_running_loop().run_in_executor(self._making, work)
+
         chunk, window = model.batcher.report_chunk, model.engine.lanes + 1
-        access = ModelAccess(submit, self._in_thread, chunk=chunk, window=window)
+        access = ModelAccess(submit, make, chunk=chunk, window=window)
         size = image.width, image.height
         self._reports += 1
         try:
