@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from bundles import linear_bundle
 
 from hardener.config.bundle import read_bundle
 from hardener.errors import HardenerError
 from serving.access import Rate
-from serving.engine import Engine, check_model, cuda_devices
+from serving.engine import BoundSession, Engine, check_model, cuda_devices
 from serving.room import Room
 from serving.settings import Settings, Source, settings_from_environment
 
@@ -85,6 +87,24 @@ def test_other_names_a_fixed_batch_and_float_input_are_refused(tmp_path: Path) -
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     rewrite_model(folder, model.SerializeToString())
     refused(folder, r"takes tensor\(float\)")
+
+
+def test_bound_buffers_answer_as_a_plain_run_does(tmp_path: Path) -> None:
+    """On the CPU, where ONNX Runtime has the same calls; a batch after a larger one must not see its rows."""
+    generator = np.random.default_rng(0)
+    folder = linear_bundle(tmp_path, generator.normal(size=(8, 8, 3, 4)).astype(np.float32), (0, 0, 0, 0))
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    bound = BoundSession(session, (8, 8, 3), device="cpu")
+    kept = []
+    for count in (1, 5, 32, 3, 8, 5):
+        images = generator.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+        kept.append((bound.run(images[::-1]), session.run(["logits", "probabilities"], {"images": images[::-1]})))
+    with ThreadPoolExecutor(1) as other:
+        answer = other.submit(bound.run, images).result()
+    kept.append((answer, session.run(["logits", "probabilities"], {"images": images})))
+    for found, wanted in kept:
+        for one, other_one in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(one[: len(other_one)], other_one, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.skipif(cuda_devices() > 0, reason="there is a GPU")
