@@ -104,7 +104,7 @@ def to_input_with_size(
             image.load()
             if image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS:
                 size = size[::-1]
-            image = ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)  # a copy of 50 megapixels would be 200 MB more
     except Exception as error:  # as above: decoders raise nearly anything
         raise BadImage(f"truncated or damaged ({type(error).__name__}: {error})") from None
     image = _eight_bit(image, channels)
