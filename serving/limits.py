@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+TOO_LARGE = "the request's headers are too large."
 PLACE = f"{__name__}:BoundedProtocol"
 
 
@@ -71,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self.most_head_bytes:
-                self._refuse(431, "the request's headers are too large.")
+                self._refuse(431, TOO_LARGE)
                 return
         # a refused upload that goes on has this time too, so that its client can read the refusal
         if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
@@ -84,9 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hear that a request's headers are there."""
-        if len(self.headers) > self.most_headers or (
-            self.parser.get_http_version() == "1.1" and not self._has_one_host()
-        ):
+        if self._head_is_too_large() or (self.parser.get_http_version() == "1.1" and not self._has_one_host()):
             raise _BadHead  # the parser gives up, and `send_400_response` is called
         self._in_head = False
         self._end_head_timer()
@@ -113,10 +112,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what could not be parsed."""
-        if self._in_head and self.headers is not None and len(self.headers) > self.most_headers:
-            self._refuse(431, f"the request has more than {self.most_headers} headers.")
+        if self._in_head and self.headers is not None and self._head_is_too_large():
+            many = len(self.headers) > self.most_headers
+            how = f"the request has more than {self.most_headers} headers." if many else TOO_LARGE
+            self._refuse(431, how)
         else:
             self._refuse(400, "this is no HTTP request that can be read.")
+
+    def _head_is_too_large(self) -> bool:
+        """Is it, though all of it came in one read?"""
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        return len(self.headers) > self.most_headers or size > self.most_head_bytes
 
     def _has_one_host(self) -> bool:
         return sum(name == b"host" for name, _ in self.headers) == 1  # RFC 9112, section 3.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -78,6 +79,7 @@ class HardenerService:
             log_all_as_json()
         if _traces:  # BentoML keeps the provider to itself; our spans inside a request find the global one
             trace.set_tracer_provider(BentoMLContainer.tracer_provider.get())
+        logging.getLogger("hardener.serving").setLevel(logging.INFO)  # BentoML shows warnings alone of others' loggers
         self._room = Room(settings)
         self._log = RequestLog(settings.log, on_lost=self._room.metrics.lost_log_lines.inc)
         _mounted.app = create_app(self._room, log=self._log)

@@ -104,6 +104,7 @@ def test_a_reload_under_traffic_loses_no_request_and_survives_a_broken_bundle(tm
         output, _ = process.communicate(timeout=20)
     errors = [line for line in output.splitlines() if "the models were not exchanged" in line]
     assert len(errors) == workers
+    assert sum("reloaded linear (111111111111)" in line for line in output.splitlines()) == workers
     assert "Traceback" not in output
 
 
