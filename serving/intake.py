@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -53,8 +53,13 @@ class Decoded:
     height: int
 
 
-async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(
+    request: Request, *, max_bytes: int, timeout_s: float, hold: Callable[[int], None] = lambda count: None
+) -> bytes:
     """Read a body, counting its bytes as they come.
+
+    Args:
+        hold: hears of every piece's size before the next is read; what it raises ends the reading.
 
     Raises:
         Problem: 413 too many bytes, 408 they took too long.
@@ -76,6 +81,7 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float) -> by
                 read += len(chunks[-1])
                 if read > max_bytes:
                     raise too_large
+                hold(len(chunks[-1]))
                 if not message.get("more_body", False):
                     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
     except TimeoutError:

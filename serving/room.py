@@ -61,6 +61,7 @@ class Room:
         self._large = ThreadPoolExecutor(1, thread_name_prefix="decode-large")
         self._making = ThreadPoolExecutor(1, thread_name_prefix="report")  # so that no upload waits behind its noise
         self._requests = 0
+        self._held = 0
         self._reports = 0
 
     async def predict(self, request: Request) -> Prediction:
@@ -108,39 +109,67 @@ class Room:
     ) -> T:
         started = asyncio.get_running_loop().time()
         settings = self.settings
-        with self._admitted(request):
+        with self._holding() as hold:
+            self._check_room(request)
             body_kind(request.headers.get("content-type", ""), several=most is not None)
-            body = await read_body(request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s)
-            upload = await self._parse(request, body, allowed, most)
-            del body
-            budget = allowed_budget(upload.options, settings) if report or upload.options.report else None
-            seconds = settings.predict_timeout_s + (budget.seconds if budget else 0)
-            try:
-                with self.registry.find(upload.options.model).used() as model:
-                    notes_of(request.scope).model = model.name.name
-                    _check_top_k(upload.options.largest_top_k, len(model.classes))
-                    async with asyncio.timeout_at(started + seconds), while_connected(request):
-                        return await answer(model, upload, budget)
-            except QueueFull:
-                raise Problem(503, "too many images wait. Try again shortly.", retry_after_s=1) from None
-            except TimeoutError:
-                raise Problem(504, "the answer was not ready before the deadline. Try again later.") from None
-            except Failure as error:
-                raise Problem(500, str(error)) from None
+            body = await read_body(
+                request, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s, hold=hold
+            )
+            with self._admitted():
+                upload = await self._parse(request, body, allowed, most)
+                del body
+                budget = allowed_budget(upload.options, settings) if report or upload.options.report else None
+                seconds = settings.predict_timeout_s + (budget.seconds if budget else 0)
+                try:
+                    with self.registry.find(upload.options.model).used() as model:
+                        notes_of(request.scope).model = model.name.name
+                        _check_top_k(upload.options.largest_top_k, len(model.classes))
+                        async with asyncio.timeout_at(started + seconds), while_connected(request):
+                            return await answer(model, upload, budget)
+                except QueueFull:
+                    raise Problem(503, "too many images wait. Try again shortly.", retry_after_s=1) from None
+                except TimeoutError:
+                    raise Problem(504, "the answer was not ready before the deadline. Try again later.") from None
+                except Failure as error:
+                    raise Problem(500, str(error)) from None
 
-    @contextmanager
-    def _admitted(self, request: Request) -> Iterator[None]:
-        """Count a request that may go on, before a byte of its body is read."""
-        if self._requests >= self.settings.max_requests:
-            raise Problem(503, "too many requests are in work. Try again shortly.", retry_after_s=1)
+    def _check_room(self, request: Request) -> None:
+        """Refuse a request that has no chance, before a byte of its body is read."""
+        self._check_requests()
         model = self.registry.find(request.query_params.get("model") if request.scope["query_string"] else None)
         if model.batcher.waiting(Priority.PLAIN) >= self.settings.max_waiting:
             raise Problem(503, "too many images wait. Try again shortly.", retry_after_s=1)
+
+    def _check_requests(self) -> None:
+        if self._requests >= self.settings.max_requests:
+            raise Problem(503, "too many requests are in work. Try again shortly.", retry_after_s=1)
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """Count a request whose body is here; one that trickles in must not keep others out."""
+        self._check_requests()
         self._requests += 1
         try:
             yield
         finally:
             self._requests -= 1
+
+    @contextmanager
+    def _holding(self) -> Iterator[Callable[[int], None]]:
+        """Count the bytes of a request's body for as long as it is in work."""
+        mine = 0
+
+        def hold(count: int) -> None:
+            nonlocal mine
+            if self._held + count > self.settings.max_held_bytes:
+                raise Problem(503, "the bodies of other requests fill the memory. Try again shortly.", retry_after_s=1)
+            mine += count
+            self._held += count
+
+        try:
+            yield hold
+        finally:
+            self._held -= mine
 
     async def _parse(self, request: Request, body: bytes, allowed: tuple[str, ...], most: int | None) -> Upload:
         query = request.query_params.multi_items() if request.scope["query_string"] else []

@@ -42,7 +42,8 @@ class Settings:
         max_body_bytes: of one request.
         max_pixels: that an image's header may announce; nothing larger is decoded.
         max_batch_images: in one request.
-        max_requests: requests in work at once, so that bodies in memory stay bounded.
+        max_requests: requests in work at once; one whose body is still on its way is not yet.
+        max_held_bytes: of all bodies together, from their first byte to the answer.
         max_waiting: images that wait for a lane.
         max_reports: reports in work at once.
         selection_draws, draws, alpha: n0, n and alpha of the certificate.
@@ -66,6 +67,7 @@ class Settings:
     max_pixels: int = 50_000_000
     max_batch_images: int = 32
     max_requests: int = 64
+    max_held_bytes: int = 256 * 1024 * 1024
     max_waiting: int = 32
     max_reports: int = 4
     selection_draws: int = 16

@@ -286,6 +286,31 @@ def test_requests_in_work_are_bounded(bundle: Path) -> None:
         assert send_image(room, GOOD).status_code == 200
 
 
+def test_bodies_that_trickle_in_keep_nobody_out(bundle: Path) -> None:
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"--X\r\n"
+        await asyncio.sleep(5)
+
+    async def beside(client: httpx.AsyncClient) -> tuple[list[int], int]:
+        slow = [asyncio.create_task(client.post("/predict", content=trickle(), headers=MULTIPART)) for _ in range(8)]
+        await asyncio.sleep(0)
+        good = await client.post("/predict", files={"image": GOOD})
+        return [answer.status_code for answer in await asyncio.gather(*slow)], good.status_code
+
+    with open_room(bundle, max_requests=2, body_timeout_s=0.5) as room:
+        assert talk(room, beside) == ([408] * 8, 200)
+
+
+def test_the_bodies_of_all_requests_together_are_bounded(bundle: Path) -> None:
+    with open_room(bundle, max_held_bytes=len(GOOD) - 1) as room:
+        for _ in range(2):
+            answer = send_image(room, GOOD)
+            assert (answer.status_code, "fill the memory" in answer.json()["detail"]) == (503, True)
+            assert answer.headers["retry-after"] == "1"
+    with open_room(bundle, max_held_bytes=len(GOOD) + 1000) as room:
+        assert [send_image(room, GOOD).status_code for _ in range(3)] == [200] * 3  # given back each time
+
+
 def test_reports_in_work_are_bounded(bundle: Path) -> None:
     async def both(client: httpx.AsyncClient) -> list[httpx.Response]:
         upload: dict[str, Any] = {"files": {"image": GOOD}, "params": {"report": "true"}}
