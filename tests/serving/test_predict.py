@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rooms import open_room, send, send_image, talk
 
 from serving.app import create_app
+from serving.batcher import Priority
 from serving.budget import allowed_budget
 from serving.openapi import STATUSES
 from serving.options import Options
@@ -486,3 +487,17 @@ def test_a_refused_request_is_refused_before_its_body_is_read(bundle: Path) -> N
         assert status(room, headers={"Content-Type": "text/csv"}) == 415
         assert status(room, headers=MULTIPART | {"Content-Length": str(10**9)}) == 413
     assert not reads
+
+
+def test_a_request_that_the_stopping_server_ends_is_told_to_come_back(bundle: Path) -> None:
+    async def stop(client: httpx.AsyncClient) -> httpx.Response:
+        request = asyncio.create_task(client.post("/report", files={"image": GOOD}))
+        while not held.registry.waiting(Priority.REPORT):
+            await asyncio.sleep(0)
+        request.cancel()
+        return await request
+
+    with open_room(bundle, lanes=1, draws=10_000) as held:
+        answer = talk(held, stop)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "the server is stopping" in answer.json()["detail"]
