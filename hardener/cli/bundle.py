@@ -9,7 +9,6 @@ import typer
 
 from hardener.cli.console import door, err, out
 from hardener.cli.options import RUNS, Runs
-from hardener.errors import HardenerError
 
 
 @door
@@ -29,15 +28,10 @@ def bundle(
 
     It lands in BentoML's store, which BENTOML_HOME moves. Needs no network.
     """
-    from hardener.config.run_folder import find_run
+    from hardener.config.run_folder import find_bundle
     from hardener.export.bento import build_bento
 
-    folder = Path(target) if target is not None and (Path(target) / "bundle.json").is_file() else None
-    if folder is None:
-        run = find_run(target, runs)
-        if not run.bundle.is_dir():
-            raise HardenerError(f"{run.path} has no bundle yet. Make one: hardener export {run.path}")
-        folder = run.bundle
+    folder = find_bundle(target, runs)
     err.print(f"[dim]building a Bento from {folder} …[/]", soft_wrap=True)
     made = build_bento(folder, output=output)
     out.print(f"[bold]{made.tag}[/], built from {made.source}", soft_wrap=True)

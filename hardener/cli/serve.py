@@ -81,10 +81,12 @@ def serve(
     """
     from hardener.config.bundle import read_bundle
     from hardener.config.files import packaged_folder
+    from hardener.config.run_folder import find_bundle
     from hardener.config.served import served_default, served_names, split_name
 
-    named = [split_name(target) for target in targets or ()]
-    sources = [(name, _bundle(target, runs)) for name, target in named] or [(None, _bundle(None, runs))]
+    named: list[tuple[str | None, str | None]] = [*map(split_name, targets or ())] or [(None, None)]
+    # absolute, but with its links, so that a reload follows them anew
+    sources = [(name, find_bundle(target, runs).absolute()) for name, target in named]
     words = [str(folder) if name is None else f"{name}={folder}" for name, folder in sources]
     for word in words:
         if os.pathsep in word:
@@ -114,20 +116,6 @@ def serve(
     command = [sys.executable, "-m", "bentoml", "serve", f"{module}.service:HardenerService"]
     command += ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "5", "--working-dir", str(home)]
     os.execve(sys.executable, command, environment)  # noqa: S606 - the server takes this process's place, signals included
-
-
-def _bundle(target: str | None, runs: Path) -> Path:
-    """Find the bundle's folder; links in its path stay, so that a reload follows them anew."""
-    from hardener.config.run_folder import find_run
-
-    if target is not None and (Path(target) / "bundle.json").is_file():
-        folder = Path(target)
-    else:
-        run = find_run(target, runs)
-        if not run.bundle.is_dir():
-            raise HardenerError(f"{run.path} has no bundle yet. Make one: hardener export {run.path}")
-        folder = run.bundle
-    return folder.absolute()
 
 
 def _announce(names: list[str], host: str, port: int, *, open_to_all: bool) -> None:
