@@ -53,9 +53,7 @@ class Decoded:
     height: int
 
 
-async def read_body(
-    request: Request, *, max_bytes: int, timeout_s: float, hold: Callable[[int], None] = lambda count: None
-) -> bytes:
+async def read_body(request: Request, *, max_bytes: int, timeout_s: float, hold: Callable[[int], None]) -> bytes:
     """Read a body, counting its bytes as they come.
 
     Args:

@@ -127,7 +127,7 @@ class Room:
                         async with asyncio.timeout_at(started + seconds), while_connected(request):
                             return await answer(model, upload, budget)
                 except QueueFull:
-                    raise Problem(503, "too many images wait. Try again shortly.", retry_after_s=1) from None
+                    raise _busy("too many images wait") from None
                 except TimeoutError:
                     raise Problem(504, "the answer was not ready before the deadline. Try again later.") from None
                 except Failure as error:
@@ -138,11 +138,11 @@ class Room:
         self._check_requests()
         model = self.registry.find(request.query_params.get("model") if request.scope["query_string"] else None)
         if model.batcher.waiting(Priority.PLAIN) >= self.settings.max_waiting:
-            raise Problem(503, "too many images wait. Try again shortly.", retry_after_s=1)
+            raise _busy("too many images wait")
 
     def _check_requests(self) -> None:
         if self._requests >= self.settings.max_requests:
-            raise Problem(503, "too many requests are in work. Try again shortly.", retry_after_s=1)
+            raise _busy("too many requests are in work")
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -162,7 +162,7 @@ class Room:
         def hold(count: int) -> None:
             nonlocal mine
             if self._held + count > self.settings.max_held_bytes:
-                raise Problem(503, "the bodies of other requests fill the memory. Try again shortly.", retry_after_s=1)
+                raise _busy("the bodies of other requests fill the memory")
             mine += count
             self._held += count
 
@@ -175,7 +175,7 @@ class Room:
         query = request.query_params.multi_items() if request.scope["query_string"] else []
         content_type = request.headers.get("content-type", "")
         parse = functools.partial(parse_upload, content_type, body, query, allowed=allowed, most=most)
-        return parse() if len(body) <= INLINE_BYTES else await self._in_thread(parse)
+        return parse() if len(body) <= INLINE_BYTES else await _run_in(self._threads, parse)
 
     async def _answer_one(self, model: Model, upload: Upload, budget: Budget | None) -> Prediction:
         image = await self._decode(upload.images[0], model)
@@ -220,9 +220,9 @@ class Room:
                 # Small ones at once: a thread, and its quarrel about the interpreter's lock, would cost as much again.
                 image = decode(at_most=SMALL_PIXELS) if len(data) <= INLINE_BYTES else None
                 if image is None:
-                    image = await self._in_thread(functools.partial(decode, at_most=LARGE_PIXELS))
+                    image = await _run_in(self._threads, functools.partial(decode, at_most=LARGE_PIXELS))
                 if image is None:  # one at a time, so that large ones neither hold all threads nor fill the memory
-                    image = await asyncio.get_running_loop().run_in_executor(self._large, decode)
+                    image = await _run_in(self._large, decode)
         except Problem as problem:
             self.metrics.note_decode_error(problem.status)
             raise
@@ -241,11 +241,8 @@ class Room:
         async def submit(chunk: Pixels) -> Logits:
             return (await model.batcher.submit(chunk, Priority.REPORT))[:, 0]
 
-        async def make(work: Callable[[], T]) -> T:
-            return await asyncio.get_running_loop().run_in_executor(self._making, work)
-
         chunk, window = model.batcher.report_chunk, model.engine.lanes + 1
-        access = ModelAccess(submit, make, chunk=chunk, window=window)
+        access = ModelAccess(submit, functools.partial(_run_in, self._making), chunk=chunk, window=window)
         size = image.width, image.height
         self._reports += 1
         try:
@@ -258,8 +255,13 @@ class Room:
         models = self.registry.list().models
         self.metrics.show_models((model.name, model.fingerprint, model.provider) for model in models)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+async def _run_in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _busy(why: str) -> Problem:
+    return Problem(503, f"{why}. Try again shortly.", retry_after_s=1)
 
 
 def _check_top_k(top_k: int | None, classes: int) -> None:
