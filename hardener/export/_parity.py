@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
 from hardener.config.bundle import Parity
 from hardener.errors import Failure
+from hardener.export._session import open_session
 from hardener.models.normalize import ImageClassifier
 
 _RELATIVE_TOLERANCE = 1e-3
@@ -28,9 +28,7 @@ def compare(classifier: ImageClassifier, path: Path, images: Tensor, *, batch_si
     Raises:
         Failure: a logit differs by more than 0.1 % of the logits' scale, or an answer differs.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     rows = []
     for piece in (images[:1], *images[1:].split(batch_size)):  # a batch of one as well
         if len(piece) == 0:

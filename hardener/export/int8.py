@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from hardener.errors import Failure, HardenerError
+from hardener.export._session import open_session
 from hardener.export.onnx import opset_of, strip_traces
 
 ENOUGH_AGREEMENT = 0.99
@@ -185,10 +185,7 @@ def _most_sensitive(work: _Work, images: Images, expected: NDArray[np.float32]) 
 
 
 def _logits(path: Path, images: Images) -> NDArray[np.float32]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, threads=1)
     rows = [
         session.run(["logits"], {"images": images[first : first + _CHUNK]})[0]
         for first in range(0, len(images), _CHUNK)

@@ -19,13 +19,15 @@ from hardener.config.bundle import Bundle, ModelFile, OfflineRobustness, Parity,
 from hardener.config.files import written_whole
 from hardener.config.run_folder import RunFolder, RunRecord, now
 from hardener.config.schema import Recipe
-from hardener.data.image_folder import ImageFiles, read_image_folder
-from hardener.data.loader import ImageShape, load_images
+from hardener.data.image_folder import ImageFiles
+from hardener.data.loader import load_images
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, Comparison, compare_files, share
 from hardener.evaluation.run import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
 from hardener.export._card import model_card
+from hardener.export._images import draw_images, read_images
+from hardener.export._session import open_session
 from hardener.export.int8 import add_metadata, quantize_int8
 from hardener.export.onnx import opset_of
 from hardener.export.run import MODEL_FILE
@@ -141,11 +143,8 @@ def _threat(plain: Bundle) -> ThreatModel:
 
 def _training_images(record: RunRecord, recipe: Recipe, data: Path | None) -> NDArray[np.uint8]:
     """Return training images, (N, H, W, C), drawn at random."""
-    files = _training_files(record, recipe, data)
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0))[: CALIBRATION_IMAGES + TRIAL_IMAGES]
-    shape = ImageShape(record.input.height, record.input.width, record.input.channels)
-    images = load_images(files.pick(order.tolist()), shape, skip_bad=record.data.skip_bad_images)
-    return images.take(range(len(images)))[0].permute(0, 2, 3, 1).contiguous().numpy()
+    images = draw_images(_training_files(record, recipe, data), record, CALIBRATION_IMAGES + TRIAL_IMAGES)
+    return images.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _training_files(record: RunRecord, recipe: Recipe, data: Path | None) -> ImageFiles:
@@ -156,14 +155,7 @@ def _training_files(record: RunRecord, recipe: Recipe, data: Path | None) -> Ima
             f"the run's images are no longer at {own}, and int8 is calibrated on training images. Name a folder that "
             "holds them with --data DIR."
         )
-    validation_root = record.data.validation_root
-    folder = read_image_folder(
-        root,
-        validation_root=None if root != own or validation_root is None else Path(validation_root),
-        seed=record.seed,
-        val_fraction=recipe.data.val_fraction,
-        test_fraction=recipe.data.test_fraction,
-    )
+    folder = read_images(root, record, recipe, own=root == own)
     if list(folder.classes) != record.classes:
         raise HardenerError(f"{root} has other classes than the run was trained on.")
     return folder.train
@@ -234,14 +226,9 @@ def _quantization(comparison: Comparison, calibration_images: int, float32_layer
 
 def _speed(first: Path, second: Path, images: NDArray[np.uint8]) -> float:
     """Return the first file's time by the second's: one thread, in turns, CPU time, so that neighbours matter less."""
-    sessions = []
-    for path in (first, second):
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        session.run(None, {"images": images})
-        sessions.append(session)
+    sessions = [open_session(path, threads=1) for path in (first, second)]
+    for session in sessions:
+        session.run(None, {"images": images})  # the first run also allocates
 
     def seconds(session: onnxruntime.InferenceSession) -> float:
         started, rounds = time.process_time(), 0

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import onnx
-import torch
 
 from hardener import __version__
 from hardener.config.bundle import (
@@ -23,11 +22,11 @@ from hardener.config.files import written_whole
 from hardener.config.run_folder import RunFolder, RunRecord, now
 from hardener.config.schema import Recipe
 from hardener.data.decode import RESIZE_RULE
-from hardener.data.image_folder import ImageFolder, read_image_folder
-from hardener.data.loader import ImageShape, load_images
+from hardener.data.image_folder import ImageFolder
 from hardener.data.statistics import training_statistics
 from hardener.errors import HardenerError
 from hardener.export._card import model_card
+from hardener.export._images import draw_images, read_images
 from hardener.export._parity import compare
 from hardener.export.onnx import export_onnx, opset_of
 from hardener.models.trained import open_classifier
@@ -53,7 +52,7 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
     recipe = run.read_recipe()
     classifier = open_classifier(run, record)
     image_folder = _image_folder(record, data, recipe)
-    images = _real_images(image_folder, record, samples)
+    images = draw_images(image_folder.test or image_folder.validation, record, samples)
     fingerprint = sha256_of(run.weights)
     found = [item for item in read_evaluations(run.evaluations) if item.model.fingerprint == fingerprint]
     evaluations = [offline(evaluation) for evaluation in found]
@@ -157,22 +156,7 @@ def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> Image
             f"the run's images are no longer at {root}, and the ONNX file is compared on real images. Name a folder "
             "of class folders with --data DIR."
         )
-    validation_root = record.data.validation_root
-    return read_image_folder(
-        root,
-        validation_root=None if data is not None or validation_root is None else Path(validation_root),
-        seed=record.seed,
-        val_fraction=recipe.data.val_fraction,
-        test_fraction=recipe.data.test_fraction,
-    )
-
-
-def _real_images(folder: ImageFolder, record: RunRecord, samples: int) -> torch.Tensor:
-    files = folder.test or folder.validation
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0))[:samples]
-    shape = ImageShape(record.input.height, record.input.width, record.input.channels)
-    images = load_images(files.pick(order.tolist()), shape, skip_bad=record.data.skip_bad_images)
-    return images.take(range(len(images)))[0]
+    return read_images(root, record, recipe, own=data is None)
 
 
 def _training_images(folder: ImageFolder, record: RunRecord, reporter: Reporter) -> TrainingImages | None:

@@ -152,7 +152,7 @@ def test_a_failure_leaves_no_half_bundle_and_keeps_the_one_that_stands(
 
 
 def test_an_int8_file_that_is_not_the_model_is_a_failure(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = room.quantize_int8  # type: ignore[attr-defined]
+    plain = quantize_int8
 
     def wrong(source: Path, target: Path, *images: Any, **options: Any) -> list[str]:
         kept = plain(source, target, *images, **options)

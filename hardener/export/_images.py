@@ -1,0 +1,39 @@
+"""The images of a run, for the exporters that compare, measure and calibrate on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hardener.config.run_folder import RunRecord
+from hardener.config.schema import Recipe
+from hardener.data.image_folder import ImageFiles, ImageFolder, read_image_folder
+from hardener.data.loader import ImageShape, load_images
+
+
+def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool) -> ImageFolder:
+    """Read a folder and split it as the run was.
+
+    Args:
+        own: whether it is the run's own, whose validation images may lie elsewhere.
+    Raises:
+        HardenerError: it is no folder of classes.
+    """
+    validation_root = record.data.validation_root if own else None
+    return read_image_folder(
+        root,
+        validation_root=None if validation_root is None else Path(validation_root),
+        seed=record.seed,
+        val_fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
+    )
+
+
+def draw_images(files: ImageFiles, record: RunRecord, count: int) -> Tensor:
+    """Draw at most `count` images, always the same ones, as the run's model takes them: (N, C, H, W) uint8."""
+    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0))[:count]
+    shape = ImageShape(record.input.height, record.input.width, record.input.channels)
+    images = load_images(files.pick(order.tolist()), shape, skip_bad=record.data.skip_bad_images)
+    return images.take(range(len(images)))[0]
