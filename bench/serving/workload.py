@@ -129,26 +129,12 @@ def _float32(folder: Path) -> None:
 
 
 def _int8(folder: Path) -> None:
-    """Quantise the float32 bundle: static QDQ, uint8 activations, int8 weights a channel."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Pictures(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._rows = iter([{"images": picture(1 + seed)[None]} for seed in range(CALIBRATION_IMAGES)])
-
-        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-            return next(self._rows, None)
+    """Quantise the float32 bundle as `hardener export --quantize int8` does."""
+    from hardener.export.int8 import quantize_int8
 
     source = bundles(folder.parent, "float32")["float32"] / "model.onnx"
-    quantize_static(
-        str(source),
-        str(folder / "model.onnx"),
-        Pictures(),
-        quant_format=QuantFormat.QDQ,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-    )
+    pictures = np.stack([picture(1 + seed) for seed in range(2 * CALIBRATION_IMAGES)])
+    quantize_int8(source, folder / "model.onnx", pictures[:CALIBRATION_IMAGES], pictures[CALIBRATION_IMAGES:])
     describe(folder, "resnet18-int8", CLASSES)
 
 
