@@ -68,10 +68,16 @@ class _Ball(_Section):
 
 
 class Adversarial(_Ball):
-    """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own."""
+    """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own.
+
+    `start`: radius of the random start, as a multiple of eps. `project`: bring each step back into the ball; N-FGSM
+    does not.
+    """
 
     steps: PositiveInt = 1
     step_size: Annotated[Quantity, Field(gt=0)] | None = None
+    start: NotNegative = 1.0
+    project: bool = True
 
 
 class Vicinity(_Section):
@@ -83,9 +89,26 @@ class Vicinity(_Section):
     labels: Labels = Labels()
 
 
-class Beta(_Section):
-    """How the learned vector ascends. `lr` null: the network's learning rate, schedule included."""
+class Trades(_Section):
+    """TRADES: `weight` (1/lambda in the paper) of the KL term, whose ball search `vicinity.adversarial` describes."""
 
+    weight: Positive = 6.0
+
+
+class WeightPerturbation(_Section):
+    """Adversarial weight perturbation: the size `gamma` relative to each layer's norm, after `warmup_epochs`."""
+
+    gamma: Positive = 0.005
+    warmup_epochs: NotNegative = 0.0
+
+
+class Beta(_Section):
+    """How the learned vector ascends. `lr` null: the network's learning rate, schedule included.
+
+    `learn` false keeps the vector as it starts: Dirichlet label smoothing alike for all classes.
+    """
+
+    learn: bool = True
     lr: Positive | None = None
     momentum: Share = 0.0
     weight_decay: NotNegative = 5e-4
@@ -99,10 +122,33 @@ class Optimizer(_Section):
     lr: Positive = 0.05
     momentum: Share = 0.9
     weight_decay: NotNegative = 5e-4
+    nesterov: bool = True
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     milestones: list[Share] = [0.4, 0.7, 0.9]
     warmup_epochs: NotNegative = 0.5
     gradient_clip: Positive | None = None
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class Averaging(_Section):
+    """Averaged weights, which are then what is validated and kept: exponential (`decay` a step), or plain (SWA).
+
+    `start`: the share of the run after which the average begins.
+    """
+
+    name: Literal["ema", "swa"] = "ema"
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    start: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Network(_Section):
+    """What is changed in the user's network. `activation` replaces every ReLU; `freeze` names modules that stay.
+
+    A name in `freeze` may hold `*` and `?`; frozen modules keep their parameters and batch statistics.
+    """
+
+    activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
+    freeze: list[str] = []
 
 
 class Augment(_Section):
@@ -116,6 +162,7 @@ class Data(_Section):
     """`image_size` (224, or HEIGHTxWIDTH) null: the data's own where all are alike, else 224.
 
     `normalize`: data, none, imagenet or MEAN/STD. The fractions apply where the data has no such split of its own.
+    `cache`: keep decoded images on disk for the next run, where they fit `cache_gb` and leave the disk room.
     """
 
     image_size: ImageSize | None = None
@@ -123,29 +170,58 @@ class Data(_Section):
     normalize: str = "data"
     val_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    cache: bool = True
+    cache_gb: Positive = 50.0
 
 
 class Validation(_Ball):
-    """The quick attack after each epoch: PGD on `samples` validation images. `select`: what picks the best epoch."""
+    """The quick attack after each epoch: PGD on `samples` validation images. `select`: what picks the best epoch.
+
+    `rollback`: how often adversarial training that collapses (catastrophic overfitting) is taken back to its best
+    epoch and given another gradient step; 0 only reports it.
+    """
 
     steps: PositiveInt = 10
     samples: PositiveInt = 256
     select: Literal["mean", "clean", "robust"] = "mean"
+    rollback: Annotated[int, Field(ge=0)] = 3
 
 
 class Recipe(_Section):
-    """One training run."""
+    """One training run.
+
+    `batch_size` is of a step of one process, in `accumulate` pieces. `compile` and `precision`: `auto` takes what the
+    device gains from. `parallel`: what several processes do with the weights, each a copy (ddp) or a share (fsdp).
+    """
 
     name: str = "custom"
-    method: Literal["vicinity-risk"] = "vicinity-risk"
+    method: Literal["vicinity-risk", "trades", "free-at"] = "vicinity-risk"
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 128
+    accumulate: PositiveInt = 1
     theta_steps: PositiveInt = 1
     beta_batch: Literal["vicinal", "clean"] = "vicinal"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    parallel: Literal["ddp", "fsdp"] = "ddp"
     vicinity: Vicinity = Vicinity()
+    trades: Trades = Trades()
+    awp: WeightPerturbation | None = None
     beta: Beta = Beta()
     optimizer: Optimizer = Optimizer()
+    averaging: Averaging | None = None
+    network: Network = Network()
     augment: Augment = Augment()
     data: Data = Data()
     validation: Validation = Validation()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        """Refuse what the parts allow each on its own and not together."""
+        if self.method in {"trades", "free-at"} and self.vicinity.adversarial is None:
+            raise ValueError(f"method {self.method} needs vicinity.adversarial, such as vicinity.adversarial.eps=8/255")
+        if self.method == "free-at" and self.accumulate > 1:
+            raise ValueError("method free-at keeps a perturbation a minibatch: it takes no accumulate above 1")
+        if self.awp is not None and self.parallel == "fsdp":
+            raise ValueError("awp moves whole weights: it does not go with parallel=fsdp")
+        return self

@@ -1,0 +1,41 @@
+"""What every method of training is: a module that turns a minibatch into the loss to minimise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Method(nn.Module):
+    """A method of training; its state, such as SPROUT's learned vector, is part of a checkpoint.
+
+    Attributes:
+        beta: the vector that ascends on the loss while the network descends, or None.
+    """
+
+    beta: nn.Parameter | None = None
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of a minibatch, a scalar that one backward pass is made through.
+
+        Args:
+            model: (N, C, H, W) -> logits (N, K), in training mode.
+            images: (N, C, H, W) in [0, 1], augmented.
+            labels: (N,) int64.
+        """
+        raise NotImplementedError
+
+    def clean_loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss that `beta` climbs where it takes a step of its own on the clean minibatch."""
+        raise NotImplementedError
+
+    def after_backward(self) -> None:
+        """Take from the backward pass what the method needs besides the network's gradient; before any step."""
+
+    def bound_beta(self) -> None:
+        """Bring beta back into its range; called after each of its steps."""
+
+    @torch.no_grad()
+    def target_mass(self) -> Tensor:
+        """Return the mean label mass left on the true class, before mixup; a scalar."""
+        return torch.ones(())
