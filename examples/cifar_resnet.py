@@ -17,12 +17,13 @@ class Block(nn.Module):
         self.short: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.short = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+        self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
-        y = self.norm1(x).relu()
-        z: Tensor = self.conv2(self.norm2(self.conv1(y)).relu()) + self.short(y if self.conv1.stride != (1, 1) else x)
-        return z
+        y = self.relu(self.norm1(x))
+        z: Tensor = self.conv2(self.relu(self.norm2(self.conv1(y))))
+        return z + self.short(y if self.conv1.stride != (1, 1) else x)
 
 
 def build_model(num_classes: int, in_channels: int = 3) -> nn.Module:
