@@ -26,7 +26,7 @@ from rich.text import Text
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
-    from hardener.training.run import EpochMetrics
+    from hardener.training.work import EpochMetrics
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -103,6 +103,7 @@ class RunFolder:
         self.curves = path / "train.png"
         self.model_files = path / "model"
         self.checkpoint = path / "checkpoint" / "last.pt"
+        self.good_checkpoint = path / "checkpoint" / "good.pt"
         self.tensorboard = path / "tensorboard"
         self.evaluations = path / "eval"
         self.report = path / "report.html"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -11,9 +13,15 @@ class Method(nn.Module):
 
     Attributes:
         beta: the vector that ascends on the loss while the network descends, or None.
+        divisible: whether a minibatch may be cut into pieces with a pass each.
     """
 
-    beta: nn.Parameter | None = None
+    beta: nn.Parameter | None
+    divisible = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beta = None
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a minibatch, a scalar that one backward pass is made through.
@@ -25,7 +33,7 @@ class Method(nn.Module):
         """
         raise NotImplementedError
 
-    def clean_loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss that `beta` climbs where it takes a step of its own on the clean minibatch."""
         raise NotImplementedError
 

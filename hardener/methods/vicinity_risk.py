@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
+from hardener.methods._method import Method
 from hardener.vicinity.dirichlet import (
     budget_concentration,
     dirichlet,
@@ -59,7 +60,7 @@ class WorstPoint:
         return (images + delta).detach()
 
 
-class VicinityRisk(nn.Module):
+class VicinityRisk(Method):
     """Noise, mixup and a label law; holds SPROUT's learned vector `beta`, which the loop lets ascend on the loss.
 
     Args:
@@ -78,8 +79,6 @@ class VicinityRisk(nn.Module):
         worst_point: after noise and mixup, move to the worst point of a ball; None: stay.
     Source: Cheng et al., "Self-Progressing Robust Training", AAAI 2021, Algorithm 1.
     """
-
-    beta: nn.Parameter | None
 
     def __init__(
         self,

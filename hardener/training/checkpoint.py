@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.files import written_whole
 from hardener.errors import HardenerError
@@ -18,69 +21,112 @@ from hardener.training.loop import Progress
 
 @dataclass
 class TrainingState:
-    """The moving parts of a run."""
+    """The moving parts of a run. Randomness is none of them: a step's draws follow from its place in the run.
+
+    Attributes:
+        average: the averaged classifier, where the recipe asks for one.
+        best_score, best_robust: the best epoch's so far, -1 before the first.
+        attack_steps: gradient steps of the adversarial vicinity now; 0 without one.
+        rollbacks: how often training was taken back.
+        piece: images at once at most; a larger minibatch is cut.
+        seconds: training time so far, validation included.
+        rows: lines of metrics.jsonl.
+    """
 
     network: nn.Module
     method: nn.Module
     theta: torch.optim.Optimizer
     beta: torch.optim.Optimizer | None
+    average: AveragedModel | None
     progress: Progress
-    best_score: float
-    seconds: float
-    rows: int
+    attack_steps: int
+    piece: int
+    best_score: float = -1.0
+    best_robust: float = -1.0
+    rollbacks: int = 0
+    seconds: float = 0.0
+    rows: int = 0
 
 
-def save_checkpoint(path: Path, state: TrainingState) -> None:
-    """Write the state to the side and rename: a checkpoint is whole, or it is the one before."""
+_COUNTS = ("attack_steps", "piece", "best_score", "best_robust", "rollbacks", "seconds", "rows")
+
+
+def before(path: Path) -> Path:
+    """Return where the checkpoint before the one at `path` is kept."""
+    return path.with_name("before.pt")
+
+
+def save_checkpoint(path: Path, state: TrainingState, *, keep_before: bool = True) -> None:
+    """Write the state to the side and rename: a checkpoint is whole, or it is the one before.
+
+    Args:
+        keep_before: keep what is at `path` now beside it, in case that the new one is damaged later.
+    """
     path.parent.mkdir(exist_ok=True)
+    parts = _parts(state)
     content = {
-        "network": state.network.state_dict(),
-        "method": state.method.state_dict(),
-        "theta": state.theta.state_dict(),
-        "beta": None if state.beta is None else state.beta.state_dict(),
+        **{name: part.state_dict() for name, part in parts.items()},
+        **{name: getattr(state, name) for name in _COUNTS},
         "epoch": state.progress.epoch,
-        "step": state.progress.step,
+        "images": state.progress.images,
         "loss_sum": state.progress.loss_sum,
         "losses": state.progress.losses,
-        "best_score": state.best_score,
-        "seconds": state.seconds,
-        "rows": state.rows,
-        "rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
     packed = io.BytesIO()  # torch's own writer turns a full disk into an error without its cause
     torch.save(content, packed)
     with written_whole(path) as beside:
-        beside.write_bytes(packed.getbuffer())
+        with beside.open("wb") as file:
+            file.write(packed.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())  # a rename may reach the disk before what it renames
+        if keep_before and path.is_file():
+            os.replace(path, before(path))
 
 
-def load_checkpoint(path: Path, state: TrainingState) -> None:
-    """Put a checkpoint's values into `state`, and the random states in force.
+def load_checkpoint(path: Path, state: TrainingState) -> str | None:
+    """Put a checkpoint's values into `state`; where it is damaged or gone, those of the one before.
 
+    Returns:
+        What is wrong with the newest one, where the one before was taken; else None.
     Raises:
-        HardenerError: no checkpoint, a damaged one, or one of another model.
+        HardenerError: no checkpoint, none that is whole, or one of another model.
     """
+    fault = None
+    try:
+        content, taken = _read(path), path
+    except HardenerError as error:
+        taken = before(path)
+        if not taken.is_file():
+            raise
+        fault, content = str(error), _read(taken)
+    try:
+        for name, part in _parts(state).items():
+            part.load_state_dict(content[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise HardenerError(f"{taken} does not fit the model or recipe of its run: {error}.") from None
+    loss_sum: Tensor = content["loss_sum"]
+    state.progress = Progress(
+        content["epoch"], content["images"], loss_sum.to(state.progress.loss_sum.device), content["losses"]
+    )
+    for name in _COUNTS:
+        setattr(state, name, content[name])
+    return fault
+
+
+def _parts(state: TrainingState) -> dict[str, nn.Module | torch.optim.Optimizer]:
+    parts = {name: getattr(state, name) for name in ("network", "method", "theta", "beta", "average")}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise HardenerError(f"{path.parent.parent} cannot be resumed: it has no {path.parent.name}/{path.name}.")
     try:
+        with zipfile.ZipFile(path) as archive:  # torch reads over a flipped bit; the archive's checksums do not
+            spoilt = archive.testzip()
+        if spoilt is not None:
+            raise HardenerError(f"{path} is damaged: {spoilt} in it does not have its checksum.")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise HardenerError(f"{path} is damaged: {type(error).__name__}: {error}.") from None
-    try:
-        state.network.load_state_dict(content["network"])
-        state.method.load_state_dict(content["method"])
-        state.theta.load_state_dict(content["theta"])
-        if state.beta is not None:
-            state.beta.load_state_dict(content["beta"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise HardenerError(f"{path} does not fit the model or recipe of its run: {error}.") from None
-    loss_sum: Tensor = content["loss_sum"]
-    state.progress = Progress(
-        content["epoch"], content["step"], loss_sum.to(state.progress.loss_sum.device), content["losses"]
-    )
-    state.best_score = content["best_score"]
-    state.seconds = content["seconds"]
-    state.rows = content["rows"]
-    torch.set_rng_state(content["rng"])
-    if torch.cuda.is_available() and len(content["cuda_rng"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(content["cuda_rng"])
+    return content

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from hardener.config.run_folder import (
-    BestRecord,
     DataRecord,
     InputRecord,
     ModelRecord,
@@ -30,20 +23,12 @@ from hardener.data.image_folder import ImageFolder, read_image_folder
 from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
-from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
-from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
 from hardener.models.load import LoadedModel, fingerprint
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.rebuild import build_for, fit_head
 from hardener.models.trained import open_classifier
-from hardener.models.weights import save_weights
 from hardener.progress import Reporter
-from hardener.training.augment import augment
-from hardener.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
-from hardener.training.curves import draw_curves
-from hardener.training.loop import Progress, StepRule, train_epoch
-from hardener.training.schedule import learning_rate
-from hardener.training.stop import StopRequest
+from hardener.training.work import TrainReporter, Work, autocasts
 
 
 @dataclass(frozen=True)
@@ -64,35 +49,6 @@ class TrainRequest:
     seed: int = 0
     out: Path = Path("runs")
     name: str | None = None
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """A line of metrics.jsonl. Accuracies are of the validation split; the robust one is of a quick PGD."""
-
-    epoch: int
-    loss: float
-    clean_accuracy: float
-    robust_accuracy: float
-    target_mass: float
-    beta_min: float | None
-    beta_max: float | None
-    learning_rate: float
-    images_per_s: float
-    seconds: float
-
-
-class TrainReporter(Reporter, Protocol):
-    """A reporter that also shows epochs."""
-
-    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
-        """Show what an epoch gave."""
-
-
-class Interrupted(HardenerError):
-    """Ctrl-C or a termination signal; the run can go on."""
-
-    exit_code = 130
 
 
 def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
@@ -153,7 +109,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
             created_at=now(),
             seed=request.seed,
             device=str(device),
-            precision="bfloat16" if _autocast(recipe, device) else "float32",
+            precision="bfloat16" if autocasts(recipe, device) else "float32",
             classes=list(folder.classes),
             model=_model_record(request, loaded, replaced, _copy_sources(loaded, run)),
             data=DataRecord(
@@ -169,8 +125,11 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         )
         run.write_recipe(recipe)
         run.write_record(record)
-        work = _Work(run, record, recipe, classifier, train_images, validation_images, device, reporter)
-        return work.go()
+        return Work(run, record, recipe, classifier, train_images, validation_images, device, reporter).go()
+    except Failure:
+        if not run.weights.is_file():  # it came to nothing, and would again
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
     finally:
         if not run.checkpoint.is_file():  # it can neither be used nor resumed
             shutil.rmtree(run.path, ignore_errors=True)
@@ -204,252 +163,9 @@ def resume(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> 
                 "the one that was started. Restore the images, or start a new run."
             )
     record.status = "training"
-    work = _Work(run, record, recipe, classifier, train_images, validation_images, chosen, reporter)
-    load_checkpoint(run.checkpoint, work.state)
+    work = Work(run, record, recipe, classifier, train_images, validation_images, chosen, reporter)
+    work.resume()
     return work.go()
-
-
-class _Work:
-    """A run under way."""
-
-    def __init__(
-        self,
-        run: RunFolder,
-        record: RunRecord,
-        recipe: Recipe,
-        classifier: ImageClassifier,
-        train_images: Images,
-        validation_images: Images,
-        device: torch.device,
-        reporter: TrainReporter,
-    ) -> None:
-        self.run, self.record, self.recipe, self.device, self.reporter = run, record, recipe, device, reporter
-        self.images, self.validation = train_images, validation_images
-        self.images.keep_on(device)
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-        self.classifier = classifier.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        labels, settings = recipe.vicinity.labels, recipe.optimizer
-        self.method = VicinityRisk(
-            num_classes=len(record.classes),
-            noise_sigma=recipe.vicinity.noise_sigma,
-            mixup_alpha=recipe.vicinity.mixup_alpha,
-            law=labels.law,
-            sampled=labels.draw == "sampled",
-            smoothing=labels.smoothing,
-            total_concentration=labels.total_concentration,
-            alpha=labels.alpha,
-            scale=labels.scale,
-            beta_max=recipe.beta.max,
-            worst_point=_worst_point(recipe),
-        ).to(device)
-        parameters = [p for p in self.classifier.parameters() if p.requires_grad]
-        theta: torch.optim.Optimizer
-        if settings.name == "sgd":
-            theta = torch.optim.SGD(
-                parameters,
-                lr=settings.lr,
-                momentum=settings.momentum,
-                weight_decay=settings.weight_decay,
-                nesterov=settings.momentum > 0,
-            )
-        else:
-            theta = torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
-        beta = None
-        if self.method.beta is not None:
-            beta = torch.optim.SGD(
-                [self.method.beta],
-                lr=recipe.beta.lr or settings.lr,
-                momentum=recipe.beta.momentum,
-                weight_decay=recipe.beta.weight_decay,
-                maximize=True,
-            )
-        self.state = TrainingState(
-            network=self.classifier.network,
-            method=self.method,
-            theta=theta,
-            beta=beta,
-            progress=Progress(0, 0, torch.zeros((), device=device)),
-            best_score=-1.0,
-            seconds=0.0,
-            rows=0,
-        )
-        self.rule = StepRule(
-            theta_steps=recipe.theta_steps,
-            beta_on_clean=recipe.beta_batch == "clean",
-            gradient_clip=settings.gradient_clip,
-            autocast=_autocast(recipe, device),
-        )
-        self.steps = math.ceil(self._usable() / recipe.batch_size)
-
-    def go(self) -> RunFolder:
-        recipe, state, run = self.recipe, self.state, self.run
-        run.write_record(self.record)
-        self._drop_rows_after_checkpoint()
-        from torch.utils.tensorboard import SummaryWriter
-
-        with StopRequest() as stop, ExitStack() as stack:
-            events = stack.enter_context(SummaryWriter(str(run.tensorboard), purge_step=state.progress.epoch + 1))
-            done_before = (state.progress.epoch * self.steps + state.progress.step) * recipe.batch_size
-            advance = stack.enter_context(self.reporter.track("training", self._usable() * recipe.epochs, "images"))
-            advance(done_before)
-            while state.progress.epoch < recipe.epochs:
-                started = time.monotonic()
-                metrics = self._epoch(stop, advance)
-                if metrics is None:
-                    state.seconds += time.monotonic() - started
-                    self._put_away("interrupted")
-                    raise Interrupted(
-                        f"in epoch {state.progress.epoch + 1} of {recipe.epochs}; nothing is lost. Go on "
-                        f"with: hardener train --resume {run.path}"
-                    )
-                score = _score(metrics, recipe.validation.select)
-                is_best = score > state.best_score
-                if is_best:
-                    state.best_score = score
-                    save_weights(self.classifier.network, run.weights)
-                    self.record.best = BestRecord(
-                        epoch=metrics.epoch,
-                        score=score,
-                        clean_accuracy=metrics.clean_accuracy,
-                        robust_accuracy=metrics.robust_accuracy,
-                    )
-                with run.metrics.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(metrics)) + "\n")
-                for name, value in asdict(metrics).items():
-                    if value is not None and name != "epoch":
-                        events.add_scalar(name, value, metrics.epoch)
-                events.flush()
-                state.rows += 1
-                self.record.images_per_s = round(metrics.images_per_s, 1)
-                state.seconds += time.monotonic() - started
-                self._put_away("training")
-                self.reporter.epoch(metrics, epochs=recipe.epochs, is_best=is_best)
-        self._put_away("finished")
-        return run
-
-    def _epoch(self, stop: StopRequest, advance: object) -> EpochMetrics | None:
-        assert callable(advance)
-        state, recipe = self.state, self.recipe
-        progress = state.progress
-        started, seen = time.monotonic(), 0
-
-        def on_step(images: int) -> bool:
-            nonlocal seen
-            seen += images
-            advance(images)
-            return not stop.asked
-
-        train_epoch(
-            self.classifier,
-            self.method,
-            self._batches(progress),
-            state.theta,
-            state.beta,
-            self.rule,
-            progress,
-            set_learning_rate=self._set_learning_rate,
-            on_step=on_step,
-        )
-        if progress.step < self.steps:
-            return None
-        loss = float(progress.loss_sum) / max(progress.losses, 1)
-        rate = seen / max(time.monotonic() - started, 1e-9)
-        if not math.isfinite(loss):
-            self.record.status = "failed"
-            self.run.write_record(self.record)
-            raise Failure(
-                f"the loss became {loss} in epoch {progress.epoch + 1}. Lower the learning rate, such as --set "
-                f"optimizer.lr={recipe.optimizer.lr / 5:g}, or set optimizer.gradient_clip=1."
-            )
-        clean, robust = self._validate(progress.epoch)
-        state.progress = Progress(progress.epoch + 1, 0, torch.zeros((), device=self.device))
-        beta = None if self.method.beta is None else self.method.beta.detach()
-        return EpochMetrics(
-            epoch=progress.epoch + 1,
-            loss=loss,
-            clean_accuracy=clean,
-            robust_accuracy=robust,
-            target_mass=float(self.method.target_mass()),
-            beta_min=None if beta is None else float(beta.min()),
-            beta_max=None if beta is None else float(beta.max()),
-            learning_rate=float(state.theta.param_groups[0]["lr"]),
-            images_per_s=rate,
-            seconds=time.monotonic() - started,
-        )
-
-    def _batches(self, progress: Progress) -> Iterator[tuple[Tensor, Tensor]]:
-        recipe = self.recipe
-        shuffle = torch.Generator().manual_seed(self.record.seed * 1_000_003 + progress.epoch)
-        order = torch.randperm(len(self.images), generator=shuffle)[: self._usable()]
-        left = order[progress.step * recipe.batch_size :]
-        for images, labels in self.images.batches(left, recipe.batch_size):
-            moved = as_float(images.to(self.device, non_blocking=True))
-            if self.device.type == "cuda":
-                moved = moved.contiguous(memory_format=torch.channels_last)
-            yield (
-                augment(moved, shift=recipe.augment.shift, flip=recipe.augment.flip),
-                labels.to(self.device, non_blocking=True),
-            )
-
-    def _usable(self) -> int:
-        """Images of an epoch: a last minibatch of one image is left out, since batch norm cannot train on it."""
-        count = len(self.images)
-        return count - 1 if count > 1 and count % self.recipe.batch_size == 1 else count
-
-    def _set_learning_rate(self, progress: Progress) -> None:
-        settings, recipe = self.recipe.optimizer, self.recipe
-        share = (progress.epoch + progress.step / self.steps) / recipe.epochs
-        rate = learning_rate(
-            share,
-            peak=settings.lr,
-            schedule=settings.schedule,
-            milestones=settings.milestones,
-            warmup=min(settings.warmup_epochs / recipe.epochs, 0.5),
-        )
-        self.state.theta.param_groups[0]["lr"] = rate
-        if self.state.beta is not None and recipe.beta.lr is None:
-            self.state.beta.param_groups[0]["lr"] = rate
-
-    def _validate(self, epoch: int) -> tuple[float, float]:
-        """Return clean accuracy on the whole validation split and quick robust accuracy on part of it."""
-        rule, images = self.recipe.validation, self.validation
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.record.seed))
-        quick, labels = images.take(order[: rule.samples])
-        attacked = robust_accuracy(
-            self.classifier,
-            quick,
-            labels,
-            [AttackPlan("pgd", {"steps": rule.steps})],
-            rule.threat,
-            batch_size=max(self.recipe.batch_size, 128),
-            generator=torch.Generator(self.device).manual_seed(self.record.seed + epoch),
-        )
-        self.classifier.eval()
-        right = 0
-        with torch.no_grad():
-            for pixels, truth in images.batches(torch.arange(len(images)), 256):
-                guess = self.classifier(as_float(pixels.to(self.device))).argmax(dim=1)
-                right += int((guess == truth.to(self.device)).sum())
-        return right / len(images), attacked.robust_accuracy
-
-    def _put_away(self, status: str) -> None:
-        """Bring everything on disk up to now."""
-        state, record = self.state, self.record
-        save_checkpoint(self.run.checkpoint, state)
-        record.status = status  # type: ignore[assignment]
-        record.epochs_done = state.progress.epoch
-        record.seconds = round(state.seconds, 3)
-        self.run.write_record(record)
-        if status != "training" and state.rows:
-            rows = [json.loads(line) for line in self.run.metrics.read_text(encoding="utf-8").splitlines()]
-            draw_curves(rows, self.run.curves, title=record.name, threat=str(self.recipe.validation.threat))
-
-    def _drop_rows_after_checkpoint(self) -> None:
-        """Forget epochs that were logged and then lost with the machine: they are trained again."""
-        if not self.run.metrics.is_file():
-            return
-        lines = self.run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        self.run.metrics.write_text("".join(lines[: self.state.rows]), encoding="utf-8")
 
 
 def _image_size(recipe: Recipe, sizes: set[tuple[int, int]]) -> tuple[int, int]:
@@ -522,19 +238,3 @@ def _model_record(request: TrainRequest, loaded: LoadedModel, replaced: str | No
 
 def _split_record(images: Images) -> SplitRecord:
     return SplitRecord(images=len(images), skipped=len(images.skipped), fingerprint=images.fingerprint)
-
-
-def _worst_point(recipe: Recipe) -> WorstPoint | None:
-    asked = recipe.vicinity.adversarial
-    return None if asked is None else WorstPoint(asked.norm, asked.eps, asked.steps, asked.step_size)
-
-
-def _autocast(recipe: Recipe, device: torch.device) -> bool:
-    if recipe.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return recipe.precision == "bfloat16"
-
-
-def _score(metrics: EpochMetrics, select: str) -> float:
-    clean, robust = metrics.clean_accuracy, metrics.robust_accuracy
-    return {"clean": clean, "robust": robust, "mean": (clean + robust) / 2}[select]

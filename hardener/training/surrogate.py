@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.training.run import TrainReporter, TrainRequest, train
+from hardener.training.run import TrainRequest, train
+from hardener.training.work import TrainReporter
 
 
 def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> RunFolder:

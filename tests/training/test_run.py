@@ -18,7 +18,9 @@ from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import Failure, HardenerError
 from hardener.models.trained import open_classifier
 from hardener.progress import Silent
-from hardener.training.run import EpochMetrics, Interrupted, TrainRequest, resume, train
+from hardener.training.checkpoint import before
+from hardener.training.run import TrainRequest, resume, train
+from hardener.training.work import EpochMetrics, Interrupted
 
 SMALL = ["batch_size=5", "validation.samples=4", "validation.steps=2", "optimizer.lr=0.02"]
 
@@ -92,6 +94,7 @@ def test_the_run_folder_says_everything(model_file: Path, image_folder: Path, tm
         "metrics.jsonl",
         "train.png",
         "checkpoint/last.pt",
+        "checkpoint/before.pt",
     }
     record = run.read_record()
     assert (record.epochs_done, record.seed, record.classes) == (3, 0, ["cat", "dog"])
@@ -165,11 +168,45 @@ def test_a_run_resumes_only_on_its_own_data_and_only_while_unfinished(
         resume(run, Recorder())
 
 
-def test_a_damaged_checkpoint_is_one_clear_error(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def lost(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("spoil", [torn, flipped, lost])
+def test_a_torn_checkpoint_is_recognised_and_the_one_before_is_used(
+    spoil: Callable[[Path], None], model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    straight = train(request(model_file, image_folder, tmp_path / "a"), Recorder())
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "b", name="r"), Recorder(27))
+    run = RunFolder(tmp_path / "b" / "r")
+    spoil(run.checkpoint)
+    reporter = Recorder()
+    resumed = resume(run, reporter, device="cpu")
+    assert any("Going on from the checkpoint before it" in said for said in reporter.said)
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
+    assert [row.epoch for row in reporter.epochs] == [2, 3]
+
+
+def test_two_damaged_checkpoints_are_one_clear_error(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         train(request(model_file, image_folder, tmp_path / "runs", name="r"), Recorder(7))
     run = RunFolder(tmp_path / "runs" / "r")
-    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:500])
+    torn(run.checkpoint)
+    torn(before(run.checkpoint))
+    with pytest.raises(HardenerError, match=r"before.pt is damaged"):
+        resume(run, Recorder())
+    before(run.checkpoint).unlink()
     with pytest.raises(HardenerError, match=r"last.pt is damaged"):
         resume(run, Recorder())
 
@@ -182,6 +219,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_what_to_do(
     )
     with pytest.raises(Failure, match=r"the loss became (nan|inf) in epoch \d. Lower the learning rate"):
         train(wanted, Recorder())
+    assert list((tmp_path / "runs").iterdir()) == []  # no epoch came of it, and going on would end alike
 
 
 def test_nothing_is_left_when_the_request_is_wrong(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
