@@ -98,7 +98,7 @@ class Work:
         self.run, self.record, self.recipe, self.device, self.reporter = run, record, recipe, device, reporter
         self.images, self.validation = train_images, validation_images
         self.images.keep_on(device)
-        self.classifier = classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classifier: ImageClassifier = classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.method = build_method(recipe, len(record.classes)).to(device)
         self.objective = Objective(self.classifier, self.method, compiled=compiles(recipe, device))
         theta, beta = build_optimizers(recipe, self.classifier.network, self.method)
