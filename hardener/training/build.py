@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.schema import Averaging, Recipe
 from hardener.methods._method import Method
 from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def build_method(recipe: Recipe, num_classes: int) -> Method:
@@ -60,18 +63,26 @@ def build_optimizers(
     )
 
 
-def build_average(asked: Averaging | None, classifier: nn.Module) -> torch.optim.swa_utils.AveragedModel | None:
+def build_average(asked: Averaging | None, classifier: nn.Module) -> AveragedModel | None:
     """Return a copy of the classifier that averages its weights and batch statistics, or None.
 
     Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, for SWA.
     """
     if asked is None:
         return None
-    from torch.optim import swa_utils
+    decay = asked.decay if asked.name == "ema" else None
 
-    rule = swa_utils.get_ema_multi_avg_fn(asked.decay) if asked.name == "ema" else swa_utils.get_swa_multi_avg_fn()
-    averaged = swa_utils.AveragedModel(classifier, multi_avg_fn=rule, use_buffers=True)
-    return averaged.requires_grad_(False)
+    @torch.no_grad()
+    def move(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+        if not averaged[0].is_floating_point():  # counters
+            torch._foreach_copy_(averaged, current)
+            return
+        weight = 1 - decay if decay is not None else 1 / (int(count) + 1)
+        torch._foreach_lerp_(averaged, current, weight)
+
+    average = AveragedModel(classifier, multi_avg_fn=move, use_buffers=True)
+    average.requires_grad_(False)
+    return average
 
 
 def _groups(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

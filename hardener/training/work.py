@@ -329,6 +329,8 @@ class Work:
         recipe, epoch, place = self.recipe, progress.epoch, progress.images
         shuffle = torch.Generator().manual_seed(self.record.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.images), generator=shuffle)[: self._usable()]
+        if place == len(order):  # the last checkpoint is of an epoch whose steps were done
+            return
         for images, labels in self.images.batches(order[place:], recipe.batch_size):
             # all of a step's draws, of noise, mixup and attacks, follow from its place: no checkpoint holds any
             torch.manual_seed(_step_seed(self.record.seed, epoch, place))
