@@ -30,7 +30,8 @@ def build_method(recipe: Recipe, num_classes: int) -> Method:
         alpha=labels.alpha,
         scale=labels.scale,
         beta_max=recipe.beta.max,
-        worst_point=None if asked is None else WorstPoint(asked.norm, asked.eps, asked.steps, asked.step_size),
+        learn_beta=recipe.beta.learn,
+        worst_point=None if asked is None else WorstPoint(**dict(asked)),
     )
 
 
