@@ -84,8 +84,8 @@ def test_all_but_head_leaves_the_dropout_before_the_head_at_work() -> None:
     freeze(network, ["all-but-head"], num_classes=3)
     network.train()
     assert learning(network) == {"head.1.weight", "head.1.bias"}
-    assert network.head[0].training
-    assert not network.blocks[1][1].training
+    assert network.get_submodule("head.0").training
+    assert not network.get_submodule("blocks.1.1").training
     assert step(network) == {"head.1.weight", "head.1.bias"}
 
 
@@ -99,7 +99,7 @@ def test_no_call_of_train_thaws_it_nor_a_copy() -> None:
             module.train()
         assert [module.training for module in net.blocks.modules()] == [False] * 9
         assert net.stem.training
-    assert twin.blocks[0].train() is twin.blocks[0]
+    assert twin.get_submodule("blocks.0").train() is twin.get_submodule("blocks.0")
     assert learning(twin) == learning(network)
 
 
