@@ -205,6 +205,8 @@ def test_a_new_flag_is_a_decision() -> None:
     assert found == {
         "train": shared
         | {
+            "--compile",
+            "--freeze",
             "--recipe",
             "--pretrained",
             "--replace-head",

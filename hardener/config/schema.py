@@ -24,11 +24,17 @@ def _reported(parse: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(parse_or_report)
 
 
+def _switch(value: Any) -> Any:
+    """YAML 1.1 reads a bare on and off as truth values."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
 Quantity = Annotated[float, _reported(parse_quantity)]
 ImageSize = Annotated[tuple[PositiveInt, PositiveInt], _reported(parse_image_size)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
 Law = Literal["one-hot", "uniform", "budget", "paper", "paper-printed", "reference"]
 
 
@@ -144,7 +150,8 @@ class Averaging(_Section):
 class Network(_Section):
     """What is changed in the user's network. `activation` replaces every ReLU; `freeze` names modules that stay.
 
-    A name in `freeze` may hold `*` and `?`; frozen modules keep their parameters and batch statistics.
+    A name in `freeze` may hold `*` and `?`, or be `all-but-head`; what is frozen keeps its parameters and batch
+    statistics.
     """
 
     activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
@@ -202,7 +209,7 @@ class Recipe(_Section):
     theta_steps: PositiveInt = 1
     beta_batch: Literal["vicinal", "clean"] = "vicinal"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Switch = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     vicinity: Vicinity = Vicinity()
     trades: Trades = Trades()

@@ -68,6 +68,14 @@ def test_the_command_line_beats_the_recipe_and_the_recipe_the_defaults(tmp_path:
     assert (recipe.optimizer.lr, recipe.vicinity.labels.law, recipe.validation.eps) == (0.01, "budget", 4 / 255)
 
 
+@pytest.mark.parametrize(("written", "value"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])
+def test_on_and_off_are_words_although_yaml_reads_them_as_truth_values(written: str, value: str) -> None:
+    assert load_recipe("sprout", [f"compile={written}"]).compile == value
+    for wrong in ("yess", "1", "[1]"):
+        with pytest.raises(HardenerError, match="compile: Input should be 'auto', 'on' or 'off'"):
+            load_recipe("sprout", [f"compile={wrong}"])
+
+
 def test_all_faults_of_a_recipe_are_reported_together_with_the_nearest_name() -> None:
     with pytest.raises(HardenerError) as caught:
         load_recipe("sprout", ["epochs=0", "optimizer.lrr=1", "vicinity.noise=1", "validation.eps=8", "precision=half"])
