@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -11,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 from hardener.config.schema import Averaging, Recipe
 from hardener.methods._method import Method
 from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
+from hardener.training.groups import parameter_groups
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -40,7 +39,9 @@ def build_optimizers(
 ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer | None]:
     """Return theta, which descends for the network, and beta, which ascends for the method's vector if it has one."""
     settings = recipe.optimizer
-    groups = _groups(network.parameters())
+    groups = parameter_groups(
+        network, lr=settings.lr, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay
+    )
     theta: torch.optim.Optimizer
     if settings.name == "sgd":
         theta = torch.optim.SGD(
@@ -84,7 +85,3 @@ def build_average(asked: Averaging | None, classifier: nn.Module) -> AveragedMod
     average = AveragedModel(classifier, multi_avg_fn=move, use_buffers=True)
     average.requires_grad_(False)
     return average
-
-
-def _groups(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    return [parameter for parameter in parameters if parameter.requires_grad]

@@ -19,10 +19,13 @@ from hardener.config.run_folder import (
     now,
 )
 from hardener.config.schema import Recipe
+from hardener.data.cache import PixelCache
 from hardener.data.image_folder import ImageFolder, read_image_folder
 from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
+from hardener.models.activation import replace_activations
+from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel, fingerprint
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.rebuild import build_for, fit_head
@@ -70,7 +73,8 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         val_fraction=recipe.data.val_fraction,
         test_fraction=recipe.data.test_fraction,
     )
-    sizes, color = survey(folder.train)
+    cache = _pixel_cache(recipe, reporter)
+    sizes, color = survey(folder.train, cache=cache)
     height, width = _image_size(recipe, sizes)
     torch.manual_seed(request.seed)
     loaded, channels, outputs = build_for(
@@ -96,8 +100,11 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         reporter.say(f"final layer {replaced} replaced: {outputs} → {len(folder.classes)} outputs")
     if extra:
         reporter.warn(f"{request.init} holds {len(extra)} tensors that the model has no place for, such as {extra[0]}")
+    activation, frozen = recipe.network.activation, recipe.network.freeze
+    replace_activations(loaded.network, activation, channels=channels, height=height, width=width)
+    freeze(loaded.network, frozen, num_classes=len(folder.classes))
     shape = ImageShape(height, width, channels)
-    train_images, validation_images = _load(folder, shape, request.skip_bad_images, reporter)
+    train_images, validation_images = _load(folder, shape, request.skip_bad_images, cache, reporter)
     mean, std = normalization(recipe.data.normalize, channels=channels, mean=train_images.mean, std=train_images.std)
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes)
 
@@ -154,8 +161,10 @@ def resume(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> 
         test_fraction=recipe.data.test_fraction,
     )
     classifier = open_classifier(run, record, weights=False)
+    freeze(classifier.network, recipe.network.freeze, num_classes=len(record.classes))
     shape = ImageShape(record.input.height, record.input.width, record.input.channels)
-    train_images, validation_images = _load(folder, shape, record.data.skip_bad_images, reporter)
+    cache = _pixel_cache(recipe, reporter)
+    train_images, validation_images = _load(folder, shape, record.data.skip_bad_images, cache, reporter)
     for name, images in (("train", train_images), ("validation", validation_images)):
         if images.fingerprint != record.data.splits[name].fingerprint:
             raise HardenerError(
@@ -174,10 +183,16 @@ def _image_size(recipe: Recipe, sizes: set[tuple[int, int]]) -> tuple[int, int]:
     return next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
 
 
-def _load(folder: ImageFolder, shape: ImageShape, skip_bad: bool, reporter: Reporter) -> tuple[Images, Images]:
+def _pixel_cache(recipe: Recipe, reporter: Reporter) -> PixelCache | None:
+    return PixelCache(recipe.data.cache_gb, reporter.warn) if recipe.data.cache else None
+
+
+def _load(
+    folder: ImageFolder, shape: ImageShape, skip_bad: bool, cache: PixelCache | None, reporter: Reporter
+) -> tuple[Images, Images]:
     with reporter.track("reading images", len(folder.train) + len(folder.validation), "images") as advance:
         train_images, validation_images = (
-            load_images(files, shape, skip_bad=skip_bad, on_decoded=advance)
+            load_images(files, shape, skip_bad=skip_bad, cache=cache, on_decoded=advance)
             for files in (folder.train, folder.validation)
         )
     skipped = train_images.skipped + validation_images.skipped
@@ -233,6 +248,7 @@ def _model_record(request: TrainRequest, loaded: LoadedModel, replaced: str | No
         init=None if request.init is None else str(request.init),
         pretrained=request.pretrained,
         replaced_head=replaced,
+        activation=request.recipe.network.activation,
     )
 
 

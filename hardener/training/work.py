@@ -17,6 +17,7 @@ from torch import Tensor
 from hardener.config.run_folder import BestRecord, RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.loader import Images
+from hardener.data.waiting import Waiting
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
 from hardener.methods.vicinity_risk import VicinityRisk
@@ -40,7 +41,8 @@ SAVE_EVERY_S = 60.0
 class EpochMetrics:
     """A line of metrics.jsonl. Accuracies are of the validation split; the robust one is of a quick PGD.
 
-    `rolled_back`: training collapsed in this epoch and was taken back to the best one before.
+    `waiting`: the share of the epoch's steps that was spent waiting for images. `rolled_back`: training collapsed in
+    this epoch and was taken back to the best one before.
     """
 
     epoch: int
@@ -53,6 +55,7 @@ class EpochMetrics:
     learning_rate: float
     images_per_s: float
     seconds: float
+    waiting: float
     rolled_back: bool = False
 
 
@@ -121,6 +124,7 @@ class Work:
             piece=self.state.piece,
             divisible=self.method.divisible,
         )
+        self.waiting = Waiting()
         self._timed = self._saved = time.monotonic()
 
     def resume(self) -> None:
@@ -175,6 +179,7 @@ class Work:
         """Take the epoch's remaining steps; return whether it is complete."""
         state = self.state
         self._epoch_began, self._epoch_seen = time.monotonic(), 0
+        self.waiting.seconds = 0.0
 
         def on_step(images: int) -> bool:
             self._epoch_seen += images
@@ -208,7 +213,7 @@ class Work:
         state, recipe = self.state, self.recipe
         progress = state.progress
         loss = float(progress.loss_sum) / max(progress.losses, 1)
-        rate = self._epoch_seen / max(time.monotonic() - self._epoch_began, 1e-9)
+        took = max(time.monotonic() - self._epoch_began, 1e-9)
         if not math.isfinite(loss):
             self.record.status = "failed"
             self.run.write_record(self.record)
@@ -221,7 +226,7 @@ class Work:
         clean, robust = self._validate(progress.epoch)
         state.progress = self._start_of(progress.epoch + 1)
         beta = None if self.method.beta is None else self.method.beta.detach()
-        self.record.images_per_s = round(rate, 1)
+        self.record.images_per_s = round(self._epoch_seen / took, 1)
         return EpochMetrics(
             epoch=progress.epoch + 1,
             loss=loss,
@@ -230,9 +235,10 @@ class Work:
             target_mass=float(self.method.target_mass()),
             beta_min=None if beta is None else float(beta.min()),
             beta_max=None if beta is None else float(beta.max()),
-            learning_rate=float(state.theta.param_groups[0]["lr"]),
-            images_per_s=rate,
+            learning_rate=float(state.theta.param_groups[-1]["lr"]),
+            images_per_s=self._epoch_seen / took,
             seconds=time.monotonic() - self._epoch_began,
+            waiting=min(self.waiting.seconds / took, 1.0),
             rolled_back=self._collapsed(robust) and self._can_roll_back(),
         )
 
@@ -329,9 +335,8 @@ class Work:
         recipe, epoch, place = self.recipe, progress.epoch, progress.images
         shuffle = torch.Generator().manual_seed(self.record.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.images), generator=shuffle)[: self._usable()]
-        if place == len(order):  # the last checkpoint is of an epoch whose steps were done
-            return
-        for images, labels in self.images.batches(order[place:], recipe.batch_size):
+        pieces = self.images.batches(order[place:], recipe.batch_size, pin=self.device.type == "cuda")
+        for images, labels in self.waiting(pieces):
             # all of a step's draws, of noise, mixup and attacks, follow from its place: no checkpoint holds any
             torch.manual_seed(_step_seed(self.record.seed, epoch, place))
             place += len(images)
@@ -356,7 +361,7 @@ class Work:
             warmup=min(settings.warmup_epochs / recipe.epochs, 0.5),
         )
         for group in self.state.theta.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_scale"]
         if self.state.beta is not None and recipe.beta.lr is None:
             self.state.beta.param_groups[0]["lr"] = rate
 
