@@ -8,4 +8,5 @@ METHODS: Catalog = {
         "cross-entropy on a draw from the vicinity: natural, gaussian, mixup, label smoothing, SPROUT, PGD, FGSM",
     ),
     "trades": ("hardener.methods.trades:Trades", "clean cross-entropy, and the divergence of the answers nearby"),
+    "free-at": ("hardener.methods.free_at:FreeAt", "replayed minibatches, and a perturbation that climbs with them"),
 }
