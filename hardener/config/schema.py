@@ -227,8 +227,24 @@ class Recipe(_Section):
         """Refuse what the parts allow each on its own and not together."""
         if self.method in {"trades", "free-at"} and self.vicinity.adversarial is None:
             raise ValueError(f"method {self.method} needs vicinity.adversarial, such as vicinity.adversarial.eps=8/255")
+        if self.method in {"trades", "free-at"}:
+            self._check_own_ball()
         if self.method == "free-at" and self.accumulate > 1:
             raise ValueError("method free-at keeps a perturbation a minibatch: it takes no accumulate above 1")
+        if self.method == "free-at" and self.awp is not None:
+            raise ValueError("method free-at takes no awp: its one backward pass is for the weights as they are")
         if self.awp is not None and self.parallel == "fsdp":
             raise ValueError("awp moves whole weights: it does not go with parallel=fsdp")
         return self
+
+    def _check_own_ball(self) -> None:
+        """Refuse what a method with a loss of its own would pass over in silence."""
+        vicinity, adversarial = self.vicinity, self.vicinity.adversarial
+        if vicinity.noise_sigma or vicinity.mixup_alpha or vicinity.labels.law != "one-hot":
+            raise ValueError(
+                f"method {self.method} takes images and labels as they are: no noise_sigma, mixup_alpha or labels.law"
+            )
+        if adversarial is not None and (adversarial.start != 1 or not adversarial.project):
+            raise ValueError(f"method {self.method} has its own start and stays in the ball: no start or project")
+        if adversarial is not None and self.method == "free-at" and adversarial.steps > 1:
+            raise ValueError("method free-at replays minibatches instead of taking steps: set theta_steps")

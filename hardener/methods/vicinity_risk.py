@@ -13,6 +13,7 @@ from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.methods._method import Method
+from hardener.methods._weight_perturbation import WeightPerturbation
 from hardener.vicinity.dirichlet import (
     budget_concentration,
     dirichlet,
@@ -126,6 +127,7 @@ class VicinityRisk(Method):
         self.alpha = alpha
         self.scale = scale
         self.worst_point = worst_point
+        self._weights = WeightPerturbation()
         self.beta_range = (-beta_max, beta_max) if law == "budget" else (SMALLEST_BETA, beta_max)
         vector = None
         if law not in {"one-hot", "uniform"}:
@@ -134,10 +136,11 @@ class VicinityRisk(Method):
         if vector is not None and learn_beta:
             self.beta = nn.Parameter(vector)
 
-    def loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of one draw: noise, then mixup, then the worst point nearby, then the label law.
 
-        One backward pass through it gives the gradients for the network and for beta.
+        One backward pass through it gives the gradients for the network and for beta. With `awp_gamma` the loss is
+        that at weights moved up the same draw's loss; `after_backward` puts them back.
 
         Args:
             model: (N, C, H, W) -> logits (N, K).
@@ -148,11 +151,17 @@ class VicinityRisk(Method):
         drawn, soft_labels = mixup(drawn, soft_labels, mixup_alpha=self.mixup_alpha)
         if self.worst_point is not None:
             drawn = self.worst_point(model, drawn, soft_labels)
-        return self._label_loss(model, drawn, soft_labels)
+        soft_labels = self._draw_labels(drawn, soft_labels)
+        return self._weights.loss(model, lambda: soft_cross_entropy(model(drawn), soft_labels), gamma=self.awp_gamma)
+
+    def after_backward(self) -> None:
+        """Put back the weights that a perturbation moved."""
+        self._weights.put_back()
 
     def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss with the label law alone, without noise and mixup: what the reference code's beta climbs."""
-        return self._label_loss(model, images, self._one_hot(labels))
+        soft_labels = self._draw_labels(images, self._one_hot(labels))
+        return soft_cross_entropy(model(images), soft_labels)
 
     def concentration(self, soft_labels: Tensor) -> Tensor:
         """Return the law's parameter, (N, K); the law must be a Dirichlet law."""
@@ -187,13 +196,11 @@ class VicinityRisk(Method):
     def _vector(self) -> Tensor | None:
         return self.fixed_beta if self.beta is None else self.beta
 
-    def _label_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, soft_labels: Tensor) -> Tensor:
+    def _draw_labels(self, images: Tensor, soft_labels: Tensor) -> Tensor:
         if self._vector() is None:
-            return soft_cross_entropy(model(images), self._mean_labels(soft_labels))
-        images, soft_labels = dirichlet(
-            images, soft_labels, concentration=self.concentration(soft_labels), sampled=self.sampled
-        )
-        return soft_cross_entropy(model(images), soft_labels)
+            return self._mean_labels(soft_labels)
+        _, drawn = dirichlet(images, soft_labels, concentration=self.concentration(soft_labels), sampled=self.sampled)
+        return drawn
 
     def _mean_labels(self, soft_labels: Tensor) -> Tensor:
         if self.law == "one-hot":
