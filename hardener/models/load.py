@@ -283,15 +283,13 @@ def _registry_call(build: Callable[[], Any], what: str, pretrained: bool) -> nn.
     try:
         network = build()
     except Exception as error:  # downloads and builders of others: they may raise anything
-        how, hint = "", ""
+        fault = f"{type(error).__name__}: {_first_line(error)}"
         if pretrained:
-            how = " with its published weights"
-            hint = (
-                " Where they cannot be downloaded, bring the file and pass it by --init FILE instead of --pretrained."
-            )
-        raise HardenerError(
-            f"{what} cannot be built{how}: {type(error).__name__}: {_first_line(error)}{hint}"
-        ) from error
+            raise HardenerError(
+                f"{what} cannot be built with its published weights: {fault.rstrip('.')}. Where they cannot be "
+                "downloaded, bring the file and pass it by --init FILE instead of --pretrained."
+            ) from error
+        raise HardenerError(f"{what} cannot be built: {fault}") from error
     assert isinstance(network, nn.Module), "registries return modules"
     return network
 

@@ -36,11 +36,14 @@ def build_for(
     first_error: HardenerError | None = None
     for count in channels:
         random_state = torch.get_rng_state()
+        loaded: LoadedModel | None = None
         try:
             loaded = load_model(spec, num_classes=num_classes, channels=count, entry=entry, pretrained=pretrained)
             return loaded, count, count_outputs(loaded.network, channels=count, height=height, width=width)
         except HardenerError as error:
             first_error = first_error or error
+            if pretrained and loaded is None and isinstance(error.__cause__, OSError):
+                break  # what cannot be downloaded cannot be so for other channels either, after as long a wait
             torch.set_rng_state(random_state)
     assert first_error is not None, "at least one number of channels is tried"
     raise first_error

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hardener.errors import HardenerError
 from hardener.models.load import count_outputs, load_model, replace_head
 from hardener.models.normalize import ImageClassifier, normalization, unwrap_logits
+from hardener.models.rebuild import build_for
 
 NET = "nn.Sequential(nn.Flatten(), nn.Linear(12, {}))"
 
@@ -172,7 +173,10 @@ def test_published_weights_come_with_their_own_number_of_outputs(monkeypatch: py
 
 
 def test_published_weights_that_cannot_be_fetched_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
     def unreachable(*_: Any, **__: Any) -> None:
+        tried.append(1)
         raise URLError("Name or service not known")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
@@ -183,7 +187,8 @@ def test_published_weights_that_cannot_be_fetched_are_one_clear_error(monkeypatc
             match=f"{spec} cannot be built with its published weights: URLError: .*Name or service not known.* "
             "pass it by --init FILE instead of --pretrained",
         ):
-            load_model(spec, num_classes=7, pretrained=True)
+            build_for(spec, num_classes=7, channels=[3, 1], height=64, width=64, entry=None, pretrained=True)
+    assert len(tried) == 2  # once each, though there are two numbers of channels to try
 
 
 def test_outputs_are_unwrapped() -> None:
