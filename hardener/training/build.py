@@ -8,6 +8,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.schema import Averaging, Recipe
 from hardener.methods._method import Method
+from hardener.methods.free_at import FreeAt
+from hardener.methods.trades import Trades
 from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
 from hardener.training.groups import parameter_groups
 
@@ -16,8 +18,15 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 def build_method(recipe: Recipe, num_classes: int) -> Method:
     """Return the method of training that a recipe describes, on the CPU."""
-    labels, vicinity = recipe.vicinity.labels, recipe.vicinity
-    asked = vicinity.adversarial
+    labels, vicinity, ball = recipe.vicinity.labels, recipe.vicinity, recipe.vicinity.adversarial
+    if recipe.method == "trades":
+        assert ball is not None, "the recipe was checked"
+        return Trades(
+            norm=ball.norm, eps=ball.eps, steps=ball.steps, step_size=ball.step_size, weight=recipe.trades.weight
+        )
+    if recipe.method == "free-at":
+        assert ball is not None, "the recipe was checked"
+        return FreeAt(norm=ball.norm, eps=ball.eps, step_size=ball.step_size)
     return VicinityRisk(
         num_classes=num_classes,
         noise_sigma=vicinity.noise_sigma,
@@ -30,7 +39,7 @@ def build_method(recipe: Recipe, num_classes: int) -> Method:
         scale=labels.scale,
         beta_max=recipe.beta.max,
         learn_beta=recipe.beta.learn,
-        worst_point=None if asked is None else WorstPoint(**dict(asked)),
+        worst_point=None if ball is None else WorstPoint(**dict(ball)),
     )
 
 

@@ -196,6 +196,8 @@ class Work:
             return not stop.asked
 
         self.objective.train()
+        awp = self.recipe.awp
+        self.method.awp_gamma = awp.gamma if awp is not None and state.progress.epoch >= awp.warmup_epochs else 0.0
         train_epoch(
             self.objective,
             self._batches(state.progress),
