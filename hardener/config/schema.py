@@ -224,4 +224,6 @@ class Recipe(_Section):
             raise ValueError("method free-at keeps a perturbation a minibatch: it takes no accumulate above 1")
         if self.awp is not None and self.parallel == "fsdp":
             raise ValueError("awp moves whole weights: it does not go with parallel=fsdp")
+        if self.averaging is not None and self.parallel == "fsdp":
+            raise ValueError("averaging keeps whole weights: it does not go with parallel=fsdp")
         return self
