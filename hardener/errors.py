@@ -18,6 +18,14 @@ class Failure(HardenerError):
     exit_code = 1
 
 
+class Told(HardenerError):
+    """Another of the processes that work together says what happened; this one ends with it, silently."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process says what happened")
+        self.exit_code = exit_code
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the nearest known name, or an empty string."""
     nearest = difflib.get_close_matches(name, list(known), n=1)

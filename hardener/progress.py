@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
@@ -32,3 +33,8 @@ class Silent:
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """Count nothing."""
         return nullcontext(lambda done: None)
+
+
+def rank_and_world() -> tuple[int, int]:
+    """Return this process's number and how many torchrun started; (0, 1) without it. The first one speaks for all."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

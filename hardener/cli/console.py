@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hardener.errors import HardenerError
+from hardener.errors import HardenerError, Told
 
 if TYPE_CHECKING:
     from hardener.training.work import EpochMetrics
@@ -48,7 +48,10 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
             _say("stopped", "interrupted")
             raise typer.Exit(130) from None
         except HardenerError as error:
-            if error.exit_code == 130:
+            if isinstance(error, Told):
+                if debugging():
+                    err.print(traceback.format_exc(), markup=False)
+            elif error.exit_code == 130:
                 _say("stopped", str(error))
             else:
                 _say("error", str(error))

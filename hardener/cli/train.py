@@ -11,6 +11,7 @@ import typer
 from hardener.cli.console import RichReporter, door, err, out, percent
 from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad
 from hardener.errors import HardenerError
+from hardener.progress import rank_and_world
 
 
 @door
@@ -97,7 +98,8 @@ def train(
         }
         overrides = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
         checked = load_recipe(recipe, [*overrides, *(set_ or [])])
-        err.print("[dim]starting …[/]")
+        if rank_and_world()[0] == 0:
+            err.print("[dim]starting …[/]")
         from hardener.training.run import TrainRequest
         from hardener.training.run import train as train_model
 
@@ -118,6 +120,8 @@ def train(
             name=name,
         )
         finished = train_model(request, RichReporter())
+    if rank_and_world()[0] != 0:
+        return
     record = finished.read_record()
     best = record.best
     assert best is not None, "a finished run has a best epoch"

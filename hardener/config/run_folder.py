@@ -74,7 +74,10 @@ class BestRecord(_Strict):
 
 
 class RunRecord(_Strict):
-    """`run.json`. Times are UTC; `seconds` is training time, validation included, over all its sittings."""
+    """`run.json`. Times are UTC; `seconds` is training time, validation included, over all its sittings.
+
+    `processes` trained together in the last sitting; `launch` is what torchrun calls the job that they belong to.
+    """
 
     schema_name: Literal["hardener/run/1"] = Field(RUN_SCHEMA, alias="schema")
     name: str
@@ -83,6 +86,8 @@ class RunRecord(_Strict):
     seed: int
     device: str
     precision: str
+    processes: int = 1
+    launch: str | None = None
     classes: list[str]
     model: ModelRecord
     data: DataRecord

@@ -235,6 +235,8 @@ class Recipe(_Section):
             raise ValueError("method free-at takes no awp: its one backward pass is for the weights as they are")
         if self.awp is not None and self.parallel == "fsdp":
             raise ValueError("awp moves whole weights: it does not go with parallel=fsdp")
+        if self.averaging is not None and self.parallel == "fsdp":
+            raise ValueError("averaging keeps whole weights: it does not go with parallel=fsdp")
         return self
 
     def _check_own_ball(self) -> None:

@@ -32,11 +32,11 @@ from hardener.config.files import write_text, written_whole
 from hardener.config.run_folder import RunFolder, now
 from hardener.data.loader import Images, load_images
 from hardener.errors import HardenerError
-from hardener.evaluation._ranks import from_first, join, local_device, own_share, rank_and_world
 from hardener.evaluation.audit import audit, flags_of
 from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
 from hardener.evaluation.interval import clopper_pearson
 from hardener.evaluation.precision import Choice, check_precision, choose_precision
+from hardener.evaluation.ranks import from_first, join, local_device, own_share
 from hardener.evaluation.report import WorstImage, write_report
 from hardener.evaluation.robust_accuracy import (
     AttackPlan,
@@ -51,7 +51,7 @@ from hardener.evaluation.subject import ForeignModel, Subject, foreign_subject, 
 from hardener.evaluation.suite import GRADIENT_FREE, Timing, left_out, most_seconds, suite_plans
 from hardener.evaluation.verdict import verdict
 from hardener.models.trained import open_classifier
-from hardener.progress import Reporter, Silent
+from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.threat import ThreatModel
 
 DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}

@@ -44,9 +44,13 @@ def build_method(recipe: Recipe, num_classes: int) -> Method:
 
 
 def build_optimizers(
-    recipe: Recipe, network: nn.Module, method: Method
+    recipe: Recipe, network: nn.Module, method: Method, *, sharded: bool = False
 ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer | None]:
-    """Return theta, which descends for the network, and beta, which ascends for the method's vector if it has one."""
+    """Return theta, which descends for the network, and beta, which ascends for the method's vector if it has one.
+
+    Args:
+        sharded: the network's parameters are DTensors, which torch's fused SGD does not take.
+    """
     settings = recipe.optimizer
     groups = parameter_groups(
         network, lr=settings.lr, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay
@@ -59,7 +63,7 @@ def build_optimizers(
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
             nesterov=settings.nesterov and settings.momentum > 0,
-            fused=True,
+            fused=not sharded,
         )
     else:
         theta = torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from hardener.config.files import written_whole
 from hardener.errors import HardenerError
 from hardener.training.loop import Progress
+from hardener.training.parallel import gathered, placed
 
 
 @dataclass
@@ -56,22 +57,26 @@ def before(path: Path) -> Path:
     return path.with_name("before.pt")
 
 
-def save_checkpoint(path: Path, state: TrainingState, *, keep_before: bool = True) -> None:
+def save_checkpoint(path: Path, state: TrainingState, *, keep_before: bool = True, write: bool = True) -> None:
     """Write the state to the side and rename: a checkpoint is whole, or it is the one before.
+
+    Of several processes all must call this; the file is the same whatever their number.
 
     Args:
         keep_before: keep what is at `path` now beside it, in case that the new one is damaged later.
+        write: this process writes; the others only add their shares of what is sharded.
     """
-    path.parent.mkdir(exist_ok=True)
-    parts = _parts(state)
     content = {
-        **{name: part.state_dict() for name, part in parts.items()},
+        **{name: gathered(part.state_dict()) for name, part in _parts(state).items()},
         **{name: getattr(state, name) for name in _COUNTS},
         "epoch": state.progress.epoch,
         "images": state.progress.images,
         "loss_sum": state.progress.loss_sum,
         "losses": state.progress.losses,
     }
+    if not write:
+        return
+    path.parent.mkdir(exist_ok=True)
     packed = io.BytesIO()  # torch's own writer turns a full disk into an error without its cause
     torch.save(content, packed)
     with written_whole(path) as beside:
@@ -101,7 +106,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> str | None:
         fault, content = str(error), _read(taken)
     try:
         for name, part in _parts(state).items():
-            part.load_state_dict(content[name])
+            part.load_state_dict(placed(content[name], part))
     except (RuntimeError, ValueError, KeyError) as error:
         raise HardenerError(f"{taken} does not fit the model or recipe of its run: {error}.") from None
     loss_sum: Tensor = content["loss_sum"]

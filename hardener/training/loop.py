@@ -11,14 +11,21 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from hardener.errors import Failure
-from hardener.training.objective import Objective
+from hardener.training.parallel import Exchange
 
 MIN_PIECE = 4  # batch norm learns nothing from fewer
 
 
 @dataclass
 class Progress:
-    """How far a run is; `images`, `loss_sum` and `losses` are of the epoch under way, `loss_sum` on the device."""
+    """How far a run is.
+
+    Attributes:
+        epoch: that is under way.
+        images: of it that are done, over all processes.
+        loss_sum: of its losses on this process, on the device.
+        losses: how many those are.
+    """
 
     epoch: int
     images: int
@@ -49,8 +56,8 @@ class StepRule:
 
 
 def train_epoch(
-    objective: Objective,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    exchange: Exchange,
+    batches: Iterable[tuple[Tensor, Tensor, int]],
     theta: torch.optim.Optimizer,
     beta: torch.optim.Optimizer | None,
     rule: StepRule,
@@ -65,16 +72,18 @@ def train_epoch(
     serves both.
 
     Args:
-        batches: images (N, C, H, W) in [0, 1] and labels (N,), on the model's device, augmented.
+        batches: this process's part of each minibatch: images (N, C, H, W) in [0, 1] and labels (N,), on the model's
+            device, augmented; and how many images the minibatch has over all processes.
         beta: None where the label law learns nothing.
-        on_step: called after each minibatch with its size; False ends the epoch there.
+        on_step: called after each minibatch with its size over all processes; False ends the epoch there.
     Source: Cheng et al., "Self-Progressing Robust Training", AAAI 2021, Algorithm 1.
     """
+    objective = exchange.objective
     method = objective.method
-    for images, labels in batches:
+    for images, labels, whole in batches:
         set_learning_rate(progress)
         for _ in range(rule.theta_steps):
-            progress.loss_sum += _descend_in_memory(objective, images, labels, rule)
+            progress.loss_sum += _descend_in_memory(exchange, images, labels, whole, rule)
             progress.losses += 1
             if rule.gradient_clip is not None:
                 clip_grad_norm_(objective.classifier.parameters(), rule.gradient_clip)
@@ -88,42 +97,52 @@ def train_epoch(
         if beta is not None and rule.beta_on_clean:
             with _precision(images, rule):
                 loss = objective.clean_loss(images, labels)
-            loss.backward()
+            (loss * (len(images) * exchange.world / whole)).backward()
+            exchange.average_beta(clean=True)
             beta.step()
             beta.zero_grad()
             method.bound_beta()
-        progress.images += len(images)
-        if not on_step(len(images)):
+        progress.images += whole
+        if not on_step(whole):
             return
 
 
-def _descend_in_memory(objective: Objective, images: Tensor, labels: Tensor, rule: StepRule) -> Tensor:
+def _descend_in_memory(exchange: Exchange, images: Tensor, labels: Tensor, whole: int, rule: StepRule) -> Tensor:
     """Do as `_descend`, in smaller pieces from now on where the device's memory does not hold so many images."""
     while True:
         try:
-            return _descend(objective, images, labels, rule)
+            return _descend(exchange, images, labels, whole, rule)
         except torch.OutOfMemoryError as error:
-            if not rule.divisible or rule.piece < MIN_PIECE:
+            held = f"{min(rule.piece, len(images))} images at once do not fit in the memory of {images.device}."
+            if exchange.world > 1:  # the others are in the middle of the same step, and cannot take it again
+                cut = math.ceil(2 * len(images) / rule.piece)
                 raise Failure(
-                    f"{min(rule.piece, len(images))} images at once do not fit in the memory of {images.device}. Lower "
-                    "--batch-size or --image-size, or choose a smaller network."
+                    f"{held} Cut each minibatch with --set accumulate={cut}, or lower --batch-size."
                 ) from error
-        objective.method.after_backward()
-        objective.zero_grad()
+            if not rule.divisible or rule.piece < MIN_PIECE:
+                raise Failure(f"{held} Lower --batch-size or --image-size, or choose a smaller network.") from error
+        exchange.objective.method.after_backward()
+        exchange.objective.zero_grad()
         rule.piece = math.ceil(min(rule.piece, len(images)) / 2)
         torch.cuda.empty_cache()
 
 
-def _descend(objective: Objective, images: Tensor, labels: Tensor, rule: StepRule) -> Tensor:
-    """Leave the gradient of a minibatch's mean loss in the parameters, and return that loss."""
+def _descend(exchange: Exchange, images: Tensor, labels: Tensor, whole: int, rule: StepRule) -> Tensor:
+    """Leave the gradient of a minibatch's mean loss in the parameters, and return this process's part of that loss.
+
+    The mean over processes of these parts is the minibatch's loss, whether or not they have equally many images.
+    """
     total = torch.zeros((), device=images.device)
-    pieces = math.ceil(len(images) / rule.piece)
-    for part, truth in zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True):
-        with _precision(images, rule):
-            loss = objective(part, truth) * (len(part) / len(images))
-        loss.backward()
-        objective.method.after_backward()
+    least, most = whole // exchange.world, math.ceil(whole / exchange.world)
+    pieces = min(math.ceil(most / rule.piece), least)  # the same on all processes, and none without images
+    for place, (part, truth) in enumerate(zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True)):
+        with exchange.piece(last=place == pieces - 1) as loss_of:
+            with _precision(images, rule):
+                loss = loss_of(part, truth) * (len(part) * exchange.world / whole)
+            loss.backward()
+        exchange.objective.method.after_backward()
         total += loss.detach()
+    exchange.average_beta(clean=False)
     return total
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
+from hardener.evaluation.ranks import from_first
+from hardener.progress import rank_and_world
 from hardener.training.run import TrainRequest, train
 from hardener.training.work import TrainReporter
 
@@ -19,7 +21,8 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
     """
     record, recipe = run.read_record(), run.read_recipe()
     found = RunFolder(run.path / "surrogate" / "natural")
-    if found.weights.is_file() and found.read_record().status == "finished":
+    ready = found.weights.is_file() and found.read_record().status == "finished"
+    if from_first(ready):
         return found
     reporter.say(f"training a natural model to transfer attacks from, once: {found.path}")
     natural = load_recipe("natural").model_copy(
@@ -39,7 +42,7 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
             ),
         }
     )
-    if found.path.is_dir():  # an earlier one that was stopped
+    if found.path.is_dir() and rank_and_world()[0] == 0:  # an earlier one that was stopped
         shutil.rmtree(found.path)
     return train(
         TrainRequest(

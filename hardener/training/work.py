@@ -5,36 +5,49 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hardener.config.run_folder import BestRecord, RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.loader import Images
 from hardener.data.waiting import Waiting
-from hardener.errors import Failure, HardenerError
+from hardener.errors import Failure, HardenerError, Told
+from hardener.evaluation.ranks import any_of, lost, own_share, sum_of
 from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
 from hardener.methods.vicinity_risk import VicinityRisk
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import save_weights
-from hardener.progress import Reporter
+from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.training.augment import augment
 from hardener.training.build import build_average, build_method, build_optimizers
 from hardener.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from hardener.training.curves import draw_curves
 from hardener.training.loop import Progress, StepRule, train_epoch
 from hardener.training.objective import Objective
+from hardener.training.parallel import (
+    Copies,
+    Exchange,
+    SameAnswers,
+    Shares,
+    gathered,
+    shard,
+    share_buffers,
+    sync_batch_norm,
+)
 from hardener.training.schedule import learning_rate
 from hardener.training.stop import StopRequest
 from hardener.training.watch import collapsed
 
 SAVE_EVERY_S = 60.0
+AGREE_EVERY = {"cuda": 10}  # steps after which several processes ask each other whether to stop: a GPU's are short
 
 
 @dataclass(frozen=True)
@@ -66,10 +79,23 @@ class TrainReporter(Reporter, Protocol):
         """Show what an epoch gave."""
 
 
+class SilentTraining(Silent):
+    """Says nothing: the reporter of all processes but the first."""
+
+    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
+        """Show nothing."""
+
+
 class Interrupted(HardenerError):
     """Ctrl-C or a termination signal; the run can go on."""
 
     exit_code = 130
+
+
+class Lost(HardenerError):
+    """Another process ended or hangs; the run can go on from its last checkpoint."""
+
+    exit_code = 1
 
 
 def autocasts(recipe: Recipe, device: torch.device) -> bool:
@@ -101,10 +127,11 @@ class Work:
         self.run, self.record, self.recipe, self.device, self.reporter = run, record, recipe, device, reporter
         self.images, self.validation = train_images, validation_images
         self.images.keep_on(device)
-        self.classifier: ImageClassifier = classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.rank, self.world = rank_and_world()
         self.method = build_method(recipe, len(record.classes)).to(device)
-        self.objective = Objective(self.classifier, self.method, compiled=compiles(recipe, device))
-        theta, beta = build_optimizers(recipe, self.classifier.network, self.method)
+        self.exchange = self._spread(classifier)
+        self.classifier = classifier
+        theta, beta = build_optimizers(recipe, self.classifier.network, self.method, sharded=self.exchange.sharded)
         adversarial = recipe.vicinity.adversarial
         self.state = TrainingState(
             network=self.classifier.network,
@@ -125,7 +152,27 @@ class Work:
             divisible=self.method.divisible,
         )
         self.waiting = Waiting()
+        self._agree_every = AGREE_EVERY.get(device.type, 1) if self.world > 1 else 1
         self._timed = self._saved = time.monotonic()
+        self._kept = (0, 0)
+
+    def _spread(self, classifier: ImageClassifier) -> Exchange:
+        """Bring the classifier to the device, or this process's share of it, and bind the processes together."""
+        recipe, device = self.recipe, self.device
+        self._whole: nn.Module | None = None
+        compiled = compiles(recipe, device)
+        if self.world == 1:
+            classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return Exchange(Objective(classifier, self.method, compiled=compiled))
+        sync_batch_norm(classifier, device)
+        if recipe.parallel == "fsdp":
+            self._whole = shard(classifier, device)
+            return Shares(Objective(classifier, self.method, compiled=compiled))
+        classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        image = self.images.shape
+        return Copies(
+            Objective(classifier, self.method, compiled=compiled), device, (image.channels, image.height, image.width)
+        )
 
     def resume(self) -> None:
         """Take up the run's last checkpoint.
@@ -145,29 +192,42 @@ class Work:
             Failure: the loss is no longer finite, or a step fits no memory.
             Interrupted: a stop was asked for; the run can be resumed.
         """
-        recipe, run = self.recipe, self.run
-        self._drop_rows_after_checkpoint()
-        self._put_away("training")  # from here on a run that is killed can be resumed
-        from torch.utils.tensorboard import SummaryWriter
+        try:
+            return self._go()
+        except RuntimeError as error:
+            if self.world == 1 or not lost(error):
+                raise
+            if int(os.environ.get("LOCAL_RANK", "0")) > 1:  # two of a machine say it: one may be who died
+                raise Told(Lost.exit_code) from error
+            epoch, images = self._kept
+            raise Lost(
+                f"process {self.rank} of {self.world} can no longer reach the others: one of them ended or hangs; its "
+                f"own message, or torchrun's, says more. The run can go on from epoch {epoch + 1}, image {images}: "
+                f"start torchrun as before, now with: hardener train --resume {self.run.path}"
+            ) from error
 
+    def _go(self) -> RunFolder:
+        recipe, run = self.recipe, self.run
+        if self.rank == 0:
+            self._drop_rows_after_checkpoint()
+        self._put_away("training")  # from here on a run that is killed can be resumed
         with StopRequest() as stop, ExitStack() as stack:
             done = self.state.progress.epoch * self._usable() + self.state.progress.images
-            events = stack.enter_context(SummaryWriter(str(run.tensorboard), purge_step=self.state.progress.epoch + 1))
+            log = stack.enter_context(self._events())
             advance = stack.enter_context(self.reporter.track("training", self._usable() * recipe.epochs, "images"))
             advance(done)
             while self.state.progress.epoch < recipe.epochs:
                 if not self._train_epoch(stop, advance):
                     self._put_away("interrupted")
-                    raise Interrupted(
-                        f"in epoch {self.state.progress.epoch + 1} of {recipe.epochs}; nothing is lost. Go on "
-                        f"with: hardener train --resume {run.path}"
+                    raise self._for_all(
+                        Interrupted(
+                            f"in epoch {self.state.progress.epoch + 1} of {recipe.epochs}; nothing is lost. Go on "
+                            f"with: hardener train --resume {run.path}"
+                        )
                     )
                 metrics = self._measure_epoch()
                 is_best = self._judge(metrics)
-                for name, value in asdict(metrics).items():
-                    if value is not None and name != "epoch":
-                        events.add_scalar(name, value, metrics.epoch)
-                events.flush()
+                log(metrics)
                 self._put_away("training")
                 self.reporter.epoch(metrics, epochs=recipe.epochs, is_best=is_best)
                 if metrics.rolled_back:
@@ -175,10 +235,32 @@ class Work:
         self._put_away("finished")
         return run
 
+    @contextmanager
+    def _events(self) -> Iterator[Callable[[EpochMetrics], None]]:
+        """Yield what puts an epoch on TensorBoard, on the first process."""
+        if self.rank != 0:
+            yield lambda metrics: None
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self.run.tensorboard), purge_step=self.state.progress.epoch + 1) as events:
+
+            def log(metrics: EpochMetrics) -> None:
+                for name, value in asdict(metrics).items():
+                    if value is not None and name != "epoch":
+                        events.add_scalar(name, value, metrics.epoch)
+                events.flush()
+
+            yield log
+
+    def _for_all(self, error: HardenerError) -> HardenerError:
+        """Return what each process ends with where all agree: the first with the error, the others silently."""
+        return error if self.rank == 0 else Told(error.exit_code)
+
     def _train_epoch(self, stop: StopRequest, advance: Callable[[int], None]) -> bool:
         """Take the epoch's remaining steps; return whether it is complete."""
         state = self.state
-        self._epoch_began, self._epoch_seen = time.monotonic(), 0
+        self._epoch_began, self._epoch_seen, steps = time.monotonic(), 0, 0
         self.waiting.seconds = 0.0
 
         def on_step(images: int) -> bool:
@@ -191,15 +273,20 @@ class Work:
                 )
             if state.average is not None and self._averages_each_step():
                 state.average.update_parameters(self.classifier)
-            if time.monotonic() - self._saved > SAVE_EVERY_S:
+            nonlocal steps
+            steps += 1
+            if steps % self._agree_every:
+                return True
+            stops, saves = any_of(stop.asked, self.rank == 0 and time.monotonic() - self._saved > SAVE_EVERY_S)
+            if saves:
                 self._put_away("training")
-            return not stop.asked
+            return not stops
 
-        self.objective.train()
         awp = self.recipe.awp
         self.method.awp_gamma = awp.gamma if awp is not None and state.progress.epoch >= awp.warmup_epochs else 0.0
+        self.exchange.objective.train()
         train_epoch(
-            self.objective,
+            self.exchange,
             self._batches(state.progress),
             state.theta,
             state.beta,
@@ -214,14 +301,17 @@ class Work:
         """Close an epoch whose steps are done: its loss, and accuracies on the validation split."""
         state, recipe = self.state, self.recipe
         progress = state.progress
-        loss = float(progress.loss_sum) / max(progress.losses, 1)
+        loss = float(sum_of(progress.loss_sum)) / self.world / max(progress.losses, 1)
         took = max(time.monotonic() - self._epoch_began, 1e-9)
         if not math.isfinite(loss):
             self.record.status = "failed"
-            self.run.write_record(self.record)
-            raise Failure(
-                f"the loss became {loss} in epoch {progress.epoch + 1}. Lower the learning rate, such as --set "
-                f"optimizer.lr={recipe.optimizer.lr / 5:g}, or set optimizer.gradient_clip=1."
+            if self.rank == 0:
+                self.run.write_record(self.record)
+            raise self._for_all(
+                Failure(
+                    f"the loss became {loss} in epoch {progress.epoch + 1}. Lower the learning rate, such as --set "
+                    f"optimizer.lr={recipe.optimizer.lr / 5:g}, or set optimizer.gradient_clip=1."
+                )
             )
         if state.average is not None and self._averages_each_epoch():
             state.average.update_parameters(self.classifier)
@@ -247,8 +337,9 @@ class Work:
     def _judge(self, metrics: EpochMetrics) -> bool:
         """Log an epoch, keep its weights if they are the best, or take training back; return whether they are."""
         state = self.state
-        with self.run.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(metrics)) + "\n")
+        if self.rank == 0:
+            with self.run.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(metrics)) + "\n")
         state.rows += 1
         if self._collapsed(metrics.robust_accuracy):
             fell = (
@@ -267,12 +358,12 @@ class Work:
         if metrics.robust_accuracy >= state.best_robust:
             state.best_robust = metrics.robust_accuracy
             if self._can_roll_back():
-                save_checkpoint(self.run.good_checkpoint, state, keep_before=False)
+                save_checkpoint(self.run.good_checkpoint, state, keep_before=False, write=self.rank == 0)
         score = _score(metrics, self.recipe.validation.select)
         if score <= state.best_score:
             return False
         state.best_score = score
-        save_weights(self._judged().network, self.run.weights)
+        self._save_best()
         self.record.best = BestRecord(
             epoch=metrics.epoch,
             score=score,
@@ -280,6 +371,15 @@ class Work:
             robust_accuracy=metrics.robust_accuracy,
         )
         return True
+
+    def _save_best(self) -> None:
+        network: nn.Module = self._judged().network
+        if self._whole is not None:
+            shares = gathered(network.state_dict())
+            network = self._whole
+            network.load_state_dict(shares)
+        if self.rank == 0:
+            save_weights(network, self.run.weights)
 
     def _collapsed(self, robust: float) -> bool:
         if self.recipe.vicinity.adversarial is None:  # nothing but chance holds the others up
@@ -333,25 +433,35 @@ class Work:
             return averaged
         return self.classifier
 
-    def _batches(self, progress: Progress) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, progress: Progress) -> Iterator[tuple[Tensor, Tensor, int]]:
         recipe, epoch, place = self.recipe, progress.epoch, progress.images
+        usable, together = self._usable(), recipe.batch_size * self.world
         shuffle = torch.Generator().manual_seed(self.record.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.images), generator=shuffle)[: self._usable()]
-        pieces = self.images.batches(order[place:], recipe.batch_size, pin=self.device.type == "cuda")
+        order = torch.randperm(len(self.images), generator=shuffle)[place:usable]
+        if len(order) == 0:  # a checkpoint of the epoch's end
+            return
+        own = torch.cat([whole.tensor_split(self.world)[self.rank] for whole in order.split(together)])
+        pieces = self.images.batches(own, recipe.batch_size, pin=self.device.type == "cuda")
         for images, labels in self.waiting(pieces):
             # all of a step's draws, of noise, mixup and attacks, follow from its place: no checkpoint holds any
-            torch.manual_seed(_step_seed(self.record.seed, epoch, place))
-            place += len(images)
+            torch.manual_seed(_step_seed(self.record.seed, epoch, place, self.rank))
+            whole = min(together, usable - place)
+            place += whole
             moved = as_float(images.to(self.device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
             yield (
                 augment(moved, shift=recipe.augment.shift, flip=recipe.augment.flip),
                 labels.to(self.device, non_blocking=True),
+                whole,
             )
 
     def _usable(self) -> int:
-        """Images of an epoch: a last minibatch of one image is left out, since batch norm cannot train on it."""
+        """Images of an epoch: a last minibatch that leaves a process one image or none is left out.
+
+        Batch norm cannot train on one.
+        """
         count = len(self.images)
-        return count - 1 if count > 1 and count % self.recipe.batch_size == 1 else count
+        rest = count % (self.recipe.batch_size * self.world)
+        return count - rest if 0 < rest < 2 * self.world and rest < count else count
 
     def _set_learning_rate(self, progress: Progress) -> None:
         settings, recipe = self.recipe.optimizer, self.recipe
@@ -370,36 +480,58 @@ class Work:
     def _validate(self, epoch: int) -> tuple[float, float]:
         """Return clean accuracy on the whole validation split and quick robust accuracy on part of it."""
         rule, images, judged = self.recipe.validation, self.validation, self._judged()
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.record.seed))
-        quick, labels = images.take(order[: rule.samples])
+        share_buffers(judged)
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.record.seed))[: rule.samples]
+        stood = (
+            self._quick(SameAnswers(judged), order, epoch)
+            if self.exchange.sharded
+            else int(sum_of(torch.tensor(self._quick(judged, order[own_share(len(order))], epoch))))
+        )
+        judged.eval()
+        own = own_share(len(images))
+        even = torch.zeros(math.ceil(len(images) / self.world), dtype=own.dtype)  # all processes ask equally often
+        even[: len(own)] = own
+        answers = []
+        with torch.no_grad():
+            for pixels, truth in images.batches(even, 256):
+                answers.append(judged(as_float(pixels.to(self.device))).argmax(dim=1).cpu() == truth)
+        right = sum_of(torch.cat(answers)[: len(own)].sum())
+        return int(right) / len(images), stood / len(order)
+
+    def _quick(self, model: nn.Module, places: Tensor, epoch: int) -> int:
+        """Return how many of the validation images at these places the quick attack leaves standing."""
+        if len(places) == 0:
+            return 0
+        rule = self.recipe.validation
+        rank = 0 if self.exchange.sharded else self.rank
+        pixels, labels = self.validation.take(places)
         attacked = robust_accuracy(
-            judged,
-            quick,
+            model,
+            pixels,
             labels,
             [AttackPlan("pgd", {"steps": rule.steps})],
             rule.threat,
             batch_size=max(self.recipe.batch_size, 128),
-            generator=torch.Generator(self.device).manual_seed(self.record.seed + epoch),
+            generator=torch.Generator(self.device).manual_seed(self.record.seed + epoch + 1_000_003 * rank),
         )
-        judged.eval()
-        right = 0
-        with torch.no_grad():
-            for pixels, truth in images.batches(torch.arange(len(images)), 256):
-                guess = judged(as_float(pixels.to(self.device))).argmax(dim=1)
-                right += int((guess == truth.to(self.device)).sum())
-        return right / len(images), attacked.robust_accuracy
+        return int(attacked.robust_correct.sum())
 
     def _put_away(self, status: str) -> None:
-        """Bring everything on disk up to now."""
+        """Bring everything on disk up to now; all processes must ask for it, and the first writes."""
         state, record = self.state, self.record
         now = time.monotonic()
         state.seconds += now - self._timed
         self._timed = now
-        save_checkpoint(self.run.checkpoint, state)
+        if self.world > 1:
+            state.progress.loss_sum = sum_of(state.progress.loss_sum) / self.world
+        save_checkpoint(self.run.checkpoint, state, write=self.rank == 0)
         self._saved = time.monotonic()
+        self._kept = (state.progress.epoch, state.progress.images)
         record.status = status  # type: ignore[assignment]
         record.epochs_done = state.progress.epoch
         record.seconds = round(state.seconds, 3)
+        if self.rank != 0:
+            return
         self.run.write_record(record)
         if status != "training" and state.rows:
             rows = [json.loads(line) for line in self.run.metrics.read_text(encoding="utf-8").splitlines()]
@@ -413,9 +545,10 @@ class Work:
         self.run.metrics.write_text("".join(lines[: self.state.rows]), encoding="utf-8")
 
 
-def _step_seed(seed: int, epoch: int, place: int) -> int:
-    """Return a seed of its own for every step of every run."""
-    digest = hashlib.blake2b(f"{seed} {epoch} {place}".encode(), digest_size=8).digest()
+def _step_seed(seed: int, epoch: int, place: int, rank: int) -> int:
+    """Return a seed of its own for every step of every run, on each of several processes."""
+    where = f"{seed} {epoch} {place}" + (f" {rank}" if rank else "")
+    digest = hashlib.blake2b(where.encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
 
 

@@ -1,0 +1,174 @@
+"""What the processes that torchrun started share: a meeting place, and the work cut into parts."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from hardener.errors import Failure, HardenerError, Told
+from hardener.evaluation.robust_accuracy import AttackOutcome, RobustAccuracy
+from hardener.progress import rank_and_world
+
+TIMEOUT = timedelta(
+    minutes=30
+)  # of a step's exchange: long for a checkpoint on a slow disk, and a hang ends all the same
+_PATIENCE = timedelta(days=30)  # one process may be done days before another: their images differ
+_LOST = ("gloo", "nccl", "connection", "timed out", "broken pipe", "socket", "process group")
+_groups: list[dist.ProcessGroup] = []
+Value = TypeVar("Value")
+
+
+def local_device(device: torch.device) -> torch.device:
+    """Give each process on a machine a GPU of its own where `device` names none in particular."""
+    if str(device) == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    return device
+
+
+def meet() -> None:
+    """Wait for all processes, once; nothing where there is only one. Tensors on a GPU go by NCCL, all else by gloo."""
+    if rank_and_world()[1] == 1 or dist.is_initialized():
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+    _groups[:] = [dist.new_group(backend="gloo", timeout=_PATIENCE)]
+    atexit.register(leave)
+
+
+def leave() -> None:
+    """Take leave of the others, so that none takes this process for lost."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def own_share(count: int) -> Tensor:
+    """Return the places that this process deals with: every world-th from its rank on."""
+    rank, world = rank_and_world()
+    return torch.arange(rank, count, world)
+
+
+def from_first(value: Value | None) -> Value:
+    """Return what rank 0 has, on every process; the others' own is not looked at."""
+    if rank_and_world()[1] > 1:
+        shared = [value]
+        dist.broadcast_object_list(shared, src=0, group=_patient())
+        value = shared[0]
+    assert value is not None, "rank 0 has a value"
+    return value
+
+
+def any_of(*flags: bool) -> list[bool]:
+    """Tell for each flag, on every process alike, whether it is raised on any."""
+    if rank_and_world()[1] == 1:
+        return list(flags)
+    raised = torch.tensor(flags, dtype=torch.uint8)
+    dist.all_reduce(raised, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in raised.tolist()]
+
+
+def sum_of(value: Tensor) -> Tensor:
+    """Return the sum over all processes."""
+    if rank_and_world()[1] == 1:
+        return value
+    total = value.clone()
+    dist.all_reduce(total)
+    return total
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Where the work inside fails on any process, fail on all: the first says what happened, the others are silent.
+
+    Nothing inside may wait for another process.
+
+    Raises:
+        HardenerError: the first process's own, or what happened on another one.
+        Told: on all other processes.
+    """
+    rank, world = rank_and_world()
+    if world == 1:
+        yield
+        return
+    own: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        own = error
+    code = 0 if own is None else own.exit_code if isinstance(own, HardenerError) else 1
+    told: list[Any] = [None] * world
+    dist.all_gather_object(told, (code, "" if own is None else str(own), socket.gethostname()), group=_patient())
+    failed = [place for place, (found, _, _) in enumerate(told) if found]
+    if not failed:
+        return
+    first = failed[0]
+    code, text, host = told[first]
+    if rank != 0:
+        raise Told(code) from own
+    if own is not None:
+        raise own
+    raise (HardenerError if code == 2 else Failure)(f"process {first} on {host}: {text}")
+
+
+def lost(error: RuntimeError) -> bool:
+    """Tell whether an error says that another process can no longer be reached; gloo has no type for it."""
+    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in _LOST)
+
+
+def _patient() -> dist.ProcessGroup:
+    """Return the group for waits that may be long."""
+    meet()
+    return _groups[0]
+
+
+def join(part: RobustAccuracy, count: int) -> RobustAccuracy | None:
+    """Bring the parts of all processes together on rank 0; the others get None.
+
+    Args:
+        part: what this process found for `own_share(count)`.
+        count: images over all processes.
+    """
+    rank, world = rank_and_world()
+    if world == 1:
+        return part
+    parts: list[Any] | None = [None] * world if rank == 0 else None
+    dist.gather_object(part, parts, group=_patient())
+    return None if parts is None else _joined(parts, count)
+
+
+def _joined(parts: list[RobustAccuracy], count: int) -> RobustAccuracy:
+    world = len(parts)
+
+    def whole(name: str) -> Tensor:
+        found = torch.empty(count, dtype=getattr(parts[0], name).dtype)
+        for rank, part in enumerate(parts):
+            found[rank::world] = getattr(part, name)
+        return found
+
+    outcomes, left = [], int(whole("clean_correct").sum())
+    for same in zip(*(part.outcomes for part in parts), strict=True):
+        broken = sum(outcome.broken for outcome in same)
+        left -= broken
+        attacked = sum(outcome.attacked for outcome in same)
+        seconds = max(outcome.seconds for outcome in same)  # they ran side by side
+        outcomes.append(AttackOutcome(same[0].plan, left / count, attacked, broken, seconds))
+    examples = {
+        rank + world * place: image for rank, part in enumerate(parts) for place, image in part.examples.items()
+    }
+    return RobustAccuracy(
+        threat=parts[0].threat,
+        predictions=whole("predictions"),
+        clean_correct=whole("clean_correct"),
+        robust_correct=whole("robust_correct"),
+        broken_by=whole("broken_by"),
+        distance=whole("distance"),
+        outcomes=outcomes,
+        examples=dict(sorted(examples.items())),
+    )
