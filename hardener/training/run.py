@@ -242,8 +242,13 @@ def _prepare(request: TrainRequest, reporter: Reporter) -> _Ready:
     if extra:
         reporter.warn(f"{request.init} holds {len(extra)} tensors that the model has no place for, such as {extra[0]}")
     activation, frozen = recipe.network.activation, recipe.network.freeze
-    replace_activations(loaded.network, activation, channels=channels, height=height, width=width)
-    freeze(loaded.network, frozen, num_classes=len(folder.classes))
+    smooth = replace_activations(loaded.network, activation, channels=channels, height=height, width=width)
+    if smooth:
+        reporter.say(f"{smooth} ReLUs replaced by {activation}")
+    still = freeze(loaded.network, frozen, num_classes=len(folder.classes))
+    if still:
+        learning = sum(p.numel() for p in loaded.network.parameters() if p.requires_grad)
+        reporter.say(f"frozen: {', '.join(still)}; {learning:,} parameters learn")
     shape = ImageShape(height, width, channels)
     train_images, validation_images = _load(folder, shape, request.skip_bad_images, cache, reporter)
     _check_enough(train_images)
