@@ -133,15 +133,15 @@ class PixelCache:
         total, removable = (sum(held for _, held, _ in some) for some in (entries, old))
         free = shutil.disk_usage(self.folder).free
         if total - removable + size > self.budget:
-            taken = f" beside {(total - removable) / 1e9:.1f} GB in use" if total > removable else ""
+            taken = f" beside {_gigabytes(total - removable)} in use" if total > removable else ""
             self._warn(
-                f"{size / 1e9:.1f} GB of decoded images{taken} exceed data.cache_gb={self.budget / 1e9:g}: every run "
+                f"{_gigabytes(size)} of decoded images{taken} exceed data.cache_gb={self.budget / 1e9:g}: every run "
                 "decodes anew. Raise it with --set data.cache_gb=… where the disk has room."
             )
             return False
         if size > (free + removable) / 2:
             self._warn(
-                f"{size / 1e9:.1f} GB of decoded images would take more than half of the {free / 1e9:.1f} GB free in "
+                f"{_gigabytes(size)} of decoded images would take more than half of the {_gigabytes(free)} free in "
                 f"{self.folder}: every run decodes anew. Free some space, or set HARDENER_CACHE to another folder."
             )
             return False
@@ -255,6 +255,10 @@ def _tidy(folder: Path) -> None:
         with contextlib.suppress(OSError), path.open("ab") as file:
             if _lock(file, wait=False):
                 path.unlink()
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
 
 
 def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:

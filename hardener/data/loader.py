@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from hardener.errors import HardenerError
 
 DEFAULT_SIZE = 224
 _CHUNK = 512
+_SMALL = 1 << 20  # bytes of a minibatch: a tenth of a millisecond to copy, less than to wake a thread on a busy core
 _SHARE = 8  # images that a thread decodes before it takes the next task
 
 
@@ -94,15 +96,20 @@ class Images:
     def take(self, indices: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
         """Return images, (n, C, H, W) uint8, and labels, (n,) int64, at these places."""
         places = torch.as_tensor(indices, dtype=torch.int64)
-        if not len(places):
-            return torch.empty((0, *self._planes), dtype=torch.uint8), self.labels[:0]
-        return next(self.batches(places, len(places)))
+        if self._on_device is not None:
+            return self._on_device.index_select(0, places.to(self._on_device.device)), self.labels[places]
+        if self._pixels is None and len(places):
+            return next(self.batches(places, len(places)))  # decoded by several threads
+        images, labels = self._room(places, pin=False)
+        self._fill(images.numpy(), places.numpy())
+        return images, labels
 
     def batches(self, order: Tensor, batch_size: int, *, pin: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images and labels, as `take` gives them, of consecutive pieces of `order`.
 
         While the caller is busy with one minibatch, threads prepare the next two; they end with the generator,
-        however it ends. What is yielded does not depend on where the images are kept.
+        however it ends. Only where a minibatch is copied sooner than threads could agree on it, there are none. What
+        is yielded does not depend on where the images are kept.
 
         Args:
             order: (n,) int64, each in [0, N).
@@ -112,19 +119,22 @@ class Images:
         """
         pieces = iter(order.split(batch_size) if len(order) else ())
         if self._on_device is not None:
-            for piece in pieces:
-                yield self._on_device.index_select(0, piece.to(self._on_device.device)), self.labels[piece]
+            yield from map(self.take, pieces)
             return
-        assert not len(order) or 0 <= order.min() <= order.max() < len(self), "a place that has no image"
+        if self._pixels is not None and self._is_soon_cut(batch_size):
+            for piece in pieces:
+                images, labels = self._room(piece, pin=pin)
+                self._fill(images.numpy(), piece.numpy())
+                yield images, labels
+            return
         threads, share = (1, batch_size) if self._pixels is not None else (_threads(), _SHARE)
         ahead = max(2, 2 * threads * share // batch_size)  # two small minibatches would not keep all threads busy
 
         def begin(piece: Tensor) -> tuple[Tensor, Tensor, list[Future[None]]]:
-            images = torch.empty((len(piece), *self._planes), dtype=torch.uint8, pin_memory=pin)
-            labels = self.labels[piece]
+            images, labels = self._room(piece, pin=pin)
             parts = zip(images.split(share), piece.split(share), strict=True)
             work = [pool.submit(self._fill, part.numpy(), places.numpy()) for part, places in parts]
-            return images, labels.pin_memory() if pin else labels, work
+            return images, labels, work
 
         pool = ThreadPoolExecutor(threads, thread_name_prefix="images")
         try:
@@ -137,6 +147,18 @@ class Images:
                 begun.extend(begin(piece) for piece in islice(pieces, 1))
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _is_soon_cut(self, batch_size: int) -> bool:
+        """Say whether a minibatch is small, and the pixels few enough not to be fetched from the disk for it."""
+        assert self._pixels is not None
+        return batch_size * math.prod(self._planes) <= _SMALL and self._pixels.nbytes <= total_memory() // 4
+
+    def _room(self, places: Tensor, *, pin: bool) -> tuple[Tensor, Tensor]:
+        """Return images to be filled, and the labels, at these places."""
+        assert not len(places) or 0 <= places.min() <= places.max() < len(self), "a place that has no image"
+        images = torch.empty((len(places), *self._planes), dtype=torch.uint8, pin_memory=pin)
+        labels = self.labels[places]
+        return images, labels.pin_memory() if pin else labels
 
     def _fill(self, images: NDArray[np.uint8], places: NDArray[np.int64]) -> None:
         if self._pixels is not None:

@@ -77,7 +77,11 @@ def same(images: Images, others: Images) -> bool:
 
 
 @pytest.mark.parametrize("shape", [SHAPE, ImageShape(6, 10, 3)])
-def test_every_source_gives_the_same_minibatches(files: ImageFiles, folder: Path, shape: ImageShape) -> None:
+@pytest.mark.parametrize("small", [0, 1 << 20])
+def test_every_source_gives_the_same_minibatches(
+    files: ImageFiles, folder: Path, monkeypatch: pytest.MonkeyPatch, shape: ImageShape, small: int
+) -> None:
+    monkeypatch.setattr("hardener.data.loader._SMALL", small)
     (files.root / "a" / "001.png").write_bytes(b"no image")
     in_memory, streamed = (load_images(files, shape, skip_bad=True, memory_budget=budget) for budget in (None, 0))
     cold, warm = (load_images(files, shape, skip_bad=True, cache=open_cache(folder)) for _ in range(2))
@@ -279,7 +283,7 @@ def test_half_of_the_free_disk_stays_free(files: ImageFiles, folder: Path, monke
         load_images(files, SHAPE, cache=PixelCache(1.0, said, folder=folder))
         assert len(entries(folder)) == kept
     assert len(said) == 1
-    assert "would take more than half of the 0.0 GB free in" in said[0]
+    assert "would take more than half of the 1.15e-06 GB free in" in said[0]
 
 
 def test_what_was_used_longest_ago_makes_room(files: ImageFiles, folder: Path) -> None:
@@ -304,7 +308,8 @@ def test_what_is_in_use_does_not_make_room(files: ImageFiles, folder: Path) -> N
     held = entries(folder)
     load_images(files, SHAPE, cache=cache)
     assert entries(folder) == held
-    assert "beside 0.0 GB in use exceed" in said[0]
+    assert "5.76e-07 GB of decoded images beside " in said[0]
+    assert " GB in use exceed data.cache_gb=7e-07: " in said[0]
     assert same(first, load_images(files.pick([0]), SHAPE))
 
 

@@ -86,7 +86,9 @@ def test_no_readable_image_is_an_error_even_when_skipping(tmp_path: Path) -> Non
 
 
 @pytest.fixture(params=["in memory", "streamed"])
-def images(request: pytest.FixtureRequest, tmp_path: Path) -> Images:
+def images(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
+    """Fifty images whose minibatches threads prepare."""
+    monkeypatch.setattr("hardener.data.loader._SMALL", 0)
     _, files = read_class_folders(write_image_folder(tmp_path, {"a": 30, "b": 20}))
     return load_images(files, SHAPE, memory_budget=None if request.param == "in memory" else 0)
 
@@ -142,6 +144,13 @@ def test_an_image_that_goes_bad_later_ends_the_minibatches_with_its_name(tmp_pat
     assert own_threads() == []
     with pytest.raises(HardenerError, match=r"008.png could be read before and cannot be now: .*No such file"):
         images.take([38])
+
+
+def test_small_minibatches_of_decoded_images_need_no_thread(tmp_path: Path) -> None:
+    _, files = read_class_folders(write_image_folder(tmp_path, {"a": 30, "b": 20}))
+    batches = load_images(files, SHAPE).batches(torch.arange(50), 4)
+    next(batches)
+    assert own_threads() == []
 
 
 def test_nothing_asked_for_is_nothing_given(images: Images) -> None:
