@@ -6,8 +6,8 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def take_turns(
-    works: dict[str, Callable[[], object]], rounds: int, timed: Callable[[Callable[[], object]], float]
+    works: Mapping[str, Callable[[], object]], rounds: int, timed: Callable[[Callable[[], object]], float]
 ) -> dict[str, list[float]]:
     """Run each work once to warm up, then all in turns, every other round backwards; return each one's times."""
     found: dict[str, list[float]] = {name: [] for name in works}
@@ -151,6 +151,8 @@ def begin(asked: argparse.Namespace) -> torch.device:
 
 def show(title: str, rows: Sequence[Row], asked: argparse.Namespace, device: torch.device) -> None:
     """Print the rows as a table and write them where `--json` says."""
+    if asked.quick:
+        rows = [replace(row, reached=None) for row in rows]
     hardware = describe_hardware(device)
     machine = ", ".join(f"{name} {value}" for name, value in hardware.items())
     print_table(f"{title}\n{device}, {machine}, torch {torch.__version__}, {asked.rounds} rounds", rows)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import Row, Stepper, begin, options, ratio, show, take_turns
-from networks import NETWORKS
+from cifar_networks import NETWORKS
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn

@@ -16,7 +16,7 @@ from functools import partial
 
 import torch
 from common import Row, Stepper, begin, options, random_batch, ratio, seconds, show, take_turns
-from networks import NETWORKS
+from cifar_networks import NETWORKS
 
 from hardener.config.recipe import recipe_files
 
