@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torchvision
@@ -34,4 +35,9 @@ def vgg16(classes: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs, classes))
 
 
-NETWORKS = {"cifar_fast": cifar_fast, "cifar_resnet": cifar_resnet, "resnet18": resnet18, "vgg16": vgg16}
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+    "cifar_fast": cifar_fast,
+    "cifar_resnet": cifar_resnet,
+    "resnet18": resnet18,
+    "vgg16": vgg16,
+}

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Row, Stepper, begin, options, ratio, show, take_turns
 from cifar_networks import NETWORKS
+from common import Row, Stepper, begin, options, ratio, show, take_turns
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn

@@ -15,8 +15,8 @@ import sys
 from functools import partial
 
 import torch
-from common import Row, Stepper, begin, options, random_batch, ratio, seconds, show, take_turns
 from cifar_networks import NETWORKS
+from common import Row, Stepper, begin, options, random_batch, ratio, seconds, show, take_turns
 
 from hardener.config.recipe import recipe_files
 
