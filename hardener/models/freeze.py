@@ -46,7 +46,7 @@ def freeze(network: nn.Module, patterns: Sequence[str], *, num_classes: int) -> 
     modules = dict(network.named_modules())
     for name in chosen:
         if name in modules:
-            _keep_in_eval(modules[name])
+            keep_in_eval(modules[name])
     return chosen
 
 
@@ -99,7 +99,12 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _keep_in_eval(module: nn.Module) -> None:
+def stays_in_eval(module: nn.Module) -> bool:
+    """Tell whether `keep_in_eval` was called on a module or above it."""
+    return "train" in vars(module)
+
+
+def keep_in_eval(module: nn.Module) -> None:
     """Shadow `train` on the instances: whoever calls it, on them or above, they stay in eval mode."""
     module.eval()
     for part in module.modules():

@@ -11,7 +11,10 @@ from torch import nn
 
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
+from hardener.models.freeze import freeze
+from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
+from hardener.training.parallel import sync_batch_norm
 from hardener.training.run import resume, train
 from hardener.training.surrogate import surrogate_of
 from hardener.training.work import Interrupted
@@ -89,3 +92,15 @@ def test_what_fits_no_network_is_said_before_anything_is_written(
         with pytest.raises(HardenerError, match=match):
             train(request(model, image_folder, tmp_path / "runs", sets=(setting,)), Recorder())
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_frozen_norm_that_becomes_one_over_processes_is_as_frozen() -> None:
+    """The exchange of modules alone, which needs no GPU."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    freeze(network, ["0", "1"], num_classes=2)
+    classifier = ImageClassifier(network, mean=[], std=[], classes=["a", "b"])
+    sync_batch_norm(classifier, torch.device("cuda"))
+    classifier.train()
+    norms = [module for module in classifier.modules() if isinstance(module, nn.SyncBatchNorm)]
+    assert [norm.training for norm in norms] == [False, True]
+    assert [norm.weight.requires_grad for norm in norms] == [False, True]
