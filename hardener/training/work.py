@@ -128,9 +128,7 @@ class Work:
         self.method = build_method(recipe, len(record.classes)).to(device)
         self.exchange = self._spread(classifier)
         self.classifier = classifier
-        theta, beta = build_optimizers(
-            recipe, self.classifier.network, self.method, sharded=self.exchange.sharded
-        )
+        theta, beta = build_optimizers(recipe, self.classifier.network, self.method, sharded=self.exchange.sharded)
         adversarial = recipe.vicinity.adversarial
         self.state = TrainingState(
             network=self.classifier.network,
