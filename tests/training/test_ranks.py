@@ -151,7 +151,7 @@ def test_a_stop_is_agreed_on_and_the_resumed_run_equals_the_straight_one_bit_for
     straight, resumed = checkpoint(RunFolder(two / case)), checkpoint(RunFolder(two / f"{case}-stopped"))
     assert straight.keys() == resumed.keys()
     pairs = list(zip(tensors(straight), tensors(resumed), strict=True))
-    assert len(pairs) > 20
+    assert len(pairs) > 10
     assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
 
 
