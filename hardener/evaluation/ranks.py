@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import socket
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,12 +37,55 @@ def local_device(device: torch.device) -> torch.device:
 
 
 def meet() -> None:
-    """Wait for all processes, once; nothing where there is only one. Tensors on a GPU go by NCCL, all else by gloo."""
-    if rank_and_world()[1] == 1 or dist.is_initialized():
+    """Wait for all processes, once; nothing where there is only one. Tensors on a GPU go by NCCL, all else by gloo.
+
+    Raises:
+        Failure: they do not find each other.
+    """
+    rank, world = rank_and_world()
+    if world == 1 or dist.is_initialized():
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+    try:
+        store, _, _ = next(dist.rendezvous("env://", timeout=TIMEOUT))
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+            store=dist.PrefixStore(_agreed_token(store, rank, world), store),
+            rank=rank,
+            world_size=world,
+            timeout=TIMEOUT,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise Failure(
+            f"process {rank} of {world} does not find the others: {str(error).splitlines()[0]} Is it started by "
+            "torchrun, and may the machines reach each other?"
+        ) from error
     _groups[:] = [dist.new_group(backend="gloo", timeout=_PATIENCE)]
     atexit.register(leave)
+
+
+def _agreed_token(store: dist.Store, rank: int, world: int) -> str:
+    """Return a word that only the processes that live now share.
+
+    When torchrun starts its processes again it keeps its store, and in it the addresses of those that died. So the
+    first process takes a word, and the others take it over once it has answered each of them.
+
+    Raises:
+        Failure: the first process does not answer.
+    """
+    own = uuid.uuid4().hex
+    if rank == 0:
+        store.set("token", own)
+        present = [store.get(f"{own}/{other}").decode() for other in range(1, world)]
+        store.set(f"{own}/present", ",".join(present))
+        return own
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
+    while time.monotonic() < deadline:
+        token = store.get("token").decode()  # it may be of those that died
+        store.set(f"{token}/{rank}", own)
+        if store.check([f"{token}/present"]) and own in store.get(f"{token}/present").decode():
+            return token
+        time.sleep(0.02)
+    raise Failure(f"process 0 of {world} did not come within {TIMEOUT.total_seconds() / 60:g} minutes.")
 
 
 def leave() -> None:
