@@ -28,7 +28,7 @@ from hardener.models.weights import save_weights
 from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.training.augment import augment
 from hardener.training.build import build_average, build_method, build_optimizers
-from hardener.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from hardener.training.checkpoint import TrainingState, before, load_checkpoint, save_checkpoint
 from hardener.training.curves import draw_curves
 from hardener.training.loop import Progress, StepRule, train_epoch
 from hardener.training.objective import Objective
@@ -194,6 +194,12 @@ class Work:
         """
         try:
             return self._go()
+        except OSError:  # a full disk; the command line says which
+            if self.run.checkpoint.is_file():
+                self.reporter.warn(
+                    f"what is done up to the last checkpoint is kept: hardener train --resume {self.run.path}"
+                )
+            raise
         except RuntimeError as error:
             if self.world == 1 or not lost(error):
                 raise
@@ -233,6 +239,9 @@ class Work:
                 if metrics.rolled_back:
                     advance((self.state.progress.epoch - metrics.epoch) * self._usable())
         self._put_away("finished")
+        if self.rank == 0:
+            for spare in (before(run.checkpoint), run.good_checkpoint):
+                spare.unlink(missing_ok=True)
         return run
 
     @contextmanager

@@ -95,7 +95,6 @@ def test_the_run_folder_says_everything(model_file: Path, image_folder: Path, tm
         "metrics.jsonl",
         "train.png",
         "checkpoint/last.pt",
-        "checkpoint/before.pt",
     }
     record = run.read_record()
     assert (record.epochs_done, record.seed, record.classes) == (3, 0, ["cat", "dog"])

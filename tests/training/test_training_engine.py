@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -214,6 +215,25 @@ def test_a_rolled_back_run_resumes_with_the_steps_it_had_come_to(
     resumed = resume(RunFolder(tmp_path / "b" / "r"), Recorder(), device="cpu")
     assert last(resumed)["attack_steps"] == 2
     assert all(torch.equal(value, last(resumed)["network"][key]) for key, value in last(straight)["network"].items())
+
+
+def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is the one of a full disk; a real one needs the rights to mount."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    reporter = Recorder()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr("hardener.training.work.save_weights", full)
+        train(request(model_file, image_folder, tmp_path / "b", name="r"), reporter)
+    run = RunFolder(tmp_path / "b" / "r")
+    assert reporter.said == [f"what is done up to the last checkpoint is kept: hardener train --resume {run.path}"]
+    straight = train(request(model_file, image_folder, tmp_path / "a"), Recorder())
+    resumed = resume(run, Recorder(), device="cpu")
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
 
 
 KILLED = """
