@@ -129,7 +129,7 @@ class _FromFirst(torch.autograd.Function):
         return shared
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient
 
 

@@ -257,6 +257,7 @@ class Work:
         """Take the epoch's remaining steps; return whether it is complete."""
         state = self.state
         self._epoch_began, self._epoch_seen = time.monotonic(), 0
+        steps = 0
 
         def on_step(images: int) -> bool:
             self._epoch_seen += images
@@ -277,7 +278,6 @@ class Work:
                 self._put_away("training")
             return not stops
 
-        steps = 0
         self.exchange.objective.train()
         train_epoch(
             self.exchange,
