@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check pytest clean
+.PHONY: install demo test check pytest bench clean
 
 install: .venv/installed
 
@@ -23,6 +23,9 @@ check: install ## formatter, linter, types
 
 pytest: install
 	$(BIN)/pytest
+
+bench: install ## what training costs, against peers and floors: one table
+	$(BIN)/python bench/training/all.py
 
 clean:
 	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache

@@ -22,8 +22,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
         y = self.relu(self.norm1(x))
-        z: Tensor = self.conv2(self.relu(self.norm2(self.conv1(y))))
-        return z + self.short(y if self.conv1.stride != (1, 1) else x)
+        residual: Tensor = self.conv2(self.relu(self.norm2(self.conv1(y))))
+        short: Tensor = self.short(y if self.conv1.stride != (1, 1) else x)
+        return residual + short
 
 
 def build_model(num_classes: int, in_channels: int = 3) -> nn.Module:

@@ -14,12 +14,13 @@ class Block(nn.Module):
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _ in range(2))
         self.short = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+        self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
-        y = self.norms[0](self.first(x)).relu()
-        z: Tensor = self.norms[1](self.second(y)) + self.short(x)
-        return z.relu()
+        y = self.relu(self.norms[0](self.first(x)))
+        z: Tensor = self.relu(self.norms[1](self.second(y)) + self.short(x))
+        return z
 
 
 def build_model(num_classes: int, in_channels: int = 3) -> nn.Module:

@@ -6,12 +6,21 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads cost more than they give on 8x8 images
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from oracles import TINY_MODEL, write_image_folder
 
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep decoded images out of the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARDENER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

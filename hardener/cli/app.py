@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hardener import __version__
+from hardener.cli.ablate import ablate
 from hardener.cli.bundle import bundle
 from hardener.cli.compare import compare
 from hardener.cli.eval import evaluate
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("ablate")(ablate)
 app.command("compare")(compare)
 app.command("gate")(gate)
 app.command("export")(export)

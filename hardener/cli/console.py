@@ -141,7 +141,9 @@ class RichReporter:
             f"epoch {metrics.epoch:>3}/{epochs}  loss {metrics.loss:6.3f}  "
             f"[cyan]clean {clean:>7}[/]  [magenta]quick robust {robust:>7}[/]  "
             f"target mass {metrics.target_mass:.3f}  {metrics.images_per_s:>7,.0f} images/s  {metrics.seconds:5.1f} s"
-            + ("  [green]best[/]" if is_best else ""),
+            + (f"  [yellow]{100 * metrics.waiting:.0f} % waiting for images[/]" if metrics.waiting > 0.05 else "")
+            + ("  [green]best[/]" if is_best else "")
+            + ("  [red]taken back[/]" if metrics.rolled_back else ""),
             soft_wrap=True,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,9 @@ def train(
         typer.Option(metavar="DIR", help="Class folders, or train/ and val/ or test/ with class folders."),
     ] = None,
     recipe: Annotated[str, typer.Option(help="A name that `hardener recipes` lists, or a YAML file.")] = "sprout",
-    init: Annotated[Path | None, typer.Option(help="Start from these weights: safetensors or a state dict.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Start from these weights: safetensors, a state dict or a run.")
+    ] = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from a registry model's published weights.")
     ] = False,
@@ -34,6 +37,12 @@ def train(
         bool,
         typer.Option("--replace-head", help="Put a fresh final layer in where the number of classes differs."),
     ] = False,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Modules that do not learn, such as 'layer1*' or all-but-head; repeatable."
+        ),
+    ] = None,
     normalize: Annotated[str | None, typer.Option(help="data, none, imagenet or MEAN/STD. (default: data)")] = None,
     val: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Class folders to use as the validation split.")
@@ -46,6 +55,10 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images a step. (default: the recipe's)")] = None,
     device: Device = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16. (default: auto)")] = None,
+    compile_: Annotated[
+        str | None,
+        typer.Option("--compile", metavar="auto|on|off", help="Compile the network. (default: the recipe's)"),
+    ] = None,
     seed: Seed = 0,
     runs: Runs = RUNS,
     name: Annotated[str | None, typer.Option(help="The run's name. (default: model, recipe and time)")] = None,
@@ -78,6 +91,8 @@ def train(
             "epochs": epochs,
             "batch_size": batch_size,
             "precision": precision,
+            "compile": compile_,
+            "network.freeze": json.dumps(freeze) if freeze else None,  # quoted, since YAML reads a bare * as an alias
             "data.normalize": normalize,
             "data.image_size": image_size,
         }

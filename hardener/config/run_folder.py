@@ -23,7 +23,10 @@ class _Strict(BaseModel):
 
 
 class ModelRecord(_Strict):
-    """Where the network came from. `file` is its copy inside the run, None for a registry's model."""
+    """Where the network came from. `file` is its copy inside the run, None for a registry's model.
+
+    `activation` stands in place of its ReLUs; `keep` leaves them.
+    """
 
     spec: str
     name: str
@@ -34,6 +37,7 @@ class ModelRecord(_Strict):
     init: str | None
     pretrained: bool
     replaced_head: str | None
+    activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
 
 
 class SplitRecord(_Strict):

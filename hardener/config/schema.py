@@ -24,11 +24,17 @@ def _reported(parse: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(parse_or_report)
 
 
+def _switch(value: Any) -> Any:
+    """YAML 1.1 reads a bare on and off as truth values."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
 Quantity = Annotated[float, _reported(parse_quantity)]
 ImageSize = Annotated[tuple[PositiveInt, PositiveInt], _reported(parse_image_size)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
 Law = Literal["one-hot", "uniform", "budget", "paper", "paper-printed", "reference"]
 
 
@@ -144,7 +150,8 @@ class Averaging(_Section):
 class Network(_Section):
     """What is changed in the user's network. `activation` replaces every ReLU; `freeze` names modules that stay.
 
-    A name in `freeze` may hold `*` and `?`; frozen modules keep their parameters and batch statistics.
+    A name in `freeze` may hold `*` and `?`, or be `all-but-head`; what is frozen keeps its parameters and batch
+    statistics.
     """
 
     activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
@@ -202,7 +209,7 @@ class Recipe(_Section):
     theta_steps: PositiveInt = 1
     beta_batch: Literal["vicinal", "clean"] = "vicinal"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Switch = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     vicinity: Vicinity = Vicinity()
     trades: Trades = Trades()
@@ -220,10 +227,26 @@ class Recipe(_Section):
         """Refuse what the parts allow each on its own and not together."""
         if self.method in {"trades", "free-at"} and self.vicinity.adversarial is None:
             raise ValueError(f"method {self.method} needs vicinity.adversarial, such as vicinity.adversarial.eps=8/255")
+        if self.method in {"trades", "free-at"}:
+            self._check_own_ball()
         if self.method == "free-at" and self.accumulate > 1:
             raise ValueError("method free-at keeps a perturbation a minibatch: it takes no accumulate above 1")
+        if self.method == "free-at" and self.awp is not None:
+            raise ValueError("method free-at takes no awp: its one backward pass is for the weights as they are")
         if self.awp is not None and self.parallel == "fsdp":
             raise ValueError("awp moves whole weights: it does not go with parallel=fsdp")
         if self.averaging is not None and self.parallel == "fsdp":
             raise ValueError("averaging keeps whole weights: it does not go with parallel=fsdp")
         return self
+
+    def _check_own_ball(self) -> None:
+        """Refuse what a method with a loss of its own would pass over in silence."""
+        vicinity, adversarial = self.vicinity, self.vicinity.adversarial
+        if vicinity.noise_sigma or vicinity.mixup_alpha or vicinity.labels.law != "one-hot":
+            raise ValueError(
+                f"method {self.method} takes images and labels as they are: no noise_sigma, mixup_alpha or labels.law"
+            )
+        if adversarial is not None and (adversarial.start != 1 or not adversarial.project):
+            raise ValueError(f"method {self.method} has its own start and stays in the ball: no start or project")
+        if adversarial is not None and self.method == "free-at" and adversarial.steps > 1:
+            raise ValueError("method free-at replays minibatches instead of taking steps: set theta_steps")

@@ -45,7 +45,7 @@ class ImageFolder:
         """Return, for each split that there is, the sha256 over its file names."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
-            name: hashlib.sha256("\n".join(files.paths).encode()).hexdigest()
+            name: hashlib.sha256("\n".join(files.paths).encode("utf-8", "surrogateescape")).hexdigest()
             for name, files in splits.items()
             if files is not None
         }

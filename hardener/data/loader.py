@@ -1,12 +1,15 @@
-"""Image files -> uint8 tensors, kept in memory where they fit, else decoded as they are asked for."""
+"""Image files -> uint8 minibatches, from a cache on disk or from memory where they fit, else decoded each time."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hardener.data.cache import Facts, PixelCache, Write, entry_key, total_memory
 from hardener.data.decode import BadImage, decode_image, has_color, open_image
 from hardener.data.image_folder import ImageFiles
 from hardener.errors import HardenerError
 
 DEFAULT_SIZE = 224
 _CHUNK = 512
+_SMALL = 1 << 20  # bytes of a minibatch: a tenth of a millisecond to copy, less than to wake a thread on a busy core
+_SHARE = 8  # images that a thread decodes before it takes the next task
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Images:
         files: ImageFiles,
         shape: ImageShape,
         *,
-        pixels: Tensor | None,
+        pixels: NDArray[np.uint8] | None,
         skipped: list[BadFile],
         fingerprint: str,
         mean: tuple[float, ...],
@@ -69,39 +75,97 @@ class Images:
         self.mean = mean
         self.std = std
         self._pixels = pixels
+        self._on_device: Tensor | None = None
+        self._planes = (shape.channels, shape.height, shape.width)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def keep_on(self, device: torch.device) -> None:
-        """Move pixels that are kept in memory to a device with room for them; minibatches are then cut there."""
+        """Copy pixels that are kept decoded to a device with room for them; minibatches are then cut there."""
         if self._pixels is None or device.type != "cuda":
             return
         free, _ = torch.cuda.mem_get_info(device)
         if self._pixels.nbytes < free // 4:
-            self._pixels = self._pixels.to(device)
+            self._on_device = torch.empty(self._pixels.shape, dtype=torch.uint8, device=device)
+            for start in range(0, len(self), _CHUNK):
+                part = np.array(self._pixels[start : start + _CHUNK])
+                self._on_device[start : start + len(part)] = torch.from_numpy(part)
+            self._pixels = None
 
     def take(self, indices: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
         """Return images, (n, C, H, W) uint8, and labels, (n,) int64, at these places."""
-        places = torch.as_tensor(indices)
-        if self._pixels is not None:
-            return self._pixels[places.to(self._pixels.device)], self.labels[places]
-        arrays = [self._decode(int(i)) for i in places]
-        return _to_tensor(arrays), self.labels[places]
+        places = torch.as_tensor(indices, dtype=torch.int64)
+        if self._on_device is not None:
+            return self._on_device.index_select(0, places.to(self._on_device.device)), self.labels[places]
+        if self._pixels is None and len(places):
+            return next(self.batches(places, len(places)))  # decoded by several threads
+        images, labels = self._room(places, pin=False)
+        self._fill(images.numpy(), places.numpy())
+        return images, labels
 
-    def batches(self, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield `take` of consecutive pieces of `order`; the pieces to come are read by threads meanwhile."""
-        pieces = order.split(batch_size)
-        if self._pixels is not None:
+    def batches(self, order: Tensor, batch_size: int, *, pin: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images and labels, as `take` gives them, of consecutive pieces of `order`.
+
+        While the caller is busy with one minibatch, threads prepare the next two; they end with the generator,
+        however it ends. Only where a minibatch is copied sooner than threads could agree on it, there are none. What
+        is yielded does not depend on where the images are kept.
+
+        Args:
+            order: (n,) int64, each in [0, N).
+            pin: give minibatches in page-locked memory, from which a GPU fetches by itself.
+        Raises:
+            HardenerError: an image can no longer be read.
+        """
+        pieces = iter(order.split(batch_size) if len(order) else ())
+        if self._on_device is not None:
             yield from map(self.take, pieces)
             return
-        with ThreadPoolExecutor(_threads()) as pool:
-            ahead = [[pool.submit(self._decode, int(i)) for i in piece] for piece in pieces[:2]]
-            for place, piece in enumerate(pieces):
-                arrays = [future.result() for future in ahead.pop(0)]
-                if place + 2 < len(pieces):
-                    ahead.append([pool.submit(self._decode, int(i)) for i in pieces[place + 2]])
-                yield _to_tensor(arrays), self.labels[piece]
+        if self._pixels is not None and self._is_soon_cut(batch_size):
+            for piece in pieces:
+                images, labels = self._room(piece, pin=pin)
+                self._fill(images.numpy(), piece.numpy())
+                yield images, labels
+            return
+        threads, share = (1, batch_size) if self._pixels is not None else (_threads(), _SHARE)
+        ahead = max(2, 2 * threads * share // batch_size)  # two small minibatches would not keep all threads busy
+
+        def begin(piece: Tensor) -> tuple[Tensor, Tensor, list[Future[None]]]:
+            images, labels = self._room(piece, pin=pin)
+            parts = zip(images.split(share), piece.split(share), strict=True)
+            work = [pool.submit(self._fill, part.numpy(), places.numpy()) for part, places in parts]
+            return images, labels, work
+
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="images")
+        try:
+            begun = deque(begin(piece) for piece in islice(pieces, ahead + 1))
+            while begun:
+                images, labels, work = begun.popleft()
+                for part in work:
+                    part.result()
+                yield images, labels
+                begun.extend(begin(piece) for piece in islice(pieces, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _is_soon_cut(self, batch_size: int) -> bool:
+        """Say whether a minibatch is small, and the pixels few enough not to be fetched from the disk for it."""
+        assert self._pixels is not None
+        return batch_size * math.prod(self._planes) <= _SMALL and self._pixels.nbytes <= total_memory() // 4
+
+    def _room(self, places: Tensor, *, pin: bool) -> tuple[Tensor, Tensor]:
+        """Return images to be filled, and the labels, at these places."""
+        assert not len(places) or 0 <= places.min() <= places.max() < len(self), "a place that has no image"
+        images = torch.empty((len(places), *self._planes), dtype=torch.uint8, pin_memory=pin)
+        labels = self.labels[places]
+        return images, labels.pin_memory() if pin else labels
+
+    def _fill(self, images: NDArray[np.uint8], places: NDArray[np.int64]) -> None:
+        if self._pixels is not None:
+            np.take(self._pixels, places, axis=0, out=images, mode="clip")  # "raise" would copy twice
+            return
+        for image, place in zip(images, places, strict=True):
+            image[:] = self._decode(int(place)).transpose(2, 0, 1)
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         path = self.files.root / self.files.paths[index]
@@ -111,25 +175,41 @@ class Images:
             raise HardenerError(f"{path} could be read before and cannot be now: {error}.") from None
 
 
-def survey(files: ImageFiles) -> tuple[set[tuple[int, int]], bool]:
+def survey(files: ImageFiles, *, cache: PixelCache | None = None) -> tuple[set[tuple[int, int]], bool]:
     """Read every header: the (height, width) pairs that occur, and whether any image may hold colour.
 
     A header that cannot be read is passed over here; `load_images` reports it.
+
+    Args:
+        cache: where the answer is kept; files that it knows are not opened.
     """
+    lasting = True
 
     def look(path: str) -> tuple[tuple[int, int], bool] | None:
+        nonlocal lasting
         try:
-            with (files.root / path).open("rb") as file:
-                image = open_image(file.read())
-        except (BadImage, OSError):
+            image = open_image((files.root / path).read_bytes())
+        except BadImage:
+            return None
+        except OSError:
+            lasting = False
             return None
         turned = image.getexif().get(0x0112, 1) >= 5 if image.format == "JPEG" else False
         width, height = image.size[::-1] if turned else image.size
         return (height, width), has_color(image)
 
-    with ThreadPoolExecutor(_threads()) as pool:
-        seen = [found for found in pool.map(look, files.paths) if found is not None]
-    return {size for size, _ in seen}, any(color for _, color in seen)
+    def look_at_all() -> Facts:
+        with ThreadPoolExecutor(_threads()) as pool:
+            seen = [found for found in pool.map(look, files.paths) if found is not None]
+        return {"sizes": sorted({size for size, _ in seen}), "color": any(color for _, color in seen)}
+
+    key = None if cache is None else _key(files, what="headers")
+    if cache is None or key is None:
+        facts = look_at_all()
+    else:
+        entry = cache.get(key, 0, lambda write: (look_at_all(), lasting and key == _key(files, what="headers")))
+        facts = look_at_all() if entry is None else entry.facts
+    return {(height, width) for height, width in facts["sizes"]}, facts["color"]
 
 
 def load_images(
@@ -138,79 +218,143 @@ def load_images(
     *,
     skip_bad: bool = False,
     memory_budget: int | None = None,
+    cache: PixelCache | None = None,
     on_decoded: Callable[[int], None] | None = None,
 ) -> Images:
-    """Read and check every image of a split once.
+    """Read and check every image of a split once, or find in the cache what an earlier call has read.
 
     Args:
         shape: what every image is brought to, by the rule of `decode_image`.
         skip_bad: leave out images that cannot be read instead of raising.
-        memory_budget: in bytes; a larger split is checked now and decoded again when asked for. A quarter of the
-            machine's memory by default.
+        memory_budget: in bytes; a larger split that no cache holds is checked now and decoded again when asked for.
+            A quarter of the machine's memory by default.
+        cache: where decoded images are kept; files that it knows are not opened. None: nowhere.
         on_decoded: called with the number of images each time some are done.
     Raises:
         HardenerError: images that cannot be read, named and counted; or none that can.
     """
-    budget = _quarter_of_memory() if memory_budget is None else memory_budget
-    keep = len(files) * shape.height * shape.width * shape.channels <= budget
-    pixels = torch.empty((len(files) if keep else 0, shape.channels, shape.height, shape.width), dtype=torch.uint8)
-    bad: list[BadFile] = []
-    good: list[int] = []
-    digests: list[bytes] = []
-    sums = np.zeros((2, shape.channels))
+    size = len(files) * shape.height * shape.width * shape.channels
+    key = None if cache is None else _key(files, what="pixels", **vars(shape))
+    opened = False
+    if cache is not None and key is not None:
 
-    def read(path: Path) -> tuple[bytes, NDArray[np.uint8] | BadFile]:
+        def make(write: Write) -> tuple[Facts, bool]:
+            nonlocal opened
+            opened = True
+            facts, lasting = _read_all(files, shape, write, skip_bad, on_decoded)
+            return facts, lasting and key == _key(files, what="pixels", **vars(shape))
+
+        entry = cache.get(key, size, make)
+        if entry is not None:
+            if on_decoded and not opened:
+                on_decoded(len(files))
+            return _images(files, shape, entry.pixels, entry.facts, skip_bad)
+    if size > (total_memory() // 4 if memory_budget is None else memory_budget):
+        facts, _ = _read_all(files, shape, lambda planes: None, skip_bad, on_decoded)
+        return _images(files, shape, None, facts, skip_bad)
+    pixels = np.empty(size, np.uint8)
+    filled = 0
+
+    def keep(planes: NDArray[np.uint8]) -> None:
+        nonlocal filled
+        pixels[filled : filled + planes.size] = planes.reshape(-1)
+        filled += planes.size
+
+    facts, _ = _read_all(files, shape, keep, skip_bad, on_decoded)
+    return _images(files, shape, pixels[:filled], facts, skip_bad)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    planes: NDArray[np.uint8]  # (C, H, W)
+    digest: bytes
+    sums: NDArray[np.float64]  # (2, C), of levels and of their squares: whole numbers, so in any order the same
+
+
+def _read_all(
+    files: ImageFiles,
+    shape: ImageShape,
+    put: Write,
+    skip_bad: bool,
+    on_decoded: Callable[[int], None] | None,
+) -> tuple[Facts, bool]:
+    """Decode every file and `put` its planes, in order; return what was learned and whether it will hold again."""
+    digests: list[bytes] = []
+    skipped: list[tuple[int, str]] = []
+    sums = np.zeros((2, shape.channels))
+    lasting = True
+
+    def read(path: Path) -> _Decoded | BadImage | OSError:
         try:
             data = path.read_bytes()
-            return hashlib.sha256(data).digest(), decode_image(data, **vars(shape))
-        except BadImage as error:
-            return b"", BadFile(str(path), str(error))
-        except OSError as error:
-            return b"", BadFile(str(path), error.strerror or str(error))
+            planes = np.ascontiguousarray(decode_image(data, **vars(shape)).transpose(2, 0, 1))
+        except (BadImage, OSError) as error:
+            return error
+        levels = planes.reshape(shape.channels, -1).astype(np.float64)
+        found = np.stack([levels.sum(axis=1), np.einsum("cp,cp->c", levels, levels)])
+        return _Decoded(planes, hashlib.sha256(data).digest(), found)
 
     with ThreadPoolExecutor(_threads()) as pool:
         for start in range(0, len(files), _CHUNK):
-            paths = [files.root / path for path in files.paths[start : start + _CHUNK]]
-            for offset, (digest, result) in enumerate(pool.map(read, paths)):
-                if isinstance(result, BadFile):
-                    bad.append(result)
+            paths = files.paths[start : start + _CHUNK]
+            for place, found in enumerate(pool.map(read, [files.root / path for path in paths]), start):
+                if isinstance(found, _Decoded):
+                    put(found.planes)
+                    sums += found.sums
+                    digests.append(files.paths[place].encode("utf-8", "surrogateescape") + b"\0" + found.digest)
                     continue
-                flat = result.reshape(-1, shape.channels).astype(np.float64) / 255
-                sums += np.stack([flat.mean(axis=0), (flat**2).mean(axis=0)])
-                digests.append(files.paths[start + offset].encode() + b"\0" + digest)
-                if keep:
-                    pixels[len(good)] = torch.from_numpy(np.array(result)).permute(2, 0, 1)
-                good.append(start + offset)
+                lasting = lasting and isinstance(found, BadImage)  # a drive that fails may answer the next time
+                reason = str(found) if isinstance(found, BadImage) else found.strerror or str(found)
+                skipped.append((place, reason))
             if on_decoded:
                 on_decoded(len(paths))
-    if bad and not skip_bad:
-        shown = "; ".join(f"{item.path}: {item.reason}" for item in bad[:5])
-        more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
+    _refuse_bad(files, skipped, skip_bad)
+    first, second = sums / (len(digests) * shape.height * shape.width) / [[255], [255**2]]
+    return {
+        "skipped": skipped,
+        "fingerprint": hashlib.sha256(b"\n".join(sorted(digests))).hexdigest(),
+        "mean": first.tolist(),
+        "std": np.sqrt(np.maximum(second - first**2, 0)).tolist(),
+    }, lasting
+
+
+def _refuse_bad(files: ImageFiles, skipped: list[tuple[int, str]], skip_bad: bool) -> None:
+    if skipped and not skip_bad:
+        shown = "; ".join(f"{files.root / files.paths[place]}: {reason}" for place, reason in skipped[:5])
+        more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
         raise HardenerError(
-            f"{len(bad)} of {len(files)} images cannot be read: {shown}{more}. Repair or remove them, or pass "
+            f"{len(skipped)} of {len(files)} images cannot be read: {shown}{more}. Repair or remove them, or pass "
             "--skip-bad-images."
         )
-    if not good:
+    if len(skipped) == len(files):
         raise HardenerError(f"none of the {len(files)} images below {files.root} can be read.")
-    first, second = sums / len(good)
+
+
+def _images(
+    files: ImageFiles, shape: ImageShape, pixels: NDArray[np.uint8] | None, facts: Facts, skip_bad: bool
+) -> Images:
+    _refuse_bad(files, facts["skipped"], skip_bad)  # an earlier call may have skipped what this one must not
+    bad = {place for place, _ in facts["skipped"]}
+    planes = (-1, shape.channels, shape.height, shape.width)
     return Images(
-        files.pick(good) if bad else files,
+        files.pick([place for place in range(len(files)) if place not in bad]) if bad else files,
         shape,
-        pixels=pixels[: len(good)] if keep else None,
-        skipped=bad,
-        fingerprint=hashlib.sha256(b"\n".join(sorted(digests))).hexdigest(),
-        mean=tuple(first.tolist()),
-        std=tuple(np.sqrt(np.maximum(second - first**2, 0)).tolist()),
+        pixels=None if pixels is None else pixels.reshape(planes),
+        skipped=[BadFile(str(files.root / files.paths[place]), reason) for place, reason in facts["skipped"]],
+        fingerprint=facts["fingerprint"],
+        mean=tuple(facts["mean"]),
+        std=tuple(facts["std"]),
     )
 
 
-def _to_tensor(arrays: list[NDArray[np.uint8]]) -> Tensor:
-    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
+def _key(files: ImageFiles, **rule: object) -> str | None:
+    try:
+        return entry_key(files, **rule)
+    except OSError:  # a file is gone: whoever reads it says so
+        return None
 
 
 def _threads() -> int:
-    return min(os.cpu_count() or 1, 32)
-
-
-def _quarter_of_memory() -> int:
-    return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES")) // 4
+    """The cores this process may use; decoding lets go of the interpreter, so threads share them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 32)

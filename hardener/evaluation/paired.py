@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -133,6 +134,47 @@ def newcombe_paired(
     down = math.sqrt(max(below1**2 - 2 * phi * below1 * above2 + above2**2, 0.0))
     up = math.sqrt(max(above1**2 - 2 * phi * above1 * below2 + below2**2, 0.0))
     return middle - down, middle + up
+
+
+def mean_differences(pairs: Sequence[tuple[Outcomes, Outcomes]], which: Literal["clean", "robust"]) -> NDArray[Any]:
+    """Return for each image the mean over pairs of second minus first, in [-1, 1].
+
+    Args:
+        pairs: one or more, all of the same images.
+    Raises:
+        HardenerError: they are not of the same images.
+    """
+    paths = pairs[0][0].paths
+    for outcomes in (outcomes for pair in pairs for outcomes in pair):
+        if outcomes.paths != paths:
+            odd = sorted(set(outcomes.paths) ^ set(paths))[:3]
+            raise HardenerError(f"the results are not of the same images: only one of them has {', '.join(odd)}.")
+    columns = [(one.clean, other.clean) if which == "clean" else (one.robust, other.robust) for one, other in pairs]
+    mean: NDArray[Any] = np.mean([other.astype(float) - one.astype(float) for one, other in columns], axis=0)
+    return mean
+
+
+def adjusted_interval(differences: NDArray[Any], confidence: float = 0.95) -> tuple[float, float]:
+    """Return an interval for the mean of a law on [-1, 1] by differences drawn from it, one an image.
+
+    Wald's interval after half an image more with the difference 1, half a one with -1 and a whole one with 0, so that
+    it has a width where no image differs.
+
+    Args:
+        differences: (N,), N >= 1, in [-1, 1].
+        confidence: in (0, 1).
+    Returns:
+        Lower and upper end, in [-1, 1].
+    Source: Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
+        Medicine 24 (2005): half an image in each of the four cells (Wald+2).
+    Note: there each image differs by -1, 0 or 1; here it may by anything between, as a mean of several pairs does.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    n = len(differences) + 2
+    middle = float(differences.sum()) / n
+    spread = (float((differences**2).sum()) + 1) / n - middle**2
+    half = z * math.sqrt(spread / n)
+    return max(middle - half, -1.0), min(middle + half, 1.0)
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -159,6 +159,20 @@ def evaluate_onnx(
     return _evaluate_elsewhere(subject, plans, request, reporter)
 
 
+def planned_attacks(request: EvaluateRequest) -> list[str]:
+    """Return the names of the attacks that a request means, before anything is loaded.
+
+    Raises:
+        HardenerError: a mistake in what was asked for.
+    """
+    return list(dict.fromkeys(plan.name for plan in _plan(request)))
+
+
+def planned_threat(request: EvaluateRequest) -> ThreatModel:
+    """Return the threat model that a request means, its default written out."""
+    return _threat(request)
+
+
 @dataclass(frozen=True)
 class _Found:
     evaluation: Evaluation

@@ -14,6 +14,8 @@ class Method(nn.Module):
     Attributes:
         beta: the vector that ascends on the loss while the network descends, or None.
         divisible: whether a minibatch may be cut into pieces with a pass each.
+        awp_gamma: size of the adversarial weight perturbation, relative to each layer's weights; 0: none. May change
+            from step to step. `free-at` takes none.
     """
 
     beta: nn.Parameter | None
@@ -22,6 +24,7 @@ class Method(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.beta = None
+        self.awp_gamma = 0.0
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of a minibatch, a scalar that one backward pass is made through.

@@ -13,6 +13,7 @@ from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.methods._method import Method
+from hardener.methods._weight_perturbation import WeightPerturbation
 from hardener.vicinity.dirichlet import (
     budget_concentration,
     dirichlet,
@@ -31,33 +32,49 @@ SMALLEST_BETA = 1e-3
 class WorstPoint:
     """The adversarial vicinity: of a ball around each image, the point that a climb from a random start ends at.
 
-    With one step of 1.25 eps in linf this is FGSM-RS; with several it is the PGD of adversarial training.
+    With one step of 1.25 eps in linf this is FGSM-RS; with several it is the PGD of adversarial training; with one
+    step of eps from a start in 2 eps, and no projection, N-FGSM.
 
     Attributes:
         norm, eps: the ball.
         steps: gradient steps, >= 1; each costs a forward and a backward pass.
-        step_size: a fraction of the pixel range; None: 1.25 eps for one step, 2.5 eps / steps for more.
+        step_size: a fraction of the pixel range. None: 1.25 eps for one step, 2.5 eps / steps for more; without
+            projection eps / steps, so that no number of steps leads farther than (start + 1) eps.
+        start: radius of the uniform random start, as a multiple of eps, >= 0.
+        project: back into the ball after each step. False: only the box holds the climb.
+    Note: the model keeps the mode that it is in, training mode, as in the published codes of the first and the third
+        source: batch statistics of the climb go into its running averages too.
     Source: Wong, Rice, Kolter, "Fast is Better than Free: Revisiting Adversarial Training", ICLR 2020, Algorithm 3;
-        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018.
+        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018; de Jorge et al.,
+        "Make Some Noise: Reliable and Efficient Single-Step Adversarial Training", NeurIPS 2022.
     """
 
     norm: str
     eps: float
     steps: int = 1
     step_size: float | None = None
+    start: float = 1.0
+    project: bool = True
 
     def __call__(self, model: Callable[[Tensor], Tensor], images: Tensor, soft_labels: Tensor) -> Tensor:
-        """Return images (N, C, H, W) in ball and box, detached. The model stays in the mode that it is in."""
-        ball = norm_geometry(self.norm)
-        length = self.step_size
-        if length is None:
-            length = 1.25 * self.eps if self.steps == 1 else 2.5 * self.eps / self.steps
-        delta = fit_box(images, ball.random_point(images, self.eps))
+        """Return images (N, C, H, W) in the box, detached. Neither the model's mode nor any `.grad` changes."""
+        ball, length = norm_geometry(self.norm), self._length()
+        delta = fit_box(images, ball.random_point(images, self.start * self.eps))
         for _ in range(self.steps):
             inputs = (images + delta).requires_grad_()
             (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)
-            delta = fit_box(images, ball.project(delta + length * ball.steepest(gradient), self.eps))
+            delta = delta + length * ball.steepest(gradient)
+            if self.project:
+                delta = ball.project(delta, self.eps)
+            delta = fit_box(images, delta)
         return (images + delta).detach()
+
+    def _length(self) -> float:
+        if self.step_size is not None:
+            return self.step_size
+        if not self.project:
+            return self.eps / self.steps
+        return 1.25 * self.eps if self.steps == 1 else 2.5 * self.eps / self.steps
 
 
 class VicinityRisk(Method):
@@ -76,9 +93,12 @@ class VicinityRisk(Method):
         scale: s of `reference`.
         beta_max: bound on beta: [1e-3, beta_max] for `paper`, `paper-printed`, `reference` (which start at 1), and
             [-beta_max, beta_max] for the logits of `budget` (which start at 0).
+        learn_beta: False keeps the vector of a Dirichlet law as it starts, alike for all classes: `beta` is None.
         worst_point: after noise and mixup, move to the worst point of a ball; None: stay.
     Source: Cheng et al., "Self-Progressing Robust Training", AAAI 2021, Algorithm 1.
     """
+
+    fixed_beta: Tensor | None
 
     def __init__(
         self,
@@ -93,6 +113,7 @@ class VicinityRisk(Method):
         alpha: float,
         scale: float,
         beta_max: float,
+        learn_beta: bool = True,
         worst_point: WorstPoint | None = None,
     ) -> None:
         super().__init__()
@@ -106,16 +127,20 @@ class VicinityRisk(Method):
         self.alpha = alpha
         self.scale = scale
         self.worst_point = worst_point
+        self._weights = WeightPerturbation()
         self.beta_range = (-beta_max, beta_max) if law == "budget" else (SMALLEST_BETA, beta_max)
-        if law in {"one-hot", "uniform"}:
-            self.beta = None
-        else:
-            self.beta = nn.Parameter(torch.full((num_classes,), 0.0 if law == "budget" else 1.0))
+        vector = None
+        if law not in {"one-hot", "uniform"}:
+            vector = torch.full((num_classes,), 0.0 if law == "budget" else 1.0)
+        self.register_buffer("fixed_beta", None if learn_beta else vector, persistent=False)
+        if vector is not None and learn_beta:
+            self.beta = nn.Parameter(vector)
 
-    def loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of one draw: noise, then mixup, then the worst point nearby, then the label law.
 
-        One backward pass through it gives the gradients for the network and for beta.
+        One backward pass through it gives the gradients for the network and for beta. With `awp_gamma` the loss is
+        that at weights moved up the same draw's loss; `after_backward` puts them back.
 
         Args:
             model: (N, C, H, W) -> logits (N, K).
@@ -126,32 +151,37 @@ class VicinityRisk(Method):
         drawn, soft_labels = mixup(drawn, soft_labels, mixup_alpha=self.mixup_alpha)
         if self.worst_point is not None:
             drawn = self.worst_point(model, drawn, soft_labels)
-        return self._label_loss(model, drawn, soft_labels)
+        soft_labels = self._draw_labels(drawn, soft_labels)
+        return self._weights.loss(model, lambda: soft_cross_entropy(model(drawn), soft_labels), gamma=self.awp_gamma)
+
+    def after_backward(self) -> None:
+        """Put back the weights that a perturbation moved."""
+        self._weights.put_back()
 
     def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss with the label law alone, without noise and mixup: what the reference code's beta climbs."""
-        return self._label_loss(model, images, self._one_hot(labels))
+        soft_labels = self._draw_labels(images, self._one_hot(labels))
+        return soft_cross_entropy(model(images), soft_labels)
 
     def concentration(self, soft_labels: Tensor) -> Tensor:
         """Return the law's parameter, (N, K); the law must be a Dirichlet law."""
-        assert self.beta is not None, f"the law {self.law} has no concentration"
+        beta = self._vector()
+        assert beta is not None, f"the law {self.law} has no concentration"
         if self.law == "budget":
             return budget_concentration(
-                soft_labels,
-                self.beta,
-                smoothing=self.smoothing,
-                total_concentration=self.total_concentration,
+                soft_labels, beta, smoothing=self.smoothing, total_concentration=self.total_concentration
             )
         if self.law == "paper":
-            return paper_concentration(soft_labels, self.beta, alpha=self.alpha)
+            return paper_concentration(soft_labels, beta, alpha=self.alpha)
         if self.law == "paper-printed":
-            return printed_concentration(soft_labels, self.beta, alpha=self.alpha)
-        return reference_concentration(soft_labels, self.beta, scale=self.scale)
+            return printed_concentration(soft_labels, beta, alpha=self.alpha)
+        return reference_concentration(soft_labels, beta, scale=self.scale)
 
     @torch.no_grad()
     def target_mass(self) -> Tensor:
         """Return the mean label mass left on the true class, averaged over classes, before mixup; a scalar."""
-        eye = torch.eye(self.num_classes, device=None if self.beta is None else self.beta.device)
+        beta = self._vector()
+        eye = torch.eye(self.num_classes, device=None if beta is None else beta.device)
         return self._mean_labels(eye).diagonal().mean()
 
     @torch.no_grad()
@@ -163,13 +193,14 @@ class VicinityRisk(Method):
     def _one_hot(self, labels: Tensor) -> Tensor:
         return one_hot(labels, self.num_classes).float()
 
-    def _label_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, soft_labels: Tensor) -> Tensor:
-        if self.beta is None:
-            return soft_cross_entropy(model(images), self._mean_labels(soft_labels))
-        images, soft_labels = dirichlet(
-            images, soft_labels, concentration=self.concentration(soft_labels), sampled=self.sampled
-        )
-        return soft_cross_entropy(model(images), soft_labels)
+    def _vector(self) -> Tensor | None:
+        return self.fixed_beta if self.beta is None else self.beta
+
+    def _draw_labels(self, images: Tensor, soft_labels: Tensor) -> Tensor:
+        if self._vector() is None:
+            return self._mean_labels(soft_labels)
+        _, drawn = dirichlet(images, soft_labels, concentration=self.concentration(soft_labels), sampled=self.sampled)
+        return drawn
 
     def _mean_labels(self, soft_labels: Tensor) -> Tensor:
         if self.law == "one-hot":

@@ -266,7 +266,7 @@ def _from_registry(registry: str, name: str, num_classes: int, channels: int, pr
         )
         if name in {"googlenet", "inception_v3"} and not pretrained:
             settings["init_weights"] = True
-        return _registry_call(lambda: torchvision.models.get_model(name, **settings), f"torchvision:{name}")
+        return _registry_call(lambda: torchvision.models.get_model(name, **settings), f"torchvision:{name}", pretrained)
     if importlib.util.find_spec("timm") is None:
         raise HardenerError("timm:NAME needs timm, which is not installed: pip install 'hardener[timm]'.")
     import timm
@@ -275,15 +275,21 @@ def _from_registry(registry: str, name: str, num_classes: int, channels: int, pr
         raise HardenerError(f"timm has no model {name!r}.{did_you_mean(name, timm.list_models())}")
     classes = {} if pretrained else {"num_classes": num_classes}
     return _registry_call(
-        lambda: timm.create_model(name, pretrained=pretrained, in_chans=channels, **classes), f"timm:{name}"
+        lambda: timm.create_model(name, pretrained=pretrained, in_chans=channels, **classes), f"timm:{name}", pretrained
     )
 
 
-def _registry_call(build: Callable[[], Any], what: str) -> nn.Module:
+def _registry_call(build: Callable[[], Any], what: str, pretrained: bool) -> nn.Module:
     try:
         network = build()
     except Exception as error:  # downloads and builders of others: they may raise anything
-        raise HardenerError(f"{what} cannot be built: {type(error).__name__}: {_first_line(error)}") from error
+        fault = f"{type(error).__name__}: {_first_line(error)}"
+        if pretrained:
+            raise HardenerError(
+                f"{what} cannot be built with its published weights: {fault.rstrip('.')}. Where they cannot be "
+                "downloaded, bring the file and pass it by --init FILE instead of --pretrained."
+            ) from error
+        raise HardenerError(f"{what} cannot be built: {fault}") from error
     assert isinstance(network, nn.Module), "registries return modules"
     return network
 

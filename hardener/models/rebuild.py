@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from hardener.errors import HardenerError
+from hardener.models.activation import replace_activations
 from hardener.models.load import LoadedModel, count_outputs, find_head, load_model, replace_head
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import load_weights
@@ -35,11 +36,14 @@ def build_for(
     first_error: HardenerError | None = None
     for count in channels:
         random_state = torch.get_rng_state()
+        loaded: LoadedModel | None = None
         try:
             loaded = load_model(spec, num_classes=num_classes, channels=count, entry=entry, pretrained=pretrained)
             return loaded, count, count_outputs(loaded.network, channels=count, height=height, width=width)
         except HardenerError as error:
             first_error = first_error or error
+            if pretrained and loaded is None and isinstance(error.__cause__, OSError):
+                break  # what cannot be downloaded cannot be so for other channels either, after as long a wait
             torch.set_rng_state(random_state)
     assert first_error is not None, "at least one number of channels is tried"
     raise first_error
@@ -90,12 +94,14 @@ def rebuild(
     mean: Sequence[float],
     std: Sequence[float],
     replaced_head: bool,
+    activation: str,
     weights: Path | None,
 ) -> ImageClassifier:
     """Build the classifier of a run, on the CPU, in eval mode.
 
     Args:
         spec: the run's own copy of the model file, or a registry name.
+        activation: what stands in place of its ReLUs, or `keep`.
         weights: safetensors; None leaves the network as it is built.
     Raises:
         HardenerError: the model file no longer builds, or the weights do not fit.
@@ -110,6 +116,7 @@ def rebuild(
         pretrained=False,
     )
     fit_head(loaded, outputs, len(classes), replace=replaced_head)
+    replace_activations(loaded.network, activation, channels=channels, height=height, width=width)
     if weights is not None:
         load_weights(loaded.network, weights)
     return ImageClassifier(loaded.network, mean=mean, std=std, classes=classes).eval()

@@ -29,5 +29,6 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
         mean=record.input.mean,
         std=record.input.std,
         replaced_head=record.model.replaced_head is not None,
+        activation=record.model.activation,
         weights=run.weights if weights else None,
     )

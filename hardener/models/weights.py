@@ -19,6 +19,7 @@ from hardener.errors import HardenerError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
+_OF_A_RUN = "model.safetensors"
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -41,7 +42,7 @@ def load_weights(
     """Copy a file's tensors into a network; every tensor of the network must be in it, with its shape.
 
     Args:
-        path: safetensors, or a checkpoint of torch.save with a state dict, alone or under a usual key.
+        path: safetensors, a checkpoint of torch.save with a state dict, alone or under a usual key, or a run folder.
         allow_pickle: unpickle a file that holds more than tensors. It runs any code that the file carries.
         fresh_head: name of a layer that keeps its own values where the file's have another shape.
     Returns:
@@ -81,6 +82,12 @@ def load_weights(
 
 
 def _read(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
+    if path.is_dir():
+        if not (path / _OF_A_RUN).is_file():
+            raise HardenerError(
+                f"{path} is a folder without {_OF_A_RUN}: weights are a file, or a run that was trained."
+            )
+        path = path / _OF_A_RUN
     if not path.is_file():
         raise HardenerError(f"no such file: {path}.")
     if path.suffix == ".safetensors":
@@ -119,11 +126,15 @@ def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _strip_prefixes(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Drop what DataParallel, torch.compile and wrappers put before every name, while that brings names together."""
+    """Drop what DataParallel, torch.compile and wrappers put before names, until names of the file are the network's.
+
+    Some tensors may stand beside the wrapped network: a counter of averages, the weights of a loss.
+    """
     own = set(network.state_dict())
     for _ in range(len(_PREFIXES)):
-        prefix = next((p for p in _PREFIXES if state and all(name.startswith(p) for name in state)), None)
-        if prefix is None or own & set(state):
+        wrapped = {prefix: sum(name.startswith(prefix) for name in state) for prefix in _PREFIXES}
+        prefix = max(wrapped, key=lambda prefix: wrapped[prefix])
+        if own & set(state) or 2 * wrapped[prefix] <= len(state):
             break
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state

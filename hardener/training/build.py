@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.schema import Averaging, Recipe
 from hardener.methods._method import Method
+from hardener.methods.free_at import FreeAt
+from hardener.methods.trades import Trades
 from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
+from hardener.training.groups import parameter_groups
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def build_method(recipe: Recipe, num_classes: int) -> Method:
     """Return the method of training that a recipe describes, on the CPU."""
-    labels, vicinity = recipe.vicinity.labels, recipe.vicinity
-    asked = vicinity.adversarial
+    labels, vicinity, ball = recipe.vicinity.labels, recipe.vicinity, recipe.vicinity.adversarial
+    if recipe.method == "trades":
+        assert ball is not None, "the recipe was checked"
+        return Trades(
+            norm=ball.norm, eps=ball.eps, steps=ball.steps, step_size=ball.step_size, weight=recipe.trades.weight
+        )
+    if recipe.method == "free-at":
+        assert ball is not None, "the recipe was checked"
+        return FreeAt(norm=ball.norm, eps=ball.eps, step_size=ball.step_size)
     return VicinityRisk(
         num_classes=num_classes,
         noise_sigma=vicinity.noise_sigma,
@@ -27,7 +38,8 @@ def build_method(recipe: Recipe, num_classes: int) -> Method:
         alpha=labels.alpha,
         scale=labels.scale,
         beta_max=recipe.beta.max,
-        worst_point=None if asked is None else WorstPoint(asked.norm, asked.eps, asked.steps, asked.step_size),
+        learn_beta=recipe.beta.learn,
+        worst_point=None if ball is None else WorstPoint(**dict(ball)),
     )
 
 
@@ -40,7 +52,9 @@ def build_optimizers(
         sharded: the network's parameters are DTensors, which torch's fused SGD does not take.
     """
     settings = recipe.optimizer
-    groups = _groups(network.parameters())
+    groups = parameter_groups(
+        network, lr=settings.lr, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay
+    )
     theta: torch.optim.Optimizer
     if settings.name == "sgd":
         theta = torch.optim.SGD(
@@ -64,19 +78,23 @@ def build_optimizers(
     )
 
 
-def build_average(asked: Averaging | None, classifier: nn.Module) -> torch.optim.swa_utils.AveragedModel | None:
+def build_average(asked: Averaging | None, classifier: nn.Module) -> AveragedModel | None:
     """Return a copy of the classifier that averages its weights and batch statistics, or None.
 
     Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, for SWA.
     """
     if asked is None:
         return None
-    from torch.optim import swa_utils
+    decay = asked.decay if asked.name == "ema" else None
 
-    rule = swa_utils.get_ema_multi_avg_fn(asked.decay) if asked.name == "ema" else swa_utils.get_swa_multi_avg_fn()
-    averaged = swa_utils.AveragedModel(classifier, multi_avg_fn=rule, use_buffers=True)
-    return averaged.requires_grad_(False)
+    @torch.no_grad()
+    def move(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+        if not averaged[0].is_floating_point():  # counters
+            torch._foreach_copy_(averaged, current)
+            return
+        weight = 1 - decay if decay is not None else 1 / (int(count) + 1)
+        torch._foreach_lerp_(averaged, current, weight)
 
-
-def _groups(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    return [parameter for parameter in parameters if parameter.requires_grad]
+    average = AveragedModel(classifier, multi_avg_fn=move, use_buffers=True)
+    average.requires_grad_(False)
+    return average

@@ -12,6 +12,8 @@ from hardener.config.files import written_whole
 def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threat: str) -> None:
     """Draw loss and mean target mass, and the validation accuracies, over epochs.
 
+    An epoch that training was taken back from is a cross beside the curve.
+
     Args:
         rows: the lines of metrics.jsonl, at least one.
         threat: what the quick robust accuracy was measured against, such as `linf 8/255`.
@@ -21,6 +23,8 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    taken_back = [row for row in rows if row.get("rolled_back")]
+    rows = [row for row in rows if not row.get("rolled_back")] or rows
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 30 else None
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
@@ -47,6 +51,9 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
         markersize=3,
         label=f"quick PGD, {threat}",
     )
+    if taken_back:
+        fallen = [100 * row["robust_accuracy"] for row in taken_back]
+        right.plot([row["epoch"] for row in taken_back], fallen, "x", color="#b8500f", label="collapsed, taken back")
     right.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 102))
     right.legend(frameon=False, loc="best")
     for axes in (left, right):

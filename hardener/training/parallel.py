@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hardener.evaluation.ranks import sum_of
+from hardener.models.freeze import keep_in_eval, stays_in_eval
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import rank_and_world
 from hardener.training.objective import Objective
@@ -135,8 +136,12 @@ class _FromFirst(torch.autograd.Function):
 
 def sync_batch_norm(classifier: ImageClassifier, device: torch.device) -> None:
     """Let batch norm see the images of all processes, on GPUs; torch's own does not run on the CPU."""
-    if device.type == "cuda":
-        classifier.network = nn.SyncBatchNorm.convert_sync_batchnorm(classifier.network)
+    if device.type != "cuda":
+        return
+    frozen = [name for name, module in classifier.network.named_modules() if stays_in_eval(module)]
+    classifier.network = nn.SyncBatchNorm.convert_sync_batchnorm(classifier.network)
+    for name in frozen:  # what takes the place of a frozen norm is as frozen
+        keep_in_eval(classifier.network.get_submodule(name))
 
 
 def shard(classifier: ImageClassifier, device: torch.device) -> nn.Module:

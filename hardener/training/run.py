@@ -21,11 +21,14 @@ from hardener.config.run_folder import (
     now,
 )
 from hardener.config.schema import Recipe
+from hardener.data.cache import PixelCache
 from hardener.data.image_folder import ImageFolder, read_image_folder
 from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
 from hardener.evaluation.ranks import from_first, local_device, meet, together
+from hardener.models.activation import replace_activations
+from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel, fingerprint
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.rebuild import build_for, fit_head
@@ -177,8 +180,11 @@ def resume(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> 
             test_fraction=recipe.data.test_fraction,
         )
         classifier = open_classifier(run, record, weights=False)
+        freeze(classifier.network, recipe.network.freeze, num_classes=len(record.classes))
         shape = ImageShape(record.input.height, record.input.width, record.input.channels)
-        train_images, validation_images = _load(folder, shape, record.data.skip_bad_images, reporter)
+        train_images, validation_images = _load(
+            folder, shape, record.data.skip_bad_images, _pixel_cache(recipe, reporter), reporter
+        )
         for name, images in (("train", train_images), ("validation", validation_images)):
             if images.fingerprint != record.data.splits[name].fingerprint:
                 raise HardenerError(
@@ -208,7 +214,8 @@ def _prepare(request: TrainRequest, reporter: Reporter) -> _Ready:
         val_fraction=recipe.data.val_fraction,
         test_fraction=recipe.data.test_fraction,
     )
-    sizes, color = survey(folder.train)
+    cache = _pixel_cache(recipe, reporter)
+    sizes, color = survey(folder.train, cache=cache)
     height, width = _image_size(recipe, sizes)
     torch.manual_seed(request.seed)
     loaded, channels, outputs = build_for(
@@ -234,8 +241,16 @@ def _prepare(request: TrainRequest, reporter: Reporter) -> _Ready:
         reporter.say(f"final layer {replaced} replaced: {outputs} → {len(folder.classes)} outputs")
     if extra:
         reporter.warn(f"{request.init} holds {len(extra)} tensors that the model has no place for, such as {extra[0]}")
+    activation, frozen = recipe.network.activation, recipe.network.freeze
+    smooth = replace_activations(loaded.network, activation, channels=channels, height=height, width=width)
+    if smooth:
+        reporter.say(f"{smooth} ReLUs replaced by {activation}")
+    still = freeze(loaded.network, frozen, num_classes=len(folder.classes))
+    if still:
+        learning = sum(p.numel() for p in loaded.network.parameters() if p.requires_grad)
+        reporter.say(f"frozen: {', '.join(still)}; {learning:,} parameters learn")
     shape = ImageShape(height, width, channels)
-    train_images, validation_images = _load(folder, shape, request.skip_bad_images, reporter)
+    train_images, validation_images = _load(folder, shape, request.skip_bad_images, cache, reporter)
     _check_enough(train_images)
     mean, std = normalization(recipe.data.normalize, channels=channels, mean=train_images.mean, std=train_images.std)
     return _Ready(device, folder, loaded, replaced, mean, std, train_images, validation_images)
@@ -318,10 +333,16 @@ def _image_size(recipe: Recipe, sizes: set[tuple[int, int]]) -> tuple[int, int]:
     return next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
 
 
-def _load(folder: ImageFolder, shape: ImageShape, skip_bad: bool, reporter: Reporter) -> tuple[Images, Images]:
+def _pixel_cache(recipe: Recipe, reporter: Reporter) -> PixelCache | None:
+    return PixelCache(recipe.data.cache_gb, reporter.warn) if recipe.data.cache else None
+
+
+def _load(
+    folder: ImageFolder, shape: ImageShape, skip_bad: bool, cache: PixelCache | None, reporter: Reporter
+) -> tuple[Images, Images]:
     with reporter.track("reading images", len(folder.train) + len(folder.validation), "images") as advance:
         train_images, validation_images = (
-            load_images(files, shape, skip_bad=skip_bad, on_decoded=advance)
+            load_images(files, shape, skip_bad=skip_bad, cache=cache, on_decoded=advance)
             for files in (folder.train, folder.validation)
         )
     skipped = train_images.skipped + validation_images.skipped
@@ -377,6 +398,7 @@ def _model_record(request: TrainRequest, loaded: LoadedModel, replaced: str | No
         init=None if request.init is None else str(request.init),
         pretrained=request.pretrained,
         replaced_head=replaced,
+        activation=request.recipe.network.activation,
     )
 
 

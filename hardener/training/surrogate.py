@@ -29,7 +29,8 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
         update={
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
-            "optimizer": recipe.optimizer,
+            "optimizer": recipe.optimizer.model_copy(update={"layer_decay": 1.0}),  # it starts from no weights
+            "network": recipe.network.model_copy(update={"freeze": []}),
             "augment": recipe.augment,
             "validation": recipe.validation,
             "data": recipe.data.model_copy(

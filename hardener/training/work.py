@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hardener.config.run_folder import BestRecord, RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.loader import Images
+from hardener.data.waiting import Waiting
 from hardener.errors import Failure, HardenerError, Told
 from hardener.evaluation.ranks import any_of, lost, own_share, sum_of
 from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
@@ -53,7 +54,8 @@ AGREE_EVERY = {"cuda": 10}  # steps after which several processes ask each other
 class EpochMetrics:
     """A line of metrics.jsonl. Accuracies are of the validation split; the robust one is of a quick PGD.
 
-    `rolled_back`: training collapsed in this epoch and was taken back to the best one before.
+    `waiting`: the share of the epoch's steps that was spent waiting for images. `rolled_back`: training collapsed in
+    this epoch and was taken back to the best one before.
     """
 
     epoch: int
@@ -66,6 +68,7 @@ class EpochMetrics:
     learning_rate: float
     images_per_s: float
     seconds: float
+    waiting: float
     rolled_back: bool = False
 
 
@@ -148,6 +151,7 @@ class Work:
             piece=self.state.piece,
             divisible=self.method.divisible,
         )
+        self.waiting = Waiting()
         self._agree_every = AGREE_EVERY.get(device.type, 1) if self.world > 1 else 1
         self._timed = self._saved = time.monotonic()
         self._kept = (0, 0)
@@ -256,8 +260,8 @@ class Work:
     def _train_epoch(self, stop: StopRequest, advance: Callable[[int], None]) -> bool:
         """Take the epoch's remaining steps; return whether it is complete."""
         state = self.state
-        self._epoch_began, self._epoch_seen = time.monotonic(), 0
-        steps = 0
+        self._epoch_began, self._epoch_seen, steps = time.monotonic(), 0, 0
+        self.waiting.seconds = 0.0
 
         def on_step(images: int) -> bool:
             self._epoch_seen += images
@@ -278,6 +282,8 @@ class Work:
                 self._put_away("training")
             return not stops
 
+        awp = self.recipe.awp
+        self.method.awp_gamma = awp.gamma if awp is not None and state.progress.epoch >= awp.warmup_epochs else 0.0
         self.exchange.objective.train()
         train_epoch(
             self.exchange,
@@ -296,7 +302,7 @@ class Work:
         state, recipe = self.state, self.recipe
         progress = state.progress
         loss = float(sum_of(progress.loss_sum)) / self.world / max(progress.losses, 1)
-        rate = self._epoch_seen / max(time.monotonic() - self._epoch_began, 1e-9)
+        took = max(time.monotonic() - self._epoch_began, 1e-9)
         if not math.isfinite(loss):
             self.record.status = "failed"
             if self.rank == 0:
@@ -312,7 +318,7 @@ class Work:
         clean, robust = self._validate(progress.epoch)
         state.progress = self._start_of(progress.epoch + 1)
         beta = None if self.method.beta is None else self.method.beta.detach()
-        self.record.images_per_s = round(rate, 1)
+        self.record.images_per_s = round(self._epoch_seen / took, 1)
         return EpochMetrics(
             epoch=progress.epoch + 1,
             loss=loss,
@@ -321,9 +327,10 @@ class Work:
             target_mass=float(self.method.target_mass()),
             beta_min=None if beta is None else float(beta.min()),
             beta_max=None if beta is None else float(beta.max()),
-            learning_rate=float(state.theta.param_groups[0]["lr"]),
-            images_per_s=rate,
+            learning_rate=float(state.theta.param_groups[-1]["lr"]),
+            images_per_s=self._epoch_seen / took,
             seconds=time.monotonic() - self._epoch_began,
+            waiting=min(self.waiting.seconds / took, 1.0),
             rolled_back=self._collapsed(robust) and self._can_roll_back(),
         )
 
@@ -434,7 +441,8 @@ class Work:
         if len(order) == 0:  # a checkpoint of the epoch's end
             return
         own = torch.cat([whole.tensor_split(self.world)[self.rank] for whole in order.split(together)])
-        for images, labels in self.images.batches(own, recipe.batch_size):
+        pieces = self.images.batches(own, recipe.batch_size, pin=self.device.type == "cuda")
+        for images, labels in self.waiting(pieces):
             # all of a step's draws, of noise, mixup and attacks, follow from its place: no checkpoint holds any
             torch.manual_seed(_step_seed(self.record.seed, epoch, place, self.rank))
             whole = min(together, usable - place)
@@ -465,7 +473,7 @@ class Work:
             warmup=min(settings.warmup_epochs / recipe.epochs, 0.5),
         )
         for group in self.state.theta.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["lr_scale"]
         if self.state.beta is not None and recipe.beta.lr is None:
             self.state.beta.param_groups[0]["lr"] = rate
 

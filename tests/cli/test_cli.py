@@ -223,6 +223,7 @@ def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:
     )
     fails(2, "unknown device 'gpu'", "train", model, "--data", data, "--out", out, "--device", "gpu")
     fails(2, "--normalize takes data, none, imagenet or MEAN/STD", "train", model, *common, "--normalize", "foo")
+    fails(2, "compile: Input should be 'auto', 'on' or 'off'; got 'yess'", "train", model, *common, "--compile", "yess")
     (tmp_path / "two.py").write_text("def net_a(): ...\ndef net_b(): ...\n")
     fails(2, "several candidates and no model", "train", tmp_path / "two.py", *common)
     (tmp_path / "bad.pt").write_bytes(b"nonsense")
@@ -255,6 +256,17 @@ def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:
         3,
     )
     fails(2, "is finished: 1 epochs are done", "train", "--resume", home / "runs" / "run")
+
+
+def test_train_warm_starts_from_a_run_and_writes_what_was_frozen_and_compiled(home: Path, tmp_path: Path) -> None:
+    options = ["--freeze", "0", "--freeze", "?.bias", "--compile", "off", "--init", home / "runs" / "run"]
+    common = ["--data", home / "imgs", "--out", tmp_path, "--name", "warm"]
+    found = hardener("train", home / "tiny.py", *common, *QUICK, *options)
+    assert found.exit_code == 0, found.output
+    run = RunFolder(tmp_path / "warm")
+    recipe = run.read_recipe()
+    assert (recipe.network.freeze, recipe.compile) == (["0", "?.bias"], "off")
+    assert run.read_record().model.init == str(home / "runs" / "run")
 
 
 def test_bad_images_are_one_clear_error_and_can_be_skipped(home: Path, tmp_path: Path) -> None:

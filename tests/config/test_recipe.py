@@ -68,6 +68,14 @@ def test_the_command_line_beats_the_recipe_and_the_recipe_the_defaults(tmp_path:
     assert (recipe.optimizer.lr, recipe.vicinity.labels.law, recipe.validation.eps) == (0.01, "budget", 4 / 255)
 
 
+@pytest.mark.parametrize(("written", "value"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])
+def test_on_and_off_are_words_although_yaml_reads_them_as_truth_values(written: str, value: str) -> None:
+    assert load_recipe("sprout", [f"compile={written}"]).compile == value
+    for wrong in ("yess", "1", "[1]"):
+        with pytest.raises(HardenerError, match="compile: Input should be 'auto', 'on' or 'off'"):
+            load_recipe("sprout", [f"compile={wrong}"])
+
+
 def test_all_faults_of_a_recipe_are_reported_together_with_the_nearest_name() -> None:
     with pytest.raises(HardenerError) as caught:
         load_recipe("sprout", ["epochs=0", "optimizer.lrr=1", "vicinity.noise=1", "validation.eps=8", "precision=half"])
@@ -97,3 +105,24 @@ def test_other_faults_of_recipes(tmp_path: Path) -> None:
     (tmp_path / "list.yaml").write_text("- a")
     with pytest.raises(HardenerError, match="must hold `key: value` lines"):
         load_recipe(str(tmp_path / "list.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override", "message"),
+    [
+        ("trades", "vicinity.adversarial=null", "method trades needs vicinity.adversarial, such as"),
+        ("free-at", "vicinity.adversarial=null", "method free-at needs vicinity.adversarial, such as"),
+        ("trades", "vicinity.noise_sigma=0.1", "method trades takes images and labels as they are"),
+        ("trades", "vicinity.labels.law=budget", "method trades takes images and labels as they are"),
+        ("free-at", "vicinity.mixup_alpha=0.2", "method free-at takes images and labels as they are"),
+        ("trades", "vicinity.adversarial.start=2", "method trades has its own start and stays in the ball"),
+        ("free-at", "vicinity.adversarial.project=false", "method free-at has its own start and stays in the ball"),
+        ("free-at", "vicinity.adversarial.steps=2", "replays minibatches instead of taking steps: set theta_steps"),
+        ("free-at", "accumulate=2", "method free-at keeps a perturbation a minibatch"),
+        ("free-at", "awp.gamma=0.01", "method free-at takes no awp"),
+        ("trades-awp", "parallel=fsdp", "awp moves whole weights: it does not go with parallel=fsdp"),
+    ],
+)
+def test_what_a_method_would_pass_over_is_refused(recipe: str, override: str, message: str) -> None:
+    with pytest.raises(HardenerError, match=message):
+        load_recipe(recipe, [override])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from oracles import write_image_folder
 from PIL import Image
 
 from hardener.data.image_folder import read_class_folders
-from hardener.data.loader import ImageShape, load_images, survey
+from hardener.data.loader import Images, ImageShape, load_images, survey
 from hardener.errors import HardenerError
 
 SHAPE = ImageShape(8, 8, 1)
@@ -82,3 +83,92 @@ def test_no_readable_image_is_an_error_even_when_skipping(tmp_path: Path) -> Non
         (tmp_path / name / "0.png").write_bytes(b"")
     with pytest.raises(HardenerError, match="none of the 2 images"):
         load_images(read_class_folders(tmp_path)[1], SHAPE, skip_bad=True)
+
+
+@pytest.fixture(params=["in memory", "streamed"])
+def images(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
+    """Fifty images whose minibatches threads prepare."""
+    monkeypatch.setattr("hardener.data.loader._SMALL", 0)
+    _, files = read_class_folders(write_image_folder(tmp_path, {"a": 30, "b": 20}))
+    return load_images(files, SHAPE, memory_budget=None if request.param == "in memory" else 0)
+
+
+def own_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("images")]
+
+
+def test_threads_end_with_the_generator_however_it_ends(images: Images) -> None:
+    order = torch.arange(50)
+    batches = images.batches(order, 4)
+    next(batches)
+    assert own_threads()
+    batches.close()  # type: ignore[attr-defined]
+    assert own_threads() == []
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(images)
+    assert own_threads() == []
+    assert sum(len(labels) for _, labels in images.batches(order, 4)) == 50
+    assert own_threads() == []
+
+
+def interrupt(images: Images) -> None:
+    for _ in images.batches(torch.arange(50), 4):
+        raise KeyboardInterrupt
+
+
+def test_two_minibatches_are_prepared_while_one_is_in_use(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill, prepared, third = images._fill, [], threading.Event()
+
+    def note(part: np.ndarray, places: np.ndarray) -> None:
+        fill(part, places)
+        prepared.extend(places.tolist())
+        if len(prepared) == 48:
+            third.set()
+
+    monkeypatch.setattr("hardener.data.loader._threads", lambda: 1)
+    monkeypatch.setattr(images, "_fill", note)
+    batches = images.batches(torch.arange(50), 16)
+    next(batches)
+    assert third.wait(60)
+    assert sorted(prepared) == list(range(48))
+    assert [len(labels) for _, labels in batches] == [16, 16, 2]
+
+
+def test_an_image_that_goes_bad_later_ends_the_minibatches_with_its_name(tmp_path: Path) -> None:
+    _, files = read_class_folders(write_image_folder(tmp_path, {"a": 30, "b": 20}))
+    images = load_images(files, SHAPE, memory_budget=0)
+    (tmp_path / "b" / "007.png").write_bytes(b"")
+    (tmp_path / "b" / "008.png").unlink()
+    with pytest.raises(HardenerError, match=r"007.png could be read before and cannot be now: the file is empty"):
+        list(images.batches(torch.arange(50), 16))
+    assert own_threads() == []
+    with pytest.raises(HardenerError, match=r"008.png could be read before and cannot be now: .*No such file"):
+        images.take([38])
+
+
+def test_small_minibatches_of_decoded_images_need_no_thread(tmp_path: Path) -> None:
+    _, files = read_class_folders(write_image_folder(tmp_path, {"a": 30, "b": 20}))
+    batches = load_images(files, SHAPE).batches(torch.arange(50), 4)
+    next(batches)
+    assert own_threads() == []
+
+
+def test_nothing_asked_for_is_nothing_given(images: Images) -> None:
+    assert list(images.batches(torch.arange(0), 16)) == []
+    pixels, labels = images.take([])
+    assert pixels.shape == (0, 1, 8, 8)
+    assert len(labels) == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_minibatches_for_a_gpu_lie_in_page_locked_memory_or_on_it(images: Images) -> None:
+    order = torch.randperm(50)
+    plain = list(images.batches(order, 16))
+    pinned = list(images.batches(order, 16, pin=True))
+    assert all(part.is_pinned() for batch in pinned for part in batch)
+    images.keep_on(torch.device("cuda"))
+    for one, two, three in zip(plain, pinned, images.batches(order, 16), strict=True):
+        assert torch.equal(one[0], two[0])
+        assert torch.equal(one[0], three[0].cpu())
+        assert torch.equal(one[1], three[1].cpu())

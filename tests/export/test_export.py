@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -88,6 +88,26 @@ def test_onnx_equals_torch_at_any_batch(trained: RunFolder, batch: int) -> None:
         expected = classifier(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
     np.testing.assert_allclose(logits, expected.numpy(), atol=1e-5)
     np.testing.assert_allclose(probabilities, expected.softmax(1).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["silu", "softplus", "gelu"])
+def test_a_smooth_activation_opens_and_is_exported_as_it_was_trained(
+    activation: Literal["silu", "softplus", "gelu"], run: RunFolder
+) -> None:
+    record = run.read_record()
+    assert record.model.activation == "keep"
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        hard = open_classifier(run, record)(pixels)
+        record.model.activation = activation
+        run.write_record(record)
+        smooth = open_classifier(run, run.read_record())(pixels)
+    assert not torch.allclose(hard, smooth, atol=1e-3)
+    export(run, Quiet())
+    session = onnxruntime.InferenceSession(str(run.bundle / "model.onnx"), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["logits"], {"images": images})[0], smooth.numpy(), atol=1e-5)
+    assert read_bundle(run.bundle).parity.argmax_agreement == 1.0
 
 
 def test_a_dynamic_batch_brings_no_shape_arithmetic_and_no_paths_of_this_machine(tmp_path: Path) -> None:

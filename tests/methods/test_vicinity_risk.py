@@ -120,14 +120,9 @@ def test_noise_reaches_the_network_with_its_variance() -> None:
     torch.manual_seed(0)
     model = Linear(torch.ones(1, 4, 4), 0.0)
     margins: list[Tensor] = []
-
-    def spy(images: Tensor) -> Tensor:
-        margins.append(model.margin(images).detach())
-        logits: Tensor = model(images)
-        return logits
-
+    model.register_forward_pre_hook(lambda _, batch: margins.append(model.margin(batch[0]).detach()))
     method = VicinityRisk(**OFF | {"num_classes": 2, "noise_sigma": 0.25, "law": "one-hot"})
-    method.loss(spy, torch.full((20_000, 1, 4, 4), 0.5), torch.zeros(20_000, dtype=torch.int64))
+    method.loss(model, torch.full((20_000, 1, 4, 4), 0.5), torch.zeros(20_000, dtype=torch.int64))
     assert float(margins[0].std()) == pytest.approx(0.25 * 4, rel=0.03)
 
 
@@ -159,3 +154,76 @@ def test_with_a_worst_point_the_loss_is_higher() -> None:
     plain = VicinityRisk(**OFF).loss(model, images, labels)
     hard = VicinityRisk(**OFF, worst_point=WorstPoint("linf", 0.1)).loss(model, images, labels)
     assert hard > plain
+
+
+def test_n_fgsm_leaves_the_ball_and_stays_within_start_plus_step() -> None:
+    """On a linear model in the middle of the box its one step goes along the sign of the gradient, uncut."""
+    torch.manual_seed(0)
+    model, images = Linear(torch.randn(12), 0.1), torch.full((64, 3, 2, 2), 0.5)
+    soft_labels = torch.nn.functional.one_hot(torch.ones(64, dtype=torch.int64), 2).float()
+    torch.manual_seed(1)
+    start = (2 * torch.rand(images.shape) - 1) * 2 * 0.05
+    torch.manual_seed(1)
+    found = WorstPoint("linf", 0.05, start=2.0, project=False)(model, images, soft_labels)
+    downhill = -model.weight.detach().sign().view(1, 3, 2, 2)
+    torch.testing.assert_close(found - images, start + 0.05 * downhill)
+    assert 0.05 < float((found - images).abs().max()) <= 3 * 0.05 + 1e-6
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_without_projection_more_steps_lead_no_farther(steps: int) -> None:
+    model, images, labels = problem()
+    soft_labels = torch.nn.functional.one_hot(labels, 5).float()
+    found = WorstPoint("linf", 0.05, steps, start=2.0, project=False)(model, images, soft_labels)
+    assert float((found - images).abs().max()) <= 3 * 0.05 + 1e-6
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_a_worst_point_that_starts_at_the_image_is_fgsm() -> None:
+    """The margin of a linear model falls by eps |w|_1."""
+    torch.manual_seed(0)
+    model, images = Linear(torch.randn(12), 0.1), torch.full((6, 3, 2, 2), 0.5)
+    soft_labels = torch.nn.functional.one_hot(torch.ones(6, dtype=torch.int64), 2).float()
+    found = WorstPoint("linf", 0.05, start=0.0)(model, images, soft_labels)
+    fall = (model.margin(images) - model.margin(found)).detach()
+    torch.testing.assert_close(fall, torch.full((6,), 0.05 * float(model.weight.detach().norm(1))))
+
+
+@pytest.mark.parametrize("project", [True, False])
+def test_a_worst_point_follows_the_seed_and_leaves_the_model_as_it_was(project: bool) -> None:
+    model, images, labels = problem()
+    model.train()
+    soft_labels = torch.nn.functional.one_hot(labels, 5).float()
+    found = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        found.append(WorstPoint("l2", 0.3, steps=2, project=project)(model, images, soft_labels))
+    assert torch.equal(*found)
+    assert model.training
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert images.grad is None
+    assert not images.requires_grad
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_beta_that_does_not_learn_is_no_parameter_and_gives_the_law_of_the_start(law: str) -> None:
+    model, images, labels = problem()
+    found = {}
+    for learn in (True, False):
+        method = VicinityRisk(**OFF | {"law": law, "smoothing": 0.3, "sampled": True}, learn_beta=learn)
+        assert (method.beta is None) == (not learn)
+        assert len(list(method.parameters())) == learn
+        torch.manual_seed(4)
+        found[learn] = [method.loss(model, images, labels).detach(), method.target_mass()]
+        method.bound_beta()
+    assert torch.equal(torch.stack(found[True]), torch.stack(found[False]))
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_fixed_labels_of_the_budget_law_are_uniform_smoothing_on_average(learn: bool) -> None:
+    model, images, labels = problem()
+    method = VicinityRisk(**OFF | {"smoothing": 0.3}, learn_beta=learn)
+    expected = cross_entropy(model(images), labels, label_smoothing=0.3)
+    torch.testing.assert_close(method.loss(model, images, labels), expected)
+    assert float(method.target_mass()) == pytest.approx(0.7 + 0.3 / 5)

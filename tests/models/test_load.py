@@ -5,6 +5,7 @@ from collections import OrderedDict, namedtuple
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from hardener.errors import HardenerError
 from hardener.models.load import count_outputs, load_model, replace_head
 from hardener.models.normalize import ImageClassifier, normalization, unwrap_logits
+from hardener.models.rebuild import build_for
 
 NET = "nn.Sequential(nn.Flatten(), nn.Linear(12, {}))"
 
@@ -144,6 +146,49 @@ def test_registry_models_are_built_for_the_number_of_classes() -> None:
     for spec in ("torchvision:squeezenet1_1", "timm:test_resnet"):
         network = load_model(spec, num_classes=7).network
         assert count_outputs(network, channels=3, height=64, width=64) == 7
+
+
+def test_published_weights_come_with_their_own_number_of_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registries' own downloads answer from here: names, shapes and the whole way are theirs."""
+    import timm
+    import torchvision
+
+    published = {
+        "torchvision:squeezenet1_1": torchvision.models.squeezenet1_1(),
+        "timm:test_resnet.r160_in1k": timm.create_model("test_resnet"),
+    }
+    kept = {spec: network.state_dict() for spec, network in published.items()}
+    monkeypatch.setattr(
+        "torchvision.models._api.load_state_dict_from_url", lambda *_, **__: kept["torchvision:squeezenet1_1"]
+    )
+    monkeypatch.setattr(
+        "timm.models._builder.load_state_dict_from_hf", lambda *_, **__: kept["timm:test_resnet.r160_in1k"]
+    )
+    for spec, state in kept.items():
+        network = load_model(spec, num_classes=7, pretrained=True).network
+        assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+        assert count_outputs(network, channels=3, height=64, width=64) == 1000
+        replace_head(network, 1000, 7)
+        assert count_outputs(network, channels=3, height=64, width=64) == 7
+
+
+def test_published_weights_that_cannot_be_fetched_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def unreachable(*_: Any, **__: Any) -> None:
+        tried.append(1)
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", unreachable)
+    for spec in ("torchvision:squeezenet1_1", "timm:test_resnet.r160_in1k"):
+        with pytest.raises(
+            HardenerError,
+            match=f"{spec} cannot be built with its published weights: URLError: .*Name or service not known.* "
+            "pass it by --init FILE instead of --pretrained",
+        ):
+            build_for(spec, num_classes=7, channels=[3, 1], height=64, width=64, entry=None, pretrained=True)
+    assert len(tried) == 2  # once each, though there are two numbers of channels to try
 
 
 def test_outputs_are_unwrapped() -> None:

@@ -22,7 +22,7 @@ class Payload:
     """What unpickling would build."""
 
 
-@pytest.mark.parametrize("wrap", ["plain", "state_dict", "model", "module.", "_orig_mod.module."])
+@pytest.mark.parametrize("wrap", ["plain", "state_dict", "model", "module.", "_orig_mod.module.", "model."])
 def test_a_state_dict_is_found_under_the_usual_keys_and_prefixes(tmp_path: Path, wrap: str) -> None:
     source, target = network(), network()
     state = dict(source.state_dict())
@@ -30,6 +30,30 @@ def test_a_state_dict_is_found_under_the_usual_keys_and_prefixes(tmp_path: Path,
         state = {wrap + name: value for name, value in state.items()}
     torch.save({wrap: state, "epoch": 3} if wrap in {"state_dict", "model"} else state, tmp_path / "w.pt")
     assert load_weights(target, tmp_path / "w.pt") == []
+    assert same(source, target)
+
+
+def test_tensors_beside_a_wrapped_network_do_not_hide_it(tmp_path: Path) -> None:
+    source, target = network(), network()
+    averaged = torch.optim.swa_utils.AveragedModel(torch.nn.DataParallel(source))
+    torch.save({"state_dict": averaged.state_dict() | {"criterion.weight": torch.ones(3)}}, tmp_path / "w.pt")
+    assert sorted(load_weights(target, tmp_path / "w.pt")) == ["criterion.weight", "n_averaged"]
+    assert same(source, target)
+
+
+def test_a_network_whose_own_names_begin_like_a_wrapper_keeps_them(tmp_path: Path) -> None:
+    source, target = (nn.ModuleDict({"model": network(), "net": network()}) for _ in range(2))
+    torch.save({f"module.{name}": value for name, value in source.state_dict().items()}, tmp_path / "w.pt")
+    assert load_weights(target, tmp_path / "w.pt") == []
+    assert same(source, target)
+
+
+def test_the_folder_of_a_run_stands_for_its_weights(tmp_path: Path) -> None:
+    source, target = network(), network()
+    with pytest.raises(HardenerError, match="is a folder without model.safetensors: weights are a file, or a run"):
+        load_weights(target, tmp_path)
+    save_weights(source, tmp_path / "model.safetensors")
+    load_weights(target, tmp_path)
     assert same(source, target)
 
 

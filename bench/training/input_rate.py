@@ -1,0 +1,150 @@
+"""Minibatches a second of input, against torchvision's ImageFolder behind a DataLoader, on the same JPEG files.
+
+`python bench/training/input_rate.py` writes 2,000 files of 256x256 and brings them to 224x224; `--data DIR --size 32`
+takes the training split of a folder of one's own. Every epoch is shuffled anew and its minibatches are uint8 tensors,
+(N, C, H, W), copied to the GPU where there is one. Both sides read files that the operating system holds in memory,
+and train nothing meanwhile. They take turns; what is printed are medians over the rounds, with the least and the most.
+
+mapped: from the cache of decoded images that `hardener train` keeps. streamed: what it does with a set too large to
+be kept, decoded each epoch by as many threads as the DataLoader has processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from hardener.data import loader
+from hardener.data.cache import PixelCache
+from hardener.data.image_folder import TRAIN_NAMES, read_class_folders
+from hardener.data.loader import Images, ImageShape, load_images
+from hardener.evaluation.device import choose_device, describe_hardware
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+def write_files(root: Path, count: int, size: int) -> Path:
+    """Write JPEG files of two classes that compress about as photographs do."""
+    random = np.random.default_rng(0)
+    for place in range(count):
+        coarse = Image.fromarray(random.integers(0, 256, (size // 8, size // 8, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), dtype=np.int16)
+        pixels = (smooth + random.integers(-12, 13, smooth.shape)).clip(0, 255).astype(np.uint8)
+        path = root / f"class{place % 2}" / f"{place:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, quality=85)
+    return root
+
+
+def peer(root: Path, size: int, batch_size: int, workers: int, *, pin: bool) -> Callable[[], Batches]:
+    """torchvision's way: decoded, resized and cropped by worker processes in every epoch."""
+    steps = v2.Compose([v2.Resize(size), v2.CenterCrop(size), v2.PILToTensor()])
+    data = DataLoader(
+        ImageFolder(str(root), transform=steps),
+        batch_size,
+        shuffle=True,
+        num_workers=workers,
+        pin_memory=pin,
+        persistent_workers=True,
+    )
+    return lambda: data
+
+
+def own(images: Images, batch_size: int, *, pin: bool) -> Callable[[], Batches]:
+    """The way of `hardener train`."""
+    return lambda: images.batches(torch.randperm(len(images)), batch_size, pin=pin)
+
+
+def rate(epoch: Callable[[], Batches], device: torch.device) -> float:
+    """Images a second of one epoch."""
+    started, seen = time.perf_counter(), 0
+    for images, labels in epoch():
+        images.to(device, non_blocking=True)
+        labels.to(device, non_blocking=True)
+        seen += len(images)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return seen / (time.perf_counter() - started)
+
+
+def measure(root: Path, asked: argparse.Namespace, device: torch.device) -> dict[str, list[float]]:
+    """Images a second of every round, for each way."""
+    _, files = read_class_folders(root)
+    shape, pin = ImageShape(asked.size, asked.size, 3), device.type == "cuda"
+    loader._threads = lambda: asked.workers
+    with tempfile.TemporaryDirectory() as folder:
+        cache = PixelCache(asked.cache_gb, print, folder=Path(folder))
+        started = time.perf_counter()
+        load_images(files, shape, cache=cache)
+        first = len(files) / (time.perf_counter() - started)
+        started = time.perf_counter()
+        mapped = load_images(files, shape, cache=cache)
+        again = len(files) / (time.perf_counter() - started)
+        ways = {
+            "DataLoader": peer(root, asked.size, asked.batch_size, asked.workers, pin=pin),
+            "mapped": own(mapped, asked.batch_size, pin=pin),
+            "streamed": own(load_images(files, shape, memory_budget=0), asked.batch_size, pin=pin),
+        }
+        found: dict[str, list[float]] = {name: [] for name in ways}
+        for turn in range(asked.rounds + 1):
+            for name in list(ways)[:: 1 if turn % 2 == 0 else -1]:
+                found[name].append(rate(ways[name], device))
+    warm = {name: rates[1:] for name, rates in found.items()}  # the first starts workers and fills the page cache
+    return {"first start": [first], "warm start": [again], **warm}
+
+
+def main() -> None:
+    """Print images a second of each way and its ratio to the DataLoader."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="a folder of class folders, or one with train/")
+    parser.add_argument("--images", type=int, default=2000, help="files to write where there is no --data")
+    parser.add_argument("--file-size", type=int, default=256, help="height and width of the files to write")
+    parser.add_argument("--size", type=int, default=224, help="height and width of the minibatches")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--workers", type=int, default=loader._threads())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cache-gb", type=float, default=50.0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    device = choose_device(asked.device)
+    with tempfile.TemporaryDirectory() as folder:
+        if asked.data is None:
+            root = write_files(Path(folder), asked.images, asked.file_size)
+        else:
+            named = (asked.data / name for name in TRAIN_NAMES)
+            root = next((path for path in named if path.is_dir()), asked.data)
+        found = measure(root, asked, device)
+        count = len(read_class_folders(root)[1])
+    middle = {name: statistics.median(rates) for name, rates in found.items()}
+    ratios = {name: middle[name] / middle["DataLoader"] for name in ("mapped", "streamed")}
+    hardware = describe_hardware(device)
+    if asked.json:
+        settings = {"images": count, **{name: getattr(asked, name) for name in ("size", "batch_size", "workers")}}
+        print(json.dumps({"hardware": hardware, **settings, "images_per_s": found, "ratios": ratios}))
+        return
+    machine = ", ".join(f"{name} {value}" for name, value in hardware.items())
+    print(f"{count} files to {asked.size}x{asked.size}, minibatches of {asked.batch_size}, workers {asked.workers}, ")
+    print(f"{device}, {asked.rounds} rounds; {machine}")
+    for name, rates in found.items():
+        ratio = f"{ratios[name]:8.1f} x DataLoader" if name in ratios else ""
+        print(f"  {name:12}{middle[name]:12,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f}){ratio}")
+    print(f"  mapped is to be at least 5 times: {'it is' if ratios['mapped'] >= 5 else 'IT IS NOT'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""Decoded images on disk: what one run has decoded, the next one maps into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import inspect
+import json
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from hardener.data import decode
+from hardener.data.image_folder import ImageFiles
+
+_SUFFIX = ".pixels"
+_MAGIC = b"hrdnpix1"
+_TAIL = 32 + 8 + len(_MAGIC)  # sha256 of the facts, their length, the magic
+_CHUNK = 512
+
+Write = Callable[[NDArray[np.uint8]], object]
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the cache holds of a list of files.
+
+    Attributes:
+        pixels: flat, uint8, mapped from the file and not writable.
+        facts: what was learned while they were decoded.
+    """
+
+    pixels: NDArray[np.uint8]
+    facts: Facts
+
+
+class PixelCache:
+    """A folder with one file an entry: raw pixels, then facts as JSON, then a tail that says that both are whole.
+
+    A file is written to the side and renamed when it is complete, so what stands under an entry's name was finished.
+    Entries used longest ago make room for new ones; those that this object gave out stay. Where nothing can be
+    kept, `warn` is told why and the caller goes on without.
+
+    Args:
+        gigabytes: of 1e9 bytes, for the whole folder; a new entry also takes at most half of what the disk has free.
+        warn: told once what the user must know.
+        folder: `default_folder()` by default.
+    """
+
+    def __init__(self, gigabytes: float, warn: Callable[[str], None], *, folder: Path | None = None) -> None:
+        self.budget = int(gigabytes * 1e9)
+        self.folder = default_folder() if folder is None else folder
+        self._warn = warn
+        self._used: set[Path] = set()
+        self._unusable = False
+
+    def get(self, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> Entry | None:
+        """Return an entry, made now where there is none; None where it cannot be kept.
+
+        Of several processes that ask for the same entry, one makes it and the others wait for it.
+
+        Args:
+            key: from `entry_key`.
+            size: of the pixels, at most, in bytes.
+            make: gives the pixels, in order, to the function that it gets, and returns the facts and whether they
+                will hold the next time: where not, the entry serves this call only.
+        """
+        path = self.folder / f"{key}{_SUFFIX}"
+        found = self._find(path, key)
+        if found is not None or self._unusable:
+            return found
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _alone(path.with_suffix(".lock")):
+                found = self._find(path, key)
+                if found is not None or not self._make_room(size):
+                    return found
+                return self._make(path, key, size, make)
+        except OSError as error:
+            self._unusable = True
+            self._warn(
+                f"decoded images cannot be kept in {self.folder} ({error.strerror or error}): every run decodes "
+                "anew. Free some space, set HARDENER_CACHE to another folder, or pass --set data.cache=false."
+            )
+            return None
+
+    def _find(self, path: Path, key: str) -> Entry | None:
+        try:
+            with path.open("rb") as file:
+                found = _read(file, key)
+        except OSError:
+            return None
+        if found is not None:
+            self._used.add(path)
+            with contextlib.suppress(OSError):  # in a folder that may only be read, age does not matter
+                os.utime(path)
+        return found
+
+    def _make(self, path: Path, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> Entry | None:
+        descriptor, beside = tempfile.mkstemp(prefix=".", suffix=_SUFFIX, dir=self.folder)
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                _lock(file, wait=False)  # as long as this process lives, nobody tidies the file away
+                if size:
+                    os.posix_fallocate(descriptor, 0, size)  # a full disk is found out before the work
+                facts, lasting = make(lambda pixels: file.write(pixels.data))
+                _finish(file, key, facts)
+                if lasting:
+                    os.replace(beside, path)
+                    self._used.add(path)
+                return _read(file, key)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(beside)
+
+    def _make_room(self, size: int) -> bool:
+        """Remove what was used longest ago until `size` bytes fit; say so and remove nothing where they cannot."""
+        _tidy(self.folder)
+        entries = sorted(_entries(self.folder))
+        old = [entry for entry in entries if entry[2] not in self._used]
+        total, removable = (sum(held for _, held, _ in some) for some in (entries, old))
+        free = shutil.disk_usage(self.folder).free
+        if total - removable + size > self.budget:
+            taken = f" beside {_gigabytes(total - removable)} in use" if total > removable else ""
+            self._warn(
+                f"{_gigabytes(size)} of decoded images{taken} exceed data.cache_gb={self.budget / 1e9:g}: every run "
+                "decodes anew. Raise it with --set data.cache_gb=… where the disk has room."
+            )
+            return False
+        if size > (free + removable) / 2:
+            self._warn(
+                f"{_gigabytes(size)} of decoded images would take more than half of the {_gigabytes(free)} free in "
+                f"{self.folder}: every run decodes anew. Free some space, or set HARDENER_CACHE to another folder."
+            )
+            return False
+        for _, held, path in old:
+            if total + size <= self.budget and size <= free / 2:
+                break
+            path.unlink(missing_ok=True)
+            total, free = total - held, free + held
+        return True
+
+
+def default_folder() -> Path:
+    """Return `$HARDENER_CACHE`, else `hardener` in `$XDG_CACHE_HOME`, else in `~/.cache`."""
+    if chosen := os.environ.get("HARDENER_CACHE"):
+        return Path(chosen)
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(caches):  # a relative one is to be passed over, says the XDG Base Directory Specification
+        return Path(caches) / "hardener"
+    home = os.path.expanduser("~")
+    return Path(home if os.path.isabs(home) else "/", ".cache", "hardener")
+
+
+def total_memory() -> int:
+    """Return the machine's memory in bytes."""
+    return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))
+
+
+def entry_key(files: ImageFiles, **rule: object) -> str:
+    """Name an entry after all that its pixels depend on; no file is opened.
+
+    These are the place, name, size and times of every file, in this order, and how it is decoded: `rule`, the source
+    of `decode_image` and Pillow's version. The time of the last change of an inode is one of them, so a file that was
+    replaced by one of the same size and date is noticed too.
+
+    Raises:
+        OSError: a file is gone.
+    """
+
+    def describe(paths: tuple[str, ...]) -> bytes:
+        lines = []
+        for path in paths:
+            found = os.stat(root / path)
+            lines.append(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n")
+        return "".join(lines).encode("utf-8", "surrogateescape")
+
+    root = files.root.resolve()
+    how = {"root": str(root), "rule": rule, "pillow": PIL.__version__, "source": inspect.getsource(decode)}
+    digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
+    chunks = [files.paths[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    with ThreadPoolExecutor(16) as pool:  # on a network drive each answer takes its time
+        for lines in pool.map(describe, chunks):
+            digest.update(lines)
+    return digest.hexdigest()
+
+
+def _finish(file: BinaryIO, key: str, facts: Facts) -> None:
+    pixels = file.tell()
+    file.truncate()
+    text = json.dumps({**facts, "key": key, "bytes": pixels}).encode()
+    file.write(text + hashlib.sha256(text).digest() + len(text).to_bytes(8, "little") + _MAGIC)
+    file.flush()
+    os.fsync(file.fileno())  # before the rename, or a power cut could leave a whole name on torn pixels
+
+
+def _read(file: BinaryIO, key: str) -> Entry | None:
+    """Return what a whole entry of this key holds, None for anything else."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(end - _TAIL, 0))
+    tail = file.read()
+    length = int.from_bytes(tail[32:40], "little")
+    if tail[40:] != _MAGIC or length > end - _TAIL:
+        return None
+    file.seek(end - _TAIL - length)
+    text = file.read(length)
+    if hashlib.sha256(text).digest() != tail[:32]:
+        return None
+    facts: Facts = json.loads(text)
+    size = facts["bytes"]
+    if facts["key"] != key or size + length + _TAIL != end:
+        return None
+    if not size:
+        return Entry(np.empty(0, np.uint8), facts)
+    mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)  # writable ones count as memory in use
+    if size <= total_memory() // 4:
+        mapped.madvise(mmap.MADV_WILLNEED)  # one read from front to back, before minibatches ask here and there
+    return Entry(np.frombuffer(mapped, np.uint8), facts)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("ab") as file:
+        _lock(file, wait=True)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO, *, wait: bool) -> bool:
+    """Take a lock that ends with the process, at the latest; False where that cannot be had."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # taken; or a file system without locks, where two may do the same work
+        return False
+    return True
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what processes that died left half written."""
+    for path in folder.glob(f".*{_SUFFIX}"):
+        with contextlib.suppress(OSError), path.open("ab") as file:
+            if _lock(file, wait=False):
+                path.unlink()
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"
+
+
+def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """Yield when each entry was used last, its bytes and its file."""
+    for path in folder.glob(f"[!.]*{_SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            yield found.st_mtime, found.st_size, path

@@ -1,0 +1,106 @@
+"""Whole runs that fine-tune: what is frozen stays, and a run with other activations opens again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_run import Recorder, request, weights
+from torch import nn
+
+from hardener.config.run_folder import RunFolder
+from hardener.errors import HardenerError
+from hardener.models.freeze import freeze
+from hardener.models.normalize import ImageClassifier
+from hardener.models.trained import open_classifier
+from hardener.training.parallel import sync_batch_norm
+from hardener.training.run import resume, train
+from hardener.training.surrogate import surrogate_of
+from hardener.training.work import Interrupted
+
+
+@pytest.fixture
+def first(model_file: Path, image_folder: Path, tmp_path: Path) -> RunFolder:
+    """A run to start from."""
+    return train(request(model_file, image_folder, tmp_path / "first", sets=("epochs=1",)), Recorder())
+
+
+@pytest.mark.parametrize("sets", [(), ("averaging.name=ema",), ("optimizer.layer_decay=0.5",), ("accumulate=2",)])
+def test_frozen_parts_come_out_as_they_went_in(
+    sets: tuple[str, ...], first: RunFolder, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    sets = ("network.freeze=['all-but-head']", "epochs=2", *sets)
+    run = train(request(model_file, image_folder, tmp_path, sets=sets, init=first.path), Recorder())
+    before, after = weights(first), weights(run)
+    changed = {name for name in after if not torch.equal(before[name], after[name])}
+    assert changed == {"6.weight", "6.bias"}
+
+
+def test_frozen_parts_stay_frozen_when_a_run_resumes(
+    first: RunFolder, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    sets = ("network.freeze=['0', '1']", "network.activation=silu", "optimizer.layer_decay=0.5")
+    straight = train(request(model_file, image_folder, tmp_path / "a", sets=sets, init=first.path), Recorder())
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "b", sets=sets, init=first.path, name="r"), Recorder(25))
+    resumed = resume(RunFolder(tmp_path / "b" / "r"), Recorder(), device="cpu")
+    ours, theirs, start = weights(straight), weights(resumed), weights(first)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert all(torch.equal(start[name], theirs[name]) for name in start if name.startswith(("0.", "1.")))
+
+
+def test_layers_learn_at_their_share_of_the_rate_whatever_the_schedule(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    reporter = Recorder()
+    sets = ("optimizer.layer_decay=0.25", "epochs=2")
+    run = train(request(model_file, image_folder, tmp_path, sets=sets), reporter)
+    groups = torch.load(run.checkpoint, weights_only=True)["theta"]["param_groups"]
+    assert [group["lr_scale"] for group in groups] == [0.25, 1.0]
+    assert groups[0]["lr"] == groups[1]["lr"] / 4 == reporter.epochs[-1].learning_rate / 4
+
+
+def test_a_run_with_smooth_activations_opens_with_them(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
+    run = train(request(model_file, image_folder, tmp_path, sets=("network.activation=softplus",)), Recorder())
+    assert run.read_record().model.activation == "softplus"
+    network = open_classifier(run, run.read_record()).network
+    assert [type(module) for module in network.modules() if "ctivation" in type(module).__module__] == [nn.Softplus]
+
+
+def test_a_surrogate_is_of_the_same_architecture_and_learns_whole(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    sets = ("network.activation=gelu", "network.freeze=['0']", "optimizer.layer_decay=0.5", "epochs=1")
+    run = train(request(model_file, image_folder, tmp_path, sets=sets), Recorder())
+    surrogate = surrogate_of(run, Recorder(), device="cpu")
+    recipe = surrogate.read_recipe()
+    assert surrogate.read_record().model.activation == "gelu"
+    assert (recipe.network.freeze, recipe.optimizer.layer_decay) == ([], 1.0)
+
+
+def test_what_fits_no_network_is_said_before_anything_is_written(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    smooth = tmp_path / "smooth.py"
+    smooth.write_text(model_file.read_text().replace("ReLU", "GELU"))
+    for model, setting, match in (
+        (model_file, "network.freeze=['layer1']", "--freeze 'layer1' matches no module of the model"),
+        (model_file, "network.freeze=['*']", r"--freeze \* leaves nothing to learn"),
+        (smooth, "network.activation=silu", "replaces nn.ReLU, and the model has none: it has GELU"),
+    ):
+        with pytest.raises(HardenerError, match=match):
+            train(request(model, image_folder, tmp_path / "runs", sets=(setting,)), Recorder())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_frozen_norm_that_becomes_one_over_processes_is_as_frozen() -> None:
+    """The exchange of modules alone, which needs no GPU."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    freeze(network, ["0", "1"], num_classes=2)
+    classifier = ImageClassifier(network, mean=[], std=[], classes=["a", "b"])
+    sync_batch_norm(classifier, torch.device("cuda"))
+    classifier.train()
+    norms = [module for module in classifier.modules() if isinstance(module, nn.SyncBatchNorm)]
+    assert [norm.training for norm in norms] == [False, True]
+    assert [norm.weight.requires_grad for norm in norms] == [False, True]

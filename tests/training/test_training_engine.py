@@ -1,0 +1,278 @@
+"""What the engine does besides plain steps: averages, pieces, compile, roll-back, and a machine that dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_run import Recorder, request, weights
+
+from hardener.config.recipe import load_recipe
+from hardener.config.run_folder import RunFolder
+from hardener.errors import Failure, HardenerError
+from hardener.evaluation.interval import clopper_pearson
+from hardener.training.checkpoint import before
+from hardener.training.run import resume, train
+from hardener.training.watch import collapsed
+from hardener.training.work import Interrupted, Work
+
+STILL = ("augment.shift=0", "optimizer.warmup_epochs=0", "optimizer.schedule=constant")
+PLAIN = "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 2))\n"
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A network without batch norm or dropout."""
+    path = tmp_path / "plain.py"
+    path.write_text(PLAIN)
+    return path
+
+
+def last(run: RunFolder) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(run.checkpoint, weights_only=True)
+    return found
+
+
+def test_swa_keeps_the_mean_of_the_weights_at_the_ends_of_epochs(
+    plain: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    ends = []
+    for epochs in (1, 2, 3):
+        wanted = request(plain, image_folder, tmp_path / str(epochs), "natural", (*STILL, f"epochs={epochs}"))
+        ends.append(last(train(wanted, Recorder()))["network"])
+    sets = (*STILL, "averaging.name=swa")
+    run = train(request(plain, image_folder, tmp_path / "swa", "natural", sets), Recorder())
+    for name, found in last(run)["average"].items():
+        if name.startswith("module.network."):
+            expected = torch.stack([end[name.removeprefix("module.network.")] for end in ends]).mean(0)
+            assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("decay", [1e-6, 1 - 1e-7])
+def test_ema_follows_the_weights_or_stays_where_it_began(
+    decay: float, plain: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    """Without memory the average is the network itself; with an endless one it stays at the first step's weights."""
+    sets = (*STILL, f"averaging.decay={decay}", "batch_size=20")
+    run = train(request(plain, image_folder, tmp_path / "runs", "natural", sets), Recorder())
+    content = last(run)
+    first = train(request(plain, image_folder, tmp_path / "one", "natural", (*sets, "epochs=1")), Recorder())
+    expected = content["network"] if decay < 0.5 else last(first)["network"]
+    for name, found in expected.items():
+        assert torch.allclose(content["average"][f"module.network.{name}"], found, atol=1e-4)
+    assert not torch.allclose(content["network"]["1.weight"], last(first)["network"]["1.weight"], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ema", "swa"])
+def test_averages_resume_bit_for_bit_and_are_what_is_kept(
+    name: str, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    sets = (f"averaging.name={name}", "averaging.start=0.3", "averaging.decay=0.8")
+    straight = train(request(model_file, image_folder, tmp_path / "a", "sprout", sets), Recorder())
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "b", "sprout", sets, name="r"), Recorder(35))
+    resumed = resume(RunFolder(tmp_path / "b" / "r"), Recorder(), device="cpu")
+    one, other = last(straight), last(resumed)
+    for part in ("network", "average"):
+        assert all(torch.equal(value, other[part][key]) for key, value in one[part].items())
+    best = straight.read_record().best
+    assert best is not None
+    if best.epoch == 3:
+        kept = weights(straight)
+        assert all(torch.equal(value, one["average"][f"module.network.{key}"]) for key, value in kept.items())
+
+
+def test_a_minibatch_in_pieces_gives_the_step_of_the_whole(plain: Path, image_folder: Path, tmp_path: Path) -> None:
+    whole, pieces = (
+        last(train(request(plain, image_folder, tmp_path / str(k), "natural", (*STILL, f"accumulate={k}")), Recorder()))
+        for k in (1, 3)
+    )
+    assert all(torch.allclose(whole["network"][name], pieces["network"][name], atol=1e-6) for name in whole["network"])
+    assert pieces["piece"] == 2
+
+
+NARROW = """
+import torch
+from torch import nn
+
+class Narrow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+
+    def forward(self, x):
+        if self.training and len(x) > {limit}:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.layers(x)
+
+model = Narrow()
+"""
+
+
+def test_a_minibatch_that_fits_no_memory_is_cut(image_folder: Path, tmp_path: Path) -> None:
+    """The device's error is raised by the network: a processor has none of its own."""
+    model = tmp_path / "narrow.py"
+    model.write_text(NARROW.format(limit=3))
+    reporter = Recorder()
+    sets = (*STILL, "batch_size=10")
+    run = train(request(model, image_folder, tmp_path / "a", "natural", sets), reporter)
+    assert reporter.said == ["a minibatch does not fit in the memory of cpu: it is cut into pieces of 3"]
+    model.write_text(NARROW.format(limit=1000))
+    whole = train(request(model, image_folder, tmp_path / "b", "natural", sets), Recorder())
+    assert all(torch.allclose(value, weights(run)[name], atol=1e-6) for name, value in weights(whole).items())
+    model.write_text(NARROW.format(limit=0))
+    with pytest.raises(Failure, match="3 images at once do not fit in the memory of cpu. Lower --batch-size"):
+        train(request(model, image_folder, tmp_path / "c", "natural", sets), Recorder())
+
+
+@pytest.mark.parametrize(
+    ("robust", "best", "samples", "expected"),
+    [
+        (0.0, 0.3, 256, True),
+        (0.1, 0.3, 256, True),
+        (0.2, 0.3, 256, False),  # not halved
+        (0.0, 0.3, 10, False),  # ten images prove nothing
+        (0.3, 0.3, 256, False),
+        (0.0, 0.0, 256, False),
+    ],
+)
+def test_a_collapse_is_more_than_a_half_and_more_than_chance(
+    robust: float, best: float, samples: int, expected: bool
+) -> None:
+    assert collapsed(robust, best, samples) is expected
+    apart = clopper_pearson(round(robust * samples), samples)[1] < clopper_pearson(round(best * samples), samples)[0]
+    assert expected == (apart and robust < best / 2)
+
+
+def script_validation(monkeypatch: pytest.MonkeyPatch, robust: list[float]) -> None:
+    """Let validation find these robust accuracies, one an epoch: a real collapse takes minutes of training."""
+    left = iter(robust)
+    monkeypatch.setattr(Work, "_validate", lambda self, epoch: (0.9, next(left)))
+    monkeypatch.setattr("hardener.training.work.collapsed", lambda robust, best, samples: robust < best / 2)
+
+
+def test_training_that_collapses_goes_back_and_takes_another_gradient_step(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script_validation(monkeypatch, [0.3, 0.5, 0.0, 0.1, 0.6])
+    reporter = Recorder()
+    run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at"), reporter)
+    assert reporter.said == [
+        "quick robust accuracy fell from 50.0 to 0.0 % in epoch 3: catastrophic overfitting. Back to the end of epoch "
+        "2, from here with 2 gradient steps",
+        "quick robust accuracy fell from 50.0 to 10.0 % in epoch 3: catastrophic overfitting. Back to the end of epoch "
+        "2, from here with 3 gradient steps",
+    ]
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [(row["epoch"], row["rolled_back"]) for row in rows] == [
+        (1, False),
+        (2, False),
+        (3, True),
+        (3, True),
+        (3, False),
+    ]
+    content = last(run)
+    assert (content["attack_steps"], content["rollbacks"], content["epoch"]) == (3, 2, 3)
+    best = run.read_record().best
+    assert best is not None
+    assert (best.epoch, best.robust_accuracy) == (3, 0.6)
+
+
+def test_the_weights_of_a_collapsed_epoch_are_not_kept_where_nothing_is_rolled_back(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script_validation(monkeypatch, [0.1, 0.0, 0.2])
+    monkeypatch.setattr(Work, "_validate", lambda self, epoch: ([0.2, 0.9, 0.3][epoch], [0.3, 0.0, 0.2][epoch]))
+    reporter = Recorder()
+    sets = ("validation.rollback=0",)
+    run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at", sets), reporter)
+    assert reporter.said == [
+        "quick robust accuracy fell from 30.0 to 0.0 % in epoch 2: catastrophic overfitting. This epoch's weights are "
+        "not kept"
+    ]
+    best = run.read_record().best
+    assert best is not None
+    assert best.epoch == 1  # (0.2 + 0.3) / 2, as in epoch 3; epoch 2 has a higher mean
+
+
+def test_a_rolled_back_run_resumes_with_the_steps_it_had_come_to(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script_validation(monkeypatch, [0.5, 0.0, 0.5, 0.5])
+    straight = train(request(model_file, image_folder, tmp_path / "a", "fast-at"), Recorder())
+    script_validation(monkeypatch, [0.5, 0.0, 0.5, 0.5])
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "b", "fast-at", name="r"), Recorder(45))
+    resumed = resume(RunFolder(tmp_path / "b" / "r"), Recorder(), device="cpu")
+    assert last(resumed)["attack_steps"] == 2
+    assert all(torch.equal(value, last(resumed)["network"][key]) for key, value in last(straight)["network"].items())
+
+
+KILLED = """
+import sys
+import hardener.training.work
+hardener.training.work.SAVE_EVERY_S = 0.0
+from hardener.__main__ import main
+sys.argv[0] = "hardener"
+main()
+"""
+
+
+def test_a_run_that_is_killed_at_any_moment_ends_with_the_weights_of_an_undisturbed_one(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    sets = ["--set", "batch_size=5", "--set", "validation.samples=4", "--set", "validation.steps=2", "--epochs", "40"]
+    asked = [str(model_file), "--data", str(image_folder), "--recipe", "sprout-reference", "--device", "cpu", *sets]
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", KILLED, "train", "--out", str(tmp_path / "runs"), *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=os.environ,
+        )
+
+    straight = start(*asked, "--name", "straight")
+    run = RunFolder(tmp_path / "runs" / "killed")
+    process = start(*asked, "--name", "killed")
+    places = []
+    for epochs in (3, 11):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if run.metrics.is_file() and len(run.metrics.read_bytes().splitlines()) >= epochs:
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        _, problem = process.communicate()
+        assert process.returncode == -signal.SIGKILL, problem.decode()
+        newest = run.checkpoint if run.checkpoint.is_file() else before(run.checkpoint)  # between two renames
+        content = torch.load(newest, weights_only=True)
+        places.append((content["epoch"], content["images"]))
+        process = start("--resume", str(run.path), "--device", "cpu")
+    for left in (process, straight):
+        _, problem = left.communicate(timeout=240)
+        assert left.returncode == 0, problem.decode()
+    one, other = last(RunFolder(tmp_path / "runs" / "straight")), last(run)
+    for part in ("network", "method"):
+        assert all(torch.equal(value, other[part][key]) for key, value in one[part].items())
+    kept, expected = run.weights.read_bytes(), RunFolder(tmp_path / "runs" / "straight").weights.read_bytes()
+    assert kept == expected
+    assert places[0] < places[1] < (40, 0)
+
+
+def test_what_does_not_go_together_is_said_before_anything_starts() -> None:
+    for sets, message in (
+        (["method=trades"], "method trades needs vicinity.adversarial"),
+        (["method=free-at", "vicinity.adversarial.eps=8/255", "accumulate=2"], "it takes no accumulate above 1"),
+        (["awp.gamma=0.01", "parallel=fsdp"], "it does not go with parallel=fsdp"),
+    ):
+        with pytest.raises(HardenerError, match=message):
+            load_recipe("natural", sets)
