@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from hardener.errors import Failure, HardenerError, Told
 from hardener.evaluation.robust_accuracy import AttackOutcome, RobustAccuracy
@@ -46,10 +48,10 @@ def meet() -> None:
     if world == 1 or dist.is_initialized():
         return
     try:
-        store, _, _ = next(dist.rendezvous("env://", timeout=TIMEOUT))
+        store, _, _ = next(rendezvous("env://", timeout=TIMEOUT))
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-            store=dist.PrefixStore(_agreed_token(store, rank, world), store),
+            store=PrefixStore(_agreed_token(store, rank, world), store),
             rank=rank,
             world_size=world,
             timeout=TIMEOUT,
@@ -59,11 +61,13 @@ def meet() -> None:
             f"process {rank} of {world} does not find the others: {str(error).splitlines()[0]} Is it started by "
             "torchrun, and may the machines reach each other?"
         ) from error
-    _groups[:] = [dist.new_group(backend="gloo", timeout=_PATIENCE)]
+    patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
+    assert isinstance(patient, dist.ProcessGroup), "it holds all processes"
+    _groups[:] = [patient]
     atexit.register(leave)
 
 
-def _agreed_token(store: dist.Store, rank: int, world: int) -> str:
+def _agreed_token(store: Store, rank: int, world: int) -> str:
     """Return a word that only the processes that live now share.
 
     When torchrun starts its processes again it keeps its store, and in it the addresses of those that died. So the
@@ -80,7 +84,7 @@ def _agreed_token(store: dist.Store, rank: int, world: int) -> str:
         return own
     deadline = time.monotonic() + TIMEOUT.total_seconds()
     while time.monotonic() < deadline:
-        token = store.get("token").decode()  # it may be of those that died
+        token: str = store.get("token").decode()  # it may be of those that died
         store.set(f"{token}/{rank}", own)
         if store.check([f"{token}/present"]) and own in store.get(f"{token}/present").decode():
             return token

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from in_processes import DRAWN, EQUAL, request
+from in_processes import DRAWN, EQUAL, Stops, drawn, request
 from oracles import write_image_folder
 from torch import Tensor, nn
 
@@ -26,7 +29,7 @@ from hardener.training import run as training_run
 from hardener.training.loop import Progress, StepRule, train_epoch
 from hardener.training.parallel import Exchange, blocks
 from hardener.training.run import resume, train
-from hardener.training.work import SilentTraining
+from hardener.training.work import Interrupted, SilentTraining
 
 MODELS = {
     "plain": """
@@ -174,21 +177,51 @@ def command(place: Path, *more: str) -> list[str]:
     return [*words, *sets, *more]
 
 
-@pytest.mark.parametrize(("fallen", "name"), [(0, "again"), (1, None)])
-def test_torchrun_starts_all_again_and_the_run_goes_on(fallen: int, name: str | None, two: Path, place: Path) -> None:
-    """With and without a name of the user's; in the second epoch."""
-    runs = place / f"elastic-{fallen}"
-    named = [] if name is None else ["--name", name]
-    asked = command(place, "--out", str(runs), *named)
-    found = in_two(*asked, falls=f"process {fallen}, step 6", max_restarts=1)
+def test_torchrun_starts_all_again_and_the_run_goes_on(two: Path, place: Path) -> None:
+    """In the second epoch; the first process falls, and the run has no name of the user's."""
+    runs = place / "elastic"
+    found = in_two(*command(place, "--out", str(runs)), falls="process 0, step 6", max_restarts=1)
     assert found.returncode == 0, found.stderr
     assert "which this launch began" in found.stderr
     (path,) = runs.iterdir()
-    assert name in {None, path.name}
     straight, resumed = checkpoint(RunFolder(two / "averaged")), checkpoint(RunFolder(path))
     assert all(torch.equal(*pair) for pair in zip(tensors(straight), tensors(resumed), strict=True))
     assert f"next: hardener eval {path}" in found.stdout
     assert found.stdout.count("kept epoch") == 1
+
+
+def test_a_launch_goes_on_with_its_own_run_and_no_other(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = drawn(place, place / "imgs", tmp_path, "mine", "averaged")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-1")
+    with pytest.raises(Interrupted):
+        train(asked, Stops(12))
+    found = training_run._begun_by_this_launch
+    assert found(asked) == str(tmp_path / "mine")
+    assert found(replace(asked, name=None)) == str(tmp_path / "mine")
+    others = [replace(asked, name="other"), replace(asked, seed=1), replace(asked, model="other.py")]
+    others += [replace(asked, data=tmp_path), replace(asked, recipe=load_recipe("natural"))]
+    assert [found(other) for other in others] == [None] * 5
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-2")
+    with pytest.raises(HardenerError, match="mine exists. Choose another --name"):
+        train(asked, SilentTraining())
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-1")
+    (tmp_path / "alien").mkdir()
+    (tmp_path / "alien" / "run.json").write_text("{}")  # of another version, and in nobody's way
+    finished = train(asked, SilentTraining())
+    assert finished.read_record().status == "finished"
+    # a process that falls after the end has torchrun start all again: nothing is left to do
+    assert found(asked) is None
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    before = finished.weights.stat().st_mtime_ns
+    assert train(asked, SilentTraining()).path == finished.path
+    assert finished.weights.stat().st_mtime_ns == before
+    finished.checkpoint.unlink()  # as if it had fallen before there was anything to go on from
+    assert found(asked) is None
+    assert not finished.path.exists()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert training_run._launch() == f"{socket.gethostname()}:{os.getppid()}"
 
 
 def test_a_process_that_dies_ends_the_run_and_the_message_says_how_to_go_on(place: Path) -> None:
@@ -263,7 +296,7 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.Monk
 def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(ranks, "TIMEOUT", ranks.timedelta(seconds=0.1))
+    monkeypatch.setattr(ranks, "TIMEOUT", timedelta(seconds=0.1))
     with pytest.raises(Failure, match="process 1 of 2 does not find the others: .*Is it started by torchrun"):
         ranks.meet()
     monkeypatch.delenv("MASTER_ADDR")
