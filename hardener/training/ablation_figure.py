@@ -63,6 +63,8 @@ def _plain(axes: Any) -> None:
 
 
 def _draw_accuracies(axes: Any, shown: list[Combination]) -> None:
+    from matplotlib.patheffects import withStroke
+
     _plain(axes)
     for column in range(0, len(shown), 2):
         axes.axvspan(column - 0.5, column + 0.5, color=_STRIPE, linewidth=0, zorder=0)
@@ -72,7 +74,15 @@ def _draw_accuracies(axes: Any, shown: list[Combination]) -> None:
             value, ends = (done.clean_accuracy, done.clean_interval) if clean else (done.robust_accuracy, done.interval)
             x = column + side
             axes.plot([x, x], [100 * end for end in ends], color=color, linewidth=2, alpha=0.55, solid_capstyle="butt")
-            axes.plot(x, 100 * value, marker, color=color, markersize=8 if clean else 7, markeredgecolor="white")
+            axes.plot(
+                x,
+                100 * value,
+                marker,
+                color=color,
+                markersize=7 if clean else 6,
+                markeredgecolor="white",
+                markeredgewidth=0.8,
+            )
             axes.annotate(
                 f"{100 * value:.1f}",
                 (x, 100 * (ends[1] if clean else ends[0])),
@@ -82,6 +92,7 @@ def _draw_accuracies(axes: Any, shown: list[Combination]) -> None:
                 va="bottom" if clean else "top",
                 fontsize=9.5,
                 color=color,
+                path_effects=[withStroke(linewidth=2.5, foreground=_STRIPE if column % 2 == 0 else "white")],
             )
     axes.set(xlim=(-0.5, len(shown) - 0.5), ylim=(-7, 109), xticks=[])
     axes.set_yticks([0, 25, 50, 75, 100])
