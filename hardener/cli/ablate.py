@@ -99,6 +99,8 @@ def ablate(
     ablation, folder = work(request, RichReporter())
     show(ablation)
     out.print(f"written: {folder / 'ablation.json'} and {folder / 'ablation.png'}", markup=False, soft_wrap=True)
+    first, last = (folder / ablation.combinations[place].run for place in (0, -1))
+    out.print(f"next: hardener compare {first} {last}", markup=False, soft_wrap=True)
 
 
 def show(ablation: Ablation) -> None:

@@ -205,10 +205,9 @@ def _evaluation(request: AblateRequest, folder: Path) -> EvaluateRequest:
 
 def _folder(request: AblateRequest, asked: Asked) -> Path:
     """Return the folder of the ablation, new or of this very request."""
-    if request.name is None:
-        stem = Path(request.model).stem if asked.model_sha256 else request.model.partition(":")[2]
-        return request.out / f"{stem}-{request.recipe.name}-ablation-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = request.out / request.name
+    stem = Path(request.model).stem if asked.model_sha256 else request.model.partition(":")[2]
+    own = f"{stem}-{request.recipe.name}-ablation-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = request.out / (request.name or own)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return folder
     if not (folder / RECORD).is_file():

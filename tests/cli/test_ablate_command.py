@@ -34,6 +34,7 @@ def test_it_prints_the_combinations_and_the_modules(tmp_path: Path, monkeypatch:
     for module in ("noise", "mixup", "labels"):
         assert re.search(rf"^ *{module} +[+−][\d.]+ \([+−][\d.]+ to [+−][\d.]+\) +[+−]", found.stdout, re.MULTILINE)
     assert "written: runs/a/ablation.json and runs/a/ablation.png" in found.stdout
+    assert "next: hardener compare runs/a/natural runs/a/noise+mixup+labels" in found.stdout
     for line in ("1 of 8, natural: training", "8 of 8, noise+mixup+labels: attacking"):
         assert line in found.stderr
     written = read_ablation(Path("a.json"))

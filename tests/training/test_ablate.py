@@ -229,15 +229,27 @@ def test_a_model_file_that_changed_is_another_request(home: Path, tmp_path: Path
 
 def test_images_and_models_that_changed_on_the_way_are_refused(home: Path, tmp_path: Path) -> None:
     """What the request does not tell: the images below the folder, and what the model file imports."""
-    data = tmp_path / "imgs"
+    data, model, part = tmp_path / "imgs", tmp_path / "net.py", tmp_path / "net_part.py"
     shutil.copytree(home / "imgs", data)
-    asked = request(home, data=data, out=tmp_path)
+    model.write_text("from net_part import build_model\n")
+    part.write_text(TINY_MODEL)
+    asked = request(home, model=str(model), data=data, out=tmp_path)
     with pytest.raises(Interrupted):
         ablate(asked, Recorder("training", 2))
-    shutil.rmtree(tmp_path / "new" / "noise")
-    write_image_folder(data, {"cat": 12, "dog": 12}, seed=1)
-    with pytest.raises(HardenerError, match=r"the images changed since .*new was begun: .*noise has others"):
+    folder = tmp_path / "new"
+    natural = read_ablation(folder / "ablation.json").combinations[0]
+    outcomes = read_outcomes((folder / "natural" / natural.evaluation).with_suffix(".npz"))
+    for name in outcomes.paths:
+        shutil.copy(home / "imgs" / "cat" / "000.png", data / name)
+    with pytest.raises(HardenerError, match="the images changed since the ablation was begun: .*noise was evaluated"):
         ablate(asked, Recorder())
+    for what in ("model", "images"):
+        shutil.rmtree(folder / "noise")
+        part.write_text(TINY_MODEL + "\n" * (what == "model"))
+        if what == "images":
+            write_image_folder(data, {"cat": 12, "dog": 12}, seed=1)
+        with pytest.raises(HardenerError, match=f"the {what} changed since .*new was begun: .*noise has others"):
+            ablate(asked, Recorder())
 
 
 @pytest.mark.parametrize(
