@@ -130,7 +130,9 @@ def test_private_files_stay_inside_their_room() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("words", ["--help", "--version", "train --help", "predict --help", "recipes", "attacks"])
+@pytest.mark.parametrize(
+    "words", ["--help", "--version", "train --help", "ablate --help", "predict --help", "recipes", "attacks"]
+)
 def test_help_and_lists_start_without_torch(words: str) -> None:
     code = (
         "import sys; sys.argv = ['hardener', *sys.argv[1:]]\n"

@@ -44,7 +44,10 @@ def ablate(
     device: Device = "auto",
     precision: Annotated[
         str | None,
-        typer.Option(help="Of training and of attacks' gradients: auto, float32 or bfloat16. (default: the recipe's)"),
+        typer.Option(
+            help="auto, float32 or bfloat16; attacks take gradients in float32 where it is not bfloat16. "
+            "(default: the recipe's)"
+        ),
     ] = None,
     seed: Seed = 0,
     runs: Runs = RUNS,
@@ -87,7 +90,7 @@ def ablate(
         norm=norm,
         eps=radius,
         samples=samples,
-        precision=checked.precision,
+        precision="bfloat16" if precision == "bfloat16" else "float32",
         device=device,
         out=runs,
         name=name,
@@ -96,6 +99,8 @@ def ablate(
     ablation, folder = work(request, RichReporter())
     show(ablation)
     out.print(f"written: {folder / 'ablation.json'} and {folder / 'ablation.png'}", markup=False, soft_wrap=True)
+    first, last = (folder / ablation.combinations[place].run for place in (0, -1))
+    out.print(f"next: hardener compare {first} {last}", markup=False, soft_wrap=True)
 
 
 def show(ablation: Ablation) -> None:

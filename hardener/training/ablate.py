@@ -52,7 +52,8 @@ _SWITCHES: dict[Module, str] = {
 class AblateRequest:
     """What `hardener ablate` was asked for. `recipe` has all three modules on.
 
-    `attacks`, else `suite`, with `norm`, `eps`, `samples` and `precision`: as of an evaluation.
+    `attacks`, else `suite`, with `norm`, `eps`, `samples` and `precision`: as of an evaluation. Not `auto`: what is
+    faster would be chosen for each model anew, and the eight would not be attacked alike.
     """
 
     model: str
@@ -66,7 +67,7 @@ class AblateRequest:
     norm: str = "linf"
     eps: float | None = None
     samples: int = 1000
-    precision: str = "auto"
+    precision: str = "float32"
     device: str = "auto"
     out: Path = Path("runs")
     name: str | None = None
@@ -116,8 +117,10 @@ def ablate(request: AblateRequest, reporter: TrainReporter) -> tuple[Ablation, P
             continue
         head = f"{place + 1} of {len(sets)}, {name}"
         with _pausing(head, folder):
-            reporter.say(f"{head}: training")
-            run = _trained(request, modules, folder, reporter)
+            run = RunFolder(folder / name)
+            if not _is_trained(run):
+                reporter.say(f"{head}: training")
+                run = _trained(request, modules, run, reporter)
             _check_alike(run, folder)
             reporter.say(f"{head}: attacking")
             made = evaluate_run(run, _evaluation(request, folder), reporter)
@@ -146,6 +149,7 @@ def _check(request: AblateRequest) -> Asked:
     if request.json_file is not None and not request.json_file.parent.is_dir():
         raise HardenerError(f"no such folder: {request.json_file.parent}, for --json {request.json_file}.")
     choose_device(request.device)
+    assert request.precision != "auto", "the eight are attacked alike"
     evaluation = _evaluation(request, request.out)
     attacks, threat = planned_attacks(evaluation), planned_threat(evaluation)
     registry = request.model.partition(":")[0] in REGISTRIES
@@ -201,10 +205,9 @@ def _evaluation(request: AblateRequest, folder: Path) -> EvaluateRequest:
 
 def _folder(request: AblateRequest, asked: Asked) -> Path:
     """Return the folder of the ablation, new or of this very request."""
-    if request.name is None:
-        stem = Path(request.model).stem if asked.model_sha256 else request.model.partition(":")[2]
-        return request.out / f"{stem}-{request.recipe.name}-ablation-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = request.out / request.name
+    stem = Path(request.model).stem if asked.model_sha256 else request.model.partition(":")[2]
+    own = f"{stem}-{request.recipe.name}-ablation-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = request.out / (request.name or own)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return folder
     if not (folder / RECORD).is_file():
@@ -271,13 +274,16 @@ def _pausing(head: str, folder: Path) -> Iterator[None]:
         raise
 
 
-def _trained(request: AblateRequest, modules: Sequence[Module], folder: Path, reporter: TrainReporter) -> RunFolder:
-    """Return the combination's run: finished before, gone on with, or trained from the start."""
-    run = RunFolder(folder / name_of(modules))
-    if run.record_file.is_file() and run.checkpoint.is_file():
-        finished = run.read_record().status == "finished"
-        return run if finished else resume(run, reporter, device=request.device)
-    if run.path.is_dir():  # it fell before there was anything to go on from
+def _is_trained(run: RunFolder) -> bool:
+    return run.weights.is_file() and run.record_file.is_file() and run.read_record().status == "finished"
+
+
+def _trained(request: AblateRequest, modules: Sequence[Module], run: RunFolder, reporter: TrainReporter) -> RunFolder:
+    """Train a combination, from where it was stopped or from the start."""
+    unfinished = run.record_file.is_file() and run.read_record().status != "finished"
+    if unfinished and run.checkpoint.is_file():
+        return resume(run, reporter, device=request.device)
+    if run.path.is_dir():  # it fell before there was anything to go on from, or its weights are gone
         shutil.rmtree(run.path)
     return train(
         TrainRequest(
@@ -288,7 +294,7 @@ def _trained(request: AblateRequest, modules: Sequence[Module], folder: Path, re
             skip_bad_images=request.skip_bad_images,
             device=request.device,
             seed=request.seed,
-            out=folder,
+            out=run.path.parent,
             name=run.path.name,
         ),
         reporter,

@@ -7,7 +7,7 @@ from typing import Any
 
 from hardener.config.ablation_record import MODULES, Ablation, Combination, Effect, weakest_first
 from hardener.config.files import written_whole
-from hardener.threat import ThreatModel
+from hardener.threat import show_eps
 
 _CLEAN, _ROBUST = "#1f4e79", "#b8500f"
 _INK, _SOFT, _STRIPE, _EMPTY = "#1b2530", "#5d6975", "#f4f6f8", "#d3d9df"
@@ -26,7 +26,7 @@ def draw_ablation(ablation: Ablation, path: Path) -> None:
     from matplotlib.figure import Figure
 
     asked = ablation.asked
-    threat = ThreatModel(asked.threat.norm, asked.threat.eps)
+    norm = {"linf": "$\\ell_\\infty$", "l2": "$\\ell_2$"}[asked.threat.norm]
     figure = Figure(figsize=(11.5, 6.4), facecolor="white")
     grid = figure.add_gridspec(
         2, 2, height_ratios=(3.1, 1), width_ratios=(3, 1), left=0.075, right=0.975, top=0.83, bottom=0.105,
@@ -38,7 +38,7 @@ def draw_ablation(ablation: Ablation, path: Path) -> None:
     _draw_matrix(matrix, shown)
     _draw_effects(effects, ablation.effects)
     attacks = f"suite {asked.suite}" if asked.suite else ", ".join(asked.attacks)
-    _draw_legend(beside, f"worst case, {threat}\n({attacks})")
+    _draw_legend(beside, f"worst case, {norm} {show_eps(asked.threat.eps)}\n({attacks})")
     title = f"What each module of {asked.recipe['name']} gives"
     epochs = asked.recipe["epochs"]
     below = (
@@ -63,6 +63,8 @@ def _plain(axes: Any) -> None:
 
 
 def _draw_accuracies(axes: Any, shown: list[Combination]) -> None:
+    from matplotlib.patheffects import withStroke
+
     _plain(axes)
     for column in range(0, len(shown), 2):
         axes.axvspan(column - 0.5, column + 0.5, color=_STRIPE, linewidth=0, zorder=0)
@@ -72,7 +74,15 @@ def _draw_accuracies(axes: Any, shown: list[Combination]) -> None:
             value, ends = (done.clean_accuracy, done.clean_interval) if clean else (done.robust_accuracy, done.interval)
             x = column + side
             axes.plot([x, x], [100 * end for end in ends], color=color, linewidth=2, alpha=0.55, solid_capstyle="butt")
-            axes.plot(x, 100 * value, marker, color=color, markersize=8 if clean else 7, markeredgecolor="white")
+            axes.plot(
+                x,
+                100 * value,
+                marker,
+                color=color,
+                markersize=7 if clean else 6,
+                markeredgecolor="white",
+                markeredgewidth=0.8,
+            )
             axes.annotate(
                 f"{100 * value:.1f}",
                 (x, 100 * (ends[1] if clean else ends[0])),
@@ -82,6 +92,7 @@ def _draw_accuracies(axes: Any, shown: list[Combination]) -> None:
                 va="bottom" if clean else "top",
                 fontsize=9.5,
                 color=color,
+                path_effects=[withStroke(linewidth=2.5, foreground=_STRIPE if column % 2 == 0 else "white")],
             )
     axes.set(xlim=(-0.5, len(shown) - 0.5), ylim=(-7, 109), xticks=[])
     axes.set_yticks([0, 25, 50, 75, 100])

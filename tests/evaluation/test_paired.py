@@ -12,8 +12,10 @@ from hardener.errors import HardenerError
 from hardener.evaluation.interval import clopper_pearson
 from hardener.evaluation.paired import (
     Outcomes,
+    adjusted_interval,
     hoeffding_interval,
     mcnemar_exact,
+    mean_differences,
     newcombe_paired,
     paired_difference,
     read_outcomes,
@@ -153,3 +155,39 @@ def test_results_of_other_images_are_refused() -> None:
     first, second = outcomes("11", "11"), outcomes("111", "111")
     with pytest.raises(HardenerError, match="not of the same images: only one of them has 2.png"):
         paired_difference(first, second, "clean")
+
+
+@pytest.mark.parametrize(("ahead", "behind", "n"), [(9, 3, 40), (0, 0, 100), (0, 7, 12), (5, 0, 5)])
+def test_the_adjusted_interval_of_yes_and_no_is_wald_with_half_an_image_in_each_cell(
+    ahead: int, behind: int, n: int
+) -> None:
+    differences = np.array([1.0] * ahead + [-1.0] * behind + [0.0] * (n - ahead - behind))
+    first, second, total = ahead + 0.5, behind + 0.5, n + 2
+    middle = (first - second) / total
+    half = 1.959964 * math.sqrt(first + second - (first - second) ** 2 / total) / total
+    expected = (max(middle - half, -1), min(middle + half, 1))
+    assert adjusted_interval(differences) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("law", [(0.0, 0.02, 0.9, 0.04, 0.04), (0.01, 0.04, 0.2, 0.25, 0.5), (0.3, 0.1, 0.2, 0.1, 0.3)])
+def test_the_adjusted_interval_covers_the_mean_of_shares_about_as_often_as_it_says(law: tuple[float, ...]) -> None:
+    random = np.random.default_rng(0)
+    values = np.array([-1, -0.5, 0, 0.5, 1])
+    truth = float(values @ law)
+    hits = 0
+    for _ in range(2000):
+        low, high = adjusted_interval(random.choice(values, size=150, p=law))
+        hits += low <= truth <= high
+    assert 0.93 <= hits / 2000 <= 0.98
+
+
+def test_mean_differences_average_pairs_image_by_image() -> None:
+    def outcomes(clean: str, robust: str, paths: str = "abcd") -> Outcomes:
+        return Outcomes(tuple(paths), *(np.array([letter == "1" for letter in word]) for word in (clean, robust)))
+
+    one, two = outcomes("1111", "0011"), outcomes("1110", "0101")
+    three, four = outcomes("0000", "0000"), outcomes("1000", "1001")
+    assert mean_differences([(one, two), (three, four)], "robust").tolist() == [0.5, 0.5, -0.5, 0.5]
+    assert mean_differences([(one, two), (three, four)], "clean").tolist() == [0.5, 0.0, 0.0, -0.5]
+    with pytest.raises(HardenerError, match="not of the same images: only one of them has d, e"):
+        mean_differences([(one, two), (three, outcomes("1111", "1111", "abce"))], "clean")
