@@ -13,6 +13,7 @@ from hardener.attacks._layout import fast_layout
 from hardener.attacks._precision import answers
 from hardener.attacks._targets import lead, likely_targets, targets_at_once
 from hardener.geometry import norm_geometry
+from hardener.losses.margin import margin
 
 _BIAS = 0.1
 """alpha_max of the paper: how far at most a step leans towards the point nearest to the image."""
@@ -47,9 +48,10 @@ def fab_t(
         steps: gradient steps for each target, >= 1.
         targets: wrong classes to try, >= 1; all K - 1 where there are fewer.
         nearest: let no image leave: all steps and targets go into the smallest distance.
-        bf16: take gradients in bfloat16. Whether a point is misclassified, how far its target's logit lags and how
-            long the result is are measured in float32; only after a step back is the lag bfloat16's, so a distance
-            may be found a little longer.
+        bf16: take gradients in bfloat16. Whether a point is misclassified is for float32 to say wherever it could be
+            the result, and so is how far its target's logit lags; only after a step back is the lag bfloat16's, so a
+            distance may be found a little longer. Of a point that is farther than the nearest one found, bfloat16
+            may say that it is misclassified: that costs a step back at worst.
         generator: not used; the attack is deterministic.
     Returns:
         (N, C, H, W) in [0, 1]: the nearest misclassified image that was found, which may lie farther than `eps`; the
@@ -74,9 +76,10 @@ def fab_t(
         gap: Tensor | None = None
         for _ in range(steps):
             at = _step(model, clean, truth, aim, at, norm, gap, bf16)
-            logits = answers(model, at, bf16=False)
+            length = size(at - clean)
+            logits = _look(model, at, truth, length < distance[place].repeat(many), bf16)
             broken = logits.argmax(dim=1) != truth
-            length, best = torch.where(broken, size(at - clean), torch.inf).view(many, -1).min(dim=0)
+            length, best = torch.where(broken, length, torch.inf).view(many, -1).min(dim=0)
             nearer = (length < distance[place]).nonzero().squeeze(1)
             found[place[nearer]] = at[best[nearer] * len(place) + nearer]
             distance[place[nearer]] = length[nearer]
@@ -124,6 +127,20 @@ def _step(
     ahead = (1 - bias) * (at + _OVERSHOOT * from_here) + bias * (clean + _OVERSHOOT * from_clean)
     inside: Tensor = ahead.clamp(0, 1)
     return inside
+
+
+def _look(model: Classifier, points: Tensor, labels: Tensor, nearer: Tensor, bf16: bool) -> Tensor:
+    """Return logits, (N, K): with `bf16` in float32 where a point is `nearer` than any found or looks unbroken.
+
+    What else looks misclassified cannot be the result; the search goes back from there, however large the lead is.
+    """
+    if not bf16:
+        return answers(model, points, bf16=False)
+    logits = answers(model, points, bf16=True)
+    exact = nearer | (margin(logits, labels) <= 0)
+    if bool(exact.any()):
+        logits[exact] = answers(model, points[exact], bf16=False).to(logits.dtype)
+    return logits
 
 
 @torch.no_grad()

@@ -251,6 +251,45 @@ def test_on_a_linear_model_fab_finds_the_distance_to_the_plane(norm: str) -> Non
     assert ratio.max() < 1.01
 
 
+def test_with_gradients_in_bfloat16_fab_finds_what_float32_sees_with_fewer_looks_at_what_cannot_count() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 6)).eval()
+    images = torch.rand(10, 1, 8, 8, generator=seeded(1))
+    labels = model(images).argmax(dim=1)
+    exact_looks = 0
+
+    def watched(points: Tensor) -> Tensor:
+        nonlocal exact_looks
+        if not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
+            exact_looks += len(points)
+        logits: Tensor = model(points)
+        return logits
+
+    sizes, looks = [], []
+    for bf16 in (False, True):
+        exact_looks = 0
+        found = fab_t(watched, images, labels, norm="linf", eps=0.0, steps=20, bf16=bf16)
+        looks.append(exact_looks)
+        assert (model(found).argmax(dim=1) != labels).all()
+        sizes.append(norm_geometry("linf").size(found - images))
+    assert (sizes[1] / sizes[0]).max() < 1.02
+    assert looks[0] > 10 * 5 * 20
+    assert looks[1] < looks[0] / 2
+
+
+def test_a_point_that_only_bfloat16_calls_misclassified_is_no_finding_of_fab() -> None:
+    """Near the plane three digits put every second point on the wrong side."""
+    weight = torch.randn(2, 64, generator=seeded(2))
+
+    def model(points: Tensor) -> Tensor:
+        return points.flatten(1) @ weight.T + torch.tensor([0.0, 0.05])
+
+    images = torch.rand(20, 1, 8, 8, generator=seeded(3))
+    labels = model(images).argmax(dim=1)
+    found = fab_t(model, images, labels, norm="linf", eps=0.0, steps=30, bf16=True)
+    assert (model(found).argmax(dim=1) != labels).all()
+
+
 def test_fab_goes_on_to_the_nearest_image_only_when_asked(norm: str) -> None:
     model, images, labels = linear_problem(30, (1, 8, 8), seed=3)
     distance = model.margin(images).detach().abs() / dual_norm(model, norm)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from oracles import Linear, linear_problem
@@ -132,3 +136,30 @@ def test_no_images_and_an_l2_eps_beyond_the_box_are_errors() -> None:
         robust_accuracy(model, images[:0], labels[:0], [FGSM], ThreatModel("linf", 0.1))
     with pytest.raises(HardenerError, match=r"exceeds the size of the whole box, 2.0 .* Did you mean 128/255"):
         robust_accuracy(model, images, labels, [FGSM], ThreatModel("l2", 128))
+
+
+FAULTS = """
+import resource
+import torch
+from hardener.evaluation.robust_accuracy import _keep_freed_memory
+
+def faults():
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [torch.ones(2**21, dtype=torch.uint8) for _ in range(16)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+handed_back = faults()
+_keep_freed_memory()
+print(handed_back, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other rules")
+def test_memory_that_a_pass_frees_is_not_faulted_in_again_by_the_next() -> None:
+    """32 MB in blocks of 2 MB: at first nearly every page of 4 kB anew in each round, afterwards none."""
+    shown = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True).stdout
+    handed_back, kept = (int(count) for count in shown.split())
+    assert handed_back > 1000
+    assert kept < handed_back / 10
