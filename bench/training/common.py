@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from hardener.config.recipe import load_recipe
-from hardener.evaluation.device import choose_device, describe_hardware
+from hardener.evaluation.device import choose_device, describe_hardware, keep_freed_memory
 from hardener.models.normalize import ImageClassifier
 from hardener.training.augment import augment
 from hardener.training.build import build_method, build_optimizers
@@ -68,6 +68,7 @@ class Stepper:
             piece=10**9,
         )
         self.exchange.objective.train()
+        keep_freed_memory()
 
     def run(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take a step for each minibatch: uint8 images (N, C, H, W), wherever they lie, and labels (N,)."""

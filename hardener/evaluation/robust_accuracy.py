@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
 from hardener.errors import Failure, HardenerError
+from hardener.evaluation.device import keep_freed_memory
 from hardener.evaluation.interval import clopper_pearson
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
@@ -188,7 +189,7 @@ def robust_accuracy(
             f"Did you mean {threat.eps:g}/255?"
         )
     report = on_attacked or (lambda _: None)
-    _keep_freed_memory()
+    keep_freed_memory()
     with _in_eval_mode(model), _full_float32():
         if standing is None:
             predictions = _predict(model, images, batch_size)
@@ -276,19 +277,6 @@ def device_of(model: nn.Module) -> torch.device:
     """Return where a model's parameters, or else its buffers, live."""
     held = next(itertools.chain(model.parameters(), model.buffers()), None)
     return torch.device("cpu") if held is None else held.device
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep up to 64 MB of freed memory instead of handing it back to the system.
-
-    Each pass of an attack frees activations of some megabytes and asks for them again, and pages that were handed
-    back must first be faulted in and cleared: up to a fifth of the processor time of a gradient attack. glibc sets its
-    limits, which start at 128 kB, by the largest block that was freed so far, to 32 MB at most, and keeps twice that.
-    No page of this block is touched, so it costs nothing, and other C libraries pay it no heed.
-    Source: mallopt(3), M_MMAP_THRESHOLD.
-    """
-    block = torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")
-    del block
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from hardener.config.schema import Recipe
 from hardener.data.loader import Images
 from hardener.data.waiting import Waiting
 from hardener.errors import Failure, HardenerError, Told
+from hardener.evaluation.device import keep_freed_memory
 from hardener.evaluation.ranks import any_of, lost, own_share, sum_of
 from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
 from hardener.methods.vicinity_risk import VicinityRisk
@@ -152,6 +153,7 @@ class Work:
             divisible=self.method.divisible,
         )
         self.waiting = Waiting()
+        keep_freed_memory()
         self._agree_every = AGREE_EVERY.get(device.type, 1) if self.world > 1 else 1
         self._timed = self._saved = time.monotonic()
         self._kept = (0, 0)

@@ -141,7 +141,7 @@ def test_no_images_and_an_l2_eps_beyond_the_box_are_errors() -> None:
 FAULTS = """
 import resource
 import torch
-from hardener.evaluation.robust_accuracy import _keep_freed_memory
+from hardener.evaluation.device import keep_freed_memory
 
 def faults():
     for _ in range(3):
@@ -151,7 +151,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 handed_back = faults()
-_keep_freed_memory()
+keep_freed_memory()
 print(handed_back, faults())
 """
 
