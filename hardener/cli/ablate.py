@@ -132,8 +132,8 @@ def show(ablation: Ablation) -> None:
         )
     out.print(table)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("what it changes, in points (95 %)")
-    for heading in ("clean", "worst case"):
+    table.add_column("change, points")
+    for heading in ("clean (95 %)", "worst case (95 %)"):
         table.add_column(heading, justify="right")
     for effect in ablation.effects:
         table.add_row(effect.module, _points(effect.clean), _points(effect.robust))
