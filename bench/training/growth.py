@@ -126,6 +126,9 @@ def draw(points: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
         memory.yaxis.label.set_color("#b8500f")
         units = {"parameters": "parameters, millions", "resolution": "height and width, pixels"}
         panel.set(xscale="log", yscale="log", xlabel=units.get(axis, axis), ylabel="seconds")
+        low, high = panel.get_ylim()
+        if high < 30 * low:  # what hardly grows must not look as if it did
+            panel.set_ylim(low / 4, high * 4)
         panel.set_xticks(list(found), [f"{value:,}" for value in found], minor=False)
         panel.minorticks_off()
         panel.grid(alpha=0.25)
