@@ -345,7 +345,7 @@ def _put_on_record(
             verdict=found.verdict,
             flags=[flag.id for flag in found.flags],
             seconds=record.seconds,
-            epoch_seconds=median(row["seconds"] for row in rows),
+            epoch_seconds=record.data.splits["train"].images / median(row["images_per_s"] for row in rows),
         )
     )
 
