@@ -45,8 +45,8 @@ class Asked(_Strict):
 class Combination(_Strict):
     """One of the eight. `evaluation` lies in the folder `run`, `fingerprint` is the sha256 of the weights.
 
-    `seconds` is training time, validation included; `epoch_seconds` what an epoch's steps take at the median rate of the
-    epochs; `cost` is that as a multiple of natural's, None where the two were trained on different devices.
+    `seconds` is training time, validation included; `epoch_seconds` what an epoch's steps take at the epochs' median
+    rate; `cost` is that as a multiple of natural's, None where the two were trained on different devices.
     """
 
     name: str
