@@ -49,7 +49,7 @@ def deepfool(
         image says, so that a single step lands far beyond the boundary. And it knows no box: here a pixel at its
         border that would have to leave it counts neither for the distance nor for the step.
     Source: Moosavi-Dezfooli, Fawzi, Frossard, "DeepFool: a simple and accurate method to fool deep neural networks",
-        CVPR 2016, Algorithm 2; section 3.3 for linf.
+        CVPR 2016, Algorithm 2; for linf section 3.3, Eqs. (13) and (14).
     """
     ball = norm_geometry(norm)
     found = images.clone()

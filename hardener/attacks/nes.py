@@ -46,7 +46,7 @@ def nes(
     Note: the paper climbs the probability of a target class with sigma 0.001. Here the goal is any other class, and
         the margin, unlike a probability, does not round to 1 in float32.
     Source: Ilyas, Engstrom, Athalye, Lin, "Black-box Adversarial Attacks with Limited Queries and Information", ICML
-        2018 (the NES estimate); momentum as in the authors' experiments.
+        2018 (the NES estimate); momentum as in the authors' published code, limited-blackbox-attacks.
     """
     ball = norm_geometry(norm)
     length = eps / 10 if learning_rate is None else learning_rate

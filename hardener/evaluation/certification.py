@@ -57,7 +57,7 @@ def measure_certification(
         HardenerError: there are no images.
         ValueError: `noise_sigma` <= 0, or fewer than one draw.
     Source: Cohen, Rosenfeld, Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019,
-        Algorithm CERTIFY.
+        section 3.2.2, the pseudocode CERTIFY.
     """
     if noise_sigma <= 0 or selection_draws < 1 or draws < 1:
         raise ValueError(f"need noise_sigma > 0 and draws >= 1; got {noise_sigma}, {selection_draws}, {draws}")

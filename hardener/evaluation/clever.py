@@ -131,7 +131,8 @@ def upper_ends(maxima: NDArray[np.float64]) -> NDArray[np.float64]:
     Note: without bounds the likelihood has no maximum: it grows without limit as the location comes down to the
         largest value with a shape below 1. So the shape stays in [1, 100], and the location lies 1/10,000 to twice
         the row's range above its largest value; the far end is taken where the law has no finite one.
-    Source: Weng et al., ICLR 2018, section 3.2 (Fisher-Tippett-Gnedenko) and Algorithm 1.
+    Source: Weng et al., ICLR 2018; in the submitted version section 4.2 (Lemma 4.2, Fisher-Tippett-Gnedenko) and
+        Algorithm 1.
     """
     ends: NDArray[np.float64] = maxima.max(axis=1)
     spread = ends - maxima.min(axis=1)

@@ -67,7 +67,7 @@ def certified_radius(successes: int, n: int, *, noise_sigma: float, alpha: float
     Returns:
         The radius in [0, 1] pixels (l2 over all pixels and channels), or None: abstain.
     Source: Cohen, Rosenfeld, Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019,
-        Algorithm CERTIFY.
+        section 3.2.2, the radius of the pseudocode CERTIFY.
     """
     lower = clopper_pearson_lower(successes, n, alpha)
     return noise_sigma * NormalDist().inv_cdf(lower) if lower > 0.5 else None

@@ -45,8 +45,9 @@ class WorstPoint:
     Note: the model keeps the mode that it is in, training mode, as in the published codes of the first and the third
         source: batch statistics of the climb go into its running averages too.
     Source: Wong, Rice, Kolter, "Fast is Better than Free: Revisiting Adversarial Training", ICLR 2020, Algorithm 3;
-        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018; de Jorge et al.,
-        "Make Some Noise: Reliable and Efficient Single-Step Adversarial Training", NeurIPS 2022.
+        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018, Eq. (2.1) of the
+        submitted version; de Jorge et al., "Make Some Noise: Reliable and Efficient Single-Step Adversarial Training",
+        NeurIPS 2022.
     """
 
     norm: str
