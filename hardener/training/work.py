@@ -396,7 +396,8 @@ class Work:
         if self.recipe.vicinity.adversarial is None:  # nothing but chance holds the others up
             return False
         samples = min(self.recipe.validation.samples, len(self.validation))
-        return collapsed(robust, max(self.state.best_robust, 0.0), samples)
+        best = max(self.state.best_robust, 0.0)
+        return collapsed(robust, best, samples, num_classes=len(self.record.classes))
 
     def _can_roll_back(self) -> bool:
         single = isinstance(self.method, VicinityRisk) and self.method.worst_point is not None

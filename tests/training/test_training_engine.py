@@ -143,21 +143,24 @@ def test_a_minibatch_that_fits_no_memory_is_cut(image_folder: Path, tmp_path: Pa
         (0.0, 0.3, 10, False),  # ten images prove nothing
         (0.3, 0.3, 256, False),
         (0.0, 0.0, 256, False),
+        (0.0, 0.1, 256, False),  # of ten classes: guessing
     ],
 )
 def test_a_collapse_is_more_than_a_half_and_more_than_chance(
     robust: float, best: float, samples: int, expected: bool
 ) -> None:
-    assert collapsed(robust, best, samples) is expected
+    assert collapsed(robust, best, samples, num_classes=10) is expected
     apart = clopper_pearson(round(robust * samples), samples)[1] < clopper_pearson(round(best * samples), samples)[0]
-    assert expected == (apart and robust < best / 2)
+    assert expected == (apart and robust < best / 2 and best > 0.1)
 
 
 def script_validation(monkeypatch: pytest.MonkeyPatch, robust: list[float]) -> None:
     """Let validation find these robust accuracies, one an epoch: a real collapse takes minutes of training."""
     left = iter(robust)
     monkeypatch.setattr(Work, "_validate", lambda self, epoch: (0.9, next(left)))
-    monkeypatch.setattr("hardener.training.work.collapsed", lambda robust, best, samples: robust < best / 2)
+    monkeypatch.setattr(
+        "hardener.training.work.collapsed", lambda robust, best, samples, num_classes: robust < best / 2
+    )
 
 
 def test_training_that_collapses_goes_back_and_takes_another_gradient_step(
