@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 
 def main() -> None:
     """Run the command line."""
     from hardener.cli.app import run
 
-    run()
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        run()
+        return
+    from hardener.evaluation.ranks import ending_at_once
+
+    with ending_at_once():
+        run()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import socket
+import sys
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +98,30 @@ def leave() -> None:
     """Take leave of the others, so that none takes this process for lost."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """End this process when the block does, with its exit code, and without Python's own taking apart.
+
+    Threads of torch's process groups may still be under way then, and one that asks for Python too late aborts the
+    process: torchrun would report a run that has finished as failed.
+    """
+    code: object = 0
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # the command line has its own door; this is what came before or after it
+        traceback.print_exc()
+        code = 1
+    leave()
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def own_share(count: int) -> Tensor:

@@ -158,8 +158,8 @@ print(handed_back, faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other rules")
 def test_memory_that_a_pass_frees_is_not_faulted_in_again_by_the_next() -> None:
-    """32 MB in blocks of 2 MB: at first nearly every page of 4 kB anew in each round, afterwards none."""
+    """32 MB in blocks of 2 MB: at first all anew in each round, by pages of 4 kB or more, afterwards nothing."""
     shown = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True).stdout
     handed_back, kept = (int(count) for count in shown.split())
-    assert handed_back > 1000
+    assert handed_back > 100
     assert kept < handed_back / 10

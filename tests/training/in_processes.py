@@ -14,6 +14,7 @@ import torch
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
+from hardener.evaluation.ranks import ending_at_once
 from hardener.progress import rank_and_world
 from hardener.training.run import TrainRequest, resume, train
 from hardener.training.work import SilentTraining
@@ -108,4 +109,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with ending_at_once():
+        main()
