@@ -113,6 +113,12 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     return time.process_time() - started
 
 
+def peak_resident() -> int:
+    """Peak resident set of this process in bytes; getrusage would count that of the process which started it too."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
 def take_turns(
     works: Mapping[str, Callable[[], object]], rounds: int, timed: Callable[[Callable[[], object]], float]
 ) -> dict[str, list[float]]:

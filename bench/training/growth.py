@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from typing import Any
 
 import torch
 import torchvision
-from common import Row, Stepper, begin, options, random_batch, ratio, seconds, show, take_turns
+from common import Row, Stepper, begin, options, peak_resident, random_batch, ratio, seconds, show, take_turns
 from input_rate import write_files
 from torch import nn
 
@@ -96,7 +95,7 @@ def point(axis: str, value: int, device: torch.device) -> dict[str, float]:
 def _peak(device: torch.device) -> float:
     if device.type == "cuda" and torch.cuda.max_memory_allocated(device):
         return float(torch.cuda.max_memory_allocated(device))
-    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak_resident())
 
 
 def measure(axis: str, value: int, device: torch.device) -> dict[str, float]:

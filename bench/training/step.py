@@ -9,14 +9,13 @@ process which takes three steps: what CUDA allocated, or the resident set beyond
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from functools import partial
 
 import torch
 from cifar_networks import NETWORKS
-from common import Row, Stepper, begin, options, random_batch, ratio, seconds, show, take_turns
+from common import Row, Stepper, begin, options, peak_resident, random_batch, ratio, seconds, show, take_turns
 
 from hardener.config.recipe import recipe_files
 
@@ -28,11 +27,11 @@ def measure_memory(network: str, recipe: str, batch_size: int, device: torch.dev
     """Bytes beyond those that stood before the first step."""
     stepper = Stepper(NETWORKS[network](10), recipe, device)
     batch = random_batch(batch_size, 32, 10, device)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_resident()
     stepper.run([batch] * 3)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return peak_resident() - before
 
 
 def memory_in_a_fresh_process(network: str, recipe: str, batch_size: int, device: torch.device) -> int:
