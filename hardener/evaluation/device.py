@@ -38,10 +38,10 @@ def keep_freed_memory() -> None:
     """Let the C library keep up to 64 MB of freed memory instead of handing it back to the system.
 
     Each pass through a network frees activations of some megabytes and asks for them again, and pages that were handed
-    back must first be faulted in and cleared: up to a fifth of the processor time of a gradient attack, a tenth of a
-    training step's. glibc sets its limits, which start at 128 kB, by the largest block that was freed so far, to 32 MB
-    at most, and keeps twice that. No page of this block is touched, so it costs nothing, and other C libraries pay it
-    no heed.
+    back must first be faulted in and cleared. Whether they are hangs on what the process freed before: it took from
+    nothing to a fifth of a gradient attack's processor time, up to a tenth of a training step's. glibc sets its
+    limits, which start at 128 kB, by the largest block that was freed so far, to 32 MB at most, and keeps twice that.
+    No page of this block is touched, so it costs nothing, and other C libraries pay it no heed.
     Source: mallopt(3), M_MMAP_THRESHOLD.
     """
     block = torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")
