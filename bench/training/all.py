@@ -24,30 +24,12 @@ SMALL = {
     "resnet50": ["--rounds", "3"],
     "growth": ["--most", "30"],
 }
-LEAST = {
-    "input_rate": ["--images", "64", "--file-size", "64", "--size", "48", "--rounds", "1", "--batch-size", "16"],
-}
-INPUT_GOAL = 5.0
 
 
 def rows_of(script: str, asked: list[str], device: str, folder: Path) -> list[Row]:
     """Run one script, whose own table goes to the screen, and return its rows."""
     path = folder / f"{script}.json"
     words = [sys.executable, str(Path(__file__).with_name(f"{script}.py")), "--device", device, *asked]
-    if script == "input_rate":
-        found = json.loads(subprocess.run([*words, "--json"], stdout=subprocess.PIPE, check=True).stdout)
-        rates, against = found["images_per_s"], "ImageFolder and DataLoader"
-        what = f"warm epoch of {found['images']:,} files at {found['size']}"
-        shown = {
-            name: f"{found['ratios'][name]:.1f} times; {max(rates[name]):,.0f} images/s at most"
-            for name in rates
-            if name in found["ratios"]
-        }
-        reached = None if asked == LEAST["input_rate"] else found["ratios"]["mapped"] >= INPUT_GOAL
-        return [
-            Row(what, against, shown["mapped"], f"≥ {INPUT_GOAL:g}", reached),
-            Row("the same, too large to be kept", against, shown["streamed"]),
-        ]
     subprocess.run([*words, "--json", str(path)], check=True)
     return [Row(**row) for row in json.loads(path.read_text())["rows"]]
 
@@ -63,7 +45,7 @@ def main() -> None:
         for script in SCRIPTS:
             words: list[str] = []
             if asked.quick:
-                words += LEAST.get(script, ["--quick"])
+                words.append("--quick")
             elif device.type != "cuda":
                 words += SMALL[script]
             if script == "growth" and asked.figure:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from cifar_networks import NETWORKS
-from common import Row, Stepper, begin, options, ratio, show, take_turns
+from common import Row, Stepper, begin, clock, options, ratio, show, take_turns
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -102,17 +101,6 @@ class Ours:
         rows = self.order[self.place : self.place + count]
         self.place += count
         self.stepper.run((self.pixels[row], self.labels[row]) for row in rows)
-
-
-def clock(work: Any, device: torch.device) -> float:
-    """Seconds of the clock."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ be kept, decoded each epoch by as many threads as the DataLoader has processes.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import Row, begin, options, show
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -31,8 +31,8 @@ from hardener.data import loader
 from hardener.data.cache import PixelCache
 from hardener.data.image_folder import TRAIN_NAMES, read_class_folders
 from hardener.data.loader import Images, ImageShape, load_images
-from hardener.evaluation.device import choose_device, describe_hardware
 
+GOAL = 5.0
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
@@ -108,20 +108,18 @@ def measure(root: Path, asked: argparse.Namespace, device: torch.device) -> dict
 
 def main() -> None:
     """Print images a second of each way and its ratio to the DataLoader."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--data", type=Path, help="a folder of class folders, or one with train/")
     parser.add_argument("--images", type=int, default=2000, help="files to write where there is no --data")
     parser.add_argument("--file-size", type=int, default=256, help="height and width of the files to write")
     parser.add_argument("--size", type=int, default=224, help="height and width of the minibatches")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--workers", type=int, default=loader._threads())
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cache-gb", type=float, default=50.0)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    device = choose_device(asked.device)
+    device = begin(asked)
+    if asked.quick:
+        asked.images, asked.file_size, asked.size, asked.batch_size, asked.rounds = 64, 64, 48, 16, 1
     with tempfile.TemporaryDirectory() as folder:
         if asked.data is None:
             root = write_files(Path(folder), asked.images, asked.file_size)
@@ -130,20 +128,26 @@ def main() -> None:
             root = next((path for path in named if path.is_dir()), asked.data)
         found = measure(root, asked, device)
         count = len(read_class_folders(root)[1])
-    middle = {name: statistics.median(rates) for name, rates in found.items()}
-    ratios = {name: middle[name] / middle["DataLoader"] for name in ("mapped", "streamed")}
-    hardware = describe_hardware(device)
-    if asked.json:
-        settings = {"images": count, **{name: getattr(asked, name) for name in ("size", "batch_size", "workers")}}
-        print(json.dumps({"hardware": hardware, **settings, "images_per_s": found, "ratios": ratios}))
-        return
-    machine = ", ".join(f"{name} {value}" for name, value in hardware.items())
-    print(f"{count} files to {asked.size}x{asked.size}, minibatches of {asked.batch_size}, workers {asked.workers}, ")
-    print(f"{device}, {asked.rounds} rounds; {machine}")
-    for name, rates in found.items():
-        ratio = f"{ratios[name]:8.1f} x DataLoader" if name in ratios else ""
-        print(f"  {name:12}{middle[name]:12,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f}){ratio}")
-    print(f"  mapped is to be at least 5 times: {'it is' if ratios['mapped'] >= 5 else 'IT IS NOT'}")
+    peer, middle = "ImageFolder and DataLoader", statistics.median(found["DataLoader"])
+    mapped, streamed = (statistics.median(found[name]) / middle for name in ("mapped", "streamed"))
+    rows = [
+        Row(
+            f"a warm epoch of {count:,} files at {asked.size}",
+            peer,
+            f"{mapped:.1f} times; {_rate(found['mapped'])}",
+            f"≥ {GOAL:g}",
+            mapped >= GOAL,
+        ),
+        Row("the same, too large to be kept", peer, f"{streamed:.1f} times; {_rate(found['streamed'])}"),
+        Row(f"{peer}, workers {asked.workers}", "–", _rate(found["DataLoader"])),
+        Row("first start of a run, all decoded", "–", _rate(found["first start"])),
+        Row("second start, mapped", "–", _rate(found["warm start"])),
+    ]
+    show(f"input: minibatches of {asked.batch_size}", rows, asked, device)
+
+
+def _rate(rates: list[float]) -> str:
+    return f"{statistics.median(rates):,.0f} images/s ({min(rates):,.0f} to {max(rates):,.0f})"
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import torch
 import torchvision
-from common import Row, Stepper, begin, options, random_batch, ratio, show, take_turns
-from epoch import clock
+from common import Row, Stepper, begin, clock, options, random_batch, ratio, show, take_turns
 from input_rate import write_files
 from torch import Tensor
 from torch.nn.functional import cross_entropy
