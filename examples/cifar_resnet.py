@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 
@@ -29,9 +31,14 @@ class Block(nn.Module):
 
 def build_model(num_classes: int, in_channels: int = 3) -> nn.Module:
     """Build the network; hardener calls this."""
-    widths = (32, 32, 64, 64, 128, 128)
-    strides = (1, 1, 2, 1, 2, 1)
-    layers: list[nn.Module] = [nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)]
+    return residual(num_classes, in_channels, widths=(32, 32, 64, 64, 128, 128), strides=(1, 1, 2, 1, 2, 1))
+
+
+def residual(
+    num_classes: int, in_channels: int, *, widths: Sequence[int], strides: Sequence[int], stem_stride: int = 1
+) -> nn.Module:
+    """Build a stem as wide as the first block, a block for each width, and a linear head."""
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, widths[0], 3, stride=stem_stride, padding=1, bias=False)]
     inputs = widths[0]
     for outputs, stride in zip(widths, strides, strict=True):
         layers.append(Block(inputs, outputs, stride))
