@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import RichReporter, door, err, out, percent
-from hardener.cli.options import RUNS, Device, Entry, Runs, Seed, SkipBad
+from hardener.cli.options import RUNS, Device, Entry, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
@@ -66,14 +66,12 @@ def ablate(
     done again: the same command with the same --name goes on.
     """
     from hardener.config.quantity import parse_quantity
-    from hardener.config.recipe import load_recipe
 
     if attack and suite is not None:
         raise HardenerError("choose --attack or --suite, not both.")
     radius = None if eps is None else parse_quantity(eps)
     shortcuts = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
-    overrides = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-    checked = load_recipe(recipe, [*overrides, *(set_ or [])])
+    checked = asked_recipe(recipe, shortcuts, set_)
     err.print("[dim]starting …[/]")
     from hardener.training.ablate import AblateRequest
     from hardener.training.ablate import ablate as work
@@ -142,7 +140,7 @@ def show(ablation: Ablation) -> None:
         Text(
             "A change is the mean over the four pairs that differ in that module alone, on the same images. Intervals "
             "are over images: another seed of training may give other figures. An attack that was not run may lower "
-            "the worst case. An epoch's time is the median, as a multiple of the natural model's.",
+            "the worst case. An epoch's time is of its steps, at the median rate, as a multiple of natural's.",
             style="dim",
         ),
         soft_wrap=True,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hardener.cli.console import RichReporter, door, err, out, percent
-from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad
+from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
 
@@ -85,8 +85,6 @@ def train(
                 "name a model and its data: hardener train MODEL --data DIR. To go on with a run: hardener train "
                 "--resume RUN"
             )
-        from hardener.config.recipe import load_recipe
-
         shortcuts = {
             "epochs": epochs,
             "batch_size": batch_size,
@@ -96,8 +94,7 @@ def train(
             "data.normalize": normalize,
             "data.image_size": image_size,
         }
-        overrides = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-        checked = load_recipe(recipe, [*overrides, *(set_ or [])])
+        checked = asked_recipe(recipe, shortcuts, set_)
         if rank_and_world()[0] == 0:
             err.print("[dim]starting …[/]")
         from hardener.training.run import TrainRequest

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.config.evaluation_record import Threat
+from hardener.config.fault import first_fault
 from hardener.config.files import write_text
 from hardener.errors import HardenerError
 
@@ -115,9 +116,7 @@ def read_ablation(path: Path) -> Ablation:
     try:
         return Ablation.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise HardenerError(f"{path} is no ablation that this version reads: {place}: {first['msg']}.") from None
+        raise HardenerError(f"{path} is no ablation that this version reads: {first_fault(error)}.") from None
 
 
 def write_ablation(ablation: Ablation, path: Path) -> None:

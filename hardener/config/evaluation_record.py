@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hardener.config.fault import first_fault
 from hardener.errors import HardenerError
 
 EVALUATION_SCHEMA: Literal["hardener/eval/2"] = "hardener/eval/2"
@@ -238,7 +239,5 @@ def read_evaluations(folder: Path) -> list[Evaluation]:
         try:
             found.append(Evaluation.model_validate_json(path.read_bytes()))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise HardenerError(f"{path} is no evaluation that this version reads: {place}: {first['msg']}.") from None
+            raise HardenerError(f"{path} is no evaluation that this version reads: {first_fault(error)}.") from None
     return sorted(found, key=lambda evaluation: evaluation.created_at)

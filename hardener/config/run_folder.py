@@ -10,6 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hardener.config.fault import first_fault
 from hardener.config.files import write_text
 from hardener.config.recipe import check_recipe, read_yaml
 from hardener.config.schema import Recipe
@@ -131,10 +132,8 @@ class RunFolder:
         try:
             return RunRecord.model_validate_json(self.record_file.read_bytes())
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
             raise HardenerError(
-                f"{self.record_file} is not one that this version reads: {place}: {first['msg']}."
+                f"{self.record_file} is not one that this version reads: {first_fault(error)}."
             ) from None
 
     def write_record(self, record: RunRecord) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -158,7 +157,7 @@ def _check(request: AblateRequest) -> Asked:
         raise HardenerError(f"no model file {request.model}.")
     return Asked(
         model=request.model if file is None else str(file.resolve()),
-        model_sha256=None if file is None else hashlib.sha256(file.read_bytes()).hexdigest(),
+        model_sha256=None if file is None else sha256_of(file),
         entry=request.entry,
         data=str(request.data.resolve()),
         skip_bad_images=request.skip_bad_images,

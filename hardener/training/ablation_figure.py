@@ -20,9 +20,6 @@ def draw_ablation(ablation: Ablation, path: Path) -> None:
     Args:
         ablation: one that is finished.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     asked = ablation.asked
