@@ -26,7 +26,7 @@ from rich.text import Text
 from hardener.errors import HardenerError, Told
 
 if TYPE_CHECKING:
-    from hardener.training.work import EpochMetrics
+    from hardener.training.metrics import EpochMetrics
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -35,8 +35,9 @@ from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_run, plann
 from hardener.models.load import REGISTRIES
 from hardener.progress import rank_and_world
 from hardener.training.ablation_figure import draw_ablation
+from hardener.training.metrics import TrainReporter
 from hardener.training.run import TrainRequest, resume, train
-from hardener.training.work import Interrupted, TrainReporter
+from hardener.training.work import Interrupted
 
 NATURAL = "natural"
 RECORD, FIGURE = "ablation.json", "ablation.png"

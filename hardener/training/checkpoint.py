@@ -49,6 +49,10 @@ class TrainingState:
     rows: int = 0
 
 
+class DamagedCheckpoint(HardenerError):
+    """A checkpoint is not there, or is not what was written."""
+
+
 _COUNTS = ("attack_steps", "piece", "best_score", "best_robust", "rollbacks", "seconds", "rows")
 
 
@@ -88,34 +92,43 @@ def save_checkpoint(path: Path, state: TrainingState, *, keep_before: bool = Tru
             os.replace(path, before(path))
 
 
-def load_checkpoint(path: Path, state: TrainingState) -> str | None:
-    """Put a checkpoint's values into `state`; where it is damaged or gone, those of the one before.
+def load_newest(path: Path, state: TrainingState) -> str | None:
+    """Put the values of the checkpoint at `path` into `state`; where it is damaged or gone, those of the one before.
 
     Returns:
         What is wrong with the newest one, where the one before was taken; else None.
     Raises:
         HardenerError: no checkpoint, none that is whole, or one of another model.
     """
-    fault = None
     try:
-        content, taken = _read(path), path
-    except HardenerError as error:
-        taken = before(path)
-        if not taken.is_file():
+        load_checkpoint(path, state)
+    except DamagedCheckpoint as error:
+        if not before(path).is_file():
             raise
-        fault, content = str(error), _read(taken)
+        load_checkpoint(before(path), state)
+        return str(error)
+    return None
+
+
+def load_checkpoint(path: Path, state: TrainingState) -> None:
+    """Put a checkpoint's values into `state`.
+
+    Raises:
+        DamagedCheckpoint: it is damaged or gone.
+        HardenerError: it is one of another model.
+    """
+    content = _read(path)
     try:
         for name, part in _parts(state).items():
             part.load_state_dict(placed(content[name], part))
     except (RuntimeError, ValueError, KeyError) as error:
-        raise HardenerError(f"{taken} does not fit the model or recipe of its run: {error}.") from None
+        raise HardenerError(f"{path} does not fit the model or recipe of its run: {error}.") from None
     loss_sum: Tensor = content["loss_sum"]
     state.progress = Progress(
         content["epoch"], content["images"], loss_sum.to(state.progress.loss_sum.device), content["losses"]
     )
     for name in _COUNTS:
         setattr(state, name, content[name])
-    return fault
 
 
 def _parts(state: TrainingState) -> dict[str, nn.Module | torch.optim.Optimizer]:
@@ -125,13 +138,13 @@ def _parts(state: TrainingState) -> dict[str, nn.Module | torch.optim.Optimizer]
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise HardenerError(f"{path.parent.parent} cannot be resumed: it has no {path.parent.name}/{path.name}.")
+        raise DamagedCheckpoint(f"{path.parent.parent} cannot be resumed: it has no {path.parent.name}/{path.name}.")
     try:
         with zipfile.ZipFile(path) as archive:  # torch reads over a flipped bit; the archive's checksums do not
             spoilt = archive.testzip()
         if spoilt is not None:
-            raise HardenerError(f"{path} is damaged: {spoilt} in it does not have its checksum.")
+            raise DamagedCheckpoint(f"{path} is damaged: {spoilt} in it does not have its checksum.")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise HardenerError(f"{path} is damaged: {type(error).__name__}: {error}.") from None
+        raise DamagedCheckpoint(f"{path} is damaged: {type(error).__name__}: {error}.") from None
     return content

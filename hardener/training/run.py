@@ -34,7 +34,8 @@ from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.rebuild import build_for, fit_head
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, rank_and_world
-from hardener.training.work import SilentTraining, TrainReporter, Work, autocasts
+from hardener.training.metrics import SilentTraining, TrainReporter
+from hardener.training.work import Work, autocasts
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.evaluation.ranks import from_first
 from hardener.progress import rank_and_world
+from hardener.training.metrics import TrainReporter
 from hardener.training.run import TrainRequest, train
-from hardener.training.work import TrainReporter
 
 
 def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> RunFolder:

@@ -2,7 +2,66 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from hardener.errors import HardenerError
 from hardener.evaluation.interval import clopper_pearson
+from hardener.training.checkpoint import DamagedCheckpoint, TrainingState, load_checkpoint, save_checkpoint
+
+
+class Watch:
+    """Compares each epoch with the best one before, whose state it keeps, and takes training back there."""
+
+    def __init__(self, state: TrainingState, good: Path, *, most: int, samples: int, num_classes: int) -> None:
+        """Watch a run.
+
+        Args:
+            good: where the state to go back to is kept.
+            most: how often training is taken back; 0 where it has no gradient steps to add to.
+            samples: images behind a robust accuracy.
+        """
+        self.state, self.good = state, good
+        self._most, self._samples, self._num_classes = most, samples, num_classes
+
+    @property
+    def can_go_back(self) -> bool:
+        """Whether another collapse would be answered."""
+        return self.state.rollbacks < self._most
+
+    def collapsed(self, robust: float) -> bool:
+        """Tell whether an epoch with this robust accuracy is a collapse; see the function."""
+        if self.state.attack_steps == 0:  # nothing but chance holds up what trains without an attack
+            return False
+        return collapsed(robust, max(self.state.best_robust, 0.0), self._samples, num_classes=self._num_classes)
+
+    def keep(self, robust: float, *, write: bool) -> None:
+        """Take an epoch that did not collapse for the one to go back to, if it is the best."""
+        if robust < self.state.best_robust:
+            return
+        self.state.best_robust = robust
+        if self.can_go_back:
+            save_checkpoint(self.good, self.state, keep_before=False, write=write)
+
+    def go_back(self) -> None:
+        """Go back to the epoch with the best robust accuracy, and attack with one more gradient step from there.
+
+        Raises:
+            HardenerError: its state is damaged.
+        """
+        state = self.state
+        kept = {name: getattr(state, name) for name in ("best_score", "rollbacks", "seconds", "rows")}
+        steps = state.attack_steps
+        try:
+            load_checkpoint(self.good, state)
+        except DamagedCheckpoint as error:
+            raise HardenerError(
+                f"adversarial training collapsed and cannot be taken back: {error} The best weights are kept in "
+                f"{self.good.parent.parent}. Train anew, with more gradient steps or validation.rollback=0."
+            ) from None
+        for name, value in kept.items():
+            setattr(state, name, value)
+        state.rollbacks += 1
+        state.attack_steps = steps + 1
 
 
 def collapsed(robust: float, best: float, samples: int, *, num_classes: int) -> bool:

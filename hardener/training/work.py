@@ -9,8 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,70 +20,34 @@ from hardener.data.loader import Images
 from hardener.data.waiting import Waiting
 from hardener.errors import Failure, HardenerError, Told
 from hardener.evaluation.device import keep_freed_memory
-from hardener.evaluation.ranks import any_of, lost, own_share, sum_of
-from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
+from hardener.evaluation.ranks import any_of, lost, sum_of
+from hardener.evaluation.robust_accuracy import as_float
 from hardener.methods.vicinity_risk import VicinityRisk
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import save_weights
-from hardener.progress import Reporter, Silent, rank_and_world
+from hardener.progress import rank_and_world
 from hardener.training.augment import augment
 from hardener.training.build import build_average, build_method, build_optimizers
-from hardener.training.checkpoint import TrainingState, before, load_checkpoint, save_checkpoint
+from hardener.training.checkpoint import TrainingState, before, load_newest, save_checkpoint
 from hardener.training.curves import draw_curves
 from hardener.training.loop import Progress, StepRule, train_epoch
+from hardener.training.metrics import EpochMetrics, TrainReporter
 from hardener.training.objective import Objective
 from hardener.training.parallel import (
     Copies,
     Exchange,
-    SameAnswers,
     Shares,
     gathered,
     shard,
-    share_buffers,
     sync_batch_norm,
 )
 from hardener.training.schedule import learning_rate
 from hardener.training.stop import StopRequest
-from hardener.training.watch import collapsed
+from hardener.training.validation import Validation
+from hardener.training.watch import Watch
 
 SAVE_EVERY_S = 60.0
 AGREE_EVERY = {"cuda": 10}  # steps after which several processes ask each other whether to stop: a GPU's are short
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """A line of metrics.jsonl. Accuracies are of the validation split; the robust one is of a quick PGD.
-
-    `waiting`: the share of the epoch's steps that was spent waiting for images. `rolled_back`: training collapsed in
-    this epoch and was taken back to the best one before.
-    """
-
-    epoch: int
-    loss: float
-    clean_accuracy: float
-    robust_accuracy: float
-    target_mass: float
-    beta_min: float | None
-    beta_max: float | None
-    learning_rate: float
-    images_per_s: float
-    seconds: float
-    waiting: float
-    rolled_back: bool = False
-
-
-class TrainReporter(Reporter, Protocol):
-    """A reporter that also shows epochs."""
-
-    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
-        """Show what an epoch gave."""
-
-
-class SilentTraining(Silent):
-    """Says nothing: the reporter of all processes but the first."""
-
-    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
-        """Show nothing."""
 
 
 class Interrupted(HardenerError):
@@ -126,12 +89,20 @@ class Work:
         reporter: TrainReporter,
     ) -> None:
         self.run, self.record, self.recipe, self.device, self.reporter = run, record, recipe, device, reporter
-        self.images, self.validation = train_images, validation_images
+        self.images = train_images
         self.images.keep_on(device)
         self.rank, self.world = rank_and_world()
         self.method = build_method(recipe, len(record.classes)).to(device)
         self.exchange = self._spread(classifier)
         self.classifier = classifier
+        self.validation = Validation(
+            validation_images,
+            recipe.validation,
+            seed=record.seed,
+            batch_size=recipe.batch_size,
+            device=device,
+            sharded=self.exchange.sharded,
+        )
         theta, beta = build_optimizers(recipe, self.classifier.network, self.method, sharded=self.exchange.sharded)
         adversarial = recipe.vicinity.adversarial
         self.state = TrainingState(
@@ -151,6 +122,13 @@ class Work:
             autocast=autocasts(recipe, device),
             piece=self.state.piece,
             divisible=self.method.divisible,
+        )
+        self.watch = Watch(
+            self.state,
+            run.good_checkpoint,
+            most=recipe.validation.rollback if self._attacks_one_point() else 0,
+            samples=self.validation.samples,
+            num_classes=len(record.classes),
         )
         self.waiting = Waiting()
         keep_freed_memory()
@@ -182,7 +160,7 @@ class Work:
         Raises:
             HardenerError: none that can be used.
         """
-        fault = load_checkpoint(self.run.checkpoint, self.state)
+        fault = load_newest(self.run.checkpoint, self.state)
         if fault is not None:
             self.reporter.warn(f"{fault} Going on from the checkpoint before it.")
         self._apply_state()
@@ -326,7 +304,7 @@ class Work:
             )
         if state.average is not None and self._averages_each_epoch():
             state.average.update_parameters(self.classifier)
-        clean, robust = self._validate(progress.epoch)
+        clean, robust = self.validation.measure(self._judged(), progress.epoch)
         state.progress = self._start_of(progress.epoch + 1)
         beta = None if self.method.beta is None else self.method.beta.detach()
         self.record.images_per_s = round(self._epoch_seen / took, 1)
@@ -342,7 +320,7 @@ class Work:
             images_per_s=self._epoch_seen / took,
             seconds=time.monotonic() - self._epoch_began,
             waiting=min(self.waiting.seconds / took, 1.0),
-            rolled_back=self._collapsed(robust) and self._can_roll_back(),
+            rolled_back=self.watch.collapsed(robust) and self.watch.can_go_back,
         )
 
     def _judge(self, metrics: EpochMetrics) -> bool:
@@ -352,13 +330,14 @@ class Work:
             with self.run.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(metrics)) + "\n")
         state.rows += 1
-        if self._collapsed(metrics.robust_accuracy):
+        if self.watch.collapsed(metrics.robust_accuracy):
             fell = (
                 f"quick robust accuracy fell from {100 * state.best_robust:.1f} to "
                 f"{100 * metrics.robust_accuracy:.1f} % in epoch {metrics.epoch}: catastrophic overfitting"
             )
             if metrics.rolled_back:
-                self._roll_back()
+                self.watch.go_back()
+                self._apply_state()
                 self.reporter.warn(
                     f"{fell}. Back to the end of epoch {state.progress.epoch}, from here with {state.attack_steps} "
                     "gradient steps"
@@ -366,10 +345,7 @@ class Work:
             else:
                 self.reporter.warn(f"{fell}. This epoch's weights are not kept")
             return False
-        if metrics.robust_accuracy >= state.best_robust:
-            state.best_robust = metrics.robust_accuracy
-            if self._can_roll_back():
-                save_checkpoint(self.run.good_checkpoint, state, keep_before=False, write=self.rank == 0)
+        self.watch.keep(metrics.robust_accuracy, write=self.rank == 0)
         score = _score(metrics, self.recipe.validation.select)
         if score <= state.best_score:
             return False
@@ -392,27 +368,8 @@ class Work:
         if self.rank == 0:
             save_weights(network, self.run.weights)
 
-    def _collapsed(self, robust: float) -> bool:
-        if self.recipe.vicinity.adversarial is None:  # nothing but chance holds the others up
-            return False
-        samples = min(self.recipe.validation.samples, len(self.validation))
-        best = max(self.state.best_robust, 0.0)
-        return collapsed(robust, best, samples, num_classes=len(self.record.classes))
-
-    def _can_roll_back(self) -> bool:
-        single = isinstance(self.method, VicinityRisk) and self.method.worst_point is not None
-        return single and self.state.rollbacks < self.recipe.validation.rollback
-
-    def _roll_back(self) -> None:
-        """Go back to the epoch with the best robust accuracy, and attack with one more gradient step from there."""
-        kept = {name: getattr(self.state, name) for name in ("best_score", "rollbacks", "seconds", "rows")}
-        steps = self.state.attack_steps
-        load_checkpoint(self.run.good_checkpoint, self.state)
-        for name, value in kept.items():
-            setattr(self.state, name, value)
-        self.state.rollbacks += 1
-        self.state.attack_steps = steps + 1
-        self._apply_state()
+    def _attacks_one_point(self) -> bool:
+        return isinstance(self.method, VicinityRisk) and self.method.worst_point is not None
 
     def _apply_state(self) -> None:
         """Bring what follows from the state in line with it."""
@@ -488,45 +445,6 @@ class Work:
             group["lr"] = rate * group["lr_scale"]
         if self.state.beta is not None and recipe.beta.lr is None:
             self.state.beta.param_groups[0]["lr"] = rate
-
-    def _validate(self, epoch: int) -> tuple[float, float]:
-        """Return clean accuracy on the whole validation split and quick robust accuracy on part of it."""
-        rule, images, judged = self.recipe.validation, self.validation, self._judged()
-        share_buffers(judged)
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(self.record.seed))[: rule.samples]
-        stood = (
-            self._quick(SameAnswers(judged), order, epoch)
-            if self.exchange.sharded
-            else int(sum_of(torch.tensor(self._quick(judged, order[own_share(len(order))], epoch))))
-        )
-        judged.eval()
-        own = own_share(len(images))
-        even = torch.zeros(math.ceil(len(images) / self.world), dtype=own.dtype)  # all processes ask equally often
-        even[: len(own)] = own
-        answers = []
-        with torch.no_grad():
-            for pixels, truth in images.batches(even, 256):
-                answers.append(judged(as_float(pixels.to(self.device))).argmax(dim=1).cpu() == truth)
-        right = sum_of(torch.cat(answers)[: len(own)].sum())
-        return int(right) / len(images), stood / len(order)
-
-    def _quick(self, model: nn.Module, places: Tensor, epoch: int) -> int:
-        """Return how many of the validation images at these places the quick attack leaves standing."""
-        if len(places) == 0:
-            return 0
-        rule = self.recipe.validation
-        rank = 0 if self.exchange.sharded else self.rank
-        pixels, labels = self.validation.take(places)
-        attacked = robust_accuracy(
-            model,
-            pixels,
-            labels,
-            [AttackPlan("pgd", {"steps": rule.steps})],
-            rule.threat,
-            batch_size=max(self.recipe.batch_size, 128),
-            generator=torch.Generator(self.device).manual_seed(self.record.seed + epoch + 1_000_003 * rank),
-        )
-        return int(attacked.robust_correct.sum())
 
     def _put_away(self, status: str) -> None:
         """Bring everything on disk up to now; all processes must ask for it, and the first writes."""

@@ -24,9 +24,9 @@ from hardener.errors import HardenerError
 from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_onnx, evaluate_run
 from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
 from hardener.export.run import export
+from hardener.training.metrics import EpochMetrics
 from hardener.training.run import TrainRequest, train
 from hardener.training.surrogate import surrogate_of
-from hardener.training.work import EpochMetrics
 
 
 class Quiet:

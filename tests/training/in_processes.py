@@ -16,8 +16,8 @@ from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.evaluation.ranks import ending_at_once
 from hardener.progress import rank_and_world
+from hardener.training.metrics import SilentTraining
 from hardener.training.run import TrainRequest, resume, train
-from hardener.training.work import SilentTraining
 
 COMMON = [
     "epochs=3",

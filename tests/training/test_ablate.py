@@ -24,7 +24,8 @@ from hardener.errors import HardenerError
 from hardener.evaluation.paired import read_outcomes
 from hardener.progress import Silent
 from hardener.training.ablate import AblateRequest, ablate, module_sets, name_of, recipe_with
-from hardener.training.work import EpochMetrics, Interrupted
+from hardener.training.metrics import EpochMetrics
+from hardener.training.work import Interrupted
 
 NAMES = ["natural", "noise", "mixup", "labels", "noise+mixup", "noise+labels", "mixup+labels", "noise+mixup+labels"]
 SMALL = ["epochs=1", "batch_size=10", "validation.samples=4", "validation.steps=1"]

@@ -27,9 +27,10 @@ from hardener.evaluation import ranks
 from hardener.models.trained import open_classifier
 from hardener.training import run as training_run
 from hardener.training.loop import Progress, StepRule, train_epoch
+from hardener.training.metrics import SilentTraining
 from hardener.training.parallel import Exchange, blocks
 from hardener.training.run import resume, train
-from hardener.training.work import Interrupted, SilentTraining
+from hardener.training.work import Interrupted
 
 MODELS = {
     "plain": """

@@ -19,8 +19,9 @@ from hardener.errors import Failure, HardenerError
 from hardener.models.trained import open_classifier
 from hardener.progress import Silent
 from hardener.training.checkpoint import before
+from hardener.training.metrics import EpochMetrics
 from hardener.training.run import TrainRequest, resume, train
-from hardener.training.work import EpochMetrics, Interrupted
+from hardener.training.work import Interrupted
 
 SMALL = ["batch_size=5", "validation.samples=4", "validation.steps=2", "optimizer.lr=0.02"]
 

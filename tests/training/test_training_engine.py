@@ -22,8 +22,9 @@ from hardener.errors import Failure, HardenerError
 from hardener.evaluation.interval import clopper_pearson
 from hardener.training.checkpoint import before
 from hardener.training.run import resume, train
+from hardener.training.validation import Validation
 from hardener.training.watch import collapsed
-from hardener.training.work import Interrupted, Work
+from hardener.training.work import Interrupted
 
 STILL = ("augment.shift=0", "optimizer.warmup_epochs=0", "optimizer.schedule=constant")
 PLAIN = "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 2))\n"
@@ -157,9 +158,9 @@ def test_a_collapse_is_more_than_a_half_and_more_than_chance(
 def script_validation(monkeypatch: pytest.MonkeyPatch, robust: list[float]) -> None:
     """Let validation find these robust accuracies, one an epoch: a real collapse takes minutes of training."""
     left = iter(robust)
-    monkeypatch.setattr(Work, "_validate", lambda self, epoch: (0.9, next(left)))
+    monkeypatch.setattr(Validation, "measure", lambda self, judged, epoch: (0.9, next(left)))
     monkeypatch.setattr(
-        "hardener.training.work.collapsed", lambda robust, best, samples, num_classes: robust < best / 2
+        "hardener.training.watch.collapsed", lambda robust, best, samples, num_classes: robust < best / 2
     )
 
 
@@ -194,7 +195,9 @@ def test_the_weights_of_a_collapsed_epoch_are_not_kept_where_nothing_is_rolled_b
     model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script_validation(monkeypatch, [0.1, 0.0, 0.2])
-    monkeypatch.setattr(Work, "_validate", lambda self, epoch: ([0.2, 0.9, 0.3][epoch], [0.3, 0.0, 0.2][epoch]))
+    monkeypatch.setattr(
+        Validation, "measure", lambda self, judged, epoch: ([0.2, 0.9, 0.3][epoch], [0.3, 0.0, 0.2][epoch])
+    )
     reporter = Recorder()
     sets = ("validation.rollback=0",)
     run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at", sets), reporter)
@@ -205,6 +208,25 @@ def test_the_weights_of_a_collapsed_epoch_are_not_kept_where_nothing_is_rolled_b
     best = run.read_record().best
     assert best is not None
     assert best.epoch == 1  # (0.2 + 0.3) / 2, as in epoch 3; epoch 2 has a higher mean
+
+
+def test_a_collapse_is_a_clear_error_where_the_state_to_go_back_to_is_damaged(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script_validation(monkeypatch, [])
+    good = RunFolder(tmp_path / "runs" / "r").good_checkpoint
+
+    def measure(self: Validation, judged: object, epoch: int) -> tuple[float, float]:
+        if epoch == 2:
+            good.write_bytes(good.read_bytes()[:500])
+        return 0.9, [0.3, 0.5, 0.0][epoch]
+
+    monkeypatch.setattr(Validation, "measure", measure)
+    with pytest.raises(HardenerError, match=r"cannot be taken back: .*good.pt is damaged: .*validation.rollback=0"):
+        train(request(model_file, image_folder, tmp_path / "runs", "fast-at", name="r"), Recorder())
+    best = RunFolder(tmp_path / "runs" / "r").read_record().best
+    assert best is not None
+    assert best.epoch == 2
 
 
 def test_a_rolled_back_run_resumes_with_the_steps_it_had_come_to(
