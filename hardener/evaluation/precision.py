@@ -30,12 +30,14 @@ _NATIVE = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")
 class Choice:
     """Whether attacks take their gradients in bfloat16, and why.
 
-    `timing` is of gradients as they are taken, and of forward passes in float32.
+    `timing` is of gradients as they are taken, and of forward passes in float32. `copied`: attacks by scores ask a
+    copy of the model (`FasterAnswers`); None: not decided yet.
     """
 
     bf16: bool
     reason: str
     timing: Timing
+    copied: bool | None = None
 
     def apply(self, plans: Sequence[AttackPlan]) -> list[AttackPlan]:
         """Write the choice into the settings of every attack that has one."""

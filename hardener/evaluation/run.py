@@ -34,6 +34,7 @@ from hardener.data.loader import Images, load_images
 from hardener.errors import HardenerError
 from hardener.evaluation.audit import audit, flags_of
 from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
+from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.interval import clopper_pearson
 from hardener.evaluation.precision import Choice, check_precision, choose_precision
 from hardener.evaluation.ranks import from_first, join, local_device, own_share
@@ -293,12 +294,15 @@ def _evaluate(
     choice = from_first(choice)
     plans = choice.apply(plans)
     _announce(subject, len(pixels), plans, choice, request, reporter)
-    part = _attack(subject, pixels, labels, plans, choice, request, reporter, store, before)
+    faster = None
+    if request.precision == "auto" and subject.differentiable:
+        faster = FasterAnswers(model, reporter.say, copied=choice.copied)
+    part = _attack(subject, pixels, labels, plans, choice, request, reporter, store, before, faster)
     result = join(part, len(images))
     if result is None:
         return None
     with _pausing(store):
-        found = _examine(subject, pixels, images, plans, choice, result, request, reporter, started)
+        found = _examine(subject, pixels, images, plans, choice, faster, result, request, reporter, started)
     return replace(found, partial=None if store is None else store.file)
 
 
@@ -308,6 +312,7 @@ def _examine(
     images: Images,
     plans: list[AttackPlan],
     choice: Choice,
+    faster: FasterAnswers | None,
     result: RobustAccuracy,
     request: EvaluateRequest,
     reporter: Reporter,
@@ -350,7 +355,7 @@ def _examine(
         interval=result.interval,
         verdict=judged,
         reason=reason,
-        attacks=_describe_attacks(result, request.surrogate),
+        attacks=_describe_attacks(result, request.surrogate, set() if faster is None else faster.used),
         precision=choice.record(plans),
         not_run=left_out(plans),
         per_class=_describe_classes(subject.classes, images.labels, result),
@@ -436,6 +441,7 @@ def _attack(
     reporter: Reporter,
     store: _Partial | None,
     before: _Interrupted | None,
+    faster: FasterAnswers | None,
 ) -> RobustAccuracy:
     share = own_share(len(pixels))
     rank, world = rank_and_world()
@@ -460,7 +466,10 @@ def _attack(
                 on_attacked=advance,
                 keep_examples=KEPT_EXAMPLES,
                 standing=standing,
-                on_batch=None if store is None else lambda found: store.keep(found, choice),
+                on_batch=None
+                if store is None
+                else lambda found: store.keep(found, replace(choice, copied=None if faster is None else faster.copied)),
+                asked=faster,
             )
 
 
@@ -552,12 +561,14 @@ def _names(plans: Sequence[AttackPlan]) -> str:
     return ", ".join(dict.fromkeys(plan.name for plan in plans))
 
 
-def _describe_attacks(result: RobustAccuracy, surrogate: RunFolder | None) -> list[EvaluatedAttack]:
+def _describe_attacks(result: RobustAccuracy, surrogate: RunFolder | None, copied: set[str]) -> list[EvaluatedAttack]:
     described = []
     for outcome in result.outcomes:
         settings = {**outcome.plan.settings, "restarts": outcome.plan.restarts}
         if "surrogate" in settings:
             settings["surrogate"] = "" if surrogate is None else surrogate.path.name
+        if outcome.plan.name in copied:
+            settings["asked"] = "a copy in ONNX Runtime"
         described.append(
             EvaluatedAttack(
                 name=outcome.plan.name,

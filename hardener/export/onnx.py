@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +11,8 @@ from torch import Tensor, nn
 
 from hardener.errors import Failure
 from hardener.models.normalize import ImageClassifier
+from hardener.models.onnx_program import OPSET, onnx_program
 
-OPSET = 20
 _LARGEST_SINGLE_FILE = 1_500_000_000  # protobuf ends at 2 GB
 
 
@@ -58,37 +54,7 @@ def export_onnx(
     if size > _LARGEST_SINGLE_FILE:
         raise Failure(f"the model holds {size / 1e9:.1f} GB; one ONNX file holds at most 1.5 GB.")
     example = torch.zeros(2, height, width, channels, dtype=torch.uint8)  # a batch of 1 would be taken as fixed
-    chatter = io.StringIO()
-    logging_before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(chatter),
-            contextlib.redirect_stderr(chatter),
-        ):
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                _Deployable(classifier).eval(),
-                (example,),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=["images"],
-                output_names=["logits", "probabilities"],
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-                external_data=False,
-                verbose=False,
-            )
-    except Exception as error:  # the exporter raises nearly anything on a network it cannot trace
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        raise Failure(
-            f"torch's exporter cannot translate the model: {type(error).__name__}: {first} Rewrite the part that it "
-            "names with plain tensor operations; control flow that depends on pixel values cannot be exported."
-        ) from error
-    finally:
-        logging.disable(logging_before)
-    assert program is not None, "the dynamo exporter returns a program"
-    model = program.model_proto
+    model = onnx_program(_Deployable(classifier), example, outputs=["logits", "probabilities"])
     strip_traces(model)
     opset = opset_of(model)
     if opset != OPSET:
