@@ -1,10 +1,11 @@
-"""Waiting images -> batches: plain requests first, reports in small chunks, no pause while a lane is free."""
+"""Waiting images -> batches: plain requests first, reports in small chunks, no idle pause while a lane is free."""
 
 from __future__ import annotations
 
 import asyncio
 import enum
 import functools
+import math
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+QUIET_TURNS = 4
+"""Turns of the event loop without a new job, some ten microseconds each, after which a part of a batch starts."""
 Images = NDArray[np.uint8]
 Answers = NDArray[np.float32]
 
@@ -28,14 +31,19 @@ class Priority(enum.IntEnum):
     REPORT = 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Job:
     images: Images
     answer: asyncio.Future[Answers]
+    queued: bool = True
 
 
 class Batcher:
     """Runs `run` in `lanes` threads. Its state belongs to one event loop, so it needs no lock.
+
+    A batch starts when it is full, or when the loop has nothing else to do; free lanes share what waits. So the answers
+    that a batch has just given are written before the next one starts, and requests that are here already are decoded
+    and travel along: a larger batch costs less an image, and no core is idle meanwhile.
 
     A job leaves the queue when its waiter does: a cancelled request and one past its deadline cost no run.
     """
@@ -48,6 +56,7 @@ class Batcher:
         max_batch: int,
         report_chunk: int,
         max_waiting: int,
+        one_core: bool = False,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:
         """Start idle.
@@ -57,6 +66,8 @@ class Batcher:
             max_batch: images in one run.
             report_chunk: images in one run for reports; a plain request may have to wait behind it.
             max_waiting: images of plain requests that wait; of reports, the caller bounds the number.
+            one_core: loop and model take turns on one core, so a full batch too waits until the loop is done: the model
+                is not disturbed then.
             on_batch: hears the size of every batch.
         """
         self.report_chunk = report_chunk
@@ -64,9 +75,13 @@ class Batcher:
         self._free_lanes = lanes
         self._most = {Priority.PLAIN: max_batch, Priority.REPORT: report_chunk}
         self._max_waiting = max_waiting
+        self._one_core = one_core
         self._on_batch = on_batch
         self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+        self._arrived = self._quiet_turns = 0
+        self._looking = False
         self._queues: dict[Priority, deque[_Job]] = {priority: deque() for priority in Priority}
+        self._waiting = dict.fromkeys(Priority, 0)
 
     async def submit(self, images: Images, priority: Priority = Priority.PLAIN) -> Answers:
         """Wait for the answer to some images, which travel in one batch.
@@ -84,16 +99,40 @@ class Batcher:
             raise QueueFull
         job = _Job(images, asyncio.get_running_loop().create_future())
         self._queues[priority].append(job)
-        self._start_batches()
-        return await job.answer
+        self._waiting[priority] += len(images)
+        self._arrived += 1
+        self._wake()
+        try:
+            return await job.answer
+        finally:
+            if job.queued:  # the waiter was cancelled
+                self._queues[priority].remove(job)
+                self._note_left(job, priority)
 
     def waiting(self, priority: Priority) -> int:
         """Count the images that wait."""
-        return sum(len(job.images) for job in self._queues[priority] if not job.answer.done())
+        return self._waiting[priority]
 
     def close(self, *, wait: bool = True) -> None:
         """End the lanes; what runs is finished, what waits is not started."""
         self._threads.shutdown(wait=wait, cancel_futures=True)
+
+    def _wake(self) -> None:
+        """Start what fills a batch now, and what does not when the event loop has come to rest."""
+        if self.waiting(Priority.PLAIN) >= self._most[Priority.PLAIN] and not self._one_core:
+            self._start_batches()
+        elif self._free_lanes and not self._looking:
+            self._looking, self._quiet_turns = True, 0
+            asyncio.get_running_loop().call_soon(self._look, self._arrived)
+
+    def _look(self, arrived: int) -> None:
+        """Count the loop's turns since the last job came, and start what waits after a few."""
+        self._quiet_turns = self._quiet_turns + 1 if arrived == self._arrived else 0
+        if self._quiet_turns < QUIET_TURNS:
+            asyncio.get_running_loop().call_soon(self._look, self._arrived)
+            return
+        self._looking = False
+        self._start_batches()
 
     def _start_batches(self) -> None:
         while self._free_lanes and (batch := self._take_batch()):
@@ -105,16 +144,21 @@ class Batcher:
     def _take_batch(self) -> list[_Job]:
         batch: list[_Job] = []
         for priority in Priority:
-            room = self._most[priority]
+            room = min(self._most[priority], math.ceil(self.waiting(priority) / self._free_lanes))
             queue = self._queues[priority]
-            while queue and (queue[0].answer.done() or len(queue[0].images) <= room):
+            while queue and (len(queue[0].images) <= room or not batch):
                 job = queue.popleft()
-                if not job.answer.done():
+                self._note_left(job, priority)
+                if not job.answer.done():  # its waiter, cancelled in this turn, had no time to take it away
                     batch.append(job)
                     room -= len(job.images)
             if batch:  # of one kind: report images in a plain batch would lengthen the plain answers
                 break
         return batch
+
+    def _note_left(self, job: _Job, priority: Priority) -> None:
+        job.queued = False
+        self._waiting[priority] -= len(job.images)
 
     def _answer_each(self, batch: list[_Job]) -> list[Answers | Exception]:
         try:
@@ -139,4 +183,4 @@ class Batcher:
                 job.answer.set_exception(answer)
             else:
                 job.answer.set_result(answer)
-        self._start_batches()
+        self._wake()

@@ -41,6 +41,7 @@ class Engine:
         _check_graph(self._session, bundle)
         self._bound = BoundSession(self._session, self._shape, device="cuda") if self.on_gpu else None
         self.provider: str = self._session.get_providers()[0]
+        self.one_core = not self.on_gpu and _cores() == 1
         self.lanes = lanes or (1 if self.on_gpu else _cores())
         self.max_batch = BUCKETS[-1] if self.on_gpu else 8
         self.report_chunk = 8 if self.on_gpu else 2  # on a CPU a plain request waits for this many images

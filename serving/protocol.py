@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
+import socket
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import uvicorn
@@ -22,6 +27,38 @@ def answer_directly(app: ASGIApp) -> None:
     """
     DirectProtocol.direct = app
     HTTP_PROTOCOLS["auto"] = f"{__name__}:DirectProtocol"
+
+
+def take_all_before_closing() -> None:
+    """Let the uvicorn server that this process is about to start take every connection that waits before it ends.
+
+    The kernel makes connections before a server takes them, and resets those that wait when the last process closes
+    the socket. A busy event loop looks at them once in some milliseconds.
+    """
+    shutdown = uvicorn.Server.shutdown
+
+    async def take_all(server: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
+        make = functools.partial(
+            server.config.http_protocol_class,  # type: ignore[call-arg]
+            config=server.config,
+            server_state=server.server_state,
+            app_state=server.lifespan.state,
+        )
+        for _ in range(10):  # more may come while these are taken
+            taken = [connection for listener in sockets or () for connection in _waiting(listener)]
+            if not taken:
+                break
+            for connection in taken:
+                await asyncio.get_running_loop().connect_accepted_socket(make, connection, ssl=server.config.ssl)
+        await shutdown(server, sockets)
+
+    uvicorn.Server.shutdown = take_all  # type: ignore[method-assign,assignment]
+
+
+def _waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield listener.accept()[0]
 
 
 class DirectProtocol(BoundedProtocol):

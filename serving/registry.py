@@ -47,6 +47,7 @@ class Model:
             max_batch=self.engine.max_batch,
             report_chunk=self.engine.report_chunk,
             max_waiting=settings.max_waiting,
+            one_core=self.engine.one_core,
             on_batch=on_batch,
         )
         shared = {

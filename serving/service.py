@@ -26,7 +26,7 @@ from .limits import bound_connections
 from .log import RequestLog, log_all_as_json
 from .metrics import share_figures, use_shared_figures
 from .observe import check_tracing, tracing_options
-from .protocol import answer_directly
+from .protocol import answer_directly, take_all_before_closing
 from .registry import check_bundles
 from .room import Room
 from .settings import longest_request_s, settings_from_environment, worker_count
@@ -55,6 +55,7 @@ if _traces:  # BentoML makes the span of a request that comes through it
     bound_connections()
 else:
     answer_directly(_mounted)
+take_all_before_closing()
 
 
 # The timeout is BentoML's, of requests that come through it; it lies just above the longest deadline of our own, for

@@ -120,8 +120,9 @@ def draw(points: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
             times = [row[name] for row in found.values()]
             panel.plot(list(found), times, "o-", color=color, label=labels.get(name, f"a {name} step"))
         memory = panel.twinx()
-        memory.plot(list(found), [row["memory"] / 1e9 for row in found.values()], "s--", color="#b8500f", alpha=0.7)
-        memory.set(ylabel="peak memory of the process, GB", ylim=(0, None))
+        peaks = [row["memory"] / 1e9 for row in found.values()]
+        memory.plot(list(found), peaks, "s--", color="#b8500f", alpha=0.7)
+        memory.set(ylabel="peak memory of the process, GB", ylim=(0, 1.3 * max(peaks)))  # below the legend
         memory.yaxis.label.set_color("#b8500f")
         units = {"parameters": "parameters, millions", "resolution": "height and width, pixels"}
         panel.set(xscale="log", yscale="log", xlabel=units.get(axis, axis), ylabel="seconds")

@@ -174,3 +174,75 @@ def test_lanes_run_at_the_same_time_and_an_idle_one_starts_at_once() -> None:
         asyncio.run(scene(made))
     finally:
         made.close()
+
+
+def test_what_comes_while_the_loop_is_busy_travels_together() -> None:
+    model = HeldModel()
+    model.release.set()
+
+    async def late(made: Batcher, number: int, turns: int) -> None:
+        for _ in range(turns):  # as a request does that is read and decoded first
+            await asyncio.sleep(0)
+        await made.submit(images(number))
+
+    async def scene(made: Batcher) -> None:
+        await asyncio.gather(late(made, 1, 0), late(made, 2, 2), late(made, 3, 4))
+        await late(made, 4, 0)
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[1, 2, 3], [4]]
+
+
+def test_a_full_batch_waits_for_no_turn_and_a_trickle_does_not_hold_others_up() -> None:
+    model = HeldModel()
+    model.release.set()
+
+    async def scene(made: Batcher) -> None:
+        full = await queued(made, *((images(n), Priority.PLAIN) for n in (1, 2, 3, 4)))
+        assert made.waiting(Priority.PLAIN) == 0
+        await asyncio.gather(*full)
+        waits = await queued(made, (images(5), Priority.PLAIN))
+        assert made.waiting(Priority.PLAIN) == 1
+        for _ in range(20):  # many turns in which nothing comes
+            await asyncio.sleep(0)
+        assert made.waiting(Priority.PLAIN) == 0
+        await asyncio.gather(*waits)
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[1, 2, 3, 4], [5]]
+
+
+def test_on_one_core_a_full_batch_too_waits_until_the_loop_is_done() -> None:
+    model = HeldModel()
+    model.release.set()
+
+    async def scene(made: Batcher) -> None:
+        tasks = await queued(made, *((images(n), Priority.PLAIN) for n in (1, 2, 3, 4)))
+        assert made.waiting(Priority.PLAIN) == 4
+        await asyncio.gather(*tasks)
+
+    with batcher(model, one_core=True) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[1, 2, 3, 4]]
+
+
+def test_free_lanes_share_what_waits() -> None:
+    sizes: list[int] = []
+    together = threading.Barrier(2)
+
+    def run(batch: Numbers) -> NDArray[np.float32]:
+        sizes.append(len(batch))
+        together.wait(5)
+        return batch.astype(np.float32)
+
+    async def scene(made: Batcher) -> None:
+        await asyncio.gather(*(made.submit(images(n)) for n in range(4)))
+
+    made = Batcher(run, lanes=2, max_batch=8, report_chunk=2, max_waiting=8)
+    try:
+        asyncio.run(scene(made))
+    finally:
+        made.close()
+    assert sizes == [2, 2]
