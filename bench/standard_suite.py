@@ -91,7 +91,7 @@ def ours(problem: Problem, threat: ThreatModel, asked: argparse.Namespace, *, bf
     faster = FasterAnswers(model, lambda text: print(f"    {text}", file=sys.stderr))
     found = robust_accuracy(
         model, images, labels, plans, threat,
-        batch_size=asked.batch_size, generator=generator, asked=faster if asked.precision == "auto" else None,
+        batch_size=asked.batch_size, generator=generator, asked=faster if asked.precision != "float32" else None,
     )  # fmt: skip
     left = ", ".join(f"{o.plan.name} {o.attacked}-{o.broken} in {o.seconds:.1f} s wall" for o in found.outcomes)
     print(f"    ours: {left}", file=sys.stderr)

@@ -57,8 +57,8 @@ def evaluate(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of the attacks' gradients: auto, float32 or bfloat16. What falls is checked in float32. With auto, "
-            "attacks by scores ask a copy in ONNX Runtime where that is faster."
+            help="Of the attacks' gradients: auto, float32 or bfloat16. What falls is checked in float32. Attacks by "
+            "scores ask a copy in ONNX Runtime where that is faster, except with float32."
         ),
     ] = "auto",
     runs: Runs = RUNS,

@@ -68,7 +68,7 @@ class FasterAnswers:
             if not same_answers(self._model, copy, images):
                 return self._model
             timed = [(_seconds(self._model, images), _seconds(copy, images)) for _ in range(_ROUNDS)]
-        except (HardenerError, RuntimeError):  # what ONNX cannot express is asked itself
+        except (HardenerError, RuntimeError, OSError):  # what ONNX cannot express, or a full disk cannot hold
             return self._model
         own, other = (min(column) / len(images) for column in zip(*timed, strict=True))
         if self.copied is None and other > GAIN * own:

@@ -149,7 +149,8 @@ def repeat_command(evaluation: Evaluation) -> str | None:
         parts.append("--curves")
     if any("bf16" in attack.settings for attack in evaluation.attacks):
         rough = any(attack.settings.get("bf16") for attack in evaluation.attacks)
-        parts += ["--precision", "bfloat16" if rough else "float32"]
+        copied = any("asked" in attack.settings for attack in evaluation.attacks)
+        parts += ["--precision", "bfloat16" if rough else "auto" if copied else "float32"]
     parts += ["--samples", str(evaluation.samples + evaluation.data.skipped), "--seed", str(evaluation.seed)]
     return shlex.join(parts)
 

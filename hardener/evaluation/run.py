@@ -295,7 +295,7 @@ def _evaluate(
     plans = choice.apply(plans)
     _announce(subject, len(pixels), plans, choice, request, reporter)
     faster = None
-    if request.precision == "auto" and subject.differentiable:
+    if request.precision != "float32" and subject.differentiable:
         faster = FasterAnswers(model, reporter.say, copied=choice.copied)
     part = _attack(subject, pixels, labels, plans, choice, request, reporter, store, before, faster)
     result = join(part, len(images))

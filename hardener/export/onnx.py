@@ -13,8 +13,6 @@ from hardener.errors import Failure
 from hardener.models.normalize import ImageClassifier
 from hardener.models.onnx_program import OPSET, onnx_program
 
-_LARGEST_SINGLE_FILE = 1_500_000_000  # protobuf ends at 2 GB
-
 
 class _Deployable(nn.Module):
     """uint8 (N, H, W, C) -> logits and probabilities."""
@@ -50,9 +48,6 @@ def export_onnx(
     Raises:
         Failure: the exporter cannot translate the network, or the file would exceed 1.5 GB.
     """
-    size = sum(p.nbytes for p in classifier.parameters())
-    if size > _LARGEST_SINGLE_FILE:
-        raise Failure(f"the model holds {size / 1e9:.1f} GB; one ONNX file holds at most 1.5 GB.")
     example = torch.zeros(2, height, width, channels, dtype=torch.uint8)  # a batch of 1 would be taken as fixed
     model = onnx_program(_Deployable(classifier), example, outputs=["logits", "probabilities"])
     strip_traces(model)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hardener.errors import Failure
 
 OPSET = 20
+LARGEST_SINGLE_FILE = 1_500_000_000  # protobuf ends at 2 GB
 
 
 def onnx_program(module: nn.Module, example: Tensor, *, outputs: Sequence[str]) -> onnx.ModelProto:
@@ -25,8 +26,11 @@ def onnx_program(module: nn.Module, example: Tensor, *, outputs: Sequence[str]) 
         example: an input, of two images at least: a batch of one would be taken as fixed.
         outputs: names of what `forward` returns.
     Raises:
-        Failure: the exporter cannot translate it.
+        Failure: the exporter cannot translate it, or it has more parameters than one ONNX file holds.
     """
+    size = sum(p.nbytes for p in module.parameters())
+    if size > LARGEST_SINGLE_FILE:
+        raise Failure(f"the model holds {size / 1e9:.1f} GB; one ONNX file holds at most 1.5 GB.")
     chatter = io.StringIO()
     logging_before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -21,9 +21,11 @@ from hardener.config.evaluation_record import Evaluation, Precision
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
+from hardener.evaluation import faster_answers
 from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_onnx, evaluate_run
 from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
 from hardener.export.run import export
+from hardener.models.normalize import ImageClassifier
 from hardener.training.metrics import EpochMetrics
 from hardener.training.run import TrainRequest, train
 from hardener.training.surrogate import surrogate_of
@@ -132,6 +134,18 @@ def test_a_missing_extra_is_said_before_anything_is_loaded(
     asked = {"sections": frozenset({name})} if name == "corruptions" else {"attacks": (name,)}
     with pytest.raises(HardenerError, match=f"{name} needs {module}, which is not installed.*{extra}"):
         room._plan(EvaluateRequest(**asked))
+
+
+def test_the_record_says_which_attacks_asked_a_copy(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faster_answers, "WORTH_S", 0.0)
+    monkeypatch.setattr(
+        faster_answers, "_seconds", lambda model, images: 1.0 if isinstance(model, ImageClassifier) else 0.5
+    )
+    asked: dict[str, Any] = {"attacks": ("bim", "square"), "eps": 0.01, "samples": 8}
+    copied, plain = evaluate(run, **asked), evaluate(run, precision="float32", **asked)
+    assert ["asked" in attack.settings for attack in copied.attacks] == [False, True]
+    assert ["asked" in attack.settings for attack in plain.attacks] == [False, False]
+    assert [attack.broken for attack in copied.attacks] == [attack.broken for attack in plain.attacks]
 
 
 def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(

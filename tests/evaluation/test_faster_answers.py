@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +104,16 @@ def test_a_model_that_cannot_be_copied_is_asked_itself(model: nn.Module) -> None
     assert chosen is model
     assert said == []
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.usefixtures("eager")
+def test_without_room_on_the_disk_the_model_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> nn.Module:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    model = network()
+    monkeypatch.setattr(room, "onnx_copy", full)
+    assert FasterAnswers(model, lambda text: None)(SQUARE, IMAGES) is model
 
 
 def test_only_long_attacks_by_scores_are_worth_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
