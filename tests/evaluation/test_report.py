@@ -601,6 +601,19 @@ def test_the_command_names_the_surrogate() -> None:
     assert "--surrogate 'tiny natural'" in str(repeat_command(ran(attacks=attacks)))
 
 
+@pytest.mark.parametrize(
+    ("bf16", "asked", "precision"),
+    [
+        (False, {}, "float32"),
+        (False, {"asked": "a copy in ONNX Runtime"}, "auto"),
+        (True, {"asked": "a copy in ONNX Runtime"}, "bfloat16"),
+    ],
+)
+def test_the_command_asks_a_copy_where_one_was_asked(bf16: bool, asked: dict[str, str], precision: str) -> None:
+    attacks = [attacked("apgd", bf16=bf16), attacked("square", **asked)]
+    assert f" --precision {precision} " in str(repeat_command(ran(attacks=attacks)))
+
+
 def test_every_option_of_the_command_exists() -> None:
     from hardener.cli.app import app
 
