@@ -274,7 +274,11 @@ def _compare_under(
 
 
 def _signatures(attacks: Sequence[EvaluatedAttack]) -> list[tuple[str, dict[str, str]]]:
-    return [(a.name, {key: _show(value) for key, value in a.settings.items()}) for a in attacks if a.name != _AUDIT]
+    return [
+        (a.name, {key: _show(value) for key, value in a.settings.items() if key != "asked"})  # a copy answers alike
+        for a in attacks
+        if a.name != _AUDIT
+    ]
 
 
 def attacked_alike(one: Evaluation, other: Evaluation) -> bool:
@@ -284,7 +288,8 @@ def attacked_alike(one: Evaluation, other: Evaluation) -> bool:
 
 def attack_list(evaluation: Evaluation) -> str:
     """Name the attacks with the settings that make them strong or weak."""
-    return ", ".join(_attack_label(attack) for attack in evaluation.attacks) or "no attack"
+    named = ", ".join(_attack_label(attack) for attack in evaluation.attacks) or "no attack"
+    return f"{named} in bfloat16" if any(attack.settings.get("bf16") for attack in evaluation.attacks) else named
 
 
 def _attack_label(attack: EvaluatedAttack) -> str:

@@ -111,6 +111,17 @@ def test_attacks_that_differ_are_named_and_marked(pair: tuple[RunFolder, RunFold
     assert "natural: pgd (20 steps, 5 restarts); sprout: fgsm, pgd" in note
 
 
+def test_a_copy_is_no_other_attack_and_a_coarser_gradient_is_named(pair: tuple[RunFolder, RunFolder]) -> None:
+    one, other = pair
+    write_evaluation(one, bits(9, 10), bits(3, 10), attacks=[("square", {"queries": 9}, 0.3)])
+    write_evaluation(other, bits(9, 10), bits(3, 10), attacks=[("square", {"queries": 9, "asked": "a copy"}, 0.3)])
+    assert compare(pair).notes == []
+    write_evaluation(one, bits(9, 10), bits(3, 10), attacks=[("pgd", {"steps": 20, "bf16": False}, 0.3)])
+    write_evaluation(other, bits(9, 10), bits(3, 10), attacks=[("pgd", {"steps": 20, "bf16": True}, 0.3)])
+    (note,) = compare(pair).notes
+    assert "natural: pgd (20 steps); sprout: pgd (20 steps) in bfloat16" in note
+
+
 def test_what_the_audit_broke_does_not_make_the_attacks_differ(pair: tuple[RunFolder, RunFolder]) -> None:
     one, other = pair
     write_evaluation(one, bits(9, 10), bits(3, 10), attacks=[("pgd", {"steps": 20}, 0.4), ("audit", {}, 0.3)])
