@@ -27,7 +27,7 @@ def work(size):
 before = resident()
 with ThreadPoolExecutor(2) as threads:
     kept = []
-    for size in (1_500_000, 2_500_000, 4_000_000):
+    for size in (2_200_000, 3_000_000, 4_000_000):
         kept += threads.map(work, [size] * 4)
     print((resident() - before) // 1_000_000)
 """
