@@ -78,7 +78,7 @@ class Batcher:
         self._one_core = one_core
         self._on_batch = on_batch
         self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
-        self._arrived = self._quiet_turns = 0
+        self._arrived = 0
         self._looking = False
         self._queues: dict[Priority, deque[_Job]] = {priority: deque() for priority in Priority}
         self._waiting = dict.fromkeys(Priority, 0)
@@ -122,14 +122,14 @@ class Batcher:
         if self.waiting(Priority.PLAIN) >= self._most[Priority.PLAIN] and not self._one_core:
             self._start_batches()
         elif self._free_lanes and not self._looking:
-            self._looking, self._quiet_turns = True, 0
-            asyncio.get_running_loop().call_soon(self._look, self._arrived)
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._look, self._arrived, 0)
 
-    def _look(self, arrived: int) -> None:
+    def _look(self, arrived: int, quiet_turns: int) -> None:
         """Count the loop's turns since the last job came, and start what waits after a few."""
-        self._quiet_turns = self._quiet_turns + 1 if arrived == self._arrived else 0
-        if self._quiet_turns < QUIET_TURNS:
-            asyncio.get_running_loop().call_soon(self._look, self._arrived)
+        quiet_turns = quiet_turns + 1 if arrived == self._arrived else 0
+        if quiet_turns < QUIET_TURNS:
+            asyncio.get_running_loop().call_soon(self._look, self._arrived, quiet_turns)
             return
         self._looking = False
         self._start_batches()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
+from hardener.evaluation.precision import seconds_of
 from hardener.evaluation.robust_accuracy import AttackPlan, same_answers
 from hardener.evaluation.suite import FAMILIES, most_passes
 
@@ -110,6 +111,4 @@ class _Named(nn.Module):
 
 @torch.no_grad()
 def _seconds(model: nn.Module, images: Tensor) -> float:
-    started = time.monotonic()
-    model(images)
-    return time.monotonic() - started
+    return seconds_of(partial(model, images))

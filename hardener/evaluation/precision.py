@@ -81,8 +81,8 @@ def _choose(asked: str, model: nn.Module, images: Tensor, batch_size: int, devic
     sample = as_float(images[:count].to(device))
     if device.type == "cpu":
         sample = sample.contiguous(memory_format=torch.channels_last)  # as the attacks lay their images out
-    _seconds(partial(_answer, model, sample[:_FEW], bf16=False))  # the first call also allocates and chooses kernels
-    if _seconds(partial(_answer, model, sample[:_FEW], bf16=False)) > _SLOW_S:
+    seconds_of(partial(_answer, model, sample[:_FEW], bf16=False))  # the first call also allocates and chooses kernels
+    if seconds_of(partial(_answer, model, sample[:_FEW], bf16=False)) > _SLOW_S:
         sample = sample[:_FEW]
     exact = _timing(model, sample, bf16=False)
     if asked == "float32":
@@ -164,14 +164,15 @@ def _timing(model: nn.Module, images: Tensor, *, bf16: bool) -> Timing:
     found: dict[str, list[float]] = {"forward": [], "gradient": []}
     started = time.monotonic()
     for _ in range(1 + _ROUNDS):
-        found["forward"].append(_seconds(forward))
-        found["gradient"].append(_seconds(gradient))
+        found["forward"].append(seconds_of(forward))
+        found["gradient"].append(seconds_of(gradient))
         if time.monotonic() - started > 1 and len(found["forward"]) > 1:
             break
     return Timing(min(found["forward"]) / len(images), min(found["gradient"]) / len(images))
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
+    """Time a pass, on a GPU to its end."""
     started = time.monotonic()
     work()
     if torch.cuda.is_available():
