@@ -127,7 +127,7 @@ class Room:
                         async with asyncio.timeout_at(started + seconds), while_connected(request):
                             return await answer(model, upload, budget)
                 except QueueFull:
-                    raise _busy("too many images wait") from None
+                    raise _too_many_wait() from None
                 except TimeoutError:
                     raise Problem(504, "the answer was not ready before the deadline. Try again later.") from None
                 except Failure as error:
@@ -137,8 +137,10 @@ class Room:
         """Refuse a request that has no chance, before a byte of its body is read."""
         self._check_requests()
         model = self.registry.find(request.query_params.get("model") if request.scope["query_string"] else None)
-        if model.batcher.waiting(Priority.PLAIN) >= self.settings.max_waiting:
-            raise _busy("too many images wait")
+        try:
+            model.batcher.check_room()
+        except QueueFull:
+            raise _too_many_wait() from None
 
     def _check_requests(self) -> None:
         if self._requests >= self.settings.max_requests:
@@ -262,6 +264,10 @@ async def _run_in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
 
 def _busy(why: str) -> Problem:
     return Problem(503, f"{why}. Try again shortly.", retry_after_s=1)
+
+
+def _too_many_wait() -> Problem:
+    return _busy("too many images wait")
 
 
 def _check_top_k(top_k: int | None, classes: int) -> None:
