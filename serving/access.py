@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hardener.errors import HardenerError
 
-from .observe import notes_of
-from .problem import Problem, problem_response
+from .notes import notes_of
+from .problem import Problem, ProblemResponse
 
 OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/healthz", "/livez", "/readyz"})
 HOW_TO_HASH = 'Each line is `NAME SHA256`; make the hash with: printf %s "$TOKEN" | sha256sum'
@@ -216,7 +216,7 @@ class Access:
         seconds = math.ceil(wait_s)
         whose = "this address" if self._tokens is None else "this token"
         detail = f"too many requests with {whose}. Try again in {seconds} s."
-        return problem_response(Problem(429, detail, retry_after_s=seconds))
+        return ProblemResponse(Problem(429, detail, retry_after_s=seconds))
 
 
 def allow_origins(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
@@ -272,7 +272,7 @@ def _unauthorized(*, given: bool) -> Response:
     said = "the token is not known" if given else "a token is needed"
     challenge = 'Bearer realm="hardener"' + (', error="invalid_token"' if given else "")
     detail = f"{said}. Send the header `Authorization: Bearer TOKEN`."
-    return problem_response(Problem(401, detail, headers={"WWW-Authenticate": challenge}))
+    return ProblemResponse(Problem(401, detail, headers={"WWW-Authenticate": challenge}))
 
 
 def _address(scope: Scope) -> str:

@@ -48,8 +48,8 @@ class Batcher:
     and travel along: a larger batch costs less an image, and no core is idle meanwhile.
 
     Once a full batch waits behind busy lanes, nothing is gained by looking at a request the moment it comes, and a lane
-    that is pushed off its core loses its caches. So the loop sleeps in between, for at most `REST_S`, and handles in one
-    go what has come: twice as many refusals cost the answers half as much.
+    that is pushed off its core loses its caches. So the loop sleeps in between, for at most `REST_S`, and handles what
+    has come in one go.
 
     A job leaves the queue when its waiter does: a cancelled request and one past its deadline cost no run.
     """
@@ -144,7 +144,7 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._look, self._arrived, 0)
 
     def _look(self, arrived: int, quiet_turns: int) -> None:
-        """Count the loop's turns since the last request came; after a few, start what waits, or leave the lanes alone."""
+        """Count the loop's turns since a request came; after a few, start what waits, or leave the lanes alone."""
         quiet_turns = quiet_turns + 1 if arrived == self._arrived else 0
         if quiet_turns < QUIET_TURNS:
             asyncio.get_running_loop().call_soon(self._look, self._arrived, quiet_turns)

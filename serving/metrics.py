@@ -72,7 +72,7 @@ class Metrics:
         self.seconds = Histogram(
             "hardener_request_seconds", "from request to answer", ["route"], registry=registry, buckets=_SECONDS
         )
-        self.in_flight = _gauge(registry, "hardener_requests_in_flight", "requests that have no whole answer yet")
+        self._in_flight = _gauge(registry, "hardener_requests_in_flight", "requests that have no whole answer yet")
         self.images = Counter(
             "hardener_images", "images answered, one by one or in a batch", ["model"], registry=registry
         )
@@ -121,9 +121,10 @@ class Metrics:
             self.decode_errors.labels(kind)
         self._waiting = {kind: self.waiting.labels(kind) for kind in QUEUES}
         self._count_waiting: Callable[[], dict[str, int]] = lambda: dict.fromkeys(QUEUES, 0)
+        self.in_flight = 0
         self._answered: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._shown: set[tuple[str, str, str]] = set()
-        self.note_queues()
+        self.write_gauges()
 
     def note_request(self, route: str, status: int, seconds: float) -> None:
         """Count an answer. `route` is a known path or one word for all others."""
@@ -161,8 +162,9 @@ class Metrics:
         """Ask `count_waiting` from now on how many images wait, for each of `QUEUES`."""
         self._count_waiting = count_waiting
 
-    def note_queues(self) -> None:
-        """Write down how many images wait; after each request, so that the figure can't stay behind."""
+    def write_gauges(self) -> None:
+        """Write down how many images wait now, and `in_flight` requests, so that the other workers can tell it."""
+        self._in_flight.set(self.in_flight)
         for kind, images in self._count_waiting().items():
             self._waiting[kind].set(images)
 
@@ -182,7 +184,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """Write the figures down in Prometheus' text format."""
-        self.note_queues()
+        self.write_gauges()
         pids = [os.getpid()]
         registry = self.registry
         if self._folder is not None:

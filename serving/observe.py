@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
-import json
 import logging
 import random
 import re
@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import trace
@@ -21,37 +20,17 @@ from hardener.errors import HardenerError
 
 from .log import RequestLog
 from .metrics import Metrics
-from .problem import Problem, problem_response
+from .notes import Notes, notes_of
+from .problem import Problem, ProblemResponse
 
 _ids = random.Random()  # noqa: S311 - an id is no secret, and the system's randomness costs a system call each
 REQUEST_ID = b"x-request-id"
 UNKNOWN_ROUTE = "unknown"
+GAUGES_AFTER_S = 0.05
 QUIET_ROUTES = frozenset({"/healthz", "/livez", "/readyz"})  # a probe every few seconds would fill the log
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_NOTES = "hardener.notes"
 _NOTHING: AbstractContextManager[object] = nullcontext()
 logger = logging.getLogger("hardener.serving")
-_PROBLEM = (b"content-type", b"application/problem+json")
-
-
-@dataclass
-class Notes:
-    """What is known of a request so far; whoever learns `token`, `model` or `fault` writes it here, for the log."""
-
-    request_id: str
-    token: str | None = None
-    model: str | None = None
-    status: int | None = None
-    bytes_in: int = 0
-    bytes_out: int = 0
-    problem: bytes | None = None
-    fault: Exception | None = None
-
-
-def notes_of(scope: Scope) -> Notes:
-    """Find the notes of a request; outside an `Observer` they are new and nobody reads them."""
-    notes = scope.get(_NOTES)
-    return notes if isinstance(notes, Notes) else scope.setdefault(_NOTES, Notes(request_id=""))
 
 
 def span(name: str) -> AbstractContextManager[object]:
@@ -77,13 +56,15 @@ class Observer:
             log: None: no line is written.
         """
         self._app, self._metrics, self._routes, self._log = app, metrics, frozenset(routes), log
+        self._writes_gauges = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer through the app, and write down how it went."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        notes = scope[_NOTES] = Notes(_request_id(scope))
+        notes = notes_of(scope)
+        notes.request_id = _request_id(scope)
         route = scope["path"] if scope["path"] in self._routes else UNKNOWN_ROUTE
         started = time.perf_counter()
 
@@ -94,36 +75,43 @@ class Observer:
 
         async def marked_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
                 notes.status = message["status"]
-                notes.problem = b"" if _PROBLEM in headers else None
-                message = {**message, "headers": [*headers, (REQUEST_ID, notes.request_id.encode())]}
+                headers = [*message.get("headers", ()), (REQUEST_ID, notes.request_id.encode())]
+                message = {**message, "headers": headers}
                 _mark_span(scope, route, notes)
             elif message["type"] == "http.response.body":
-                body = message.get("body", b"")
-                notes.bytes_out += len(body)
-                if notes.problem is not None:
-                    notes.problem += body
+                notes.bytes_out += len(message.get("body", b""))
             await send(message)
 
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
+        self._write_gauges_soon()
         try:
             await self._app(scope, counted_receive, marked_send)
         except Exception as error:
             notes.fault = error
             if notes.status is None:
                 detail = "the service failed on this request; its log says why."
-                await problem_response(Problem(500, detail))(scope, receive, marked_send)
+                await ProblemResponse(Problem(500, detail))(scope, receive, marked_send)
         finally:
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight -= 1
+            self._write_gauges_soon()
             seconds = time.perf_counter() - started
             status = notes.status or 504  # cancelled from outside: BentoML's own deadline, which answers 504 itself
             self._metrics.note_request(route, status, seconds)
-            self._metrics.note_queues()
             if self._log is not None and (route not in QUIET_ROUTES or status != 200):
                 self._log.add(_line(scope, route, notes, status, seconds))
             elif notes.fault is not None:
                 logger.error("%s %s failed", scope["method"], route, exc_info=notes.fault)
+
+    def _write_gauges_soon(self) -> None:
+        """Write them once for all requests that begin or end in a while; each value costs microseconds."""
+        if not self._writes_gauges:
+            self._writes_gauges = True
+            asyncio.get_running_loop().call_later(GAUGES_AFTER_S, self._write_gauges)
+
+    def _write_gauges(self) -> None:
+        self._writes_gauges = False
+        self._metrics.write_gauges()
 
 
 def tracing_options(endpoint: str | None, *, share: float = 1.0) -> dict[str, Any]:
@@ -198,15 +186,6 @@ def _line(scope: Scope, route: str, notes: Notes, status: int, seconds: float) -
         "token": notes.token,
         "model": notes.model,
         "trace_id": f"{context.trace_id:032x}" if context.is_valid else None,
-        "error": _error(notes),
+        "error": notes.problem if notes.fault is None else f"{type(notes.fault).__name__}: {notes.fault}",
         "traceback": "".join(traceback.format_exception(notes.fault)) if notes.fault else None,
     }
-
-
-def _error(notes: Notes) -> str | None:
-    if notes.fault is not None:
-        return f"{type(notes.fault).__name__}: {notes.fault}"
-    try:
-        return None if not notes.problem else str(json.loads(notes.problem)["detail"])
-    except (ValueError, KeyError):  # the client went away in the middle of it
-        return None

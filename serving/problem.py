@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from http import HTTPStatus
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from .notes import notes_of
 from .schemas import ProblemDocument
 
 
@@ -29,11 +32,24 @@ class Problem(Exception):
         return ProblemDocument(type="about:blank", title=title, status=self.status, detail=self.detail)
 
 
-def problem_response(problem: Problem) -> JSONResponse:
-    """Answer with a problem as `application/problem+json`."""
-    return JSONResponse(
-        problem.document().model_dump(),
-        status_code=problem.status,
-        headers=problem.headers,
-        media_type="application/problem+json",
-    )
+class ProblemResponse(Response):
+    """Answers with a problem as `application/problem+json`, and notes its detail for the log."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(
+            _body(problem.status, problem.detail),
+            status_code=problem.status,
+            headers=problem.headers,
+            media_type="application/problem+json",
+        )
+        self._detail = problem.detail
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        notes_of(scope).problem = self._detail
+        await super().__call__(scope, receive, send)
+
+
+@functools.lru_cache(maxsize=64)  # in a storm of requests all are refused with the same words
+def _body(status: int, detail: str) -> bytes:
+    return Problem(status, detail).document().model_dump_json().encode()

@@ -71,6 +71,7 @@ class DirectProtocol(BoundedProtocol):
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
         self.app = self.direct
+        self.access_log = False  # the app writes its own; nobody sees this one, but its line would be put together
         if config.proxy_headers:  # as uvicorn puts it before the app that it was made with
             self.app = ProxyHeadersMiddleware(self.app, trusted_hosts=config.forwarded_allow_ips)
 

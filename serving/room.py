@@ -23,7 +23,8 @@ from .budget import Budget, allowed_budget
 from .connection import while_connected
 from .intake import LARGE_PIXELS, SMALL_PIXELS, Decoded, Upload, body_kind, decode_upload, parse_upload, read_body
 from .metrics import Metrics
-from .observe import notes_of, span
+from .notes import notes_of
+from .observe import span
 from .options import SCHEMAS
 from .problem import Problem
 from .registry import Model, Registry

@@ -9,8 +9,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from .observe import notes_of
-from .problem import Problem, problem_response
+from .notes import notes_of
+from .problem import Problem, ProblemResponse
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -49,16 +49,16 @@ class Routes:
             if started:
                 raise
             stopping = Problem(503, "the server is stopping. Try again shortly.", retry_after_s=1)
-            await problem_response(stopping)(scope, receive, send)
+            await ProblemResponse(stopping)(scope, receive, send)
         except ClientDisconnect:
             if not started:  # nobody reads it, but it is counted
-                await problem_response(Problem(400, "the client went away before the answer"))(scope, receive, send)
+                await ProblemResponse(Problem(400, "the client went away before the answer"))(scope, receive, send)
         except Exception as error:
             notes_of(scope).fault = error
             if started:
                 raise
             fault = Problem(500, "the service failed on this request; its log says why.")
-            await problem_response(fault)(scope, receive, send)
+            await ProblemResponse(fault)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         path, method = request.scope["path"], request.scope["method"]
@@ -72,4 +72,4 @@ class Routes:
                 raise Problem(405, f"{path} does not take {method[:20]}.", headers=allow)
             return await handler(request)
         except Problem as problem:
-            return problem_response(problem)
+            return ProblemResponse(problem)

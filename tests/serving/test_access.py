@@ -27,7 +27,7 @@ from serving.access import (
     tokens_from_file,
     tokens_from_text,
 )
-from serving.observe import notes_of
+from serving.notes import notes_of
 
 PREDICTING = ("/predict", "/predict/batch", "/report")
 EVERY_PATH: tuple[str, ...] = (

@@ -41,8 +41,9 @@ from serving.access import Access, Rate, tokens_from_text
 from serving.app import create_app
 from serving.log import RequestLog, format_json, format_text
 from serving.metrics import Metrics, unstable_signs
-from serving.observe import Observer, check_tracing, notes_of, span, tracing_options
-from serving.problem import Problem, problem_response
+from serving.notes import notes_of
+from serving.observe import GAUGES_AFTER_S, Observer, check_tracing, span, tracing_options
+from serving.problem import Problem, ProblemResponse
 from serving.room import Room
 from serving.schemas import (
     AttackProbe,
@@ -80,9 +81,9 @@ async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await StreamingResponse(iter([b"begun"]))(scope, receive, send)
         raise RuntimeError("too late")
     elif scope["path"] == "/metrics":
-        await problem_response(Problem(503, "too many images wait.", retry_after_s=1))(scope, receive, send)
+        await ProblemResponse(Problem(503, "too many images wait.", retry_after_s=1))(scope, receive, send)
     else:
-        await problem_response(Problem(404, f"there is no {scope['path']}."))(scope, receive, send)
+        await ProblemResponse(Problem(404, f"there is no {scope['path']}."))(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +224,11 @@ def test_a_request_that_is_cancelled_from_outside_is_counted_as_late() -> None:
         scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
         task = asyncio.ensure_future(observed(metrics, lines.log, stuck)(scope, nothing, nothing))
         await asyncio.sleep(0)
+        await asyncio.sleep(2 * GAUGES_AFTER_S)
         assert metrics.registry.get_sample_value("hardener_requests_in_flight") == 1
         task.cancel()
         await asyncio.wait({task})
+        await asyncio.sleep(2 * GAUGES_AFTER_S)
 
     metrics, lines = Metrics(), Lines()
     asyncio.run(run())
@@ -402,10 +405,15 @@ def test_signs_of_an_unstable_answer_are_counted_once_a_report(changes: dict[str
         assert sample(metrics, "hardener_unstable_signs_total", model="flowers", sign=sign) == 1
 
 
-def test_what_waits_is_asked_at_each_request_and_each_scrape() -> None:
+def test_what_waits_is_asked_soon_after_a_request_and_at_each_scrape() -> None:
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(observed(metrics)), base_url="http://h") as client:
+            await client.get("/predict")
+        await asyncio.sleep(2 * GAUGES_AFTER_S)
+
     metrics, waiting = Metrics(), {"plain": 3, "report": 1}
     metrics.watch_queues(lambda: waiting)
-    talk(observed(metrics), get("/predict"))
+    asyncio.run(run())
     assert sample(metrics, "hardener_waiting_images", kind="plain") == 3
     waiting["plain"] = 0
     assert 'hardener_waiting_images{kind="plain"} 0.0' in metrics.render().decode()
@@ -446,10 +454,10 @@ import sys
 from serving.metrics import Metrics
 metrics = Metrics()
 metrics.note_request("/predict", 200, 0.02)
-metrics.in_flight.inc()
+metrics.in_flight += 1
 metrics.watch_queues(lambda: {"plain": 2, "report": 0})
 metrics.show_models([("flowers", "a", "CPU")])
-metrics.note_queues()
+metrics.write_gauges()
 print("ready", flush=True)
 sys.stdin.readline()
 print(metrics.render().decode(), flush=True)

@@ -27,7 +27,7 @@ from rooms import open_room
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.app import create_app
-from serving.problem import Problem, problem_response
+from serving.problem import Problem, ProblemResponse
 from serving.schemas import Prediction, Report
 from serving.settings import Source
 
@@ -102,7 +102,7 @@ class Gate:
         headers = dict(scope.get("headers", ()))
         wanted = f"Bearer {self.token}".encode()
         if self.token and path.count(".") + (path == "/") == 0 and headers.get(b"authorization") != wanted:
-            await problem_response(Problem(401, "the token is not known."))(scope, receive, send)
+            await ProblemResponse(Problem(401, "the token is not known."))(scope, receive, send)
         elif self.hold_reports and b"report=true" in scope.get("query_string", b""):
             while (await receive())["type"] != "http.disconnect":
                 pass
