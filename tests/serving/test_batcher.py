@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serving.batcher import Batcher, Priority, QueueFull
+from serving.batcher import REST_S, Batcher, Priority, QueueFull
 
 Numbers = NDArray[np.uint8]
 
@@ -246,3 +247,46 @@ def test_free_lanes_share_what_waits() -> None:
     finally:
         made.close()
     assert sizes == [2, 2]
+
+
+@pytest.mark.parametrize(("waiting", "sleeps"), [(4, True), (3, False)])
+def test_behind_a_full_batch_the_loop_sleeps_until_a_lane_is_free(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, sleeps: bool
+) -> None:
+    monkeypatch.setattr("serving.batcher.REST_S", 5)
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(waiting)))
+        threading.Timer(0.2, model.release.set).start()
+        turns = 0
+        while not model.release.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+        assert (turns < 50) == sleeps
+        await asyncio.gather(first, *tasks)
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[0], list(range(1, 1 + waiting))]
+
+
+def test_a_refusal_too_lets_the_loop_sleep() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(8)))
+        await asyncio.sleep(0.1)
+        before = time.perf_counter()
+        with pytest.raises(QueueFull):
+            made.check_room()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert time.perf_counter() - before >= 0.9 * REST_S
+        model.release.set()
+        await asyncio.gather(first, *tasks)
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
