@@ -125,4 +125,5 @@ def _eight_bit(image: Image.Image, channels: int) -> Image.Image:
         image = Image.fromarray((np.clip(levels, 0, 65535) >> 8).astype(np.uint8))
     elif image.mode == "F":
         raise BadImage("32-bit float pixels have no known range; save the image with 8 or 16 bits")
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # to convert to its own mode would be a copy
