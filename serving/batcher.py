@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 QUIET_TURNS = 4
 """Turns of the event loop without a new job, some ten microseconds each, after which it has come to rest."""
 REST_S = 0.02
-"""How long the loop then leaves the lanes alone where they all run and a full batch waits."""
+"""How long the loop then leaves the lanes alone where they all run and enough waits for them."""
 Images = NDArray[np.uint8]
 Answers = NDArray[np.float32]
 
@@ -47,9 +47,10 @@ class Batcher:
     that a batch has just given are written before the next one starts, and requests that are here already are decoded
     and travel along: a larger batch costs less an image, and no core is idle meanwhile.
 
-    Once a full batch waits behind busy lanes, nothing is gained by looking at a request the moment it comes, and a lane
-    that is pushed off its core loses its caches. So the loop sleeps in between, for at most `REST_S`, and handles what
-    has come in one go.
+    A full batch is handed out before a lane is free, so that the lane goes on at once even while the loop decodes. When
+    enough waits behind busy lanes, nothing is gained by looking at a request the moment it comes, and a lane that is
+    pushed off its core loses its caches. So the loop sleeps in between, for at most `REST_S`, and handles what has come
+    in one go.
 
     A job leaves the queue when its waiter does: a cancelled request and one past its deadline cost no run.
     """
@@ -78,9 +79,11 @@ class Batcher:
         """
         self.report_chunk = report_chunk
         self._run = run
-        self._free_lanes = lanes
+        self._free_lanes = lanes  # below zero: batches are handed out that no lane has begun
+        self._most_ahead = 0 if one_core else lanes
         self._most = {Priority.PLAIN: max_batch, Priority.REPORT: report_chunk}
         self._max_waiting = max_waiting
+        self._enough = min(lanes * max_batch, max(1, max_waiting - max_batch + 1))  # or what there is room for
         self._one_core = one_core
         self._on_batch = on_batch
         self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
@@ -88,7 +91,8 @@ class Batcher:
         self._arrived = 0
         self._looking = False
         self._queues: dict[Priority, deque[_Job]] = {priority: deque() for priority in Priority}
-        self._waiting = dict.fromkeys(Priority, 0)
+        self._queued = dict.fromkeys(Priority, 0)
+        self._ahead: deque[int] = deque()
 
     async def submit(self, images: Images, priority: Priority = Priority.PLAIN) -> Answers:
         """Wait for the answer to some images, which travel in one batch.
@@ -106,7 +110,7 @@ class Batcher:
             self.check_room(len(images))
         job = _Job(images, asyncio.get_running_loop().create_future())
         self._queues[priority].append(job)
-        self._waiting[priority] += len(images)
+        self._queued[priority] += len(images)
         self._arrived += 1
         self._wake()
         try:
@@ -129,7 +133,7 @@ class Batcher:
 
     def waiting(self, priority: Priority) -> int:
         """Count the images that wait."""
-        return self._waiting[priority]
+        return self._queued[priority] + (sum(self._ahead) if priority is Priority.PLAIN else 0)
 
     def close(self, *, wait: bool = True) -> None:
         """End the lanes; what runs is finished, what waits is not started."""
@@ -137,9 +141,9 @@ class Batcher:
 
     def _wake(self) -> None:
         """Start what fills a batch now, and look after the rest when the event loop has nothing else to do."""
-        if self._a_batch_waits() and not self._one_core:
+        if self._a_batch_is_queued() and not self._one_core:
             self._start_batches()
-        if not self._looking and (self._free_lanes or self._a_batch_waits()):
+        if not self._looking and (self._free_lanes > 0 or self._enough_waits()):
             self._looking = True
             asyncio.get_running_loop().call_soon(self._look, self._arrived, 0)
 
@@ -150,26 +154,35 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._look, self._arrived, quiet_turns)
             return
         self._looking = False
-        if self._free_lanes:
+        if self._free_lanes > 0:
             self._start_batches()
-        elif self._a_batch_waits():
+        elif self._enough_waits():
             wait(self._running, timeout=REST_S, return_when=FIRST_COMPLETED)
 
-    def _a_batch_waits(self) -> bool:
-        return self.waiting(Priority.PLAIN) >= self._most[Priority.PLAIN]
+    def _a_batch_is_queued(self) -> bool:
+        return self._queued[Priority.PLAIN] >= self._most[Priority.PLAIN]
+
+    def _enough_waits(self) -> bool:
+        return self.waiting(Priority.PLAIN) >= self._enough
 
     def _start_batches(self) -> None:
-        while self._free_lanes and (batch := self._take_batch()):
+        while batch := self._take_batch():
+            size = sum(len(job.images) for job in batch)
+            if self._free_lanes <= 0:
+                self._ahead.append(size)
             self._free_lanes -= 1
-            self._on_batch(sum(len(job.images) for job in batch))
-            running = self._threads.submit(self._answer_each, batch)
+            self._on_batch(size)
+            running = self._threads.submit(self._answer_waited_for, batch)
             self._running.add(running)
             asyncio.wrap_future(running).add_done_callback(functools.partial(self._finish, batch, running))
 
     def _take_batch(self) -> list[_Job]:
+        """Take what a free lane should run, or a full batch for the next lane; nothing where there is neither."""
+        if self._free_lanes <= 0 and not (self._a_batch_is_queued() and self._free_lanes > -self._most_ahead):
+            return []
         batch: list[_Job] = []
         for priority in Priority:
-            room = min(self._most[priority], math.ceil(self.waiting(priority) / self._free_lanes))
+            room = min(self._most[priority], math.ceil(self._queued[priority] / max(1, self._free_lanes)))
             queue = self._queues[priority]
             while queue and (len(queue[0].images) <= room or not batch):
                 job = queue.popleft()
@@ -183,7 +196,12 @@ class Batcher:
 
     def _note_left(self, job: _Job, priority: Priority) -> None:
         job.queued = False
-        self._waiting[priority] -= len(job.images)
+        self._queued[priority] -= len(job.images)
+
+    def _answer_waited_for(self, batch: list[_Job]) -> list[Answers | Exception]:
+        """Answer a batch, and take out of it what was cancelled before a lane began."""
+        batch[:] = [job for job in batch if not job.answer.done()]
+        return self._answer_each(batch) if batch else []
 
     def _answer_each(self, batch: list[_Job]) -> list[Answers | Exception]:
         try:
@@ -203,6 +221,8 @@ class Batcher:
     ) -> None:
         self._free_lanes += 1
         self._running.discard(running)
+        if self._ahead:  # the lane has begun with the first of these
+            self._ahead.popleft()
         if done.cancelled():  # by `close`
             for job in batch:
                 job.answer.cancel()

@@ -290,3 +290,41 @@ def test_a_refusal_too_lets_the_loop_sleep() -> None:
 
     with batcher(model) as made:
         asyncio.run(scene(made))
+
+
+def test_a_lane_goes_on_with_a_full_batch_while_the_loop_is_busy() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(4)))
+        assert made.waiting(Priority.PLAIN) == 4
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+        model.release.set()
+        end = time.monotonic() + 5
+        while len(model.batches) < 2 and time.monotonic() < end:
+            time.sleep(0.01)  # the loop does nothing meanwhile
+        assert model.batches == [[0], [1, 3, 4]]
+        answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+        assert isinstance(answers[2], asyncio.CancelledError)
+        assert made.waiting(Priority.PLAIN) == 0
+
+    with batcher(model) as made:
+        asyncio.run(scene(made))
+
+
+def test_on_one_core_no_batch_starts_before_the_answers_of_the_last_are_given() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(4)))
+        model.release.set()
+        time.sleep(0.1)
+        assert model.batches == [[0]]
+        await asyncio.gather(first, *tasks)
+
+    with batcher(model, one_core=True) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[0], [1, 2, 3, 4]]
