@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import enum
 import functools
 import math
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 QUIET_TURNS = 4
-"""Turns of the event loop without a new job, some ten microseconds each, after which it has come to rest."""
+"""Turns of the event loop without a new request, some ten microseconds each, after which it has come to rest."""
 REST_S = 0.02
 """How long the loop then leaves the lanes alone where they all run and enough waits for them."""
 Images = NDArray[np.uint8]
@@ -47,10 +48,10 @@ class Batcher:
     that a batch has just given are written before the next one starts, and requests that are here already are decoded
     and travel along: a larger batch costs less an image, and no core is idle meanwhile.
 
-    A full batch is handed out before a lane is free, so that the lane goes on at once even while the loop decodes. When
-    enough waits behind busy lanes, nothing is gained by looking at a request the moment it comes, and a lane that is
-    pushed off its core loses its caches. So the loop sleeps in between, for at most `REST_S`, and handles what has come
-    in one go.
+    Where the loop need not share a lane's core, a full batch is handed out before a lane is free: the lane goes on at
+    once even while the loop decodes. When enough waits behind busy lanes, nothing is gained by looking at a request the
+    moment it comes, and a lane that is pushed off its core loses its caches. So the loop sleeps in between, for at most
+    `REST_S`, and handles what has come in one go; not where it serves other models too.
 
     A job leaves the queue when its waiter does: a cancelled request and one past its deadline cost no run.
     """
@@ -64,6 +65,7 @@ class Batcher:
         report_chunk: int,
         max_waiting: int,
         one_core: bool = False,
+        alone: bool = True,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:
         """Start idle.
@@ -75,7 +77,8 @@ class Batcher:
             max_waiting: images of plain requests that wait; of reports, the caller bounds the number.
             one_core: loop and model take turns on one core, so a full batch too waits until the loop is done: the model
                 is not disturbed then.
-            on_batch: hears the size of every batch.
+            alone: no other batcher shares the event loop; only then may it sleep.
+            on_batch: hears the size of every batch that was run.
         """
         self.report_chunk = report_chunk
         self._run = run
@@ -83,7 +86,9 @@ class Batcher:
         self._most_ahead = 0 if one_core else lanes
         self._most = {Priority.PLAIN: max_batch, Priority.REPORT: report_chunk}
         self._max_waiting = max_waiting
-        self._enough = min(lanes * max_batch, max(1, max_waiting - max_batch + 1))  # or what there is room for
+        # for all lanes, or what there is room for; never less than a batch
+        self._enough = max(max_batch, min(lanes * max_batch, max_waiting - max_batch + 1))
+        self._alone = alone
         self._one_core = one_core
         self._on_batch = on_batch
         self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
@@ -92,7 +97,7 @@ class Batcher:
         self._looking = False
         self._queues: dict[Priority, deque[_Job]] = {priority: deque() for priority in Priority}
         self._queued = dict.fromkeys(Priority, 0)
-        self._ahead: deque[int] = deque()
+        self._ahead: deque[list[_Job]] = deque()
 
     async def submit(self, images: Images, priority: Priority = Priority.PLAIN) -> Answers:
         """Wait for the answer to some images, which travel in one batch.
@@ -121,10 +126,12 @@ class Batcher:
                 self._note_left(job, priority)
 
     def check_room(self, count: int = 1) -> None:
-        """Look whether some images of a plain request could wait now.
+        """Refuse some images of a plain request that could not wait now.
+
+        A refusal is an arrival like another: in a storm of them the loop sleeps in between too.
 
         Raises:
-            QueueFull: they could not.
+            QueueFull: there is no room for them.
         """
         if self.waiting(Priority.PLAIN) + count > self._max_waiting:
             self._arrived += 1
@@ -132,8 +139,11 @@ class Batcher:
             raise QueueFull
 
     def waiting(self, priority: Priority) -> int:
-        """Count the images that wait."""
-        return self._queued[priority] + (sum(self._ahead) if priority is Priority.PLAIN else 0)
+        """Count the images that wait, those in batches that no lane has begun among them."""
+        ahead = self._ahead if priority is Priority.PLAIN else ()
+        return self._queued[priority] + sum(
+            len(job.images) for batch in ahead for job in batch if not job.answer.done()
+        )
 
     def close(self, *, wait: bool = True) -> None:
         """End the lanes; what runs is finished, what waits is not started."""
@@ -156,8 +166,8 @@ class Batcher:
         self._looking = False
         if self._free_lanes > 0:
             self._start_batches()
-        elif self._enough_waits():
-            wait(self._running, timeout=REST_S, return_when=FIRST_COMPLETED)
+        elif self._enough_waits() and self._alone:
+            concurrent.futures.wait(self._running, REST_S, concurrent.futures.FIRST_COMPLETED)
 
     def _a_batch_is_queued(self) -> bool:
         return self._queued[Priority.PLAIN] >= self._most[Priority.PLAIN]
@@ -167,11 +177,9 @@ class Batcher:
 
     def _start_batches(self) -> None:
         while batch := self._take_batch():
-            size = sum(len(job.images) for job in batch)
             if self._free_lanes <= 0:
-                self._ahead.append(size)
+                self._ahead.append(batch)
             self._free_lanes -= 1
-            self._on_batch(size)
             running = self._threads.submit(self._answer_waited_for, batch)
             self._running.add(running)
             asyncio.wrap_future(running).add_done_callback(functools.partial(self._finish, batch, running))
@@ -190,7 +198,8 @@ class Batcher:
                 if not job.answer.done():  # its waiter, cancelled in this turn, had no time to take it away
                     batch.append(job)
                     room -= len(job.images)
-            if batch:  # of one kind: report images in a plain batch would lengthen the plain answers
+            # of one kind: report images in a plain batch would lengthen the plain answers; nor do they go ahead
+            if batch or self._free_lanes <= 0:
                 break
         return batch
 
@@ -199,7 +208,7 @@ class Batcher:
         self._queued[priority] -= len(job.images)
 
     def _answer_waited_for(self, batch: list[_Job]) -> list[Answers | Exception]:
-        """Answer a batch, and take out of it what was cancelled before a lane began."""
+        """Answer a batch, and take out of it what was cancelled before this lane began."""
         batch[:] = [job for job in batch if not job.answer.done()]
         return self._answer_each(batch) if batch else []
 
@@ -227,6 +236,8 @@ class Batcher:
             for job in batch:
                 job.answer.cancel()
             return
+        if batch:
+            self._on_batch(sum(len(job.images) for job in batch))
         for job, answer in zip(batch, done.result(), strict=True):
             if job.answer.done():
                 continue

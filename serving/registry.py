@@ -34,6 +34,7 @@ class Model:
         Args:
             name: to be served under.
             bundle: what bundle.json in the folder of `source` says.
+            settings: of the service, and of its other models.
         Raises:
             HardenerError: the model is not the one that the bundle describes.
         """
@@ -48,6 +49,7 @@ class Model:
             report_chunk=self.engine.report_chunk,
             max_waiting=settings.max_waiting,
             one_core=self.engine.one_core,
+            alone=len(settings.bundles) == 1,
             on_batch=on_batch,
         )
         shared = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -249,9 +250,18 @@ def test_free_lanes_share_what_waits() -> None:
     assert sizes == [2, 2]
 
 
-@pytest.mark.parametrize(("waiting", "sleeps"), [(4, True), (3, False)])
-def test_behind_a_full_batch_the_loop_sleeps_until_a_lane_is_free(
-    monkeypatch: pytest.MonkeyPatch, waiting: int, sleeps: bool
+@pytest.mark.parametrize(
+    ("waiting", "settings", "sleeps"),
+    [
+        (4, {}, True),
+        (3, {}, False),
+        (1, {"max_batch": 8}, False),  # the queue holds one batch alone, as on a GPU
+        (5, {"lanes": 1, "max_waiting": 5}, True),
+        (4, {"alone": False}, False),
+    ],
+)
+def test_behind_full_batches_the_loop_sleeps_until_a_lane_is_free(
+    monkeypatch: pytest.MonkeyPatch, waiting: int, settings: dict[str, Any], sleeps: bool
 ) -> None:
     monkeypatch.setattr("serving.batcher.REST_S", 5)
     model = HeldModel()
@@ -267,9 +277,34 @@ def test_behind_a_full_batch_the_loop_sleeps_until_a_lane_is_free(
         assert (turns < 50) == sleeps
         await asyncio.gather(first, *tasks)
 
-    with batcher(model) as made:
+    with batcher(model, **settings) as made:
         asyncio.run(scene(made))
-    assert model.batches == [[0], list(range(1, 1 + waiting))]
+    assert list(itertools.chain(*model.batches)) == list(range(1 + waiting))
+
+
+def test_the_first_lane_that_is_free_ends_the_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.batcher.REST_S", 60)
+    released = [threading.Event() for _ in range(4)]
+
+    def run(batch: Numbers) -> NDArray[np.float32]:
+        assert released[batch[0, 0]].wait(10)
+        return batch.astype(np.float32)
+
+    async def scene() -> None:
+        tasks = await queued(made, *((images(n), Priority.PLAIN) for n in range(4)))
+        threading.Timer(0.2, released[1].set).start()
+        late = threading.Timer(3, released[0].set)
+        late.start()
+        await tasks[1]
+        assert not released[0].is_set()
+        late.cancel()
+        for event in released:
+            event.set()
+        await asyncio.gather(*tasks)
+
+    made = Batcher(run, lanes=2, max_batch=1, report_chunk=1, max_waiting=8)
+    asyncio.run(scene())
+    made.close()
 
 
 def test_a_refusal_too_lets_the_loop_sleep() -> None:
@@ -314,17 +349,70 @@ def test_a_lane_goes_on_with_a_full_batch_while_the_loop_is_busy() -> None:
         asyncio.run(scene(made))
 
 
-def test_on_one_core_no_batch_starts_before_the_answers_of_the_last_are_given() -> None:
+def test_each_lane_has_one_batch_ahead_and_no_more() -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(12)))
+        model.release.set()
+        time.sleep(0.2)
+        assert model.batches == [[0], [1, 2, 3, 4]]
+        await asyncio.gather(first, *tasks)
+
+    with batcher(model, max_waiting=16) as made:
+        asyncio.run(scene(made))
+
+
+@pytest.mark.parametrize("lane_is_busy", [True, False])
+def test_on_one_core_no_batch_starts_before_the_answers_of_the_last_are_given(lane_is_busy: bool) -> None:
+    model = HeldModel()
+
+    async def scene(made: Batcher) -> None:
+        tasks = [await busy(made, model)] if lane_is_busy else []
+        tasks += await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(8)))
+        await asyncio.to_thread(model.started.wait, 5)
+        model.release.set()
+        time.sleep(0.2)
+        assert len(model.batches) == 1
+        await asyncio.gather(*tasks)
+
+    with batcher(model, one_core=True) as made:
+        asyncio.run(scene(made))
+    assert model.batches[-1] == [5, 6, 7, 8]
+
+
+def test_who_waits_for_a_batch_that_close_took_back_is_cancelled() -> None:
     model = HeldModel()
 
     async def scene(made: Batcher) -> None:
         first = await busy(made, model)
         tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(4)))
+        made.close(wait=False)
         model.release.set()
-        time.sleep(0.1)
-        assert model.batches == [[0]]
-        await asyncio.gather(first, *tasks)
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+        assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [False, True, True, True, True]
 
-    with batcher(model, one_core=True) as made:
+    with batcher(model) as made:
         asyncio.run(scene(made))
-    assert model.batches == [[0], [1, 2, 3, 4]]
+
+
+def test_images_whose_waiters_left_a_batch_ahead_make_room_and_are_counted_in_no_batch() -> None:
+    model, sizes = HeldModel(), list[int]()
+
+    async def scene(made: Batcher) -> None:
+        first = await busy(made, model)
+        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(4)))
+        for task in tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+        assert made.waiting(Priority.PLAIN) == 0
+        model.release.set()
+        await first
+        assert await made.submit(images(9)) == 9
+
+    with batcher(model, on_batch=sizes.append) as made:
+        asyncio.run(scene(made))
+    assert model.batches == [[0], [9]]
+    assert sizes == [1, 1]
