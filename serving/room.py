@@ -7,7 +7,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from .asker import Logits, ModelAccess, Pixels
 from .batcher import Priority, QueueFull
 from .budget import Budget, allowed_budget
 from .connection import while_connected
+from .heap import give_free_pages_back
 from .intake import LARGE_PIXELS, SMALL_PIXELS, Decoded, Upload, body_kind, decode_upload, parse_upload, read_body
 from .metrics import Metrics
 from .notes import notes_of
@@ -34,6 +35,7 @@ from .settings import Settings
 
 DECODE_THREADS = 2
 INLINE_BYTES = 65_536  # a body of this size is parsed in less time than a thread takes to start on it
+GIVE_BACK_S = 1.0  # after a larger one, its memory goes back to the system; once for all that come meanwhile
 PREDICT_OPTIONS = tuple(SCHEMAS)
 REPORT_OPTIONS = tuple(name for name in SCHEMAS if name != "report")
 BATCH_OPTIONS = ("top_k", "model")
@@ -63,6 +65,7 @@ class Room:
         self._making = ThreadPoolExecutor(1, thread_name_prefix="report")  # so that no upload waits behind its noise
         self._requests = 0
         self._held = 0
+        self._gives_back = False
         self._reports = 0
 
     async def predict(self, request: Request) -> Prediction:
@@ -173,6 +176,14 @@ class Room:
             yield hold
         finally:
             self._held -= mine
+            if mine > INLINE_BYTES and not self._gives_back:
+                self._gives_back = True
+                asyncio.get_running_loop().call_later(GIVE_BACK_S, self._give_back)
+
+    def _give_back(self) -> None:
+        self._gives_back = False
+        with suppress(RuntimeError):  # the threads have ended
+            self._threads.submit(give_free_pages_back)
 
     async def _parse(self, request: Request, body: bytes, allowed: tuple[str, ...], most: int | None) -> Upload:
         query = request.query_params.multi_items() if request.scope["query_string"] else []
