@@ -45,7 +45,7 @@ class Engine:
         self.lanes = lanes or (1 if self.on_gpu else _cores())
         self.max_batch = BUCKETS[-1] if self.on_gpu else 8
         self.report_chunk = 8 if self.on_gpu else 2  # on a CPU a plain request waits for this many images
-        for batch in BUCKETS if self.on_gpu else (1, self.report_chunk):
+        for batch in BUCKETS if self.on_gpu else (1, self.report_chunk, self.max_batch):
             self.answers(np.zeros((batch, *self._shape), np.uint8))
 
     def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from hardener.errors import HardenerError
 from . import supervisor
 from .access import find_tokens
 from .app import create_app
-from .heap import give_large_blocks_back
+from .heap import give_large_blocks_back, use_small_pages_from_now
 from .limits import bound_connections
 from .log import RequestLog, log_all_as_json
 from .metrics import share_figures, use_shared_figures
@@ -84,6 +84,7 @@ class HardenerService:
         self._room = Room(settings)
         self._log = RequestLog(settings.log, on_lost=self._room.metrics.lost_log_lines.inc)
         _mounted.app = create_app(self._room, log=self._log)
+        use_small_pages_from_now()
         gc.collect()
         gc.freeze()  # what is loaded now stays: it need not be looked through again and again
 
