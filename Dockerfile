@@ -51,7 +51,7 @@ RUN --mount=type=bind,source=constraints.txt,target=/build/constraints.txt \
     && pip install --no-cache-dir --no-deps /build/wheels/*.whl \
     && rm /tmp/constraints.txt /tmp/requirements.txt
 # BentoML makes itself a home. It and ONNX Runtime report to their makers unless told not to before they start; BentoML
-# understands no word but True. Large pages, as `hardener serve` asks for them, hold the weights: 1 to 2 % more requests.
+# understands no word but True. Large pages, as `hardener serve` asks for them, hold the weights.
 ENV HARDENER_BUNDLE=/bundle \
     BENTOML_HOME=/tmp/bentoml \
     BENTOML_DO_NOT_TRACK=True \

@@ -87,8 +87,8 @@ class Batcher:
         self._most = {Priority.PLAIN: max_batch, Priority.REPORT: report_chunk}
         self._max_waiting = max_waiting
         # for all lanes, or what there is room for; never less than a batch
-        self._enough = max(max_batch, min(lanes * max_batch, max_waiting - max_batch + 1))
-        self._alone = alone
+        enough = max(max_batch, min(lanes * max_batch, max_waiting - max_batch + 1))
+        self._enough = enough if alone else math.inf
         self._one_core = one_core
         self._on_batch = on_batch
         self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
@@ -166,7 +166,7 @@ class Batcher:
         self._looking = False
         if self._free_lanes > 0:
             self._start_batches()
-        elif self._enough_waits() and self._alone:
+        elif self._enough_waits():
             concurrent.futures.wait(self._running, REST_S, concurrent.futures.FIRST_COMPLETED)
 
     def _a_batch_is_queued(self) -> bool:

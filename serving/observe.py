@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import logging
 import random
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hardener.errors import HardenerError
 
+from .later import Later
 from .log import RequestLog
 from .metrics import Metrics
 from .notes import Notes, notes_of
@@ -56,7 +56,8 @@ class Observer:
             log: None: no line is written.
         """
         self._app, self._metrics, self._routes, self._log = app, metrics, frozenset(routes), log
-        self._writes_gauges = False
+        # once for all requests that begin or end in a while: each value costs microseconds
+        self._gauges = Later(GAUGES_AFTER_S, metrics.write_gauges)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer through the app, and write down how it went."""
@@ -84,7 +85,7 @@ class Observer:
             await send(message)
 
         self._metrics.in_flight += 1
-        self._write_gauges_soon()
+        self._gauges.ask()
         try:
             await self._app(scope, counted_receive, marked_send)
         except Exception as error:
@@ -94,7 +95,7 @@ class Observer:
                 await ProblemResponse(Problem(500, detail))(scope, receive, marked_send)
         finally:
             self._metrics.in_flight -= 1
-            self._write_gauges_soon()
+            self._gauges.ask()
             seconds = time.perf_counter() - started
             status = notes.status or 504  # cancelled from outside: BentoML's own deadline, which answers 504 itself
             self._metrics.note_request(route, status, seconds)
@@ -102,16 +103,6 @@ class Observer:
                 self._log.add(_line(scope, route, notes, status, seconds))
             elif notes.fault is not None:
                 logger.error("%s %s failed", scope["method"], route, exc_info=notes.fault)
-
-    def _write_gauges_soon(self) -> None:
-        """Write them once for all requests that begin or end in a while; each value costs microseconds."""
-        if not self._writes_gauges:
-            self._writes_gauges = True
-            asyncio.get_running_loop().call_later(GAUGES_AFTER_S, self._write_gauges)
-
-    def _write_gauges(self) -> None:
-        self._writes_gauges = False
-        self._metrics.write_gauges()
 
 
 def tracing_options(endpoint: str | None, *, share: float = 1.0) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from .budget import Budget, allowed_budget
 from .connection import while_connected
 from .heap import give_free_pages_back
 from .intake import LARGE_PIXELS, SMALL_PIXELS, Decoded, Upload, body_kind, decode_upload, parse_upload, read_body
+from .later import Later
 from .metrics import Metrics
 from .notes import notes_of
 from .observe import span
@@ -65,7 +66,7 @@ class Room:
         self._making = ThreadPoolExecutor(1, thread_name_prefix="report")  # so that no upload waits behind its noise
         self._requests = 0
         self._held = 0
-        self._gives_back = False
+        self._memory = Later(GIVE_BACK_S, self._give_back)
         self._reports = 0
 
     async def predict(self, request: Request) -> Prediction:
@@ -176,12 +177,10 @@ class Room:
             yield hold
         finally:
             self._held -= mine
-            if mine > INLINE_BYTES and not self._gives_back:
-                self._gives_back = True
-                asyncio.get_running_loop().call_later(GIVE_BACK_S, self._give_back)
+            if mine > INLINE_BYTES:
+                self._memory.ask()
 
     def _give_back(self) -> None:
-        self._gives_back = False
         with suppress(RuntimeError):  # the threads have ended
             self._threads.submit(give_free_pages_back)
 

@@ -110,7 +110,7 @@ def serve(
     environment = {key: value for key, value in os.environ.items() if key != "BENTOML_CONTAINERIZED"}
     environment |= {f"HARDENER_{name}": str(value) for name, value in flags.items() if value is not None}
     environment["BENTOML_DO_NOT_TRACK"] = "True"
-    environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # weights in large pages: 1 to 2 % more requests
+    environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # the weights in large pages
     _announce(names, host, port, open_to_all=not {"HARDENER_TOKENS", "HARDENER_TOKEN_HASHES"} & set(environment))
     service = packaged_folder("serving")
     module, home = ("hardener.serving", service.parent.parent) if _installed(service) else ("serving", service.parent)
