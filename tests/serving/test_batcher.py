@@ -64,6 +64,12 @@ async def queued(made: Batcher, *jobs: tuple[Numbers, Priority]) -> list[asyncio
     return tasks
 
 
+async def all_busy(made: Batcher, model: HeldModel, waiting: int) -> list[asyncio.Task[NDArray[np.float32]]]:
+    """Occupy the lane with image 0, and let plain requests for the images 1, 2, … wait."""
+    first = await busy(made, model)
+    return [first, *await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(waiting)))]
+
+
 def test_plain_requests_go_first_and_reports_follow_in_small_chunks() -> None:
     model = HeldModel()
 
@@ -267,15 +273,14 @@ def test_behind_full_batches_the_loop_sleeps_until_a_lane_is_free(
     model = HeldModel()
 
     async def scene(made: Batcher) -> None:
-        first = await busy(made, model)
-        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(waiting)))
+        tasks = await all_busy(made, model, waiting)
         threading.Timer(0.2, model.release.set).start()
         turns = 0
         while not model.release.is_set():
             turns += 1
             await asyncio.sleep(0)
         assert (turns < 50) == sleeps
-        await asyncio.gather(first, *tasks)
+        await asyncio.gather(*tasks)
 
     with batcher(model, **settings) as made:
         asyncio.run(scene(made))
@@ -311,8 +316,7 @@ def test_a_refusal_too_lets_the_loop_sleep() -> None:
     model = HeldModel()
 
     async def scene(made: Batcher) -> None:
-        first = await busy(made, model)
-        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(8)))
+        tasks = await all_busy(made, model, 8)
         await asyncio.sleep(0.1)
         before = time.perf_counter()
         with pytest.raises(QueueFull):
@@ -321,7 +325,7 @@ def test_a_refusal_too_lets_the_loop_sleep() -> None:
             await asyncio.sleep(0)
         assert time.perf_counter() - before >= 0.9 * REST_S
         model.release.set()
-        await asyncio.gather(first, *tasks)
+        await asyncio.gather(*tasks)
 
     with batcher(model) as made:
         asyncio.run(scene(made))
@@ -331,17 +335,16 @@ def test_a_lane_goes_on_with_a_full_batch_while_the_loop_is_busy() -> None:
     model = HeldModel()
 
     async def scene(made: Batcher) -> None:
-        first = await busy(made, model)
-        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(4)))
+        tasks = await all_busy(made, model, 4)
         assert made.waiting(Priority.PLAIN) == 4
-        tasks[1].cancel()
+        tasks[2].cancel()
         await asyncio.sleep(0)
         model.release.set()
         end = time.monotonic() + 5
         while len(model.batches) < 2 and time.monotonic() < end:
             time.sleep(0.01)  # the loop does nothing meanwhile
         assert model.batches == [[0], [1, 3, 4]]
-        answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers[2], asyncio.CancelledError)
         assert made.waiting(Priority.PLAIN) == 0
 
@@ -353,12 +356,11 @@ def test_each_lane_has_one_batch_ahead_and_no_more() -> None:
     model = HeldModel()
 
     async def scene(made: Batcher) -> None:
-        first = await busy(made, model)
-        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(12)))
+        tasks = await all_busy(made, model, 12)
         model.release.set()
         time.sleep(0.2)
         assert model.batches == [[0], [1, 2, 3, 4]]
-        await asyncio.gather(first, *tasks)
+        await asyncio.gather(*tasks)
 
     with batcher(model, max_waiting=16) as made:
         asyncio.run(scene(made))
@@ -386,12 +388,11 @@ def test_who_waits_for_a_batch_that_close_took_back_is_cancelled() -> None:
     model = HeldModel()
 
     async def scene(made: Batcher) -> None:
-        first = await busy(made, model)
-        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(4)))
+        tasks = await all_busy(made, model, 4)
         made.close(wait=False)
         model.release.set()
         async with asyncio.timeout(5):
-            answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [False, True, True, True, True]
 
     with batcher(model) as made:
@@ -402,14 +403,13 @@ def test_images_whose_waiters_left_a_batch_ahead_make_room_and_are_counted_in_no
     model, sizes = HeldModel(), list[int]()
 
     async def scene(made: Batcher) -> None:
-        first = await busy(made, model)
-        tasks = await queued(made, *((images(1 + n), Priority.PLAIN) for n in range(4)))
-        for task in tasks:
+        tasks = await all_busy(made, model, 4)
+        for task in tasks[1:]:
             task.cancel()
         await asyncio.sleep(0)
         assert made.waiting(Priority.PLAIN) == 0
         model.release.set()
-        await first
+        await tasks[0]
         assert await made.submit(images(9)) == 9
 
     with batcher(model, on_batch=sizes.append) as made:
