@@ -15,7 +15,7 @@
 #SBATCH --requeue
 set -euo pipefail
 
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)  # not head, which ends before scontrol has told them all
 export OMP_NUM_THREADS=$((SLURM_CPUS_PER_TASK / SLURM_GPUS_ON_NODE))
 
 # One torchrun a machine; it starts one process a GPU, and all of them again, up to three times, where one fails.

@@ -29,7 +29,7 @@ def check_command(torchrun: list[str]) -> Any:
 def test_the_slurm_script_starts_one_torchrun_a_machine(tmp_path: Path) -> None:
     script = FILES / "slurm.sh"
     subprocess.run(["bash", "-n", str(script)], check=True)
-    for name, text in {"scontrol": "printf 'node7\\nnode8\\n'", "srun": 'printf "%s\\n" "$@"'}.items():
+    for name, text in {"scontrol": "printf 'node7\\nnode8\\n'; seq 100000", "srun": 'printf "%s\\n" "$@"'}.items():
         stand_in = tmp_path / name
         stand_in.write_text(f"#!/bin/bash\n{text}\n")
         stand_in.chmod(0o755)
