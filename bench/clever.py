@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from hardener.evaluation.clever import RADII, measure_clever
+from hardener.measures.clever import RADII, measure_clever
 
 BATCHES, DRAWS = 50, 20
 

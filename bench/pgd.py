@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from hardener.attacks.pgd import pgd
 from hardener.config.quantity import parse_quantity
-from hardener.evaluation.device import choose_device
 from hardener.evaluation.precision import choose_precision
+from hardener.runtime.device import choose_device
 
 Attack = Callable[[Tensor, Tensor], Tensor]
 

@@ -30,12 +30,13 @@ from torch.nn.functional import cross_entropy
 from hardener.config.quantity import parse_quantity
 from hardener.config.run_folder import RunFolder
 from hardener.data.loader import load_images
-from hardener.evaluation.device import choose_device
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.precision import PRECISIONS, choose_precision
-from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
+from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
 from hardener.evaluation.subject import run_subject
 from hardener.progress import Silent
+from hardener.runtime.device import choose_device
+from hardener.runtime.model_state import as_float
 from hardener.threat import ThreatModel
 
 Problem = tuple[nn.Module, Tensor, Tensor]

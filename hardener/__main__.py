@@ -12,7 +12,7 @@ def main() -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         run()
         return
-    from hardener.evaluation.ranks import ending_at_once
+    from hardener.runtime.processes import ending_at_once
 
     with ending_at_once():
         run()

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from hardener.config.bundle import Bundle
-from hardener.evaluation.interval import certified_radius, clopper_pearson_lower
+from hardener.statistics.interval import certified_radius, clopper_pearson_lower
 
 from .asker import Asker, Pixels
 from .probes import noisy_blocks

@@ -33,7 +33,7 @@ from hardener.config.run_folder import (
     RunRecord,
     SplitRecord,
 )
-from hardener.evaluation.interval import clopper_pearson
+from hardener.statistics.interval import clopper_pearson
 
 Bits = Sequence[bool]
 Attacks = Sequence[tuple[str, dict[str, Any], float]]

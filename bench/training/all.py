@@ -14,7 +14,7 @@ from pathlib import Path
 
 from common import Row, begin, options, print_table
 
-from hardener.evaluation.device import describe_hardware
+from hardener.runtime.device import describe_hardware
 
 SCRIPTS = ("step", "epoch", "input_rate", "resnet50", "growth")
 SMALL = {

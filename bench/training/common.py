@@ -17,8 +17,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from hardener.config.recipe import load_recipe
-from hardener.evaluation.device import choose_device, describe_hardware, keep_freed_memory
 from hardener.models.normalize import ImageClassifier
+from hardener.runtime.device import choose_device, describe_hardware, keep_freed_memory
 from hardener.training.augment import augment
 from hardener.training.build import build_method, build_optimizers
 from hardener.training.loop import Progress, StepRule, train_epoch

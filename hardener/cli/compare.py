@@ -13,7 +13,7 @@ from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
-    from hardener.evaluation.compare import Comparison
+    from hardener.reports.comparison import Comparison
 
 
 @door
@@ -39,8 +39,8 @@ def compare(
     """
     from hardener.config.files import write_text
     from hardener.config.run_folder import find_run
-    from hardener.evaluation.compare import compare as compare_runs
-    from hardener.evaluation.comparison_page import write_comparison
+    from hardener.reports.comparison import compare as compare_runs
+    from hardener.reports.comparison_page import write_comparison
 
     if json_file is not None and not json_file.parent.is_dir():
         raise HardenerError(f"no such folder: {json_file.parent}, for --json {json_file}.")
@@ -58,7 +58,7 @@ def show(comparison: Comparison) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hardener.evaluation.comparison_page import remarks, sections
+    from hardener.reports.comparison_page import remarks, sections
 
     threat = comparison.threats[0]
     table = Table(

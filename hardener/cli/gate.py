@@ -49,7 +49,7 @@ def gate(
     A robust accuracy whose verdict is inconclusive meets no condition.
     """
     from hardener.config.run_folder import find_run
-    from hardener.evaluation.gate import judge, parse_condition, write_junit, write_summary
+    from hardener.reports.gate import judge, parse_condition, write_junit, write_summary
 
     conditions = [parse_condition("min", text) for text in minimum or []]
     conditions += [parse_condition("max-drop", text) for text in max_drop or []]

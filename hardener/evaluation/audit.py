@@ -19,21 +19,15 @@ from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
 from hardener.config.evaluation_record import Check, Flag
 from hardener.errors import Failure
-from hardener.evaluation._measure import gradient_of, measuring
-from hardener.evaluation.interval import clopper_pearson
-from hardener.evaluation.robust_accuracy import (
-    AttackOutcome,
-    AttackPlan,
-    RobustAccuracy,
-    as_float,
-    device_of,
-    robust_accuracy,
-)
+from hardener.evaluation.robust_accuracy import AttackOutcome, AttackPlan, RobustAccuracy, robust_accuracy
 from hardener.evaluation.suite import FAMILIES, GRADIENT_FREE, most_passes
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.margin import margin
+from hardener.runtime.gradient import gradient_of
+from hardener.runtime.model_state import as_float, device_of, measuring
+from hardener.statistics.interval import clopper_pearson
 from hardener.threat import ThreatModel, show_eps
 
 WHITE_BOX = FAMILIES["gradient"] | FAMILIES["minimum-norm"]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hardener.evaluation.certification import measure_certification
-from hardener.evaluation.interval import clopper_pearson
-from hardener.evaluation.paired import newcombe_paired
 from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, robust_accuracy
+from hardener.measures.certification import measure_certification
 from hardener.models.paired import PairedClassifier
 from hardener.progress import Reporter
+from hardener.statistics.interval import clopper_pearson
+from hardener.statistics.paired import newcombe_paired
 from hardener.threat import ThreatModel
 
 SELECTION_DRAWS, DRAWS = 16, 100

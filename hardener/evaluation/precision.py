@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from hardener.config.evaluation_record import Precision
 from hardener.errors import HardenerError, did_you_mean
-from hardener.evaluation._measure import measuring
-from hardener.evaluation.robust_accuracy import AttackPlan, as_float, device_of
+from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.suite import Timing
+from hardener.runtime.model_state import as_float, device_of, measuring
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 GAIN = 0.9

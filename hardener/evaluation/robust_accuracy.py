@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +14,11 @@ from torch import Tensor, nn
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation.device import keep_freed_memory
-from hardener.evaluation.interval import clopper_pearson
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
+from hardener.runtime.device import keep_freed_memory
+from hardener.runtime.model_state import as_float, device_of, full_float32, in_eval_mode
+from hardener.statistics.interval import clopper_pearson
 from hardener.threat import ThreatModel
 
 ROUNDING = 1e-3
@@ -197,7 +196,7 @@ def robust_accuracy(
         )
     report = on_attacked or (lambda _: None)
     keep_freed_memory()
-    with _in_eval_mode(model), _full_float32():
+    with in_eval_mode(model), full_float32():
         if standing is None:
             predictions = _predict(model, images, batch_size)
             state = Standing(predictions, predictions == labels.cpu())
@@ -235,11 +234,6 @@ def robust_accuracy(
         outcomes,
         state.examples,
     )
-
-
-def as_float(images: Tensor) -> Tensor:
-    """Turn uint8 images into floats in [0, 1]; floats stay."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def _attack_batch(
@@ -291,31 +285,3 @@ def same_answers(model: nn.Module, copy: nn.Module, images: Tensor) -> bool:
 def _predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     device = device_of(model)
     return torch.cat([model(as_float(piece.to(device))).argmax(dim=1).cpu() for piece in images.split(batch_size)])
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return where a model's parameters, or else its buffers, live."""
-    held = next(itertools.chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if held is None else held.device
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Keep cuDNN from rounding convolutions to TF32: its 10 bits alone can change an answer near the boundary."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
-@contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -33,26 +33,21 @@ from hardener.config.run_folder import RunFolder, now
 from hardener.data.loader import Images, load_images
 from hardener.errors import HardenerError
 from hardener.evaluation.audit import audit, flags_of
-from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
 from hardener.evaluation.faster_answers import FasterAnswers
-from hardener.evaluation.interval import clopper_pearson
+from hardener.evaluation.joined import join
 from hardener.evaluation.precision import Choice, check_precision, choose_precision
-from hardener.evaluation.ranks import from_first, join, local_device, own_share
-from hardener.evaluation.report import WorstImage, write_report
-from hardener.evaluation.robust_accuracy import (
-    AttackPlan,
-    RobustAccuracy,
-    Standing,
-    as_float,
-    device_of,
-    robust_accuracy,
-)
+from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, Standing, robust_accuracy
 from hardener.evaluation.sections import measure_sections
 from hardener.evaluation.subject import ForeignModel, Subject, foreign_subject, onnx_subject, run_subject
 from hardener.evaluation.suite import GRADIENT_FREE, Timing, left_out, most_seconds, suite_plans
 from hardener.evaluation.verdict import verdict
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, Silent, rank_and_world
+from hardener.reports.page import WorstImage, write_report
+from hardener.runtime.device import choose_device, describe_hardware, describe_versions
+from hardener.runtime.model_state import as_float, device_of
+from hardener.runtime.processes import from_first, local_device, own_share
+from hardener.statistics.interval import clopper_pearson
 from hardener.threat import ThreatModel
 
 DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}

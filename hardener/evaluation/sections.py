@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from hardener.data.loader import Images
-from hardener.evaluation.calibration import measure_calibration
-from hardener.evaluation.certification import measure_certification
-from hardener.evaluation.clever import measure_clever
-from hardener.evaluation.corruption import measure_corruptions
-from hardener.evaluation.eps_curve import measure_eps_curves
-from hardener.evaluation.invariance import measure_invariances
-from hardener.evaluation.landscape import measure_landscape
-from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, device_of
+from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy
 from hardener.evaluation.subject import Subject
+from hardener.measures.calibration import measure_calibration
+from hardener.measures.certification import measure_certification
+from hardener.measures.clever import measure_clever
+from hardener.measures.corruption import measure_corruptions
+from hardener.measures.eps_curve import measure_eps_curves
+from hardener.measures.invariance import measure_invariances
+from hardener.measures.landscape import measure_landscape
 from hardener.progress import Reporter
+from hardener.runtime.model_state import device_of
 
 SECTIONS = {
     "invariance": 1000,

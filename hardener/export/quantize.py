@@ -25,7 +25,6 @@ from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, Comparison, compare_files, share
 from hardener.evaluation.run import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
-from hardener.export._card import model_card
 from hardener.export._images import draw_images, read_images
 from hardener.export._session import open_session
 from hardener.export.int8 import add_metadata, quantize_int8
@@ -33,6 +32,7 @@ from hardener.export.onnx import opset_of
 from hardener.export.run import MODEL_FILE
 from hardener.models.onnx_model import open_onnx
 from hardener.progress import Reporter
+from hardener.reports.model_card import model_card
 from hardener.threat import ThreatModel
 
 CALIBRATION_IMAGES = TRIAL_IMAGES = 256

@@ -25,12 +25,12 @@ from hardener.data.decode import RESIZE_RULE
 from hardener.data.image_folder import ImageFolder
 from hardener.data.statistics import training_statistics
 from hardener.errors import HardenerError
-from hardener.export._card import model_card
 from hardener.export._images import draw_images, read_images
 from hardener.export._parity import compare
 from hardener.export.onnx import export_onnx, opset_of
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
+from hardener.reports.model_card import model_card
 
 MODEL_FILE = "model.onnx"
 _MEASURED = 2000  # training images: about 20 lie beyond a quantile of 1 %

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
@@ -16,6 +13,7 @@ from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.methods._logits import wide_logits
 from hardener.methods._method import Method
 from hardener.methods._weight_perturbation import WeightPerturbation
+from hardener.runtime.model_state import in_eval_mode
 
 START_SIGMA = 0.001  # the divergence is 0 at the image, and so is its gradient: the search starts beside it
 
@@ -64,7 +62,7 @@ class Trades(Method):
     def search(self, model: nn.Module, images: Tensor) -> Tensor:
         """Return x', (N, C, H, W) in ball and box, detached. Neither the mode of a module nor any `.grad` changes."""
         ball = norm_geometry(self.norm)
-        with _evaluating(model):
+        with in_eval_mode(model):
             # with a graph, for nothing: in some releases a pass without one leaves autocast weights that have none
             answer = wide_logits(model, images).detach().softmax(dim=1)
             delta = fit_box(images, ball.project(START_SIGMA * torch.randn_like(images), self.eps))
@@ -79,15 +77,3 @@ class Trades(Method):
     def after_backward(self) -> None:
         """Put back the weights that a perturbation moved."""
         self._weights.put_back()
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Hold the model in evaluation mode, and give each module its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -29,12 +29,12 @@ from hardener.config.evaluation_record import Evaluation, Threat
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError
-from hardener.evaluation.device import choose_device, describe_versions
-from hardener.evaluation.paired import Outcomes, adjusted_interval, mean_differences, read_outcomes
 from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_run, planned_attacks, planned_threat
 from hardener.models.load import REGISTRIES
 from hardener.progress import rank_and_world
-from hardener.training.ablation_figure import draw_ablation
+from hardener.reports.ablation_figure import draw_ablation
+from hardener.runtime.device import choose_device, describe_versions
+from hardener.statistics.paired import Outcomes, adjusted_interval, mean_differences, read_outcomes
 from hardener.training.metrics import TrainReporter
 from hardener.training.run import TrainRequest, resume, train
 from hardener.training.work import Interrupted

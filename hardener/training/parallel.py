@@ -12,10 +12,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from hardener.evaluation.ranks import sum_of
 from hardener.models.freeze import keep_in_eval, stays_in_eval
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import rank_and_world
+from hardener.runtime.processes import sum_of
 from hardener.training.objective import Objective
 
 _LEAST_SHARE = 0.01  # of the network's parameters: a smaller block is not worth an exchange of its own

@@ -25,8 +25,6 @@ from hardener.data.cache import PixelCache
 from hardener.data.image_folder import ImageFolder, read_image_folder
 from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation.device import choose_device, describe_hardware, describe_versions
-from hardener.evaluation.ranks import from_first, local_device, meet, together
 from hardener.models.activation import replace_activations
 from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel, fingerprint
@@ -34,6 +32,8 @@ from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.rebuild import build_for, fit_head
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, rank_and_world
+from hardener.runtime.device import choose_device, describe_hardware, describe_versions
+from hardener.runtime.processes import from_first, local_device, meet, together
 from hardener.training.metrics import SilentTraining, TrainReporter
 from hardener.training.work import Work, autocasts
 

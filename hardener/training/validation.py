@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from hardener.config.schema import Validation as Rule
 from hardener.data.loader import Images
-from hardener.evaluation.ranks import own_share, sum_of
-from hardener.evaluation.robust_accuracy import AttackPlan, as_float, robust_accuracy
+from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
 from hardener.progress import rank_and_world
+from hardener.runtime.model_state import as_float
+from hardener.runtime.processes import own_share, sum_of
 from hardener.training.parallel import SameAnswers, share_buffers
 
 

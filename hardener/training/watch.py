@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hardener.errors import HardenerError
-from hardener.evaluation.interval import clopper_pearson
+from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import DamagedCheckpoint, TrainingState, load_checkpoint, save_checkpoint
 
 

@@ -19,17 +19,17 @@ from hardener.config.schema import Recipe
 from hardener.data.loader import Images
 from hardener.data.waiting import Waiting
 from hardener.errors import Failure, HardenerError, Told
-from hardener.evaluation.device import keep_freed_memory
-from hardener.evaluation.ranks import any_of, lost, sum_of
-from hardener.evaluation.robust_accuracy import as_float
 from hardener.methods.vicinity_risk import VicinityRisk
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import save_weights
 from hardener.progress import rank_and_world
+from hardener.reports.training_curves import draw_curves
+from hardener.runtime.device import keep_freed_memory
+from hardener.runtime.model_state import as_float
+from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.augment import augment
 from hardener.training.build import build_average, build_method, build_optimizers
 from hardener.training.checkpoint import TrainingState, before, load_newest, save_checkpoint
-from hardener.training.curves import draw_curves
 from hardener.training.loop import Progress, StepRule, train_epoch
 from hardener.training.metrics import EpochMetrics, TrainReporter
 from hardener.training.objective import Objective

@@ -95,6 +95,6 @@ def test_bad_bytes_are_told_apart() -> None:
 
 
 def test_it_imports_no_torch() -> None:
-    rooms = "hardener.data.decode, hardener.evaluation.interval, hardener.config.bundle"
+    rooms = "hardener.data.decode, hardener.statistics.interval, hardener.config.bundle"
     code = f"import {rooms}, sys; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -141,7 +141,7 @@ def test_no_images_and_an_l2_eps_beyond_the_box_are_errors() -> None:
 FAULTS = """
 import resource
 import torch
-from hardener.evaluation.device import keep_freed_memory
+from hardener.runtime.device import keep_freed_memory
 
 keep_freed_memory()
 for _ in range(3):

@@ -17,7 +17,7 @@ from rooms import answering, linear_logits, open_room, send_image
 
 from hardener.config.bundle import Bundle, read_bundle
 from hardener.errors import Failure
-from hardener.evaluation.interval import certified_radius
+from hardener.statistics.interval import certified_radius
 from serving.asker import Asker, Logits, ModelAccess, Pixels
 from serving.budget import Budget
 from serving.certificate import certify

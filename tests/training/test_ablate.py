@@ -21,8 +21,8 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.evaluation.paired import read_outcomes
 from hardener.progress import Silent
+from hardener.statistics.paired import read_outcomes
 from hardener.training.ablate import AblateRequest, ablate, module_sets, name_of, recipe_with
 from hardener.training.metrics import EpochMetrics
 from hardener.training.work import Interrupted

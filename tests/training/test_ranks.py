@@ -23,8 +23,8 @@ from hardener.config.run_folder import RunFolder
 from hardener.data.image_folder import read_image_folder
 from hardener.data.loader import ImageShape, load_images
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation import ranks
 from hardener.models.trained import open_classifier
+from hardener.runtime import processes
 from hardener.training import run as training_run
 from hardener.training.loop import Progress, StepRule, train_epoch
 from hardener.training.metrics import SilentTraining
@@ -297,12 +297,12 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.Monk
 def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(ranks, "TIMEOUT", timedelta(seconds=0.1))
+    monkeypatch.setattr(processes, "TIMEOUT", timedelta(seconds=0.1))
     with pytest.raises(Failure, match="process 1 of 2 does not find the others: .*Is it started by torchrun"):
-        ranks.meet()
+        processes.meet()
     monkeypatch.delenv("MASTER_ADDR")
     with pytest.raises(Failure, match="MASTER_ADDR expected, but not set Is it started by torchrun"):
-        ranks.meet()
+        processes.meet()
 
 
 def test_of_several_processes_none_cuts_its_minibatch_smaller_than_the_others() -> None:

@@ -19,7 +19,7 @@ from test_run import Recorder, request, weights
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation.interval import clopper_pearson
+from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import before
 from hardener.training.run import resume, train
 from hardener.training.validation import Validation

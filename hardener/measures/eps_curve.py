@@ -1,0 +1,113 @@
+"""Robust accuracy as the attacker grows stronger, until nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hardener.config.evaluation_record import EpsCurve
+from hardener.errors import HardenerError
+from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
+from hardener.measures._common import batches, curve_point
+from hardener.runtime.model_state import measuring
+from hardener.threat import ThreatModel
+
+SMALLEST_EPS = {"linf": 0.5 / 255, "l2": 16 / 255}
+LARGEST_LINF = 0.5
+"""Within it every image can become plain gray, so a model that still answers rightly is not being attacked."""
+
+
+def eps_grid(norm: str, numel: int) -> list[float]:
+    """Return the radii of a curve: doubled from a small one up to where every image can become plain gray.
+
+    Args:
+        norm: `linf` or `l2`.
+        numel: C * H * W of an image.
+    Returns:
+        Ascending, > 0. In `linf`: 1/2, 1, 2, ..., 64 and 127.5 of 255. In `l2` the last is 0.5 sqrt(numel), the
+        distance from the box's corners to its centre.
+    """
+    largest = LARGEST_LINF * (numel**0.5 if norm == "l2" else 1.0)
+    found = []
+    eps = SMALLEST_EPS[norm]
+    while eps < largest * 0.75:  # the last doubling ends at `largest` itself, not just before it
+        found.append(eps)
+        eps *= 2
+    return [*found, largest]
+
+
+def measure_eps_curves(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    plans: Sequence[AttackPlan],
+    *,
+    norm: str,
+    batch_size: int = 128,
+    generator: torch.Generator | None = None,
+    on_done: Callable[[int], None] | None = None,
+    radii: Sequence[float] | None = None,
+) -> list[EpsCurve]:
+    """Measure each attack's robust accuracy at growing eps, until it is at chance.
+
+    An image that falls at one eps counts as fallen at every larger one, because the larger ball holds the smaller:
+    only what still stands is attacked again, and a curve never rises. Each attack goes alone.
+
+    Args:
+        model: (N, C, H, W) in [0, 1] -> logits (N, K); put into eval mode meanwhile.
+        images: (N, C, H, W), float in [0, 1] or uint8.
+        labels: (N,) int64.
+        plans: attacks; a plan that fixes `step_size` keeps it at every eps, so better leave it out.
+        norm: `linf` or `l2`.
+        batch_size: images at once.
+        generator: of the attacks, on the model's device.
+        on_done: called with a number of images as their fate is known: N for each plan in all.
+        radii: ascending, > 0; `eps_grid` by default.
+    Returns:
+        A curve a plan. Its first point is eps 0, the clean accuracy; its last the first at which accuracy is at most
+        1/K, or the largest eps.
+    Raises:
+        HardenerError: there are no images, or the radii are not ascending and > 0.
+    """
+    asked = eps_grid(norm, images[0].numel() if len(images) else 1) if radii is None else list(radii)
+    if any(low >= high for low, high in zip([0.0, *asked], asked, strict=False)):
+        raise HardenerError(f"the eps of a curve must be > 0 and ascend; got {', '.join(f'{eps:g}' for eps in asked)}.")
+    right, classes = _clean(model, images, labels, batch_size)
+    report = on_done or (lambda _: None)
+    curves = []
+    for plan in plans:
+        standing = right.nonzero().squeeze(1)
+        report(len(images) - len(standing))
+        points = [curve_point(0.0, len(standing), len(images))]
+        for eps in asked:
+            if points[-1].accuracy <= 1 / classes:
+                break
+            found = robust_accuracy(
+                model,
+                images[standing],
+                labels[standing],
+                [plan],
+                ThreatModel(norm, eps),
+                batch_size=batch_size,
+                generator=generator,
+            )
+            report(int((~found.robust_correct).sum()))
+            standing = standing[found.robust_correct]
+            points.append(curve_point(eps, len(standing), len(images)))
+        report(len(standing))
+        curves.append(EpsCurve(attack=plan.name, samples=len(images), points=points))
+    return curves
+
+
+@torch.no_grad()
+def _clean(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) -> tuple[Tensor, int]:
+    """Return which images are right, (N,) bool, and the number of classes."""
+    right, classes = [], 0
+    with measuring(model) as device:
+        for clean, truth in batches(images, labels, batch_size, device):
+            logits = model(clean)
+            classes = logits.shape[1]
+            right.append(logits.argmax(dim=1).eq(truth).cpu())
+    return torch.cat(right), classes

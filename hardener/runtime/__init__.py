@@ -1,0 +1,1 @@
+"""Where it runs: device, processes, and the state of a model meanwhile."""

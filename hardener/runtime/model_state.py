@@ -1,0 +1,51 @@
+"""A model's mode, precision and place while it is measured, and images as it takes them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Turn uint8 images into floats in [0, 1]; floats stay."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model's parameters, or else its buffers, live."""
+    held = next(itertools.chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if held is None else held.device
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Keep cuDNN from rounding convolutions to TF32: its 10 bits alone can change an answer near the boundary."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Hold the model in evaluation mode, and give each module its own mode back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def measuring(model: nn.Module) -> Iterator[torch.device]:
+    """Put the model into eval mode and full float32, and back; the value is the device it lives on."""
+    with in_eval_mode(model), full_float32():
+        yield device_of(model)

@@ -1,0 +1,1 @@
+"""Intervals of shares and of paired differences; no torch."""

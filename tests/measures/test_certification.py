@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from oracles import Linear, linear_problem
+from scipy.stats import norm as normal
+from torch import Tensor, nn
+
+from hardener.errors import HardenerError
+from hardener.measures.certification import measure_certification
+
+
+def plane(distances: list[float], shape: tuple[int, int, int] = (1, 3, 3)) -> tuple[Linear, Tensor]:
+    """A linear model, and images at these signed distances from its plane."""
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    unit = weight / weight.norm()
+    start = torch.full(shape, 0.5)
+    model = Linear(weight, -float((start * weight).sum()))
+    return model, torch.stack([start + distance * unit for distance in distances])
+
+
+def test_on_a_linear_model_it_is_at_most_the_distance_from_the_plane_and_near_it_with_many_draws() -> None:
+    """Smoothing a linear classifier gives the same classifier back, so the distance is the true radius.
+
+    Agreeing draws have the share Phi(distance / sigma). The bound lies 4.75 standard errors below the share that was
+    seen (Phi(-4.75) = alpha = 1e-6), and that share within 4 of the true one.
+    """
+    distances = [0.05, 0.1, -0.2, 0.3, 0.4]
+    model, images = plane(distances)
+    labels = (torch.tensor(distances) > 0).long()
+    record, radius = measure_certification(
+        model,
+        images,
+        labels,
+        noise_sigma=0.25,
+        draws=10_000,
+        alpha=1e-6,
+        batch_size=2000,
+        generator=torch.Generator().manual_seed(1),
+    )
+    assert record.abstained == 0
+    assert record.smoothed_accuracy == 1.0
+    for found, distance in zip(radius.tolist(), map(abs, distances), strict=True):
+        share = normal.cdf(distance / 0.25)
+        least = share - 8.75 * math.sqrt(share * (1 - share) / 10_000)
+        assert 0.25 * normal.ppf(least) <= found <= distance
+
+
+def test_certified_accuracy_counts_the_images_certified_to_at_least_the_radius() -> None:
+    model, images, labels = linear_problem(60, (1, 3, 3), seed=3)
+    labels[:10] = 1 - labels[:10]  # the smoothed classifier is wrong there as well
+    record, radius = measure_certification(
+        model, images, labels, noise_sigma=0.1, generator=torch.Generator().manual_seed(0), draws=200, batch_size=13
+    )
+    assert radius[:10].isnan().all()
+    assert [point.parameter for point in record.points] == pytest.approx([0.0, 0.025, 0.05, 0.1])
+    for point in record.points:
+        assert point.accuracy == int((radius >= point.parameter).sum()) / 60
+        assert point.interval[0] <= point.accuracy <= point.interval[1]
+    falling = [point.accuracy for point in record.points]
+    assert falling == sorted(falling, reverse=True)
+    assert int(radius[10:].isnan().sum()) <= record.abstained
+    assert record.confidence == pytest.approx(0.999)
+
+
+def test_a_unanimous_vote_certifies_what_the_paper_says_and_no_default_radius_lies_beyond() -> None:
+    """Cohen et al., ICML 2019: with n unanimous draws the lower bound is alpha^(1/n): 2.46 sigma at 1000."""
+
+    class Constant(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.tensor([0.0, 3.0]).repeat(len(images), 1)
+
+    record, radius = measure_certification(
+        Constant(), torch.rand(3, 1, 2, 2), torch.tensor([1, 1, 0]), noise_sigma=0.5, batch_size=700
+    )
+    most = 0.5 * normal.ppf(0.001 ** (1 / 1000))
+    assert radius.tolist() == pytest.approx([most, most, math.nan], nan_ok=True)
+    assert [point.parameter for point in record.points] == [0.0, 0.125, 0.25, 0.5, 1.0]
+    assert {point.accuracy for point in record.points} == {2 / 3}
+
+
+def test_it_abstains_where_two_classes_share_the_votes() -> None:
+    model, images = plane([0.0, 0.0])
+    record, radius = measure_certification(
+        model, images, torch.tensor([0, 1]), noise_sigma=0.25, generator=torch.Generator().manual_seed(2)
+    )
+    assert record.abstained == 2
+    assert radius.isnan().all()
+    assert record.points[0].accuracy == 0.0
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(1, 64), (5, 64), (70, 64), (5, 1)])
+def test_every_image_gets_its_draws_and_no_batch_is_larger_than_asked(count: int, batch_size: int) -> None:
+    rows: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            rows.append(len(images))
+            return images.flatten(1)
+
+    done: list[int] = []
+    record, _ = measure_certification(
+        Counting(),
+        (255 * torch.rand(count, 1, 2, 2)).to(torch.uint8),
+        torch.zeros(count, dtype=torch.int64),
+        noise_sigma=0.3,
+        selection_draws=7,
+        draws=30,
+        batch_size=batch_size,
+        on_done=done.append,
+    )
+    assert sum(rows) == 37 * count
+    assert max(rows) <= batch_size
+    assert sum(done) == record.samples == count
+
+
+def test_settings_out_of_range_and_no_images_are_errors() -> None:
+    with pytest.raises(ValueError, match="need noise_sigma > 0"):
+        measure_certification(nn.Flatten(), torch.rand(1, 1, 1, 2), torch.zeros(1).long(), noise_sigma=0.0)
+    with pytest.raises(HardenerError, match="there are no images"):
+        measure_certification(nn.Flatten(), torch.rand(0, 1, 1, 2), torch.zeros(0).long(), noise_sigma=0.1)

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from run_folders import bits, certification, corruptions, write_evaluation, write_run
+
+from hardener.config.run_folder import RunFolder
+from hardener.errors import HardenerError
+from hardener.reports.gate import Outcome, judge, parse_condition, write_junit, write_summary
+from hardener.statistics.interval import clopper_pearson
+from hardener.statistics.paired import hoeffding_interval, newcombe_paired
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """One that was evaluated: 90 of 100 right, 40 under attack in linf 8/255."""
+    run = write_run(tmp_path, "run")
+    write_evaluation(
+        run, bits(90, 100), bits(40, 100), corruptions=corruptions(0.6, 0.8), certification=certification({0.25: 0.5})
+    )
+    return run
+
+
+def holds(run: RunFolder, text: str) -> Outcome:
+    (outcome,) = judge(run, [parse_condition("min", text)]).outcomes
+    return outcome
+
+
+def drops(run: RunFolder, text: str, against: RunFolder) -> Outcome:
+    (outcome,) = judge(run, [parse_condition("max-drop", text)], against).outcomes
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("measure", "low"),
+    [
+        ("clean", clopper_pearson(90, 100)[0]),
+        ("linf-8/255", clopper_pearson(40, 100)[0]),
+        ("certified-0.25", clopper_pearson(50, 100)[0]),
+        ("corruptions", hoeffding_interval(0.7, 100)[0]),
+    ],
+)
+def test_the_lower_end_decides(run: RunFolder, measure: str, low: float) -> None:
+    assert holds(run, f"{measure}={low - 1e-6}").passed
+    over = holds(run, f"{measure}={low + 1e-6}")
+    assert not over.passed
+    assert "The figure reaches it and the interval does not" in over.why
+    assert f"n = 100; needed: a lower end of at least {100 * low:.1f} %" in over.line
+    assert holds(run, f"{measure}=0.99").why == ""
+
+
+@pytest.mark.parametrize("spelled", ["8/255", "0.0313725", "0.03137254901960784", "3.13725e-2"])
+def test_eps_may_be_spelled_in_any_way(run: RunFolder, spelled: str) -> None:
+    assert holds(run, f"linf-{spelled}=0.2").passed
+
+
+def test_the_newest_evaluation_of_a_threat_model_counts_and_a_lower_older_one_is_said(run: RunFolder) -> None:
+    write_evaluation(run, bits(90, 100), bits(70, 100), minute=5, attacks=[("fgsm", {}, 0.7)])
+    write_evaluation(run, bits(90, 100), bits(10, 100), minute=6, norm="l2", eps=0.5)
+    verdict = judge(run, [parse_condition("min", "linf-8/255=0.5"), parse_condition("min", "linf-8/255=0.55")])
+    assert verdict.failed == []
+    (note,) = verdict.notes
+    assert "the newest evaluation counts and found 70.0 %" in note
+    assert "2026-01-02 00:00 (pgd) found 40.0 % on the same images" in note
+    assert not holds(run, "l2-0.5=0.5").passed
+
+
+def test_an_inconclusive_robust_accuracy_meets_no_condition(run: RunFolder, tmp_path: Path) -> None:
+    write_evaluation(
+        run, bits(99, 100), bits(99, 100), minute=1, verdict="inconclusive", reason="gradients are zero", images="b"
+    )
+    failed = holds(run, "linf-8/255=0.1")
+    assert not failed.passed
+    assert failed.why == "The evaluation is inconclusive, so its robust accuracy proves nothing: gradients are zero"
+    assert holds(run, "clean=0.9").passed, "says nothing of clean accuracy"
+    other = write_run(tmp_path, "other")
+    write_evaluation(other, bits(99, 100), bits(99, 100), images="b")
+    assert not drops(run, "linf-8/255=0.5", other).passed
+    assert drops(run, "clean=0.5", other).passed
+
+
+def test_a_drop_on_the_same_images_is_paired_and_its_upper_end_decides(run: RunFolder, tmp_path: Path) -> None:
+    before = write_run(tmp_path, "before")
+    write_evaluation(before, bits(94, 100), bits(50, 100), minute=0)
+    write_evaluation(before, bits(50, 100), bits(50, 100), minute=9, images="b")
+    clean_high = newcombe_paired(90, 4, 0, 6)[1]
+    assert drops(run, f"clean={clean_high + 1e-6}", before).passed
+    failed = drops(run, f"clean={clean_high - 1e-6}", before)
+    assert not failed.passed
+    assert "fell by 4.0 points, from 94.0 % to 90.0 %" in failed.found
+    assert "(paired, on the same images)" in failed.found
+    assert "evaluate on more images" in failed.why
+    robust_high = newcombe_paired(40, 10, 0, 50)[1]
+    assert drops(run, f"linf-8/255={robust_high + 1e-6}", before).passed
+    assert not drops(run, f"linf-8/255={robust_high - 1e-6}", before).passed
+    better = write_run(tmp_path, "better")
+    write_evaluation(better, bits(96, 100), bits(50, 100))
+    assert drops(better, "clean=0.1", run).found.startswith("rose by 6.0 points, from 90.0 % to 96.0 %")
+
+
+@pytest.mark.parametrize("why", ["other images", "no results of each image", "results are gone"])
+def test_a_drop_that_cannot_be_paired_is_conservative(run: RunFolder, tmp_path: Path, why: str) -> None:
+    before = write_run(tmp_path, "before")
+    write_evaluation(
+        before,
+        bits(94, 100),
+        bits(50, 100),
+        images="b" if why == "other images" else "a",
+        per_image=why != "no results of each image",
+    )
+    if why == "results are gone":
+        next(before.evaluations.glob("*.npz")).unlink()
+    high = clopper_pearson(94, 100, 0.975)[1] - clopper_pearson(90, 100, 0.975)[0]
+    assert drops(run, f"clean={high + 1e-6}", before).passed
+    failed = drops(run, f"clean={high - 1e-6}", before)
+    assert not failed.passed
+    assert "unpaired and so wide" in failed.found
+    assert "evaluate both runs on the same images" in failed.why
+    assert newcombe_paired(90, 4, 0, 6)[1] < high
+
+
+def test_drops_of_corruptions_and_certificates_are_unpaired(run: RunFolder, tmp_path: Path) -> None:
+    before = write_run(tmp_path, "before")
+    write_evaluation(
+        before, bits(9, 10), bits(1, 10), corruptions=corruptions(0.9), certification=certification({0.25: 0.6})
+    )
+    high = hoeffding_interval(0.9, 100, 0.975)[1] - hoeffding_interval(0.7, 100, 0.975)[0]
+    assert drops(run, f"corruptions={high + 1e-6}", before).passed
+    assert not drops(run, f"corruptions={high - 1e-6}", before).passed
+    high = clopper_pearson(60, 100, 0.975)[1] - clopper_pearson(50, 100, 0.975)[0]
+    assert drops(run, f"certified-0.25={high + 1e-6}", before).passed
+    assert not drops(run, f"certified-0.25={high - 1e-6}", before).passed
+
+
+def test_a_drop_under_other_attacks_is_noted(run: RunFolder, tmp_path: Path) -> None:
+    before = write_run(tmp_path, "before")
+    write_evaluation(before, bits(94, 100), bits(50, 100), attacks=[("fgsm", {}, 0.5)])
+    verdict = judge(run, [parse_condition("max-drop", "linf-8/255=0.9")], before)
+    (note,) = verdict.notes
+    assert "not attacked alike, pgd (20 steps) against fgsm" in note
+    assert judge(run, [parse_condition("max-drop", "clean=0.9")], before).notes == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("clean", "--min takes MEASURE=SHARE, such as linf-8/255=0.40; got 'clean'"),
+        ("=0.5", "--min takes MEASURE=SHARE"),
+        ("clean=", "--min takes MEASURE=SHARE"),
+        ("clean=80%", "--min clean=80%: '80%' is no share; write one in [0, 1], such as 0.80"),
+        ("clean=80", "--min clean=80: a share lies in [0, 1]; got 80. Did you mean 0.8?"),
+        ("clean=-0.1", "a share lies in [0, 1]; got -0.1."),
+        (
+            "cleen=0.8",
+            "unknown measure 'cleen'. Known: clean, linf-EPS, l2-EPS, corruptions, certified-RADIUS. Did you",
+        ),
+        ("linf=0.8", "unknown measure 'linf'"),
+        ("l1-0.5=0.8", "unknown measure 'l1-0.5'"),
+        ("linf-x=0.8", "expected a number such as 8/255 or 0.03; got 'x'"),
+        ("linf-8=0.8", "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?"),
+        ("certified--1=0.8", "a certified radius is >= 0; got -1"),
+        ("certified-=0.8", "expected a number such as 8/255 or 0.03; got ''"),
+    ],
+)
+def test_conditions_that_cannot_be_read(text: str, message: str) -> None:
+    with pytest.raises(HardenerError) as error:
+        parse_condition("min", text)
+    assert message in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_conditions_that_do_not_go_together(run: RunFolder) -> None:
+    with pytest.raises(HardenerError, match="nothing to hold the run to: give --min MEASURE=SHARE"):
+        judge(run, [])
+    with pytest.raises(HardenerError, match="--max-drop needs --against RUN"):
+        judge(run, [parse_condition("max-drop", "clean=0.1")])
+    with pytest.raises(HardenerError, match="--against is for --max-drop, and none was given"):
+        judge(run, [parse_condition("min", "clean=0.1")], run)
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        (
+            "linf-4/255",
+            "no robust accuracy under linf 4/255. It was evaluated under linf 8/255. Run `{} --norm linf --eps 4/255`",
+        ),
+        (
+            "l2-0.5",
+            "has no robust accuracy under l2 0.5. It was evaluated under linf 8/255. Run `{} --norm l2 --eps 0.5`",
+        ),
+        ("certified-1", "has no accuracy certified to l2 1. It was certified to 0.25. Run `{} --certify`"),
+    ],
+)
+def test_a_figure_that_is_missing_comes_with_the_command_that_makes_it(
+    run: RunFolder, measure: str, message: str
+) -> None:
+    with pytest.raises(HardenerError) as error:
+        holds(run, f"{measure}=0.5")
+    assert message.format(f"hardener eval {run.path}") in str(error.value)
+
+
+def test_missing_evaluations(tmp_path: Path, run: RunFolder) -> None:
+    fresh = write_run(tmp_path, "fresh")
+    with pytest.raises(HardenerError, match="fresh has not been evaluated. Run `hardener eval"):
+        holds(fresh, "clean=0.5")
+    with pytest.raises(HardenerError, match="fresh has not been evaluated"):
+        drops(run, "clean=0.5", fresh)
+    write_evaluation(fresh, bits(9, 10), bits(1, 10))
+    with pytest.raises(
+        HardenerError, match=r"fresh has no mean accuracy under corruptions. Run `hardener eval \S+ --corr"
+    ):
+        holds(fresh, "corruptions=0.5")
+    with pytest.raises(
+        HardenerError, match=r"fresh has no accuracy certified to l2 1. Run `hardener eval \S+ --certify`"
+    ):
+        holds(fresh, "certified-1=0.5")
+    with pytest.raises(HardenerError, match="fresh has no mean accuracy under corruptions"):
+        drops(run, "corruptions=0.5", fresh)
+
+
+def test_junit_is_well_formed_and_counts(run: RunFolder, tmp_path: Path) -> None:
+    write_evaluation(
+        run, bits(99, 100), bits(99, 100), minute=1, verdict="inconclusive", reason='<&"\x1b[31m>', images="b"
+    )
+    conditions = [parse_condition("min", text) for text in ("clean=0.5", "linf-8/255=0.5", "clean=1")]
+    write_junit(judge(run, conditions), tmp_path / "gate.xml")
+    root = ElementTree.parse(tmp_path / "gate.xml").getroot()
+    (suite,) = root.findall("testsuite")
+    assert (root.tag, suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("testsuites", "3", "2", "0")
+    cases = suite.findall("testcase")
+    assert [case.get("name") for case in cases] == ["min clean=0.5", "min linf-8/255=0.5", "min clean=1"]
+    assert [len(case.findall("failure")) for case in cases] == [0, 1, 1]
+    failure = cases[1].find("failure")
+    assert failure is not None
+    assert '<&"\ufffd[31m>' in (failure.text or "")
+    assert "needed: a lower end of at least 50.0 %" in failure.get("message", "")
+    assert all(case.get("classname") == str(run.path) for case in cases)
+
+
+def test_the_summary_is_a_table_of_github(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    write_evaluation(
+        run, bits(99, 100), bits(99, 100), minute=1, verdict="inconclusive", reason="a | b <b>", images="b"
+    )
+    verdict = judge(run, [parse_condition("min", "clean=0.5"), parse_condition("min", "linf-8/255=0.5")])
+    write_summary(verdict, tmp_path / "s.md")
+    lines = (tmp_path / "s.md").read_text().splitlines()
+    assert lines[0] == "### hardener gate: 1 of 2 conditions failed"
+    table = [line for line in lines if line.startswith("|")]
+    assert all(line.replace("\\|", "").count("|") == 5 for line in table)
+    assert table[2].startswith("| holds | `min clean=0.5` | clean accuracy: 99.0 %, 95 % interval")
+    assert "**failed**" in table[3]
+    assert "a \\| b &lt;b>" in table[3]
+    passing = judge(run, [parse_condition("min", "clean=0.5")])
+    write_summary(passing, tmp_path / "s.md")
+    assert (tmp_path / "s.md").read_text().splitlines()[0] == "### hardener gate: all conditions hold", "written anew"
+
+
+def test_only_the_jobs_own_summary_is_added_to(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = tmp_path / "job.md"
+    job.write_text("what was there\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(job))
+    verdict = judge(run, [parse_condition("min", "clean=0.5")])
+    write_summary(verdict, tmp_path / "other.md")
+    assert job.read_text() == "what was there\n"
+    write_summary(verdict, job)
+    assert job.read_text().startswith("what was there\n### hardener gate: all conditions hold\n")
