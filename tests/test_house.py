@@ -149,21 +149,21 @@ def test_help_and_lists_start_without_torch(words: str) -> None:
 @pytest.mark.parametrize("room", CATALOGS)
 def test_every_file_of_a_catalogs_room_has_a_line_and_every_line_resolves(room: str) -> None:
     catalog = CATALOGS[room]
-    listed = {target.partition(":")[0].rpartition(".")[2] for target, _ in catalog.values()}
+    listed = {entry.module.rpartition(".")[2] for entry in catalog.values()}
     standing = {path.stem for path in (PACKAGE / room).glob("*.py") if not path.stem.startswith("_")}
     assert listed == standing
-    for name, (target, line) in catalog.items():
+    for name, entry in catalog.items():
         found = resolve(catalog, name, room)
         assert callable(found)
-        assert found.__module__ == target.partition(":")[0]
-        assert line == line.strip()
+        assert found.__module__ == entry.module
+        assert entry.line == entry.line.strip()
 
 
 def test_every_norm_has_the_same_four_functions() -> None:
     assert tuple(NORMS) == NORM_NAMES
     shapes = []
-    for target, _ in NORMS.values():
-        module = importlib.import_module(target.partition(":")[0])
+    for entry in NORMS.values():
+        module = importlib.import_module(entry.module)
         shapes.append(
             {
                 name: str(inspect.signature(getattr(module, name)))

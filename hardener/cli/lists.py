@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from hardener.cli.console import door, out
-from hardener.errors import HardenerError, did_you_mean
 
 
 @door
@@ -48,12 +47,10 @@ def attacks(
 
     if name is None:
         table = Table(box=None, show_header=False)
-        for known, (_, line) in ATTACKS.items():
-            table.add_row(f"[bold]{known}[/]", line)
+        for known, entry in ATTACKS.items():
+            table.add_row(f"[bold]{known}[/]", entry.line)
         out.print(table)
         return
-    if name not in ATTACKS:
-        raise HardenerError(f"unknown attack {name!r}. Known: {', '.join(ATTACKS)}.{did_you_mean(name, ATTACKS)}")
     from hardener.catalog import resolve
 
     out.print(inspect.getdoc(resolve(ATTACKS, name, "attack")) or "", markup=False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from hardener.catalog import Catalog
+from hardener.catalog import Catalog, Entry
 
 NORMS: Catalog = {
-    "linf": ("hardener.geometry.linf:project", "largest change of any one pixel"),
-    "l2": ("hardener.geometry.l2:project", "Euclidean length over all pixels and channels"),
+    "linf": Entry("hardener.geometry.linf:project", "largest change of any one pixel"),
+    "l2": Entry("hardener.geometry.l2:project", "Euclidean length over all pixels and channels"),
 }
 
 
