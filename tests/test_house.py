@@ -18,6 +18,7 @@ import typer
 
 from hardener.attacks import ATTACKS
 from hardener.catalog import Catalog, resolve
+from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
 from hardener.geometry import NORMS
 from hardener.losses import LOSSES
@@ -46,6 +47,7 @@ ALLOWED_ON_ONE_FLOOR = {
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
+    "data/sources": SOURCES,
     "geometry": NORMS,
     "losses": LOSSES,
     "methods": METHODS,
