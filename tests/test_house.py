@@ -134,7 +134,8 @@ def test_private_files_stay_inside_their_room() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "--version", "train --help", "ablate --help", "predict --help", "recipes", "attacks"]
+    "words",
+    ["--help", "--version", "train --help", "ablate --help", "predict --help", "recipes", "attacks", "doctor --help"],
 )
 def test_help_and_lists_start_without_torch(words: str) -> None:
     code = (
@@ -284,6 +285,8 @@ def test_a_new_flag_is_a_decision() -> None:
         "predict": {"--url", "--report", "--top-k", "--model", "--token-file", "--json"},
         "recipes": set(),
         "attacks": set(),
+        "quickstart": set(),
+        "doctor": {"--out", "--json"},
     }
 
 
