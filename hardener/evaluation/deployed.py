@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, robust_accuracy
 from hardener.measures.certification import measure_certification
-from hardener.models.paired import PairedClassifier
+from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.progress import Reporter
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import newcombe_paired
@@ -67,7 +67,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """Two files beside each other; `certified_radius` and `noise_sigma` in [0, 1] pixels, l2."""
 
     first: Shown
@@ -107,7 +107,7 @@ def compare_files(
     effort: Effort,
     seed: int,
     reporter: Reporter,
-) -> Comparison:
+) -> SideBySide:
     """Attack and certify two deployed files alike.
 
     Gradient attacks climb the network's gradients and count what the file answers; the attack transfer tries the
@@ -126,7 +126,7 @@ def compare_files(
     """
     plans = effort.plans(network)
     batch_size = max(4, min(128, _MOST_VALUES // math.prod(images.shape[1:])))
-    models = [PairedClassifier(file, network) for file in files]
+    models = [BorrowedGradient(file, network) for file in files]
     results = []
     with reporter.track("attacking both files", 2 * len(images) * len(plans), "images") as advance:
         for model in models:
@@ -161,7 +161,7 @@ def compare_files(
         for result, robust, proven in zip(results, exchanged, certified, strict=True)
     )
     names = tuple(dict.fromkeys(plan.name for plan in plans))
-    return Comparison(first, second, threat, names, noise_sigma, radius)
+    return SideBySide(first, second, threat, names, noise_sigma, radius)
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ from hardener.config.evaluation_record import (
 from hardener.config.files import write_text, written_whole
 from hardener.config.run_folder import RunFolder, now
 from hardener.data.loader import Images, load_images
-from hardener.errors import HardenerError
+from hardener.errors import HardenerError, Paused
 from hardener.evaluation.audit import audit, flags_of
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.joined import join
@@ -81,12 +81,6 @@ class EvaluateRequest:
     json_file: Path | None = None
     surrogate: RunFolder | None = None
     sections: frozenset[str] = frozenset()
-
-
-class Paused(HardenerError):
-    """Ctrl-C; the same command goes on."""
-
-    exit_code = 130
 
 
 def evaluate_run(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -> tuple[Evaluation, Path] | None:

@@ -14,9 +14,9 @@ from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.data.image_folder import ImageFiles, read_evaluation_folder, read_image_folder
 from hardener.data.loader import DEFAULT_SIZE, ImageShape, survey
 from hardener.errors import HardenerError
+from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
-from hardener.models.paired import PairedClassifier
 from hardener.models.rebuild import build_for, fit_head
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
@@ -138,7 +138,7 @@ def onnx_subject(
         _same_classes(path, network.classes, lender.classes)
         reporter.say(f"gradients from {gradients.path}; what counts is what {path.name} answers")
         shape = lender.shape
-        model: nn.Module = PairedClassifier(_normalized(network, normalize, shape.channels), lender.model)
+        model: nn.Module = BorrowedGradient(_normalized(network, normalize, shape.channels), lender.model)
         files, split, root, classes = lender.files, lender.split, lender.root, lender.classes
     else:
         assert data is not None, "checked above"

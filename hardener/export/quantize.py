@@ -22,7 +22,7 @@ from hardener.config.schema import Recipe
 from hardener.data.image_folder import ImageFiles
 from hardener.data.loader import load_images
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation.deployed import QUICK, THOROUGH, Comparison, compare_files, share
+from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, compare_files, share
 from hardener.evaluation.run import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
 from hardener.export._images import draw_images, read_images
@@ -44,7 +44,7 @@ class Quantized:
     """An int8 bundle and what it cost; `speed` is float32's time for a batch by int8's, one thread, on this machine."""
 
     bundle: Bundle
-    comparison: Comparison
+    comparison: SideBySide
     speed: float
 
 
@@ -184,7 +184,7 @@ def _difference(network: nn.Module, file: nn.Module, images: Tensor) -> Parity:
     return Parity(images=len(images), largest_logit_difference=largest, tolerance=scale, argmax_agreement=agreement)
 
 
-def _offline(comparison: Comparison, split: str) -> OfflineRobustness:
+def _offline(comparison: SideBySide, split: str) -> OfflineRobustness:
     robust, interval = share(comparison.second.robust)
     return OfflineRobustness(
         split=split,
@@ -199,7 +199,7 @@ def _offline(comparison: Comparison, split: str) -> OfflineRobustness:
     )
 
 
-def _quantization(comparison: Comparison, calibration_images: int, float32_layers: int) -> Quantization:
+def _quantization(comparison: SideBySide, calibration_images: int, float32_layers: int) -> Quantization:
     plain, int8 = comparison.first, comparison.second
     robust, interval = share(int8.robust)
     return Quantization(

@@ -20,9 +20,9 @@ import hardener.evaluation.run as room
 from hardener.config.evaluation_record import Evaluation, Precision
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.errors import HardenerError
+from hardener.errors import HardenerError, Paused
 from hardener.evaluation import faster_answers
-from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_onnx, evaluate_run
+from hardener.evaluation.run import EvaluateRequest, evaluate_onnx, evaluate_run
 from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
 from hardener.export.run import export
 from hardener.models.normalize import ImageClassifier
