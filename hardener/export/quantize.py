@@ -20,10 +20,9 @@ from hardener.config.files import written_whole
 from hardener.config.run_folder import RunFolder, RunRecord, now
 from hardener.config.schema import Recipe
 from hardener.data.image_folder import ImageFiles
-from hardener.data.loader import load_images
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, compare_files, share
-from hardener.evaluation.run import DEFAULT_EPS
+from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, Terms, compare_files, share
+from hardener.evaluation.plan import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
 from hardener.export._images import draw_images, read_images
 from hardener.export._session import open_session
@@ -75,10 +74,10 @@ def export_int8(
     record, recipe = run.read_record(), run.read_recipe()
     training = _training_images(record, recipe, data)
     subject = run_subject(run, data, reporter)
-    order = torch.randperm(len(subject.files), generator=torch.Generator().manual_seed(0))
-    chosen = subject.files.pick(order[: samples or (QUICK_SAMPLES if quick else SAMPLES)].tolist())
-    loaded = load_images(chosen, subject.shape, skip_bad=record.data.skip_bad_images)
-    images, labels = loaded.take(range(len(loaded)))
+    order = torch.randperm(len(subject.images), generator=torch.Generator().manual_seed(0))
+    chosen = order[: samples or (QUICK_SAMPLES if quick else SAMPLES)].tolist()
+    sample = subject.images.load(chosen, skip_bad=record.data.skip_bad_images)
+    images, labels = sample.pixels, sample.labels
     with written_whole(run.int8_bundle) as folder:
         folder.mkdir()
         model, source = folder / MODEL_FILE, run.bundle / MODEL_FILE
@@ -92,11 +91,8 @@ def export_int8(
             subject.model,
             images,
             labels,
-            threat=_threat(plain),
-            noise_sigma=subject.noise_sigma,
-            effort=QUICK if quick else THOROUGH,
-            seed=0,
-            reporter=reporter,
+            Terms(_threat(plain), subject.noise_sigma, QUICK if quick else THOROUGH),
+            reporter,
         )
         evaluation = _offline(comparison, subject.split)
         add_metadata(

@@ -29,7 +29,8 @@ from hardener.config.evaluation_record import Evaluation, Threat
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError, Interrupted, Paused
-from hardener.evaluation.run import EvaluateRequest, evaluate_run, planned_attacks, planned_threat
+from hardener.evaluation.plan import EvaluateRequest, planned_attacks, planned_threat
+from hardener.evaluation.run import evaluate_run
 from hardener.models.load import REGISTRIES
 from hardener.progress import rank_and_world
 from hardener.reports.ablation_figure import draw_ablation
