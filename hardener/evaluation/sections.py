@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hardener.data.loader import Images
 from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy
+from hardener.evaluation.sample import Sample
 from hardener.evaluation.subject import Subject
+from hardener.evaluation.suite import DEFAULT
 from hardener.measures.calibration import measure_calibration
 from hardener.measures.certification import measure_certification
 from hardener.measures.clever import measure_clever
@@ -30,13 +31,12 @@ SECTIONS = {
     "curves": 200,
 }
 """Section -> the most images that it is measured on."""
-_CURVES_OF = ("fgsm", "pgd")
 
 
 def measure_sections(
     subject: Subject,
     pixels: Tensor,
-    images: Images,
+    images: Sample,
     result: RobustAccuracy,
     plans: Sequence[AttackPlan],
     asked: Collection[str],
@@ -94,10 +94,10 @@ def measure_sections(
         arrays["clever"] = spread(scores, chosen)
     if "curves" in asked:
         _, some, own = draw("curves")
-        climbed = [plan for plan in plans if plan.name in _CURVES_OF] or [AttackPlan("pgd")]
+        climbed = [plan for plan in plans if plan.entry.curve] or [DEFAULT]
         free = [AttackPlan(p.name, {k: v for k, v in p.settings.items() if k != "step_size"}) for p in climbed]
         if not subject.differentiable:
-            free = [plan for plan in plans if plan.name == "square"]
+            free = [plan for plan in plans if "gradient-free" in plan.entry.families][:1]
         with reporter.track("eps curves", len(some) * len(free), "images") as done:
             fields["eps_curves"] = measure_eps_curves(
                 model, some, own, free, norm=threat.norm, on_done=done, **common()
@@ -109,7 +109,7 @@ def measure_sections(
                 model,
                 pixels[index],
                 int(labels[index]),
-                path=images.files.paths[index],
+                path=images.paths[index],
                 norm=threat.norm,
                 eps=threat.eps,
                 **common(),

@@ -20,10 +20,9 @@ from hardener.config.files import written_whole
 from hardener.config.run_folder import RunFolder, RunRecord, now
 from hardener.config.schema import Recipe
 from hardener.data.image_files import ImageFiles
-from hardener.data.loader import load_images
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation.deployed import QUICK, THOROUGH, Comparison, compare_files, share
-from hardener.evaluation.run import DEFAULT_EPS
+from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, Terms, compare_files, share
+from hardener.evaluation.plan import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
 from hardener.export._images import draw_images, read_images
 from hardener.export._session import open_session
@@ -44,7 +43,7 @@ class Quantized:
     """An int8 bundle and what it cost; `speed` is float32's time for a batch by int8's, one thread, on this machine."""
 
     bundle: Bundle
-    comparison: Comparison
+    comparison: SideBySide
     speed: float
 
 
@@ -75,10 +74,10 @@ def export_int8(
     record, recipe = run.read_record(), run.read_recipe()
     training = _training_images(record, recipe, data)
     subject = run_subject(run, data, reporter)
-    order = torch.randperm(len(subject.files), generator=torch.Generator().manual_seed(0))
-    chosen = subject.files.pick(order[: samples or (QUICK_SAMPLES if quick else SAMPLES)].tolist())
-    loaded = load_images(chosen, subject.shape, skip_bad=record.data.skip_bad_images)
-    images, labels = loaded.take(range(len(loaded)))
+    order = torch.randperm(len(subject.images), generator=torch.Generator().manual_seed(0))
+    chosen = order[: samples or (QUICK_SAMPLES if quick else SAMPLES)].tolist()
+    sample = subject.images.load(chosen, skip_bad=record.data.skip_bad_images)
+    images, labels = sample.pixels, sample.labels
     with written_whole(run.int8_bundle) as folder:
         folder.mkdir()
         model, source = folder / MODEL_FILE, run.bundle / MODEL_FILE
@@ -92,11 +91,8 @@ def export_int8(
             subject.model,
             images,
             labels,
-            threat=_threat(plain),
-            noise_sigma=subject.noise_sigma,
-            effort=QUICK if quick else THOROUGH,
-            seed=0,
-            reporter=reporter,
+            Terms(_threat(plain), subject.noise_sigma, QUICK if quick else THOROUGH),
+            reporter,
         )
         evaluation = _offline(comparison, subject.split)
         add_metadata(
@@ -184,7 +180,7 @@ def _difference(network: nn.Module, file: nn.Module, images: Tensor) -> Parity:
     return Parity(images=len(images), largest_logit_difference=largest, tolerance=scale, argmax_agreement=agreement)
 
 
-def _offline(comparison: Comparison, split: str) -> OfflineRobustness:
+def _offline(comparison: SideBySide, split: str) -> OfflineRobustness:
     robust, interval = share(comparison.second.robust)
     return OfflineRobustness(
         split=split,
@@ -199,7 +195,7 @@ def _offline(comparison: Comparison, split: str) -> OfflineRobustness:
     )
 
 
-def _quantization(comparison: Comparison, calibration_images: int, float32_layers: int) -> Quantization:
+def _quantization(comparison: SideBySide, calibration_images: int, float32_layers: int) -> Quantization:
     plain, int8 = comparison.first, comparison.second
     robust, interval = share(int8.robust)
     return Quantization(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.files import written_whole
-from hardener.errors import HardenerError
+from hardener.errors import DamagedCheckpoint, HardenerError
 from hardener.training.loop import Progress
 from hardener.training.parallel import gathered, placed
 
@@ -47,10 +47,6 @@ class TrainingState:
     rollbacks: int = 0
     seconds: float = 0.0
     rows: int = 0
-
-
-class DamagedCheckpoint(HardenerError):
-    """A checkpoint is not there, or is not what was written."""
 
 
 _COUNTS = ("attack_steps", "piece", "best_score", "best_robust", "rollbacks", "seconds", "rows")

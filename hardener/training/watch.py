@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardener.errors import HardenerError
+from hardener.errors import DamagedCheckpoint, HardenerError
 from hardener.statistics.interval import clopper_pearson
-from hardener.training.checkpoint import DamagedCheckpoint, TrainingState, load_checkpoint, save_checkpoint
+from hardener.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 
 
 class Watch:

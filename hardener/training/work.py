@@ -18,7 +18,7 @@ from hardener.config.run_folder import BestRecord, RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.loader import Images
 from hardener.data.waiting import Waiting
-from hardener.errors import Failure, HardenerError, Told
+from hardener.errors import Failure, HardenerError, Interrupted, Lost, Told
 from hardener.methods.vicinity_risk import VicinityRisk
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import save_weights
@@ -48,18 +48,6 @@ from hardener.training.watch import Watch
 
 SAVE_EVERY_S = 60.0
 AGREE_EVERY = {"cuda": 10}  # steps after which several processes ask each other whether to stop: a GPU's are short
-
-
-class Interrupted(HardenerError):
-    """Ctrl-C or a termination signal; the run can go on."""
-
-    exit_code = 130
-
-
-class Lost(HardenerError):
-    """Another process ended or hangs; the run can go on from its last checkpoint."""
-
-    exit_code = 1
 
 
 def autocasts(recipe: Recipe, device: torch.device) -> bool:

@@ -20,8 +20,8 @@ from hardener.config.ablation_record import read_ablation
 from hardener.config.bundle import read_bundle
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
-from hardener.reports.page import write_report
 from hardener.models.trained import open_classifier
+from hardener.reports.page import write_report
 
 LEFT = Path(__file__).resolve().parent / "v0.1"
 MADE_IN = "/tmp/hardener-v0.1"

@@ -22,7 +22,7 @@ from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.data.data_set import read_data_set
 from hardener.data.loader import ImageShape, load_images
-from hardener.errors import Failure, HardenerError
+from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.models.trained import open_classifier
 from hardener.runtime import processes
 from hardener.training import run as training_run
@@ -30,7 +30,6 @@ from hardener.training.loop import Progress, StepRule, train_epoch
 from hardener.training.metrics import SilentTraining
 from hardener.training.parallel import Exchange, blocks
 from hardener.training.run import resume, train
-from hardener.training.work import Interrupted
 
 MODELS = {
     "plain": """

@@ -18,13 +18,12 @@ from test_run import Recorder, request, weights
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.errors import Failure, HardenerError
+from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import before
 from hardener.training.run import resume, train
 from hardener.training.validation import Validation
 from hardener.training.watch import collapsed
-from hardener.training.work import Interrupted
 
 STILL = ("augment.shift=0", "optimizer.warmup_epochs=0", "optimizer.schedule=constant")
 PLAIN = "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 2))\n"

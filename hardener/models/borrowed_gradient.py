@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class PairedClassifier(nn.Module):
+class BorrowedGradient(nn.Module):
     """Answers as `answering` does, exactly, and differentiates as `lending` does: backward pass differentiable
     approximation, for a deployed file and the network that it was exported from.
 
