@@ -19,6 +19,8 @@ from hardener.config.evaluation_record import read_evaluations
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Failure, HardenerError
+from hardener.evaluation.plan import EvaluateRequest
+from hardener.evaluation.run import evaluate_run
 from hardener.export.onnx import export_onnx
 from hardener.export.parity import compare
 from hardener.export.run import export
