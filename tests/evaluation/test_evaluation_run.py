@@ -27,7 +27,7 @@ from hardener.evaluation.pause import Partial
 from hardener.evaluation.plan import SECTION_EXTRAS, EvaluateRequest, make_plan, planned_attacks
 from hardener.evaluation.run import evaluate_onnx, evaluate_run
 from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
-from hardener.export.run import export
+from hardener.exporters.run import export
 from hardener.models.normalize import ImageClassifier
 from hardener.training.metrics import EpochMetrics
 from hardener.training.run import TrainRequest, train

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from oracles import TINY_MODEL, linear_problem, write_image_folder
 from torch import nn
 
-import hardener.export.quantize as room
+import hardener.exporters.quantize as room
 from hardener.config.bundle import Bundle, read_bundle
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, SideBySide, Terms, compare_files, difference, share
-from hardener.export.int8 import quantize_int8
-from hardener.export.onnx import export_onnx
-from hardener.export.quantize import Quantized, export_int8
-from hardener.export.run import export
+from hardener.exporters.int8 import quantize_int8
+from hardener.exporters.onnx import export_onnx
+from hardener.exporters.quantize import Quantized, export_int8
+from hardener.exporters.run import export
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import Silent
 from hardener.threat import ThreatModel

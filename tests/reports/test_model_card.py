@@ -13,7 +13,7 @@ from hardener.cli.app import app
 from hardener.config.bundle import Bundle, InputSpec, ModelFile, OfflineRobustness, Parity, sha256_of
 from hardener.config.evaluation_record import Evaluation, Flag
 from hardener.config.run_folder import RunFolder
-from hardener.export.run import offline
+from hardener.exporters.run import offline
 from hardener.reports.model_card import model_card
 
 

@@ -25,9 +25,9 @@ from hardener.data.data_set import DataSet
 from hardener.data.decode import RESIZE_RULE
 from hardener.data.statistics import training_statistics
 from hardener.errors import HardenerError
-from hardener.export._images import draw_images, read_images
-from hardener.export.onnx import export_onnx, opset_of
-from hardener.export.parity import compare
+from hardener.exporters._images import draw_images, read_images
+from hardener.exporters.onnx import export_onnx, opset_of
+from hardener.exporters.parity import compare
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
 from hardener.reports.model_card import model_card

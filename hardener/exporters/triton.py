@@ -12,7 +12,7 @@ import yaml
 from hardener.config.bundle import Bundle, read_bundle
 from hardener.config.files import written_whole
 from hardener.errors import HardenerError
-from hardener.export.bento import bento_name
+from hardener.exporters.bento import bento_name
 
 REPOSITORY, SERVICE_FILE = "models", "inference-service.yaml"
 _LARGEST_BATCH = 32

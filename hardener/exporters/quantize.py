@@ -24,11 +24,11 @@ from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, Terms, compare_files, share
 from hardener.evaluation.plan import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
-from hardener.export._images import draw_images, read_images
-from hardener.export._session import open_session
-from hardener.export.int8 import add_metadata, quantize_int8
-from hardener.export.onnx import opset_of
-from hardener.export.run import MODEL_FILE
+from hardener.exporters._images import draw_images, read_images
+from hardener.exporters._session import open_session
+from hardener.exporters.int8 import add_metadata, quantize_int8
+from hardener.exporters.onnx import opset_of
+from hardener.exporters.run import MODEL_FILE
 from hardener.models.onnx_model import open_onnx
 from hardener.progress import Reporter
 from hardener.reports.model_card import model_card

@@ -17,8 +17,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from hardener.errors import Failure, HardenerError
-from hardener.export._session import open_session
-from hardener.export.onnx import opset_of, strip_traces
+from hardener.exporters._session import open_session
+from hardener.exporters.onnx import opset_of, strip_traces
 
 ENOUGH_AGREEMENT = 0.99
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")

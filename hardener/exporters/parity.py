@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hardener.config.bundle import Parity
 from hardener.errors import Failure
-from hardener.export._session import open_session
+from hardener.exporters._session import open_session
 from hardener.models.normalize import ImageClassifier
 
 _RELATIVE_TOLERANCE = 1e-3
