@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out, percent
+from hardener.cli.console import RichReporter, door, err, out
 from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad
 from hardener.errors import HardenerError
+from hardener.words import percent
 
 if TYPE_CHECKING:
     from hardener.config.evaluation_record import Evaluation
@@ -77,6 +78,9 @@ def evaluate(
     certify: Annotated[bool, typer.Option("--certify", help="Randomized smoothing: a proof, in l2.")] = False,
     clever: Annotated[bool, typer.Option("--clever", help="CLEVER scores.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Accuracy against eps, and a loss landscape.")] = False,
+    measure: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A measure without an option of its own; repeatable.")
+    ] = None,
     skip_bad_images: SkipBad = False,
     allow_pickle: AllowPickle = False,
 ) -> None:
@@ -138,7 +142,7 @@ def evaluate(
         skip_bad_images=skip_bad_images,
         json_file=json_file,
         surrogate=lender,
-        sections=frozenset(name for name, wanted in asked.items() if wanted),
+        sections=frozenset([*(name for name, wanted in asked.items() if wanted), *(measure or [])]),
     )
     if run is not None:
         made = evaluate_run(run, request, reporter)
@@ -230,6 +234,8 @@ def show(evaluation: Evaluation) -> None:
 
 def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
+    from hardener.reports.terminal import measured_lines
+
     if evaluation.distances is not None and evaluation.distances.quartiles is not None:
         low, middle, high = evaluation.distances.quartiles
         out.print(
@@ -256,3 +262,5 @@ def _show_sections(evaluation: Evaluation) -> None:
         )
     if evaluation.calibration is not None:
         out.print(f"calibration: expected error {percent(evaluation.calibration.expected_error)}")
+    for line in measured_lines(evaluation):
+        out.print(line, markup=False, soft_wrap=True)

@@ -24,23 +24,26 @@ from hardener.config.evaluation_record import (
     Distances,
     EvaluatedAttack,
     EvaluatedData,
+    EvaluatedThreat,
     Evaluation,
     PerClass,
-    Threat,
 )
 from hardener.config.files import write_text, written_whole
 from hardener.config.run_folder import RunFolder, now
 from hardener.data.loader import Images, load_images
 from hardener.errors import HardenerError
+from hardener.evaluation.asked import describe_request
 from hardener.evaluation.audit import audit, flags_of
+from hardener.evaluation.case import case_of
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.joined import join
 from hardener.evaluation.precision import Choice, check_precision, choose_precision
 from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, Standing, robust_accuracy
-from hardener.evaluation.sections import measure_sections
 from hardener.evaluation.subject import ForeignModel, Subject, foreign_subject, onnx_subject, run_subject
 from hardener.evaluation.suite import GRADIENT_FREE, Timing, left_out, most_seconds, suite_plans
 from hardener.evaluation.verdict import verdict
+from hardener.measures import measures_asked
+from hardener.measures.run import measure
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.reports.page import WorstImage, write_report
@@ -53,7 +56,7 @@ from hardener.threat import ThreatModel
 DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}
 KEPT_EXAMPLES, SHOWN_EXAMPLES = 48, 12
 SAVE_EVERY_S = 30.0
-EXTRAS = {"hopskipjump": ("foolbox", "decision"), "corruptions": ("imagecorruptions", "corruptions")}
+EXTRAS = {"hopskipjump": ("foolbox", "decision")}
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class EvaluateRequest:
     """What `hardener eval` was asked for. `settings` go to every attack that takes them; a suite brings its own.
 
     `surrogate`: a run to transfer attacks from, or the one that lends an ONNX file its gradients.
-    `sections`: of SECTIONS, what is measured beside attacks.
+    `sections`: what is measured beside attacks, by the names or options in MEASURES.
     `precision`: of PRECISIONS, what attacks take gradients in.
     """
 
@@ -221,7 +224,8 @@ def _plan(request: EvaluateRequest) -> list[AttackPlan]:
         plans = [_complete(plan, threat) for plan in suite_plans(suite)]
     else:
         plans = _plans_by_name(request.attacks or ("pgd",), given, request.restarts, threat)
-    wanted = {plan.name for plan in plans} | set(request.sections)
+    measures_asked(request.sections)
+    wanted = {plan.name for plan in plans}
     for name, (module, extra) in EXTRAS.items():
         if name in wanted and importlib.util.find_spec(module) is None:
             raise HardenerError(f"{name} needs {module}, which is not installed: pip install 'hardener[{extra}]'")
@@ -325,10 +329,7 @@ def _examine(
     unasked = [check.id for check in checks if check.raised is None]
     if unasked and not subject.differentiable:
         reporter.say(f"the audit asked what answers alone can tell; not asked: {', '.join(unasked)}")
-    sections, arrays = measure_sections(
-        subject, pixels, images, result, plans, request.sections,
-        batch_size=request.batch_size, seed=request.seed, reporter=reporter,
-    )  # fmt: skip
+    sections, arrays = measure(case_of(subject, pixels, images, result, request, reporter), request.sections)
     flags = [*subject.flags, *flags_of(checks)]
     judged, reason = verdict(result, num_classes=len(subject.classes), checks=checks)
     evaluation = Evaluation(
@@ -341,7 +342,7 @@ def _examine(
             skipped=len(images.skipped),
             fingerprint=images.fingerprint,
         ),
-        threat=Threat(norm=result.threat.norm, eps=result.threat.eps),
+        threat=EvaluatedThreat(norm=result.threat.norm, eps=result.threat.eps),
         suite=_suite_of(request),
         samples=result.samples,
         clean_accuracy=result.clean_accuracy,
@@ -358,6 +359,7 @@ def _examine(
         flags=flags,
         checks=checks,
         distances=_describe_distances(result),
+        request=describe_request(request, subject, plans, suite=_suite_of(request), eps=result.threat.eps),
         seconds=round(time.monotonic() - started, 3),
         seed=request.seed,
         device=str(device_of(model)),
@@ -632,8 +634,8 @@ def _worst(subject: Subject, images: Images, pixels: Tensor, result: RobustAccur
                 label=subject.classes[int(images.labels[index])],
                 became=subject.classes[int(became)],
                 confidence=float(confidence),
-                clean=as_float(pixels[index]).cpu(),
-                adversarial=adversarial,
+                clean=as_float(pixels[index]).cpu().numpy(),
+                adversarial=adversarial.float().numpy(),
                 distance=float(result.distance[index]),
             )
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -42,7 +43,8 @@ class Subject:
     """A model that takes images in [0, 1], and the images to attack.
 
     `differentiable`: has gradients, its own or those of the run that an ONNX file was exported from.
-    `noise_sigma` is the noise of training, or a default, for randomized smoothing.
+    `noise_sigma` is the noise of training, or a default, for randomized smoothing. `asked` are the fields of
+    `EvaluationRequest` that name the model.
     """
 
     model: nn.Module
@@ -55,6 +57,7 @@ class Subject:
     flags: list[Flag] = field(default_factory=list)
     differentiable: bool = True
     noise_sigma: float = DEFAULT_NOISE_SIGMA
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subject:
@@ -78,6 +81,7 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subjec
         ImageShape(record.input.height, record.input.width, record.input.channels),
         flags,
         noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
+        asked={"target": str(run.path)},
     )
 
 
@@ -115,6 +119,14 @@ def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
         _split_of(found),
         data,
         ImageShape(height, width, channels),
+        asked={
+            "target": model.spec,
+            "init": str(model.init),
+            "normalize": model.normalize,
+            "entry": model.entry,
+            "image_size": model.image_size,
+            "allow_pickle": model.allow_pickle,
+        },
     )
 
 
@@ -152,7 +164,10 @@ def onnx_subject(
         model = _normalized(network, normalize, shape.channels)
         reporter.say(f"{path.name} gives no gradients: only gradient-free attacks are run (--surrogate RUN lends some)")
     described = EvaluatedModel(name=str(path), run=None, recipe=None, fingerprint=network.fingerprint)
-    return Subject(model, described, classes, files, split, root, shape, differentiable=gradients is not None)
+    return Subject(
+        model, described, classes, files, split, root, shape,
+        differentiable=gradients is not None, asked={"target": str(path), "normalize": normalize},
+    )  # fmt: skip
 
 
 def _normalized(network: OnnxClassifier, normalize: str, channels: int) -> nn.Module:
