@@ -525,7 +525,7 @@ def test_pictures_are_about_96_pixels_and_keep_their_shape(channels: int, size: 
 
 def test_a_small_picture_is_repeated_pixel_by_pixel() -> None:
     levels = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
-    uri = picture(levels.astype(np.float32) / 255)
+    uri = picture(levels.astype(np.float32) / np.float32(255))
     image = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
     assert np.array_equal(image.transpose(2, 0, 1), levels.repeat(12, axis=1).repeat(12, axis=2))
 
