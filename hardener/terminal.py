@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from hardener.words import percent
+
 if TYPE_CHECKING:
     from hardener.training.metrics import EpochMetrics, TrainReporter
 
@@ -174,8 +176,3 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Show the rate once it is known."""
         return Text("" if task.speed is None else f"{task.speed:,.0f} {self._unit}/s", style="dim")
-
-
-def percent(share: float) -> str:
-    """Write a fraction as people read it."""
-    return f"{100 * share:.1f} %"

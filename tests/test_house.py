@@ -22,6 +22,7 @@ from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
 from hardener.geometry import NORMS
 from hardener.losses import LOSSES
+from hardener.measures import MEASURES
 from hardener.methods import METHODS
 from hardener.threat import NORM_NAMES
 from hardener.vicinity import VICINITIES
@@ -37,12 +38,13 @@ FLOORS = (
     {"geometry", "vicinity", "losses"},
     {"config", "statistics", "runtime"},
     {"catalog", "threat", "progress", "terminal"},
+    {"words"},
     {"errors"},
 )
 ALLOWED_ON_ONE_FLOOR = {
     ("methods", "attacks"),
     ("cli", "client"),
-    ("measures", "evaluation"),
+    ("reports", "measures"),
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
@@ -50,6 +52,7 @@ CATALOGS: dict[str, Catalog] = {
     "data/sources": SOURCES,
     "geometry": NORMS,
     "losses": LOSSES,
+    "measures": MEASURES,
     "methods": METHODS,
     "vicinity": VICINITIES,
 }
@@ -154,6 +157,7 @@ def test_every_file_of_a_catalogs_room_has_a_line_and_every_line_resolves(room: 
     catalog = CATALOGS[room]
     listed = {entry.module.rpartition(".")[2] for entry in catalog.values()}
     standing = {path.stem for path in (PACKAGE / room).glob("*.py") if not path.stem.startswith("_")}
+    standing -= {"run"}  # a room's entrance
     assert listed == standing
     for name, entry in catalog.items():
         found = resolve(catalog, name, room)
@@ -242,6 +246,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--certify",
             "--clever",
             "--curves",
+            "--measure",
         },
         "ablate": {
             "--data",

@@ -13,7 +13,8 @@ import typer
 from rich.text import Text
 
 from hardener.errors import HardenerError, Told
-from hardener.terminal import RichReporter, err, log, logs_json, note, out, percent, reporter
+from hardener.terminal import RichReporter, err, log, logs_json, note, out, reporter
+from hardener.words import percent
 
 __all__ = ["RichReporter", "debugging", "door", "err", "note", "out", "percent", "reporter"]
 

@@ -83,6 +83,9 @@ def evaluate(
     certify: Annotated[bool, typer.Option("--certify", help="Randomized smoothing: a proof, in l2.")] = False,
     clever: Annotated[bool, typer.Option("--clever", help="CLEVER scores.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Accuracy against eps, and a loss landscape.")] = False,
+    measure: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A measure without an option of its own; repeatable.")
+    ] = None,
     skip_bad_images: SkipBad = False,
     allow_pickle: AllowPickle = False,
 ) -> None:
@@ -127,7 +130,7 @@ def evaluate(
         skip_bad_images=skip_bad_images,
         json_file=json_file,
         surrogate=lender,
-        sections=frozenset(name for name, wanted in asked.items() if wanted),
+        sections=frozenset([*(name for name, wanted in asked.items() if wanted), *(measure or [])]),
     )
     if run is not None:
         _evaluate_run(run, request)

@@ -68,6 +68,8 @@ def _settings(attack: EvaluatedAttack) -> str:
 
 def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
+    from hardener.reports.terminal import measured_lines
+
     if evaluation.distances is not None and evaluation.distances.quartiles is not None:
         low, middle, high = evaluation.distances.quartiles
         out.print(
@@ -94,3 +96,5 @@ def _show_sections(evaluation: Evaluation) -> None:
         )
     if evaluation.calibration is not None:
         out.print(f"calibration: expected error {percent(evaluation.calibration.expected_error)}")
+    for line in measured_lines(evaluation):
+        out.print(line, markup=False, soft_wrap=True)

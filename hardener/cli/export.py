@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out, percent
+from hardener.cli.console import RichReporter, door, err, out
 from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError, did_you_mean
+from hardener.words import percent
 
 if TYPE_CHECKING:
     from hardener.config.bundle import Bundle

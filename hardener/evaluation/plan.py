@@ -16,10 +16,10 @@ from hardener.errors import HardenerError
 from hardener.evaluation.precision import check_precision
 from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.suite import DEFAULT, suite_plans
+from hardener.measures import measures_asked
 from hardener.threat import ThreatModel
 
 DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}
-SECTION_EXTRAS = {"corruptions": ("imagecorruptions", "corruptions")}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class EvaluateRequest:
     """What `hardener eval` was asked for. `settings` go to every attack that takes them; a suite brings its own.
 
     `surrogate`: a run to transfer attacks from, or the one that lends an ONNX file its gradients.
-    `sections`: of SECTIONS, what is measured beside attacks.
+    `sections`: what is measured beside attacks, by the names or options in MEASURES.
     `precision`: of PRECISIONS, what attacks take gradients in.
     """
 
@@ -75,6 +75,7 @@ def make_plan(request: EvaluateRequest) -> Plan:
     for attack in plan.attacks:
         if threat.norm not in attack.entry.norms:
             raise HardenerError(f"{attack.name} knows {' and '.join(attack.entry.norms)}, not {threat.norm}.")
+    measures_asked(request.sections)
     _check_extras(plan)
     needy = [attack.name for attack in plan.attacks if attack.entry.needs_surrogate]
     if needy and request.surrogate is None:
@@ -199,7 +200,6 @@ def complete(plan: AttackPlan, threat: ThreatModel) -> AttackPlan:
 
 def _check_extras(plan: Plan) -> None:
     extras = {attack.name: attack.entry.extra for attack in plan.attacks}
-    extras |= {section: SECTION_EXTRAS.get(section) for section in plan.request.sections}
     for name, extra in extras.items():
         if extra is not None and importlib.util.find_spec(extra[0]) is None:
             raise HardenerError(f"{name} needs {extra[0]}, which is not installed: pip install 'hardener[{extra[1]}]'")

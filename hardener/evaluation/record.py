@@ -17,12 +17,13 @@ from hardener.config.evaluation_record import (
     Distances,
     EvaluatedAttack,
     EvaluatedData,
+    EvaluatedThreat,
     Evaluation,
     PerClass,
-    Threat,
 )
 from hardener.config.files import write_text, written_whole
 from hardener.config.run_folder import now
+from hardener.evaluation.asked import describe_request
 from hardener.evaluation.audit import flags_of
 from hardener.evaluation.precision import Choice
 from hardener.evaluation.robust_accuracy import RobustAccuracy
@@ -72,7 +73,7 @@ def make_record(session: Session, found: Found) -> Evaluation:
             skipped=len(sample.skipped),
             fingerprint=sample.fingerprint,
         ),
-        threat=Threat(norm=result.threat.norm, eps=result.threat.eps),
+        threat=EvaluatedThreat(norm=result.threat.norm, eps=result.threat.eps),
         suite=plan.suite,
         samples=result.samples,
         clean_accuracy=result.clean_accuracy,
@@ -89,6 +90,7 @@ def make_record(session: Session, found: Found) -> Evaluation:
         flags=[*subject.flags, *flags_of(found.checks)],
         checks=found.checks,
         distances=_describe_distances(result),
+        request=describe_request(subject, plan),
         seconds=round(time.monotonic() - session.started, 3),
         seed=plan.request.seed,
         device=str(session.device),
@@ -140,8 +142,8 @@ def worst_images(session: Session, result: RobustAccuracy) -> list[WorstImage]:
                 label=subject.classes[int(sample.labels[index])],
                 became=subject.classes[int(became)],
                 confidence=float(confidence),
-                clean=as_float(sample.pixels[index]).cpu(),
-                adversarial=adversarial,
+                clean=as_float(sample.pixels[index]).cpu().numpy(),
+                adversarial=adversarial.float().numpy(),
                 distance=float(result.distance[index]),
             )
         )

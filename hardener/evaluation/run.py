@@ -13,12 +13,12 @@ from hardener.evaluation.audit import audit
 from hardener.evaluation.case import Examined
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.joined import join
+from hardener.evaluation.lending import case_of
 from hardener.evaluation.pause import Kept, Partial, pausing
 from hardener.evaluation.plan import EvaluateRequest, Plan, make_plan, without_gradients
 from hardener.evaluation.precision import Choice, choose_precision
 from hardener.evaluation.record import Found, make_record, per_image, worst_images, write_record
 from hardener.evaluation.robust_accuracy import AttackPlan, Course, RobustAccuracy, robust_accuracy
-from hardener.evaluation.sections import measure_sections
 from hardener.evaluation.session import Session, begin
 from hardener.evaluation.subject import (
     ForeignModel,
@@ -28,6 +28,7 @@ from hardener.evaluation.subject import (
     run_subject,
 )
 from hardener.evaluation.suite import most_seconds
+from hardener.measures.run import measure
 from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.reports.page import WorstImage, write_report
 from hardener.runtime.model_state import device_of, in_eval_mode
@@ -163,7 +164,7 @@ def _evaluate(
         if result is None:
             return None
         result, checks = _audit(session, result)
-        sections, arrays = _measure(session, result) if measures else ({}, {})
+        sections, arrays = measure(case_of(session, result), plan.request.sections) if measures else ({}, {})
         copied = frozenset() if faster is None else frozenset(faster.used)
         found = Found(result, checks, choice, copied, sections, arrays)
         evaluation = make_record(session, found)
@@ -250,14 +251,6 @@ def _audit(session: Session, result: RobustAccuracy) -> tuple[RobustAccuracy, li
     if unasked and not differentiable:
         session.reporter.say(f"the audit asked what answers alone can tell; not asked: {', '.join(unasked)}")
     return audited.result, audited.checks
-
-
-def _measure(session: Session, result: RobustAccuracy) -> tuple[dict[str, Any], dict[str, Any]]:
-    request = session.plan.request
-    return measure_sections(
-        session.subject, session.sample.pixels, session.sample, result, session.plan.attacks, request.sections,
-        batch_size=request.batch_size, seed=request.seed, reporter=session.reporter,
-    )  # fmt: skip
 
 
 def _names(plans: Sequence[AttackPlan]) -> str:

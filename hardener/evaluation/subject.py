@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,8 @@ class Subject:
     """A model that takes images in [0, 1], and the images to draw those from that are attacked.
 
     `differentiable`: has gradients, its own or those of the run that an ONNX file was exported from.
-    `noise_sigma` is the noise of training, or a default, for randomized smoothing.
+    `noise_sigma` is the noise of training, or a default, for randomized smoothing. `asked` are the fields of
+    `EvaluationRequest` that name the model.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class Subject:
     flags: list[Flag] = field(default_factory=list)
     differentiable: bool = True
     noise_sigma: float = DEFAULT_NOISE_SIGMA
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subject:
@@ -80,6 +82,7 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subjec
         split,
         flags,
         noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
+        asked={"target": str(run.path)},
     )
 
 
@@ -115,6 +118,14 @@ def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
         classes,
         HeldInFiles(files, data, ImageShape(height, width, channels)),
         _split_of(found),
+        asked={
+            "target": model.spec,
+            "init": str(model.init),
+            "normalize": model.normalize,
+            "entry": model.entry,
+            "image_size": model.image_size,
+            "allow_pickle": model.allow_pickle,
+        },
     )
 
 
@@ -152,7 +163,10 @@ def onnx_subject(
         model = _normalized(network, normalize, shape.channels)
         reporter.say(f"{path.name} gives no gradients: only gradient-free attacks are run (--surrogate RUN lends some)")
     described = EvaluatedModel(name=str(path), run=None, recipe=None, fingerprint=network.fingerprint)
-    return Subject(model, described, classes, images, split, differentiable=gradients is not None)
+    return Subject(
+        model, described, classes, images, split,
+        differentiable=gradients is not None, asked={"target": str(path), "normalize": normalize},
+    )  # fmt: skip
 
 
 def memory_subject(

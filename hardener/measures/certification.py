@@ -10,11 +10,22 @@ from torch import Tensor, nn
 
 from hardener.config.evaluation_record import Certification
 from hardener.measures._common import batches, curve_point
+from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
 from hardener.statistics.interval import certified_radius
 
 RADII = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0)
 """In units of the noise's std; those beyond what the number of draws can certify are left out."""
+
+
+def measure(case: Case) -> Found:
+    """Certify the images, smoothed with the noise of training; the values are certified radii."""
+    with case.reporter.track("certifying", len(case.pixels), "images") as done:
+        record, radius = measure_certification(
+            case.model, case.pixels, case.labels, noise_sigma=case.noise_sigma,
+            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+        )  # fmt: skip
+    return Found(record, radius)
 
 
 @torch.no_grad()

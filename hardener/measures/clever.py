@@ -15,6 +15,7 @@ from hardener.errors import HardenerError
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.measures._common import batches
+from hardener.measures.run import Case, Found
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import measuring
 
@@ -25,6 +26,16 @@ _SHAPES = (1.0, 100.0)
 _HALVINGS = 25
 _ENDS = np.geomspace(1e-4, 2.0, 100)
 """Of a row's range, above its largest value."""
+
+
+def measure(case: Case) -> Found:
+    """Score the images in the norm of the evaluation; the values are the scores."""
+    with case.reporter.track("CLEVER scores", len(case.pixels), "images") as done:
+        record, scores = measure_clever(
+            case.model, case.pixels, case.labels, norm=case.threat.norm,
+            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+        )  # fmt: skip
+    return Found(record, scores)
 
 
 def measure_clever(

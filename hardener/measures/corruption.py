@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 from hardener.config.evaluation_record import CorruptionKind, Corruptions
 from hardener.errors import HardenerError, did_you_mean
 from hardener.measures._common import batches
+from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
 
 Pixels = NDArray[np.uint8]
@@ -48,6 +49,16 @@ _MADE_FOR = 224
 _PIXEL_BY_PIXEL = frozenset({"gaussian_noise", "shot_noise", "impulse_noise", "brightness", "contrast"})
 _OWN_SEED = frozenset({"impulse_noise", "glass_blur"})
 _LUMA = (0.299, 0.587, 0.114)
+
+
+def measure(case: Case) -> Found:
+    """Measure accuracy under all corruptions."""
+    with case.reporter.track("corruptions", len(case.pixels), "images") as done:
+        found = measure_corruptions(
+            case.model, case.pixels, case.labels,
+            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+        )  # fmt: skip
+    return Found(found)
 
 
 @torch.no_grad()

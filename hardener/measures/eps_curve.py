@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from hardener.config.evaluation_record import EpsCurve
 from hardener.errors import HardenerError
-from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
 from hardener.measures._common import batches, curve_point
+from hardener.measures.run import Case, Found, LentAttack
 from hardener.runtime.model_state import measuring
-from hardener.threat import ThreatModel
 
 SMALLEST_EPS = {"linf": 0.5 / 255, "l2": 16 / 255}
 LARGEST_LINF = 0.5
@@ -38,11 +37,21 @@ def eps_grid(norm: str, numel: int) -> list[float]:
     return [*found, largest]
 
 
+def measure(case: Case) -> Found:
+    """Follow each attack that the evaluation lends."""
+    with case.reporter.track("eps curves", len(case.pixels) * len(case.attacks), "images") as done:
+        found = measure_eps_curves(
+            case.model, case.pixels, case.labels, case.attacks, norm=case.threat.norm,
+            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+        )  # fmt: skip
+    return Found(found)
+
+
 def measure_eps_curves(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
-    plans: Sequence[AttackPlan],
+    attacks: Sequence[LentAttack],
     *,
     norm: str,
     batch_size: int = 128,
@@ -59,14 +68,14 @@ def measure_eps_curves(
         model: (N, C, H, W) in [0, 1] -> logits (N, K); put into eval mode meanwhile.
         images: (N, C, H, W), float in [0, 1] or uint8.
         labels: (N,) int64.
-        plans: attacks; a plan that fixes `step_size` keeps it at every eps, so better leave it out.
+        attacks: one whose step size is fixed keeps it at every eps, so better leave it out.
         norm: `linf` or `l2`.
         batch_size: images at once.
         generator: of the attacks, on the model's device.
-        on_done: called with a number of images as their fate is known: N for each plan in all.
+        on_done: called with a number of images as their fate is known: N for each attack in all.
         radii: ascending, > 0; `eps_grid` by default.
     Returns:
-        A curve a plan. Its first point is eps 0, the clean accuracy; its last the first at which accuracy is at most
+        A curve an attack. Its first point is eps 0, the clean accuracy; its last the first at which accuracy is at most
         1/K, or the largest eps.
     Raises:
         HardenerError: there are no images, or the radii are not ascending and > 0.
@@ -77,27 +86,19 @@ def measure_eps_curves(
     right, classes = _clean(model, images, labels, batch_size)
     report = on_done or (lambda _: None)
     curves = []
-    for plan in plans:
+    for attack in attacks:
         standing = right.nonzero().squeeze(1)
         report(len(images) - len(standing))
         points = [curve_point(0.0, len(standing), len(images))]
         for eps in asked:
             if points[-1].accuracy <= 1 / classes:
                 break
-            found = robust_accuracy(
-                model,
-                images[standing],
-                labels[standing],
-                [plan],
-                ThreatModel(norm, eps),
-                batch_size=batch_size,
-                generator=generator,
-            )
-            report(int((~found.robust_correct).sum()))
-            standing = standing[found.robust_correct]
+            left = attack.standing(images[standing], labels[standing], eps, generator)
+            report(int((~left).sum()))
+            standing = standing[left]
             points.append(curve_point(eps, len(standing), len(images)))
         report(len(standing))
-        curves.append(EpsCurve(attack=plan.name, samples=len(images), points=points))
+        curves.append(EpsCurve(attack=attack.name, samples=len(images), points=points))
     return curves
 
 

@@ -11,8 +11,22 @@ from torch.nn.functional import cross_entropy
 
 from hardener.config.evaluation_record import Landscape
 from hardener.geometry import norm_geometry
+from hardener.measures.run import Case, Found
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import as_float, measuring
+
+
+def measure(case: Case) -> Found:
+    """Measure the loss around the first image that is right."""
+    right = case.clean_correct.nonzero().flatten().tolist()
+    if not right:
+        return Found(None)
+    return Found(
+        measure_landscape(
+            case.model, case.pixels[right[0]], int(case.labels[right[0]]), path=case.paths[right[0]],
+            norm=case.threat.norm, eps=case.threat.eps, batch_size=case.batch_size, generator=case.generator(),
+        )
+    )  # fmt: skip
 
 
 def measure_landscape(

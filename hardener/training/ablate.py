@@ -25,7 +25,7 @@ from hardener.config.ablation_record import (
     write_ablation,
 )
 from hardener.config.bundle import sha256_of
-from hardener.config.evaluation_record import Evaluation, Threat
+from hardener.config.evaluation_record import EvaluatedThreat, Evaluation
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError, Interrupted, Paused
@@ -166,7 +166,7 @@ def _check(request: AblateRequest) -> Asked:
         seed=request.seed,
         suite=None if request.attacks else request.suite,
         attacks=attacks,
-        threat=Threat(norm=threat.norm, eps=threat.eps),
+        threat=EvaluatedThreat(norm=threat.norm, eps=threat.eps),
         samples=request.samples,
         precision=request.precision,
     )

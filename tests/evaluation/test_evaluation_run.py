@@ -24,10 +24,11 @@ from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError, Paused
 from hardener.evaluation import faster_answers, pause
 from hardener.evaluation.pause import Partial
-from hardener.evaluation.plan import SECTION_EXTRAS, EvaluateRequest, make_plan, planned_attacks
+from hardener.evaluation.plan import EvaluateRequest, make_plan, planned_attacks
 from hardener.evaluation.run import evaluate_onnx, evaluate_run
 from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
 from hardener.exporters.run import export
+from hardener.measures import MEASURES
 from hardener.models.normalize import ImageClassifier
 from hardener.training.metrics import EpochMetrics
 from hardener.training.run import TrainRequest, train
@@ -129,7 +130,8 @@ def test_settings_choose_pgd_and_a_suite_takes_none() -> None:
             make_plan(EvaluateRequest(**asked))
 
 
-EXTRAS = {name: entry.extra for name, entry in ATTACKS.items() if entry.extra is not None} | SECTION_EXTRAS
+EXTRAS = {name: entry.extra for name, entry in ATTACKS.items() if entry.extra is not None}
+EXTRAS |= {name: entry.package for name, entry in MEASURES.items() if entry.package is not None}
 
 
 @pytest.mark.parametrize(("name", "module", "extra"), [(name, *extra) for name, extra in EXTRAS.items()])

@@ -171,8 +171,8 @@ def test_its_commands_are_ones_that_hardener_takes_and_name_no_folder_of_this_ma
     assert commands == [
         "hardener train net.py --data DIR --entry Net --init w.safetensors --replace-head --recipe recipe.yaml "
         "--seed 3 --name run",
-        "hardener eval run --data DIR --attack fgsm --attack pgd --steps 20 --restarts 3 --norm linf --eps 8/255 "
-        "--samples 10 --seed 5",
+        "hardener eval run --data DIR --attack fgsm --attack pgd --norm linf --eps 8/255 --steps 20 "
+        "--restarts 3 --samples 10 --seed 5",
     ]
     for command in commands:
         assert CliRunner().invoke(app, [*shlex.split(command)[1:], "--help"]).exit_code == 0
