@@ -9,7 +9,7 @@ from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.methods._logits import wide_logits
-from hardener.methods._method import Method
+from hardener.methods.method import Method
 
 
 class FreeAt(Method):
@@ -30,6 +30,7 @@ class FreeAt(Method):
     Source: Shafahi et al., "Adversarial Training for Free!", NeurIPS 2019.
     """
 
+    attack_steps = 1  # each replay climbs once
     divisible = False  # pieces of one minibatch would share rows
 
     def __init__(self, *, norm: str, eps: float, step_size: float | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from torch.nn.functional import one_hot
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
-from hardener.methods._method import Method
 from hardener.methods._weight_perturbation import WeightPerturbation
+from hardener.methods.method import Method
 from hardener.vicinity.dirichlet import (
     budget_concentration,
     dirichlet,
@@ -136,6 +136,21 @@ class VicinityRisk(Method):
         self.register_buffer("fixed_beta", None if learn_beta else vector, persistent=False)
         if vector is not None and learn_beta:
             self.beta = nn.Parameter(vector)
+
+    @property
+    def can_step_up(self) -> bool:  # type: ignore[override]
+        """Whether it climbs to a worst point, by steps of which there can be more."""
+        return self.worst_point is not None
+
+    @property
+    def attack_steps(self) -> int:
+        """Gradient steps of the worst point; 0 without one."""
+        return 0 if self.worst_point is None else self.worst_point.steps
+
+    @attack_steps.setter
+    def attack_steps(self, steps: int) -> None:
+        if self.worst_point is not None:
+            self.worst_point = replace(self.worst_point, steps=steps)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of one draw: noise, then mixup, then the worst point nearby, then the label law.

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.schema import Averaging, Recipe
-from hardener.methods._method import Method
 from hardener.methods.free_at import FreeAt
+from hardener.methods.method import Method
 from hardener.methods.trades import Trades
 from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
 from hardener.training.groups import parameter_groups

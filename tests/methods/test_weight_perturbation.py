@@ -8,7 +8,7 @@ from networks import conv_problem, flat_problem, same, state
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hardener.methods._method import Method
+from hardener.methods.method import Method
 from hardener.methods._weight_perturbation import WeightPerturbation
 from hardener.methods.trades import Trades
 from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
