@@ -46,9 +46,15 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
 
-    def own(self, kind: type[Kind]) -> Kind | None:
-        """Return the section of this kind that stands in this one, None where there is none or it is off."""
+    def find(self, kind: type[Kind]) -> Kind | None:
+        """Return the section of this kind that stands in this one; None: there is none, or it is off."""
         return next((value for _, value in self if isinstance(value, kind)), None)
+
+    def own(self, kind: type[Kind]) -> Kind:
+        """Return the section of this kind, which must be there, as those of its method are in a checked recipe."""
+        found = self.find(kind)
+        assert found is not None, f"{type(self).__name__} holds no {kind.__module__}.{kind.__name__}"
+        return found
 
 
 class Ball(Section):

@@ -13,7 +13,7 @@ METHODS: Mapping[str, SectionEntry] = {
         "hardener.methods.trades:Trades",
         "clean cross-entropy, and the divergence of the answers nearby",
         settings="hardener.methods.trades:Settings",
-        faults="hardener.methods.trades:faults",
+        faults="hardener.methods._own_ball:ball_faults",
     ),
     "free-at": SectionEntry(
         "hardener.methods.free_at:FreeAt",

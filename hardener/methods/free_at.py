@@ -13,15 +13,15 @@ from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.methods._logits import wide_logits
-from hardener.methods._own_ball import own_ball, own_ball_faults
+from hardener.methods._own_ball import ball_faults
 from hardener.methods.method import Method
 from hardener.vicinity.worst_point import Settings as Ball
 
 
 def faults(recipe: Recipe) -> Iterator[str]:
     """Yield what the recipe lacks, and what this method would pass over in silence."""
-    yield from own_ball_faults(recipe)
-    ball = recipe.vicinity.own(Ball)
+    yield from ball_faults(recipe)
+    ball = recipe.vicinity.find(Ball)
     if ball is not None and ball.steps > 1:
         yield "method free-at replays minibatches instead of taking steps: set theta_steps"
     if recipe.accumulate > 1:
@@ -62,7 +62,7 @@ class FreeAt(Method):
     @classmethod
     def build(cls, recipe: Recipe, num_classes: int) -> Self:
         """Return the method as a recipe describes it; see `Method.build`."""
-        ball = own_ball(recipe)
+        ball = recipe.vicinity.own(Ball)
         return cls(norm=ball.norm, eps=ball.eps, step_size=ball.step_size)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

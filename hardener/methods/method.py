@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from hardener.config.schema import Recipe
+from hardener.config.section import Section
 
 
 class Method(nn.Module):
@@ -62,3 +63,15 @@ class Method(nn.Module):
     def target_mass(self) -> Tensor:
         """Return the mean label mass left on the true class, before mixup; a scalar."""
         return torch.ones(())
+
+
+def vicinity_faults(recipe: Recipe, *, but: Section | None = None) -> Iterator[str]:
+    """Yield what a method that takes images and labels as they are would pass over in silence.
+
+    Args:
+        recipe: one that names such a method.
+        but: the vicinity that it does take, as the recipe holds it.
+    """
+    others = [f"vicinity.{key}" for key, settings in recipe.vicinity.on().items() if settings is not but]
+    if others:
+        yield f"method {recipe.method} takes images and labels as they are: no {', '.join(others)}"

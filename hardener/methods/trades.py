@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Self
 
 import torch
@@ -16,10 +15,10 @@ from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.methods._logits import wide_logits
-from hardener.methods._own_ball import own_ball, own_ball_faults
 from hardener.methods._weight_perturbation import WeightPerturbation
 from hardener.methods.method import Method
 from hardener.runtime.model_state import in_eval_mode
+from hardener.vicinity.worst_point import Settings as Ball
 
 START_SIGMA = 0.001  # the divergence is 0 at the image, and so is its gradient: the search starts beside it
 
@@ -28,11 +27,6 @@ class Settings(Section):
     """TRADES: `weight` (1/lambda in the paper) of the KL term, whose ball search `vicinity.adversarial` describes."""
 
     weight: Positive = 6.0
-
-
-def faults(recipe: Recipe) -> Iterator[str]:
-    """Yield what the recipe lacks, and what this method would pass over in silence."""
-    return own_ball_faults(recipe)
 
 
 class Trades(Method):
@@ -66,9 +60,8 @@ class Trades(Method):
     @classmethod
     def build(cls, recipe: Recipe, num_classes: int) -> Self:
         """Return the method as a recipe describes it; see `Method.build`."""
-        settings, ball = recipe.own(Settings), own_ball(recipe)
-        assert settings is not None, "the recipe was checked"
-        return cls(norm=ball.norm, eps=ball.eps, steps=ball.steps, step_size=ball.step_size, weight=settings.weight)
+        ball, weight = recipe.vicinity.own(Ball), recipe.own(Settings).weight
+        return cls(norm=ball.norm, eps=ball.eps, steps=ball.steps, step_size=ball.step_size, weight=weight)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss of a minibatch; see `Method.loss`."""

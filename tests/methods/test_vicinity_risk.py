@@ -142,3 +142,17 @@ def test_fixed_labels_of_the_budget_law_are_uniform_smoothing_on_average(learn: 
     expected = cross_entropy(model(images), labels, label_smoothing=0.3)
     torch.testing.assert_close(method.loss(model, images, labels), expected)
     assert float(method.target_mass()) == pytest.approx(0.7 + 0.3 / 5)
+
+
+def test_attack_steps_are_those_of_the_vicinity_that_climbs_and_can_be_raised() -> None:
+    still, climbing = risk(5, noise_sigma=0.1), risk(5, noise_sigma=0.1, ball=Ball(steps=2))
+    assert (still.can_step_up, still.attack_steps) == (False, 0)
+    assert (climbing.can_step_up, climbing.attack_steps) == (True, 2)
+    model, images, labels = problem()
+    passes: list[Tensor] = []
+    model.register_forward_pre_hook(lambda _, batch: passes.append(batch[0]))
+    for steps in (2, 5):
+        climbing.attack_steps = steps
+        passes.clear()
+        climbing.loss(model, images, labels)
+        assert (climbing.attack_steps, len(passes)) == (steps, steps + 1)
