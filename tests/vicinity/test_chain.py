@@ -6,11 +6,15 @@ from torch.nn.functional import one_hot
 
 from hardener import vicinity
 from hardener.config.schema import Labels, Vicinity
+from hardener.config.section import key_of
 from hardener.vicinity.chain import chain_of
 from hardener.vicinity.worst_point import Settings as Ball
 
-IMAGES, LABELS = torch.rand(4, 3, 2, 2), one_hot(torch.tensor([0, 1, 2, 1]), 3).float()
-NETWORK = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
+STANDING = {
+    "noise_sigma": 0.1,
+    "mixup_alpha": 0.5,
+    "labels": Labels(law="budget", draw="sampled", smoothing=0.3),
+}
 
 
 def names(on: dict[str, object]) -> list[str]:
@@ -27,31 +31,28 @@ def test_what_is_off_is_no_link() -> None:
 def test_the_order_is_the_catalogs_whatever_the_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     on = {"labels": Labels(law="budget"), "adversarial": Ball(), "mixup_alpha": 0.2, "noise_sigma": 0.1}
     assert names(on) == list(vicinity.VICINITIES) == ["gaussian", "mixup", "worst-point", "dirichlet"]
-    monkeypatch.setattr(vicinity, "VICINITIES", dict(reversed(vicinity.VICINITIES.items())))
+    monkeypatch.setattr(vicinity, "VICINITIES", dict(reversed(list(vicinity.VICINITIES.items()))))
     assert names(on) == ["dirichlet", "worst-point", "mixup", "gaussian"]
 
 
-@pytest.mark.parametrize(
-    "on",
-    [
-        {"noise_sigma": 0.1},
-        {"mixup_alpha": 0.5},
-        {"adversarial": Ball(eps=0.1)},
-        {"labels": Labels(law="budget", draw="sampled", smoothing=0.3)},
-    ],
-)
-def test_a_link_draws_once_by_the_seed_and_leaves_what_it_was_given(on: dict[str, object]) -> None:
+@pytest.mark.parametrize("name", vicinity.VICINITIES)
+def test_each_vicinity_draws_by_the_seed_and_leaves_what_it_was_given(name: str) -> None:
     """The law of the room: shapes stay, label rows sum to 1, nothing is written to, and a seed gives one draw."""
-    (link,), images, labels = chain_of(on), IMAGES.clone(), LABELS.clone()
-    offered = {"model": NETWORK, "beta": torch.zeros(3)}
+    entry = vicinity.VICINITIES[name]
+    key = key_of(name, entry)
+    (link,) = chain_of({key: STANDING[key] if entry.settings is None else entry.load_settings()()})
+    images, labels = torch.rand(8, 3, 8, 8), one_hot(torch.arange(8) % 3, 3).float()
+    given = images.clone(), labels.clone()
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 3))
     found = []
     for _ in range(2):
         torch.manual_seed(1)
-        found.append(link(images, labels, offered))
+        found.append(link(images, labels, {"model": network, "beta": torch.zeros(3)}))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
-    assert (found[0][0].shape, found[0][1].shape) == (IMAGES.shape, LABELS.shape)
-    torch.testing.assert_close(found[0][1].sum(dim=1), torch.ones(4))
-    assert torch.equal(images, IMAGES)
-    assert torch.equal(labels, LABELS)
-    assert not (torch.equal(found[0][0], IMAGES) and torch.equal(found[0][1], LABELS))
+    assert (found[0][0].shape, found[0][1].shape) == (images.shape, labels.shape)
+    torch.testing.assert_close(found[0][1].sum(dim=1), torch.ones(8))
+    assert torch.equal(images, given[0])
+    assert torch.equal(labels, given[1])
+    assert not (torch.equal(found[0][0], images) and torch.equal(found[0][1], labels))
+    assert all(p.grad is None for p in network.parameters())
