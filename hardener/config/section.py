@@ -82,25 +82,30 @@ class SectionEntry(Entry):
     """A catalog's entry of what may bring a section of the recipe.
 
     Attributes:
-        settings: "module:name" of the section's model, a `Section` with a default for each field; None: it has none.
+        settings: name of the section's model, a `Section` with a default for each field; None: it has none.
         key: where its settings stand in the recipe; None: under its own name, with _ for -.
-        faults: "module:name" of what says why it refuses a recipe that uses it: a Recipe -> texts; None: it takes any.
+        faults: name of what says why it refuses a recipe that uses it: a Recipe -> texts; None: it takes any.
+
+    Both names are of the file that `target` names, or whole: "module:name".
     """
 
     settings: str | None = None
     key: str | None = None
     faults: str | None = None
 
-    def faults_of(self, recipe: Section) -> Iterable[str]:
-        """Return why it refuses the recipe; empty where it takes it."""
-        told: Iterable[str] = () if self.faults is None else named(self.faults)(recipe)
-        return told
-
     def load_settings(self) -> type[Section]:
         """Import the section's model; there must be one."""
         assert self.settings is not None, f"{self.target} brings no section"
-        model: type[Section] = named(self.settings)
+        model: type[Section] = self._beside(self.settings)
         return model
+
+    def faults_of(self, recipe: Section) -> Iterable[str]:
+        """Return why it refuses the recipe; empty where it takes it."""
+        told: Iterable[str] = () if self.faults is None else self._beside(self.faults)(recipe)
+        return told
+
+    def _beside(self, name: str) -> Any:
+        return named(name if ":" in name else f"{self.module}:{name}")
 
 
 def key_of(name: str, entry: SectionEntry) -> str:

@@ -30,7 +30,7 @@ VICINITIES: Mapping[str, VicinityEntry] = {
     "worst-point": VicinityEntry(
         "hardener.vicinity.worst_point:WorstPoint",
         "the point of a ball that a climb on the loss ends at",
-        settings="hardener.vicinity.worst_point:Settings",
+        settings="Settings",
         key="adversarial",
         needs=("model",),
         climbs=True,

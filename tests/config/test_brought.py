@@ -15,7 +15,7 @@ from hardener.cli.app import app
 from hardener.config.recipe import check_recipe, load_recipe, recipe_files
 from hardener.config.section import SectionEntry
 from hardener.errors import HardenerError
-from hardener.methods import METHODS
+from hardener.methods import METHODS, MethodEntry
 from hardener.training.build import build_method
 from hardener.vicinity import VICINITIES, VicinityEntry
 
@@ -80,17 +80,8 @@ def hardener(tmp_path: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "own_erase.py").write_text(ERASE)
     (tmp_path / "own_squeeze.py").write_text(SQUEEZE)
     (tmp_path / "tiny.py").write_text(TINY_MODEL)
-    monkeypatch.setitem(VICINITIES, "erase", VicinityEntry("own_erase:grey", "grey", settings="own_erase:Settings"))
-    monkeypatch.setitem(
-        METHODS,
-        "squeeze",
-        SectionEntry(
-            "own_squeeze:Squeeze",
-            "small logits",
-            settings="own_squeeze:Settings",
-            faults="hardener.methods.method:vicinity_faults",
-        ),
-    )
+    monkeypatch.setitem(VICINITIES, "erase", VicinityEntry("own_erase:grey", "grey", settings="Settings"))
+    monkeypatch.setitem(METHODS, "squeeze", MethodEntry("own_squeeze:Squeeze", "small logits", settings="Settings"))
     sets = ["epochs=1", "batch_size=8", "validation.steps=1", "validation.samples=4"]
 
     def command(name: str, *words: object) -> Result:
