@@ -26,6 +26,7 @@ from hardener.config.ablation_record import (
 )
 from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import EvaluatedThreat, Evaluation
+from hardener.config.recipe import check_recipe
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError, Interrupted, Paused
@@ -213,6 +214,7 @@ def _folder(request: AblateRequest, asked: Asked) -> Path:
     if not (folder / RECORD).is_file():
         raise HardenerError(f"{folder} exists and holds no ablation: choose another --name.")
     before = read_ablation(folder / RECORD).asked
+    before.recipe = check_recipe(before.recipe, str(folder / RECORD)).model_dump(mode="json")  # in today's words
     changed = _first_change(before.model_dump(), asked.model_dump())
     if changed is not None:
         field, was, is_now = changed

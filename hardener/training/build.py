@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from hardener.catalog import resolve
 from hardener.config.schema import Averaging, Recipe
-from hardener.methods._method import Method
-from hardener.methods.free_at import FreeAt
-from hardener.methods.trades import Trades
-from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
+from hardener.methods import METHODS
+from hardener.methods.method import Method
 from hardener.training.groups import parameter_groups
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -18,29 +17,8 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 def build_method(recipe: Recipe, num_classes: int) -> Method:
     """Return the method of training that a recipe describes, on the CPU."""
-    labels, vicinity, ball = recipe.vicinity.labels, recipe.vicinity, recipe.vicinity.adversarial
-    if recipe.method == "trades":
-        assert ball is not None, "the recipe was checked"
-        return Trades(
-            norm=ball.norm, eps=ball.eps, steps=ball.steps, step_size=ball.step_size, weight=recipe.trades.weight
-        )
-    if recipe.method == "free-at":
-        assert ball is not None, "the recipe was checked"
-        return FreeAt(norm=ball.norm, eps=ball.eps, step_size=ball.step_size)
-    return VicinityRisk(
-        num_classes=num_classes,
-        noise_sigma=vicinity.noise_sigma,
-        mixup_alpha=vicinity.mixup_alpha,
-        law=labels.law,
-        sampled=labels.draw == "sampled",
-        smoothing=labels.smoothing,
-        total_concentration=labels.total_concentration,
-        alpha=labels.alpha,
-        scale=labels.scale,
-        beta_max=recipe.beta.max,
-        learn_beta=recipe.beta.learn,
-        worst_point=None if ball is None else WorstPoint(**dict(ball)),
-    )
+    method: Method = resolve(METHODS, recipe.method, "method").build(recipe, num_classes)
+    return method
 
 
 def build_optimizers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from hardener.methods._method import Method
+from hardener.methods.method import Method
 
 
 class Objective(nn.Module):

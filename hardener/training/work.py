@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from hardener.config.schema import Recipe
 from hardener.data.loader import Images
 from hardener.data.waiting import Waiting
 from hardener.errors import Failure, HardenerError, Interrupted, Lost, Told
-from hardener.methods.vicinity_risk import VicinityRisk
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import save_weights
 from hardener.progress import rank_and_world
@@ -92,7 +91,6 @@ class Work:
             sharded=self.exchange.sharded,
         )
         theta, beta = build_optimizers(recipe, self.classifier.network, self.method, sharded=self.exchange.sharded)
-        adversarial = recipe.vicinity.adversarial
         self.state = TrainingState(
             network=self.classifier.network,
             method=self.method,
@@ -100,7 +98,7 @@ class Work:
             beta=beta,
             average=build_average(recipe.averaging, self.classifier),
             progress=self._start_of(0),
-            attack_steps=0 if adversarial is None else adversarial.steps,
+            attack_steps=self.method.attack_steps,
             piece=math.ceil(recipe.batch_size / recipe.accumulate),
         )
         self.rule = StepRule(
@@ -114,7 +112,7 @@ class Work:
         self.watch = Watch(
             self.state,
             run.good_checkpoint,
-            most=recipe.validation.rollback if self._attacks_one_point() else 0,
+            most=recipe.validation.rollback if self.method.can_step_up else 0,
             samples=self.validation.samples,
             num_classes=len(record.classes),
         )
@@ -356,14 +354,11 @@ class Work:
         if self.rank == 0:
             save_weights(network, self.run.weights)
 
-    def _attacks_one_point(self) -> bool:
-        return isinstance(self.method, VicinityRisk) and self.method.worst_point is not None
-
     def _apply_state(self) -> None:
         """Bring what follows from the state in line with it."""
         self.rule.piece = self.state.piece
-        if isinstance(self.method, VicinityRisk) and self.method.worst_point is not None:
-            self.method.worst_point = replace(self.method.worst_point, steps=self.state.attack_steps)
+        if self.method.can_step_up:
+            self.method.attack_steps = self.state.attack_steps
 
     def _start_of(self, epoch: int) -> Progress:
         return Progress(epoch, 0, torch.zeros((), device=self.device))
