@@ -1,4 +1,12 @@
-"""The one family of errors that the command line shows without a traceback."""
+"""The one family of errors that the command line shows without a traceback, and the exit codes that go with them.
+
+HardenerError            2    a user's mistake
+├── DamagedCheckpoint    2    a checkpoint is gone, or is not what was written
+├── Failure              1    asked for correctly, and could not be done
+├── Interrupted        130    training was stopped; the run can go on
+├── Lost                 1    another process ended or hangs; the run can go on from its last checkpoint
+└── Told                 -    another process says what happened; its exit code
+"""
 
 from __future__ import annotations
 
@@ -16,6 +24,22 @@ class Failure(HardenerError):
     """Work that was asked for correctly and could not be done."""
 
     exit_code = 1
+
+
+class Interrupted(HardenerError):
+    """Ctrl-C or a termination signal; the run can go on."""
+
+    exit_code = 130
+
+
+class Lost(HardenerError):
+    """Another process ended or hangs; the run can go on from its last checkpoint."""
+
+    exit_code = 1
+
+
+class DamagedCheckpoint(HardenerError):
+    """A checkpoint is not there, or is not what was written."""
 
 
 class Told(HardenerError):

@@ -13,12 +13,16 @@ class Method(nn.Module):
 
     Attributes:
         beta: the vector that ascends on the loss while the network descends, or None.
+        attack_steps: gradient steps of the attack that it trains against; 0: it trains against none.
+        can_step_up: whether `attack_steps` may be raised on the way, which is the answer to a collapse.
         divisible: whether a minibatch may be cut into pieces with a pass each.
         awp_gamma: size of the adversarial weight perturbation, relative to each layer's weights; 0: none. May change
             from step to step. `free-at` takes none.
     """
 
     beta: nn.Parameter | None
+    attack_steps: int = 0
+    can_step_up: bool = False
     divisible = True
 
     def __init__(self) -> None:

@@ -30,6 +30,7 @@ class FreeAt(Method):
     Source: Shafahi et al., "Adversarial Training for Free!", NeurIPS 2019.
     """
 
+    attack_steps = 1  # each replay climbs once
     divisible = False  # pieces of one minibatch would share rows
 
     def __init__(self, *, norm: str, eps: float, step_size: float | None = None) -> None:

@@ -41,7 +41,7 @@ class Trades(Method):
         super().__init__()
         self.norm = norm
         self.eps = eps
-        self.steps = steps
+        self.attack_steps = steps
         self.step_size = 2.5 * eps / steps if step_size is None else step_size
         self.weight = weight
         self._weights = WeightPerturbation()
@@ -66,7 +66,7 @@ class Trades(Method):
             # with a graph, for nothing: in some releases a pass without one leaves autocast weights that have none
             answer = wide_logits(model, images).detach().softmax(dim=1)
             delta = fit_box(images, ball.project(START_SIGMA * torch.randn_like(images), self.eps))
-            for _ in range(self.steps):
+            for _ in range(self.attack_steps):
                 inputs = (images + delta).requires_grad_()
                 # KL(p || q) is this less the entropy of p, which does not depend on the inputs
                 (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), answer), inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -128,6 +128,7 @@ class VicinityRisk(Method):
         self.alpha = alpha
         self.scale = scale
         self.worst_point = worst_point
+        self.can_step_up = worst_point is not None
         self._weights = WeightPerturbation()
         self.beta_range = (-beta_max, beta_max) if law == "budget" else (SMALLEST_BETA, beta_max)
         vector = None
@@ -136,6 +137,16 @@ class VicinityRisk(Method):
         self.register_buffer("fixed_beta", None if learn_beta else vector, persistent=False)
         if vector is not None and learn_beta:
             self.beta = nn.Parameter(vector)
+
+    @property
+    def attack_steps(self) -> int:
+        """Gradient steps of the worst point; 0 without one."""
+        return 0 if self.worst_point is None else self.worst_point.steps
+
+    @attack_steps.setter
+    def attack_steps(self, steps: int) -> None:
+        if self.worst_point is not None:
+            self.worst_point = replace(self.worst_point, steps=steps)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of one draw: noise, then mixup, then the worst point nearby, then the label law.

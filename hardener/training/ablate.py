@@ -28,7 +28,7 @@ from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import Evaluation, Threat
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.schema import Recipe
-from hardener.errors import HardenerError
+from hardener.errors import HardenerError, Interrupted
 from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_run, planned_attacks, planned_threat
 from hardener.models.load import REGISTRIES
 from hardener.progress import rank_and_world
@@ -37,7 +37,6 @@ from hardener.runtime.device import choose_device, describe_versions
 from hardener.statistics.paired import Outcomes, adjusted_interval, mean_differences, read_outcomes
 from hardener.training.metrics import TrainReporter
 from hardener.training.run import TrainRequest, resume, train
-from hardener.training.work import Interrupted
 
 NATURAL = "natural"
 RECORD, FIGURE = "ablation.json", "ablation.png"

@@ -10,14 +10,13 @@ from test_run import Recorder, request, weights
 from torch import nn
 
 from hardener.config.run_folder import RunFolder
-from hardener.errors import HardenerError
+from hardener.errors import HardenerError, Interrupted
 from hardener.models.freeze import freeze
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
 from hardener.training.parallel import sync_batch_norm
 from hardener.training.run import resume, train
 from hardener.training.surrogate import surrogate_of
-from hardener.training.work import Interrupted
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ from oracles import write_image_folder
 
 from hardener.config.recipe import load_recipe, recipe_files
 from hardener.config.run_folder import RunFolder, find_run
-from hardener.errors import Failure, HardenerError
+from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.models.trained import open_classifier
 from hardener.progress import Silent
 from hardener.training.checkpoint import before
 from hardener.training.metrics import EpochMetrics
 from hardener.training.run import TrainRequest, resume, train
-from hardener.training.work import Interrupted
 
 SMALL = ["batch_size=5", "validation.samples=4", "validation.steps=2", "optimizer.lr=0.02"]
 

@@ -18,13 +18,12 @@ from test_run import Recorder, request, weights
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.errors import Failure, HardenerError
+from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import before
+from hardener.training.collapse import collapsed
 from hardener.training.run import resume, train
 from hardener.training.validation import Validation
-from hardener.training.watch import collapsed
-from hardener.training.work import Interrupted
 
 STILL = ("augment.shift=0", "optimizer.warmup_epochs=0", "optimizer.schedule=constant")
 PLAIN = "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 2))\n"
@@ -160,7 +159,7 @@ def script_validation(monkeypatch: pytest.MonkeyPatch, robust: list[float]) -> N
     left = iter(robust)
     monkeypatch.setattr(Validation, "measure", lambda self, judged, epoch: (0.9, next(left)))
     monkeypatch.setattr(
-        "hardener.training.watch.collapsed", lambda robust, best, samples, num_classes: robust < best / 2
+        "hardener.training.collapse.collapsed", lambda robust, best, samples, num_classes: robust < best / 2
     )
 
 
@@ -252,7 +251,7 @@ def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
 
     reporter = Recorder()
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr("hardener.training.work.save_weights", full)
+        patch.setattr("hardener.training.keeping.save_weights", full)
         train(request(model_file, image_folder, tmp_path / "b", name="r"), reporter)
     run = RunFolder(tmp_path / "b" / "r")
     assert reporter.said == [f"what is done up to the last checkpoint is kept: hardener train --resume {run.path}"]
@@ -263,8 +262,8 @@ def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
 
 KILLED = """
 import sys
-import hardener.training.work
-hardener.training.work.SAVE_EVERY_S = 0.0
+import hardener.training.keeping
+hardener.training.keeping.SAVE_EVERY_S = 0.0
 from hardener.__main__ import main
 sys.argv[0] = "hardener"
 main()
