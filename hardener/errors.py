@@ -1,11 +1,17 @@
-"""The one family of errors that the command line shows without a traceback, and the exit codes that go with them.
+"""The one family of errors that the command line shows without a traceback.
 
-HardenerError            2    a user's mistake
-├── DamagedCheckpoint    2    a checkpoint is gone, or is not what was written
-├── Failure              1    asked for correctly, and could not be done
-├── Interrupted        130    training was stopped; the run can go on
-├── Lost                 1    another process ended or hangs; the run can go on from its last checkpoint
-└── Told                 -    another process says what happened; its exit code
+    HardenerError             a user's mistake (exit code 2)
+    ├── BadImage              bytes that are no image
+    │   ├── ImageTooLarge     more pixels than allowed
+    │   └── UnknownFormat     no image format that is read here
+    ├── DamagedCheckpoint     a checkpoint is gone, or is not what was written
+    ├── Failure               asked for correctly, and could not be done (1)
+    ├── Lost                  another process ended; the run can go on (1)
+    ├── Interrupted           a training was stopped and can go on (130)
+    ├── Paused                an evaluation was stopped and can go on (130)
+    └── Told                  another process says what happened
+
+The client adds its own branch, `hardener.client.ClientError`: its errors carry the service's answers.
 """
 
 from __future__ import annotations
@@ -26,10 +32,20 @@ class Failure(HardenerError):
     exit_code = 1
 
 
-class Interrupted(HardenerError):
-    """Ctrl-C or a termination signal; the run can go on."""
+class BadImage(HardenerError):
+    """The bytes are no image that can be decoded; the message says why, without a file name."""
 
-    exit_code = 130
+
+class ImageTooLarge(BadImage):
+    """The header announces more pixels than allowed; nothing was decoded."""
+
+
+class UnknownFormat(BadImage):
+    """The bytes do not begin like any image format that is read here."""
+
+
+class DamagedCheckpoint(HardenerError):
+    """A checkpoint is not there, or is not what was written."""
 
 
 class Lost(HardenerError):
@@ -38,8 +54,16 @@ class Lost(HardenerError):
     exit_code = 1
 
 
-class DamagedCheckpoint(HardenerError):
-    """A checkpoint is not there, or is not what was written."""
+class Interrupted(HardenerError):
+    """Ctrl-C or a termination signal; the training can go on."""
+
+    exit_code = 130
+
+
+class Paused(HardenerError):
+    """Ctrl-C; the same evaluation goes on when it is asked for again."""
+
+    exit_code = 130
 
 
 class Told(HardenerError):
