@@ -13,6 +13,8 @@ from hardener.errors import HardenerError
 from hardener.words import percent
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hardener.config.ablation_record import Ablation, Change
 
 
@@ -104,6 +106,25 @@ def ablate(
 
 def show(ablation: Ablation) -> None:
     """Print an ablation as two tables: the combinations, and the modules."""
+    from rich.text import Text
+
+    out.print(_combinations_table(ablation))
+    out.print(_modules_table(ablation))
+    out.print(
+        Text(
+            "A change is the mean over the four pairs that differ in that module alone, on the same images. Intervals "
+            "are over images: another seed of training may give other figures. An attack that was not run may lower "
+            "the worst case. An epoch's time is of its steps, at the median rate, as a multiple of natural's.",
+            style="dim",
+        ),
+        soft_wrap=True,
+    )
+    flagged = [f"{done.name} ({', '.join(done.flags)})" for done in ablation.combinations if done.flags]
+    if flagged:
+        out.print(Text.assemble(("flags: ", "yellow"), "; ".join(flagged)), soft_wrap=True)
+
+
+def _combinations_table(ablation: Ablation) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -129,26 +150,20 @@ def show(ablation: Ablation) -> None:
             f"{done.seconds:.1f} s",
             "–" if done.cost is None else f"{done.cost:.2f} x",
         )
-    out.print(table)
+    return table
+
+
+def _modules_table(ablation: Ablation) -> Table:
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("change, points")
     for heading in ("clean (95 %)", "worst case (95 %)"):
         table.add_column(heading, justify="right")
     for effect in ablation.effects:
         table.add_row(effect.module, _points(effect.clean), _points(effect.robust))
-    out.print(table)
-    out.print(
-        Text(
-            "A change is the mean over the four pairs that differ in that module alone, on the same images. Intervals "
-            "are over images: another seed of training may give other figures. An attack that was not run may lower "
-            "the worst case. An epoch's time is of its steps, at the median rate, as a multiple of natural's.",
-            style="dim",
-        ),
-        soft_wrap=True,
-    )
-    flagged = [f"{done.name} ({', '.join(done.flags)})" for done in ablation.combinations if done.flags]
-    if flagged:
-        out.print(Text.assemble(("flags: ", "yellow"), "; ".join(flagged)), soft_wrap=True)
+    return table
 
 
 def _points(change: Change) -> str:

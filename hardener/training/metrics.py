@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hardener.progress import Reporter, Silent
 
@@ -28,6 +28,11 @@ class EpochMetrics:
     seconds: float
     waiting: float
     rolled_back: bool = False
+
+    def score(self, select: Literal["mean", "clean", "robust"]) -> float:
+        """Return what the best epoch is chosen by."""
+        clean, robust = self.clean_accuracy, self.robust_accuracy
+        return {"clean": clean, "robust": robust, "mean": (clean + robust) / 2}[select]
 
 
 class TrainReporter(Reporter, Protocol):

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from hardener.config.schema import Validation as Rule
 from hardener.data.loader import Images
-from hardener.evaluation.robust_accuracy import robust_accuracy
-from hardener.evaluation.suite import DEFAULT
+from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
 from hardener.progress import rank_and_world
 from hardener.runtime.model_state import as_float
 from hardener.runtime.processes import own_share, sum_of
@@ -65,7 +64,7 @@ class Validation:
             model,
             pixels,
             labels,
-            [DEFAULT.having(steps=self._rule.steps)],
+            [AttackPlan("pgd", {"steps": self._rule.steps})],
             self._rule.threat,
             batch_size=max(self._batch_size, 128),
             generator=torch.Generator(self.device).manual_seed(self._seed + epoch + 1_000_003 * rank),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ from hardener.training.surrogate import surrogate_of
 
 
 @pytest.fixture
-def first(model_file: Path, image_folder: Path, tmp_path: Path) -> RunFolder:
+def first(straight: Callable[[str], RunFolder]) -> RunFolder:
     """A run to start from."""
-    return train(request(model_file, image_folder, tmp_path / "first", sets=("epochs=1",)), Recorder())
+    return straight("sprout")
 
 
 @pytest.mark.parametrize("sets", [(), ("averaging.name=ema",), ("optimizer.layer_decay=0.5",), ("accumulate=2",)])

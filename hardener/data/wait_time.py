@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Waiting:
+class WaitTime:
     """Counts the seconds that a consumer spends in `next()`.
 
     On a GPU this is the host's wait: while the device still has work queued, it costs nothing, so the figure is an

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from hardener.errors import DamagedCheckpoint, HardenerError
 from hardener.statistics.interval import clopper_pearson
-from hardener.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from hardener.training.checkpoint import load_checkpoint, save_checkpoint
+from hardener.training.state import TrainingState
 
 
-class Watch:
+class CollapseWatch:
     """Compares each epoch with the best one before, whose state it keeps, and takes training back there."""
 
     def __init__(self, state: TrainingState, good: Path, *, most: int, samples: int, num_classes: int) -> None:
@@ -17,11 +18,12 @@ class Watch:
 
         Args:
             good: where the state to go back to is kept.
-            most: how often training is taken back; 0 where it has no gradient steps to add to.
+            most: how often training is taken back, where its method can take another gradient step.
             samples: images behind a robust accuracy.
         """
         self.state, self.good = state, good
-        self._most, self._samples, self._num_classes = most, samples, num_classes
+        self._most = most if state.method.can_step_up else 0
+        self._samples, self._num_classes = samples, num_classes
 
     @property
     def can_go_back(self) -> bool:
@@ -30,7 +32,7 @@ class Watch:
 
     def collapsed(self, robust: float) -> bool:
         """Tell whether an epoch with this robust accuracy is a collapse; see the function."""
-        if self.state.attack_steps == 0:  # nothing but chance holds up what trains without an attack
+        if self.state.method.attack_steps == 0:  # nothing but chance holds up what trains without an attack
             return False
         return collapsed(robust, max(self.state.best_robust, 0.0), self._samples, num_classes=self._num_classes)
 
@@ -50,7 +52,7 @@ class Watch:
         """
         state = self.state
         kept = {name: getattr(state, name) for name in ("best_score", "rollbacks", "seconds", "rows")}
-        steps = state.attack_steps
+        steps = state.method.attack_steps
         try:
             load_checkpoint(self.good, state)
         except DamagedCheckpoint as error:
@@ -61,7 +63,7 @@ class Watch:
         for name, value in kept.items():
             setattr(state, name, value)
         state.rollbacks += 1
-        state.attack_steps = steps + 1
+        state.method.attack_steps = steps + 1
 
 
 def collapsed(robust: float, best: float, samples: int, *, num_classes: int) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hardener.methods.method import Method
 
 
-class Objective(nn.Module):
+class TrainingLoss(nn.Module):
     """What a step differentiates, and what several processes wrap: their gradients are averaged for all it holds.
 
     Args:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hardener.data.waiting import Waiting
+from hardener.data.wait_time import WaitTime
 
 
 class Clock:
@@ -31,13 +31,13 @@ def test_time_in_the_source_counts_and_time_in_the_consumer_does_not(clock: Cloc
             yield item
         clock.now += 1
 
-    waiting = Waiting()
-    for _ in waiting(source()):
+    wait_time = WaitTime()
+    for _ in wait_time(source()):
         clock.now += 100
-    assert waiting.seconds == 3 * 2 + 1
-    waiting.seconds = 0
-    assert list(waiting([1, 2])) == [1, 2]
-    assert waiting.seconds == 0
+    assert wait_time.seconds == 3 * 2 + 1
+    wait_time.seconds = 0
+    assert list(wait_time([1, 2])) == [1, 2]
+    assert wait_time.seconds == 0
 
 
 def test_closing_early_closes_the_source_and_errors_pass_through(clock: Clock) -> None:
@@ -51,12 +51,12 @@ def test_closing_early_closes_the_source_and_errors_pass_through(clock: Clock) -
         finally:
             closed.append(True)
 
-    waiting = Waiting()
-    items = waiting(source())
+    wait_time = WaitTime()
+    items = wait_time(source())
     assert next(items) == 1
     items.close()  # type: ignore[attr-defined]
     assert closed == [True]
     with pytest.raises(ValueError, match="torn"):
-        list(waiting(source()))
+        list(wait_time(source()))
     assert closed == [True, True]
-    assert waiting.seconds == 5
+    assert wait_time.seconds == 5
