@@ -16,9 +16,9 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.quantity import parse_quantity
 from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import HardenerError
+from hardener.progress import SilentTraining, TrainReporter
 from hardener.reports.comparison_record import Comparison
 from hardener.reports.gate import Judgement
-from hardener.training.metrics import SilentTraining, TrainReporter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

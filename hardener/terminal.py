@@ -25,7 +25,7 @@ from rich.text import Text
 from hardener.words import percent
 
 if TYPE_CHECKING:
-    from hardener.training.metrics import EpochMetrics, TrainReporter
+    from hardener.progress import EpochMetrics, TrainReporter
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -37,8 +37,8 @@ FLOORS = (
     {"methods", "attacks", "models", "data"},
     {"vicinity"},
     {"geometry", "losses"},
-    {"config", "statistics", "runtime"},
-    {"catalog", "threat", "progress", "terminal"},
+    {"config", "statistics", "runtime", "terminal"},
+    {"catalog", "threat", "progress"},
     {"words"},
     {"errors"},
 )

@@ -20,6 +20,7 @@ from hardener.config.ablation_record import (
     write_ablation,
 )
 from hardener.config.bundle import sha256_of
+from hardener.config.evaluation_record import EvaluatedThreat
 from hardener.config.recipe import check_recipe
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.schema import Recipe
@@ -27,11 +28,10 @@ from hardener.errors import HardenerError, Interrupted, Paused
 from hardener.evaluation.plan import EvaluateRequest, planned_attacks, planned_threat
 from hardener.evaluation.run import evaluate_run
 from hardener.models.load import REGISTRIES
-from hardener.progress import rank_and_world
+from hardener.progress import TrainReporter, rank_and_world
 from hardener.reports.ablation_figure import draw_ablation
 from hardener.runtime.device import choose_device, describe_versions
 from hardener.training.ablation_findings import compare_costs, effects_of, put_on_record
-from hardener.training.metrics import TrainReporter
 from hardener.training.module_sets import NATURAL, check_modules, module_sets, name_of, recipe_with
 from hardener.training.run import TrainRequest, resume, train
 

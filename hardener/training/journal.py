@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from hardener.config.run_folder import RunFolder
+from hardener.progress import EpochMetrics
 from hardener.reports.training_curves import draw_curves
-from hardener.training.metrics import EpochMetrics
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

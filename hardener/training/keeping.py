@@ -8,10 +8,9 @@ from torch import nn
 
 from hardener.config.run_folder import BestRecord, RunFolder, RunRecord, Status
 from hardener.models.weights import save_weights
-from hardener.progress import rank_and_world
+from hardener.progress import EpochMetrics, rank_and_world
 from hardener.runtime.processes import sum_of
 from hardener.training.checkpoint import before, save_checkpoint
-from hardener.training.metrics import EpochMetrics
 from hardener.training.state import TrainingState
 
 SAVE_EVERY_S = 60.0

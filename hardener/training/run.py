@@ -6,10 +6,9 @@ from pathlib import Path
 
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.progress import Reporter, rank_and_world
+from hardener.progress import Reporter, SilentTraining, TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first, meet, together
 from hardener.training.launch import begun_by_this_launch, launch_name, was_restarted
-from hardener.training.metrics import SilentTraining, TrainReporter
 from hardener.training.new_run import new_folder, removed_if_useless, write_beginning
 from hardener.training.prepare import prepare, prepare_again
 from hardener.training.request import TrainRequest

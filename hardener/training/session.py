@@ -16,7 +16,7 @@ from hardener.config.schema import Recipe
 from hardener.data.loader import Images
 from hardener.errors import Failure, HardenerError, Interrupted, Lost, Told
 from hardener.models.normalize import ImageClassifier
-from hardener.progress import rank_and_world
+from hardener.progress import EpochMetrics, TrainReporter, rank_and_world
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.averaging import WeightAverage
@@ -27,7 +27,6 @@ from hardener.training.journal import Journal
 from hardener.training.keeping import Keeper
 from hardener.training.learning_rate import set_learning_rate
 from hardener.training.loop import train_epoch
-from hardener.training.metrics import EpochMetrics, TrainReporter
 from hardener.training.order import DataOrder
 from hardener.training.parallel import spread
 from hardener.training.state import Progress, TrainingState

@@ -30,7 +30,7 @@ from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
 from hardener.exporters.run import export
 from hardener.measures import MEASURES
 from hardener.models.normalize import ImageClassifier
-from hardener.training.metrics import EpochMetrics
+from hardener.progress import EpochMetrics
 from hardener.training.run import TrainRequest, train
 from hardener.training.surrogate import surrogate_of
 

@@ -20,9 +20,8 @@ from hardener.errors import HardenerError
 from hardener.evaluation.plan import EvaluateRequest
 from hardener.evaluation.run import evaluate_run
 from hardener.measures import MEASURES, Measure
-from hardener.progress import Silent
+from hardener.progress import EpochMetrics, Silent
 from hardener.reports.comparison import compare
-from hardener.training.metrics import EpochMetrics
 from hardener.training.run import TrainRequest, train
 
 TOY = '''

@@ -21,10 +21,9 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError, Interrupted
-from hardener.progress import Silent
+from hardener.progress import EpochMetrics, Silent
 from hardener.statistics.paired import read_outcomes
 from hardener.training.ablate import AblateRequest, ablate
-from hardener.training.metrics import EpochMetrics
 from hardener.training.module_sets import module_sets, name_of, recipe_with
 
 NAMES = ["natural", "noise", "mixup", "labels", "noise+mixup", "noise+labels", "mixup+labels", "noise+mixup+labels"]

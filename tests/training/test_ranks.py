@@ -24,11 +24,11 @@ from hardener.data.data_set import read_data_set
 from hardener.data.loader import ImageShape, load_images
 from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.models.trained import open_classifier
+from hardener.progress import SilentTraining
 from hardener.runtime import processes
 from hardener.training import launch
 from hardener.training.build import build_method
 from hardener.training.loop import Minibatch, StepRule, train_epoch
-from hardener.training.metrics import SilentTraining
 from hardener.training.parallel import Exchange, blocks
 from hardener.training.prepare import check_enough
 from hardener.training.run import resume, train

@@ -17,9 +17,8 @@ from hardener.config.recipe import load_recipe, recipe_files
 from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.models.trained import open_classifier
-from hardener.progress import Silent
+from hardener.progress import EpochMetrics, Silent
 from hardener.training.checkpoint import before
-from hardener.training.metrics import EpochMetrics
 from hardener.training.prepare import prepare
 from hardener.training.run import TrainRequest, resume, train
 
