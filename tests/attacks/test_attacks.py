@@ -73,6 +73,15 @@ def test_every_attack_has_the_rooms_signature(attack: str) -> None:
     assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name not in {"model", "images", "labels"})
 
 
+def test_its_entry_names_settings_that_it_has(attack: str) -> None:
+    entry, known = ATTACKS[attack], inspect.signature(resolve(ATTACKS, attack, "attack")).parameters
+    assert {name for name in (entry.classes, entry.searches) if name} <= set(known)
+    assert entry.needs_surrogate == ("surrogate" in known)
+    assert entry.default_step is None or known["step_size"].default is None
+    assert entry.loss is None or "loss" not in known
+    assert set(entry.nearest_in) <= set(entry.norms) <= set(NORMS)
+
+
 def test_results_lie_in_ball_and_box_and_nothing_else_changes(attack: str, norm: str) -> None:
     model, images, labels = problem()
     kept_images, kept_labels = images.clone(), labels.clone()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError, Paused
 from hardener.evaluation import faster_answers, pause
 from hardener.evaluation.pause import Partial
-from hardener.evaluation.plan import EvaluateRequest, make_plan, planned_attacks
+from hardener.evaluation.plan import EvaluateRequest, make_plan, planned_attacks, wants_surrogate
 from hardener.evaluation.run import evaluate_onnx, evaluate_run
 from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
 from hardener.exporters.run import export
@@ -124,10 +125,26 @@ def test_settings_choose_pgd_and_a_suite_takes_none() -> None:
         ({"attacks": ("pgd",), "suite": "quick"}, "choose --attack or --suite, not both"),
         ({"suite": "quick", "settings": {"steps": 3}}, "--steps is for attacks named by --attack"),
         ({"attacks": ("transfer",)}, "the attack transfer needs --surrogate RUN"),
+        ({"norm": "l3"}, "unknown norm 'l3'"),
         ({"attacks": ("fgsm",), "restarts": 2}, "--restarts needs an attack with a random start"),
     ):
         with pytest.raises(HardenerError, match=message):
             make_plan(EvaluateRequest(**asked))
+
+
+def test_a_norm_that_an_attack_does_not_know_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ATTACKS, "bim", replace(ATTACKS["bim"], norms=("l2",)))
+    with pytest.raises(HardenerError, match="bim knows l2, not linf"):
+        make_plan(EvaluateRequest(attacks=("bim",)))
+
+
+def test_a_surrogate_is_wanted_by_what_transfers_alone_and_only_once_all_else_is_right() -> None:
+    wanting = [name for name in ATTACKS if wants_surrogate(EvaluateRequest(attacks=(name,)))]
+    assert wanting == [name for name, entry in ATTACKS.items() if entry.needs_surrogate] != []
+    assert [name for name in SUITES if wants_surrogate(EvaluateRequest(suite=name))] == ["full"]
+    assert not wants_surrogate(EvaluateRequest(suite="full", surrogate=RunFolder(Path("somewhere"))))
+    with pytest.raises(HardenerError, match="unknown precision"):
+        wants_surrogate(EvaluateRequest(suite="full", precision="half"))
 
 
 EXTRAS = {name: entry.extra for name, entry in ATTACKS.items() if entry.extra is not None}
