@@ -139,8 +139,15 @@ def test_private_files_stay_inside_their_room() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *("--help", "--version", "train --help", "ablate --help", "predict --help", "doctor --help"),
-        *("recipes", "recipes sprout", "attacks"),
+        "--help",
+        "--version",
+        "train --help",
+        "ablate --help",
+        "predict --help",
+        "recipes",
+        "recipes sprout",
+        "attacks",
+        "doctor --help",
     ],
 )
 def test_help_and_lists_start_without_torch(words: str) -> None:

@@ -69,7 +69,6 @@ KNOWN: dict[str, set[str]] = {
         "hardener/measures/clever.py:measure_clever",
         "hardener/measures/eps_curve.py:measure_eps_curves",
         "hardener/measures/landscape.py:measure_landscape",
-        "hardener/methods/vicinity_risk.py:VicinityRisk.__init__",
         "hardener/models/rebuild.py:rebuild",
     },
     "complexity": set(),
