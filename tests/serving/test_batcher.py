@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serving.batcher import REST_S, Batcher, Priority, QueueFull
+from serving.batcher import Batcher, Priority, QueueFull
 
 Numbers = NDArray[np.uint8]
 
@@ -254,81 +253,6 @@ def test_free_lanes_share_what_waits() -> None:
     finally:
         made.close()
     assert sizes == [2, 2]
-
-
-@pytest.mark.parametrize(
-    ("waiting", "settings", "sleeps"),
-    [
-        (4, {}, True),
-        (3, {}, False),
-        (1, {"max_batch": 8}, False),  # the queue holds one batch alone, as on a GPU
-        (5, {"lanes": 1, "max_waiting": 5}, True),
-        (4, {"alone": False}, False),
-    ],
-)
-def test_behind_full_batches_the_loop_sleeps_until_a_lane_is_free(
-    monkeypatch: pytest.MonkeyPatch, waiting: int, settings: dict[str, Any], sleeps: bool
-) -> None:
-    monkeypatch.setattr("serving.batcher.REST_S", 5)
-    model = HeldModel()
-
-    async def scene(made: Batcher) -> None:
-        tasks = await all_busy(made, model, waiting)
-        threading.Timer(0.2, model.release.set).start()
-        turns = 0
-        while not model.release.is_set():
-            turns += 1
-            await asyncio.sleep(0)
-        assert (turns < 50) == sleeps
-        await asyncio.gather(*tasks)
-
-    with batcher(model, **settings) as made:
-        asyncio.run(scene(made))
-    assert list(itertools.chain(*model.batches)) == list(range(1 + waiting))
-
-
-def test_the_first_lane_that_is_free_ends_the_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.batcher.REST_S", 60)
-    released = [threading.Event() for _ in range(4)]
-
-    def run(batch: Numbers) -> NDArray[np.float32]:
-        assert released[batch[0, 0]].wait(10)
-        return batch.astype(np.float32)
-
-    async def scene() -> None:
-        tasks = await queued(made, *((images(n), Priority.PLAIN) for n in range(4)))
-        threading.Timer(0.2, released[1].set).start()
-        late = threading.Timer(3, released[0].set)
-        late.start()
-        await tasks[1]
-        assert not released[0].is_set()
-        late.cancel()
-        for event in released:
-            event.set()
-        await asyncio.gather(*tasks)
-
-    made = Batcher(run, lanes=2, max_batch=1, report_chunk=1, max_waiting=8)
-    asyncio.run(scene())
-    made.close()
-
-
-def test_a_refusal_too_lets_the_loop_sleep() -> None:
-    model = HeldModel()
-
-    async def scene(made: Batcher) -> None:
-        tasks = await all_busy(made, model, 8)
-        await asyncio.sleep(0.1)
-        before = time.perf_counter()
-        with pytest.raises(QueueFull):
-            made.check_room()
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert time.perf_counter() - before >= 0.9 * REST_S
-        model.release.set()
-        await asyncio.gather(*tasks)
-
-    with batcher(model) as made:
-        asyncio.run(scene(made))
 
 
 def test_a_lane_goes_on_with_a_full_batch_while_the_loop_is_busy() -> None:
