@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
+from hardener.config.answer import Certificate
 from hardener.config.bundle import Bundle
 from hardener.evaluation.interval import certified_radius, clopper_pearson_lower
 
-from .asker import Asker, Pixels
 from .probes import noisy_blocks
-from .schemas import Certificate
+from .timed_model import Pixels, TimedModel
 
 DEFAULT_NOISE_SIGMA = 0.25
 
@@ -20,7 +20,7 @@ async def certify(
     image: Pixels,
     predicted: int,
     bundle: Bundle,
-    asker: Asker,
+    model: TimedModel,
     generator: np.random.Generator,
     *,
     selection_draws: int,
@@ -45,13 +45,13 @@ async def certify(
     """
     noise_sigma = bundle.noise_sigma or DEFAULT_NOISE_SIGMA
     allowed = selection_draws + draws
-    logits = await asker.ask(noisy_blocks(image, [noise_sigma] * allowed, asker.chunk, generator))
+    logits = await model.ask(noisy_blocks(image, [noise_sigma] * allowed, model.chunk, generator))
     votes = np.empty(0, np.int64) if logits is None else logits.argmax(axis=1)
     selecting, certifying = votes[:selection_draws], votes[selection_draws:]
     chosen = int(np.bincount(selecting).argmax()) if len(selecting) else None
     agreeing, made = int((certifying == chosen).sum()), len(certifying)
     bound = partial(_bound, agreeing, made, noise_sigma, alpha)
-    lower, radius, ceiling = await asker.in_thread(bound)  # exact tails of thousands of draws take a while
+    lower, radius, ceiling = await model.in_thread(bound)  # exact tails of thousands of draws take a while
     agrees = None if chosen is None else chosen == predicted
     trained_with_noise = bundle.noise_sigma == noise_sigma
     return Certificate(

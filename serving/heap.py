@@ -8,7 +8,6 @@ import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGE, _KEPT = 2 << 20, 4 << 20
-_PR_SET_THP_DISABLE = 41  # prctl.h
 
 
 def give_large_blocks_back() -> None:
@@ -35,13 +34,3 @@ def give_free_pages_back() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
-
-
-def use_small_pages_from_now() -> None:
-    """Leave what is loaded in large pages, where GLIBC_TUNABLES asked for them, and take small ones for all else.
-
-    In a heap with holes, the first byte that is written into a hole would bring two megabytes.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)

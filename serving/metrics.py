@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from .schemas import Prediction, Report
+from hardener.config.answer import Prediction, Report
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 OWN_FOLDER_VARIABLE = "HARDENER_METRICS_FOLDER"

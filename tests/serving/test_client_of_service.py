@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import uvicorn
 from bundles import image_bytes, linear_bundle
+from loaded import open_service
 from PIL import Image
-from rooms import open_room
 from starlette.types import ASGIApp
 from typer.testing import CliRunner, Result
 
@@ -51,7 +51,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(bundle: Path) -> Iterator[str]:
-    with open_room(bundle) as room, listening(create_app(room)) as found:
+    with open_service(bundle) as service, listening(create_app(service)) as found:
         yield found
 
 
@@ -111,8 +111,8 @@ def test_refusals_say_why(url: str) -> None:
 
 def test_a_full_service_is_unavailable_and_says_when_to_come_back(bundle: Path) -> None:
     with (
-        open_room(bundle, max_waiting=0) as room,
-        listening(create_app(room)) as url,
+        open_service(bundle, max_waiting=0) as service,
+        listening(create_app(service)) as url,
         Client(url, retry=Retry(times=0)) as client,
         pytest.raises(Unavailable) as error,
     ):

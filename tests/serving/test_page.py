@@ -21,14 +21,14 @@ import numpy as np
 import pytest
 import uvicorn
 from bundles import image_bytes, linear_bundle
+from loaded import open_service
 from PIL import Image, ImageEnhance, ImageFilter
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from rooms import open_room
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hardener.config.answer import Prediction, Report
 from serving.app import create_app
 from serving.problem import Problem, ProblemResponse
-from serving.schemas import Prediction, Report
 from serving.settings import Source
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -135,8 +135,8 @@ def gate_and_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gat
     weights = np.random.default_rng(0).normal(size=(16, 16, 3, 3)).astype(np.float32)
     weights /= 8
     bundle = linear_bundle(tmp_path_factory.mktemp("bundle"), weights, (0, 0, 0), classes=CLASSES)
-    with open_room(bundle) as room:
-        gate = Gate(create_app(room))
+    with open_service(bundle) as service:
+        gate = Gate(create_app(service))
         with served(gate) as url:
             yield gate, url
 
@@ -536,8 +536,8 @@ def test_one_of_several_models_is_chosen(open_page: Opener, tmp_path: Path) -> N
     first = linear_bundle(tmp_path / "first", blank[..., :2], (1, 0), classes=("cat", "dog"))
     second = linear_bundle(tmp_path / "second", blank, range(12), classes=many)
     with (
-        open_room(Source(first, "first"), Source(second, "second")) as room,
-        served(create_app(room)) as url,
+        open_service(Source(first, "first"), Source(second, "second")) as service,
+        served(create_app(service)) as url,
     ):
         page = open_page(url=url)
         select = page.get_by_label("Model", exact=True)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from bundles import image_bytes, linear_bundle
 
-from serving.schemas import Prediction
+from hardener.config.answer import Prediction
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = np.random.default_rng(0).normal(size=(16, 16, 3, 2)).astype(np.float32)

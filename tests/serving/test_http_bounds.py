@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from serving.limits import BoundedProtocol
+from serving.http_bounds import BoundedProtocol
 
 ROOT = Path(__file__).parents[2]
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -102,7 +102,7 @@ def test_headers_that_do_not_come_end_the_connection(sent: bytes) -> None:
             assert (status, json.loads(body)["status"]) == (408, 408)
         assert await reader.read() == b""
 
-    run(conversation, head_seconds=0.05)
+    run(conversation, header_timeout_s=0.05)
 
 
 def test_a_body_may_take_longer_than_headers() -> None:
@@ -114,7 +114,7 @@ def test_a_body_may_take_longer_than_headers() -> None:
         writer.write(b"body")
         assert await answer(reader) == (200, b"good")
 
-    run(conversation, head_seconds=0.05)
+    run(conversation, header_timeout_s=0.05)
 
 
 def test_an_upload_that_goes_on_after_its_refusal_ends() -> None:
@@ -128,7 +128,7 @@ def test_an_upload_that_goes_on_after_its_refusal_ends() -> None:
                 await writer.drain()
                 await asyncio.sleep(0)
 
-    run(conversation, head_seconds=0.05)
+    run(conversation, header_timeout_s=0.05)
 
 
 def test_headers_without_end_are_refused() -> None:
@@ -202,7 +202,7 @@ def test_a_client_who_reads_nothing_is_cut_off() -> None:
             pass
         assert received < 50_000_000
 
-    run(conversation, write_seconds=0.05, head_seconds=0.2)
+    run(conversation, write_timeout_s=0.05, header_timeout_s=0.2)
 
 
 def test_beyond_the_most_connections_the_longest_idle_one_makes_room() -> None:
@@ -215,7 +215,7 @@ def test_beyond_the_most_connections_the_longest_idle_one_makes_room() -> None:
             writer.write(REQUEST)
             assert await answer(reader) == (200, b"good")
 
-    run(conversation, most_connections=2)
+    run(conversation, max_connections=2)
 
 
 def test_where_every_connection_has_a_request_a_new_one_is_told_to_come_back() -> None:
@@ -230,13 +230,13 @@ def test_where_every_connection_has_a_request_a_new_one_is_told_to_come_back() -
         busy_writer.write(b"body")
         assert await answer(busy) == (200, b"good")
 
-    run(conversation, most_connections=1)
+    run(conversation, max_connections=1)
 
 
 def test_uvicorn_takes_the_bounded_protocol_where_none_is_named() -> None:
     script = (
-        "import uvicorn; from serving.limits import BoundedProtocol, bound_connections\n"
-        "bound_connections()\n"
+        "import uvicorn; from serving.http_bounds import BoundedProtocol, use_bounded_protocol\n"
+        "use_bounded_protocol()\n"
         "config = uvicorn.Config(lambda: None); config.load()\n"
         "assert config.http_protocol_class is BoundedProtocol, config.http_protocol_class\n"
     )
