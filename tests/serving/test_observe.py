@@ -272,7 +272,7 @@ def test_a_reader_who_takes_nothing_stops_no_request_and_loses_counted_lines(mon
 
     log = RequestLog(write=write, on_lost=lost.append)
     log.add(fields())
-    assert stuck.wait(10)
+    assert stuck.wait(60)
     for _ in range(25):
         log.add(fields())
     assert sum(lost) == 15
