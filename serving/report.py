@@ -40,29 +40,17 @@ async def robustness_report(
     model = TimedModel(access, seconds=budget.seconds)
     predicted, margin = int(logits.argmax()), _margin(logits, bundle.classes)
     noise, draws, search = np.random.default_rng(secrets.randbits(128)).spawn(3)  # who knew them could aim between
-    threat = _threat(bundle)
     try:
         async with asyncio.TaskGroup() as parts:
             stability = parts.create_task(probe_stability(image, predicted, bundle.classes, model, noise))
-            certificate = parts.create_task(
-                certify(
-                    image,
-                    predicted,
-                    bundle,
-                    model,
-                    draws,
-                    selection_draws=budget.selection_draws,
-                    draws=budget.draws,
-                    alpha=budget.alpha,
-                )
-            )
+            certificate = parts.create_task(certify(image, predicted, bundle, model, draws, budget))
             attack = parts.create_task(
                 attack_with_square(
                     image,
                     predicted,
                     margin.logits,
                     bundle.classes,
-                    threat,
+                    _threat(bundle),
                     model,
                     search,
                     queries=budget.queries,

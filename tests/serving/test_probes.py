@@ -15,6 +15,7 @@ from scipy.stats import norm
 
 from hardener.config.answer import Certificate, Report
 from hardener.config.bundle import read_bundle
+from serving.budget import Budget
 from serving.certificate import certify
 from serving.probes import (
     BLUR_RADII,
@@ -124,7 +125,7 @@ def test_the_class_is_chosen_from_other_draws_than_certify_it(tmp_path: Path) ->
     async def scene() -> Certificate:
         model = TimedModel(answering(remember), seconds=60)
         generator = np.random.default_rng(0)
-        return await certify(GRAY, 0, bundle, model, generator, selection_draws=16, draws=100, alpha=0.001)
+        return await certify(GRAY, 0, bundle, model, generator, Budget(draws=100, queries=1, seconds=60))
 
     certificate = asyncio.run(scene())
     assert (certificate.selection_draws, certificate.draws) == (16, 100)

@@ -152,7 +152,7 @@ def certify_with(access: ModelAccess, bundle: Bundle, *, draws: int) -> Certific
     async def scene() -> Certificate:
         model = TimedModel(access, seconds=60)
         generator = np.random.default_rng(0)
-        return await certify(GRAY, 0, bundle, model, generator, selection_draws=16, draws=draws, alpha=0.001)
+        return await certify(GRAY, 0, bundle, model, generator, Budget(draws=draws, queries=1, seconds=60))
 
     return asyncio.run(scene())
 
