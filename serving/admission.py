@@ -58,14 +58,11 @@ class Admission:
             self._reports -= 1
 
     @contextmanager
-    def body(self, on_end: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
+    def body(self) -> Iterator[Callable[[int], None]]:
         """Count the bytes of a request's body for as long as it is in work.
 
         Yields:
             hears of each piece's size. Raises `Problem`: 503 all bodies together are too large.
-
-        Args:
-            on_end: hears at the end how many bytes it was.
         """
         mine = 0
 
@@ -80,7 +77,6 @@ class Admission:
             yield hold
         finally:
             self._held_bytes -= mine
-            on_end(mine)
 
 
 def busy(why: str) -> Problem:

@@ -23,14 +23,3 @@ def give_large_blocks_back() -> None:
             libc = ctypes.CDLL(None)
             libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
             libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-
-
-def give_free_pages_back() -> None:
-    """Let glibc return every free page; a millisecond of work for some ten megabytes of them.
-
-    Blocks below the bound come from a heap that shrinks from its end alone: one small block that stays there keeps all
-    that were freed before it.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)

@@ -10,8 +10,11 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from hardener.errors import HardenerError
+
 from .settings import Settings
 
+_MOST = 1000
 TOO_LARGE = "the request's headers are too large."
 PLACE = f"{__name__}:BoundedProtocol"
 
@@ -26,14 +29,28 @@ def use_bounded_protocol() -> None:
     HTTP_PROTOCOLS["auto"] = PLACE
 
 
-def _most_connections() -> int:
+def _room_for_connections() -> int | None:
     """Leave some file descriptors to the process itself: without one it could not even refuse a connection."""
     if sys.platform == "win32":
         return 400
     import resource
 
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1000 if files == resource.RLIM_INFINITY else max(16, min(1000, files - 100))
+    return None if files == resource.RLIM_INFINITY else max(16, files - 100)
+
+
+def check_open_files(settings: Settings) -> None:
+    """Find out whether as many connections as the settings allow could be open.
+
+    Raises:
+        HardenerError: the system allows this process fewer files.
+    """
+    room = _room_for_connections()
+    if settings.max_connections is not None and room is not None and settings.max_connections > room:
+        raise HardenerError(
+            f"HARDENER_MAX_CONNECTIONS is {settings.max_connections}, but the system lets this process open files for "
+            f"{room} at most. Lower it, or raise the bound on open files (`ulimit -n`, LimitNOFILE)."
+        )
 
 
 class _BadHead(Exception):
@@ -50,7 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
     write_timeout_s: ClassVar[float] = Settings.write_timeout_s
     max_header_bytes: ClassVar[int] = Settings.max_header_bytes
     max_headers: ClassVar[int] = Settings.max_headers
-    max_connections: ClassVar[int] = _most_connections()
+    max_connections: ClassVar[int] = min(_MOST, _room_for_connections() or _MOST)
     _waiting: ClassVar[dict[BoundedProtocol, None]] = {}  # for headers, the longest first
 
     _head_timer: asyncio.TimerHandle | None = None

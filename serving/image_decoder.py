@@ -39,14 +39,6 @@ class ImageDecoder:
         """Do what takes a while for a body of `size` bytes: at once where that is short, else in a thread."""
         return work() if size <= INLINE_BYTES else await run_in(self._threads, work)
 
-    def put_off(self, work: Callable[[], object]) -> None:
-        """Do `work` when a thread is free; nobody waits for it.
-
-        Raises:
-            RuntimeError: the threads have ended.
-        """
-        self._threads.submit(work)
-
     async def decode(self, data: bytes | Problem, spec: InputSpec) -> Decoded:
         """Decode an image file to the input of a model.
 

@@ -6,7 +6,6 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
@@ -19,10 +18,8 @@ from hardener.errors import Failure
 from .admission import Admission, busy
 from .batcher import Priority, QueueFull
 from .budget import Budget, allowed_budget
-from .coalesced_call import CoalescedCall
 from .connection import while_connected
-from .heap import give_free_pages_back
-from .image_decoder import INLINE_BYTES, ImageDecoder, run_in
+from .image_decoder import ImageDecoder, run_in
 from .intake import Decoded, Upload, body_kind, parse_upload, read_body
 from .metrics import Metrics
 from .notes import notes_of
@@ -33,7 +30,6 @@ from .report import robustness_report
 from .settings import Settings
 from .timed_model import Logits, ModelAccess, Pixels
 
-GIVE_BACK_S = 1.0  # after a larger body, its memory goes back to the system; once for all that come meanwhile
 T = TypeVar("T")
 _Answering = Callable[[Model, Upload, Budget | None], Awaitable[T]]
 
@@ -52,7 +48,6 @@ class Predictor:
         self._admission = Admission(settings)
         self._decoder = ImageDecoder(metrics, max_pixels=settings.max_pixels)
         self._making = ThreadPoolExecutor(1, thread_name_prefix="report")  # so that no upload waits behind its noise
-        self._memory = CoalescedCall(GIVE_BACK_S, self._give_back)
 
     async def predict(self, request: Request, *, options: tuple[str, ...], report: bool = False) -> Prediction:
         """Answer a request with one image.
@@ -92,7 +87,7 @@ class Predictor:
         """
         started = asyncio.get_running_loop().time()
         settings = self._settings
-        with self._admission.body(self._note_body_gone) as hold:
+        with self._admission.body() as hold:
             self._check_room(request)
             body_kind(request.headers.get("content-type", ""), several=most is not None)
             body = await read_body(
@@ -134,14 +129,6 @@ class Predictor:
             model.batcher.check_room()
         except QueueFull:
             raise _too_many_wait() from None
-
-    def _note_body_gone(self, count: int) -> None:
-        if count > INLINE_BYTES:
-            self._memory.ask()
-
-    def _give_back(self) -> None:
-        with suppress(RuntimeError):  # the threads have ended
-            self._decoder.put_off(give_free_pages_back)
 
     async def _parse(self, request: Request, body: bytes, allowed: tuple[str, ...], most: int | None) -> Upload:
         query = request.query_params.multi_items() if request.scope["query_string"] else []

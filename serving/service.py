@@ -31,7 +31,7 @@ from . import supervisor
 from .access import find_tokens
 from .app import create_app
 from .heap import give_large_blocks_back
-from .http_bounds import bound_connections_by, use_bounded_protocol
+from .http_bounds import bound_connections_by, check_open_files, use_bounded_protocol
 from .log import RequestLog, log_all_as_json
 from .metrics import share_figures, use_shared_figures
 from .observe import check_tracing, tracing_options
@@ -107,6 +107,7 @@ class HardenerService:
         try:
             settings = settings_from_environment()
             check_tracing(_traces)
+            check_open_files(settings)
             find_tokens(settings.tokens, settings.token_hashes)
             check_bundles(settings)
             share_figures()

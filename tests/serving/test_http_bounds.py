@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +18,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from serving.http_bounds import BoundedProtocol
+from hardener.errors import HardenerError
+from serving.http_bounds import BoundedProtocol, bound_connections_by, check_open_files
+from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -217,6 +220,22 @@ def test_beyond_the_most_connections_the_longest_idle_one_makes_room() -> None:
             assert await answer(reader) == (200, b"good")
 
     run(conversation, max_connections=2)
+
+
+def test_more_connections_than_open_files_are_refused() -> None:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    check_open_files(Settings(bundles=(), max_connections=16))
+    with pytest.raises(HardenerError, match=rf"is {files - 99}, but the system lets .* {files - 100} at most\. Lower"):
+        check_open_files(Settings(bundles=(), max_connections=files - 99))
+
+
+def test_the_settings_bound_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"header_timeout_s": 3.0, "write_timeout_s": 4.0, "max_header_bytes": 2000, "max_headers": 20}
+    for name in (*wanted, "max_connections"):
+        monkeypatch.setattr(BoundedProtocol, name, getattr(BoundedProtocol, name))  # put back afterwards
+    bound_connections_by(Settings(bundles=(), max_connections=17, **wanted))  # type: ignore[arg-type]
+    assert {name: getattr(BoundedProtocol, name) for name in wanted} == wanted
+    assert BoundedProtocol.max_connections == 17
 
 
 def test_where_every_connection_has_a_request_a_new_one_is_told_to_come_back() -> None:

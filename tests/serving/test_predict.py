@@ -521,25 +521,3 @@ def test_a_request_that_the_stopping_server_ends_is_told_to_come_back(bundle: Pa
         answer = talk(held, stop)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "the server is stopping" in answer.json()["detail"]
-
-
-def test_the_memory_of_large_bodies_is_given_back_once_for_all(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = list[None]()
-    monkeypatch.setattr("serving.predictor.GIVE_BACK_S", 0.2)
-    monkeypatch.setattr("serving.predictor.give_free_pages_back", lambda: given.append(None))
-
-    async def post(client: httpx.AsyncClient, padding: int) -> None:
-        answer = await client.post("/predict", content=GOOD + bytes(padding), headers={"content-type": "image/png"})
-        assert answer.status_code == 200
-
-    async def conversation(client: httpx.AsyncClient) -> None:
-        await post(client, 0)
-        await asyncio.sleep(0.4)
-        assert not given
-        for _ in range(3):
-            await post(client, 100_000)
-        await asyncio.sleep(0.4)
-
-    with open_service(bundle) as service:
-        talk(service, conversation)
-    assert len(given) == 1

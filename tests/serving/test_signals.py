@@ -127,7 +127,9 @@ def stop(running: RunningServer, traffic: Traffic) -> None:
     assert running.wait_for_end() == 0
     wait_until(lambda: len(traffic.failures) > lost, "nobody is refused")
     assert {status for status, _ in traffic.answers} == {200}
-    assert {type(error) for error in traffic.failures[lost:]} == {httpx.ConnectError}  # refused, so nothing was lost
+    # refused, so nothing was lost; but the kernel may take a connection between the server's last look and its end
+    others = [error for error in traffic.failures[lost:] if not isinstance(error, httpx.ConnectError)]
+    assert len(others) <= 1, others
     assert "Traceback" not in running.output
 
 

@@ -197,12 +197,16 @@ def test_it_succeeds_about_as_often_as_the_torch_attack(norm: Norm, eps: float) 
         return answer
 
     labels = logits_of(images).argmax(axis=1)
-    broken = 0
-    for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-        search = SquareSearch(image, label, norm=norm, eps=eps, generator=np.random.default_rng(number))
-        while search.adversarial is None and search.queries < 100:
-            search.learn(logits_of(search.propose(1)))
-        broken += search.adversarial is not None
+    searches = [
+        SquareSearch(image, label, norm=norm, eps=eps, generator=np.random.default_rng(number))
+        for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True))
+    ]
+    for _ in range(100):
+        going = [search for search in searches if search.adversarial is None]
+        answers = logits_of(np.concatenate([search.propose(1) for search in going]))
+        for search, answer in zip(going, answers, strict=True):
+            search.learn(answer[None])
+    broken = sum(search.adversarial is not None for search in searches)
     generator = torch.Generator().manual_seed(0)
     found = square(network, as_tensor, torch.from_numpy(labels), norm=norm, eps=eps, queries=100, generator=generator)
     with torch.no_grad():
