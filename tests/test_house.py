@@ -68,7 +68,7 @@ def files() -> Iterator[tuple[str, Path]]:
         place = path.relative_to(PACKAGE).parts
         if len(place) > 1 or place[0] not in {"__init__.py", "__main__.py"}:
             yield place[0].removesuffix(".py"), path
-    for path in sorted((ROOT / "serving").glob("*.py")):
+    for path in sorted((ROOT / "serving").rglob("*.py")):
         yield "serving", path
 
 
@@ -297,6 +297,8 @@ def test_a_new_flag_is_a_decision() -> None:
             "--rate",
             "--cors",
             "--close",
+            "--limits",
+            "--json",
             "--out",
         },
         "predict": {"--url", "--report", "--top-k", "--model", "--token-file", "--json"},

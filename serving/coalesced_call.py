@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Later:
+class CoalescedCall:
     """Calls `work` on the event loop some seconds after it was first asked for."""
 
     def __init__(self, seconds: float, work: Callable[[], object]) -> None:

@@ -10,11 +10,16 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from hardener.errors import HardenerError
+
+from .settings import Settings
+
+_MOST = 1000
 TOO_LARGE = "the request's headers are too large."
 PLACE = f"{__name__}:BoundedProtocol"
 
 
-def bound_connections() -> None:
+def use_bounded_protocol() -> None:
     """Let every uvicorn server that is made from now on, in this process, use `BoundedProtocol`.
 
     BentoML hands uvicorn no protocol; uvicorn looks its default up in this table.
@@ -24,14 +29,28 @@ def bound_connections() -> None:
     HTTP_PROTOCOLS["auto"] = PLACE
 
 
-def _most_connections() -> int:
+def _room_for_connections() -> int | None:
     """Leave some file descriptors to the process itself: without one it could not even refuse a connection."""
     if sys.platform == "win32":
         return 400
     import resource
 
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1000 if files == resource.RLIM_INFINITY else max(16, min(1000, files - 100))
+    return None if files == resource.RLIM_INFINITY else max(16, files - 100)
+
+
+def check_open_files(settings: Settings) -> None:
+    """Find out whether as many connections as the settings allow could be open.
+
+    Raises:
+        HardenerError: the system allows this process fewer files.
+    """
+    room = _room_for_connections()
+    if settings.max_connections is not None and room is not None and settings.max_connections > room:
+        raise HardenerError(
+            f"HARDENER_MAX_CONNECTIONS is {settings.max_connections}, but the system lets this process open files for "
+            f"{room} at most. Lower it, or raise the bound on open files (`ulimit -n`, LimitNOFILE)."
+        )
 
 
 class _BadHead(Exception):
@@ -44,11 +63,11 @@ class BoundedProtocol(HttpToolsProtocol):
     A request's body is bounded where it is read, by the app.
     """
 
-    head_seconds: ClassVar[float] = 10.0
-    write_seconds: ClassVar[float] = 20.0
-    most_head_bytes: ClassVar[int] = 65_536
-    most_headers: ClassVar[int] = 100
-    most_connections: ClassVar[int] = _most_connections()
+    header_timeout_s: ClassVar[float] = Settings.header_timeout_s
+    write_timeout_s: ClassVar[float] = Settings.write_timeout_s
+    max_header_bytes: ClassVar[int] = Settings.max_header_bytes
+    max_headers: ClassVar[int] = Settings.max_headers
+    max_connections: ClassVar[int] = min(_MOST, _room_for_connections() or _MOST)
     _waiting: ClassVar[dict[BoundedProtocol, None]] = {}  # for headers, the longest first
 
     _head_timer: asyncio.TimerHandle | None = None
@@ -57,9 +76,9 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection; beyond `most_connections` the one that has waited longest without a request goes."""
+        """Take a connection; beyond `max_connections` the one that has waited longest without a request goes."""
         super().connection_made(transport)
-        if len(self.connections) > self.most_connections:
+        if len(self.connections) > self.max_connections:
             if not self._waiting:
                 self._refuse(503, "too many connections. Try again shortly.", "retry-after: 1\r\n")
                 return
@@ -71,7 +90,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > self.most_head_bytes:
+            if self._head_bytes > self.max_header_bytes:
                 self._refuse(431, TOO_LARGE)
                 return
         # a refused upload that goes on has this time too, so that its client can read the refusal
@@ -101,7 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Hear that the client does not read."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.write_seconds, self.transport.abort)
+            self._write_timer = self.loop.call_later(self.write_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Hear that it does."""
@@ -113,8 +132,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what could not be parsed."""
         if self._in_head and self.headers is not None and self._head_is_too_large():
-            many = len(self.headers) > self.most_headers
-            how = f"the request has more than {self.most_headers} headers." if many else TOO_LARGE
+            many = len(self.headers) > self.max_headers
+            how = f"the request has more than {self.max_headers} headers." if many else TOO_LARGE
             self._refuse(431, how)
         else:
             self._refuse(400, "this is no HTTP request that can be read.")
@@ -122,13 +141,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def _head_is_too_large(self) -> bool:
         """Is it, though all of it came in one read?"""
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        return len(self.headers) > self.most_headers or size > self.most_head_bytes
+        return len(self.headers) > self.max_headers or size > self.max_header_bytes
 
     def _has_one_host(self) -> bool:
         return sum(name == b"host" for name, _ in self.headers) == 1  # RFC 9112, section 3.2
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self._late)
+        self._head_timer = self.loop.call_later(self.header_timeout_s, self._late)
         self._waiting[self] = None
 
     def _end_head_timer(self) -> None:
@@ -154,3 +173,13 @@ class BoundedProtocol(HttpToolsProtocol):
         head = f"HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\n{header}connection: close\r\n\r\n{body}".encode())
         self.transport.close()
+
+
+def bound_connections_by(settings: Settings) -> None:
+    """Give every connection of this process the bounds of the settings."""
+    BoundedProtocol.header_timeout_s = settings.header_timeout_s
+    BoundedProtocol.write_timeout_s = settings.write_timeout_s
+    BoundedProtocol.max_header_bytes = settings.max_header_bytes
+    BoundedProtocol.max_headers = settings.max_headers
+    if settings.max_connections is not None:
+        BoundedProtocol.max_connections = settings.max_connections

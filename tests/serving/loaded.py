@@ -13,43 +13,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.app import create_app
-from serving.asker import Logits, ModelAccess, Pixels
-from serving.room import Room
+from serving.service_state import ServiceState
 from serving.settings import Settings, Source
+from serving.timed_model import Logits, ModelAccess, Pixels
 
 T = TypeVar("T")
 
 
 @contextmanager
-def open_room(*bundles: Path | Source, **limits: Any) -> Iterator[Room]:
+def open_service(*bundles: Path | Source, **limits: Any) -> Iterator[ServiceState]:
     """Load bundles on the CPU, and end their threads afterwards."""
     sources = tuple(bundle if isinstance(bundle, Source) else Source(bundle) for bundle in bundles)
-    room = Room(Settings(bundles=sources, device="cpu", **limits))
+    service = ServiceState(Settings(bundles=sources, device="cpu", **limits))
     try:
-        yield room
+        yield service
     finally:
-        room.close()
+        service.close()
 
 
-def talk(room: Room, conversation: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
-    """Run a conversation with the room's app."""
+def talk(service: ServiceState, conversation: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+    """Run a conversation with the service's app."""
 
     async def run() -> T:
-        transport = httpx.ASGITransport(create_app(room), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://hardener", timeout=30) as client:
             return await conversation(client)
 
     return asyncio.run(run())
 
 
-def send(room: Room, method: str, path: str, **request: Any) -> httpx.Response:
+def send(service: ServiceState, method: str, path: str, **request: Any) -> httpx.Response:
     """Send one request."""
-    return talk(room, lambda client: client.request(method, path, **request))
+    return talk(service, lambda client: client.request(method, path, **request))
 
 
-def send_image(room: Room, image: bytes, *, name: str = "image.png", **fields: str) -> httpx.Response:
+def send_image(service: ServiceState, image: bytes, *, name: str = "image.png", **fields: str) -> httpx.Response:
     """Upload one image."""
-    return send(room, "POST", "/predict", files={"image": (name, image)}, data=fields)
+    return send(service, "POST", "/predict", files={"image": (name, image)}, data=fields)
 
 
 def answering(logits_of: Callable[[Pixels], Logits], *, chunk: int = 2, window: int = 2) -> ModelAccess:

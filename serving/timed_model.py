@@ -44,7 +44,7 @@ class ModelAccess:
     window: int
 
 
-class Asker:
+class TimedModel:
     """Asks on behalf of one report, and keeps its account. Belongs to one event loop."""
 
     def __init__(self, access: ModelAccess, *, seconds: float) -> None:

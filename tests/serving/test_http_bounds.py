@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,10 +18,13 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from serving.limits import BoundedProtocol
+from hardener.errors import HardenerError
+from serving.http_bounds import BoundedProtocol, bound_connections_by, check_open_files
+from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+SHORT_S = 0.25  # long enough for a busy machine to send what is meant to come in time
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
@@ -102,7 +106,7 @@ def test_headers_that_do_not_come_end_the_connection(sent: bytes) -> None:
             assert (status, json.loads(body)["status"]) == (408, 408)
         assert await reader.read() == b""
 
-    run(conversation, head_seconds=0.05)
+    run(conversation, header_timeout_s=SHORT_S)
 
 
 def test_a_body_may_take_longer_than_headers() -> None:
@@ -114,7 +118,7 @@ def test_a_body_may_take_longer_than_headers() -> None:
         writer.write(b"body")
         assert await answer(reader) == (200, b"good")
 
-    run(conversation, head_seconds=0.05)
+    run(conversation, header_timeout_s=SHORT_S)
 
 
 def test_an_upload_that_goes_on_after_its_refusal_ends() -> None:
@@ -128,7 +132,7 @@ def test_an_upload_that_goes_on_after_its_refusal_ends() -> None:
                 await writer.drain()
                 await asyncio.sleep(0)
 
-    run(conversation, head_seconds=0.05)
+    run(conversation, header_timeout_s=SHORT_S)
 
 
 def test_headers_without_end_are_refused() -> None:
@@ -202,7 +206,7 @@ def test_a_client_who_reads_nothing_is_cut_off() -> None:
             pass
         assert received < 50_000_000
 
-    run(conversation, write_seconds=0.05, head_seconds=0.2)
+    run(conversation, write_timeout_s=0.05, header_timeout_s=SHORT_S)
 
 
 def test_beyond_the_most_connections_the_longest_idle_one_makes_room() -> None:
@@ -215,7 +219,23 @@ def test_beyond_the_most_connections_the_longest_idle_one_makes_room() -> None:
             writer.write(REQUEST)
             assert await answer(reader) == (200, b"good")
 
-    run(conversation, most_connections=2)
+    run(conversation, max_connections=2)
+
+
+def test_more_connections_than_open_files_are_refused() -> None:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    check_open_files(Settings(bundles=(), max_connections=16))
+    with pytest.raises(HardenerError, match=rf"is {files - 99}, but the system lets .* {files - 100} at most\. Lower"):
+        check_open_files(Settings(bundles=(), max_connections=files - 99))
+
+
+def test_the_settings_bound_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"header_timeout_s": 3.0, "write_timeout_s": 4.0, "max_header_bytes": 2000, "max_headers": 20}
+    for name in (*wanted, "max_connections"):
+        monkeypatch.setattr(BoundedProtocol, name, getattr(BoundedProtocol, name))  # put back afterwards
+    bound_connections_by(Settings(bundles=(), max_connections=17, **wanted))  # type: ignore[arg-type]
+    assert {name: getattr(BoundedProtocol, name) for name in wanted} == wanted
+    assert BoundedProtocol.max_connections == 17
 
 
 def test_where_every_connection_has_a_request_a_new_one_is_told_to_come_back() -> None:
@@ -230,13 +250,13 @@ def test_where_every_connection_has_a_request_a_new_one_is_told_to_come_back() -
         busy_writer.write(b"body")
         assert await answer(busy) == (200, b"good")
 
-    run(conversation, most_connections=1)
+    run(conversation, max_connections=1)
 
 
 def test_uvicorn_takes_the_bounded_protocol_where_none_is_named() -> None:
     script = (
-        "import uvicorn; from serving.limits import BoundedProtocol, bound_connections\n"
-        "bound_connections()\n"
+        "import uvicorn; from serving.http_bounds import BoundedProtocol, use_bounded_protocol\n"
+        "use_bounded_protocol()\n"
         "config = uvicorn.Config(lambda: None); config.load()\n"
         "assert config.http_protocol_class is BoundedProtocol, config.http_protocol_class\n"
     )
