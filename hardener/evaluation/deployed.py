@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, robust_accuracy
-from hardener.measures.certification import measure_certification
+from hardener.measures.certification import Smoothing, measure_certification
 from hardener.models.paired import PairedClassifier
 from hardener.progress import Reporter
 from hardener.statistics.interval import clopper_pearson
@@ -152,8 +152,8 @@ def compare_files(
         for model in models:
             _, radii = measure_certification(
                 model, images[:count], labels[:count],
-                noise_sigma=noise_sigma, batch_size=batch_size, generator=torch.Generator().manual_seed(seed),
-                on_done=advance, selection_draws=SELECTION_DRAWS, draws=DRAWS, radii=(radius,),
+                Smoothing(noise_sigma, selection_draws=SELECTION_DRAWS, draws=DRAWS, radii=(radius,)),
+                batch_size=batch_size, generator=torch.Generator().manual_seed(seed), on_done=advance,
             )  # fmt: skip
             certified.append(radii >= radius)  # nan, wrong or abstaining, is not
     first, second = (
