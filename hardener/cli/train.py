@@ -120,6 +120,8 @@ def train(
         finished = train_model(request, RichReporter())
     if rank_and_world()[0] != 0:
         return
+    from hardener.reports.command import fresh_command
+
     record = finished.read_record()
     best = record.best
     assert best is not None, "a finished run has a best epoch"
@@ -129,7 +131,7 @@ def train(
         f"robust {percent(best.robust_accuracy)}; {record.seconds:.0f} s, {record.model.parameters:,} parameters",
         soft_wrap=True,
     )
-    out.print(f"next: hardener eval {finished.path} --attack pgd", soft_wrap=True)
+    out.print(f"next: {fresh_command(finished.path, attacks=['pgd'])}", markup=False, soft_wrap=True)
 
 
 def _only_resume(context: typer.Context) -> None:
