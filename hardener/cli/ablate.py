@@ -76,6 +76,7 @@ def ablate(
     shortcuts = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
     checked = asked_recipe(recipe, shortcuts, set_)
     err.print("[dim]starting …[/]")
+    from hardener.reports.command import compare_command
     from hardener.training.ablate import AblateRequest
     from hardener.training.ablate import ablate as work
 
@@ -100,8 +101,8 @@ def ablate(
     ablation, folder = work(request, RichReporter())
     show(ablation)
     out.print(f"written: {folder / 'ablation.json'} and {folder / 'ablation.png'}", markup=False, soft_wrap=True)
-    first, last = (folder / ablation.combinations[place].run for place in (0, -1))
-    out.print(f"next: hardener compare {first} {last}", markup=False, soft_wrap=True)
+    ends = [folder / ablation.combinations[place].run for place in (0, -1)]
+    out.print(f"next: {compare_command(ends)}", markup=False, soft_wrap=True)
 
 
 def show(ablation: Ablation) -> None:

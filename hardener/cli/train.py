@@ -136,6 +136,8 @@ def _go_on(name: str, runs: Path, device: str) -> RunFolder:
 
 def _show(run: RunFolder) -> None:
     """Print where a finished run lies, what it came to, and what comes next."""
+    from hardener.reports.command import fresh_command
+
     record = run.read_record()
     best = record.best
     assert best is not None, "a finished run has a best epoch"
@@ -145,7 +147,7 @@ def _show(run: RunFolder) -> None:
         f"robust {percent(best.robust_accuracy)}; {record.seconds:.0f} s, {record.model.parameters:,} parameters",
         soft_wrap=True,
     )
-    out.print(f"next: hardener eval {run.path} --attack pgd", soft_wrap=True)
+    out.print(f"next: {fresh_command(run.path, attacks=['pgd'])}", markup=False, soft_wrap=True)
 
 
 def _only_resume(context: typer.Context) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hardener.evaluation.robust_accuracy import AttackPlan, Course, RobustAccuracy, robust_accuracy
 from hardener.evaluation.suite import DEPLOYED, DEPLOYED_QUICK
-from hardener.measures.certification import measure_certification
+from hardener.measures.certification import Smoothing, measure_certification
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.progress import Reporter
 from hardener.statistics.interval import clopper_pearson
@@ -131,9 +131,8 @@ def compare_files(
         for model in models:
             _, radii = measure_certification(
                 model, images[:count], labels[:count],
-                noise_sigma=terms.noise_sigma, batch_size=batch_size,
-                generator=torch.Generator().manual_seed(terms.seed),
-                on_done=advance, selection_draws=SELECTION_DRAWS, draws=DRAWS, radii=(radius,),
+                Smoothing(terms.noise_sigma, selection_draws=SELECTION_DRAWS, draws=DRAWS, radii=(radius,)),
+                batch_size=batch_size, generator=torch.Generator().manual_seed(terms.seed), on_done=advance,
             )  # fmt: skip
             certified.append(radii >= radius)  # nan, wrong or abstaining, is not
     first, second = (

@@ -30,6 +30,7 @@ from hardener.exporters.onnx import export_onnx, opset_of
 from hardener.exporters.parity import compare
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
+from hardener.reports.command import fresh_command
 from hardener.reports.model_card import model_card
 
 MODEL_FILE = "model.onnx"
@@ -59,8 +60,8 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
     chosen = worst(evaluations)
     if chosen is None:
         reporter.warn(
-            f"{run.path} has not been evaluated: the bundle will say so. Run `hardener eval {run.path}` and export "
-            "again"
+            f"{run.path} has not been evaluated: the bundle will say so. Run "
+            f"`{fresh_command(run.path)}` and export again"
         )
     training_images = _training_images(image_folder, record, reporter)
     shape = record.input

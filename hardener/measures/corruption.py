@@ -94,12 +94,7 @@ def measure_corruptions(
     Source: Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
         Perturbations", ICLR 2019, through the library imagecorruptions.
     """
-    if images.shape[1] not in {1, 3}:
-        raise HardenerError(f"corruptions need gray or RGB images; these have {images.shape[1]} channels.")
-    for kind in kinds:
-        if kind not in CORRUPTIONS:
-            known = ", ".join(CORRUPTIONS)
-            raise HardenerError(f"unknown corruption {kind!r}. Known: {known}.{did_you_mean(kind, CORRUPTIONS)}")
+    _check(images.shape[1], kinds)
     library = _load_library()
     seed = _draw_seed(generator)
     right = {kind: [0] * len(SEVERITIES) for kind in kinds}
@@ -127,6 +122,15 @@ def measure_corruptions(
         mean_corruption_error=sum(errors) / len(errors),
         note=_note(min(images.shape[-2:])),
     )
+
+
+def _check(channels: int, kinds: Sequence[str]) -> None:
+    if channels not in {1, 3}:
+        raise HardenerError(f"corruptions need gray or RGB images; these have {channels} channels.")
+    for kind in kinds:
+        if kind not in CORRUPTIONS:
+            known = ", ".join(CORRUPTIONS)
+            raise HardenerError(f"unknown corruption {kind!r}. Known: {known}.{did_you_mean(kind, CORRUPTIONS)}")
 
 
 def _corrupt(library: Mapping[str, Any], clean: Tensor, kind: str, severity: int, seeds: list[int]) -> Tensor:

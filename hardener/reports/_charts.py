@@ -19,7 +19,7 @@ def charts_of(evaluation: Evaluation) -> dict[str, Any]:
     charts: dict[str, Any] = {"keys": [legend_key(style) for style in range(len(evaluation.eps_curves))]}
     if evaluation.eps_curves:
         charts |= _eps_charts(evaluation)
-    charts["invariances"] = [_invariance_chart(curve) for curve in evaluation.invariances]
+    charts["invariances"] = [_small_chart(curve, (curve.identity, "unchanged")) for curve in evaluation.invariances]
     if evaluation.certification is not None and evaluation.certification.points:
         charts["certification"] = line_chart(
             [Line(evaluation.certification.points, band=True)],
@@ -43,7 +43,7 @@ def charts_of(evaluation: Evaluation) -> dict[str, Any]:
     measured = evaluation.measured.values()
     charts["parts"] = [(f"measured-{place}", found.title, True) for place, found in enumerate(measured, start=1)]
     charts["measured"] = {
-        name: [_measured_chart(curve) for curve in found.curves if curve.points]
+        name: [_small_chart(curve) for curve in found.curves if curve.points]
         for name, found in evaluation.measured.items()
     }
     return charts
@@ -69,24 +69,13 @@ def _eps_charts(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _invariance_chart(curve: InvarianceCurve) -> Markup:
+def _small_chart(curve: InvarianceCurve | MeasuredCurve, reference: tuple[float, str] | None = None) -> Markup:
     return line_chart(
         [Line(curve.points, band=True)],
         description=f"Accuracy against {curve.name}: {_summary(curve.points, number)}",
         x_label=f"{curve.name}, {curve.unit}" if curve.unit else curve.name,
         show_x=number,
-        reference=(curve.identity, "unchanged"),
-        width=320,
-        height=230,
-    )
-
-
-def _measured_chart(curve: MeasuredCurve) -> Markup:
-    return line_chart(
-        [Line(curve.points, band=True)],
-        description=f"Accuracy against {curve.name}: {_summary(curve.points, number)}",
-        x_label=f"{curve.name}, {curve.unit}" if curve.unit else curve.name,
-        show_x=number,
+        reference=reference,
         width=320,
         height=230,
     )

@@ -1,8 +1,9 @@
-"""The one writer of `hardener eval …`: the command that makes an evaluation again, or a new one like it."""
+"""The one writer of `hardener eval …`: the command that makes an evaluation again, or one like it, or a new one."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,18 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words += _value("--image-size", None if asked.image_size is None else "{}x{}".format(*asked.image_size))
     words += ["--allow-pickle"] if asked.allow_pickle else []
     return shlex.join(words)
+
+
+def fresh_command(target: Path, **asked: Any) -> str:
+    """Write the command that evaluates a run anew; `asked` are fields of `EvaluationRequest`, no settings."""
+    command = eval_command(EvaluationRequest(target=str(target), **asked))
+    assert command is not None, "only settings can lack words"
+    return command
+
+
+def compare_command(runs: Sequence[Path]) -> str:
+    """Write the command that puts runs side by side."""
+    return shlex.join(["hardener", "compare", *map(str, runs)])
 
 
 def request_of(evaluation: Evaluation) -> EvaluationRequest | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from hardener.config.files import write_text, written_whole
 from hardener.errors import HardenerError
+from hardener.reports.command import compare_command
 from hardener.reports.comparison_record import ComparedMeasure, ComparedThreat, Comparison, RadarAxis
 from hardener.statistics.paired import Difference
 from hardener.threat import show_eps
@@ -237,7 +237,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> tuple[Path, Path]:
         remarks=remarks(comparison),
         light=base64.b64encode(light).decode(),
         dark=base64.b64encode(draw_radar(comparison, dark=True)).decode(),
-        command=shlex.join(["hardener", "compare", *(run.path for run in comparison.runs)]),
+        command=compare_command([Path(run.path) for run in comparison.runs]),
     )
     write_text(page, text)
     return picture, page

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from hardener.config.evaluation_record import Evaluation, EvaluationRequest
+from hardener.config.evaluation_record import Evaluation
 from hardener.config.files import write_text
 from hardener.config.quantity import parse_quantity
 from hardener.config.run_folder import RunFolder, now
 from hardener.errors import HardenerError, did_you_mean
 from hardener.reports._markdown import cell
 from hardener.reports.attack_lists import attack_list, attacked_alike
-from hardener.reports.command import eval_command
+from hardener.reports.command import fresh_command
 from hardener.reports.shared import SAME_EPS, current_evaluations
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval, paired_difference, read_outcomes
@@ -176,19 +176,18 @@ def _figures(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspect) 
     found = [figure for item in evaluations if (figure := _figure(item, aspect)) is not None]
     if found:
         return found
-    asked = EvaluationRequest(target=str(run.path))
     has = ""
     if aspect.kind == "robust":
-        asked = asked.model_copy(update={"norm": aspect.norm, "eps": aspect.size})
+        command = fresh_command(run.path, norm=aspect.norm, eps=aspect.size)
         threats = dict.fromkeys(str(ThreatModel(item.threat.norm, item.threat.eps)) for item in evaluations)
         has = f" It was evaluated under {', '.join(threats)}."
     elif aspect.kind == "corruptions":
-        asked = asked.model_copy(update={"sections": ["corruptions"]})
+        command = fresh_command(run.path, sections=["corruptions"])
     else:
-        asked = asked.model_copy(update={"sections": ["certify"]})
+        command = fresh_command(run.path, sections=["certify"])
         radii = sorted({p.parameter for item in evaluations if item.certification for p in item.certification.points})
         has = f" It was certified to {', '.join(f'{radius:g}' for radius in radii)}." if radii else ""
-    raise HardenerError(f"{run.path} has no {aspect}.{has} Run `{eval_command(asked)}`.")
+    raise HardenerError(f"{run.path} has no {aspect}.{has} Run `{command}`.")
 
 
 def _figure(item: Evaluation, aspect: Aspect) -> Figure | None:

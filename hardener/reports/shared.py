@@ -6,10 +6,10 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from hardener.config.bundle import sha256_of
-from hardener.config.evaluation_record import Evaluation, EvaluationRequest, read_evaluations
+from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.reports.command import alike, eval_command
+from hardener.reports.command import alike, eval_command, fresh_command
 from hardener.threat import ThreatModel
 
 SAME_EPS = 1e-6
@@ -23,14 +23,14 @@ def current_evaluations(run: RunFolder) -> list[Evaluation]:
     """
     found = read_evaluations(run.evaluations)[::-1]
     if not found:
-        raise HardenerError(f"{run.path} has not been evaluated. Run `{fresh_command(run)}`.")
+        raise HardenerError(f"{run.path} has not been evaluated. Run `{fresh_command(run.path)}`.")
     if run.weights.is_file():
         fingerprint = sha256_of(run.weights)
         found = [evaluation for evaluation in found if evaluation.model.fingerprint == fingerprint]
         if not found:
             raise HardenerError(
                 f"the evaluations of {run.path} are of other weights than its {run.weights.name} of today. "
-                f"Run `{fresh_command(run)}`."
+                f"Run `{fresh_command(run.path)}`."
             )
     return found
 
@@ -78,16 +78,11 @@ def same_images(one: Evaluation, other: Evaluation) -> bool:
     return one.data.fingerprint == other.data.fingerprint and one.samples == other.samples
 
 
-def fresh_command(run: RunFolder) -> str:
-    """Return the command that evaluates a run as hardener does when nothing more is said."""
-    return str(eval_command(EvaluationRequest(target=str(run.path))))
-
-
 def command_like(run: RunFolder, like: Evaluation) -> str:
     """Return the command that evaluates a run as another evaluation was made: attacks, settings, images."""
     elsewhere = run.record_file.is_file() and Path(run.read_record().data.root) != Path(like.data.root)
     words = eval_command(alike(like, run.path, data=like.data.root if elsewhere else None))
-    return fresh_command(run) if words is None else words
+    return fresh_command(run.path) if words is None else words
 
 
 def nothing_shared(runs: Sequence[RunFolder], names: list[str], found: list[list[Evaluation]]) -> str:

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import typer
 from run_folders import bits, write_evaluation, write_run
-from typer.testing import CliRunner
 
 import hardener.evaluation.run as room
 from hardener.cli.app import app
@@ -24,6 +24,7 @@ from hardener.evaluation.subject import ForeignModel
 from hardener.measures import MEASURES
 from hardener.reports.command import alike, eval_command, request_of
 
+COMMAND = typer.main.get_command(app)
 NAMES = ("plain", "two words", 'quo"ted', "it's", "dollar $HOME", "star *", "back\\slash", "semi;colon", "ünï")
 WORDS = sorted({entry.option or name for name, entry in MEASURES.items()} | set(MEASURES))
 
@@ -43,8 +44,7 @@ class Heard:
     def ask(self, command: str) -> tuple[Any, EvaluateRequest, dict[str, Any]]:
         words = shlex.split(command)
         assert words[:2] == ["hardener", "eval"]
-        found = CliRunner().invoke(app, words[1:])
-        assert found.exit_code == 0, f"{command}\n{found.output}"
+        assert not COMMAND.main(words[1:], prog_name="hardener", standalone_mode=False), command
         return self.calls.pop()
 
 
