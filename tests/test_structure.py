@@ -36,7 +36,7 @@ KNOWN: dict[str, set[str]] = {
         "hardener/attacks/pgd.py:pgd",
         "hardener/attacks/spsa.py:spsa",
         "hardener/attacks/transfer.py:transfer",
-        "hardener/models/rebuild.py:rebuild",
+        "hardener/models/build.py:rebuild",
     },
     "complexity": set(),
 }

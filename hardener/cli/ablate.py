@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out
+from hardener.cli.console import door, note, out, reporter
 from hardener.cli.options import RUNS, Device, Entry, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 from hardener.words import percent
@@ -75,7 +75,7 @@ def ablate(
     radius = None if eps is None else parse_quantity(eps)
     shortcuts = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
     checked = asked_recipe(recipe, shortcuts, set_)
-    err.print("[dim]starting …[/]")
+    note("starting …")
     from hardener.reports.command import compare_command
     from hardener.training.ablate import AblateRequest
     from hardener.training.ablate import ablate as work
@@ -98,7 +98,7 @@ def ablate(
         name=name,
         json_file=json_file,
     )
-    ablation, folder = work(request, RichReporter())
+    ablation, folder = work(request, reporter())
     show(ablation)
     out.print(f"written: {folder / 'ablation.json'} and {folder / 'ablation.png'}", markup=False, soft_wrap=True)
     ends = [folder / ablation.combinations[place].run for place in (0, -1)]
