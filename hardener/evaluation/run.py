@@ -48,9 +48,8 @@ from hardener.runtime.device import choose_device, describe_hardware, describe_v
 from hardener.runtime.model_state import as_float, device_of
 from hardener.runtime.processes import from_first, local_device, own_share
 from hardener.statistics.interval import clopper_pearson
-from hardener.threat import ThreatModel
+from hardener.threat import NORMS, ThreatModel
 
-DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}
 KEPT_EXAMPLES, SHOWN_EXAMPLES = 48, 12
 SAVE_EVERY_S = 30.0
 EXTRAS = {"hopskipjump": ("foolbox", "decision"), "corruptions": ("imagecorruptions", "corruptions")}
@@ -202,7 +201,7 @@ def _suite_of(request: EvaluateRequest) -> str | None:
 
 
 def _threat(request: EvaluateRequest) -> ThreatModel:
-    default = DEFAULT_EPS.get(request.norm, 0.0)
+    default = NORMS[request.norm].default_eps if request.norm in NORMS else 0.0  # of no norm: refused as such
     return ThreatModel(request.norm, default if request.eps is None else request.eps)
 
 
@@ -218,7 +217,7 @@ def _plan(request: EvaluateRequest) -> list[AttackPlan]:
         raise HardenerError(f"{option} is for attacks named by --attack; a suite brings its own settings.")
     suite = _suite_of(request)
     if suite is not None:
-        plans = [_complete(plan, threat) for plan in suite_plans(suite)]
+        plans = [_complete(plan, threat) for plan in suite_plans(suite, threat.norm)]
     else:
         plans = _plans_by_name(request.attacks or ("pgd",), given, request.restarts, threat)
     wanted = {plan.name for plan in plans} | set(request.sections)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hardener.attacks import ATTACKS
 from hardener.errors import HardenerError, did_you_mean
 from hardener.evaluation.robust_accuracy import AttackPlan
 
@@ -43,15 +44,15 @@ FAMILIES: dict[str, frozenset[str]] = {
 GRADIENT_FREE = FAMILIES["gradient-free"] | FAMILIES["decision-based"] | {"random-noise"}
 
 
-def suite_plans(name: str) -> list[AttackPlan]:
-    """Return a suite's attacks.
+def suite_plans(name: str, norm: str = "linf") -> list[AttackPlan]:
+    """Return a suite's attacks, those that know the norm.
 
     Raises:
         HardenerError: unknown suite.
     """
     if name not in SUITES:
         raise HardenerError(f"unknown suite {name!r}. Known: {', '.join(SUITES)}.{did_you_mean(name, SUITES)}")
-    return list(SUITES[name])
+    return [plan for plan in SUITES[name] if norm in ATTACKS[plan.name].norms]
 
 
 def left_out(plans: Sequence[AttackPlan]) -> list[str]:

@@ -23,7 +23,6 @@ from hardener.data.image_folder import ImageFiles
 from hardener.data.loader import load_images
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, Comparison, compare_files, share
-from hardener.evaluation.run import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
 from hardener.export._images import draw_images, read_images
 from hardener.export._session import open_session
@@ -33,7 +32,7 @@ from hardener.export.run import MODEL_FILE
 from hardener.models.onnx_model import open_onnx
 from hardener.progress import Reporter
 from hardener.reports.model_card import model_card
-from hardener.threat import ThreatModel
+from hardener.threat import NORMS, ThreatModel
 
 CALIBRATION_IMAGES = TRIAL_IMAGES = 256
 SAMPLES, QUICK_SAMPLES = 300, 100
@@ -138,7 +137,7 @@ def _name(record: RunRecord) -> str:
 def _threat(plain: Bundle) -> ThreatModel:
     """Return what the run was evaluated under, else what a bundle's attack uses, else the default."""
     known = plain.evaluation or plain.threat
-    return ThreatModel("linf", DEFAULT_EPS["linf"]) if known is None else ThreatModel(known.norm, known.eps)
+    return ThreatModel("linf", NORMS["linf"].default_eps) if known is None else ThreatModel(known.norm, known.eps)
 
 
 def _training_images(record: RunRecord, recipe: Recipe, data: Path | None) -> NDArray[np.uint8]:

@@ -12,14 +12,11 @@ from torch import Tensor, nn
 
 from hardener.config.evaluation_record import Clever
 from hardener.errors import HardenerError
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import NORMS, fit_box, norm_geometry
 from hardener.measures._common import batches
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import measuring
 
-RADII = {"linf": 0.1, "l2": 2.0}
-_DUAL = {"linf": 1, "l2": 2}
 _PILOT = 32
 _SHAPES = (1.0, 100.0)
 _HALVINGS = 25
@@ -57,9 +54,9 @@ def measure_clever(
         model: (N, C, H, W) in [0, 1] -> logits (N, K); put into eval mode meanwhile.
         images: (N, C, H, W), float in [0, 1] or uint8.
         labels: (N,) int64.
-        norm: the attacker's, `linf` or `l2`. Gradients are measured in the dual one.
-        radius: of the ball that is drawn from, > 0; no score exceeds it. By default 0.1 in `linf` and 2 in `l2`, a few
-            times the eps that are usual there.
+        norm: the attacker's, a name in NORMS. Gradients are measured in the dual one.
+        radius: of the ball that is drawn from, > 0; no score exceeds it. By default what the norm's
+            entry says, a few times the eps that are usual there.
         batch_size: points at once.
         generator: of the points, on the model's device.
         on_done: called with a number of images as they are dealt with; N in all.
@@ -75,7 +72,7 @@ def measure_clever(
     Source: Weng et al., "Evaluating the Robustness of Neural Networks: An Extreme Value Theory Approach", ICLR 2018,
         Algorithms 1 and 2.
     """
-    radius = RADII[norm] if radius is None else radius
+    radius = NORMS[norm].clever_radius if radius is None else radius
     if radius <= 0 or batches_per_image < 2 or draws_per_batch < 1 or targets < 1 or slack < 1:
         raise ValueError(
             "need radius > 0, batches_per_image >= 2, draws_per_batch, targets and slack >= 1; "
@@ -194,7 +191,7 @@ class _Norms:
         last = len(margins) - 1
         return torch.stack(
             [
-                gradient_of(margin, inputs, keep_graph=place < last).flatten(1).norm(_DUAL[self.norm], dim=1)
+                gradient_of(margin, inputs, keep_graph=place < last).flatten(1).norm(NORMS[self.norm].dual_order, dim=1)
                 for place, margin in enumerate(margins)
             ],
             dim=1,

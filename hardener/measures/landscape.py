@@ -39,7 +39,7 @@ def measure_landscape(
         image: (C, H, W), float in [0, 1] or uint8.
         label: the true class.
         path: how the report names the image.
-        norm: `linf` or `l2`.
+        norm: a name in NORMS.
         eps: radius, a fraction of the pixel range, > 0.
         points: steps along each direction, odd and >= 3, so that the image itself is the middle one.
         batch_size: points of the plane at once.
@@ -63,9 +63,9 @@ def measure_landscape(
         inputs = clean.detach().requires_grad_()
         with torch.enable_grad():
             loss = cross_entropy(model(inputs).float(), truth)
-        along = ball.steepest(gradient_of(loss, inputs))
+        along = ball.climbing_step(gradient_of(loss, inputs), eps)
         signs = torch.randint(0, 2, clean.shape, generator=generator, device=device)
-        across = ball.steepest((2 * signs - 1).to(clean.dtype))
+        across = ball.climbing_step((2 * signs - 1).to(clean.dtype), eps)
         grid = torch.cartesian_prod(*[torch.tensor(steps, device=device, dtype=clean.dtype)] * 2)
         with torch.no_grad():
             for piece in grid.split(batch_size):

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.methods._method import Method
 from hardener.methods._weight_perturbation import WeightPerturbation
@@ -64,7 +63,7 @@ class WorstPoint:
         for _ in range(self.steps):
             inputs = (images + delta).requires_grad_()
             (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)
-            delta = delta + length * ball.steepest(gradient)
+            delta = delta + length * ball.climbing_step(gradient, self.eps)
             if self.project:
                 delta = ball.project(delta, self.eps)
             delta = fit_box(images, delta)

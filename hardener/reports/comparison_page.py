@@ -13,7 +13,7 @@ from hardener.config.files import write_text, written_whole
 from hardener.errors import HardenerError
 from hardener.reports.comparison import Comparison
 from hardener.statistics.paired import Difference
-from hardener.threat import show_eps
+from hardener.threat import NORMS, show_eps
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7f7f7f")
 _DASHES = ("-", "--", "-.", ":")
@@ -150,7 +150,7 @@ def draw_radar(comparison: Comparison, *, dark: bool = False) -> bytes:
         side, height = np.sin(angle), np.cos(angle)
         ha = "center" if abs(side) < 0.1 else "left" if side > 0 else "right"
         va = "center" if abs(height) < 0.5 else "bottom" if height > 0 else "top"
-        plot.text(angle, 1.07, axis.label.replace("linf", "$\\ell_\\infty$").replace("l2", "$\\ell_2$"), color=ink,
+        plot.text(angle, 1.07, _with_symbols(axis.label), color=ink,
                   fontsize=11, ha=ha, va=va, clip_on=False)  # fmt: skip
     for place, run in enumerate(comparison.runs):
         values = np.array([axis.values[place] for axis in axes_of], dtype=float)  # None becomes NaN, a gap
@@ -224,3 +224,10 @@ def write_comparison(comparison: Comparison, folder: Path) -> tuple[Path, Path]:
     )
     write_text(page, text)
     return picture, page
+
+
+def _with_symbols(label: str) -> str:
+    """Set the names of norms in a label as formulas."""
+    for name, entry in NORMS.items():
+        label = label.replace(name, entry.symbol)
+    return label

@@ -10,7 +10,7 @@ from hardener.config.bundle import Bundle, OfflineRobustness, Quantization
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
-from hardener.threat import ThreatModel, show_eps
+from hardener.threat import ThreatModel, norm_rank, show_eps
 
 _AUDIT = "audit"  # stands among the attacks where the audit's own broke images that all others had left standing
 
@@ -50,13 +50,13 @@ def model_card(
 
 
 def _lowest(evaluations: Sequence[OfflineRobustness]) -> list[OfflineRobustness]:
-    """For each threat model and split the evaluation with the lowest robust accuracy; linf first, wider balls first."""
+    """For each threat model and split the evaluation with the lowest robust accuracy; wider balls first."""
     chosen: dict[tuple[str, str, str], OfflineRobustness] = {}
     for item in evaluations:
         key = (item.norm, show_eps(item.eps), item.split)
         if key not in chosen or item.robust_accuracy < chosen[key].robust_accuracy:
             chosen[key] = item
-    return sorted(chosen.values(), key=lambda item: (item.norm != "linf", -item.eps, item.split))
+    return sorted(chosen.values(), key=lambda item: (norm_rank(item.norm), -item.eps, item.split))
 
 
 def _intended_use(bundle: Bundle) -> list[str]:

@@ -26,7 +26,7 @@ from hardener.reports._plots import (
     reliability_chart,
     surface_chart,
 )
-from hardener.threat import ThreatModel, show_eps
+from hardener.threat import NORMS, ThreatModel, show_distance, show_eps
 
 MANY_CLASSES = 20
 _SECTION_OPTIONS = {
@@ -215,15 +215,12 @@ def _curve_names(evaluation: Evaluation) -> list[str]:
 
 
 def _threat_in_words(evaluation: Evaluation) -> str:
-    eps = show_eps(evaluation.threat.eps)
-    if evaluation.threat.norm == "linf":
-        return f"The attacker may change every value of every pixel by at most {eps} of the range from black to white."
-    return f"The attacker may change an image by at most {eps} in Euclidean length, pixels counted from 0 to 1."
+    return NORMS[evaluation.threat.norm].reach.format(eps=show_eps(evaluation.threat.eps))
 
 
 def _charts(evaluation: Evaluation) -> dict[str, Any]:
     """Draw what was measured."""
-    linf = evaluation.threat.norm == "linf"
+    in_levels = NORMS[evaluation.threat.norm].in_levels
     charts: dict[str, Any] = {"keys": [legend_key(style) for style in range(len(evaluation.eps_curves))]}
     if evaluation.eps_curves:
         names = charts["eps_names"] = _curve_names(evaluation)
@@ -234,8 +231,8 @@ def _charts(evaluation: Evaluation) -> dict[str, Any]:
                 f"{name}: {_summary(curve.points, show_eps)}"
                 for name, curve in zip(names, evaluation.eps_curves, strict=True)
             ),
-            x_label="eps in 1/255, wider near 0" if linf else "eps, wider near 0",
-            show_x=lambda eps: f"{255 * eps:.3g}" if linf else f"{eps:.3g}",
+            x_label="eps in 1/255, wider near 0" if in_levels else "eps, wider near 0",
+            show_x=lambda eps: f"{255 * eps:.3g}" if in_levels else f"{eps:.3g}",
             reference=(evaluation.threat.eps, f"the threat model, {show_eps(evaluation.threat.eps)}"),
             logarithmic=True,
         )
@@ -336,8 +333,7 @@ def _show_picture(item: WorstImage, norm: str) -> dict[str, Any]:
 def _show_distance(value: float, norm: str) -> str:
     if not math.isfinite(value):
         return "none found"
-    shown = f"{255 * value:.3g}/255" if norm == "linf" else f"{value:.3g}"
-    return shown.replace("-", "\u2212")
+    return show_distance(value, norm).replace("-", "\u2212")
 
 
 def _code(sentence: str) -> Markup:

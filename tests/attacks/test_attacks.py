@@ -17,7 +17,7 @@ from hardener.geometry import NORMS, norm_geometry
 EPS = 0.04
 RANDOM = {"square", "hopskipjump", "spsa", "nes", "random-noise"}
 """Attacks that draw as they go, so that an image's result depends on its place in the batch."""
-MINIMUM_NORM = {("cw", "l2"), *((name, norm) for name in ("deepfool", "fab-t", "fmn") for norm in ("linf", "l2"))}
+MINIMUM_NORM = {("cw", "l2"), *((name, norm) for name in ("deepfool", "fab-t", "fmn") for norm in NORMS)}
 """Attacks that look for the nearest misclassified image and may return one that lies farther than eps."""
 CHEAP: dict[str, Any] = {"steps": 4, "restarts": 1, "queries": 40, "binary_search_steps": 2, "targets": 2}
 """Settings that any attack gets here, where it has them, so that each law takes less than a second."""
