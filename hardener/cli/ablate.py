@@ -10,6 +10,7 @@ import typer
 from hardener.cli.console import door, note, out, reporter
 from hardener.cli.options import RUNS, Device, Entry, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
+from hardener.threat import EPS_HELP, NORM_HELP
 from hardener.words import percent
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def ablate(
     suite: Annotated[
         str | None, typer.Option(help="quick, standard (AutoAttack's) or full. (default: standard)")
     ] = None,
-    norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
-    eps: Annotated[str | None, typer.Option(help="Radius, such as 8/255. (default: 8/255 in linf, 0.5 in l2)")] = None,
+    norm: Annotated[str, typer.Option(help=NORM_HELP)] = "linf",
+    eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,
     samples: Annotated[int, typer.Option(min=1, help="Images, drawn by the seed; at most all there are.")] = 1000,
     device: Device = "auto",
     precision: Annotated[

@@ -11,6 +11,7 @@ from hardener.cli.console import door, note, out, reporter
 from hardener.cli.eval_table import show
 from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad
 from hardener.errors import HardenerError
+from hardener.threat import EPS_HELP, NORM_HELP
 
 if TYPE_CHECKING:
     from hardener.config.evaluation_record import Evaluation
@@ -40,8 +41,8 @@ def evaluate(
         str | None,
         typer.Option(help="quick, standard (AutoAttack's) or full. (default: quick, where no --attack is named)"),
     ] = None,
-    norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
-    eps: Annotated[str | None, typer.Option(help="Radius, such as 8/255. (default: 8/255 in linf, 0.5 in l2)")] = None,
+    norm: Annotated[str, typer.Option(help=NORM_HELP)] = "linf",
+    eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps. (default: the attack's own)")] = None,
     step_size: Annotated[str | None, typer.Option(help="Such as 2/255. (default: 2.5 eps / steps)")] = None,
     restarts: Annotated[int, typer.Option(min=1, help="Repeat from other random starts.")] = 1,

@@ -20,7 +20,6 @@ from hardener.config.schema import Recipe
 from hardener.data.image_files import ImageFiles
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, Terms, compare_files, share
-from hardener.evaluation.plan import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
 from hardener.exporters._bundle import describe_file, write_description
 from hardener.exporters._images import draw_images, read_images
@@ -29,7 +28,7 @@ from hardener.exporters.int8 import add_metadata, quantize_int8
 from hardener.exporters.run import MODEL_FILE
 from hardener.models.onnx_model import open_onnx
 from hardener.progress import Reporter
-from hardener.threat import ThreatModel
+from hardener.threat import NORMS, ThreatModel
 
 CALIBRATION_IMAGES = TRIAL_IMAGES = 256
 SAMPLES, QUICK_SAMPLES = 300, 100
@@ -125,7 +124,7 @@ def _name(record: RunRecord) -> str:
 def _threat(plain: Bundle) -> ThreatModel:
     """Return what the run was evaluated under, else what a bundle's attack uses, else the default."""
     known = plain.evaluation or plain.threat
-    return ThreatModel("linf", DEFAULT_EPS["linf"]) if known is None else ThreatModel(known.norm, known.eps)
+    return ThreatModel("linf", NORMS["linf"].default_eps) if known is None else ThreatModel(known.norm, known.eps)
 
 
 def _training_images(record: RunRecord, recipe: Recipe, data: Path | None) -> NDArray[np.uint8]:
