@@ -18,6 +18,7 @@ import typer
 
 from hardener.attacks import ATTACKS
 from hardener.catalog import Catalog, resolve
+from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
 from hardener.geometry import NORMS
 from hardener.losses import LOSSES
@@ -46,6 +47,7 @@ ALLOWED_ON_ONE_FLOOR = {
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
+    "data/sources": SOURCES,
     "geometry": NORMS,
     "losses": LOSSES,
     "methods": METHODS,
@@ -132,7 +134,8 @@ def test_private_files_stay_inside_their_room() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "--version", "train --help", "ablate --help", "predict --help", "recipes", "attacks"]
+    "words",
+    ["--help", "--version", "train --help", "ablate --help", "predict --help", "recipes", "attacks", "doctor --help"],
 )
 def test_help_and_lists_start_without_torch(words: str) -> None:
     code = (
@@ -282,6 +285,8 @@ def test_a_new_flag_is_a_decision() -> None:
         "predict": {"--url", "--report", "--top-k", "--model", "--token-file", "--json"},
         "recipes": set(),
         "attacks": set(),
+        "quickstart": set(),
+        "doctor": {"--out", "--json"},
     }
 
 

@@ -26,8 +26,8 @@ from input_rate import write_files
 from torch import nn
 
 from hardener.data.cache import PixelCache
-from hardener.data.image_folder import read_class_folders
 from hardener.data.loader import ImageShape, load_images
+from hardener.data.sources.image_folder import read_class_folders
 
 IMAGES = (1_000, 10_000, 100_000, 1_000_000)
 CLASSES = (2, 10, 100, 1_000)

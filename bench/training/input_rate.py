@@ -29,8 +29,8 @@ from torchvision.transforms import v2
 
 from hardener.data import loader
 from hardener.data.cache import PixelCache
-from hardener.data.image_folder import TRAIN_NAMES, read_class_folders
 from hardener.data.loader import Images, ImageShape, load_images
+from hardener.data.sources.image_folder import SPLIT_NAMES, read_class_folders
 
 GOAL = 5.0
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -124,7 +124,7 @@ def main() -> None:
         if asked.data is None:
             root = write_files(Path(folder), asked.images, asked.file_size)
         else:
-            named = (asked.data / name for name in TRAIN_NAMES)
+            named = (asked.data / name for name in SPLIT_NAMES["train"])
             root = next((path for path in named if path.is_dir()), asked.data)
         found = measure(root, asked, device)
         count = len(read_class_folders(root)[1])

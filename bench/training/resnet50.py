@@ -29,8 +29,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from hardener.data.cache import PixelCache
-from hardener.data.image_folder import read_class_folders
 from hardener.data.loader import Images, ImageShape, load_images
+from hardener.data.sources.image_folder import read_class_folders
 
 FILES_GOAL = 0.9
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import functools
+import json
 import os
+import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import typer
@@ -26,10 +29,11 @@ from rich.text import Text
 from hardener.errors import HardenerError, Told
 
 if TYPE_CHECKING:
-    from hardener.training.metrics import EpochMetrics
+    from hardener.training.metrics import EpochMetrics, TrainReporter
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+PROGRESS_EVERY_S = 10.0
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,8 +95,37 @@ def debugging() -> bool:
 def _say(kind: str, text: str) -> None:
     if debugging():
         err.print(traceback.format_exc(), markup=False)
-    style = {"error": "bold red", "stopped": "bold yellow", "warning": "yellow"}[kind]
+    if logs_json():
+        _log({"error": "error", "stopped": "warning"}[kind], message=text)
+        return
+    style = {"error": "bold red", "stopped": "bold yellow"}[kind]
     err.print(Text.assemble((f"{kind}: ", style), text), soft_wrap=True)
+
+
+def logs_json() -> bool:
+    """Say whether --log-format json was given: what else is text on stderr is then one JSON object a line."""
+    return os.environ.get("HARDENER_LOG_FORMAT", "") == "json"
+
+
+def _quiet() -> bool:
+    return os.environ.get("HARDENER_QUIET", "") not in {"", "0"}
+
+
+def _log(level: str, **fields: object) -> None:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(json.dumps({"time": stamp, "level": level, **fields}), file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """Say what is being done, on stderr; not with --quiet."""
+    reporter().say(text)
+
+
+def reporter() -> TrainReporter:
+    """Return what shows progress: rich on a terminal, JSON lines with --log-format json, warnings alone if quiet."""
+    if logs_json():
+        return _JsonReporter(quiet=_quiet())
+    return _Quiet() if _quiet() else RichReporter()
 
 
 class RichReporter:
@@ -146,6 +179,60 @@ class RichReporter:
             + ("  [red]taken back[/]" if metrics.rolled_back else ""),
             soft_wrap=True,
         )
+
+
+class _Quiet(RichReporter):
+    """Shows warnings alone."""
+
+    def say(self, text: str) -> None:
+        """Drop the text."""
+
+    def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        """Count nothing."""
+        return nullcontext(lambda done: None)
+
+    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
+        """Show nothing."""
+
+
+class _JsonReporter:
+    """Writes a JSON object a line on stderr, for machines that collect logs."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def say(self, text: str) -> None:
+        """Log a fact."""
+        if not self._quiet:
+            _log("info", message=text)
+
+    def warn(self, text: str) -> None:
+        """Log a fact that must not be missed."""
+        _log("warning", message=text)
+
+    @contextmanager
+    def track(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """Log how far the work is, at most every ten seconds, and its end."""
+        done, told = 0, time.monotonic()
+
+        def advance(more: int) -> None:
+            nonlocal done, told
+            done += more
+            if time.monotonic() - told > PROGRESS_EVERY_S:
+                told = time.monotonic()
+                self._progress(what, done, total, unit)
+
+        yield advance
+        self._progress(what, done, total, unit)
+
+    def _progress(self, what: str, done: int, total: int, unit: str) -> None:
+        if not self._quiet:
+            _log("info", event="progress", what=what, done=done, total=total, unit=unit)
+
+    def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
+        """Log an epoch."""
+        if not self._quiet:
+            _log("info", event="epoch", epochs=epochs, best=is_best, **vars(metrics))
 
 
 class _Rate(ProgressColumn):

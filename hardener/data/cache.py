@@ -22,7 +22,7 @@ import PIL
 from numpy.typing import NDArray
 
 from hardener.data import decode
-from hardener.data.image_folder import ImageFiles
+from hardener.data.image_files import ImageFiles
 
 _SUFFIX = ".pixels"
 _MAGIC = b"hrdnpix1"
@@ -34,7 +34,7 @@ Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Entry:
+class Kept:
     """What the cache holds of a list of files.
 
     Attributes:
@@ -66,7 +66,7 @@ class PixelCache:
         self._used: set[Path] = set()
         self._unusable = False
 
-    def get(self, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> Entry | None:
+    def get(self, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> Kept | None:
         """Return an entry, made now where there is none; None where it cannot be kept.
 
         Of several processes that ask for the same entry, one makes it and the others wait for it.
@@ -96,7 +96,7 @@ class PixelCache:
             )
             return None
 
-    def _find(self, path: Path, key: str) -> Entry | None:
+    def _find(self, path: Path, key: str) -> Kept | None:
         try:
             with path.open("rb") as file:
                 found = _read(file, key)
@@ -108,7 +108,7 @@ class PixelCache:
                 os.utime(path)
         return found
 
-    def _make(self, path: Path, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> Entry | None:
+    def _make(self, path: Path, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> Kept | None:
         descriptor, beside = tempfile.mkstemp(prefix=".", suffix=_SUFFIX, dir=self.folder)
         try:
             with os.fdopen(descriptor, "w+b") as file:
@@ -172,19 +172,15 @@ def total_memory() -> int:
 def entry_key(files: ImageFiles, **rule: object) -> str:
     """Name an entry after all that its pixels depend on; no file is opened.
 
-    These are the place, name, size and times of every file, in this order, and how it is decoded: `rule`, the source
-    of `decode_image` and Pillow's version. The time of the last change of an inode is one of them, so a file that was
-    replaced by one of the same size and date is noticed too.
+    These are the place, name and stamp (of a file: size and times) of every image, in this order, and how it is
+    decoded: `rule`, the source of `decode_image` and Pillow's version.
 
     Raises:
         OSError: a file is gone.
     """
 
     def describe(paths: tuple[str, ...]) -> bytes:
-        lines = []
-        for path in paths:
-            found = os.stat(root / path)
-            lines.append(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}\n")
+        lines = [f"{path}\0{files.store.stamp(root, path)}\n" for path in paths]
         return "".join(lines).encode("utf-8", "surrogateescape")
 
     root = files.root.resolve()
@@ -206,7 +202,7 @@ def _finish(file: BinaryIO, key: str, facts: Facts) -> None:
     os.fsync(file.fileno())  # before the rename, or a power cut could leave a whole name on torn pixels
 
 
-def _read(file: BinaryIO, key: str) -> Entry | None:
+def _read(file: BinaryIO, key: str) -> Kept | None:
     """Return what a whole entry of this key holds, None for anything else."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - _TAIL, 0))
@@ -223,11 +219,11 @@ def _read(file: BinaryIO, key: str) -> Entry | None:
     if facts["key"] != key or size + length + _TAIL != end:
         return None
     if not size:
-        return Entry(np.empty(0, np.uint8), facts)
+        return Kept(np.empty(0, np.uint8), facts)
     mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)  # writable ones count as memory in use
     if size <= total_memory() // 4:
         mapped.madvise(mmap.MADV_WILLNEED)  # one read from front to back, before minibatches ask here and there
-    return Entry(np.frombuffer(mapped, np.uint8), facts)
+    return Kept(np.frombuffer(mapped, np.uint8), facts)
 
 
 @contextlib.contextmanager

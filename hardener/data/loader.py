@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from hardener.data.cache import Facts, PixelCache, Write, entry_key, total_memory
 from hardener.data.decode import BadImage, decode_image, has_color, open_image
-from hardener.data.image_folder import ImageFiles
+from hardener.data.image_files import ImageFiles
 from hardener.errors import HardenerError
 
 DEFAULT_SIZE = 224
@@ -168,11 +167,11 @@ class Images:
             image[:] = self._decode(int(place)).transpose(2, 0, 1)
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
-        path = self.files.root / self.files.paths[index]
         try:
-            return decode_image(path.read_bytes(), **vars(self.shape))
+            return decode_image(self.files.open(index), **vars(self.shape))
         except (BadImage, OSError) as error:
-            raise HardenerError(f"{path} could be read before and cannot be now: {error}.") from None
+            where = self.files.where(index)
+            raise HardenerError(f"{where} could be read before and cannot be now: {error}.") from None
 
 
 def survey(files: ImageFiles, *, cache: PixelCache | None = None) -> tuple[set[tuple[int, int]], bool]:
@@ -185,10 +184,10 @@ def survey(files: ImageFiles, *, cache: PixelCache | None = None) -> tuple[set[t
     """
     lasting = True
 
-    def look(path: str) -> tuple[tuple[int, int], bool] | None:
+    def look(place: int) -> tuple[tuple[int, int], bool] | None:
         nonlocal lasting
         try:
-            image = open_image((files.root / path).read_bytes())
+            image = open_image(files.open(place))
         except BadImage:
             return None
         except OSError:
@@ -200,7 +199,7 @@ def survey(files: ImageFiles, *, cache: PixelCache | None = None) -> tuple[set[t
 
     def look_at_all() -> Facts:
         with ThreadPoolExecutor(_threads()) as pool:
-            seen = [found for found in pool.map(look, files.paths) if found is not None]
+            seen = [found for found in pool.map(look, range(len(files))) if found is not None]
         return {"sizes": sorted({size for size, _ in seen}), "color": any(color for _, color in seen)}
 
     key = None if cache is None else _key(files, what="headers")
@@ -284,9 +283,9 @@ def _read_all(
     sums = np.zeros((2, shape.channels))
     lasting = True
 
-    def read(path: Path) -> _Decoded | BadImage | OSError:
+    def read(place: int) -> _Decoded | BadImage | OSError:
         try:
-            data = path.read_bytes()
+            data = files.open(place)
             planes = np.ascontiguousarray(decode_image(data, **vars(shape)).transpose(2, 0, 1))
         except (BadImage, OSError) as error:
             return error
@@ -296,8 +295,8 @@ def _read_all(
 
     with ThreadPoolExecutor(_threads()) as pool:
         for start in range(0, len(files), _CHUNK):
-            paths = files.paths[start : start + _CHUNK]
-            for place, found in enumerate(pool.map(read, [files.root / path for path in paths]), start):
+            places = range(start, min(start + _CHUNK, len(files)))
+            for place, found in zip(places, pool.map(read, places), strict=True):
                 if isinstance(found, _Decoded):
                     put(found.planes)
                     sums += found.sums
@@ -307,7 +306,7 @@ def _read_all(
                 reason = str(found) if isinstance(found, BadImage) else found.strerror or str(found)
                 skipped.append((place, reason))
             if on_decoded:
-                on_decoded(len(paths))
+                on_decoded(len(places))
     _refuse_bad(files, skipped, skip_bad)
     first, second = sums / (len(digests) * shape.height * shape.width) / [[255], [255**2]]
     return {
@@ -320,7 +319,7 @@ def _read_all(
 
 def _refuse_bad(files: ImageFiles, skipped: list[tuple[int, str]], skip_bad: bool) -> None:
     if skipped and not skip_bad:
-        shown = "; ".join(f"{files.root / files.paths[place]}: {reason}" for place, reason in skipped[:5])
+        shown = "; ".join(f"{files.where(place)}: {reason}" for place, reason in skipped[:5])
         more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
         raise HardenerError(
             f"{len(skipped)} of {len(files)} images cannot be read: {shown}{more}. Repair or remove them, or pass "
@@ -340,7 +339,7 @@ def _images(
         files.pick([place for place in range(len(files)) if place not in bad]) if bad else files,
         shape,
         pixels=None if pixels is None else pixels.reshape(planes),
-        skipped=[BadFile(str(files.root / files.paths[place]), reason) for place, reason in facts["skipped"]],
+        skipped=[BadFile(files.where(place), reason) for place, reason in facts["skipped"]],
         fingerprint=facts["fingerprint"],
         mean=tuple(facts["mean"]),
         std=tuple(facts["std"]),

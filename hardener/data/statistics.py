@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hardener.config.bundle import Spread, TrainingImages
 from hardener.data.decode import BadImage, open_image, to_input_with_size
-from hardener.data.image_folder import ImageFiles
+from hardener.data.image_files import ImageFiles
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -72,9 +72,9 @@ def training_statistics(
     """
     places = np.random.default_rng(seed).permutation(len(files))[:samples].tolist()
 
-    def measure(path: str) -> tuple[float, ...] | None:
+    def measure(place: int) -> tuple[float, ...] | None:
         try:
-            opened = open_image((files.root / path).read_bytes())
+            opened = open_image(files.open(place))
             image, size = to_input_with_size(opened, height=height, width=width, channels=channels)
         except (BadImage, OSError):
             return None
@@ -82,7 +82,7 @@ def training_statistics(
 
     rows = []
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 32)) as pool:
-        for row in pool.map(measure, files.pick(places).paths):
+        for row in pool.map(measure, places):
             if row is not None:
                 rows.append(row)
             on_done(1)

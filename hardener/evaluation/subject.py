@@ -11,7 +11,8 @@ from torch import nn
 from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import EvaluatedModel, Flag
 from hardener.config.run_folder import RunFolder, RunRecord
-from hardener.data.image_folder import ImageFiles, read_evaluation_folder, read_image_folder
+from hardener.data.data_set import read_data_set, read_held_out
+from hardener.data.image_files import ImageFiles
 from hardener.data.loader import DEFAULT_SIZE, ImageShape, survey
 from hardener.errors import HardenerError
 from hardener.models.normalize import ImageClassifier, normalization
@@ -89,7 +90,7 @@ def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
     """
     if data is None:
         raise HardenerError("a model that was not trained here needs --data DIR, the images to evaluate it on.")
-    classes, files, found = read_evaluation_folder(data)
+    classes, files, found = read_held_out(data)
     sizes, color = survey(files)
     height, width = model.image_size or (next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE))
     if model.normalize == "data":
@@ -142,7 +143,7 @@ def onnx_subject(
         files, split, root, classes = lender.files, lender.split, lender.root, lender.classes
     else:
         assert data is not None, "checked above"
-        classes, files, found = read_evaluation_folder(data)
+        classes, files, found = read_held_out(data)
         _same_classes(path, network.classes, classes)
         sizes, color = survey(files)
         height, width, channels = network.image_shape
@@ -176,7 +177,7 @@ def _held_out(
     """Find the run's test split, or its validation split where there is no other; or the folder that was asked for."""
     own = Path(record.data.root)
     if data is not None and data.resolve() != own:
-        classes, files, found = read_evaluation_folder(data)
+        classes, files, found = read_held_out(data)
         if list(classes) != record.classes:
             differing = sorted(set(classes) ^ set(record.classes))[:5]
             raise HardenerError(
@@ -184,7 +185,7 @@ def _held_out(
             )
         return files, _split_of(found), data, []
     recipe = run.read_recipe()
-    folder = read_image_folder(
+    folder = read_data_set(
         own,
         validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
         seed=record.seed,

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
-from hardener.data.image_folder import ImageFiles, ImageFolder, read_image_folder
+from hardener.data.data_set import DataSet, read_data_set
+from hardener.data.image_files import ImageFiles
 from hardener.data.loader import ImageShape, load_images
 
 
-def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool) -> ImageFolder:
+def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool) -> DataSet:
     """Read a folder and split it as the run was.
 
     Args:
@@ -22,7 +23,7 @@ def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool) -> 
         HardenerError: it is no folder of classes.
     """
     validation_root = record.data.validation_root if own else None
-    return read_image_folder(
+    return read_data_set(
         root,
         validation_root=None if validation_root is None else Path(validation_root),
         seed=record.seed,

@@ -19,7 +19,7 @@ from hardener.config.bundle import Bundle, ModelFile, OfflineRobustness, Parity,
 from hardener.config.files import written_whole
 from hardener.config.run_folder import RunFolder, RunRecord, now
 from hardener.config.schema import Recipe
-from hardener.data.image_folder import ImageFiles
+from hardener.data.image_files import ImageFiles
 from hardener.data.loader import load_images
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, Comparison, compare_files, share

@@ -21,13 +21,13 @@ from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.files import written_whole
 from hardener.config.run_folder import RunFolder, RunRecord, now
 from hardener.config.schema import Recipe
+from hardener.data.data_set import DataSet
 from hardener.data.decode import RESIZE_RULE
-from hardener.data.image_folder import ImageFolder
 from hardener.data.statistics import training_statistics
 from hardener.errors import HardenerError
 from hardener.export._images import draw_images, read_images
-from hardener.export._parity import compare
 from hardener.export.onnx import export_onnx, opset_of
+from hardener.export.parity import compare
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
 from hardener.reports.model_card import model_card
@@ -149,7 +149,7 @@ def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> Threat:
     return Threat.model_validate({"norm": recipe.validation.norm, "eps": recipe.validation.eps})
 
 
-def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> ImageFolder:
+def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> DataSet:
     root = Path(record.data.root) if data is None else data
     if not root.is_dir():
         raise HardenerError(
@@ -159,7 +159,7 @@ def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> Image
     return read_images(root, record, recipe, own=data is None)
 
 
-def _training_images(folder: ImageFolder, record: RunRecord, reporter: Reporter) -> TrainingImages | None:
+def _training_images(folder: DataSet, record: RunRecord, reporter: Reporter) -> TrainingImages | None:
     """Measure the training images, if it is they that lie in the folder."""
     if folder.listings()["train"] != record.data.listings["train"]:
         reporter.warn(

@@ -22,7 +22,7 @@ from hardener.config.run_folder import (
 )
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
-from hardener.data.image_folder import ImageFolder, read_image_folder
+from hardener.data.data_set import DataSet, read_data_set
 from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
 from hardener.errors import Failure, HardenerError
 from hardener.models.activation import replace_activations
@@ -63,7 +63,7 @@ class _Ready:
     """What a run needs, read and known to fit together."""
 
     device: torch.device
-    folder: ImageFolder
+    folder: DataSet
     loaded: LoadedModel
     replaced: str | None
     mean: tuple[float, ...]
@@ -173,7 +173,7 @@ def resume(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> 
         return run
     with together():
         chosen = _own_device(device)
-        folder = read_image_folder(
+        folder = read_data_set(
             Path(record.data.root),
             validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
             seed=record.seed,
@@ -208,7 +208,7 @@ def _prepare(request: TrainRequest, reporter: Reporter) -> _Ready:
     """Read model and data, and see that they fit together and the recipe; nothing is written."""
     recipe = request.recipe
     device = _own_device(request.device)
-    folder = read_image_folder(
+    folder = read_data_set(
         request.data,
         validation_root=request.validation_root,
         seed=request.seed,
@@ -339,7 +339,7 @@ def _pixel_cache(recipe: Recipe, reporter: Reporter) -> PixelCache | None:
 
 
 def _load(
-    folder: ImageFolder, shape: ImageShape, skip_bad: bool, cache: PixelCache | None, reporter: Reporter
+    folder: DataSet, shape: ImageShape, skip_bad: bool, cache: PixelCache | None, reporter: Reporter
 ) -> tuple[Images, Images]:
     with reporter.track("reading images", len(folder.train) + len(folder.validation), "images") as advance:
         train_images, validation_images = (

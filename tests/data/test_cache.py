@@ -19,8 +19,9 @@ from PIL import Image
 
 from hardener.data.cache import PixelCache, default_folder
 from hardener.data.decode import decode_image
-from hardener.data.image_folder import ImageFiles, read_class_folders
+from hardener.data.image_files import ImageFiles
 from hardener.data.loader import Images, ImageShape, load_images, survey
+from hardener.data.sources.image_folder import read_class_folders
 from hardener.errors import HardenerError
 
 SHAPE = ImageShape(8, 8, 1)

@@ -9,8 +9,8 @@ import torch
 from oracles import write_image_folder
 from PIL import Image
 
-from hardener.data.image_folder import read_class_folders
 from hardener.data.loader import Images, ImageShape, load_images, survey
+from hardener.data.sources.image_folder import read_class_folders
 from hardener.errors import HardenerError
 
 SHAPE = ImageShape(8, 8, 1)

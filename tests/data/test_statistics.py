@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from hardener.data.image_folder import ImageFiles
+from hardener.data.image_files import ImageFiles
 from hardener.data.statistics import image_statistics, noise_std, training_statistics
 
 RANDOM = np.random.default_rng(0)

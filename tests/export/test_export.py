@@ -20,8 +20,8 @@ from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.run import EvaluateRequest, evaluate_run
-from hardener.export._parity import compare
 from hardener.export.onnx import export_onnx
+from hardener.export.parity import compare
 from hardener.export.run import export
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.data.image_folder import read_image_folder
+from hardener.data.data_set import read_data_set
 from hardener.data.loader import ImageShape, load_images
 from hardener.errors import Failure, HardenerError
 from hardener.models.trained import open_classifier
@@ -270,7 +270,7 @@ def test_fsdp_goes_with_nothing_that_moves_or_keeps_whole_weights() -> None:
 def test_too_few_images_for_the_processes_are_an_error(
     image_folder: Path, model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = read_image_folder(image_folder, validation_root=None, seed=0, val_fraction=0.1, test_fraction=0.1)
+    folder = read_data_set(image_folder, validation_root=None, seed=0, val_fraction=0.1, test_fraction=0.1)
     images = load_images(folder.train, ImageShape(8, 8, 1))
     monkeypatch.setenv("WORLD_SIZE", "16")
     with pytest.raises(HardenerError, match="20 training images are too few for 16 processes: each needs two"):

@@ -6,13 +6,46 @@ from pathlib import Path
 import pytest
 from oracles import write_image_folder
 
-from hardener.data.image_folder import read_evaluation_folder, read_image_folder
+from hardener.catalog import Entry
+from hardener.data.data_set import read_data_set, read_held_out
+from hardener.data.loader import ImageShape, load_images
+from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
+
+SOURCE_OF_ZIPS = """
+import zipfile
+
+from hardener.data.image_files import ImageFiles
+
+
+class Members:
+    def read(self, root, path):
+        with zipfile.ZipFile(root) as archive:
+            return archive.read(path)
+
+    def stamp(self, root, path):
+        return str(root.stat().st_mtime_ns)
+
+
+class Zip:
+    def recognises(self, root):
+        return zipfile.is_zipfile(root)
+
+    def splits(self, root):
+        return frozenset()
+
+    def read(self, root, split):
+        with zipfile.ZipFile(root) as archive:
+            paths = tuple(sorted(name for name in archive.namelist() if not name.endswith("/")))
+        classes = tuple(sorted({path.split("/")[0] for path in paths}))
+        labels = tuple(classes.index(path.split("/")[0]) for path in paths)
+        return classes, ImageFiles(root, paths, labels, Members())
+"""
 
 
 def test_class_folders_alone_are_split_in_three_without_overlap(tmp_path: Path) -> None:
     root = write_image_folder(tmp_path / "d", {"a": 40, "b": 20})
-    folder = read_image_folder(root, val_fraction=0.1, test_fraction=0.2)
+    folder = read_data_set(root, val_fraction=0.1, test_fraction=0.2)
     assert folder.test is not None
     parts = [set(folder.train.paths), set(folder.validation.paths), set(folder.test.paths)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 60
@@ -24,7 +57,7 @@ def test_class_folders_alone_are_split_in_three_without_overlap(tmp_path: Path) 
 def test_the_split_depends_on_seed_and_names_alone(tmp_path: Path) -> None:
     root = write_image_folder(tmp_path / "d", {"a": 30, "b": 30})
     again = shutil.copytree(root, tmp_path / "copy")
-    first, same, other = (read_image_folder(path, seed=seed) for path, seed in ((root, 0), (again, 0), (root, 1)))
+    first, same, other = (read_data_set(path, seed=seed) for path, seed in ((root, 0), (again, 0), (root, 1)))
     assert first.listings() == same.listings()
     assert first.listings()["test"] != other.listings()["test"]
 
@@ -32,16 +65,16 @@ def test_the_split_depends_on_seed_and_names_alone(tmp_path: Path) -> None:
 def test_own_splits_are_taken_where_they_stand(tmp_path: Path) -> None:
     for name, count in (("train", 10), ("valid", 4), ("test", 5)):
         write_image_folder(tmp_path / "d" / name, {"a": count, "b": count})
-    folder = read_image_folder(tmp_path / "d")
+    folder = read_data_set(tmp_path / "d")
     assert folder.test is not None
     assert [len(folder.train), len(folder.validation), len(folder.test)] == [20, 8, 10]
-    classes, files, split = read_evaluation_folder(tmp_path / "d")
+    classes, files, split = read_held_out(tmp_path / "d")
     assert (classes, len(files), split) == (("a", "b"), 10, "test")
 
 
 def test_without_a_validation_folder_it_is_drawn_from_train_and_test_stays(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "d" / "train", {"a": 20, "b": 20})
-    folder = read_image_folder(tmp_path / "d")
+    folder = read_data_set(tmp_path / "d")
     assert folder.test is None
     assert [len(folder.train), len(folder.validation)] == [36, 4]
 
@@ -49,7 +82,7 @@ def test_without_a_validation_folder_it_is_drawn_from_train_and_test_stays(tmp_p
 def test_a_validation_folder_can_be_named(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "d" / "train", {"a": 20, "b": 20})
     own = write_image_folder(tmp_path / "elsewhere", {"a": 3, "b": 3})
-    folder = read_image_folder(tmp_path / "d", validation_root=own)
+    folder = read_data_set(tmp_path / "d", validation_root=own)
     assert [len(folder.train), len(folder.validation)] == [40, 6]
     assert folder.validation.root == own
 
@@ -60,7 +93,7 @@ def test_hidden_files_other_files_and_nested_folders(tmp_path: Path) -> None:
     (root / ".cache").mkdir()
     (root / "a" / "notes.txt").write_text("x")
     (root / "a" / "._001.png").write_text("x")
-    folder = read_image_folder(root)
+    folder = read_data_set(root)
     assert folder.test is not None
     assert len(folder.train) + len(folder.validation) + len(folder.test) == 12
     assert folder.classes == ("a", "b")
@@ -69,11 +102,11 @@ def test_hidden_files_other_files_and_nested_folders(tmp_path: Path) -> None:
 def test_each_fault_has_one_clear_error(tmp_path: Path) -> None:
     def fails(root: Path, match: str) -> None:
         with pytest.raises(HardenerError, match=match):
-            read_image_folder(root)
+            read_data_set(root)
 
     fails(tmp_path / "nowhere", "no such folder: .*nowhere")
     (tmp_path / "file").write_text("x")
-    fails(tmp_path / "file", "is a file; DIR is a folder of class folders")
+    fails(tmp_path / "file", "is a file that no source of images knows. Pass a folder of class folders")
     (tmp_path / "empty").mkdir()
     fails(tmp_path / "empty", "has no images and no class folders")
     write_image_folder(tmp_path / "flat", {"": 3})
@@ -91,4 +124,20 @@ def test_each_fault_has_one_clear_error(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "differ" / "test", {"a": 2, "z": 2})
     fails(tmp_path / "differ", "test has other classes than the training images: it lacks b and has z besides")
     write_image_folder(tmp_path / "testonly" / "test", {"a": 2, "b": 2})
-    fails(tmp_path / "testonly", "has test/ but no train/")
+    fails(tmp_path / "testonly", "has a test split but no train/. Put training images in .*testonly/train/CLASS/")
+
+
+def test_a_new_source_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_image_folder(tmp_path / "d", {"a": 20, "b": 10})
+    archive = Path(shutil.make_archive(str(tmp_path / "d"), "zip", root))
+    with pytest.raises(HardenerError, match="d.zip is a file that no source of images knows"):
+        read_data_set(archive)
+    (tmp_path / "source_of_zips.py").write_text(SOURCE_OF_ZIPS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(SOURCES, "zip", Entry("source_of_zips:Zip", "a zip of class folders"))
+    here, there = read_data_set(root), read_data_set(archive)
+    assert (here.classes, here.train.paths, here.listings()) == (there.classes, there.train.paths, there.listings())
+    shape = ImageShape(8, 8, 3)
+    own, zipped = (load_images(found.train, shape, cache=None) for found in (here, there))
+    assert own.fingerprint == zipped.fingerprint
+    assert bool((own.take(range(len(own)))[0] == zipped.take(range(len(zipped)))[0]).all())

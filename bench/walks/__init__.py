@@ -1,0 +1,1 @@
+"""Walks through a package's code, from a function along the calls."""
