@@ -24,6 +24,7 @@ from oracles import TINY_MODEL, write_image_folder
 from torch.distributed.run import parse_args
 from typer.testing import CliRunner
 
+from hardener import __version__
 from hardener.cli.app import app
 from hardener.config.recipe import load_recipe, recipe_files
 
@@ -149,7 +150,12 @@ def run(words: list[str]) -> None:
     assert found.exit_code in EXIT_CODES.get(words[1], {0}), f"{' '.join(words)}\n{found.output}"
 
 
-RUN_PAGES = [page for page in PAGES if any(b.info == "sh" and b.parsed_because is None for b in blocks(page))]
+# the examples of CONTRIBUTING.md are followed by tests/test_contributing.py
+RUN_PAGES = [
+    page
+    for page in PAGES
+    if page.name != "CONTRIBUTING.md" and any(b.info == "sh" and b.parsed_because is None for b in blocks(page))
+]
 
 
 @pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: page.name)
@@ -174,6 +180,8 @@ def test_every_command_that_can_be_run_here_runs(page: Path, folder: Path, monke
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_is_of_its_language(page: Path) -> None:
     for block in blocks(page):
+        if re.fullmatch(r"python \S+ \S+", block.info):
+            continue  # lines of a file, which tests/test_contributing.py puts into it
         language = block.info.split(" ")[0]
         if language == "sh":
             subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
@@ -228,15 +236,50 @@ def test_every_page_of_the_site_is_reached_from_another() -> None:
     assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - named == {ROOT / "docs" / "index.md"}
 
 
-def test_the_reference_names_every_command_recipe_and_entry() -> None:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs" / "_ext" / "reference.py")
+def tool(name: str) -> Any:
+    """Import a script of docs/_ext."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "_ext" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_names_every_command_recipe_and_entry() -> None:
+    reference = tool("reference")
     assert re.findall(r"^## hardener (.+)$", reference.commands_page(), re.M) == list(GROUP.commands)
     assert re.findall(r"^### (.+)$", reference.recipes_page(), re.M) == list(recipe_files())
     page = reference.catalogs_page()
     for _, _, catalog in reference.catalogs():
         assert set(catalog) <= set(re.findall(r"^\| `([^`]+)`", page, re.M))
     assert "| `mixup_alpha` | number ≥ 0 | `0.0` |" in reference.schema_page("hardener.config.schema:Recipe", "")
+
+
+def test_the_figure_of_the_floors_shows_the_floors_that_imports_are_held_to() -> None:
+    floors = tool("floors")
+    assert floors.FIGURE.read_text(encoding="utf-8") == floors.drawing(), "run python docs/_ext/floors.py"
+
+
+def test_every_place_that_names_the_version_names_this_one() -> None:
+    assert re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M) == [__version__]
+    newest = re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M)[0]
+    assert newest == __version__
+    texts = [*PAGES, *ROOT.glob("docs/scaling/*"), *ROOT.glob("serving/deploy/**/*.yaml")]
+    tags = {tag for path in texts for tag in re.findall(r"registry\.example\.org/[\w-]+:([\d.]+)", path.read_text())}
+    assert tags == {__version__}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob(".github/**/*.yml")), ids=lambda path: path.name)
+def test_what_runs_on_the_host_of_the_code_is_well_formed(path: Path) -> None:
+    held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if path.parent.name != "workflows":
+        return
+    steps = [step for job in held["jobs"].values() for step in job["steps"]]
+    for step in steps:
+        assert ("run" in step) != ("uses" in step), step
+        subprocess.run(["bash", "-n"], input=step.get("run", ""), text=True, check=True)
+        if "uses" in step:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[\w/.]+", step["uses"])
+    for script in re.findall(r"^\.ci/\w+", "\n".join(step.get("run", "") for step in steps), re.M):
+        assert (ROOT / script).exists()

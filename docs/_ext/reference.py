@@ -85,7 +85,8 @@ def commands_page() -> str:
     from hardener.cli.app import app
 
     group: Any = typer.main.get_command(app)
-    parts = []
+    shared = [[shown_option(option), meaning(option)] for option in group.params if not option.hidden]
+    parts = ["## Before any command", "", table(["option", "meaning"], shared), ""]
     for name, command in group.commands.items():
         parts += [f"## hardener {name}", "", paragraphs(command.help or ""), ""]
         arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
@@ -97,6 +98,9 @@ def commands_page() -> str:
         rows = [[shown_option(option), meaning(option)] for option in options if not option.hidden]
         if rows:
             parts += [table(["option", "meaning"], rows), ""]
+        examples = re.findall(r"^\s*(hardener .*?)\s*$", command.epilog or "", re.M)
+        if examples:
+            parts += ["```text", *examples, "```", ""]
     return "\n".join(parts)
 
 
@@ -371,9 +375,15 @@ def escaped(text: str) -> str:
     return re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", text)
 
 
+def keep_percent_signs(app: Any, page: str, source: list[str]) -> None:
+    """Keep a percent sign in the line of its number."""
+    source[0] = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", source[0])
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("builder-inited", lambda app: write_all())
+    app.connect("source-read", keep_percent_signs)
     app.connect(
         "autodoc-process-docstring",
         lambda app, what, name, obj, options, lines: as_restructured_text(lines),
