@@ -51,12 +51,11 @@ RUN --mount=type=bind,source=constraints.txt,target=/build/constraints.txt \
     && pip install --no-cache-dir --no-deps /build/wheels/*.whl \
     && rm /tmp/constraints.txt /tmp/requirements.txt
 # BentoML makes itself a home. It and ONNX Runtime report to their makers unless told not to before they start; BentoML
-# understands no word but True. Large pages, as `hardener serve` asks for them, hold the weights.
+# understands no word but True.
 ENV HARDENER_BUNDLE=/bundle \
     BENTOML_HOME=/tmp/bentoml \
     BENTOML_DO_NOT_TRACK=True \
-    ORT_DISABLE_TELEMETRY=1 \
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+    ORT_DISABLE_TELEMETRY=1
 # A folder of its own: BentoML puts the working directory before all other places to import from.
 WORKDIR /service
 # A number, so that Kubernetes can see that it is not root.

@@ -21,7 +21,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from hardener.measures.clever import RADII, measure_clever
+from hardener.measures.clever import RADII, Search, measure_clever
 
 BATCHES, DRAWS = 50, 20
 
@@ -91,11 +91,8 @@ def ours(model: nn.Module, images: Tensor, labels: Tensor, norm: str, slack: flo
         model,
         images,
         labels,
+        Search(RADII[norm], batches_per_image=BATCHES, draws_per_batch=DRAWS, slack=slack),
         norm=norm,
-        radius=RADII[norm],
-        batches_per_image=BATCHES,
-        draws_per_batch=DRAWS,
-        slack=slack,
         generator=torch.Generator().manual_seed(0),
     )
     return time.process_time() - started, scores.numpy()

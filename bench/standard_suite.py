@@ -29,10 +29,10 @@ from torch.nn.functional import cross_entropy
 
 from hardener.config.quantity import parse_quantity
 from hardener.config.run_folder import RunFolder
-from hardener.data.loader import load_images
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.precision import PRECISIONS, choose_precision
-from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
+from hardener.evaluation.robust_accuracy import AttackPlan, Course, robust_accuracy
+from hardener.evaluation.sample import draw
 from hardener.evaluation.subject import run_subject
 from hardener.progress import Silent
 from hardener.runtime.device import choose_device
@@ -46,10 +46,8 @@ SIDES = ("ours", "pyautoattack")
 def of_run(path: Path, samples: int, device: torch.device) -> Problem:
     """A run's model and images that it was not trained on."""
     subject = run_subject(RunFolder(path), None, Silent())
-    order = torch.randperm(len(subject.files), generator=torch.Generator().manual_seed(0))[:samples]
-    images = load_images(subject.files.pick(sorted(order.tolist())), subject.shape)
-    pixels, labels = images.take(range(len(images)))
-    return subject.model.to(device).eval(), as_float(pixels).to(device), labels.to(device)
+    sample = draw(subject.images, samples, seed=0)
+    return subject.model.to(device).eval(), as_float(sample.pixels).to(device), sample.labels.to(device)
 
 
 def on_digits(adversarial: bool, samples: int, device: torch.device) -> Problem:
@@ -92,7 +90,8 @@ def ours(problem: Problem, threat: ThreatModel, asked: argparse.Namespace, *, bf
     faster = FasterAnswers(model, lambda text: print(f"    {text}", file=sys.stderr))
     found = robust_accuracy(
         model, images, labels, plans, threat,
-        batch_size=asked.batch_size, generator=generator, asked=faster if asked.precision != "float32" else None,
+        batch_size=asked.batch_size, generator=generator,
+        course=Course(asked=faster if asked.precision != "float32" else None),
     )  # fmt: skip
     left = ", ".join(f"{o.plan.name} {o.attacked}-{o.broken} in {o.seconds:.1f} s wall" for o in found.outcomes)
     print(f"    ours: {left}", file=sys.stderr)

@@ -29,8 +29,13 @@ class Entry:
 
     def load(self) -> Any:
         """Import what the entry stands for."""
-        module, _, name = self.target.partition(":")
-        return getattr(importlib.import_module(module), name)
+        return named(self.target)
+
+
+def named(text: str) -> Any:
+    """Import what a "module:name" stands for."""
+    module, _, name = text.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 Catalog = Mapping[str, Entry]

@@ -1,4 +1,18 @@
-"""The one family of errors that the command line shows without a traceback."""
+"""The one family of errors that the command line shows without a traceback.
+
+    HardenerError             a user's mistake (exit code 2)
+    ├── BadImage              bytes that are no image
+    │   ├── ImageTooLarge     more pixels than allowed
+    │   └── UnknownFormat     no image format that is read here
+    ├── DamagedCheckpoint     a checkpoint is gone, or is not what was written
+    ├── Failure               asked for correctly, and could not be done (1)
+    ├── Lost                  another process ended; the run can go on (1)
+    ├── Interrupted           a training was stopped and can go on (130)
+    ├── Paused                an evaluation was stopped and can go on (130)
+    └── Told                  another process says what happened
+
+The client adds its own branch, `hardener.client.ClientError`: its errors carry the service's answers.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +30,40 @@ class Failure(HardenerError):
     """Work that was asked for correctly and could not be done."""
 
     exit_code = 1
+
+
+class BadImage(HardenerError):
+    """The bytes are no image that can be decoded; the message says why, without a file name."""
+
+
+class ImageTooLarge(BadImage):
+    """The header announces more pixels than allowed; nothing was decoded."""
+
+
+class UnknownFormat(BadImage):
+    """The bytes do not begin like any image format that is read here."""
+
+
+class DamagedCheckpoint(HardenerError):
+    """A checkpoint is not there, or is not what was written."""
+
+
+class Lost(HardenerError):
+    """Another process ended or hangs; the run can go on from its last checkpoint."""
+
+    exit_code = 1
+
+
+class Interrupted(HardenerError):
+    """Ctrl-C or a termination signal; the training can go on."""
+
+    exit_code = 130
+
+
+class Paused(HardenerError):
+    """Ctrl-C; the same evaluation goes on when it is asked for again."""
+
+    exit_code = 130
 
 
 class Told(HardenerError):

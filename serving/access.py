@@ -29,7 +29,6 @@ from hardener.errors import HardenerError
 from .notes import notes_of
 from .problem import Problem, ProblemResponse
 
-OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/healthz", "/livez", "/readyz"})
 HOW_TO_HASH = 'Each line is `NAME SHA256`; make the hash with: printf %s "$TOKEN" | sha256sum'
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
@@ -185,15 +184,18 @@ class Access:
         *,
         tokens: Tokens | None = None,
         rate_limit: RateLimit | None = None,
+        open_paths: Collection[str] = (),
     ) -> None:
         """Stand before an app.
 
         Args:
+            open_paths: whoever asks there comes in.
             tokens: None: everyone may come in.
             rate_limit: a token's name, or where there are no tokens a client's address. Behind a proxy uvicorn takes
                 the address from X-Forwarded-For where FORWARDED_ALLOW_IPS names the proxy.
         """
         self._app, self._tokens, self._rate_limit = app, tokens, rate_limit
+        self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or hand on."""
@@ -201,7 +203,7 @@ class Access:
         await (self._app if refusal is None else refusal)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        if scope["path"] in OPEN_PATHS or scope["method"] == "OPTIONS":  # a browser's preflight carries no token
+        if scope["path"] in self._open_paths or scope["method"] == "OPTIONS":  # a browser's preflight carries no token
             return None
         caller = _address(scope)
         if self._tokens is not None:

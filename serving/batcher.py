@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import enum
 import functools
 import math
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +16,6 @@ from numpy.typing import NDArray
 
 QUIET_TURNS = 4
 """Turns of the event loop without a new request, some ten microseconds each, after which it has come to rest."""
-REST_S = 0.02
-"""How long the loop then leaves the lanes alone where they all run and enough waits for them."""
 Images = NDArray[np.uint8]
 Answers = NDArray[np.float32]
 
@@ -49,9 +46,7 @@ class Batcher:
     and travel along: a larger batch costs less an image, and no core is idle meanwhile.
 
     Where the loop need not share a lane's core, a full batch is handed out before a lane is free: the lane goes on at
-    once even while the loop decodes. When enough waits behind busy lanes, nothing is gained by looking at a request the
-    moment it comes, and a lane that is pushed off its core loses its caches. So the loop sleeps in between, for at most
-    `REST_S`, and handles what has come in one go; not where it serves other models too.
+    once even while the loop decodes.
 
     A job leaves the queue when its waiter does: a cancelled request and one past its deadline cost no run.
     """
@@ -65,7 +60,6 @@ class Batcher:
         report_chunk: int,
         max_waiting: int,
         one_core: bool = False,
-        alone: bool = True,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:
         """Start idle.
@@ -77,7 +71,6 @@ class Batcher:
             max_waiting: images of plain requests that wait; of reports, the caller bounds the number.
             one_core: loop and model take turns on one core, so a full batch too waits until the loop is done: the model
                 is not disturbed then.
-            alone: no other batcher shares the event loop; only then may it sleep.
             on_batch: hears the size of every batch that was run.
         """
         self.report_chunk = report_chunk
@@ -86,13 +79,9 @@ class Batcher:
         self._most_ahead = 0 if one_core else lanes
         self._most = {Priority.PLAIN: max_batch, Priority.REPORT: report_chunk}
         self._max_waiting = max_waiting
-        # for all lanes, or what there is room for; never less than a batch
-        enough = max(max_batch, min(lanes * max_batch, max_waiting - max_batch + 1))
-        self._enough = enough if alone else math.inf
         self._one_core = one_core
         self._on_batch = on_batch
         self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
-        self._running: set[Future[list[Answers | Exception]]] = set()
         self._arrived = 0
         self._looking = False
         self._queues: dict[Priority, deque[_Job]] = {priority: deque() for priority in Priority}
@@ -128,14 +117,10 @@ class Batcher:
     def check_room(self, count: int = 1) -> None:
         """Refuse some images of a plain request that could not wait now.
 
-        A refusal is an arrival like another: in a storm of them the loop sleeps in between too.
-
         Raises:
             QueueFull: there is no room for them.
         """
         if self.waiting(Priority.PLAIN) + count > self._max_waiting:
-            self._arrived += 1
-            self._wake()
             raise QueueFull
 
     def waiting(self, priority: Priority) -> int:
@@ -153,27 +138,21 @@ class Batcher:
         """Start what fills a batch now, and look after the rest when the event loop has nothing else to do."""
         if self._a_batch_is_queued() and not self._one_core:
             self._start_batches()
-        if not self._looking and (self._free_lanes > 0 or self._enough_waits()):
+        if not self._looking and self._free_lanes > 0:
             self._looking = True
             asyncio.get_running_loop().call_soon(self._look, self._arrived, 0)
 
     def _look(self, arrived: int, quiet_turns: int) -> None:
-        """Count the loop's turns since a request came; after a few, start what waits, or leave the lanes alone."""
+        """Count the loop's turns since a request came; after a few, start what waits."""
         quiet_turns = quiet_turns + 1 if arrived == self._arrived else 0
         if quiet_turns < QUIET_TURNS:
             asyncio.get_running_loop().call_soon(self._look, self._arrived, quiet_turns)
             return
         self._looking = False
-        if self._free_lanes > 0:
-            self._start_batches()
-        elif self._enough_waits():
-            concurrent.futures.wait(self._running, REST_S, concurrent.futures.FIRST_COMPLETED)
+        self._start_batches()
 
     def _a_batch_is_queued(self) -> bool:
         return self._queued[Priority.PLAIN] >= self._most[Priority.PLAIN]
-
-    def _enough_waits(self) -> bool:
-        return self.waiting(Priority.PLAIN) >= self._enough
 
     def _start_batches(self) -> None:
         while batch := self._take_batch():
@@ -181,8 +160,7 @@ class Batcher:
                 self._ahead.append(batch)
             self._free_lanes -= 1
             running = self._threads.submit(self._answer_waited_for, batch)
-            self._running.add(running)
-            asyncio.wrap_future(running).add_done_callback(functools.partial(self._finish, batch, running))
+            asyncio.wrap_future(running).add_done_callback(functools.partial(self._finish, batch))
 
     def _take_batch(self) -> list[_Job]:
         """Take what a free lane should run, or a full batch for the next lane; nothing where there is neither."""
@@ -222,14 +200,8 @@ class Batcher:
         ends = np.cumsum([len(job.images) for job in batch])[:-1]
         return list(np.split(answers, ends))
 
-    def _finish(
-        self,
-        batch: list[_Job],
-        running: Future[list[Answers | Exception]],
-        done: asyncio.Future[list[Answers | Exception]],
-    ) -> None:
+    def _finish(self, batch: list[_Job], done: asyncio.Future[list[Answers | Exception]]) -> None:
         self._free_lanes += 1
-        self._running.discard(running)
         if self._ahead:  # the lane has begun with the first of these
             self._ahead.popleft()
         if done.cancelled():  # by `close`

@@ -6,12 +6,13 @@ from functools import partial
 
 import numpy as np
 
+from hardener.config.answer import Certificate
 from hardener.config.bundle import Bundle
 from hardener.statistics.interval import certified_radius, clopper_pearson_lower
 
-from .asker import Asker, Pixels
+from .budget import Budget
 from .probes import noisy_blocks
-from .schemas import Certificate
+from .timed_model import Pixels, TimedModel
 
 DEFAULT_NOISE_SIGMA = 0.25
 
@@ -20,12 +21,9 @@ async def certify(
     image: Pixels,
     predicted: int,
     bundle: Bundle,
-    asker: Asker,
+    model: TimedModel,
     generator: np.random.Generator,
-    *,
-    selection_draws: int,
-    draws: int,
-    alpha: float,
+    budget: Budget,
 ) -> Certificate:
     """Certify the smoothed classifier's answer, with as many draws as the time allows.
 
@@ -36,22 +34,21 @@ async def certify(
         image: (H, W, C), the model's input.
         predicted: index of the class that the model gave.
         generator: of the noise; its seed must be a secret, or a caller could aim between the draws.
-        selection_draws, draws: n0 and n, both >= 1.
-        alpha: the chance, in (0, 1), that the certificate is wrong.
+        budget: n0, n and alpha; its time is the model's to keep.
     Note: where the time runs out, n is the number of draws made until then. The bound for n draws stays valid because
         the clock, and no answer, decided on n.
     Source: Cohen, Rosenfeld, Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019,
         Algorithm CERTIFY.
     """
     noise_sigma = bundle.noise_sigma or DEFAULT_NOISE_SIGMA
-    allowed = selection_draws + draws
-    logits = await asker.ask(noisy_blocks(image, [noise_sigma] * allowed, asker.chunk, generator))
+    allowed = budget.selection_draws + budget.draws
+    logits = await model.ask(noisy_blocks(image, [noise_sigma] * allowed, model.chunk, generator))
     votes = np.empty(0, np.int64) if logits is None else logits.argmax(axis=1)
-    selecting, certifying = votes[:selection_draws], votes[selection_draws:]
+    selecting, certifying = votes[: budget.selection_draws], votes[budget.selection_draws :]
     chosen = int(np.bincount(selecting).argmax()) if len(selecting) else None
     agreeing, made = int((certifying == chosen).sum()), len(certifying)
-    bound = partial(_bound, agreeing, made, noise_sigma, alpha)
-    lower, radius, ceiling = await asker.in_thread(bound)  # exact tails of thousands of draws take a while
+    bound = partial(_bound, agreeing, made, noise_sigma, budget.alpha)
+    lower, radius, ceiling = await model.in_thread(bound)  # exact tails of thousands of draws take a while
     agrees = None if chosen is None else chosen == predicted
     trained_with_noise = bundle.noise_sigma == noise_sigma
     return Certificate(
@@ -66,13 +63,13 @@ async def certify(
         draws=made,
         agreeing_draws=agreeing,
         lower_bound=lower,
-        confidence=1 - alpha,
+        confidence=1 - budget.alpha,
         largest_possible_radius=ceiling,
         meaning=_meaning(
             radius,
             made=made,
-            allowed=draws,
-            confidence=1 - alpha,
+            allowed=budget.draws,
+            confidence=1 - budget.alpha,
             agrees=agrees,
             trained_with_noise=trained_with_noise,
         ),

@@ -8,7 +8,6 @@ import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGE, _KEPT = 2 << 20, 4 << 20
-_PR_SET_THP_DISABLE = 41  # prctl.h
 
 
 def give_large_blocks_back() -> None:
@@ -24,24 +23,3 @@ def give_large_blocks_back() -> None:
             libc = ctypes.CDLL(None)
             libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
             libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-
-
-def give_free_pages_back() -> None:
-    """Let glibc return every free page; a millisecond of work for some ten megabytes of them.
-
-    Blocks below the bound come from a heap that shrinks from its end alone: one small block that stays there keeps all
-    that were freed before it.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
-
-
-def use_small_pages_from_now() -> None:
-    """Leave what is loaded in large pages, where GLIBC_TUNABLES asked for them, and take small ones for all else.
-
-    In a heap with holes, the first byte that is written into a hole would bring two megabytes.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect, Request
 
 from hardener.config.bundle import InputSpec
-from hardener.data.decode import BadImage, ImageTooLarge, UnknownFormat, open_image, to_input_with_size
+from hardener.data.decode import open_image, to_input_with_size
+from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
 from .multipart import BrokenMultipart, parse_multipart
 from .options import Options, read_options

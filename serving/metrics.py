@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from .schemas import Prediction, Report
+from hardener.config.answer import Prediction, Report
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 OWN_FOLDER_VARIABLE = "HARDENER_METRICS_FOLDER"
@@ -84,6 +84,28 @@ class Metrics:
         self.decode_errors = Counter(
             "hardener_decode_errors", "images that were refused, by fault", ["kind"], registry=registry
         )
+        self._add_figures_of_reports()
+        self.lost_log_lines = Counter(
+            "hardener_lost_log_lines", "log lines dropped as they could not be written in time", registry=registry
+        )
+        self.models = _gauge(
+            registry,
+            "hardener_model_info",
+            "1 for a model that is served, 0 for one that was",
+            ["model", "fingerprint", "provider"],
+            mode="livemax",
+        )
+        for kind in DECODE_ERRORS.values():
+            self.decode_errors.labels(kind)
+        self._waiting = {kind: self.waiting.labels(kind) for kind in QUEUES}
+        self._count_waiting: Callable[[], dict[str, int]] = lambda: dict.fromkeys(QUEUES, 0)
+        self.in_flight = 0
+        self._answered: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._shown: set[tuple[str, str, str]] = set()
+        self.write_gauges()
+
+    def _add_figures_of_reports(self) -> None:
+        registry = self.registry
         self.certified_radius = Histogram(
             "hardener_certified_radius",
             "certified l2 radius of the reports that did not abstain, in [0, 1] pixels",
@@ -107,24 +129,6 @@ class Metrics:
         self.signs = Counter(
             "hardener_unstable_signs", "such signs; a report may have several", ["model", "sign"], registry=registry
         )
-        self.lost_log_lines = Counter(
-            "hardener_lost_log_lines", "log lines dropped as they could not be written in time", registry=registry
-        )
-        self.models = _gauge(
-            registry,
-            "hardener_model_info",
-            "1 for a model that is served, 0 for one that was",
-            ["model", "fingerprint", "provider"],
-            mode="livemax",
-        )
-        for kind in DECODE_ERRORS.values():
-            self.decode_errors.labels(kind)
-        self._waiting = {kind: self.waiting.labels(kind) for kind in QUEUES}
-        self._count_waiting: Callable[[], dict[str, int]] = lambda: dict.fromkeys(QUEUES, 0)
-        self.in_flight = 0
-        self._answered: dict[tuple[str, int], tuple[Any, Any]] = {}
-        self._shown: set[tuple[str, str, str]] = set()
-        self.write_gauges()
 
     def note_request(self, route: str, status: int, seconds: float) -> None:
         """Count an answer. `route` is a known path or one word for all others."""

@@ -1,12 +1,19 @@
-"""A complete multipart/form-data body -> its parts. The body is bounded before, so nothing here touches the disk."""
+"""A complete multipart/form-data body -> its parts, by python-multipart. Nothing here touches the disk.
+
+The number of bytes is bounded before, where the body is read; the number of parts and the size of their headers here.
+"""
 
 from __future__ import annotations
 
-import re
+import logging
 from dataclasses import dataclass
 
-MAX_HEADER_BYTES = 8192
-_PARAMETER = re.compile(rb';\s*([a-z*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.IGNORECASE)
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+MAX_HEADERS = 8
+MAX_HEADER_BYTES = 4096
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every body that a stranger has broken
 
 
 class BrokenMultipart(Exception):
@@ -29,53 +36,77 @@ def parse_multipart(content_type: str, body: bytes, *, max_parts: int) -> list[P
         content_type: the request's Content-Type header.
         max_parts: more than these are refused.
     Raises:
-        BrokenMultipart: no boundary, a body that does not begin or end with it, a part without a name.
+        BrokenMultipart: no boundary, a body that does not begin or end with it, a part without a name, too many parts,
+            too many or too long headers.
     Source: RFC 2046, section 5.1.1 (the syntax), and RFC 7578, section 4 (names of fields and files).
     """
-    boundary = _parameters(content_type.encode("latin-1", "replace")).get(b"boundary", b"")
-    if not 1 <= len(boundary) <= 200:
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not boundary:
         raise BrokenMultipart("Missing boundary in the content type.")
-    delimiter = b"\r\n--" + boundary
-    if body.startswith(delimiter[2:]):
-        place = len(delimiter) - 2
-    elif (found := body.find(delimiter)) >= 0:
-        place = found + len(delimiter)
-    else:
+    # python-multipart takes no preamble, which the syntax allows
+    start = 0 if body.startswith(b"--" + boundary) else body.find(b"\r\n--" + boundary)
+    if start < 0:
         raise BrokenMultipart("The boundary of the content type is not in the body.")
-    parts: list[Part] = []
-    while body[place : place + 2] != b"--":
-        if len(parts) == max_parts:
-            raise BrokenMultipart(f"Too many parts; at most {max_parts} are taken.")
-        line_end = body.find(b"\r\n", place, place + 100)
-        if line_end < 0 or body[place:line_end].strip(b" \t"):
-            raise BrokenMultipart("A boundary is not followed by the end of its line.")
-        headers_end = body.find(b"\r\n\r\n", line_end, line_end + MAX_HEADER_BYTES)
-        end = body.find(delimiter, line_end)
-        if headers_end < 0 or end < headers_end + 2:
-            raise BrokenMultipart("A part breaks off: it has no end of its headers, or no boundary after it.")
-        name, is_file = _disposition(body[line_end + 2 : headers_end])
-        parts.append(Part(name, is_file, body[headers_end + 4 : end]))
-        place = end + len(delimiter)
-    return parts
+    form = _Form(max_parts)
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": form.begin_part,
+                "on_header_field": form.add_to_name,
+                "on_header_value": form.add_to_value,
+                "on_header_end": form.end_header,
+                "on_part_data": form.add_data,
+                "on_part_end": form.end_part,
+                "on_end": form.end,
+            },
+            max_header_count=MAX_HEADERS,
+            max_header_size=MAX_HEADER_BYTES,
+        )
+        parser.write(body[start:])
+    except FormParserError as error:
+        raise BrokenMultipart(f"{error}.") from None
+    if not form.ended:
+        raise BrokenMultipart("It breaks off: the last boundary is missing.")
+    return form.parts
 
 
-def _disposition(headers: bytes) -> tuple[str, bool]:
-    fields = {
-        name.strip().lower(): value.strip()
-        for name, colon, value in (line.partition(b":") for line in headers.split(b"\r\n"))
-        if colon
-    }
-    parameters = _parameters(fields.get(b"content-disposition", b""))
-    if b"name" not in parameters:
-        raise BrokenMultipart("A part has no name in its Content-Disposition header.")
-    stated = fields.get(b"content-type", b"text/plain").lower()
-    is_file = b"filename" in parameters or b"filename*" in parameters or not stated.startswith(b"text/")
-    return parameters[b"name"].decode("utf-8", "replace"), is_file
+class _Form:
+    """Hears of what a body holds, piece by piece, and puts the parts together."""
 
+    def __init__(self, max_parts: int) -> None:
+        self.parts: list[Part] = []
+        self.ended = False
+        self._max_parts = max_parts
 
-def _parameters(header: bytes) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
-    for match in _PARAMETER.finditer(header):
-        quoted, bare = match[2], match[3]
-        found.setdefault(match[1].lower(), bare if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted))
-    return found
+    def begin_part(self) -> None:
+        if len(self.parts) == self._max_parts:
+            raise BrokenMultipart(f"Too many parts; at most {self._max_parts} are taken.")
+        self._headers: dict[bytes, bytes] = {}
+        self._data: list[bytes] = []
+        self._name = self._value = b""
+
+    def add_to_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def add_to_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def end_header(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def add_data(self, data: bytes, start: int, end: int) -> None:
+        self._data.append(data[start:end])
+
+    def end_part(self) -> None:
+        _, parameters = parse_options_header(self._headers.get(b"content-disposition"))
+        if b"name" not in parameters:
+            raise BrokenMultipart("A part has no name in its Content-Disposition header.")
+        stated = self._headers.get(b"content-type", b"text/plain").lower()
+        is_file = b"filename" in parameters or not stated.startswith(b"text/")
+        data = self._data[0] if len(self._data) == 1 else b"".join(self._data)
+        self.parts.append(Part(parameters[b"name"].decode("utf-8", "replace"), is_file, data))
+
+    def end(self) -> None:
+        self.ended = True

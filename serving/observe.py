@@ -8,7 +8,7 @@ import random
 import re
 import time
 import traceback
-from collections.abc import Collection
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hardener.errors import HardenerError
 
-from .later import Later
+from .coalesced_call import CoalescedCall
 from .log import RequestLog
 from .metrics import Metrics
 from .notes import Notes, notes_of
@@ -27,7 +27,6 @@ _ids = random.Random()  # noqa: S311 - an id is no secret, and the system's rand
 REQUEST_ID = b"x-request-id"
 UNKNOWN_ROUTE = "unknown"
 GAUGES_AFTER_S = 0.05
-QUIET_ROUTES = frozenset({"/healthz", "/livez", "/readyz"})  # a probe every few seconds would fill the log
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _NOTHING: AbstractContextManager[object] = nullcontext()
 logger = logging.getLogger("hardener.serving")
@@ -47,17 +46,18 @@ class Observer:
     """
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, routes: Collection[str], log: RequestLog | None = None
+        self, app: ASGIApp, *, metrics: Metrics, routes: Mapping[str, bool], log: RequestLog | None = None
     ) -> None:
         """Stand before an app.
 
         Args:
-            routes: the paths that exist. All others share one label: a scanner would fill the memory with series.
+            routes: the paths that exist, and whether a request there is logged though it went well. All other paths
+                share one label: a scanner would fill the memory with series.
             log: None: no line is written.
         """
-        self._app, self._metrics, self._routes, self._log = app, metrics, frozenset(routes), log
+        self._app, self._metrics, self._routes, self._log = app, metrics, dict(routes), log
         # once for all requests that begin or end in a while: each value costs microseconds
-        self._gauges = Later(GAUGES_AFTER_S, metrics.write_gauges)
+        self._gauges = CoalescedCall(GAUGES_AFTER_S, metrics.write_gauges)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer through the app, and write down how it went."""
@@ -99,7 +99,7 @@ class Observer:
             seconds = time.perf_counter() - started
             status = notes.status or 504  # cancelled from outside: BentoML's own deadline, which answers 504 itself
             self._metrics.note_request(route, status, seconds)
-            if self._log is not None and (route not in QUIET_ROUTES or status != 200):
+            if self._log is not None and (self._routes.get(route, True) or status != 200):
                 self._log.add(_line(scope, route, notes, status, seconds))
             elif notes.fault is not None:
                 logger.error("%s %s failed", scope["method"], route, exc_info=notes.fault)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from hardener import __version__
+from hardener.config.answer import ModelList, ProblemDocument
 
+from .endpoint import Endpoint
 from .examples import EXAMPLES
 from .options import SCHEMAS
-from .schemas import BatchAnswer, ModelInfo, ModelList, Prediction, ProblemDocument
 from .settings import Settings
 
-DOCUMENTS: tuple[type[BaseModel], ...] = (Prediction, BatchAnswer, ModelInfo, ModelList, ProblemDocument)
 STATUSES = {
     400: "the body cannot be read, or has no image",
     401: "no token, or one that is not known",
@@ -32,17 +33,21 @@ RETRY = {429, 503}
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
 
 
-def openapi_document(models: ModelList, settings: Settings) -> dict[str, Any]:
-    """Describe every route that is open."""
-    _, schemas = models_json_schema(
-        [(document, "serialization") for document in DOCUMENTS], ref_template="#/components/schemas/{model}"
-    )
+_Schemas = dict[str, dict[str, Any]]
+
+
+def openapi_document(endpoints: Iterable[Endpoint], models: ModelList, settings: Settings) -> dict[str, Any]:
+    """Describe some endpoints.
+
+    Args:
+        models: what is served now, which says how far some options go.
+    """
+    endpoints = list(endpoints)
     options = _options(models)
-    secured = bool(settings.tokens or settings.token_hashes)
-    paths = _predictions(options, settings) | _descriptions(options["model"]) | _machinery()
-    for path, part in (("/metrics", "metrics"), ("/openapi.json", "docs"), *((path, "page") for path in _PAGE)):
-        if part in settings.closed:
-            del paths[path]
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        operation = _operation(endpoint, options, settings.max_batch_images)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -52,26 +57,28 @@ def openapi_document(models: ModelList, settings: Settings) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": schemas["$defs"]},
+        "components": {"schemas": _documents(endpoints)},
     }
-    if secured:
+    if settings.tokens or settings.token_hashes:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, methods in paths.items():
-            for operation in methods.values():
-                if path not in _OPEN:
-                    operation["security"] = [{"token": []}]
+        for endpoint in endpoints:
+            if endpoint.needs_token:
+                paths[endpoint.path][endpoint.method.lower()]["security"] = [{"token": []}]
     return document
 
 
-_PAGE = {
-    "/": ("page", "The web page", "text/html"),
-    "/page.css": ("page_style", "Its style", "text/css"),
-    "/page.js": ("page_script", "Its script", "text/javascript"),
-}
-_OPEN = {*_PAGE, "/healthz", "/livez", "/readyz"}
+def _documents(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """Return the schemas of all that is answered as JSON, and of what they are made of."""
+    answered: list[type[BaseModel]] = [kind for endpoint in endpoints if not isinstance(kind := endpoint.returns, str)]
+    documents: dict[type[BaseModel], None] = dict.fromkeys([*answered, ProblemDocument])
+    _, schemas = models_json_schema(
+        [(document, "serialization") for document in documents], ref_template="#/components/schemas/{model}"
+    )
+    found: dict[str, Any] = schemas["$defs"]
+    return found
 
 
-def _options(models: ModelList) -> dict[str, dict[str, Any]]:
+def _options(models: ModelList) -> _Schemas:
     """Return the options' schemas, with what the served models say about their range."""
     options = {name: dict(schema) for name, schema in SCHEMAS.items()}
     options["top_k"]["maximum"] = max(len(model.classes) for model in models.models)
@@ -79,109 +86,31 @@ def _options(models: ModelList) -> dict[str, dict[str, Any]]:
     return options
 
 
-def _predictions(options: dict[str, dict[str, Any]], settings: Settings) -> dict[str, Any]:
-    plain = {name: schema for name, schema in options.items() if name != "report"}
-    few = {name: options[name] for name in ("top_k", "model")}
-    most = settings.max_batch_images
-    return {
-        "/predict": {
-            "post": _operation(
-                "predict",
-                "Classify an image, on request with a robustness report",
-                "Prediction",
-                "prediction",
-                parameters=options,
-                bodies=_one_image(options),
-            )
-        },
-        "/report": {
-            "post": _operation(
-                "report",
-                "Classify an image and probe and certify the answer",
-                "Prediction",
-                "report",
-                parameters=plain,
-                bodies=_one_image(plain),
-            )
-        },
-        "/predict/batch": {
-            "post": _operation(
-                "predict_batch",
-                "Classify several images; a bad one gets its own problem",
-                "BatchAnswer",
-                "batch",
-                parameters=few,
-                bodies=_several_images(few, most),
-            )
-        },
-    }
-
-
-def _descriptions(model: dict[str, Any]) -> dict[str, Any]:
-    parameters = {"model": model}
-    return {
-        "/model": {"get": _operation("model", "One model that is served", "ModelInfo", "model", parameters=parameters)},
-        "/models": {"get": _operation("models", "All models that are served", "ModelList", "models")},
-        "/model/card": {
-            "get": _text("model_card", "The model's card", "text/markdown", "# A model", parameters=parameters)
-        },
-        "/openapi.json": {"get": _text("openapi", "This document", "application/json", {"openapi": "3.1.0"})},
-        **{path: {"get": _text(name, text, kind, "…")} for path, (name, text, kind) in _PAGE.items()},
-    }
-
-
-def _machinery() -> dict[str, Any]:
-    return {
-        "/metrics": {"get": _text("metrics", "Prometheus metrics", "text/plain", "hardener_reports_total 1.0")},
-        "/healthz": {"get": _text("healthz", "200 while the process lives", "text/plain", "\n")},
-        "/livez": {"get": _text("livez", "the same", "text/plain", "\n")},
-        "/readyz": {"get": _text("readyz", "200 once the models are loaded and warm", "text/plain", "\n")},
-    }
-
-
-def _operation(
-    name: str,
-    summary: str,
-    schema: str,
-    example: str,
-    *,
-    parameters: dict[str, dict[str, Any]] | None = None,
-    bodies: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    content = {"application/json": {"schema": _reference(schema), "examples": {example: {"value": EXAMPLES[example]}}}}
-    return _described(name, summary, content, parameters or {}, bodies)
-
-
-def _text(
-    name: str, summary: str, media_type: str, example: Any, *, parameters: dict[str, dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    kind = "object" if media_type == "application/json" else "string"
-    content = {media_type: {"schema": {"type": kind}, "example": example}}
-    return _described(name, summary, content, parameters or {}, None)
-
-
-def _described(
-    name: str,
-    summary: str,
-    content: dict[str, Any],
-    parameters: dict[str, dict[str, Any]],
-    bodies: dict[str, Any] | None,
-) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, options: _Schemas, most_images: int) -> dict[str, Any]:
+    taken = {name: options[name] for name in endpoint.options}
     statuses = [401, 429, 500, 503]
-    if bodies:
+    if endpoint.body:
         statuses += [400, 404, 408, 413, 415, 422, 504]
-    elif parameters:
+    elif taken:
         statuses += [404, 422]
     operation: dict[str, Any] = {
-        "operationId": name,
-        "summary": summary,
-        "parameters": [{"name": key, "in": "query", "schema": value} for key, value in parameters.items()],
-        "responses": {"200": {"description": summary, "content": content}}
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in taken.items()],
+        "responses": {"200": {"description": endpoint.summary, "content": _answer(endpoint)}}
         | {str(status): _problem(status) for status in sorted(statuses)},
     }
-    if bodies:
-        operation["requestBody"] = {"required": True, "content": bodies}
+    if endpoint.body:
+        content = _one_image(taken) if endpoint.body == "image" else _several_images(taken, most_images)
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _answer(endpoint: Endpoint) -> dict[str, Any]:
+    if isinstance(endpoint.returns, str):
+        kind = "object" if endpoint.returns == "application/json" else "string"
+        return {endpoint.returns: {"schema": {"type": kind}, "example": endpoint.example}}
+    return {"application/json": {"schema": _reference(endpoint.returns.__name__), "example": endpoint.example}}
 
 
 def _problem(status: int) -> dict[str, Any]:

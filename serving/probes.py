@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-from .asker import Asker, Logits, MakeImages, Pixels
-from .schemas import Stability, StabilityReport, WorstVariant
+from hardener.config.answer import Stability, StabilityReport, WorstVariant
+
+from .timed_model import Logits, MakeImages, Pixels, TimedModel
 
 NOISE_SIGMAS = (0.02, 0.05, 0.1, 0.2)
 NOISE_DRAWS = 4
@@ -48,7 +49,7 @@ class _Probe:
 
 
 async def probe_stability(
-    image: Pixels, predicted: int, classes: list[str], asker: Asker, generator: np.random.Generator
+    image: Pixels, predicted: int, classes: list[str], model: TimedModel, generator: np.random.Generator
 ) -> StabilityReport:
     """Ask about changed copies of an image.
 
@@ -60,8 +61,28 @@ async def probe_stability(
         What was asked until the time ran out; each kind says if it is not all.
     """
     without_color, why_not = _without_color(image)
-    probes = {
-        "noise": _noise_probe(image, asker.chunk, generator),
+    probes = _all_probes(image, without_color, model.chunk, generator)
+    in_bulk = list(probes["noise"].makers)
+    one_by_one = [make for name, probe in probes.items() if name != "noise" for make in probe.makers]
+    together = block_size(image, model.chunk)
+    groups = [one_by_one[start : start + together] for start in range(0, len(one_by_one), together)]
+    logits = await model.ask([*in_bulk, *(partial(_make_all, group) for group in groups)])
+    answered = np.empty((0, len(classes)), np.float32) if logits is None else logits
+    found = {}
+    for name, probe in probes.items():
+        mine, answered = answered[: probe.variants], answered[probe.variants :]
+        found[name] = _stability(mine, predicted, classes, probe)
+    if without_color is None:
+        found["gray"] = _nothing(None, f"Not applicable: {why_not}")
+    return StabilityReport(**found)
+
+
+def _all_probes(
+    image: Pixels, without_color: Pixels | None, chunk: int, generator: np.random.Generator
+) -> dict[str, _Probe]:
+    """Return the kinds of change by their names in the report, in the order in which they are asked."""
+    return {
+        "noise": _noise_probe(image, chunk, generator),
         "rotation": _probe(
             image,
             rotate,
@@ -104,19 +125,6 @@ async def probe_stability(
             f"Share of compressed copies with the same answer. {JPEG_RULE}",
         ),
     }
-    in_bulk = list(probes["noise"].makers)
-    one_by_one = [make for name, probe in probes.items() if name != "noise" for make in probe.makers]
-    together = block_size(image, asker.chunk)
-    groups = [one_by_one[start : start + together] for start in range(0, len(one_by_one), together)]
-    logits = await asker.ask([*in_bulk, *(partial(_make_all, group) for group in groups)])
-    answered = np.empty((0, len(classes)), np.float32) if logits is None else logits
-    found = {}
-    for name, probe in probes.items():
-        mine, answered = answered[: probe.variants], answered[probe.variants :]
-        found[name] = _stability(mine, predicted, classes, probe)
-    if without_color is None:
-        found["gray"] = _nothing(None, f"Not applicable: {why_not}")
-    return StabilityReport(**found)
 
 
 def add_noise(

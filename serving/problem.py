@@ -8,8 +8,9 @@ from http import HTTPStatus
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from hardener.config.answer import ProblemDocument
+
 from .notes import notes_of
-from .schemas import ProblemDocument
 
 
 class Problem(Exception):

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from .limits import BoundedProtocol
+from .http_bounds import BoundedProtocol
 
 CLOSE = (b"connection", b"close")
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from hardener.config.answer import ModelInfo, ModelList, ModelName
 from hardener.config.bundle import Bundle, read_bundle
 from hardener.config.served import served_default, served_names
 from hardener.errors import did_you_mean
@@ -17,7 +18,6 @@ from hardener.errors import did_you_mean
 from .batcher import Batcher, Priority
 from .engine import Engine, check_model
 from .problem import Problem
-from .schemas import ModelInfo, ModelList, ModelName
 from .settings import Settings, Source
 
 logger = logging.getLogger("hardener.serving")
@@ -49,7 +49,6 @@ class Model:
             report_chunk=self.engine.report_chunk,
             max_waiting=settings.max_waiting,
             one_core=self.engine.one_core,
-            alone=len(settings.bundles) == 1,
             on_batch=on_batch,
         )
         shared = {

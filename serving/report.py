@@ -7,15 +7,15 @@ import secrets
 
 import numpy as np
 
+from hardener.config.answer import InputCheck, InputStatistic, Margin, OfflineFigures, Report, ReportBudget
 from hardener.config.bundle import Bundle, Spread, Threat, TrainingImages
 from hardener.data.statistics import image_statistics
 
-from .asker import Asker, Logits, ModelAccess, Pixels
 from .budget import Budget
 from .certificate import certify
 from .probes import probe_stability, softmax
-from .schemas import InputCheck, InputStatistic, Margin, OfflineFigures, Report, ReportBudget
 from .square import attack_with_square
+from .timed_model import Logits, ModelAccess, Pixels, TimedModel
 
 
 async def robustness_report(
@@ -37,39 +37,27 @@ async def robustness_report(
         access: how the model is asked.
         file_size: width and height of the image as sent, turned the right way up.
     """
-    asker = Asker(access, seconds=budget.seconds)
+    model = TimedModel(access, seconds=budget.seconds)
     predicted, margin = int(logits.argmax()), _margin(logits, bundle.classes)
     noise, draws, search = np.random.default_rng(secrets.randbits(128)).spawn(3)  # who knew them could aim between
-    threat = _threat(bundle)
     try:
         async with asyncio.TaskGroup() as parts:
-            stability = parts.create_task(probe_stability(image, predicted, bundle.classes, asker, noise))
-            certificate = parts.create_task(
-                certify(
-                    image,
-                    predicted,
-                    bundle,
-                    asker,
-                    draws,
-                    selection_draws=budget.selection_draws,
-                    draws=budget.draws,
-                    alpha=budget.alpha,
-                )
-            )
+            stability = parts.create_task(probe_stability(image, predicted, bundle.classes, model, noise))
+            certificate = parts.create_task(certify(image, predicted, bundle, model, draws, budget))
             attack = parts.create_task(
                 attack_with_square(
                     image,
                     predicted,
                     margin.logits,
                     bundle.classes,
-                    threat,
-                    asker,
+                    _threat(bundle),
+                    model,
                     search,
                     queries=budget.queries,
                 )
             )
             checked = parts.create_task(
-                asker.in_thread(lambda: check_input(image, file_size, bundle.training_images)),
+                model.in_thread(lambda: check_input(image, file_size, bundle.training_images)),
             )
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
@@ -84,9 +72,9 @@ async def robustness_report(
             allowed_s=budget.seconds,
             draws_allowed=budget.draws,
             queries_allowed=budget.queries,
-            spent_s=asker.spent_s,
-            model_runs=asker.answered,
-            cut_short=asker.cut_short,
+            spent_s=model.spent_s,
+            model_runs=model.answered,
+            cut_short=model.cut_short,
         ),
     )
 

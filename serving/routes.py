@@ -1,75 +1,49 @@
-"""Path and method -> handler, and every failure -> a problem document; two look-ups instead of a router."""
+"""The table of endpoints, and the one that describes the others."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from .endpoint import Endpoint
+from .endpoints.health import PROBES
+from .endpoints.metrics import METRICS
+from .endpoints.models import MODEL, MODEL_CARD, MODELS
+from .endpoints.page import PAGE
+from .endpoints.predict import PREDICT, PREDICT_BATCH, REPORT
+from .openapi import openapi_document
+from .service_state import ServiceState
+from .settings import Settings
 
-from .notes import notes_of
-from .problem import Problem, ProblemResponse
 
-Handler = Callable[[Request], Awaitable[Response]]
+async def _openapi(service: ServiceState, request: Request) -> Response:
+    endpoints = open_endpoints(service.settings)
+    return JSONResponse(openapi_document(endpoints, service.registry.list(), service.settings))
 
 
-class Routes:
-    """The innermost ASGI app."""
+OPENAPI = Endpoint(
+    path="/openapi.json",
+    name="openapi",
+    summary="This document",
+    answer=_openapi,
+    returns="application/json",
+    example={"openapi": "3.1.0"},
+    closed_by="docs",
+)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    PREDICT,
+    REPORT,
+    PREDICT_BATCH,
+    MODEL,
+    MODELS,
+    MODEL_CARD,
+    OPENAPI,
+    *PAGE,
+    METRICS,
+    *PROBES,
+)
 
-    def __init__(self, handlers: Mapping[str, Mapping[str, Handler]]) -> None:
-        """Take handlers by path and method; a GET serves HEAD too."""
-        self._handlers = {
-            path: dict(methods) | ({"HEAD": methods["GET"]} if "GET" in methods else {})
-            for path, methods in handlers.items()
-        }
 
-    @property
-    def paths(self) -> frozenset[str]:
-        """What there is."""
-        return frozenset(self._handlers)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1000})
-            return
-        started = False
-
-        async def note_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            response = await self._answer(Request(scope, receive))
-            await response(scope, receive, note_start)
-        except asyncio.CancelledError:  # by the server, which stops and waits no longer
-            if started:
-                raise
-            stopping = Problem(503, "the server is stopping. Try again shortly.", retry_after_s=1)
-            await ProblemResponse(stopping)(scope, receive, send)
-        except ClientDisconnect:
-            if not started:  # nobody reads it, but it is counted
-                await ProblemResponse(Problem(400, "the client went away before the answer"))(scope, receive, send)
-        except Exception as error:
-            notes_of(scope).fault = error
-            if started:
-                raise
-            fault = Problem(500, "the service failed on this request; its log says why.")
-            await ProblemResponse(fault)(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        path, method = request.scope["path"], request.scope["method"]
-        try:
-            methods = self._handlers.get(path)
-            if methods is None:
-                raise Problem(404, f"there is no {path[:200]}. GET /openapi.json lists what there is.")
-            handler = methods.get(method)
-            if handler is None:
-                allow = {"Allow": ", ".join(sorted(methods))}
-                raise Problem(405, f"{path} does not take {method[:20]}.", headers=allow)
-            return await handler(request)
-        except Problem as problem:
-            return ProblemResponse(problem)
+def open_endpoints(settings: Settings) -> list[Endpoint]:
+    """Return what is not closed."""
+    return [endpoint for endpoint in ENDPOINTS if endpoint.closed_by not in settings.closed]

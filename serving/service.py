@@ -12,23 +12,32 @@ import sys
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first event; only this word switches it off
 
 import bentoml
-from bentoml._internal.configuration.containers import BentoMLContainer
 from opentelemetry import trace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hardener.errors import HardenerError
 
+from .patched_names import check_patched_names
+
+try:  # first of all, for the imports below would fail with a traceback
+    check_patched_names()
+except HardenerError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+from bentoml._internal.configuration.containers import BentoMLContainer
+
 from . import supervisor
 from .access import find_tokens
 from .app import create_app
-from .heap import give_large_blocks_back, use_small_pages_from_now
-from .limits import bound_connections
+from .heap import give_large_blocks_back
+from .http_bounds import bound_connections_by, check_open_files, use_bounded_protocol
 from .log import RequestLog, log_all_as_json
 from .metrics import share_figures, use_shared_figures
 from .observe import check_tracing, tracing_options
 from .protocol import answer_directly, take_all_before_closing
 from .registry import check_bundles
-from .room import Room
+from .service_state import ServiceState
 from .settings import longest_request_s, settings_from_environment, worker_count
 
 give_large_blocks_back()
@@ -52,7 +61,7 @@ class _LateApp:
 _mounted = _LateApp()
 _traces = os.environ.get("HARDENER_TRACES")
 if _traces:  # BentoML makes the span of a request that comes through it
-    bound_connections()
+    use_bounded_protocol()
 else:
     answer_directly(_mounted)
 take_all_before_closing()
@@ -70,7 +79,7 @@ take_all_before_closing()
     tracing=tracing_options(_traces),
 )
 class HardenerService:
-    """Serves the bundles. It has no BentoML API method: every route is in `app.py`."""
+    """Serves the bundles. It has no BentoML API method: every route is in `routes.py`."""
 
     def __init__(self) -> None:
         """Load the bundles and warm the models; the worker takes no request before this is done."""
@@ -81,10 +90,10 @@ class HardenerService:
         if _traces:  # BentoML keeps the provider to itself; our spans inside a request find the global one
             trace.set_tracer_provider(BentoMLContainer.tracer_provider.get())
         logging.getLogger("hardener.serving").setLevel(logging.INFO)  # BentoML shows warnings alone of others' loggers
-        self._room = Room(settings)
-        self._log = RequestLog(settings.log, on_lost=self._room.metrics.lost_log_lines.inc)
-        _mounted.app = create_app(self._room, log=self._log)
-        use_small_pages_from_now()
+        bound_connections_by(settings)
+        self._state = ServiceState(settings)
+        self._log = RequestLog(settings.log, on_lost=self._state.metrics.lost_log_lines.inc)
+        _mounted.app = create_app(self._state, log=self._log)
         gc.collect()
         gc.freeze()  # what is loaded now stays: it need not be looked through again and again
 
@@ -98,6 +107,7 @@ class HardenerService:
         try:
             settings = settings_from_environment()
             check_tracing(_traces)
+            check_open_files(settings)
             find_tokens(settings.tokens, settings.token_hashes)
             check_bundles(settings)
             share_figures()
@@ -112,12 +122,12 @@ class HardenerService:
     async def listen_for_reloads(self) -> None:
         """Load the bundles again on SIGHUP, which the supervisor hands on to its workers."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._room.reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._state.reload()))
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """End the threads."""
-        self._room.close()
+        self._state.close()
         self._log.close()
 
     def __is_alive__(self) -> bool:

@@ -1,21 +1,20 @@
-"""What the service may take, and for how long: read once from the environment."""
+"""What is served, to whom, and within which limits: read once from the environment."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from hardener.config.served import split_name
+from hardener.config.serving_limits import LIMITS, read_limits
 from hardener.errors import HardenerError
 
 from .access import Rate, read_origins, read_rate
 from .log import LogForm
 
 Device = Literal["auto", "cpu", "cuda"]
-MAX_WORKERS = 256
-MAX_REPORT_SECONDS = 3600.0
 CLOSABLE = ("metrics", "docs", "page")
 
 
@@ -27,28 +26,20 @@ class Source:
     name: str | None = None
 
 
+def _default(name: str) -> Any:
+    return LIMITS[name].default
+
+
 @dataclass(frozen=True)
 class Settings:
-    """The service's limits.
+    """What the service goes by. Each number is a limit, and `hardener.config.serving_limits` says what it bounds.
 
     Args:
         bundles: what is served side by side.
         default: the name of the model that answers where a request names none; None: the first.
         device: `auto` takes the GPU where there is one, and then refuses to run without it.
         lanes: threads that run a model at once; None: one a core on the CPU, one on a GPU.
-        workers: processes.
-        body_timeout_s: from a request's headers to the end of its body.
-        predict_timeout_s: from a request's headers to its answer; a report's budget is added.
-        max_body_bytes: of one request.
-        max_pixels: that an image's header may announce; nothing larger is decoded.
-        max_batch_images: in one request.
-        max_requests: requests in work at once; one whose body is still on its way is not yet.
-        max_held_bytes: of all bodies together, from their first byte to the answer.
-        max_waiting: images that wait for a lane.
-        max_reports: reports in work at once.
-        selection_draws, draws, alpha: n0, n and alpha of the certificate.
-        draws, queries, report_seconds: what a report may spend where the request does not say.
-        max_draws, max_queries, max_report_seconds: the most that a request may ask for.
+        max_connections: None: what the system's bound on open files leaves room for, at most 1,000.
         tokens: the file of the tokens' hashes; token_hashes: the same as text.
         rate: requests a second that one caller may send, and how many at once; None: any number.
         cors: origins whose pages may call; `*` for all.
@@ -60,24 +51,29 @@ class Settings:
     default: str | None = None
     device: Device = "auto"
     lanes: int | None = None
-    workers: int = 1
-    body_timeout_s: float = 8.0
-    predict_timeout_s: float = 10.0
-    max_body_bytes: int = 20 * 1024 * 1024
-    max_pixels: int = 50_000_000
-    max_batch_images: int = 32
-    max_requests: int = 64
-    max_held_bytes: int = 256 * 1024 * 1024
-    max_waiting: int = 32
-    max_reports: int = 4
-    selection_draws: int = 16
-    draws: int = 100
-    queries: int = 200
-    report_seconds: float = 15.0
-    max_draws: int = 1000
-    max_queries: int = 2000
-    max_report_seconds: float = 60.0
-    alpha: float = 0.001
+    workers: int = _default("workers")
+    body_timeout_s: float = _default("body_timeout_s")
+    predict_timeout_s: float = _default("predict_timeout_s")
+    max_body_bytes: int = _default("max_body_bytes")
+    max_connections: int | None = None
+    max_headers: int = _default("max_headers")
+    max_header_bytes: int = _default("max_header_bytes")
+    header_timeout_s: float = _default("header_timeout_s")
+    write_timeout_s: float = _default("write_timeout_s")
+    max_pixels: int = _default("max_pixels")
+    max_batch_images: int = _default("max_batch_images")
+    max_requests: int = _default("max_requests")
+    max_held_bytes: int = _default("max_held_bytes")
+    max_waiting: int = _default("max_waiting")
+    max_reports: int = _default("max_reports")
+    selection_draws: int = _default("selection_draws")
+    draws: int = _default("draws")
+    queries: int = _default("queries")
+    report_seconds: float = _default("report_seconds")
+    max_draws: int = _default("max_draws")
+    max_queries: int = _default("max_queries")
+    max_report_seconds: float = _default("max_report_seconds")
+    alpha: float = _default("alpha")
     tokens: Path | None = None
     token_hashes: str = ""
     rate: Rate | None = None
@@ -93,41 +89,41 @@ def settings_from_environment() -> Settings:
         HardenerError: no bundle is named, or a value is out of its range.
     """
     tokens = os.environ.get("HARDENER_TOKENS", "")
-    seconds = _number("HARDENER_REPORT_SECONDS", least=0.1, most=MAX_REPORT_SECONDS)
     rate = os.environ.get("HARDENER_RATE", "")
+    limits: dict[str, Any] = read_limits(os.environ)
     return Settings(
         bundles=parse_bundles(os.environ.get("HARDENER_BUNDLE", "")),
         default=os.environ.get("HARDENER_DEFAULT") or None,
         device=cast(Device, _one_of("HARDENER_DEVICE", get_args(Device))),
-        lanes=_count("HARDENER_LANES", most=256),
-        workers=_count("HARDENER_WORKERS", most=MAX_WORKERS) or Settings.workers,
-        draws=_count("HARDENER_DRAWS", most=100_000) or Settings.draws,
-        queries=_count("HARDENER_QUERIES", most=100_000) or Settings.queries,
-        report_seconds=Settings.report_seconds if seconds is None else seconds,
         tokens=Path(tokens) if tokens else None,
         token_hashes=os.environ.get("HARDENER_TOKEN_HASHES", ""),
         rate=read_rate(rate) if rate else None,
         cors=read_origins(os.environ.get("HARDENER_CORS", "")),
         closed=_closed(),
         log=cast(LogForm, _one_of("HARDENER_LOG", get_args(LogForm))),
+        **limits,
     )
 
 
 def worker_count() -> int:
-    """Read `HARDENER_WORKERS` alone; 1 where it is not set or wrong, which `settings_from_environment` says."""
-    try:
-        return _count("HARDENER_WORKERS", most=MAX_WORKERS) or Settings.workers
-    except HardenerError:
-        return Settings.workers
+    """Read `HARDENER_WORKERS` alone; the default where it is wrong, which `settings_from_environment` says."""
+    return int(_read_or_default("workers"))
 
 
 def longest_request_s() -> float:
-    """Read from `HARDENER_REPORT_SECONDS` alone when the last deadline of a request is; see `worker_count`."""
+    """Say when the last deadline of a request is, from the variables alone; see `worker_count`."""
+    report = max(_read_or_default("report_seconds"), _read_or_default("max_report_seconds"))
+    return report + _read_or_default("predict_timeout_s")
+
+
+def _read_or_default(name: str) -> float:
+    limit = LIMITS[name]
     try:
-        default = _number("HARDENER_REPORT_SECONDS", least=0.1, most=MAX_REPORT_SECONDS) or Settings.report_seconds
+        found = limit.read(os.environ)
     except HardenerError:
-        default = Settings.report_seconds
-    return max(default, Settings.max_report_seconds) + Settings.predict_timeout_s
+        found = limit.default
+    assert found is not None, f"{name} has a default"
+    return found
 
 
 def parse_bundles(text: str) -> tuple[Source, ...]:
@@ -162,25 +158,3 @@ def _closed() -> frozenset[str]:
 
 def _words(name: str) -> list[str]:
     return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
-
-
-def _count(name: str, *, most: int) -> int | None:
-    text = os.environ.get(name, "")
-    if not text:
-        return None
-    if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise HardenerError(f"{name} must be a whole number from 1 to {most}; got {text!r}")
-    return int(text)
-
-
-def _number(name: str, *, least: float, most: float) -> float | None:
-    text = os.environ.get(name, "")
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        raise HardenerError(f"{name} must be a number from {least:g} to {most:g}; got {text!r}")
-    return value

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hardener.config.answer import AttackProbe
 from hardener.config.bundle import Threat
 
-from .asker import Asker, Logits, Pixels
-from .schemas import AttackProbe
+from .timed_model import Logits, Pixels, TimedModel
 
 Steps = NDArray[np.int16]
 Values = NDArray[np.float64]
@@ -176,7 +176,7 @@ async def attack_with_square(
     margin: float,
     classes: list[str],
     threat: Threat | None,
-    asker: Asker,
+    model: TimedModel,
     generator: np.random.Generator,
     *,
     queries: int,
@@ -189,7 +189,7 @@ async def attack_with_square(
         image: (H, W, C), the model's input.
         predicted, margin: the model's answer to it, and that logit minus the best other.
         threat: None: the bundle names none, and nothing is run.
-        queries: most images to ask about, >= 1. A round asks about `asker.chunk` of them.
+        queries: most images to ask about, >= 1. A round asks about `model.chunk` of them.
     """
     if threat is None:
         return AttackProbe(
@@ -206,8 +206,8 @@ async def attack_with_square(
     search = SquareSearch(image, predicted, norm=threat.norm, eps=threat.eps, generator=generator)
     out_of_time = False
     while search.steps and search.adversarial is None and search.queries < queries:
-        count = min(asker.chunk, queries - search.queries)
-        logits = await asker.ask([partial(search.propose, count)])
+        count = min(model.chunk, queries - search.queries)
+        logits = await model.ask([partial(search.propose, count)])
         if logits is None:
             out_of_time = True
             break

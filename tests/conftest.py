@@ -6,11 +6,16 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads cost more than they give on 8x8 images
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from oracles import TINY_MODEL, write_image_folder
+
+if TYPE_CHECKING:
+    from hardener.config.run_folder import RunFolder
 
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 
@@ -35,3 +40,20 @@ def model_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.py"
     path.write_text(TINY_MODEL)
     return path
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], RunFolder]:
+    """What training by a recipe gives without a stop, on images and a model as above; trained once, not to be changed.
+
+    For tests/training, whose `request` it takes.
+    """
+    from test_run import Recorder, request
+
+    from hardener.training.run import train
+
+    home = tmp_path_factory.mktemp("straight")
+    data = write_image_folder(home / "imgs", {"cat": 12, "dog": 12})
+    model = home / "tiny.py"
+    model.write_text(TINY_MODEL)
+    return functools.cache(lambda recipe: train(request(model, data, home / "runs", recipe, name=recipe), Recorder()))

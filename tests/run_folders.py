@@ -18,10 +18,10 @@ from hardener.config.evaluation_record import (
     EvaluatedAttack,
     EvaluatedData,
     EvaluatedModel,
+    EvaluatedThreat,
     Evaluation,
     InvarianceCurve,
     PerClass,
-    Threat,
 )
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import (
@@ -128,7 +128,7 @@ def write_evaluation(
         created_at=f"2026-01-02T00:{minute:02d}:00.000000+00:00",
         model=EvaluatedModel(name=run.path.name, run=run.path.name, recipe="x", fingerprint=sha256_of(run.weights)),
         data=EvaluatedData(root=root, split=split, images_in_split=n, skipped=0, fingerprint=f"{images}-{n}"),
-        threat=Threat(norm=norm, eps=eps),
+        threat=EvaluatedThreat(norm=norm, eps=eps),
         suite=suite,
         samples=n,
         clean_accuracy=accuracy["clean"],

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import http.client
 import itertools
 import json
 import os
@@ -28,116 +27,49 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import hammer
-import onnx
+from fault_suite import GOOD, GOOD_PER_S, MIB, MemoryWatch, Suite, fingerprint, good_traffic, settled, still_well, wait
 from hammer import Load, median
-from hostile import Case, cases, sent_slowly
-from onnx import TensorProto, helper
+from hostile import cases
+from hostile_clients import hold_slowly, send_cases, show_kinds, what_it_takes
 from rich.console import Console
 from rich.table import Table
-from server_process import ROOT, Server, end_on_sigterm, free_port, hardener_serve, serving, uss_bytes
-from workload import bundles, describe, multipart, post, upload
+from server_process import ROOT, end_on_sigterm, free_port, hardener_serve, serving
+from spoiled_bundles import RENAMED, SPOILED, fill, rename, replace
+from workload import multipart, post, upload
 
-MIB = 1024 * 1024
-GOOD = [post("/predict", multipart(upload()))]
-GOOD_PER_S = 20.0
 RULES = ROOT / "tests/serving/schemathesis.toml"  # 413 is a refusal too; and hooks that draw real images
-_RENAMED = "5" * 64  # the fingerprint of a bundle that takes another's place
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Something that has to hold, and what was counted."""
-
-    scenario: str
-    what: str
-    found: str
-    holds: bool
-
-
-@dataclass
-class Suite:
-    """The settings of a run, and what it found so far."""
-
-    asked: argparse.Namespace
-    console: Console
-    rules: list[Rule] = field(default_factory=list)
-    counts: dict[str, Any] = field(default_factory=dict)
-    scenario: str = ""
-
-    def rule(self, what: str, found: object, holds: bool) -> None:
-        """Note whether something holds."""
-        self.rules.append(Rule(self.scenario, what, str(found), holds))
-        mark = "[green]holds[/]" if holds else "[bold red]BROKEN[/]"
-        self.console.print(f"  {mark}  {what}: ", end="")
-        self.console.print(str(found), markup=False, highlight=False)
-
-    def note(self, text: str) -> None:
-        """Print something that no rule is about."""
-        self.console.print(f"         {text}", markup=False, highlight=False)
-
-    def bundle(self, name: str) -> Path:
-        """Return a bundle, made where it is missing."""
-        return bundles(self.asked.work, name)[name]
-
-    def some(self, whole: float, quick: float) -> float:
-        """Return the first, or the second of a quick run."""
-        return quick if self.asked.quick else whole
-
-
-class MemoryWatch:
-    """Samples the memory of a server's processes while a scenario runs."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.megabytes: list[float] = []
-
-    def __enter__(self) -> MemoryWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.5):
-            self.megabytes.append(self._server.uss_bytes() / MIB)
 
 
 def hostile(suite: Suite) -> None:
     """Send the hostile mix with good traffic beside it."""
     total = int(suite.some(suite.asked.uploads, 600))
     with hardener_serve(suite.bundle("null")) as server:
-        ways, batch = _what_it_takes(server)
+        ways, batch = what_it_takes(server)
         suite.note(f"images travel as {', '.join(ways)}; batches: {'yes' if batch else 'no'}")
         alone = hammer.run(Load(server.port, GOOD, connections=32, seconds=5, rate=GOOD_PER_S))
         # first a tenth of the mix with every kind in it: what the libraries load and keep once is no growth
         first = asyncio.run(
-            _send_cases(server.port, cases(max(total // 10, 200), ways, batch=batch, quick=True, seed=1))
+            send_cases(server.port, cases(max(total // 10, 200), ways, batch=batch, quick=True, seed=1))
         )
-        settled = _settled(suite, server)
+        before = settled(suite, server)
         with MemoryWatch(server) as memory:
             good = hammer.start(Load(server.port, GOOD, connections=64, seconds=3600, rate=GOOD_PER_S))
             began = time.monotonic()
             try:
-                told = asyncio.run(_send_cases(server.port, cases(total, ways, batch=batch, quick=suite.asked.quick)))
+                told = asyncio.run(send_cases(server.port, cases(total, ways, batch=batch, quick=suite.asked.quick)))
                 took = time.monotonic() - began
                 served = good.finish()
             finally:
                 good.stop()
-        after = _settled(suite, server)
-        _show_kinds(suite, told)
+        after = settled(suite, server)
+        show_kinds(suite, told)
         answered = [(kind, status, right) for kind, rows in told.items() for status, right in rows]
         wrong = Counter(f"{kind}: {status}" for kind, status, right in answered if not right)
         suite.rule(f"{total} hostile requests, each the right answer", dict(wrong) or "all", not wrong)
@@ -146,10 +78,10 @@ def hostile(suite: Suite) -> None:
         five = sum(status.startswith("5") and status not in {"503", "504"} for _, status, _ in answered)
         suite.rule("no 5xx but 503 and 504", five, five == 0)
         suite.note(f"{total / took:.0f} hostile requests/s for {took:.0f} s")
-        _good_traffic(suite, served, alone)
-        suite.rule("memory grew by at most 20 MB", f"{settled:.0f} -> {after:.0f} MB, peak "
-                   f"{max(memory.megabytes, default=after):.0f} MB", after - settled <= 20)  # fmt: skip
-        _still_well(suite, server)
+        good_traffic(suite, served, alone)
+        suite.rule("memory grew by at most 20 MB", f"{before:.0f} -> {after:.0f} MB, peak "
+                   f"{max(memory.megabytes, default=after):.0f} MB", after - before <= 20)  # fmt: skip
+        still_well(suite, server)
 
 
 def slow(suite: Suite) -> None:
@@ -157,10 +89,10 @@ def slow(suite: Suite) -> None:
     number, seconds = int(suite.some(500, 60)), suite.some(90, 45)
     with hardener_serve(suite.bundle("null")) as server:
         alone = hammer.run(Load(server.port, GOOD, connections=32, seconds=5, rate=GOOD_PER_S))
-        before = _settled(suite, server)
+        before = settled(suite, server)
         good = hammer.start(Load(server.port, GOOD, connections=64, seconds=3600, rate=GOOD_PER_S))
         try:
-            ends = asyncio.run(_hold_slowly(server.port, number, seconds))
+            ends = asyncio.run(hold_slowly(server.port, number, seconds))
             served = good.finish()
         finally:
             good.stop()
@@ -176,10 +108,10 @@ def slow(suite: Suite) -> None:
                 f"{held} of {len(rows)} still open",
                 held == 0,
             )
-        _good_traffic(suite, served, alone)
-        after = _settled(suite, server)
+        good_traffic(suite, served, alone)
+        after = settled(suite, server)
         suite.rule("memory grew by at most 20 MB", f"{before:.0f} -> {after:.0f} MB", after - before <= 20)
-        _still_well(suite, server)
+        still_well(suite, server)
 
 
 def overload(suite: Suite) -> None:
@@ -190,12 +122,12 @@ def overload(suite: Suite) -> None:
         full = hammer.run(Load(server.port, GOOD, connections=32, seconds=suite.some(10, 3)))
         capacity = full.per_s()
         hammer.run(Load(server.port, GOOD, connections=800, seconds=suite.some(5, 2), rate=10 * capacity))
-        before = _settled(suite, server)
+        before = settled(suite, server)
         with MemoryWatch(server) as memory:
             storm = hammer.run(Load(server.port, GOOD, connections=800, seconds=seconds, rate=10 * capacity))
         ended = time.time()
         after = hammer.run(Load(server.port, GOOD, connections=1, seconds=suite.some(20, 8)))
-        size = _settled(suite, server)
+        size = settled(suite, server)
         suite.note(
             f"capacity {capacity:.0f}/s, begun {storm.begun_per_s(seconds):.0f}/s and {storm.unsent} more that found "
             f"all 800 connections in use; 200: {storm.per_s_within(0, seconds):.0f}/s, p99 {storm.ms(99):.0f} ms; "
@@ -230,7 +162,7 @@ def kill(suite: Suite) -> None:
             time.sleep(5)
             os.kill(workers[0], signal.SIGKILL)
             killed = time.time()
-            back = _wait(lambda: len(set(server.workers()) - {workers[0]}) == 2, 30)
+            back = wait(lambda: len(set(server.workers()) - {workers[0]}) == 2, 30)
             found = load.result()
         finally:
             load.stop()
@@ -243,7 +175,7 @@ def kill(suite: Suite) -> None:
         gap = max((b - a for a, b in itertools.pairwise(seen)), default=seconds)
         suite.rule("answers go on: no gap longer than 2 s", f"longest {1000 * gap:.0f} ms", gap <= 2)
         suite.rule("the worker is back within 30 s", "no" if back is None else f"after {back:.1f} s", back is not None)
-        _still_well(suite, server)
+        still_well(suite, server)
 
 
 def sigterm(suite: Suite) -> None:
@@ -288,13 +220,13 @@ def reload(suite: Suite) -> None:
                 time.sleep(2)
                 server.process.send_signal(signal.SIGHUP)
                 time.sleep(4)
-                _replace(current, lambda copy: _rename(copy, "second"))
+                replace(current, lambda copy: rename(copy, "second"))
                 server.process.send_signal(signal.SIGHUP)
-                changed = _wait(lambda: {_fingerprint(server) for _ in range(20)} == {_RENAMED}, 10)
-                _replace(current, lambda copy: (copy / "model.onnx").write_bytes(b"broken"))
+                changed = wait(lambda: {fingerprint(server) for _ in range(20)} == {RENAMED}, 10)
+                replace(current, lambda copy: (copy / "model.onnx").write_bytes(b"broken"))
                 server.process.send_signal(signal.SIGHUP)
                 time.sleep(4)
-                kept = {_fingerprint(server) for _ in range(20)}
+                kept = {fingerprint(server) for _ in range(20)}
                 found = load.result()
             finally:
                 load.stop()
@@ -302,18 +234,18 @@ def reload(suite: Suite) -> None:
             suite.rule(
                 "the new bundle answers", "no" if changed is None else f"after {changed:.1f} s", changed is not None
             )
-            suite.rule("a broken bundle does not replace it", kept, kept == {_RENAMED})
+            suite.rule("a broken bundle does not replace it", kept, kept == {RENAMED})
             said = [
                 line for line in server.output().splitlines() if "is not the file that bundle.json describes" in line
             ]
             suite.rule("and the log says why", said[-1].strip() if said else "nothing", bool(said))
             suite.note(f"processes before {len(begun)}, after {len(server.pids())}")
-            _still_well(suite, server)
+            still_well(suite, server)
 
 
 def broken_bundles(suite: Suite) -> None:
     """Start with bundles that must be refused."""
-    for name, spoil, said in _SPOILED:
+    for name, spoil, said in SPOILED:
         with tempfile.TemporaryDirectory(prefix="hardener-bench-") as folder:
             copy = Path(folder) / "bundle"
             shutil.copytree(suite.bundle("null"), copy)
@@ -348,7 +280,7 @@ def disk(suite: Suite) -> None:
                     suite.note((inside / "log").read_text(errors="replace")[-1500:])
                 return
             suite.rule("it starts on a disk of 256 kB", f"{server.start_s:.1f} s" if server.start_s else "ready", True)
-            full = _fill(inside / "filler")
+            full = fill(inside / "filler")
             suite.rule("the disk is full", full, full == "No space left on device")
             large = post("/predict", multipart(upload() + bytes(15 * MIB)))  # a good JPEG with much behind it
             found = hammer.run(
@@ -358,7 +290,7 @@ def disk(suite: Suite) -> None:
             suite.rule("requests are served, also of 15 MB", statuses, set(statuses) == {"200"})
             bad = hammer.run(Load(port, [post("/predict", b"x")], connections=1, seconds=10, count=20)).statuses()
             suite.rule("bad requests get their 400", bad, set(bad) == {"400"})
-            _still_well(suite, server)
+            still_well(suite, server)
 
 
 def openapi(suite: Suite) -> None:
@@ -387,7 +319,7 @@ def openapi(suite: Suite) -> None:
         suite.note("\n         ".join(tail[-12:]))
         suite.rule("schemathesis, all checks: no failure", f"exit code {done.returncode}", done.returncode == 0)
         suite.note(f"all it said: {suite.asked.work / 'schemathesis.txt'}")
-        _still_well(suite, server)
+        still_well(suite, server)
 
 
 SCENARIOS: dict[str, Callable[[Suite], None]] = {
@@ -401,263 +333,6 @@ SCENARIOS: dict[str, Callable[[Suite], None]] = {
     "disk": disk,
     "openapi": openapi,
 }
-
-
-async def _send_cases(port: int, todo: Iterator[Case], at_once: int = 16) -> dict[str, list[tuple[str, bool]]]:
-    """Send each case on a connection of its own; return by kind the statuses and whether they were right."""
-    told: dict[str, list[tuple[str, bool]]] = defaultdict(list)
-
-    async def sender() -> None:
-        for case in todo:
-            status = await _send_case(port, case)
-            told[case.kind].append((status, status in case.right))
-
-    await asyncio.gather(*(sender() for _ in range(at_once)))
-    return dict(sorted(told.items()))
-
-
-async def _send_case(port: int, case: Case) -> str:
-    connection: hammer.Connection | None = None
-    try:
-        async with asyncio.timeout(60):
-            connection = await hammer.connect(port)
-            if case.gone_after is not None:
-                connection.send(case.request[: case.gone_after])
-                await asyncio.sleep(0.02)
-                return "gone"
-            return (await connection.ask(case.request))[9:12].decode(errors="replace")
-    except hammer.Ended as error:
-        return "partial" if error.partial else "closed"
-    except OSError:
-        return "refused"
-    except TimeoutError:
-        return "timeout"
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-async def _hold_slowly(port: int, number: int, seconds: float) -> dict[str, list[tuple[str, float]]]:
-    """Trickle; return by kind how each connection ended and after how many seconds, `held` where it did not."""
-    ends: dict[str, list[tuple[str, float]]] = defaultdict(list)
-    kinds = sent_slowly()
-
-    async def one(kind: str, request: bytes, delay: float) -> None:
-        await asyncio.sleep(delay)
-        began = time.monotonic()
-        status, writer = "held", None
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            head = request.find(b"\r\n\r\n") + 4 if kind == "body" else min(60, len(request))
-            writer.write(request[:head])
-            answer = asyncio.ensure_future(reader.read(100))
-            at = head
-            while time.monotonic() - began < seconds and not answer.done():
-                await asyncio.wait({answer}, timeout=1)
-                if not answer.done() and at < len(request):
-                    writer.write(request[at : at + 1])
-                    at += 1
-            if answer.done():
-                told = answer.result()
-                status = told[9:12].decode(errors="replace") if told else "closed"
-            else:
-                answer.cancel()
-        except OSError:
-            status = "closed"
-        finally:
-            if writer is not None:
-                writer.close()
-        ends[kind].append((status, time.monotonic() - began))
-
-    jobs = [one(*next(kinds), 5 * index / number) for index in range(number)]
-    await asyncio.gather(*jobs)
-    return ends
-
-
-def _what_it_takes(server: Server) -> tuple[list[str], bool]:
-    """Read from /openapi.json how images may travel, and whether there are batches."""
-    paths = json.loads(server.get("/openapi.json")[1])["paths"]
-    content = paths["/predict"]["post"]["requestBody"]["content"]
-    ways = ["multipart"]
-    ways += ["raw"] if any(kind.startswith(("image/", "application/octet")) for kind in content) else []
-    ways += ["json"] if "application/json" in content else []
-    return ways, "/predict/batch" in paths
-
-
-def _show_kinds(suite: Suite, told: dict[str, list[tuple[str, bool]]]) -> None:
-    table = Table("kind", "sent", "answers", "wrong")
-    for kind, rows in told.items():
-        answers = ", ".join(f"{count} x {status}" for status, count in sorted(Counter(row[0] for row in rows).items()))
-        wrong = sum(not right for _, right in rows)
-        table.add_row(kind, str(len(rows)), answers, str(wrong) if wrong else "")
-    suite.console.print(table)
-    suite.counts[suite.scenario] = {kind: Counter(status for status, _ in rows) for kind, rows in told.items()}
-
-
-def _good_traffic(suite: Suite, beside: hammer.Result, alone: hammer.Result) -> None:
-    statuses = beside.statuses()
-    suite.rule("good traffic beside it is served", statuses, set(statuses) == {"200"})
-    suite.note(
-        f"its p50 and p99: {beside.ms(50):.0f} and {beside.ms(99):.0f} ms, "
-        f"alone {alone.ms(50):.0f} and {alone.ms(99):.0f} ms" + (f"; {beside.unsent} not sent" if beside.unsent else "")
-    )
-
-
-def _still_well(suite: Suite, server: Server) -> None:
-    """Check that afterwards the server is ready, answers, and has written no traceback."""
-    statuses = hammer.run(Load(server.port, GOOD, connections=2, seconds=30, count=20)).statuses()
-    suite.rule("afterwards it answers", statuses, statuses == {"200": 20})
-    traces = server.output().count("Traceback (most recent call last)")
-    suite.rule("its log holds no traceback", traces, traces == 0)
-    if traces:
-        suite.note(server.output().partition("Traceback (most recent call last)")[2][-1500:])
-
-
-def _settled(suite: Suite, server: Server) -> float:
-    """Return the workers' memory in MB after some good requests and a pause, so that no timer holds a request."""
-    hammer.run(Load(server.port, GOOD, connections=8, seconds=30, count=200))
-    time.sleep(suite.some(45, 5))
-    return sum(map(uss_bytes, server.workers())) / MIB
-
-
-def _wait(done: Callable[[], bool], seconds: float) -> float | None:
-    """Return after how many seconds it was done; None: it was not."""
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
-        if done():
-            return time.monotonic() - began
-        time.sleep(0.1)
-    return None
-
-
-def _fingerprint(server: Server) -> str:
-    try:
-        status, body = server.get("/model")
-    except (OSError, http.client.HTTPException) as error:
-        return type(error).__name__
-    return str(json.loads(body)["fingerprint"]) if status == 200 else f"status {status}"
-
-
-def _fill(path: Path) -> str:
-    """Write until the disk is full; return what the system says then."""
-    try:
-        with path.open("wb", buffering=0) as file:
-            for _ in range(1_000):
-                file.write(bytes(4096))
-    except OSError as error:
-        return os.strerror(error.errno or 0)
-    return "4 MB did fit"
-
-
-def _replace(bundle: Path, change: Callable[[Path], object]) -> None:
-    """Change a bundle as a deployment does: a new folder in its place at once."""
-    copy, old = bundle.with_name("copy"), bundle.with_name("old")
-    shutil.rmtree(old, ignore_errors=True)
-    shutil.copytree(bundle, copy)
-    change(copy)
-    bundle.rename(old)
-    copy.rename(bundle)
-
-
-def _rename(bundle: Path, name: str) -> None:
-    described = json.loads((bundle / "bundle.json").read_text())
-    described |= {"name": name, "fingerprint": _RENAMED}
-    (bundle / "bundle.json").write_text(json.dumps(described))
-
-
-# bundles that must be refused: how they are spoiled, and what the message has to say
-
-
-def _edit(**changes: Any) -> Callable[[Path], object]:
-    def spoil(bundle: Path) -> None:
-        described = json.loads((bundle / "bundle.json").read_text())
-        (bundle / "bundle.json").write_text(json.dumps(described | changes))
-
-    return spoil
-
-
-def _flip_a_byte(bundle: Path) -> None:
-    data = bytearray((bundle / "model.onnx").read_bytes())
-    data[len(data) // 2] ^= 1
-    (bundle / "model.onnx").write_bytes(data)
-
-
-def _truncate(bundle: Path) -> None:
-    data = (bundle / "model.onnx").read_bytes()
-    (bundle / "model.onnx").write_bytes(data[: len(data) // 2])
-
-
-def _truncate_and_describe(bundle: Path) -> None:
-    """Truncate, and let bundle.json tell the new file's hash: the hash alone must not be what protects."""
-    from hardener.config.bundle import sha256_of
-
-    _truncate(bundle)
-    described = json.loads((bundle / "bundle.json").read_text())
-    path = bundle / "model.onnx"
-    described["model"] |= {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-    (bundle / "bundle.json").write_text(json.dumps(described))
-
-
-def _foreign(kind: int, shape: list[str | int], domain: str = "") -> Callable[[Path], object]:
-    """Put another model in its place, well described."""
-
-    def spoil(bundle: Path) -> None:
-        opsets = [helper.make_opsetid("", 18)] + ([helper.make_opsetid(domain, 1)] if domain else [])
-        nodes = [helper.make_node("Strange" if domain else "Identity", ["images"], ["logits"], domain=domain)]
-        nodes.append(helper.make_node("Identity", ["logits"], ["probabilities"]))
-        outputs = [helper.make_tensor_value_info(name, kind, shape) for name in ("logits", "probabilities")]
-        graph = helper.make_graph(nodes, "foreign", [helper.make_tensor_value_info("images", kind, shape)], outputs)
-        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(bundle / "model.onnx"))
-        describe(bundle, "foreign", 10)
-
-    return spoil
-
-
-def _escaping_weights(bundle: Path) -> None:
-    """Let a weight lie in a file outside the bundle."""
-    model = onnx.load(str(bundle / "model.onnx"))
-    tensor = next(item for item in model.graph.initializer if item.name == "weights")
-    size = len(tensor.raw_data)
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", "../../../../etc/passwd"), ("offset", "0"), ("length", str(size))):
-        tensor.external_data.add(key=key, value=value)
-    (bundle / "model.onnx").write_bytes(model.SerializeToString())
-    describe(bundle, "escaping", 10)
-
-
-_SHA, _LOAD, _GRAPH, _DESCRIPTION = (
-    "sha256",
-    "cannot be loaded",
-    "bundle.json says|the service needs|gives",
-    "no bundle",
-)
-_SPOILED: list[tuple[str, Callable[[Path], object], str]] = [
-    ("model truncated", _truncate, _SHA),
-    ("one bit of the model changed", _flip_a_byte, _SHA),
-    ("model truncated, its hash told", _truncate_and_describe, _LOAD),
-    ("model of zero bytes", lambda bundle: (bundle / "model.onnx").write_bytes(b""), _SHA),
-    ("model missing", lambda bundle: (bundle / "model.onnx").unlink(), "lacks model.onnx"),
-    ("model is text", lambda bundle: (bundle / "model.onnx").write_text("hello"), _SHA),
-    ("foreign model, float input", _foreign(TensorProto.FLOAT, ["batch", 3, 224, 224]), _GRAPH),
-    ("foreign model, unknown operator", _foreign(TensorProto.FLOAT, ["batch", 10], "strange.domain"), _LOAD),
-    ("weights outside the bundle", _escaping_weights, _LOAD),
-    ("other classes than the model has", _edit(classes=["a", "b"]), _GRAPH),
-    (
-        "unknown resize rule",
-        _edit(input={"height": 224, "width": 224, "channels": 3, "resize": "other"}),
-        "resize rule",
-    ),
-    ("bundle.json truncated", lambda bundle: (bundle / "bundle.json").write_text('{"schema": "har'), _DESCRIPTION),
-    ("bundle.json of another schema", _edit(schema="hardener/bundle/9"), _DESCRIPTION),
-    ("bundle.json is a list", lambda bundle: (bundle / "bundle.json").write_text("[]"), _DESCRIPTION),
-    ("bundle.json is no text", lambda bundle: (bundle / "bundle.json").write_bytes(b"\xff\xfe\0\1"), _DESCRIPTION),
-    (
-        "model file outside the bundle",
-        _edit(model={"file": "../model.onnx", "sha256": "0", "bytes": 1, "opset": 18}),
-        "lacks",
-    ),
-]
 
 
 def main() -> None:

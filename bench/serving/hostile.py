@@ -7,23 +7,16 @@ from __future__ import annotations
 
 import base64
 import gzip
-import io
 import json
 import random
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-from PIL import Image
-from workload import BOUNDARY, encoded, multipart, picture, post
+from hostile_images import BAD, GOOD, IMAGES, LARGE, REFUSED, TYPE, cut, jpeg, jpeg_of, png, png_of
+from workload import BOUNDARY, multipart, post
 
 Way = str  # multipart, raw, json: how an image travels
-BAD, LARGE, TYPE, BROKEN, GOOD = {"400"}, {"413"}, {"415"}, {"415", "422"}, {"200"}
-REFUSED = {"400", "closed"}  # no HTTP that a server must understand: it may also just hang up
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ def cases(count: int, ways: list[Way], *, batch: bool, quick: bool = False, seed
         quick: every heavy kind once.
     """
     chance = random.Random(seed)
-    kinds: list[Maker] = [_image(*image, ways) for image in _IMAGES]
+    kinds: list[Maker] = [_image(*image, ways) for image in IMAGES]
     kinds += _REQUESTS
     kinds += [_bad_json] if "json" in ways else []
     kinds += [_batch_with_a_bad_one, _batch_too_long] if batch else []
@@ -57,194 +50,6 @@ def cases(count: int, ways: list[Way], *, batch: bool, quick: bool = False, seed
     chance.shuffle(order)
     for make in order[:count]:
         yield make(chance)
-
-
-# images: bytes of a file, valid or not
-
-
-@cache
-def _jpeg() -> bytes:
-    return encoded(picture(7), quality=80)
-
-
-@cache
-def _png() -> bytes:
-    return encoded(picture(7, 96), "PNG")
-
-
-@cache
-def _webp() -> bytes:
-    return encoded(picture(7), "WEBP", quality=60)
-
-
-def _cut(whole: Callable[[], bytes]) -> Callable[[random.Random], bytes]:
-    return lambda chance: whole()[: chance.randint(1, len(whole()) - 64)]
-
-
-def _flipped(whole: Callable[[], bytes]) -> Callable[[random.Random], bytes]:
-    def make(chance: random.Random) -> bytes:
-        data = bytearray(whole())
-        for _ in range(chance.randint(1, 20)):
-            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-        return bytes(data)
-
-    return make
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-@cache
-def _png_of(width: int, height: int, bits: int = 1, color: int = 0) -> bytes:
-    """Write a PNG of one colour: every pixel is there, and the file is tiny."""
-    channels = {0: 1, 2: 3}[color]
-    row = b"\0" + bytes((width * bits * channels + 7) // 8)
-    packer, packed = zlib.compressobj(9), []
-    for _ in range(height):
-        packed.append(packer.compress(row))
-    packed.append(packer.flush())
-    head = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", b"".join(packed)) + _chunk(b"IEND", b"")
-
-
-@cache
-def _png_plus(kind: bytes, payload_mb: int) -> bytes:
-    """Put a chunk that inflates to some megabytes into a small PNG."""
-    packed = zlib.compress(bytes(payload_mb * 1024 * 1024), 9)
-    data = _png()
-    return data[:33] + _chunk(kind, b"a\0\0" + packed) + data[33:]
-
-
-@cache
-def _jpeg_of(width: int, height: int) -> bytes:
-    """Write a gray JPEG of one colour, whole: it would decode."""
-    return encoded(np.zeros((height, width), np.uint8), quality=30)
-
-
-@cache
-def _jpeg_that_says(width: int, height: int) -> bytes:
-    """Change what a small JPEG's header says of its size."""
-    data = bytearray(_jpeg())
-    at = data.index(b"\xff\xc0")
-    data[at + 5 : at + 9] = struct.pack(">HH", height, width)
-    return bytes(data)
-
-
-@cache
-def _bmp_that_says(width: int, height: int) -> bytes:
-    data = bytearray(encoded(picture(7, 16), "BMP"))
-    data[18:26] = struct.pack("<ii", width, height)
-    return bytes(data)
-
-
-def _with_segments(marker: int, payload: bytes, count: int) -> bytes:
-    """Put segments behind a JPEG's first marker."""
-    segment = struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
-    return _jpeg()[:2] + segment * count + _jpeg()[2:]
-
-
-def _strange_exif(chance: random.Random) -> bytes:
-    """EXIF that lies: an orientation of any value, offsets that lead out of it or back to itself."""
-    entries = [(0x0112, 3, 1, chance.randrange(65536)), (0x8769, 4, 1, chance.choice([8, 0xFFFFFFFF, 2]))]
-    ifd = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    return _with_segments(0xE1, b"Exif\0\0II*\0\x08\0\0\0" + ifd + struct.pack("<I", 8), 1)
-
-
-@cache
-def _zip() -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("evil.sh", "#!/bin/sh\nexit 1\n" * 40)
-    return file.getvalue()
-
-
-def _frames(kind: str, count: int = 6) -> bytes:
-    pictures = [Image.fromarray(picture(seed, 64)) for seed in range(count)]
-    file = io.BytesIO()
-    pictures[0].save(file, kind, save_all=True, append_images=pictures[1:], duration=40)
-    return file.getvalue()
-
-
-@cache
-def _animated(kind: str) -> bytes:
-    return _frames(kind)
-
-
-@cache
-def _sixteen_bit(color: int) -> bytes:
-    size, channels = 64, {0: 1, 2: 3}[color]
-    levels = np.random.default_rng(0).integers(0, 65536, (size, size * channels), dtype=np.uint16)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
-    head = struct.pack(">IIBBBBB", size, size, 16, color, 0, 0, 0)
-    parts = _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
-
-
-@cache
-def _in_mode(mode: str, kind: str) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture(7, 128)).convert(mode).save(file, kind)
-    return file.getvalue()
-
-
-_WRONG_TYPES = (
-    b"hello, this is a text and no image",
-    b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n" * 20,
-    b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
-    b"PK\x03\x04" + bytes(200),
-    b"\x7fELF" + bytes(200),
-    b"\0\0\0\x18ftypmp42" + bytes(200),
-    b"http://169.254.169.254/latest/meta-data/",
-    b"#!/bin/sh\nrm -rf /\n",
-    b"P6 2 2 255 " + bytes(12),
-    b"II*\0" + bytes(200),
-    b"8BPS" + bytes(200),
-    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-)
-
-
-def _fixed(make: Callable[[], bytes]) -> Callable[[random.Random], bytes]:
-    return lambda chance: make()
-
-
-# name, the file, the right answers
-_IMAGES: list[tuple[str, Callable[[random.Random], bytes], set[str]]] = [
-    ("truncated JPEG", _cut(_jpeg), BROKEN),
-    ("truncated PNG", _cut(_png), BROKEN),
-    ("truncated WebP", _cut(_webp), BROKEN),
-    ("JPEG with flipped bits", _flipped(_jpeg), GOOD | LARGE | BROKEN),
-    ("PNG with flipped bits", _flipped(_png), GOOD | LARGE | BROKEN),
-    ("PNG of 100 megapixels", _fixed(lambda: _png_of(10_000, 10_000)), LARGE),
-    ("PNG of 400 megapixels", _fixed(lambda: _png_of(20_000, 20_000)), LARGE),
-    ("JPEG that says 400 megapixels", _fixed(lambda: _jpeg_that_says(20_000, 20_000)), LARGE),
-    ("JPEG that says 65535 x 65535", _fixed(lambda: _jpeg_that_says(65_535, 65_535)), LARGE),
-    ("BMP that says 400 megapixels", _fixed(lambda: _bmp_that_says(20_000, 20_000)), LARGE),
-    ("PNG, text inflates to 100 MB", _fixed(lambda: _png_plus(b"zTXt", 100)), GOOD | {"422"}),
-    ("PNG, profile inflates to 100 MB", _fixed(lambda: _png_plus(b"iCCP", 100)), GOOD | {"422"}),
-    ("wrong type", lambda chance: chance.choice(_WRONG_TYPES), TYPE),
-    ("random bytes", lambda chance: b"\0" + chance.randbytes(chance.randint(1, 20_000)), TYPE),
-    ("JPEG's first bytes, then random", lambda chance: b"\xff\xd8\xff\xe0" + chance.randbytes(5_000), BROKEN | LARGE),
-    ("PNG's first bytes, then random", lambda chance: b"\x89PNG\r\n\x1a\n" + chance.randbytes(5_000), BROKEN),
-    ("HTML as .jpg", _fixed(lambda: b"<html><script>alert(1)</script></html>"), TYPE),
-    ("GIF's first bytes, then a PNG", _fixed(lambda: b"GIF89a" + _png()), TYPE),
-    ("PDF's first bytes, then a JPEG", _fixed(lambda: b"%PDF-1.7\n" + _jpeg()), TYPE),
-    ("JPEG and ZIP in one", _fixed(lambda: _jpeg() + _zip()), GOOD),
-    ("PNG and HTML in one", _fixed(lambda: _png() + b"<html><script>alert(1)</script></html>"), GOOD),
-    ("JPEG with PHP as comment", _fixed(lambda: _with_segments(0xFE, b"<?php system($_GET[0]); ?>", 1)), GOOD),
-    ("JPEG with 3 MB of EXIF", _fixed(lambda: _with_segments(0xE1, b"Exif\0\0" + bytes(65_000), 48)), GOOD),
-    ("EXIF that lies", _strange_exif, GOOD),
-    ("16-bit colour PNG", _fixed(lambda: _sixteen_bit(2)), GOOD),
-    ("16-bit gray PNG", _fixed(lambda: _sixteen_bit(0)), GOOD),
-    ("CMYK JPEG", _fixed(lambda: _in_mode("CMYK", "JPEG")), GOOD),
-    ("gray, palette, 1-bit, alpha", lambda chance: _in_mode(chance.choice(["L", "P", "1", "LA", "RGBA"]), "PNG"), GOOD),
-    ("animated GIF", _fixed(lambda: _animated("GIF")), TYPE),
-    ("animated WebP", _fixed(lambda: _animated("WEBP")), GOOD),
-    ("animated PNG", _fixed(lambda: _animated("PNG")), GOOD),
-    ("one pixel", _fixed(lambda: _png_of(1, 1)), GOOD),
-    ("60000 x 1 pixels", _fixed(lambda: _png_of(60_000, 1)), GOOD),
-    ("zero bytes", _fixed(bytes), BAD | BROKEN),
-]
 
 
 def _image(name: str, file: Callable[[random.Random], bytes], right: set[str], ways: list[Way]) -> Maker:
@@ -277,7 +82,7 @@ def _form(body: bytes, kind: str, right: set[str], *, boundary: str = f"; bounda
 
 
 def _bad_multipart(chance: random.Random) -> Case:
-    good = multipart(_jpeg())
+    good = multipart(jpeg())
     many = "".join(
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="f{index}"\r\n\r\n1\r\n' for index in range(2000)
     )
@@ -289,7 +94,7 @@ def _bad_multipart(chance: random.Random) -> Case:
             _form(good, "multipart with a boundary of 5 kB", BAD, boundary=f"; boundary={'b' * 5000}"),
             _form(good[: chance.randint(10, len(good) - 80)], "multipart that breaks off", BAD),
             _form(b"", "multipart without a body", BAD),
-            _form(multipart(_jpeg(), field="picture"), "multipart without the field image", BAD),
+            _form(multipart(jpeg(), field="picture"), "multipart without the field image", BAD),
             _form(good[: -len(BOUNDARY) - 8] + b"\r\n" + good, "multipart with the image twice", BAD | GOOD | {"422"}),
             _form(many.encode() + good, "multipart with 2000 fields", BAD | LARGE),
             _form(long_name.encode() + good, "multipart with a part header of 100 kB", BAD | LARGE | {"422"}),
@@ -309,15 +114,13 @@ def _bad_option(chance: random.Random) -> Case:
     )
     if chance.random() < 0.5 and "&" not in option:
         name, _, value = option.partition("=")
-        return _form(multipart(_jpeg(), fields={name: value}), "bad option", {"422"})
-    return Case("bad option", post(f"/predict?{option}", multipart(_jpeg())), frozenset({"422"}))
+        return _form(multipart(jpeg(), fields={name: value}), "bad option", {"422"})
+    return Case("bad option", post(f"/predict?{option}", multipart(jpeg())), frozenset({"422"}))
 
 
 def _wrong_content_type(chance: random.Random) -> Case:
     kind = chance.choice(["text/plain", "application/xml", "application/x-www-form-urlencoded", "video/mp4", "", "a/b"])
-    return Case(
-        "wrong content type", post("/predict", multipart(_jpeg()), content_type=kind), frozenset({"400", "415"})
-    )
+    return Case("wrong content type", post("/predict", multipart(jpeg()), content_type=kind), frozenset({"400", "415"}))
 
 
 def _gzipped(chance: random.Random) -> Case:
@@ -331,7 +134,7 @@ def _gzipped(chance: random.Random) -> Case:
 
 
 def _short_length(chance: random.Random) -> Case:
-    body = multipart(_jpeg())
+    body = multipart(jpeg())
     told = chance.randint(1, len(body) - 100)
     head = _head(f"Content-Type: multipart/form-data; boundary={BOUNDARY}", f"Content-Length: {told}")
     return Case("Content-Length too short", head + body, frozenset(BAD))
@@ -339,7 +142,7 @@ def _short_length(chance: random.Random) -> Case:
 
 def _bad_http(chance: random.Random) -> Case:
     form = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
-    body = multipart(_jpeg())
+    body = multipart(jpeg())
     odd: list[tuple[str, bytes]] = [
         ("Content-Length that is no number", _head(form, "Content-Length: abc") + body),
         ("Content-Length below zero", _head(form, "Content-Length: -5") + body),
@@ -356,7 +159,7 @@ def _bad_http(chance: random.Random) -> Case:
 
 
 def _long_header(chance: random.Random) -> Case:
-    body = multipart(_jpeg())
+    body = multipart(jpeg())
     lines = [f"Content-Type: multipart/form-data; boundary={BOUNDARY}", f"Content-Length: {len(body)}"]
     request = _head(*lines, f"X-Long: {'a' * 200_000}") + body
     return Case("header of 200 kB", request, frozenset({"400", "431", "closed"}))
@@ -384,19 +187,19 @@ def _no_such_path(chance: random.Random) -> Case:
 
 
 def _strange_request_id(chance: random.Random) -> Case:
-    body = multipart(_jpeg())
+    body = multipart(jpeg())
     value = chance.choice(["x" * 4000, "<script>", "\xe9\xff", "a b c", '"},{"level":"x'])
     lines = [f"Content-Type: multipart/form-data; boundary={BOUNDARY}", f"Content-Length: {len(body)}"]
     return Case("strange X-Request-Id", _head(*lines, f"X-Request-Id: {value}") + body, frozenset(GOOD))
 
 
 def _half_sent_and_gone(chance: random.Random) -> Case:
-    request = post("/predict", multipart(_jpeg()))
+    request = post("/predict", multipart(jpeg()))
     return Case("half sent, then gone", request, frozenset({"gone"}), gone_after=chance.randint(1, len(request) - 1))
 
 
 def _gone_before_the_answer(chance: random.Random) -> Case:
-    request = post("/predict?report=true", multipart(_jpeg()))
+    request = post("/predict?report=true", multipart(jpeg()))
     return Case("report asked for, then gone", request, frozenset({"gone"}), gone_after=len(request))
 
 
@@ -417,7 +220,7 @@ _REQUESTS: list[Maker] = [
 
 
 def _bad_json(chance: random.Random) -> Case:
-    good = base64.b64encode(_jpeg()).decode()
+    good = base64.b64encode(jpeg()).decode()
     bodies = [
         b"{",
         b"",
@@ -454,12 +257,12 @@ def _several(images: list[bytes]) -> bytes:
 
 
 def _batch_with_a_bad_one(chance: random.Random) -> Case:
-    images = [_jpeg(), _cut(_jpeg)(chance), b"text", _png_of(10_000, 10_000), _png()]
+    images = [jpeg(), cut(jpeg)(chance), b"text", png_of(10_000, 10_000), png()]
     return Case("batch with bad images", post("/predict/batch", _several(images)), frozenset(GOOD))
 
 
 def _batch_too_long(chance: random.Random) -> Case:
-    return Case("batch of 33", post("/predict/batch", _several([_png_of(8, 8)] * 33)), frozenset(LARGE))
+    return Case("batch of 33", post("/predict/batch", _several([png_of(8, 8)] * 33)), frozenset(LARGE))
 
 
 # heavy: a fixed few of each
@@ -483,11 +286,11 @@ def _hundred_megabytes() -> bytes:
 
 
 def _whole_jpeg_bomb(chance: random.Random) -> Case:
-    return Case("JPEG of 100 megapixels", post("/predict", multipart(_jpeg_of(10_000, 10_000))), frozenset(LARGE))
+    return Case("JPEG of 100 megapixels", post("/predict", multipart(jpeg_of(10_000, 10_000))), frozenset(LARGE))
 
 
 def _largest_allowed(chance: random.Random) -> Case:
-    data = _png_of(7_000, 7_000, 8, 2)
+    data = png_of(7_000, 7_000, 8, 2)
     return Case("PNG of 49 megapixels", post("/predict", multipart(data)), frozenset({"200", "413", "503", "504"}))
 
 
@@ -504,5 +307,5 @@ def sent_slowly() -> Iterator[tuple[str, bytes]]:
     """Yield for ever what slow clients begin with and then go on with byte by byte: kind, and the whole request."""
     while True:
         yield "headers", _head(f"X-Slow: {'a' * 20_000}", method="GET", path="/model")
-        yield "body", post("/predict", multipart(_jpeg()))
+        yield "body", post("/predict", multipart(jpeg()))
         yield "nothing", b""

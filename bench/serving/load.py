@@ -24,14 +24,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,119 +38,14 @@ import numpy as np
 import raw
 import wrk
 from hammer import Load, median
+from load_bench import MIB, Bench, machine, show
+from load_peers import PEERS
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
-from server_process import ROOT, Server, end_on_sigterm, free_port, hardener_serve, serving, uss_bytes
-from workload import BOUNDARY, bundles, multipart, picture, post, upload
+from server_process import Server, end_on_sigterm, uss_bytes
+from workload import multipart, picture, post, upload
 
 from hardener.config.bundle import read_bundle
-
-FORM = f"multipart/form-data; boundary={BOUNDARY}"
-MIB = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table: what was measured, and what was to be reached."""
-
-    row: str
-    what: str
-    value: float
-    unit: str
-    goal: str = ""
-    reached: bool | None = None
-    detail: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Bench:
-    """The settings of a run, and what it found so far."""
-
-    asked: argparse.Namespace
-    console: Console
-    figures: list[Figure] = field(default_factory=list)
-
-    @property
-    def seconds(self) -> float:
-        """How long one load lasts."""
-        return float(self.asked.seconds)
-
-    @property
-    def rounds(self) -> range:
-        """The turns."""
-        return range(self.asked.rounds)
-
-    @property
-    def generator_cores(self) -> str | None:
-        """Where the load comes from: a client has its own machine, where a row's figure would count its work too."""
-        return self.asked.generator_cores or self.cores
-
-    @property
-    def cores(self) -> str | None:
-        """What taskset takes."""
-        return self.asked.cores  # type: ignore[no-any-return]
-
-    @property
-    def lanes(self) -> int:
-        """How many cores the server has, and so lanes."""
-        return _count(self.cores)
-
-    @property
-    def path(self) -> str:
-        """Where the load goes: the peers answer with five classes, so ours is asked for five as well."""
-        return f"/predict?{self.asked.query}" if self.asked.query else "/predict"
-
-    def bundle(self, name: str) -> Path:
-        """Return a bundle by name: one of the user's, or made here."""
-        given = {"float32": self.asked.float32, "int8": self.asked.int8}.get(name)
-        return Path(given).resolve() if given else bundles(self.asked.work, name)[name]
-
-    def image(self) -> Path:
-        """Return the file that is uploaded."""
-        path: Path = self.asked.work / "upload.jpg"
-        path.write_bytes(upload())
-        return path
-
-    def serve(self, name: str, **options: Any) -> contextlib.AbstractContextManager[Server]:
-        """Serve a bundle."""
-        environment = options.pop("environment", {})
-        if self.asked.workers:
-            environment |= {"HARDENER_WORKERS": str(self.asked.workers)}
-        return hardener_serve(self.bundle(name), cores=self.cores, environment=environment, **options)
-
-    def floor(self, name: str, **options: Any) -> raw.Floor:
-        """Run the bare loop on a bundle's model."""
-        settings = {"seconds": self.seconds, "cores": self.cores, "processes": self.asked.raw == "processes"} | options
-        return raw.floor(self.bundle(name) / "model.onnx", self.image(), **settings)
-
-    def load(
-        self, server: Server, clients: int, *, path: str = "", field: str = "image", seconds: float = 0
-    ) -> wrk.Rate:
-        """Send the upload from some clients."""
-        rate = wrk.closed_loop(
-            server.port,
-            path or self.path,
-            multipart(upload(), field=field),
-            content_type=FORM,
-            clients=clients,
-            seconds=seconds or self.seconds,
-            own=self.asked.generator == "own",
-            cores=self.cores,
-        )
-        if rate.failed:
-            raise RuntimeError(f"{rate.failed} of {rate.requests} requests were not answered well\n{server.output()}")
-        return rate
-
-    def add(self, row: str, what: str, value: float, unit: str, goal: str = "", **detail: Any) -> None:
-        """Note a figure; `goal` begins with >= or <= and a number, or is empty."""
-        reached = None
-        if goal:
-            sign, number = goal.split()[:2]
-            reached = value >= float(number) if sign == ">=" else value <= float(number)
-        self.figures.append(Figure(row, what, value, unit, goal, reached, detail))
-        mark = {None: "", True: "  reached", False: "  NOT reached"}[reached]
-        self.console.print(f"  {what}: {value:.4g} {unit} {goal}{mark}", highlight=False)
 
 
 def rates(bench: Bench) -> None:
@@ -164,7 +57,7 @@ def rates(bench: Bench) -> None:
             servers: dict[str, tuple[Server, str, str]] = {}
             servers["hardener"] = (stack.enter_context(bench.serve(name)), bench.path, "image")
             for peer in bench.asked.peers:
-                servers[peer] = (stack.enter_context(_peer(bench, peer, name)), "/predict", _PEERS[peer].field)
+                servers[peer] = (stack.enter_context(peer(bench, peer, name)), "/predict", PEERS[peer].field)
             for server, path, part in servers.values():
                 bench.load(server, 8, path=path, field=part, seconds=max(1, bench.seconds / 4))
             floors: list[raw.Floor] = []
@@ -408,38 +301,6 @@ ROWS: dict[str, Callable[[Bench], None]] = {
 }
 
 
-@dataclass(frozen=True)
-class _Peer:
-    field: str
-    command: Callable[[str, int, int], list[str]]
-
-
-def _bentoml(python: str, port: int, workers: int) -> list[str]:
-    command = [python, "-m", "bentoml", "serve", "peer_bentoml:Peer", "--host", "127.0.0.1", "--port", str(port)]
-    return [*command, "--working-dir", str(ROOT / "bench/serving"), "--timeout-graceful-shutdown", "5"]
-
-
-def _fastapi(python: str, port: int, workers: int) -> list[str]:
-    command = [python, "-m", "uvicorn", "peer_fastapi:app", "--host", "127.0.0.1", "--port", str(port)]
-    return [*command, "--workers", str(workers), "--no-access-log", "--log-level", "warning"]
-
-
-_PEERS = {"bentoml": _Peer("images", _bentoml), "fastapi": _Peer("image", _fastapi)}
-
-
-def _peer(bench: Bench, name: str, bundle: str) -> contextlib.AbstractContextManager[Server]:
-    """Start a peer with a worker a core, so that it too uses them all."""
-    port = free_port()
-    model = bench.bundle(bundle) / "model.onnx"
-    return serving(
-        _PEERS[name].command(bench.asked.peer_python, port, bench.lanes),
-        port=port,
-        environment={"PEER_MODEL": str(model), "PEER_WORKERS": str(bench.lanes)},
-        cores=bench.cores,
-        cwd=ROOT / "bench/serving",
-    )
-
-
 def _all_good(result: hammer.Result, server: Server) -> None:
     if set(result.statuses()) != {"200"}:
         raise RuntimeError(f"answers were {result.statuses()}\n{server.output()[-3000:]}")
@@ -468,49 +329,6 @@ def _test_images(folder: Path | None, height: int, width: int, most: int) -> lis
     return [decode_image(path.read_bytes(), height=height, width=width, channels=3) for path in chosen]
 
 
-def _count(cores: str | None) -> int:
-    """How many cores `taskset -c` would take."""
-    if cores is None:
-        return len(os.sched_getaffinity(0))
-    spans = [part.partition("-") for part in cores.split(",")]
-    return sum(int(last or first) - int(first) + 1 for first, _, last in spans)
-
-
-def machine(asked: argparse.Namespace) -> dict[str, Any]:
-    """Say where and how this was measured."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    def found(name: str) -> str | None:
-        with contextlib.suppress(PackageNotFoundError):
-            return version(name)
-        return None
-
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    names = ("onnxruntime", "onnxruntime-gpu", "bentoml", "starlette", "uvicorn", "uvloop", "httptools", "pillow")
-    return {
-        "processor": next((line.partition(":")[2].strip() for line in info if line.startswith("model name")), ""),
-        "cores": len(os.sched_getaffinity(0)),
-        "used_cores": asked.cores or "all",
-        "generator_cores": asked.generator_cores or asked.cores or "all",
-        "load_before": os.getloadavg(),
-        "python": platform.python_version(),
-        "versions": {name: number for name in names if (number := found(name))},
-        "generator": "wrk" if wrk.available() and asked.generator == "wrk" else "own",
-        "rounds": asked.rounds,
-        "seconds": asked.seconds,
-        "query": asked.query,
-    }
-
-
-def show(console: Console, figures: Sequence[Figure]) -> None:
-    """Print the table."""
-    table = Table("row", "what", "figure", "to reach", "")
-    for item in figures:
-        mark = {None: "", True: "yes", False: "NO"}[item.reached]
-        table.add_row(item.row, item.what, f"{item.value:.3g} {item.unit}".strip(), item.goal, mark)
-    console.print(table)
-
-
 def main() -> None:
     """Measure the rows asked for, print the table, and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -523,7 +341,7 @@ def main() -> None:
     parser.add_argument("--generator-cores", help="of the generator of the row overload (default: --cores)")
     parser.add_argument("--raw", choices=["processes", "threads"], default="processes", help="the bare loop's lanes")
     parser.add_argument("--generator", choices=["wrk", "own"], default="wrk")
-    parser.add_argument("--peers", nargs="*", choices=list(_PEERS), default=list(_PEERS))
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--peer-python", default=sys.executable, help="a Python that has fastapi as well")
     parser.add_argument("--workers", type=int, help="of our server (its default)")
     parser.add_argument("--query", default="top_k=5", help="of our /predict")

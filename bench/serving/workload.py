@@ -117,7 +117,7 @@ def _float32(folder: Path) -> None:
     import torch
     from torchvision.models import resnet18
 
-    from hardener.export.onnx import export_onnx
+    from hardener.exporters.onnx import export_onnx
     from hardener.models.normalize import IMAGENET, ImageClassifier
 
     torch.manual_seed(0)
@@ -130,7 +130,7 @@ def _float32(folder: Path) -> None:
 
 def _int8(folder: Path) -> None:
     """Quantise the float32 bundle as `hardener export --quantize int8` does."""
-    from hardener.export.int8 import quantize_int8
+    from hardener.exporters.int8 import quantize_int8
 
     source = bundles(folder.parent, "float32")["float32"] / "model.onnx"
     pictures = np.stack([picture(1 + seed) for seed in range(2 * CALIBRATION_IMAGES)])

@@ -20,11 +20,11 @@ from hardener.config.recipe import load_recipe
 from hardener.models.normalize import ImageClassifier
 from hardener.runtime.device import choose_device, describe_hardware, keep_freed_memory
 from hardener.training.augment import augment
-from hardener.training.build import build_method, build_optimizers
-from hardener.training.loop import Progress, StepRule, train_epoch
-from hardener.training.objective import Objective
+from hardener.training.build import build_method, build_optimizers, compiles, step_rule
+from hardener.training.loop import Minibatch, train_epoch
 from hardener.training.parallel import Exchange
-from hardener.training.work import autocasts, compiles
+from hardener.training.state import Progress, TrainingState
+from hardener.training.training_loss import TrainingLoss
 
 
 @dataclass(frozen=True)
@@ -58,39 +58,33 @@ class Stepper:
         classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method = build_method(asked, classes).to(device)
         method.awp_gamma = asked.awp.gamma if asked.awp is not None else 0.0
-        self.exchange = Exchange(Objective(classifier, method, compiled=compiles(asked, device)))
-        self.theta, self.beta = build_optimizers(asked, network, method)
-        self.rule = StepRule(
-            theta_steps=asked.theta_steps,
-            beta_on_clean=asked.beta_batch == "clean",
-            gradient_clip=asked.optimizer.gradient_clip,
-            autocast=autocasts(asked, device),
-            piece=10**9,
-        )
-        self.exchange.objective.train()
+        self.exchange = Exchange(TrainingLoss(classifier, method, compiled=compiles(asked, device)))
+        theta, beta = build_optimizers(asked, network, method)
+        start = Progress.start_of(0, device)
+        self.state = TrainingState(network, method, theta, beta, None, start, piece=10**9)
+        self.rule = step_rule(asked, device)
+        self.exchange.training_loss.train()
         keep_freed_memory()
 
     def run(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take a step for each minibatch: uint8 images (N, C, H, W), wherever they lie, and labels (N,)."""
 
-        def prepared() -> Iterable[tuple[Tensor, Tensor, int]]:
+        def prepared() -> Iterable[Minibatch]:
             for images, labels in batches:
                 moved = images.to(self.device, non_blocking=True).float() / 255
                 moved = augment(moved.contiguous(memory_format=torch.channels_last), shift=0.125, flip=True)
-                yield moved, labels.to(self.device, non_blocking=True), len(images)
+                yield Minibatch(moved, labels.to(self.device, non_blocking=True), len(images))
 
-        progress = Progress(0, 0, torch.zeros((), device=self.device))
+        self.state.progress = Progress.start_of(0, self.device)
         train_epoch(
             self.exchange,
             prepared(),
-            self.theta,
-            self.beta,
+            self.state,
             self.rule,
-            progress,
             set_learning_rate=lambda _: None,
             on_step=lambda _: True,
         )
-        if not bool(progress.loss_sum.isfinite()):
+        if not bool(self.state.progress.loss_sum.isfinite()):
             raise SystemExit("the loss is not finite: these times mean nothing")
 
 

@@ -85,7 +85,7 @@ def point(axis: str, value: int, device: torch.device) -> dict[str, float]:
     works = {"natural": partial(natural.run, [batch]), "sprout": partial(sprout.run, [batch])}
     times = take_turns(works, REPEATS, partial(seconds, device=device))
     return {
-        "parameters": sum(p.numel() for p in sprout.exchange.objective.classifier.parameters()),
+        "parameters": sum(p.numel() for p in sprout.exchange.training_loss.classifier.parameters()),
         "memory": memory,
         "against natural": ratio(times["sprout"], times["natural"])[0],
         **{recipe: statistics.median(taken) for recipe, taken in times.items()},

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out, percent
+from hardener.cli.console import RichReporter, door, err, out
 from hardener.cli.options import RUNS, Device, Entry, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
+from hardener.words import percent
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hardener.config.ablation_record import Ablation, Change
 
 
@@ -73,6 +76,7 @@ def ablate(
     shortcuts = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
     checked = asked_recipe(recipe, shortcuts, set_)
     err.print("[dim]starting …[/]")
+    from hardener.reports.command import compare_command
     from hardener.training.ablate import AblateRequest
     from hardener.training.ablate import ablate as work
 
@@ -97,12 +101,31 @@ def ablate(
     ablation, folder = work(request, RichReporter())
     show(ablation)
     out.print(f"written: {folder / 'ablation.json'} and {folder / 'ablation.png'}", markup=False, soft_wrap=True)
-    first, last = (folder / ablation.combinations[place].run for place in (0, -1))
-    out.print(f"next: hardener compare {first} {last}", markup=False, soft_wrap=True)
+    ends = [folder / ablation.combinations[place].run for place in (0, -1)]
+    out.print(f"next: {compare_command(ends)}", markup=False, soft_wrap=True)
 
 
 def show(ablation: Ablation) -> None:
     """Print an ablation as two tables: the combinations, and the modules."""
+    from rich.text import Text
+
+    out.print(_combinations_table(ablation))
+    out.print(_modules_table(ablation))
+    out.print(
+        Text(
+            "A change is the mean over the four pairs that differ in that module alone, on the same images. Intervals "
+            "are over images: another seed of training may give other figures. An attack that was not run may lower "
+            "the worst case. An epoch's time is of its steps, at the median rate, as a multiple of natural's.",
+            style="dim",
+        ),
+        soft_wrap=True,
+    )
+    flagged = [f"{done.name} ({', '.join(done.flags)})" for done in ablation.combinations if done.flags]
+    if flagged:
+        out.print(Text.assemble(("flags: ", "yellow"), "; ".join(flagged)), soft_wrap=True)
+
+
+def _combinations_table(ablation: Ablation) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -128,26 +151,20 @@ def show(ablation: Ablation) -> None:
             f"{done.seconds:.1f} s",
             "–" if done.cost is None else f"{done.cost:.2f} x",
         )
-    out.print(table)
+    return table
+
+
+def _modules_table(ablation: Ablation) -> Table:
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("change, points")
     for heading in ("clean (95 %)", "worst case (95 %)"):
         table.add_column(heading, justify="right")
     for effect in ablation.effects:
         table.add_row(effect.module, _points(effect.clean), _points(effect.robust))
-    out.print(table)
-    out.print(
-        Text(
-            "A change is the mean over the four pairs that differ in that module alone, on the same images. Intervals "
-            "are over images: another seed of training may give other figures. An attack that was not run may lower "
-            "the worst case. An epoch's time is of its steps, at the median rate, as a multiple of natural's.",
-            style="dim",
-        ),
-        soft_wrap=True,
-    )
-    flagged = [f"{done.name} ({', '.join(done.flags)})" for done in ablation.combinations if done.flags]
-    if flagged:
-        out.print(Text.assemble(("flags: ", "yellow"), "; ".join(flagged)), soft_wrap=True)
+    return table
 
 
 def _points(change: Change) -> str:

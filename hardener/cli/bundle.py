@@ -29,7 +29,7 @@ def bundle(
     It lands in BentoML's store, which BENTOML_HOME moves. Needs no network.
     """
     from hardener.config.run_folder import find_bundle
-    from hardener.export.bento import build_bento
+    from hardener.exporters.bento import build_bento
 
     folder = find_bundle(target, runs)
     err.print(f"[dim]building a Bento from {folder} …[/]", soft_wrap=True)

@@ -13,7 +13,7 @@ from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
-    from hardener.reports.comparison import Comparison
+    from hardener.reports.comparison_record import Comparison
 
 
 @door
@@ -58,7 +58,7 @@ def show(comparison: Comparison) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from hardener.reports.comparison_page import remarks, sections
+    from hardener.reports.comparison_page import remarks, table_blocks
 
     threat = comparison.threats[0]
     table = Table(
@@ -70,10 +70,10 @@ def show(comparison: Comparison) -> None:
     table.add_column("")
     for run in comparison.runs:
         table.add_column(Text(run.name), overflow="fold")
-    for section in sections(comparison):
+    for block in table_blocks(comparison):
         table.add_section()
-        table.add_row(Text(section.title, style="bold"))
-        for row in section.rows:
+        table.add_row(Text(block.title, style="bold"))
+        for row in block.rows:
             style = "dim" if row.minor else ""
             label = Text(f"  {row.label}" if row.minor else row.label, style=style)
             table.add_row(label, *(Text(cell, style=style) for cell in row.cells))

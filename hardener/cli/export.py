@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out, percent
+from hardener.cli.console import RichReporter, door, err, out
 from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError, did_you_mean
+from hardener.words import percent
 
 if TYPE_CHECKING:
     from hardener.config.bundle import Bundle
     from hardener.config.run_folder import RunFolder
-    from hardener.export.quantize import Quantized
+    from hardener.exporters.quantize import Quantized
 
 _KINDS, _LAYOUTS = ("int8",), ("triton",)
 
@@ -58,7 +59,7 @@ def export(
         raise HardenerError("--quick is for --quantize int8.")
     run = find_run(target, runs)
     err.print(f"[dim]exporting {run.path} …[/]", soft_wrap=True)
-    from hardener.export.run import export as export_run
+    from hardener.exporters.run import export as export_run
 
     reporter = RichReporter()
     count = samples if samples is not None and quantize is None else 128
@@ -66,12 +67,12 @@ def export(
     _say_exported(run, bundle)
     ready = run.bundle
     if quantize is not None:
-        from hardener.export.quantize import export_int8
+        from hardener.exporters.quantize import export_int8
 
         _say_quantized(run, export_int8(run, bundle, reporter, data=data, samples=samples, quick=quick))
         ready = run.int8_bundle
     if layout is not None:
-        from hardener.export.triton import REPOSITORY, SERVICE_FILE, write_triton
+        from hardener.exporters.triton import REPOSITORY, SERVICE_FILE, write_triton
 
         names = write_triton([run.bundle] if quantize is None else [run.bundle, run.int8_bundle], run.triton)
         out.print(

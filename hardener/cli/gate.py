@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hardener.cli.console import door, out
 from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError
+
+if TYPE_CHECKING:
+    from hardener.reports.gate import Judgement
 
 
 @door
@@ -56,25 +59,27 @@ def gate(
     for option, file in (("--junit", junit), ("--summary", summary)):
         if file is not None and not file.parent.is_dir():
             raise HardenerError(f"no such folder: {file.parent}, for {option} {file}.")
-    verdict = judge(find_run(target, runs), conditions, None if against is None else find_run(against, runs))
+    judgement = judge(find_run(target, runs), conditions, None if against is None else find_run(against, runs))
     if junit is not None:
-        write_junit(verdict, junit)
+        write_junit(judgement, junit)
     if summary is not None:
-        write_summary(verdict, summary)
-    for outcome in verdict.outcomes:
+        write_summary(judgement, summary)
+    show(judgement)
+    if judgement.failed:
+        raise typer.Exit(1)
+
+
+def show(judgement: Judgement) -> None:
+    """Print a line for each condition, what must not be missed, and whether the run passes."""
+    for outcome in judgement.outcomes:
         style, word = ("green", "holds") if outcome.passed else ("bold red", "failed")
         out.print(f"[{style}]{word:<6}[/]", end=" ")
         out.print(f"--{outcome.condition.kind} {outcome.condition.text}: {outcome.line}", markup=False, soft_wrap=True)
-    for note in verdict.notes:
+    for note in judgement.notes:
         out.print("[yellow]note:[/]", end=" ")
         out.print(note, markup=False, soft_wrap=True)
-    failed, total = len(verdict.failed), len(verdict.outcomes)
-    out.print(
-        f"gate: {verdict.run} does not pass: {failed} of {total} conditions failed"
-        if failed
-        else f"gate: {verdict.run} passes: {'the condition holds' if total == 1 else f'all {total} conditions hold'}",
-        markup=False,
-        soft_wrap=True,
-    )
+    failed, total = len(judgement.failed), len(judgement.outcomes)
+    said = f"passes: {'the condition holds' if total == 1 else f'all {total} conditions hold'}"
     if failed:
-        raise typer.Exit(1)
+        said = f"does not pass: {failed} of {total} conditions failed"
+    out.print(f"gate: {judgement.run} {said}", markup=False, soft_wrap=True)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import door, out, percent
+from hardener.cli.console import door, out
 from hardener.errors import Failure, HardenerError
+from hardener.words import percent
 
 if TYPE_CHECKING:
     from rich.bar import Bar

@@ -86,8 +86,8 @@ def _attack(device: str) -> str:
 
 
 def _export(device: str) -> str:
-    from hardener.export.onnx import export_onnx
-    from hardener.export.parity import compare
+    from hardener.exporters.onnx import export_onnx
+    from hardener.exporters.parity import compare
 
     classifier, images, _ = _network("cpu")
     shown = (images * 255).round().byte()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import json
 import os
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from hardener.cli.console import door, err
+from hardener.cli.console import door, err, out
 from hardener.cli.options import RUNS, Runs
+from hardener.config.serving_limits import LIMITS, read_limits
 from hardener.errors import HardenerError
 
 
@@ -50,16 +54,14 @@ def serve(
     host: Annotated[
         str, typer.Option(help="0.0.0.0 to be reached from other machines; put a proxy with TLS before it.")
     ] = "127.0.0.1",
-    workers: Annotated[int | None, typer.Option(min=1, max=256, help="Processes; a second one for safety.")] = None,
+    workers: Annotated[str | None, typer.Option(metavar="N", help="Processes; a second one for safety.")] = None,
     device: Annotated[Device | None, typer.Option(help="auto takes a GPU where there is one.")] = None,
     draws: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help="Noisy copies for the certificate of a report.")
+        str | None, typer.Option(metavar="N", help="Noisy copies for the certificate of a report.")
     ] = None,
-    queries: Annotated[
-        int | None, typer.Option(min=1, max=100_000, help="Model runs of the attack of a report.")
-    ] = None,
+    queries: Annotated[str | None, typer.Option(metavar="N", help="Model runs of the attack of a report.")] = None,
     report_seconds: Annotated[
-        float | None, typer.Option(min=0.1, max=3600, help="What a report may take where the request does not say.")
+        str | None, typer.Option(metavar="SECONDS", help="What a report may take where the request does not say.")
     ] = None,
     tokens: Annotated[
         Path | None,
@@ -73,29 +75,17 @@ def serve(
         list[str] | None, typer.Option(metavar="ORIGIN", help="A site whose pages may call; may be repeated.")
     ] = None,
     close: Annotated[list[Closable] | None, typer.Option(help="Answer 404 there; may be repeated.")] = None,
+    limits: Annotated[
+        bool, typer.Option("--limits", help="List every limit, how to set it and its value now; start nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --limits: as JSON.")] = False,
     runs: Runs = RUNS,
 ) -> None:
     """Serve bundles over REST: POST an image to /predict, with report=true for its robustness report.
 
     SIGHUP loads the bundles again while requests run.
     """
-    from hardener.config.bundle import read_bundle
-    from hardener.config.files import packaged_folder
-    from hardener.config.run_folder import find_bundle
-    from hardener.config.served import served_default, served_names, split_name
-
-    named: list[tuple[str | None, str | None]] = [*map(split_name, targets or ())] or [(None, None)]
-    # absolute, but with its links, so that a reload follows them anew
-    sources = [(name, find_bundle(target, runs).absolute()) for name, target in named]
-    words = [str(folder) if name is None else f"{name}={folder}" for name, folder in sources]
-    for word in words:
-        if os.pathsep in word:
-            raise HardenerError(f"{word} has a {os.pathsep!r} in it, which separates bundles. Rename it.")
-    names = served_names((name, folder, read_bundle(folder)) for name, folder in sources)
-    served_default(names, default)
-    host = _check_address(host, port)
     flags = {
-        "BUNDLE": os.pathsep.join(words),
         "DEFAULT": default,
         "WORKERS": workers,
         "DEVICE": device,
@@ -110,13 +100,78 @@ def serve(
     environment = {key: value for key, value in os.environ.items() if key != "BENTOML_CONTAINERIZED"}
     environment |= {f"HARDENER_{name}": str(value) for name, value in flags.items() if value is not None}
     environment["BENTOML_DO_NOT_TRACK"] = "True"
-    environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # the weights in large pages
+    values = read_limits(environment)
+    if limits:
+        _show_limits(values, as_json=as_json)
+    elif as_json:
+        raise HardenerError("--json belongs to --limits. The service answers in JSON in any case.")
+    else:
+        words, names = _bundles(targets or (), default, runs)
+        environment["HARDENER_BUNDLE"] = os.pathsep.join(words)
+        _start(names, _check_address(host, port), port, environment)
+
+
+def _bundles(targets: Sequence[str], default: str | None, runs: Path) -> tuple[list[str], list[str]]:
+    """Find what is to be served.
+
+    Returns:
+        a word for each as HARDENER_BUNDLE takes it, and the names.
+    """
+    from hardener.config.bundle import read_bundle
+    from hardener.config.run_folder import find_bundle
+    from hardener.config.served import served_default, served_names, split_name
+
+    named: list[tuple[str | None, str | None]] = [*map(split_name, targets)] or [(None, None)]
+    # absolute, but with its links, so that a reload follows them anew
+    sources = [(name, find_bundle(target, runs).absolute()) for name, target in named]
+    words = [str(folder) if name is None else f"{name}={folder}" for name, folder in sources]
+    for word in words:
+        if os.pathsep in word:
+            raise HardenerError(f"{word} has a {os.pathsep!r} in it, which separates bundles. Rename it.")
+    names = served_names((name, folder, read_bundle(folder)) for name, folder in sources)
+    served_default(names, default)
+    return words, names
+
+
+def _start(names: list[str], host: str, port: int, environment: dict[str, str]) -> None:
+    """Let the server take this process's place."""
+    from hardener.config.files import packaged_folder
+
     _announce(names, host, port, open_to_all=not {"HARDENER_TOKENS", "HARDENER_TOKEN_HASHES"} & set(environment))
     service = packaged_folder("serving")
     module, home = ("hardener.serving", service.parent.parent) if _installed(service) else ("serving", service.parent)
     command = [sys.executable, "-m", "bentoml", "serve", f"{module}.service:HardenerService"]
     command += ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "5", "--working-dir", str(home)]
     os.execve(sys.executable, command, environment)  # noqa: S606 - the server takes this process's place, signals included
+
+
+def _show_limits(values: Mapping[str, float | None], *, as_json: bool) -> None:
+    """Print every limit with its value."""
+    if as_json:
+        rows = [
+            {
+                "name": name,
+                "variable": limit.variable,
+                "flag": limit.flag,
+                "value": values[name],
+                "default": limit.default,
+                "least": limit.least,
+                "most": limit.most,
+                "bounds": limit.bounds,
+            }
+            for name, limit in LIMITS.items()
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("variable", "now", "default", "what it bounds", box=None)
+    for name, limit in LIMITS.items():
+        bounds = limit.bounds if limit.flag is None else f"{limit.bounds} ({limit.flag})"
+        table.add_row(limit.variable, _number(values[name]), _number(limit.default), bounds)
+    out.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "automatic" if value is None else f"{value:.15g}"
 
 
 def _announce(names: list[str], host: str, port: int, *, open_to_all: bool) -> None:

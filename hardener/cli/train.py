@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out, percent
+from hardener.cli.console import RichReporter, door, err, out
 from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
+from hardener.words import percent
+
+if TYPE_CHECKING:
+    from hardener.config.run_folder import RunFolder
+    from hardener.training.request import TrainRequest
 
 
 @door
@@ -71,14 +76,11 @@ def train(
     allow_pickle: AllowPickle = False,
 ) -> None:
     """Train a classifier to be robust, from a model file and a folder of images."""
-    from hardener.config.run_folder import find_run
+    from hardener.training.request import TrainRequest
 
     if resume is not None:
         _only_resume(context)
-        run = find_run(resume, runs)
-        from hardener.training.run import resume as go_on
-
-        finished = go_on(run, RichReporter(), device=device)
+        finished = _go_on(resume, runs, device)
     else:
         if model is None or data is None:
             raise HardenerError(
@@ -94,16 +96,10 @@ def train(
             "data.normalize": normalize,
             "data.image_size": image_size,
         }
-        checked = asked_recipe(recipe, shortcuts, set_)
-        if rank_and_world()[0] == 0:
-            err.print("[dim]starting …[/]")
-        from hardener.training.run import TrainRequest
-        from hardener.training.run import train as train_model
-
         request = TrainRequest(
             model=model,
             data=data,
-            recipe=checked,
+            recipe=asked_recipe(recipe, shortcuts, set_),
             entry=entry,
             init=init,
             pretrained=pretrained,
@@ -116,19 +112,42 @@ def train(
             out=runs,
             name=name,
         )
-        finished = train_model(request, RichReporter())
-    if rank_and_world()[0] != 0:
-        return
-    record = finished.read_record()
+        finished = _begin(request)
+    if rank_and_world()[0] == 0:
+        _show(finished)
+
+
+def _begin(request: TrainRequest) -> RunFolder:
+    if rank_and_world()[0] == 0:
+        err.print("[dim]starting …[/]")  # what follows takes seconds to import
+    from hardener.training.run import train
+
+    return train(request, RichReporter())
+
+
+def _go_on(name: str, runs: Path, device: str) -> RunFolder:
+    from hardener.config.run_folder import find_run
+
+    run = find_run(name, runs)
+    from hardener.training.run import resume
+
+    return resume(run, RichReporter(), device=device)
+
+
+def _show(run: RunFolder) -> None:
+    """Print where a finished run lies, what it came to, and what comes next."""
+    from hardener.reports.command import fresh_command
+
+    record = run.read_record()
     best = record.best
     assert best is not None, "a finished run has a best epoch"
-    out.print(f"[bold]{finished.path}[/]", soft_wrap=True)
+    out.print(f"[bold]{run.path}[/]", soft_wrap=True)
     out.print(
         f"kept epoch {best.epoch} of {record.epochs_done}: validation clean {percent(best.clean_accuracy)}, quick "
         f"robust {percent(best.robust_accuracy)}; {record.seconds:.0f} s, {record.model.parameters:,} parameters",
         soft_wrap=True,
     )
-    out.print(f"next: hardener eval {finished.path} --attack pgd", soft_wrap=True)
+    out.print(f"next: {fresh_command(run.path, attacks=['pgd'])}", markup=False, soft_wrap=True)
 
 
 def _only_resume(context: typer.Context) -> None:

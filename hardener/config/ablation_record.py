@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hardener.config.evaluation_record import Threat
+from hardener.config.evaluation_record import EvaluatedThreat
 from hardener.config.fault import first_fault
 from hardener.config.files import write_text
 from hardener.errors import HardenerError
@@ -38,7 +38,7 @@ class Asked(_Strict):
     seed: int
     suite: str | None
     attacks: list[str]
-    threat: Threat
+    threat: EvaluatedThreat
     samples: int
     precision: str
 

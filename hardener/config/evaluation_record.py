@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hardener.config.fault import first_fault
 from hardener.errors import HardenerError
 
-EVALUATION_SCHEMA: Literal["hardener/eval/2"] = "hardener/eval/2"
-"""2 adds `precision`; files of version 1, whose attacks all ran in float32, are read as well."""
+EVALUATION_SCHEMA: Literal["hardener/eval/3"] = "hardener/eval/3"
+"""2 adds `precision`, 3 `request` and `measured`. Files of versions 1 and 2 are read as well; attacks of version 1 all
+ran in float32."""
 
 
 class _Strict(BaseModel):
@@ -37,9 +38,40 @@ class EvaluatedData(_Strict):
     fingerprint: str
 
 
-class Threat(_Strict):
+class EvaluatedThreat(_Strict):
     norm: str
     eps: float
+
+
+class EvaluationRequest(_Strict):
+    """What was asked of `hardener eval`, so that it can be asked again; None and what is empty: left to its default.
+
+    `target` is a run, an ONNX file or a model's code. `settings` are those of the attacks that were named, under the
+    names of their options: steps, step_size, random_start. `sections` are the words that ask for measures.
+    The last five are of a target that was not trained here.
+    """
+
+    target: str | None = None
+    data: str | None = None
+    suite: str | None = None
+    attacks: list[str] = []
+    norm: str = "linf"
+    eps: float | None = None
+    settings: dict[str, int | float | bool | str] = {}
+    restarts: int = 1
+    surrogate: str | None = None
+    sections: list[str] = []
+    samples: int | None = None
+    batch_size: int | None = None
+    device: str = "auto"
+    seed: int | None = None
+    precision: str = "auto"
+    skip_bad_images: bool = False
+    init: str | None = None
+    normalize: str | None = None
+    entry: str | None = None
+    image_size: tuple[int, int] | None = None
+    allow_pickle: bool = False
 
 
 class EvaluatedAttack(_Strict):
@@ -189,15 +221,46 @@ class Landscape(_Strict):
     loss: list[list[float]]
 
 
+class MeasuredFigure(_Strict):
+    """One number. A `unit` of `share` is a fraction in [0, 1]; `better` says which way is good, if one is."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    unit: str = ""
+    better: Literal["higher", "lower", "none"] = "none"
+
+
+class MeasuredCurve(_Strict):
+    """Accuracy against a parameter; `unit` is the parameter's."""
+
+    name: str
+    unit: str = ""
+    points: list[CurvePoint]
+
+
+class Measured(_Strict):
+    """What a measure without fields of its own found on `samples` images; `note` tells how to read it."""
+
+    title: str
+    samples: int
+    figures: list[MeasuredFigure]
+    curves: list[MeasuredCurve] = []
+    note: str = ""
+
+
 class Evaluation(_Strict):
     """Fractions in [0, 1]. `robust_accuracy` is the worst case over `attacks`, image by image; `interval` its exact
-    95 % interval; `per_image` a file beside this one. A section that was not asked for is None or empty."""
+    95 % interval; `per_image` a file beside this one. A section that was not asked for is None or empty. `measured`
+    holds what measures found that have no section of their own, by the measure's name."""
 
-    schema_name: Literal["hardener/eval/1", "hardener/eval/2"] = Field(EVALUATION_SCHEMA, alias="schema")
+    schema_name: Literal["hardener/eval/1", "hardener/eval/2", "hardener/eval/3"] = Field(
+        EVALUATION_SCHEMA, alias="schema"
+    )
     created_at: str
     model: EvaluatedModel
     data: EvaluatedData
-    threat: Threat
+    threat: EvaluatedThreat
     suite: str | None = None
     samples: int
     clean_accuracy: float
@@ -221,6 +284,8 @@ class Evaluation(_Strict):
     certification: Certification | None = None
     clever: Clever | None = None
     landscape: Landscape | None = None
+    measured: dict[str, Measured] = {}
+    request: EvaluationRequest | None = None
     seconds: float = 0.0
     seed: int
     device: str

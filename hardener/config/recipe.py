@@ -10,8 +10,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from hardener.config.brought import method_sections, with_methods, with_vicinities
 from hardener.config.files import packaged_folder
-from hardener.config.schema import Recipe
+from hardener.config.schema import Recipe, Vicinity
 from hardener.errors import HardenerError, did_you_mean
 
 
@@ -74,14 +75,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
     """Turn a mapping into a recipe; all faults are reported together.
 
+    A section of another method than the recipe's is checked and left out: runs of version 0.1 hold `trades` in all
+    recipes.
+
     Raises:
         HardenerError: unknown keys, wrong types, values out of range.
     """
     faults: list[str] = []
+    model = with_methods(Recipe, with_vicinities(Vicinity, fields.get("vicinity")), fields)
     try:
-        return Recipe.model_validate(fields)
+        recipe = model.model_validate(fields)
+        spare = {key for key in method_sections(but=recipe.method) if key in fields}
+        return recipe if not spare else check_recipe({k: v for k, v in fields.items() if k not in spare}, source)
     except ValidationError as error:
-        keys = list(_keys(Recipe))
+        keys = [*_keys(model), *method_sections()]
         for fault in error.errors():
             place = ".".join(str(part) for part in fault["loc"])
             if fault["type"] == "extra_forbidden":
@@ -90,7 +97,8 @@ def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
             else:
                 ours = fault["type"] == "value_error"  # such a message names its value already
                 message = fault["msg"].removeprefix("Value error, ")
-                faults.append(f"{place}: {message}" + ("" if ours else f"; got {fault['input']!r}."))
+                head = f"{place}: " if place else ""  # without one it is of the recipe as a whole
+                faults.append(f"{head}{message}" + ("" if ours else f"; got {fault['input']!r}."))
         raise HardenerError(f"{source}: " + " ".join(faults)) from None
 
 

@@ -17,6 +17,7 @@ from hardener.config.schema import Recipe
 from hardener.errors import HardenerError
 
 RUN_SCHEMA: Literal["hardener/run/1"] = "hardener/run/1"
+Status = Literal["training", "interrupted", "failed", "finished"]
 
 
 class _Strict(BaseModel):
@@ -82,7 +83,7 @@ class RunRecord(_Strict):
 
     schema_name: Literal["hardener/run/1"] = Field(RUN_SCHEMA, alias="schema")
     name: str
-    status: Literal["training", "interrupted", "failed", "finished"]
+    status: Status
     created_at: str
     seed: int
     device: str

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from hardener.config.quantity import parse_image_size, parse_quantity
-from hardener.errors import HardenerError
-from hardener.threat import ThreatModel
+from hardener.config.brought import methods, vicinities
+from hardener.config.section import Ball, ImageSize, NotNegative, Positive, Section, Share, Switch, key_of
+from hardener.errors import did_you_mean
 
-
-def _reported(parse: Callable[[Any], Any]) -> BeforeValidator:
-    """Let pydantic collect what a parser of ours complains of, beside its own faults."""
-
-    def parse_or_report(value: Any) -> Any:
-        try:
-            return parse(value)
-        except HardenerError as error:
-            raise ValueError(str(error)) from None
-
-    return BeforeValidator(parse_or_report)
-
-
-def _switch(value: Any) -> Any:
-    """YAML 1.1 reads a bare on and off as truth values."""
-    return ("on" if value else "off") if isinstance(value, bool) else value
-
-
-Quantity = Annotated[float, _reported(parse_quantity)]
-ImageSize = Annotated[tuple[PositiveInt, PositiveInt], _reported(parse_image_size)]
-Share = Annotated[float, Field(ge=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
 Law = Literal["one-hot", "uniform", "budget", "paper", "paper-printed", "reference"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+def _known_method(name: str) -> str:
+    if name not in methods():
+        raise ValueError(f"unknown method {name!r}. Known: {', '.join(methods())}.{did_you_mean(name, methods())}")
+    return name
 
 
-class Labels(_Section):
+class Labels(Section):
     """The label law. `smoothing` is for uniform and budget, `alpha` for the paper's laws, `scale` for reference."""
 
     law: Law = "one-hot"
@@ -53,62 +30,33 @@ class Labels(_Section):
     scale: Positive = 10.0
 
 
-class _Ball(_Section):
-    """A norm and an eps that fit each other."""
+class Vicinity(Section):
+    """What a training pair is replaced by: a draw of each vicinity that is on, in the order of their catalog.
 
-    norm: str = "linf"
-    eps: Quantity = 8 / 255
-
-    @property
-    def threat(self) -> ThreatModel:
-        """Norm and eps as one value."""
-        return ThreatModel(self.norm, self.eps)
-
-    @model_validator(mode="after")
-    def _check_threat(self) -> Self:
-        try:
-            _ = self.threat
-        except HardenerError as error:
-            raise ValueError(str(error)) from None
-        return self
-
-
-class Adversarial(_Ball):
-    """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own.
-
-    `start`: radius of the random start, as a multiple of eps. `project`: bring each step back into the ball; N-FGSM
-    does not.
+    These three keys stand here because other rooms read them: the certificate the noise, the ablation and the model
+    card all of them. Every other vicinity brings a section of its own, which is null where it is off.
     """
-
-    steps: PositiveInt = 1
-    step_size: Annotated[Quantity, Field(gt=0)] | None = None
-    start: NotNegative = 1.0
-    project: bool = True
-
-
-class Vicinity(_Section):
-    """What a training pair is replaced by: noise, then mixup, then the worst point nearby, then the label law."""
 
     noise_sigma: NotNegative = 0.0
     mixup_alpha: NotNegative = 0.0
-    adversarial: Adversarial | None = None
     labels: Labels = Labels()
 
+    def on(self) -> dict[str, Any]:
+        """Return key -> settings of each vicinity that changes something."""
+        found = {key: value for key, value in self if value}  # neither 0 nor null
+        if self.labels.law == "one-hot":
+            del found["labels"]
+        return found
 
-class Trades(_Section):
-    """TRADES: `weight` (1/lambda in the paper) of the KL term, whose ball search `vicinity.adversarial` describes."""
 
-    weight: Positive = 6.0
-
-
-class WeightPerturbation(_Section):
+class WeightPerturbation(Section):
     """Adversarial weight perturbation: the size `gamma` relative to each layer's norm, after `warmup_epochs`."""
 
     gamma: Positive = 0.005
     warmup_epochs: NotNegative = 0.0
 
 
-class Beta(_Section):
+class Beta(Section):
     """How the learned vector ascends. `lr` null: the network's learning rate, schedule included.
 
     `learn` false keeps the vector as it starts: Dirichlet label smoothing alike for all classes.
@@ -121,7 +69,7 @@ class Beta(_Section):
     max: Positive = 10.0
 
 
-class Optimizer(_Section):
+class Optimizer(Section):
     """The network's optimiser. `lr` is the peak; `schedule` starts after `warmup_epochs` of linear warm-up."""
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -130,13 +78,13 @@ class Optimizer(_Section):
     weight_decay: NotNegative = 5e-4
     nesterov: bool = True
     schedule: Literal["cosine", "step", "constant"] = "cosine"
-    milestones: list[Share] = [0.4, 0.7, 0.9]
+    milestones: list[Share] = Field(default=[0.4, 0.7, 0.9])
     warmup_epochs: NotNegative = 0.5
     gradient_clip: Positive | None = None
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-class Averaging(_Section):
+class Averaging(Section):
     """Averaged weights, which are then what is validated and kept: exponential (`decay` a step), or plain (SWA).
 
     `start`: the share of the run after which the average begins.
@@ -147,7 +95,7 @@ class Averaging(_Section):
     start: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-class Network(_Section):
+class Network(Section):
     """What is changed in the user's network. `activation` replaces every ReLU; `freeze` names modules that stay.
 
     A name in `freeze` may hold `*` and `?`, or be `all-but-head`; what is frozen keeps its parameters and batch
@@ -155,17 +103,17 @@ class Network(_Section):
     """
 
     activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
-    freeze: list[str] = []
+    freeze: list[str] = Field(default=[])
 
 
-class Augment(_Section):
+class Augment(Section):
     """On the device, before the vicinity. `shift` is a share of the image size; `flip` is horizontal."""
 
     shift: Share = 0.125
     flip: bool = False
 
 
-class Data(_Section):
+class Data(Section):
     """`image_size` (224, or HEIGHTxWIDTH) null: the data's own where all are alike, else 224.
 
     `normalize`: data, none, imagenet or MEAN/STD. The fractions apply where the data has no such split of its own.
@@ -181,7 +129,7 @@ class Data(_Section):
     cache_gb: Positive = 50.0
 
 
-class Validation(_Ball):
+class Validation(Ball):
     """The quick attack after each epoch: PGD on `samples` validation images. `select`: what picks the best epoch.
 
     `rollback`: how often adversarial training that collapses (catastrophic overfitting) is taken back to its best
@@ -194,15 +142,15 @@ class Validation(_Ball):
     rollback: Annotated[int, Field(ge=0)] = 3
 
 
-class Recipe(_Section):
-    """One training run.
+class Recipe(Section):
+    """One training run, but for the sections that methods and vicinities bring; see `recipe.check_recipe`.
 
     `batch_size` is of a step of one process, in `accumulate` pieces. `compile` and `precision`: `auto` takes what the
     device gains from. `parallel`: what several processes do with the weights, each a copy (ddp) or a share (fsdp).
     """
 
     name: str = "custom"
-    method: Literal["vicinity-risk", "trades", "free-at"] = "vicinity-risk"
+    method: Annotated[str, AfterValidator(_known_method)] = Field(default_factory=lambda: next(iter(methods())))
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 128
     accumulate: PositiveInt = 1
@@ -212,7 +160,6 @@ class Recipe(_Section):
     compile: Switch = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"
     vicinity: Vicinity = Vicinity()
-    trades: Trades = Trades()
     awp: WeightPerturbation | None = None
     beta: Beta = Beta()
     optimizer: Optimizer = Optimizer()
@@ -225,28 +172,13 @@ class Recipe(_Section):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         """Refuse what the parts allow each on its own and not together."""
-        if self.method in {"trades", "free-at"} and self.vicinity.adversarial is None:
-            raise ValueError(f"method {self.method} needs vicinity.adversarial, such as vicinity.adversarial.eps=8/255")
-        if self.method in {"trades", "free-at"}:
-            self._check_own_ball()
-        if self.method == "free-at" and self.accumulate > 1:
-            raise ValueError("method free-at keeps a perturbation a minibatch: it takes no accumulate above 1")
-        if self.method == "free-at" and self.awp is not None:
-            raise ValueError("method free-at takes no awp: its one backward pass is for the weights as they are")
+        on = self.vicinity.on()
+        used = [methods()[self.method], *(entry for name, entry in vicinities().items() if key_of(name, entry) in on)]
+        faults = [fault for entry in used for fault in entry.faults_of(self)]
         if self.awp is not None and self.parallel == "fsdp":
-            raise ValueError("awp moves whole weights: it does not go with parallel=fsdp")
+            faults.append("awp moves whole weights: it does not go with parallel=fsdp")
         if self.averaging is not None and self.parallel == "fsdp":
-            raise ValueError("averaging keeps whole weights: it does not go with parallel=fsdp")
+            faults.append("averaging keeps whole weights: it does not go with parallel=fsdp")
+        if faults:
+            raise ValueError(". ".join(faults))
         return self
-
-    def _check_own_ball(self) -> None:
-        """Refuse what a method with a loss of its own would pass over in silence."""
-        vicinity, adversarial = self.vicinity, self.vicinity.adversarial
-        if vicinity.noise_sigma or vicinity.mixup_alpha or vicinity.labels.law != "one-hot":
-            raise ValueError(
-                f"method {self.method} takes images and labels as they are: no noise_sigma, mixup_alpha or labels.law"
-            )
-        if adversarial is not None and (adversarial.start != 1 or not adversarial.project):
-            raise ValueError(f"method {self.method} has its own start and stays in the ball: no start or project")
-        if adversarial is not None and self.method == "free-at" and adversarial.steps > 1:
-            raise ValueError("method free-at replays minibatches instead of taking steps: set theta_steps")

@@ -9,24 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from hardener.errors import HardenerError
+from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 RESIZE_RULE = "cover-center-bilinear"
 MAX_PIXELS = 100_000_000
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-
-
-class BadImage(HardenerError):
-    """The bytes are no image that can be decoded; the message says why, without a file name."""
-
-
-class ImageTooLarge(BadImage):
-    """The header announces more pixels than allowed; nothing was decoded."""
-
-
-class UnknownFormat(BadImage):
-    """The bytes do not begin like any image format that is read here."""
 
 
 def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS) -> Image.Image:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hardener.data.cache import Facts, PixelCache, Write, entry_key, total_memory
-from hardener.data.decode import BadImage, decode_image, has_color, open_image
+from hardener.data.decode import decode_image, has_color, open_image
 from hardener.data.image_files import ImageFiles
-from hardener.errors import HardenerError
+from hardener.errors import BadImage, HardenerError
 
 DEFAULT_SIZE = 224
 _CHUNK = 512

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardener.config.bundle import Spread, TrainingImages
-from hardener.data.decode import BadImage, open_image, to_input_with_size
+from hardener.data.decode import open_image, to_input_with_size
 from hardener.data.image_files import ImageFiles
+from hardener.errors import BadImage
 
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601

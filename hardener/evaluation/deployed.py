@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, robust_accuracy
-from hardener.measures.certification import measure_certification
-from hardener.models.paired import PairedClassifier
+from hardener.evaluation.robust_accuracy import AttackPlan, Course, RobustAccuracy, robust_accuracy
+from hardener.evaluation.suite import DEPLOYED, DEPLOYED_QUICK
+from hardener.measures.certification import Smoothing, measure_certification
+from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.progress import Reporter
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import newcombe_paired
@@ -29,25 +30,19 @@ class Effort:
     attacks: tuple[AttackPlan, ...]
     certified_images: int
 
-    def plans(self, surrogate: nn.Module) -> list[AttackPlan]:
-        """Return the attacks, with `surrogate` handed to those that take one."""
-        return [
-            AttackPlan(plan.name, {**plan.settings, "surrogate": surrogate}) if plan.name == "transfer" else plan
-            for plan in self.attacks
-        ]
+
+THOROUGH = Effort(DEPLOYED, 100)
+QUICK = Effort(DEPLOYED_QUICK, 25)
 
 
-THOROUGH = Effort(
-    (
-        AttackPlan("pgd", {"steps": 20}),
-        AttackPlan("pgd", {"steps": 20, "loss": "margin"}),
-        AttackPlan("transfer", {"steps": 20}),
-        AttackPlan("apgd-t", {"steps": 20, "targets": 3}),
-        AttackPlan("square", {"queries": 300}),
-    ),
-    100,
-)
-QUICK = Effort((AttackPlan("pgd", {"steps": 10}), AttackPlan("square", {"queries": 50})), 25)
+@dataclass(frozen=True)
+class Terms:
+    """What both files face: `noise_sigma` is the std of the noise that smoothing adds, `seed` that of all draws."""
+
+    threat: ThreatModel
+    noise_sigma: float
+    effort: Effort
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """Two files beside each other; `certified_radius` and `noise_sigma` in [0, 1] pixels, l2."""
 
     first: Shown
@@ -97,63 +92,47 @@ def difference(first: Tensor, second: Tensor) -> tuple[float, tuple[float, float
 
 
 def compare_files(
-    files: Sequence[nn.Module],
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    threat: ThreatModel,
-    noise_sigma: float,
-    effort: Effort,
-    seed: int,
-    reporter: Reporter,
-) -> Comparison:
+    files: Sequence[nn.Module], network: nn.Module, images: Tensor, labels: Tensor, terms: Terms, reporter: Reporter
+) -> SideBySide:
     """Attack and certify two deployed files alike.
 
-    Gradient attacks climb the network's gradients and count what the file answers; the attack transfer tries the
-    network's own adversarial images; Square asks the file alone, so that rounding hides no gradient from it. At last
-    each file is shown the adversarial images that fooled the other: neither profits from an attack's luck.
+    Gradient attacks climb the network's gradients and count what the file answers; attacks that transfer try the
+    network's own adversarial images; attacks by scores ask the file alone, so that rounding hides no gradient from
+    them. At last each file is shown the adversarial images that fooled the other: neither profits from an attack's
+    luck.
 
     Args:
         files: two classifiers, (N, C, H, W) in [0, 1] -> logits (N, K), without gradients.
         network: what both were made from, differentiable.
         images: (N, C, H, W), float in [0, 1] or uint8.
         labels: (N,) int64.
-        noise_sigma: std of the noise that smoothing adds.
-        seed: of all random draws, the same for both.
     Raises:
         HardenerError: there are no images.
     """
-    plans = effort.plans(network)
+    plans = [plan.lent(network) for plan in terms.effort.attacks]
     batch_size = max(4, min(128, _MOST_VALUES // math.prod(images.shape[1:])))
-    models = [PairedClassifier(file, network) for file in files]
-    results = []
+    models = [BorrowedGradient(file, network) for file in files]
     with reporter.track("attacking both files", 2 * len(images) * len(plans), "images") as advance:
-        for model in models:
-            result = robust_accuracy(
-                model,
-                images,
-                labels,
-                plans,
-                threat,
-                batch_size=batch_size,
-                generator=torch.Generator().manual_seed(seed),
-                on_attacked=advance,
-                keep_examples=len(images),
+        results = [
+            robust_accuracy(
+                model, images, labels, plans, terms.threat,
+                batch_size=batch_size, generator=torch.Generator().manual_seed(terms.seed),
+                course=Course(on_attacked=advance, keep_examples=len(images)),
             )
-            results.append(result)
+            for model in models
+        ]  # fmt: skip
     exchanged = [
         _shown_what_fooled(model, own, other, labels, batch_size)
         for model, own, other in zip(models, results, reversed(results), strict=True)
     ]
-    radius, count = RADIUS * noise_sigma, min(effort.certified_images, len(images))
+    radius, count = RADIUS * terms.noise_sigma, min(terms.effort.certified_images, len(images))
     certified = []
     with reporter.track("certifying both files", 2 * count, "images") as advance:
         for model in models:
             _, radii = measure_certification(
                 model, images[:count], labels[:count],
-                noise_sigma=noise_sigma, batch_size=batch_size, generator=torch.Generator().manual_seed(seed),
-                on_done=advance, selection_draws=SELECTION_DRAWS, draws=DRAWS, radii=(radius,),
+                Smoothing(terms.noise_sigma, selection_draws=SELECTION_DRAWS, draws=DRAWS, radii=(radius,)),
+                batch_size=batch_size, generator=torch.Generator().manual_seed(terms.seed), on_done=advance,
             )  # fmt: skip
             certified.append(radii >= radius)  # nan, wrong or abstaining, is not
     first, second = (
@@ -161,7 +140,7 @@ def compare_files(
         for result, robust, proven in zip(results, exchanged, certified, strict=True)
     )
     names = tuple(dict.fromkeys(plan.name for plan in plans))
-    return Comparison(first, second, threat, names, noise_sigma, radius)
+    return SideBySide(first, second, terms.threat, names, terms.noise_sigma, radius)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hardener.errors import HardenerError
 from hardener.evaluation.precision import seconds_of
 from hardener.evaluation.robust_accuracy import AttackPlan, same_answers
-from hardener.evaluation.suite import FAMILIES, most_passes
+from hardener.evaluation.suite import most_queries
 
 GAIN = 0.9
 """Of the time of the model's own pass, what the copy's may take at most to be used."""
@@ -47,12 +47,12 @@ class FasterAnswers:
 
     def __call__(self, plan: AttackPlan, images: Tensor) -> nn.Module:
         """Return what an attack is to ask about images (N, C, H, W) in [0, 1]."""
-        if plan.name not in FAMILIES["gradient-free"] or images.device.type != "cpu":
+        if "gradient-free" not in plan.entry.families or images.device.type != "cpu":
             return self._model
         if self._copy is None:
             with torch.random.fork_rng([]):  # how often a random model is asked must not change a result
                 own = _seconds(self._model, images)
-                if self.copied is None and own * most_passes(plan, 2, "linf")[0] < WORTH_S:
+                if self.copied is None and own * most_queries(plan) < WORTH_S:
                     return self._model
                 self._copy = self._model if self.copied is False else self._make(images)
             self.copied = self._copy is not self._model

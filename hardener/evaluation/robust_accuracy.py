@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hardener.attacks import ATTACKS
+from hardener.attacks import ATTACKS, Attack
 from hardener.catalog import resolve
 from hardener.errors import Failure, HardenerError
 from hardener.geometry import norm_geometry
@@ -36,6 +37,26 @@ class AttackPlan:
     settings: Mapping[str, Any] = field(default_factory=dict)
     restarts: int = 1
     everywhere: bool = False
+
+    @property
+    def entry(self) -> Attack:
+        """The attack's facts."""
+        return ATTACKS[self.name]
+
+    def setting(self, name: str) -> Any:
+        """Return a setting, its default if the plan gives none, None if the attack has none of this name."""
+        if name in self.settings:
+            return self.settings[name]
+        parameter = inspect.signature(resolve(ATTACKS, self.name, "attack")).parameters.get(name)
+        return None if parameter is None else parameter.default
+
+    def having(self, **settings: Any) -> AttackPlan:
+        """Return the plan with some settings changed."""
+        return replace(self, settings={**self.settings, **settings})
+
+    def lent(self, surrogate: nn.Module) -> AttackPlan:
+        """Return the plan with another model to follow, where the attack takes one."""
+        return self.having(surrogate=surrogate) if self.entry.needs_surrogate else self
 
 
 @dataclass(frozen=True)
@@ -150,6 +171,26 @@ class RobustAccuracy:
         return clopper_pearson(int(self.robust_correct.sum()), self.samples)
 
 
+@dataclass(frozen=True)
+class Course:
+    """What goes on beside the attacks.
+
+    Attributes:
+        on_attacked: called with a number of images as they are dealt with: once for each plan's restart, and image.
+        keep_examples: how many adversarial images to keep, the first that are found.
+        standing: go on from here, the state that `on_batch` was called with; the same arguments must come with it.
+        on_batch: called after each batch with all that a continuation needs.
+        asked: chooses what an attack asks about some images: the model, or a faster copy. What counts is the model's
+            answer; where the copy's are not the same at a batch's end, it is attacked once more, on the model itself.
+    """
+
+    on_attacked: Callable[[int], None] = lambda count: None
+    keep_examples: int = 0
+    standing: Standing | None = None
+    on_batch: Callable[[Standing], None] | None = None
+    asked: Callable[[AttackPlan, Tensor], nn.Module] | None = None
+
+
 def robust_accuracy(
     model: nn.Module,
     images: Tensor,
@@ -159,11 +200,7 @@ def robust_accuracy(
     *,
     batch_size: int = 128,
     generator: torch.Generator | None = None,
-    on_attacked: Callable[[int], None] | None = None,
-    keep_examples: int = 0,
-    standing: Standing | None = None,
-    on_batch: Callable[[Standing], None] | None = None,
-    asked: Callable[[AttackPlan, Tensor], nn.Module] | None = None,
+    course: Course | None = None,
 ) -> RobustAccuracy:
     """Attack every image that the model gets right until it falls or the plans are done.
 
@@ -176,16 +213,32 @@ def robust_accuracy(
         labels: (N,) int64.
         batch_size: images at once.
         generator: of random starts, on the model's device.
-        on_attacked: called with a number of images as they are dealt with: once for each plan's restart, and image.
-        keep_examples: how many adversarial images to keep, the first that are found.
-        standing: go on from here, the state that `on_batch` was called with; the same arguments must come with it.
-        on_batch: called after each batch with all that a continuation needs.
-        asked: chooses what an attack asks about some images: the model, or a faster copy. What counts is the model's
-            answer; where the copy's are not the same at a batch's end, it is attacked once more, on the model itself.
+        course: what goes on beside the attacks.
     Raises:
         HardenerError: no images, or an eps beyond the size of the box.
         Failure: an attack returned something that is no image.
     """
+    _check(images, threat)
+    keep_freed_memory()
+    scene = _Scene(model, images, labels, threat, batch_size, generator, course or Course())
+    with in_eval_mode(model), full_float32():
+        state = scene.begin()
+        clean_correct = state.predictions == labels.cpu()
+        while state.place < len(plans):
+            scene.attack(plans[state.place], state, clean_correct)
+    return RobustAccuracy(
+        threat,
+        state.predictions,
+        clean_correct,
+        state.stands,
+        state.broken_by,
+        state.distance,
+        [AttackOutcome(plan, *counts) for plan, counts in zip(plans, state.outcomes, strict=True)],
+        state.examples,
+    )
+
+
+def _check(images: Tensor, threat: ThreatModel) -> None:
     if len(images) == 0:
         raise HardenerError("there are no images to evaluate.")
     diameter = images[0].numel() ** 0.5
@@ -194,82 +247,78 @@ def robust_accuracy(
             f"eps {threat.eps:g} in l2 exceeds the size of the whole box, {diameter:.1f} for these images. "
             f"Did you mean {threat.eps:g}/255?"
         )
-    report = on_attacked or (lambda _: None)
-    keep_freed_memory()
-    with in_eval_mode(model), full_float32():
-        if standing is None:
-            predictions = _predict(model, images, batch_size)
-            state = Standing(predictions, predictions == labels.cpu())
-        else:
-            state = standing
-            if generator is not None and state.generator_state is not None:
-                generator.set_state(state.generator_state)
-        clean_correct = state.predictions == labels.cpu()
-        while state.place < len(plans):
-            plan = plans[state.place]
-            attack = resolve(ATTACKS, plan.name, "attack")
-            while state.restart < plan.restarts:
-                if state.targets is None:
-                    state.targets = (clean_correct if plan.everywhere else state.stands).nonzero().squeeze(1)
-                    report(len(images) - len(state.targets))
-                for piece in state.targets[state.offset :].split(batch_size):
-                    started = time.monotonic()
-                    found = _attack_batch(model, images, labels, piece, attack, plan, threat, generator, asked)
-                    state.take(piece, found, keep_examples)
-                    state.seconds += time.monotonic() - started
-                    if on_batch is not None:
-                        state.generator_state = None if generator is None else generator.get_state()
-                        on_batch(state)
-                    report(len(piece))
-                state.end_restart()
-            state.end_plan()
-    outcomes = [AttackOutcome(plan, *counts) for plan, counts in zip(plans, state.outcomes, strict=True)]
-    return RobustAccuracy(
-        threat,
-        state.predictions,
-        clean_correct,
-        state.stands,
-        state.broken_by,
-        state.distance,
-        outcomes,
-        state.examples,
-    )
 
 
-def _attack_batch(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    piece: Tensor,
-    attack: Callable[..., Tensor],
-    plan: AttackPlan,
-    threat: ThreatModel,
-    generator: torch.Generator | None,
-    asked: Callable[[AttackPlan, Tensor], nn.Module] | None,
-) -> _Found:
-    device, ball = device_of(model), norm_geometry(threat.norm)
-    clean = as_float(images[piece].to(device))
-    truth = labels[piece].to(device)
-    run = functools.partial(attack, norm=threat.norm, eps=threat.eps, generator=generator, **plan.settings)
-    copy = model if asked is None else asked(plan, clean)
-    found = run(copy, clean, truth)
-    if copy is not model and not same_answers(model, copy, found):
-        found = run(model, clean, truth)
-    if found.shape != clean.shape or not bool(found.isfinite().all()):
-        raise Failure(
-            f"the attack {plan.name} returned {tuple(found.shape)} with finite={bool(found.isfinite().all())}; "
-            f"expected finite images of {tuple(clean.shape)}. The model's gradients may be NaN or infinite."
-        )
+@dataclass(frozen=True)
+class _Scene:
+    """Who attacks whom, and what else is done meanwhile."""
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    threat: ThreatModel
+    batch_size: int
+    generator: torch.Generator | None
+    course: Course
+
+    def begin(self) -> Standing:
+        """Return where an earlier call ended, else ask the model about the clean images."""
+        state = self.course.standing
+        if state is None:
+            predictions = _predict(self.model, self.images, self.batch_size)
+            return Standing(predictions, predictions == self.labels.cpu())
+        if self.generator is not None and state.generator_state is not None:
+            self.generator.set_state(state.generator_state)
+        return state
+
+    def attack(self, plan: AttackPlan, state: Standing, clean_correct: Tensor) -> None:
+        """Run an attack, or the rest of it, with its restarts."""
+        attack = resolve(ATTACKS, plan.name, "attack")
+        while state.restart < plan.restarts:
+            if state.targets is None:
+                state.targets = (clean_correct if plan.everywhere else state.stands).nonzero().squeeze(1)
+                self.course.on_attacked(len(self.images) - len(state.targets))
+            for piece in state.targets[state.offset :].split(self.batch_size):
+                started = time.monotonic()
+                state.take(piece, self._attack_batch(attack, plan, piece), self.course.keep_examples)
+                state.seconds += time.monotonic() - started
+                if self.course.on_batch is not None:
+                    state.generator_state = None if self.generator is None else self.generator.get_state()
+                    self.course.on_batch(state)
+                self.course.on_attacked(len(piece))
+            state.end_restart()
+        state.end_plan()
+
+    def _attack_batch(self, attack: Callable[..., Tensor], plan: AttackPlan, piece: Tensor) -> _Found:
+        model, threat, device = self.model, self.threat, device_of(self.model)
+        clean = as_float(self.images[piece].to(device))
+        truth = self.labels[piece].to(device)
+        run = functools.partial(attack, norm=threat.norm, eps=threat.eps, generator=self.generator, **plan.settings)
+        copy = model if self.course.asked is None else self.course.asked(plan, clean)
+        found = run(copy, clean, truth)
+        if copy is not model and not same_answers(model, copy, found):
+            found = run(model, clean, truth)
+        if found.shape != clean.shape or not bool(found.isfinite().all()):
+            raise Failure(
+                f"the attack {plan.name} returned {tuple(found.shape)} with finite={bool(found.isfinite().all())}; "
+                f"expected finite images of {tuple(clean.shape)}. The model's gradients may be NaN or infinite."
+            )
+        return _judge(model, clean, truth, found, threat)
+
+
+@torch.no_grad()
+def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat: ThreatModel) -> _Found:
+    """Bring what an attack found into ball and box, and ask the model about it."""
+    ball = norm_geometry(threat.norm)
     raw = fit_box(clean, found.detach() - clean)
     inside = fit_box(clean, ball.project(raw, threat.eps))
-    with torch.no_grad():
-        broken = model(clean + inside).argmax(dim=1).ne(truth)
-        distance = torch.where(broken, ball.size(inside), torch.inf)
-        beyond = (ball.size(raw) > threat.eps * (1 + 1e-5)).nonzero().squeeze(1)
-        if len(beyond):  # a minimum-norm attack's finding, which may lie outside the threat model
-            far = model(clean[beyond] + raw[beyond]).argmax(dim=1).ne(truth[beyond])
-            reached = torch.where(far, ball.size(raw[beyond]), torch.inf)
-            distance[beyond] = torch.minimum(distance[beyond], reached)
+    broken = model(clean + inside).argmax(dim=1).ne(truth)
+    distance = torch.where(broken, ball.size(inside), torch.inf)
+    beyond = (ball.size(raw) > threat.eps * (1 + 1e-5)).nonzero().squeeze(1)
+    if len(beyond):  # a minimum-norm attack's finding, which may lie outside the threat model
+        far = model(clean[beyond] + raw[beyond]).argmax(dim=1).ne(truth[beyond])
+        reached = torch.where(far, ball.size(raw[beyond]), torch.inf)
+        distance[beyond] = torch.minimum(distance[beyond], reached)
     return _Found(broken.cpu(), clean + inside, distance.cpu())
 
 

@@ -1,12 +1,15 @@
-"""What is evaluated: a run, a model from elsewhere or an ONNX file, with the images that it is judged by."""
+"""What is evaluated: a run, a model from elsewhere, an ONNX file or a module, with the images that it is judged by."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import EvaluatedModel, Flag
@@ -15,12 +18,14 @@ from hardener.data.data_set import read_data_set, read_held_out
 from hardener.data.image_files import ImageFiles
 from hardener.data.loader import DEFAULT_SIZE, ImageShape, survey
 from hardener.errors import HardenerError
+from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
+from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
-from hardener.models.paired import PairedClassifier
 from hardener.models.rebuild import build_for, fit_head
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
+from hardener.runtime.model_state import as_float, measuring
 
 DEFAULT_NOISE_SIGMA = 0.1
 Split = Literal["test", "validation", "all"]
@@ -40,22 +45,22 @@ class ForeignModel:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that takes images in [0, 1], and the images to attack.
+    """A model that takes images in [0, 1], and the images to draw those from that are attacked.
 
     `differentiable`: has gradients, its own or those of the run that an ONNX file was exported from.
-    `noise_sigma` is the noise of training, or a default, for randomized smoothing.
+    `noise_sigma` is the noise of training, or a default, for randomized smoothing. `asked` are the fields of
+    `EvaluationRequest` that name the model.
     """
 
     model: nn.Module
     described: EvaluatedModel
     classes: tuple[str, ...]
-    files: ImageFiles
+    images: Held
     split: Split
-    root: Path
-    shape: ImageShape
     flags: list[Flag] = field(default_factory=list)
     differentiable: bool = True
     noise_sigma: float = DEFAULT_NOISE_SIGMA
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subject:
@@ -73,12 +78,11 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subjec
         classifier,
         EvaluatedModel(name=record.name, run=record.name, recipe=recipe.name, fingerprint=sha256_of(run.weights)),
         classifier.classes,
-        files,
+        HeldInFiles(files, root, ImageShape(record.input.height, record.input.width, record.input.channels)),
         split,
-        root,
-        ImageShape(record.input.height, record.input.width, record.input.channels),
         flags,
         noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
+        asked={"target": str(run.path)},
     )
 
 
@@ -112,10 +116,16 @@ def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
         ImageClassifier(loaded.network, mean=mean, std=std, classes=classes).eval(),
         EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init)),
         classes,
-        files,
+        HeldInFiles(files, data, ImageShape(height, width, channels)),
         _split_of(found),
-        data,
-        ImageShape(height, width, channels),
+        asked={
+            "target": model.spec,
+            "init": str(model.init),
+            "normalize": model.normalize,
+            "entry": model.entry,
+            "image_size": model.image_size,
+            "allow_pickle": model.allow_pickle,
+        },
     )
 
 
@@ -138,9 +148,9 @@ def onnx_subject(
         lender = run_subject(gradients, data, reporter)
         _same_classes(path, network.classes, lender.classes)
         reporter.say(f"gradients from {gradients.path}; what counts is what {path.name} answers")
-        shape = lender.shape
-        model: nn.Module = PairedClassifier(_normalized(network, normalize, shape.channels), lender.model)
-        files, split, root, classes = lender.files, lender.split, lender.root, lender.classes
+        own = _normalized(network, normalize, lender.images.shape.channels)
+        model: nn.Module = BorrowedGradient(own, lender.model)
+        images, split, classes = lender.images, lender.split, lender.classes
     else:
         assert data is not None, "checked above"
         classes, files, found = read_held_out(data)
@@ -149,11 +159,67 @@ def onnx_subject(
         height, width, channels = network.image_shape
         size = next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
         shape = ImageShape(height or size[0], width or size[1], channels or (3 if color else 1))
-        split, root = _split_of(found), data
+        images, split = HeldInFiles(files, data, shape), _split_of(found)
         model = _normalized(network, normalize, shape.channels)
         reporter.say(f"{path.name} gives no gradients: only gradient-free attacks are run (--surrogate RUN lends some)")
     described = EvaluatedModel(name=str(path), run=None, recipe=None, fingerprint=network.fingerprint)
-    return Subject(model, described, classes, files, split, root, shape, differentiable=gradients is not None)
+    return Subject(
+        model, described, classes, images, split,
+        differentiable=gradients is not None, asked={"target": str(path), "normalize": normalize},
+    )  # fmt: skip
+
+
+def memory_subject(
+    module: nn.Module, held: HeldInMemory, *, classes: Sequence[str] | None = None, name: str | None = None
+) -> Subject:
+    """Return a module that somebody holds, with the images that they hold.
+
+    Args:
+        module: (N, C, H, W) in [0, 1] -> logits (N, K).
+        held: images and labels, as `hold` checks them.
+        classes: a name for each of the K classes; by default their numbers.
+        name: what the record calls the module; by default its class's name.
+    Raises:
+        HardenerError: the module does not answer (N, K) logits, `classes` has another number of names, or a label
+            lies outside [0, K).
+    """
+    outputs = _outputs(module, held)
+    names = tuple(map(str, range(outputs) if classes is None else classes))
+    if len(names) != outputs:
+        raise HardenerError(f"the model answers {outputs} logits an image, and {len(names)} classes are named.")
+    low, high = int(held.labels.min()), int(held.labels.max())
+    if low < 0 or high >= outputs:
+        raise HardenerError(f"labels must lie in [0, {outputs}), the model's classes; got {low} to {high}.")
+    described = EvaluatedModel(
+        name=name or type(module).__name__, run=None, recipe=None, fingerprint=_fingerprint(module)
+    )
+    return Subject(module, described, names, held, "all")
+
+
+@torch.no_grad()
+def _outputs(module: nn.Module, held: HeldInMemory) -> int:
+    """Ask a module about two images, and count what it answers."""
+    with measuring(module) as device:
+        few = as_float(held.images[:2].to(device))
+        found = module(few)
+    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(few) or found.shape[1] < 2:
+        told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise HardenerError(
+            f"the model must answer {len(few)} images of {tuple(few.shape[1:])} with logits of the shape "
+            f"({len(few)}, number of classes); it answered {told}. Wrap it in a module that does."
+        )
+    return found.shape[1]
+
+
+def _fingerprint(module: nn.Module) -> str:
+    """Return the sha256 over a module's parameters and buffers."""
+    told = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        told.update(name.encode())
+        if isinstance(value, Tensor):  # extra state may be anything
+            told.update(f"{tuple(value.shape)} {value.dtype}".encode())
+            told.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return told.hexdigest()
 
 
 def _normalized(network: OnnxClassifier, normalize: str, channels: int) -> nn.Module:

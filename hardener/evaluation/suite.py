@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hardener.attacks import ATTACKS, CUSTOMARY
 from hardener.errors import HardenerError, did_you_mean
 from hardener.evaluation.robust_accuracy import AttackPlan
 
-_QUICK = (AttackPlan("pgd"), AttackPlan("pgd", {"loss": "margin"}))
+DEFAULT = AttackPlan("pgd")
+"""The attack that settings without a name are for, and that training is validated by."""
+_QUICK = (DEFAULT, AttackPlan("pgd", {"loss": "margin"}))
 _STANDARD = (
     AttackPlan("apgd", {"loss": "ce"}),
     AttackPlan("apgd-t"),
@@ -33,14 +36,15 @@ SUITES: dict[str, tuple[AttackPlan, ...]] = {
         AttackPlan("fmn", everywhere=True),
     ),
 }
-FAMILIES: dict[str, frozenset[str]] = {
-    "gradient": frozenset({"bim", "pgd", "mi-fgsm", "cw", "apgd", "apgd-t", "fab-t"}),
-    "minimum-norm": frozenset({"deepfool", "fmn", "fab-t", "cw"}),
-    "gradient-free": frozenset({"square", "nes", "spsa"}),
-    "decision-based": frozenset({"hopskipjump"}),
-    "transfer": frozenset({"transfer"}),
-}
-GRADIENT_FREE = FAMILIES["gradient-free"] | FAMILIES["decision-based"] | {"random-noise"}
+DEPLOYED = (
+    AttackPlan("pgd", {"steps": 20}),
+    AttackPlan("pgd", {"steps": 20, "loss": "margin"}),
+    AttackPlan("transfer", {"steps": 20}),
+    AttackPlan("apgd-t", {"steps": 20, "targets": 3}),
+    AttackPlan("square", {"queries": 300}),
+)
+"""By which two files made from one network are held against each other."""
+DEPLOYED_QUICK = (AttackPlan("pgd", {"steps": 10}), AttackPlan("square", {"queries": 50}))
 
 
 def suite_plans(name: str) -> list[AttackPlan]:
@@ -58,8 +62,9 @@ def left_out(plans: Sequence[AttackPlan]) -> list[str]:
     """Return what a reader must know was not run: AutoAttack's standard suite, and families with no attack at all."""
     ran = {plan.name for plan in plans}
     standard = {plan.name for plan in _STANDARD}
+    families = frozenset().union(*(ATTACKS[name].families for name in ran))
     missing = [] if standard <= ran else ["AutoAttack's standard suite"]
-    return missing + [f"{family} attacks" for family, members in FAMILIES.items() if not members & ran]
+    return missing + [f"{family} attacks" for family in CUSTOMARY if family not in families]
 
 
 @dataclass(frozen=True)
@@ -70,21 +75,21 @@ class Timing:
     gradient: float
 
 
+def most_queries(plan: AttackPlan) -> int:
+    """Return the forward passes that an attack by answers alone makes for an image that stands to the end."""
+    return max(int(plan.setting("queries") or 0), 1) * plan.restarts
+
+
 def most_passes(plan: AttackPlan, num_classes: int, norm: str) -> tuple[int, int]:
     """Return forward passes, and passes with a gradient, that an attack makes for an image that stands to the end."""
-    settings = plan.settings
-    if plan.name in GRADIENT_FREE:
-        return max(int(settings.get("queries", 0)), 1) * plan.restarts, 0
-    steps = int(settings.get("steps", 1)) * int(settings.get("eot_draws", 1))
-    searches = int(settings.get("binary_search_steps", 1)) if norm == "l2" else 1
-    factor = {
-        "apgd-t": min(int(settings.get("targets", 9)), num_classes - 1),
-        "fab-t": min(int(settings.get("targets", 9)), num_classes - 1),
-        "deepfool": min(int(settings.get("candidates", 10)), num_classes - 1),
-        "transfer": 2,
-    }.get(plan.name, 1)
-    looks = steps * factor if plan.name == "fab-t" else 1  # it classifies each step's image besides
-    return looks * plan.restarts, steps * factor * searches * plan.restarts
+    attack = plan.entry
+    if attack.needs_answers_only:
+        return most_queries(plan), 0
+    steps = int(plan.setting("steps") or 1) * int(plan.setting("eot_draws") or 1) * attack.gradients
+    if attack.classes is not None:
+        steps *= min(int(plan.setting(attack.classes)), num_classes - 1)
+    searches = int(plan.setting(attack.searches)) if attack.searches and norm in attack.nearest_in else 1
+    return (steps if attack.looks else 1) * plan.restarts, steps * searches * plan.restarts
 
 
 def most_seconds(plans: Sequence[AttackPlan], timing: Timing, *, images: int, num_classes: int, norm: str) -> float:

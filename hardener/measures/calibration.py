@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from hardener.config.evaluation_record import Calibration, CalibrationBin
 from hardener.measures._common import batches
+from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
+
+
+def measure(case: Case) -> Found:
+    """Measure the calibration of all clean answers."""
+    return Found(measure_calibration(case.model, case.pixels, case.labels, batch_size=case.batch_size))
 
 
 @torch.no_grad()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from hardener.config.evaluation_record import Certification
 from hardener.measures._common import batches, curve_point
+from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
 from hardener.statistics.interval import certified_radius
 
@@ -17,20 +20,64 @@ RADII = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0)
 """In units of the noise's std; those beyond what the number of draws can certify are left out."""
 
 
+def measure(case: Case) -> Found:
+    """Certify the images, smoothed with the noise of training; the values are certified radii."""
+    with case.reporter.track("certifying", len(case.pixels), "images") as done:
+        record, radius = measure_certification(
+            case.model, case.pixels, case.labels, Smoothing(case.noise_sigma),
+            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+        )  # fmt: skip
+    return Found(record, radius)
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """How a model is smoothed, and how surely it is certified.
+
+    Attributes:
+        noise_sigma: std of the noise, in [0, 1] pixels, > 0.
+        selection_draws, draws: n0 and n of the paper, >= 1.
+        alpha: the chance, in (0, 1), that an image's certificate is wrong.
+        radii: to certify at, in [0, 1] pixels, l2; by default 0, 1/4, 1/2, 1, 2 and 3 times `noise_sigma` as far as
+            `draws` reach.
+    Raises:
+        ValueError: `noise_sigma` <= 0, or fewer than one draw.
+    """
+
+    noise_sigma: float
+    selection_draws: int = 100
+    draws: int = 1000
+    alpha: float = 0.001
+    radii: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise_sigma <= 0 or self.selection_draws < 1 or self.draws < 1:
+            got = f"{self.noise_sigma}, {self.selection_draws}, {self.draws}"
+            raise ValueError(f"need noise_sigma > 0 and draws >= 1; got {got}")
+
+    def radius(self, agreeing: int) -> float | None:
+        """Return the certified radius where so many of `draws` agree, None where nothing is certified."""
+        if 2 * agreeing <= self.draws:
+            return None  # no bound from below exceeds a half; summing so long a tail would take a while
+        return certified_radius(agreeing, self.draws, noise_sigma=self.noise_sigma, alpha=self.alpha)
+
+    def asked_radii(self) -> list[float]:
+        """Return the radii to certify at."""
+        reach = self.radius(self.draws) or 0.0
+        own = [share * self.noise_sigma for share in RADII if share * self.noise_sigma <= reach]
+        return own if self.radii is None else list(self.radii)
+
+
 @torch.no_grad()
 def measure_certification(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
+    smoothing: Smoothing,
     *,
-    noise_sigma: float,
     batch_size: int = 128,
     generator: torch.Generator | None = None,
     on_done: Callable[[int], None] | None = None,
-    selection_draws: int = 100,
-    draws: int = 1000,
-    alpha: float = 0.001,
-    radii: Sequence[float] | None = None,
 ) -> tuple[Certification, Tensor]:
     """Certify the smoothed classifier: the class that the model gives most often under Gaussian noise.
 
@@ -43,62 +90,54 @@ def measure_certification(
             the function where a model does it.
         images: (N, C, H, W), float in [0, 1] or uint8.
         labels: (N,) int64.
-        noise_sigma: std of the noise, in [0, 1] pixels, > 0.
         batch_size: noisy copies at once.
         generator: of the noise, on the model's device.
         on_done: called with a number of images as they are dealt with; N in all.
-        selection_draws, draws: n0 and n of the paper.
-        alpha: the chance, in (0, 1), that an image's certificate is wrong.
-        radii: in [0, 1] pixels, l2; by default 0, 1/4, 1/2, 1, 2 and 3 times `noise_sigma` as far as `draws` reach.
     Returns:
         The record, and each image's certified radius, (N,) float64: nan where the smoothed classifier abstains or
         is wrong. A point counts the images that are right and certified to at least its radius.
         `smoothed_accuracy` counts the right classes before anything is certified.
     Raises:
         HardenerError: there are no images.
-        ValueError: `noise_sigma` <= 0, or fewer than one draw.
     Source: Cohen, Rosenfeld, Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019,
         section 3.2.2, the pseudocode CERTIFY.
     """
-    if noise_sigma <= 0 or selection_draws < 1 or draws < 1:
-        raise ValueError(f"need noise_sigma > 0 and draws >= 1; got {noise_sigma}, {selection_draws}, {draws}")
-
-    @functools.cache
-    def radius_of(agreeing: int) -> float | None:
-        if 2 * agreeing <= draws:
-            return None  # no bound from below exceeds a half; summing so long a tail would take a while
-        return certified_radius(agreeing, draws, noise_sigma=noise_sigma, alpha=alpha)
-
-    radius = torch.full((len(images),), torch.nan, dtype=torch.float64)
-    smoothed_right = abstained = place = 0
+    radius_of = functools.cache(smoothing.radius)
+    radii, rights, abstained = [], 0, 0
     with measuring(model) as device:
         for clean, truth in batches(images, labels, batch_size, device):
-            chosen = _votes(model, clean, selection_draws, noise_sigma, batch_size, generator).argmax(dim=1)
-            votes = _votes(model, clean, draws, noise_sigma, batch_size, generator)
-            agreeing = votes.gather(1, chosen.unsqueeze(1)).squeeze(1).tolist()
+            chosen, agreeing = _chosen(model, clean, smoothing, batch_size, generator)
             right = chosen.eq(truth).tolist()
-            for certified, is_right in zip(map(radius_of, agreeing), right, strict=True):
-                abstained += certified is None
-                smoothed_right += is_right
-                if certified is not None and is_right:
-                    radius[place] = certified
-                place += 1
+            found = [radius_of(count) for count in agreeing.tolist()]
+            radii += [r if r is not None and is_right else math.nan for r, is_right in zip(found, right, strict=True)]
+            rights, abstained = rights + sum(right), abstained + found.count(None)
             if on_done is not None:
                 on_done(len(clean))
-    if radii is None:
-        reach = radius_of(draws) or 0.0
-        radii = [share * noise_sigma for share in RADII if share * noise_sigma <= reach]
-    record = Certification(
-        samples=len(images),
-        noise_sigma=noise_sigma,
-        selection_draws=selection_draws,
-        draws=draws,
-        confidence=1 - alpha,
+    radius = torch.tensor(radii, dtype=torch.float64)
+    return _record(smoothing, radius, rights, abstained), radius
+
+
+def _record(smoothing: Smoothing, radius: Tensor, rights: int, abstained: int) -> Certification:
+    return Certification(
+        samples=len(radius),
+        noise_sigma=smoothing.noise_sigma,
+        selection_draws=smoothing.selection_draws,
+        draws=smoothing.draws,
+        confidence=1 - smoothing.alpha,
         abstained=abstained,
-        smoothed_accuracy=smoothed_right / len(images),
-        points=[curve_point(asked, int((radius >= asked).sum()), len(images)) for asked in radii],
+        smoothed_accuracy=rights / len(radius),
+        points=[curve_point(asked, int((radius >= asked).sum()), len(radius)) for asked in smoothing.asked_radii()],
     )
-    return record, radius
+
+
+def _chosen(
+    model: nn.Module, clean: Tensor, smoothing: Smoothing, batch_size: int, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Return the smoothed classifier's answers, (N,), and how many of fresh draws agree with each, (N,)."""
+    sigma = smoothing.noise_sigma
+    chosen = _votes(model, clean, smoothing.selection_draws, sigma, batch_size, generator).argmax(dim=1)
+    votes = _votes(model, clean, smoothing.draws, sigma, batch_size, generator)
+    return chosen, votes.gather(1, chosen.unsqueeze(1)).squeeze(1)
 
 
 def _votes(

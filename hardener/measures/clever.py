@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from hardener.errors import HardenerError
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.measures._common import batches
+from hardener.measures.run import Case, Found
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import measuring
 
@@ -27,20 +29,58 @@ _ENDS = np.geomspace(1e-4, 2.0, 100)
 """Of a row's range, above its largest value."""
 
 
+def measure(case: Case) -> Found:
+    """Score the images in the norm of the evaluation; the values are the scores."""
+    with case.reporter.track("CLEVER scores", len(case.pixels), "images") as done:
+        record, scores = measure_clever(
+            case.model, case.pixels, case.labels, norm=case.threat.norm,
+            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+        )  # fmt: skip
+    return Found(record, scores)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How far around an image, and how closely, gradients are looked at.
+
+    Attributes:
+        radius: of the ball that is drawn from, > 0; no score exceeds it. By default 0.1 in `linf` and 2 in `l2`, a few
+            times the eps that are usual there.
+        batches_per_image, draws_per_batch: N_b and N_s of the paper, which has 500 and 1024; at least 2 and 1.
+        targets: at most so many other classes, those with the smallest margins at the image.
+        slack: >= 1; infinite to follow every target to the end.
+    Raises:
+        ValueError: a setting lies outside its range.
+    """
+
+    radius: float | None = None
+    batches_per_image: int = 50
+    draws_per_batch: int = 20
+    targets: int = 10
+    slack: float = 1.5
+
+    def __post_init__(self) -> None:
+        least = min(self.batches_per_image / 2, self.draws_per_batch, self.targets, self.slack)
+        if least < 1 or (self.radius is not None and self.radius <= 0):
+            raise ValueError(
+                "need radius > 0, batches_per_image >= 2, draws_per_batch, targets and slack >= 1; "
+                f"got {self.radius}, {self.batches_per_image}, {self.draws_per_batch}, {self.targets}, {self.slack}"
+            )
+
+
+_USUAL = Search()
+
+
 def measure_clever(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
+    search: Search = _USUAL,
     *,
     norm: str,
-    radius: float | None = None,
     batch_size: int = 128,
     generator: torch.Generator | None = None,
     on_done: Callable[[int], None] | None = None,
-    batches_per_image: int = 50,
-    draws_per_batch: int = 20,
-    targets: int = 10,
-    slack: float = 1.5,
 ) -> tuple[Clever | None, Tensor]:
     """Estimate each image's distance to the nearest other class from gradients at random points around it.
 
@@ -58,65 +98,59 @@ def measure_clever(
         images: (N, C, H, W), float in [0, 1] or uint8.
         labels: (N,) int64.
         norm: the attacker's, `linf` or `l2`. Gradients are measured in the dual one.
-        radius: of the ball that is drawn from, > 0; no score exceeds it. By default 0.1 in `linf` and 2 in `l2`, a few
-            times the eps that are usual there.
         batch_size: points at once.
         generator: of the points, on the model's device.
         on_done: called with a number of images as they are dealt with; N in all.
-        batches_per_image, draws_per_batch: N_b and N_s of the paper, which has 500 and 1024; at least 2 and 1.
-        targets: at most so many other classes, those with the smallest margins at the image.
-        slack: >= 1; infinite to follow every target to the end.
     Returns:
         The record, None where no image could be scored, and the scores, (N,) float64: the least over the targets.
         nan where the model is wrong already or a gradient is not finite; both are left out of the record.
     Raises:
         HardenerError: there are no images.
-        ValueError: a setting lies outside its range.
     Source: Weng et al., "Evaluating the Robustness of Neural Networks: An Extreme Value Theory Approach", ICLR 2018,
         Algorithms 1 and 2.
     """
-    radius = RADII[norm] if radius is None else radius
-    if radius <= 0 or batches_per_image < 2 or draws_per_batch < 1 or targets < 1 or slack < 1:
-        raise ValueError(
-            "need radius > 0, batches_per_image >= 2, draws_per_batch, targets and slack >= 1; "
-            f"got {radius}, {batches_per_image}, {draws_per_batch}, {targets}, {slack}"
-        )
     if len(images) == 0:
         raise HardenerError("there are no images to evaluate.")
-    scores = torch.full((len(images),), torch.nan, dtype=torch.float64)
-    norms = _Norms(model, norm, radius, batch_size, generator)
-    first = 0
+    norms = _Norms(model, norm, search.radius or RADII[norm], batch_size, generator)
+    found = []
     with measuring(model) as device:
         for clean, truth in batches(images, labels, batch_size, device):
-            places, margins, classes = _ranked_targets(model, clean, truth, targets)
-            kept = _promising(norms, clean, truth, places, margins, classes, slack)
-            for count in sorted({len(row) for row in kept}):
-                group = [row for row, own in enumerate(kept) if len(own) == count]
-                own = torch.tensor([kept[row] for row in group], device=device)
-                rows = torch.tensor(group, device=device)
-                at = places[rows]
-                largest = norms.largest(
-                    clean[at], truth[at], classes[rows].gather(1, own), batches_per_image, draws_per_batch
-                )
-                found = _scores(margins[rows].gather(1, own).cpu(), largest.cpu(), radius)
-                scores[first + at.cpu()] = found
-            first += len(clean)
+            found.append(_scored(norms, clean, truth, search))
             if on_done is not None:
                 on_done(len(clean))
-    scored = scores[scores.isfinite()]
+    scores = torch.cat(found)
+    return _record(norms, search, scores[scores.isfinite()]), scores
+
+
+def _record(norms: _Norms, search: Search, scored: Tensor) -> Clever | None:
     if len(scored) == 0:
-        return None, scores
+        return None
     low, middle, high = torch.quantile(scored, scored.new_tensor([0.25, 0.5, 0.75])).tolist()
-    record = Clever(
+    return Clever(
         samples=len(scored),
-        norm=norm,
-        batches=batches_per_image,
-        batch_size=draws_per_batch,
-        radius=radius,
+        norm=norms.norm,
+        batches=search.batches_per_image,
+        batch_size=search.draws_per_batch,
+        radius=norms.radius,
         mean=float(scored.mean()),
         quartiles=(low, middle, high),
     )
-    return record, scores
+
+
+def _scored(norms: _Norms, clean: Tensor, truth: Tensor, search: Search) -> Tensor:
+    """Return a batch's scores, (N,) float64; images with equally many targets left are looked at together."""
+    scores = torch.full((len(clean),), torch.nan, dtype=torch.float64)
+    places, margins, classes = _ranked_targets(norms.model, clean, truth, search.targets)
+    kept = _promising(norms, clean, truth, places, margins, classes, search.slack)
+    for count in sorted({len(row) for row in kept}):
+        group = [row for row, own in enumerate(kept) if len(own) == count]
+        own = torch.tensor([kept[row] for row in group], device=clean.device)
+        rows = torch.tensor(group, device=clean.device)
+        at = places[rows]
+        others = classes[rows].gather(1, own)
+        largest = norms.largest(clean[at], truth[at], others, search.batches_per_image, search.draws_per_batch)
+        scores[at.cpu()] = _scores(margins[rows].gather(1, own).cpu(), largest.cpu(), norms.radius)
+    return scores
 
 
 def upper_ends(maxima: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 from hardener.config.evaluation_record import CorruptionKind, Corruptions
 from hardener.errors import HardenerError, did_you_mean
 from hardener.measures._common import batches
+from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
 
 Pixels = NDArray[np.uint8]
@@ -48,6 +49,16 @@ _MADE_FOR = 224
 _PIXEL_BY_PIXEL = frozenset({"gaussian_noise", "shot_noise", "impulse_noise", "brightness", "contrast"})
 _OWN_SEED = frozenset({"impulse_noise", "glass_blur"})
 _LUMA = (0.299, 0.587, 0.114)
+
+
+def measure(case: Case) -> Found:
+    """Measure accuracy under all corruptions."""
+    with case.reporter.track("corruptions", len(case.pixels), "images") as done:
+        found = measure_corruptions(
+            case.model, case.pixels, case.labels,
+            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+        )  # fmt: skip
+    return Found(found)
 
 
 @torch.no_grad()
@@ -83,12 +94,7 @@ def measure_corruptions(
     Source: Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
         Perturbations", ICLR 2019, through the library imagecorruptions.
     """
-    if images.shape[1] not in {1, 3}:
-        raise HardenerError(f"corruptions need gray or RGB images; these have {images.shape[1]} channels.")
-    for kind in kinds:
-        if kind not in CORRUPTIONS:
-            known = ", ".join(CORRUPTIONS)
-            raise HardenerError(f"unknown corruption {kind!r}. Known: {known}.{did_you_mean(kind, CORRUPTIONS)}")
+    _check(images.shape[1], kinds)
     library = _load_library()
     seed = _draw_seed(generator)
     right = {kind: [0] * len(SEVERITIES) for kind in kinds}
@@ -116,6 +122,15 @@ def measure_corruptions(
         mean_corruption_error=sum(errors) / len(errors),
         note=_note(min(images.shape[-2:])),
     )
+
+
+def _check(channels: int, kinds: Sequence[str]) -> None:
+    if channels not in {1, 3}:
+        raise HardenerError(f"corruptions need gray or RGB images; these have {channels} channels.")
+    for kind in kinds:
+        if kind not in CORRUPTIONS:
+            known = ", ".join(CORRUPTIONS)
+            raise HardenerError(f"unknown corruption {kind!r}. Known: {known}.{did_you_mean(kind, CORRUPTIONS)}")
 
 
 def _corrupt(library: Mapping[str, Any], clean: Tensor, kind: str, severity: int, seeds: list[int]) -> Tensor:

@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from hardener.config.evaluation_record import EpsCurve
 from hardener.errors import HardenerError
-from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
 from hardener.measures._common import batches, curve_point
+from hardener.measures.run import Case, Found, LentAttack
 from hardener.runtime.model_state import measuring
-from hardener.threat import ThreatModel
 
 SMALLEST_EPS = {"linf": 0.5 / 255, "l2": 16 / 255}
 LARGEST_LINF = 0.5
@@ -38,17 +37,26 @@ def eps_grid(norm: str, numel: int) -> list[float]:
     return [*found, largest]
 
 
+def measure(case: Case) -> Found:
+    """Follow each attack that the evaluation lends."""
+    with case.reporter.track("eps curves", len(case.pixels) * len(case.attacks), "images") as done:
+        found = measure_eps_curves(
+            case.model, case.pixels, case.labels, case.attacks, eps_grid(case.threat.norm, case.pixels[0].numel()),
+            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+        )  # fmt: skip
+    return Found(found)
+
+
 def measure_eps_curves(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
-    plans: Sequence[AttackPlan],
+    attacks: Sequence[LentAttack],
+    radii: Sequence[float],
     *,
-    norm: str,
     batch_size: int = 128,
     generator: torch.Generator | None = None,
     on_done: Callable[[int], None] | None = None,
-    radii: Sequence[float] | None = None,
 ) -> list[EpsCurve]:
     """Measure each attack's robust accuracy at growing eps, until it is at chance.
 
@@ -59,45 +67,35 @@ def measure_eps_curves(
         model: (N, C, H, W) in [0, 1] -> logits (N, K); put into eval mode meanwhile.
         images: (N, C, H, W), float in [0, 1] or uint8.
         labels: (N,) int64.
-        plans: attacks; a plan that fixes `step_size` keeps it at every eps, so better leave it out.
-        norm: `linf` or `l2`.
+        attacks: one whose step size is fixed keeps it at every eps, so better leave it out.
+        radii: ascending, > 0, such as those of `eps_grid`.
         batch_size: images at once.
         generator: of the attacks, on the model's device.
-        on_done: called with a number of images as their fate is known: N for each plan in all.
-        radii: ascending, > 0; `eps_grid` by default.
+        on_done: called with a number of images as their fate is known: N for each attack in all.
     Returns:
-        A curve a plan. Its first point is eps 0, the clean accuracy; its last the first at which accuracy is at most
+        A curve an attack. Its first point is eps 0, the clean accuracy; its last the first at which accuracy is at most
         1/K, or the largest eps.
     Raises:
         HardenerError: there are no images, or the radii are not ascending and > 0.
     """
-    asked = eps_grid(norm, images[0].numel() if len(images) else 1) if radii is None else list(radii)
-    if any(low >= high for low, high in zip([0.0, *asked], asked, strict=False)):
-        raise HardenerError(f"the eps of a curve must be > 0 and ascend; got {', '.join(f'{eps:g}' for eps in asked)}.")
+    if any(low >= high for low, high in zip([0.0, *radii], radii, strict=False)):
+        raise HardenerError(f"the eps of a curve must be > 0 and ascend; got {', '.join(f'{eps:g}' for eps in radii)}.")
     right, classes = _clean(model, images, labels, batch_size)
     report = on_done or (lambda _: None)
     curves = []
-    for plan in plans:
+    for attack in attacks:
         standing = right.nonzero().squeeze(1)
         report(len(images) - len(standing))
         points = [curve_point(0.0, len(standing), len(images))]
-        for eps in asked:
+        for eps in radii:
             if points[-1].accuracy <= 1 / classes:
                 break
-            found = robust_accuracy(
-                model,
-                images[standing],
-                labels[standing],
-                [plan],
-                ThreatModel(norm, eps),
-                batch_size=batch_size,
-                generator=generator,
-            )
-            report(int((~found.robust_correct).sum()))
-            standing = standing[found.robust_correct]
+            left = attack.standing(images[standing], labels[standing], eps, generator)
+            report(int((~left).sum()))
+            standing = standing[left]
             points.append(curve_point(eps, len(standing), len(images)))
         report(len(standing))
-        curves.append(EpsCurve(attack=plan.name, samples=len(images), points=points))
+        curves.append(EpsCurve(attack=attack.name, samples=len(images), points=points))
     return curves
 
 

@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as change
 
 from hardener.config.evaluation_record import InvarianceCurve
 from hardener.measures._common import batches, curve_point
+from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
 
 
@@ -87,6 +88,14 @@ INVARIANCES = (
     Invariance("translation", "share of the size", 0.0, tuple(step / 20 for step in range(-5, 6)), shift),
     Invariance("scale", "factor", 1.0, tuple(tenths / 10 for tenths in range(7, 15)), zoom),
 )
+
+
+def measure(case: Case) -> Found:
+    """Measure accuracy along each change."""
+    with case.reporter.track("invariances", len(case.pixels), "images") as done:
+        return Found(
+            measure_invariances(case.model, case.pixels, case.labels, batch_size=case.batch_size, on_done=done)
+        )
 
 
 @torch.no_grad()

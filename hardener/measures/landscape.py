@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +10,23 @@ from torch.nn.functional import cross_entropy
 
 from hardener.config.evaluation_record import Landscape
 from hardener.geometry import norm_geometry
+from hardener.measures.run import Case, Found
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import as_float, measuring
+from hardener.threat import ThreatModel
+
+
+def measure(case: Case) -> Found:
+    """Measure the loss around the first image that is right."""
+    right = case.clean_correct.nonzero().flatten().tolist()
+    if not right:
+        return Found(None)
+    return Found(
+        measure_landscape(
+            case.model, case.pixels[right[0]], int(case.labels[right[0]]), path=case.paths[right[0]],
+            threat=case.threat, batch_size=case.batch_size, generator=case.generator(),
+        )
+    )  # fmt: skip
 
 
 def measure_landscape(
@@ -21,12 +35,10 @@ def measure_landscape(
     label: int,
     *,
     path: str,
-    norm: str,
-    eps: float,
+    threat: ThreatModel,
     points: int = 21,
     batch_size: int = 128,
     generator: torch.Generator | None = None,
-    on_done: Callable[[int], None] | None = None,
 ) -> Landscape | None:
     """Measure the cross-entropy on a plane through an image, out to 2 `eps` each way.
 
@@ -39,12 +51,10 @@ def measure_landscape(
         image: (C, H, W), float in [0, 1] or uint8.
         label: the true class.
         path: how the report names the image.
-        norm: `linf` or `l2`.
-        eps: radius, a fraction of the pixel range, > 0.
+        threat: its eps > 0.
         points: steps along each direction, odd and >= 3, so that the image itself is the middle one.
         batch_size: points of the plane at once.
         generator: of the random direction, on the model's device.
-        on_done: called with a number of points of the plane as they are dealt with; `points`^2 in all.
     Returns:
         `loss[i][j]` at image + `steps[i]` * steepest + `steps[j]` * random. Where the gradient is zero, every row
         is the same. None where a loss is not a finite number.
@@ -53,9 +63,9 @@ def measure_landscape(
     """
     if points < 3 or points % 2 == 0:
         raise ValueError(f"points must be odd and >= 3; got {points}")
-    ball = norm_geometry(norm)
+    ball = norm_geometry(threat.norm)
     half = points // 2
-    steps = [2 * eps * (place - half) / half for place in range(points)]
+    steps = [2 * threat.eps * (place - half) / half for place in range(points)]
     losses: list[float] = []
     with measuring(model) as device:
         clean = as_float(image.to(device)).unsqueeze(0)
@@ -72,8 +82,6 @@ def measure_landscape(
                 rows, columns = piece.view(-1, 2, 1, 1, 1).unbind(dim=1)
                 logits = model((clean + rows * along + columns * across).clamp(0, 1)).double()
                 losses += cross_entropy(logits, truth.expand(len(piece)), reduction="none").tolist()
-                if on_done is not None:
-                    on_done(len(piece))
     if not all(map(math.isfinite, losses)):
         return None
     return Landscape(path=path, steps=steps, loss=[losses[row * points : (row + 1) * points] for row in range(points)])

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
+from hardener.config.schema import Recipe
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.methods._logits import wide_logits
-from hardener.methods._method import Method
+from hardener.methods._own_ball import ball_faults
+from hardener.methods.method import Method
+from hardener.vicinity.worst_point import Settings as Ball
+
+
+def faults(recipe: Recipe) -> Iterator[str]:
+    """Yield what the recipe lacks, and what this method would pass over in silence."""
+    yield from ball_faults(recipe)
+    ball = recipe.vicinity.find(Ball)
+    if ball is not None and ball.steps > 1:
+        yield "method free-at replays minibatches instead of taking steps: set theta_steps"
+    if recipe.accumulate > 1:
+        yield "method free-at keeps a perturbation a minibatch: it takes no accumulate above 1"
+    if recipe.awp is not None:
+        yield "method free-at takes no awp: its one backward pass is for the weights as they are"
 
 
 class FreeAt(Method):
@@ -30,6 +48,7 @@ class FreeAt(Method):
     Source: Shafahi et al., "Adversarial Training for Free!", NeurIPS 2019.
     """
 
+    attack_steps = 1  # each replay climbs once
     divisible = False  # pieces of one minibatch would share rows
 
     def __init__(self, *, norm: str, eps: float, step_size: float | None = None) -> None:
@@ -39,6 +58,12 @@ class FreeAt(Method):
         self.step_size = eps if step_size is None else step_size
         self.delta = torch.zeros(0)
         self._inputs: Tensor | None = None
+
+    @classmethod
+    def build(cls, recipe: Recipe, num_classes: int) -> Self:
+        """Return the method as a recipe describes it; see `Method.build`."""
+        ball = recipe.vicinity.own(Ball)
+        return cls(norm=ball.norm, eps=ball.eps, step_size=ball.step_size)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss of a minibatch at the perturbation of its first rows; see `Method.loss`."""

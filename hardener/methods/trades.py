@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
+from hardener.config.schema import Recipe
+from hardener.config.section import Positive, Section
 from hardener.geometry import norm_geometry
 from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.methods._logits import wide_logits
-from hardener.methods._method import Method
 from hardener.methods._weight_perturbation import WeightPerturbation
+from hardener.methods.method import Method
 from hardener.runtime.model_state import in_eval_mode
+from hardener.vicinity.worst_point import Settings as Ball
 
 START_SIGMA = 0.001  # the divergence is 0 at the image, and so is its gradient: the search starts beside it
+
+
+class Settings(Section):
+    """TRADES: `weight` (1/lambda in the paper) of the KL term, whose ball search `vicinity.adversarial` describes."""
+
+    weight: Positive = 6.0
 
 
 class Trades(Method):
@@ -41,10 +52,16 @@ class Trades(Method):
         super().__init__()
         self.norm = norm
         self.eps = eps
-        self.steps = steps
+        self.attack_steps = steps
         self.step_size = 2.5 * eps / steps if step_size is None else step_size
         self.weight = weight
         self._weights = WeightPerturbation()
+
+    @classmethod
+    def build(cls, recipe: Recipe, num_classes: int) -> Self:
+        """Return the method as a recipe describes it; see `Method.build`."""
+        ball, weight = recipe.vicinity.own(Ball), recipe.own(Settings).weight
+        return cls(norm=ball.norm, eps=ball.eps, steps=ball.steps, step_size=ball.step_size, weight=weight)
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss of a minibatch; see `Method.loss`."""
@@ -66,7 +83,7 @@ class Trades(Method):
             # with a graph, for nothing: in some releases a pass without one leaves autocast weights that have none
             answer = wide_logits(model, images).detach().softmax(dim=1)
             delta = fit_box(images, ball.project(START_SIGMA * torch.randn_like(images), self.eps))
-            for _ in range(self.steps):
+            for _ in range(self.attack_steps):
                 inputs = (images + delta).requires_grad_()
                 # KL(p || q) is this less the entropy of p, which does not depend on the inputs
                 (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), answer), inputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +15,21 @@ from hardener.config.files import write_text
 from hardener.config.quantity import parse_quantity
 from hardener.config.run_folder import RunFolder, now
 from hardener.errors import HardenerError, did_you_mean
-from hardener.reports.comparison import SAME_EPS, attack_list, attacked_alike, current_evaluations
+from hardener.reports._markdown import cell
+from hardener.reports.attack_lists import attack_list, attacked_alike
+from hardener.reports.command import fresh_command
+from hardener.reports.shared import SAME_EPS, current_evaluations
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval, paired_difference, read_outcomes
-from hardener.threat import NORM_NAMES, ThreatModel, show_eps
+from hardener.threat import NORM_NAMES, ThreatModel
+from hardener.words import percent, points
 
 KNOWN = "clean, linf-EPS, l2-EPS, corruptions, certified-RADIUS"
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
-class Measure:
+class Aspect:
     """What a condition is about. `size` is eps for `robust`, a radius for `certified`."""
 
     kind: Literal["clean", "robust", "corruptions", "certified"]
@@ -46,7 +49,7 @@ class Condition:
     """`min`: the measure is at least `bound`. `max-drop`: it fell by at most `bound`, both in [0, 1]."""
 
     kind: Literal["min", "max-drop"]
-    measure: Measure
+    aspect: Aspect
     bound: float
     text: str
 
@@ -60,9 +63,9 @@ class Figure:
     interval: tuple[float, float]
     samples: int
 
-    def bounds(self, measure: Measure, confidence: float) -> tuple[float, float]:
+    def bounds(self, aspect: Aspect, confidence: float) -> tuple[float, float]:
         """The interval at another confidence."""
-        if measure.kind == "corruptions":
+        if aspect.kind == "corruptions":
             return hoeffding_interval(self.share, self.samples, confidence)
         return clopper_pearson(round(self.share * self.samples), self.samples, confidence)
 
@@ -79,11 +82,11 @@ class Outcome:
 
     @property
     def line(self) -> str:
-        return f"{self.condition.measure}: {self.found}; needed: {self.needed}" + (f". {self.why}" if self.why else "")
+        return f"{self.condition.aspect}: {self.found}; needed: {self.needed}" + (f". {self.why}" if self.why else "")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What the gate says of a run."""
 
     run: str
@@ -112,25 +115,25 @@ def parse_condition(kind: Literal["min", "max-drop"], text: str) -> Condition:
     if not 0 <= bound <= 1:
         hint = f" Did you mean {bound / 100:g}?" if 1 < bound <= 100 else ""
         raise HardenerError(f"--{kind} {text}: a share lies in [0, 1]; got {value}.{hint}")
-    return Condition(kind, _parse_measure(name), bound, f"{name}={value}")
+    return Condition(kind, _parse_aspect(name), bound, f"{name}={value}")
 
 
-def _parse_measure(name: str) -> Measure:
+def _parse_aspect(name: str) -> Aspect:
     head, dash, size = name.partition("-")
     if name in {"clean", "corruptions"}:
-        return Measure("clean" if name == "clean" else "corruptions")
+        return Aspect("clean" if name == "clean" else "corruptions")
     if head in NORM_NAMES and dash:
-        return Measure("robust", head, ThreatModel(head, parse_quantity(size)).eps)
+        return Aspect("robust", head, ThreatModel(head, parse_quantity(size)).eps)
     if head == "certified" and dash:
         radius = parse_quantity(size)
         if radius < 0:
             raise HardenerError(f"a certified radius is >= 0; got {size}.")
-        return Measure("certified", "l2", radius)
+        return Aspect("certified", "l2", radius)
     hint = did_you_mean(head, ["clean", "linf", "l2", "corruptions", "certified"])
     raise HardenerError(f"unknown measure {name!r}. Known: {KNOWN}.{hint}")
 
 
-def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | None = None) -> Verdict:
+def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | None = None) -> Judgement:
     """Look at every condition. Of the run's evaluations of its present weights, the newest that has a measure counts.
 
     A `min` condition holds when the lower end of the 95 % interval reaches the bound; a `max-drop` condition when the
@@ -152,57 +155,56 @@ def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | 
     others = [] if against is None else current_evaluations(against)
     outcomes, notes = [], []
     for condition in conditions:
-        found = _figures(run, mine, condition.measure)
+        found = _figures(run, mine, condition.aspect)
         notes += _older_and_lower(condition, found)
         if condition.kind == "min":
             outcomes.append(_judge_min(condition, found[0]))
         else:
             assert against is not None, "checked above"
-            other = _to_compare_with(found[0], _figures(against, others, condition.measure))
+            other = _to_compare_with(found[0], _figures(against, others, condition.aspect))
             notes += _other_attacks(condition, found[0], other)
             outcomes.append(_judge_drop(condition, run, found[0], against, other))
-    return Verdict(run=str(run.path), outcomes=outcomes, notes=list(dict.fromkeys(notes)))
+    return Judgement(run=str(run.path), outcomes=outcomes, notes=list(dict.fromkeys(notes)))
 
 
-def _figures(run: RunFolder, evaluations: Sequence[Evaluation], measure: Measure) -> list[Figure]:
+def _figures(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspect) -> list[Figure]:
     """The figures of a measure, newest first.
 
     Raises:
         HardenerError: there is none.
     """
-    found = [figure for item in evaluations if (figure := _figure(item, measure)) is not None]
+    found = [figure for item in evaluations if (figure := _figure(item, aspect)) is not None]
     if found:
         return found
-    words = ["hardener", "eval", str(run.path)]
     has = ""
-    if measure.kind == "robust":
-        words += ["--norm", measure.norm, "--eps", show_eps(measure.size)]
+    if aspect.kind == "robust":
+        command = fresh_command(run.path, norm=aspect.norm, eps=aspect.size)
         threats = dict.fromkeys(str(ThreatModel(item.threat.norm, item.threat.eps)) for item in evaluations)
         has = f" It was evaluated under {', '.join(threats)}."
-    elif measure.kind == "corruptions":
-        words.append("--corruptions")
+    elif aspect.kind == "corruptions":
+        command = fresh_command(run.path, sections=["corruptions"])
     else:
-        words.append("--certify")
+        command = fresh_command(run.path, sections=["certify"])
         radii = sorted({p.parameter for item in evaluations if item.certification for p in item.certification.points})
         has = f" It was certified to {', '.join(f'{radius:g}' for radius in radii)}." if radii else ""
-    raise HardenerError(f"{run.path} has no {measure}.{has} Run `{shlex.join(words)}`.")
+    raise HardenerError(f"{run.path} has no {aspect}.{has} Run `{command}`.")
 
 
-def _figure(item: Evaluation, measure: Measure) -> Figure | None:
-    if measure.kind == "clean":
+def _figure(item: Evaluation, aspect: Aspect) -> Figure | None:
+    if aspect.kind == "clean":
         return Figure(item, item.clean_accuracy, item.clean_interval, item.samples)
-    if measure.kind == "robust":
-        if item.threat.norm != measure.norm or abs(item.threat.eps - measure.size) >= SAME_EPS:
+    if aspect.kind == "robust":
+        if item.threat.norm != aspect.norm or abs(item.threat.eps - aspect.size) >= SAME_EPS:
             return None
         return Figure(item, item.robust_accuracy, item.interval, item.samples)
-    if measure.kind == "corruptions":
+    if aspect.kind == "corruptions":
         if item.corruptions is None:
             return None
         share, samples = 1 - item.corruptions.mean_corruption_error, item.corruptions.samples
         return Figure(item, share, hoeffding_interval(share, samples), samples)
     points = [] if item.certification is None else item.certification.points
     for point in points:
-        if item.certification is not None and abs(point.parameter - measure.size) < SAME_EPS:
+        if item.certification is not None and abs(point.parameter - aspect.size) < SAME_EPS:
             return Figure(item, point.accuracy, point.interval, item.certification.samples)
     return None
 
@@ -210,7 +212,7 @@ def _figure(item: Evaluation, measure: Measure) -> Figure | None:
 def _older_and_lower(condition: Condition, found: Sequence[Figure]) -> list[str]:
     """The newest evaluation counts; one that is older and broke more of the same images must not go unsaid."""
     newest = found[0]
-    if condition.measure.kind != "robust":
+    if condition.aspect.kind != "robust":
         return []
     alike = [figure for figure in found if figure.evaluation.data.fingerprint == newest.evaluation.data.fingerprint]
     lowest = min(alike, key=lambda figure: figure.share)
@@ -218,15 +220,15 @@ def _older_and_lower(condition: Condition, found: Sequence[Figure]) -> list[str]
         return []
     attacks = ", ".join(dict.fromkeys(attack.name for attack in lowest.evaluation.attacks))
     return [
-        f"{condition.measure}: the newest evaluation counts and found {_percent(newest.share)}, but that of "
-        f"{lowest.evaluation.created_at[:16].replace('T', ' ')} ({attacks}) found {_percent(lowest.share)} on the "
+        f"{condition.aspect}: the newest evaluation counts and found {percent(newest.share)}, but that of "
+        f"{lowest.evaluation.created_at[:16].replace('T', ' ')} ({attacks}) found {percent(lowest.share)} on the "
         "same images. The lower one is nearer the truth"
     ]
 
 
 def _judge_min(condition: Condition, figure: Figure) -> Outcome:
     low, high = figure.interval
-    found = f"{_percent(figure.share)}, 95 % interval {100 * low:.1f} – {_percent(high)}, n = {figure.samples}"
+    found = f"{percent(figure.share)}, 95 % interval {100 * low:.1f} – {percent(high)}, n = {figure.samples}"
     why = _inconclusive(condition, figure)
     if not why and low < condition.bound <= figure.share:
         why = "The figure reaches it and the interval does not: evaluate on more images with --samples"
@@ -234,13 +236,13 @@ def _judge_min(condition: Condition, figure: Figure) -> Outcome:
         condition,
         low >= condition.bound and not why,
         found,
-        f"a lower end of at least {_percent(condition.bound)}",
+        f"a lower end of at least {percent(condition.bound)}",
         why,
     )
 
 
 def _inconclusive(condition: Condition, figure: Figure) -> str:
-    if condition.measure.kind != "robust" or figure.evaluation.verdict != "inconclusive":
+    if condition.aspect.kind != "robust" or figure.evaluation.verdict != "inconclusive":
         return ""
     return f"The evaluation is inconclusive, so its robust accuracy proves nothing: {figure.evaluation.reason}"
 
@@ -255,42 +257,42 @@ def _same_images(one: Figure, other: Figure) -> bool:
 
 
 def _other_attacks(condition: Condition, figure: Figure, other: Figure) -> list[str]:
-    if condition.measure.kind != "robust" or attacked_alike(figure.evaluation, other.evaluation):
+    if condition.aspect.kind != "robust" or attacked_alike(figure.evaluation, other.evaluation):
         return []
     return [
-        f"{condition.measure}: the two runs were not attacked alike, {attack_list(figure.evaluation)} against "
+        f"{condition.aspect}: the two runs were not attacked alike, {attack_list(figure.evaluation)} against "
         f"{attack_list(other.evaluation)}, so a drop may only be one of attacks"
     ]
 
 
 def _judge_drop(condition: Condition, run: RunFolder, figure: Figure, against: RunFolder, other: Figure) -> Outcome:
-    interval = _paired_drop(condition.measure, run, figure, against, other)
+    interval = _paired_drop(condition.aspect, run, figure, against, other)
     if interval is not None:
         how, advice = "paired, on the same images", "on more images"
     else:
-        low, high = figure.bounds(condition.measure, 0.975)
-        other_low, other_high = other.bounds(condition.measure, 0.975)
+        low, high = figure.bounds(condition.aspect, 0.975)
+        other_low, other_high = other.bounds(condition.aspect, 0.975)
         interval = other_low - high, other_high - low
         how = "unpaired and so wide: not the same images, or no results of each image"
         advice = "both runs on the same images, or on more"
     drop = other.share - figure.share
     found = (
-        f"{'fell' if drop >= 0 else 'rose'} by {_points(abs(drop))}, from {_percent(other.share)} to "
-        f"{_percent(figure.share)}, 95 % interval of the drop {_points(interval[0]).removesuffix(' points')} to "
-        f"{_points(interval[1])} ({how})"
+        f"{'fell' if drop >= 0 else 'rose'} by {points(abs(drop))} points, from {percent(other.share)} to "
+        f"{percent(figure.share)}, 95 % interval of the drop {points(interval[0])} to "
+        f"{points(interval[1])} points ({how})"
     )
     why = _inconclusive(condition, figure)
     passed = interval[1] <= condition.bound and not why
     if not why and not passed and drop <= condition.bound:
         why = f"The figures keep within it and the interval does not: evaluate {advice}"
-    return Outcome(condition, passed, found, f"an upper end of at most {_points(condition.bound)}", why)
+    return Outcome(condition, passed, found, f"an upper end of at most {points(condition.bound)} points", why)
 
 
 def _paired_drop(
-    measure: Measure, run: RunFolder, figure: Figure, against: RunFolder, other: Figure
+    aspect: Aspect, run: RunFolder, figure: Figure, against: RunFolder, other: Figure
 ) -> tuple[float, float] | None:
     """The interval of the drop from image to image; None where an evaluation has no results of each image."""
-    if measure.kind not in {"clean", "robust"} or not _same_images(figure, other):
+    if aspect.kind not in {"clean", "robust"} or not _same_images(figure, other):
         return None
     names = figure.evaluation.per_image, other.evaluation.per_image
     if names[0] is None or names[1] is None:
@@ -298,34 +300,30 @@ def _paired_drop(
     files = run.evaluations / names[0], against.evaluations / names[1]
     if not all(file.is_file() for file in files):
         return None
-    which: Literal["clean", "robust"] = "clean" if measure.kind == "clean" else "robust"
+    which: Literal["clean", "robust"] = "clean" if aspect.kind == "clean" else "robust"
     return paired_difference(read_outcomes(files[0]), read_outcomes(files[1]), which).interval
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _points(share: float) -> str:
-    """Percentage points."""
-    return f"{round(100 * share, 1) + 0.0:.1f} points".replace("-", "−")
-
-
-def write_junit(verdict: Verdict, path: Path) -> None:
+def write_junit(judgement: Judgement, path: Path) -> None:
     """Write one test case a condition, as JUnit XML, which every CI system reads."""
-    counts = {"tests": str(len(verdict.outcomes)), "failures": str(len(verdict.failed)), "errors": "0", "skipped": "0"}
+    counts = {
+        "tests": str(len(judgement.outcomes)),
+        "failures": str(len(judgement.failed)),
+        "errors": "0",
+        "skipped": "0",
+    }
     root = ElementTree.Element("testsuites", {"name": "hardener gate", **counts})
     suite = ElementTree.SubElement(
         root,
         "testsuite",
-        {"name": _xml(f"hardener gate {verdict.run}"), "timestamp": now()[:19], "time": "0", **counts},
+        {"name": _xml(f"hardener gate {judgement.run}"), "timestamp": now()[:19], "time": "0", **counts},
     )
-    for outcome in verdict.outcomes:
+    for outcome in judgement.outcomes:
         condition = outcome.condition
         case = ElementTree.SubElement(
             suite,
             "testcase",
-            {"classname": _xml(verdict.run), "name": _xml(f"{condition.kind} {condition.text}"), "time": "0"},
+            {"classname": _xml(judgement.run), "name": _xml(f"{condition.kind} {condition.text}"), "time": "0"},
         )
         if outcome.passed:
             ElementTree.SubElement(case, "system-out").text = _xml(outcome.line)
@@ -341,25 +339,25 @@ def _xml(text: str) -> str:
     return _NOT_IN_XML.sub("\ufffd", text)
 
 
-def write_summary(verdict: Verdict, path: Path) -> None:
+def write_summary(judgement: Judgement, path: Path) -> None:
     """Write GitHub-flavoured Markdown; where `path` is the job's summary ($GITHUB_STEP_SUMMARY), add to it."""
-    failed = len(verdict.failed)
-    title = f"{failed} of {len(verdict.outcomes)} conditions failed" if failed else "all conditions hold"
+    failed = len(judgement.failed)
+    title = f"{failed} of {len(judgement.outcomes)} conditions failed" if failed else "all conditions hold"
     lines = [
         f"### hardener gate: {title}",
         "",
-        f"Run `{verdict.run}`",
+        f"Run `{judgement.run}`",
         "",
         "| | condition | found | needed |",
         "| --- | --- | --- | --- |",
     ]
-    for outcome in verdict.outcomes:
-        condition, why = outcome.condition, f"<br>{_cell(outcome.why)}" if outcome.why else ""
+    for outcome in judgement.outcomes:
+        condition, why = outcome.condition, f"<br>{cell(outcome.why)}" if outcome.why else ""
         lines.append(
-            f"| {'holds' if outcome.passed else '**failed**'} | `{condition.kind} {_cell(condition.text)}` "
-            f"| {_cell(f'{condition.measure}: {outcome.found}')}{why} | {_cell(outcome.needed)} |"
+            f"| {'holds' if outcome.passed else '**failed**'} | `{condition.kind} {cell(condition.text)}` "
+            f"| {cell(f'{condition.aspect}: {outcome.found}')}{why} | {cell(outcome.needed)} |"
         )
-    lines += ["", *(f"> **Note** {_cell(note)}" for note in verdict.notes)]
+    lines += ["", *(f"> **Note** {cell(note)}" for note in judgement.notes)]
     text = "\n".join(lines).rstrip() + "\n"
     job = os.environ.get("GITHUB_STEP_SUMMARY")
     if job and Path(job).resolve() == path.resolve():
@@ -367,7 +365,3 @@ def write_summary(verdict: Verdict, path: Path) -> None:
             file.write(text)
     else:
         write_text(path, text)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

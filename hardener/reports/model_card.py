@@ -10,9 +10,11 @@ from hardener.config.bundle import Bundle, OfflineRobustness, Quantization
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
+from hardener.reports._card_measures import beyond_attacks
+from hardener.reports._markdown import cell, text
+from hardener.reports.command import AUDIT, eval_command, request_of
 from hardener.threat import ThreatModel, show_eps
-
-_AUDIT = "audit"  # stands among the attacks where the audit's own broke images that all others had left standing
+from hardener.words import ends, percent
 
 
 def model_card(
@@ -39,7 +41,7 @@ def model_card(
         _intended_use(bundle),
         _robustness(shown, told, of=len(current), stale=len(stale)),
         _attacks(full),
-        _beyond(evaluations, bundle.fingerprint) if evaluations else [],
+        beyond_attacks(evaluations, bundle.fingerprint) if evaluations else [],
         _quantized(bundle.quantization),
         _input_and_output(bundle),
         _training(bundle, record, recipe),
@@ -80,18 +82,18 @@ def _robustness(shown: Sequence[OfflineRobustness], told: dict[str, Evaluation],
     for item in shown:
         full = told.get(item.evaluated_at)
         if full is not None:
-            lines += [f"**{_threat(item)}, {item.split} split: {full.verdict}.** {_text(full.reason)}", ""]
+            lines += [f"**{_threat(item)}, {item.split} split: {full.verdict}.** {text(full.reason)}", ""]
     lines += [
         "| threat | split | images | clean accuracy | robust accuracy, worst case | attacks |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for item in shown:
         full = told.get(item.evaluated_at)
-        clean = f"{_percent(item.clean_accuracy)}{'' if full is None else _ends(full.clean_interval)}"
+        clean = f"{percent(item.clean_accuracy)}{'' if full is None else ' ' + ends(full.clean_interval)}"
         names = ", ".join(dict.fromkeys(_attack_name(name) for name in item.attacks))
         lines.append(
             f"| {_threat(item)} | {item.split} | {item.samples} | {clean} "
-            f"| {_percent(item.robust_accuracy)}{_ends(item.interval)} | {names} |"
+            f"| {percent(item.robust_accuracy)} {ends(item.interval)} | {names} |"
         )
     lines += [
         "",
@@ -106,7 +108,7 @@ def _robustness(shown: Sequence[OfflineRobustness], told: dict[str, Evaluation],
     flags = [(_threat_of(full), flag) for full in fulls for flag in full.flags]
     if flags:
         lines += ["", "Flags, which make a figure less trustworthy than it looks:", ""]
-        lines += [f"- {threat}, `{flag.id}`: {_text(flag.message)} ({flag.page})" for threat, flag in flags]
+        lines += [f"- {threat}, `{flag.id}`: {text(flag.message)} ({flag.page})" for threat, flag in flags]
     elif fulls:
         lines += ["", "The audit raised no flag."]
     return lines
@@ -127,72 +129,13 @@ def _attacks(full: Sequence[Evaluation]) -> list[str]:
         for attack in item.attacks:
             settings = ", ".join(f"{key} {_setting(value)}" for key, value in attack.settings.items())
             lines.append(
-                f"| {_threat_of(item)} | {_attack_name(attack.name)} | {_cell(settings)} | {attack.attacked} "
-                f"| {attack.broken} | {_percent(attack.robust_accuracy)} |"
+                f"| {_threat_of(item)} | {_attack_name(attack.name)} | {cell(settings)} | {attack.attacked} "
+                f"| {attack.broken} | {percent(attack.robust_accuracy)} |"
             )
     lines.append("")
     for item in full:
         missing = ", ".join(item.not_run) if item.not_run else "attacks that are not in the table"
         lines.append(f"- Not run under {_threat_of(item)}: {missing}.")
-    return lines
-
-
-def _beyond(evaluations: Sequence[Evaluation], fingerprint: str) -> list[str]:
-    """What was measured beside attacks: of each section the newest, if it is of these weights."""
-    mine = [item for item in evaluations if item.model.fingerprint == fingerprint]
-    newest = sorted(mine, key=lambda item: item.created_at, reverse=True)
-    rows: list[tuple[str, str, int]] = []
-    missing = []
-    moved = next((item.invariances for item in newest if item.invariances), [])
-    for curve in moved:
-        points = [point for point in curve.points if abs(point.parameter - curve.identity) > 1e-9]
-        if points:
-            mean, low = sum(p.accuracy for p in points) / len(points), min(points, key=lambda p: p.accuracy)
-            span = f"{points[0].parameter:g} to {points[-1].parameter:g} {curve.unit}".strip()
-            figure = f"mean {_percent(mean)}, lowest {_percent(low.accuracy)}{_ends(low.interval)} at {low.parameter:g}"
-            rows.append((f"{curve.name}, {span}", figure, curve.samples))
-    missing += [] if moved else ["invariances (`--invariance`)"]
-    corrupted = next((item.corruptions for item in newest if item.corruptions), None)
-    if corrupted is None:
-        missing.append("common corruptions (`--corruptions`)")
-    else:
-        worst = min(corrupted.kinds, key=lambda kind: sum(kind.accuracies) / len(kind.accuracies))
-        lowest = sum(worst.accuracies) / len(worst.accuracies)
-        figure = f"mean {_percent(1 - corrupted.mean_corruption_error)}, lowest {_percent(lowest)} for {worst.name}"
-        rows.append((f"{len(corrupted.kinds)} common corruptions", figure, corrupted.samples))
-    certified = next((item.certification for item in newest if item.certification), None)
-    if certified is None:
-        missing.append("certified accuracy (`--certify`)")
-    else:
-        rows += [
-            (
-                f"right and certified to l2 {point.parameter:g}, smoothed with noise {certified.noise_sigma:g}",
-                f"{_percent(point.accuracy)}{_ends(point.interval)}",
-                certified.samples,
-            )
-            for point in certified.points
-        ]
-    clever = next((item.clever for item in newest if item.clever), None)
-    if clever is not None:
-        rows.append((f"CLEVER score in {clever.norm}, an estimate", f"mean {clever.mean:.3g}", clever.samples))
-    calibration = next((item.calibration for item in newest if item.calibration), None)
-    if calibration is not None:
-        name = "expected calibration error, clean images"
-        rows.append((name, _percent(calibration.expected_error), calibration.samples))
-    lines = ["## Beyond attacks", ""]
-    if rows:
-        lines += ["| measure | figure | images |", "| --- | --- | --- |"]
-        lines += [f"| {_cell(name)} | {_cell(figure)} | {samples} |" for name, figure, samples in rows]
-    if corrupted is not None and corrupted.note:
-        lines += ["", _text(corrupted.note)]
-    if certified is not None:
-        lines += [
-            "",
-            f"A certificate is of the smoothed classifier, {certified.draws} noisy copies of an image, at confidence "
-            f"{certified.confidence:g}; it is not one of a single answer of this model.",
-        ]
-    if missing:
-        lines += [*([""] if rows else []), f"Not measured: {', '.join(missing)}."]
     return lines
 
 
@@ -209,17 +152,17 @@ def _quantized(cost: Quantization | None) -> list[str]:
         "",
         "| measure | images | float32 | int8 |",
         "| --- | --- | --- | --- |",
-        f"| same answer as float32 | {cost.samples} | | {_percent(cost.top1_agreement)} |",
-        f"| clean accuracy | {cost.samples} | {_percent(cost.clean_accuracy_float32)} "
-        f"| {_percent(cost.clean_accuracy)} |",
+        f"| same answer as float32 | {cost.samples} | | {percent(cost.top1_agreement)} |",
+        f"| clean accuracy | {cost.samples} | {percent(cost.clean_accuracy_float32)} "
+        f"| {percent(cost.clean_accuracy)} |",
         f"| robust accuracy, {ThreatModel(cost.norm, cost.eps)} | {cost.samples} "
-        f"| {_percent(cost.robust_accuracy_float32)} | {_percent(cost.robust_accuracy)}{_ends(cost.interval)} |",
+        f"| {percent(cost.robust_accuracy_float32)} | {percent(cost.robust_accuracy)} {ends(cost.interval)} |",
     ]
     if cost.certified_accuracy is not None and cost.certified_accuracy_float32 is not None:
         lines.append(
             f"| right and certified to l2 {cost.certified_radius:g}, smoothed with noise "
-            f"{cost.certified_noise_sigma:g} | {cost.certified_samples} | {_percent(cost.certified_accuracy_float32)} "
-            f"| {_percent(cost.certified_accuracy)} |"
+            f"{cost.certified_noise_sigma:g} | {cost.certified_samples} | {percent(cost.certified_accuracy_float32)} "
+            f"| {percent(cost.certified_accuracy)} |"
         )
     return [
         *lines,
@@ -265,7 +208,7 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
     if record.best is not None:
         lines.append(
             f"- The weights are those of epoch {record.best.epoch}, chosen on the validation split alone "
-            f"(clean {_percent(record.best.clean_accuracy)}, quick attack {_percent(record.best.robust_accuracy)})."
+            f"(clean {percent(record.best.clean_accuracy)}, quick attack {percent(record.best.robust_accuracy)})."
         )
     return [*lines, f"- Fingerprint of the weights: `{bundle.fingerprint}`."]
 
@@ -317,7 +260,7 @@ def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> li
         "",
         f"    {shlex.join(train)}",
     ]
-    lines += [f"    {_eval_command(bundle, item)}" for item in full]
+    lines += [f"    {words}" for item in full if (words := _eval_words(bundle, item)) is not None]
     lines += (
         []
         if bundle.quantization is None
@@ -327,23 +270,14 @@ def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> li
     return [*lines, "", f"Evaluated with {', '.join(made)}."] if made else lines
 
 
-def _eval_command(bundle: Bundle, item: Evaluation) -> str:
-    words = ["hardener", "eval", bundle.name, "--data", "DIR"]
-    if item.suite is not None:
-        words += ["--suite", item.suite]
-    else:
-        names = dict.fromkeys(attack.name for attack in item.attacks if attack.name != _AUDIT)
-        words += [word for name in names for word in ("--attack", name)]
-        steps = {attack.settings["steps"] for attack in item.attacks if "steps" in attack.settings}
-        words += ["--steps", str(steps.pop())] if len(steps) == 1 else []
-        restarts = max((int(attack.settings.get("restarts", 1)) for attack in item.attacks), default=1)
-        words += ["--restarts", str(restarts)] if restarts > 1 else []
-    words += ["--norm", item.threat.norm, "--eps", show_eps(item.threat.eps)]
-    words += ["--invariance"] if item.invariances else []
-    words += ["--corruptions"] if item.corruptions else []
-    words += ["--certify"] if item.certification else []
-    words += ["--samples", str(item.samples + item.data.skipped), "--seed", str(item.seed)]
-    return shlex.join(words)
+def _eval_words(bundle: Bundle, item: Evaluation) -> str | None:
+    """The command that makes an evaluation again, on any machine: it names no folder of this one."""
+    asked = request_of(item)
+    if asked is None:
+        return None
+    surrogate = None if asked.surrogate is None else Path(asked.surrogate).name
+    here = {"target": bundle.name, "data": "DIR", "surrogate": surrogate, "device": "auto"}
+    return eval_command(asked.model_copy(update=here))
 
 
 def _threat(item: OfflineRobustness) -> str:
@@ -355,30 +289,13 @@ def _threat_of(item: Evaluation) -> str:
 
 
 def _attack_name(name: str) -> str:
-    return "the audit's own attacks" if name == _AUDIT else name
+    return "the audit's own attacks" if name == AUDIT else name
 
 
 def _setting(value: object) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _ends(interval: tuple[float, float]) -> str:
-    return f" ({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"
-
-
 def _code(name: str) -> str:
     """Inline code that holds whatever a class is called."""
     return f"`` {name} ``" if "`" in name else f"`{name}`"
-
-
-def _text(sentence: str) -> str:
-    """Keep what comes from elsewhere from being read as markup."""
-    return sentence.replace("<", "&lt;").replace("\n", " ")
-
-
-def _cell(text: str) -> str:
-    return _text(text).replace("|", "\\|")

@@ -18,16 +18,15 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
         rows: the lines of metrics.jsonl, at least one.
         threat: what the quick robust accuracy was measured against, such as `linf 8/255`.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     taken_back = [row for row in rows if row.get("rolled_back")]
     rows = [row for row in rows if not row.get("rolled_back")] or rows
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 30 else None
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    figure = Figure(figsize=(10, 3.8))
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.135, top=0.89, wspace=0.3)
     left.plot(epochs, [row["loss"] for row in rows], color="#1f4e79", marker=marker, markersize=3)
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     left.yaxis.label.set_color("#1f4e79")
@@ -62,4 +61,3 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
     figure.suptitle(title)
     with written_whole(path) as beside:
         figure.savefig(beside, format="png", dpi=130)
-    pyplot.close(figure)

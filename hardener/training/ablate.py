@@ -8,44 +8,34 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from hardener.config.ablation_record import (
-    MODULES,
     Ablation,
     Asked,
-    Change,
     Combination,
-    Effect,
     Module,
     read_ablation,
     write_ablation,
 )
 from hardener.config.bundle import sha256_of
-from hardener.config.evaluation_record import Evaluation, Threat
+from hardener.config.evaluation_record import EvaluatedThreat
+from hardener.config.recipe import check_recipe
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.schema import Recipe
-from hardener.errors import HardenerError
-from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_run, planned_attacks, planned_threat
+from hardener.errors import HardenerError, Interrupted, Paused
+from hardener.evaluation.plan import EvaluateRequest, planned_attacks, planned_threat
+from hardener.evaluation.run import evaluate_run
 from hardener.models.load import REGISTRIES
-from hardener.progress import rank_and_world
+from hardener.progress import TrainReporter, rank_and_world
 from hardener.reports.ablation_figure import draw_ablation
 from hardener.runtime.device import choose_device, describe_versions
-from hardener.statistics.paired import Outcomes, adjusted_interval, mean_differences, read_outcomes
-from hardener.training.metrics import TrainReporter
+from hardener.training.ablation_findings import compare_costs, effects_of, put_on_record
+from hardener.training.module_sets import NATURAL, check_modules, module_sets, name_of, recipe_with
 from hardener.training.run import TrainRequest, resume, train
-from hardener.training.work import Interrupted
 
-NATURAL = "natural"
 RECORD, FIGURE = "ablation.json", "ablation.png"
-_SWITCHES: dict[Module, str] = {
-    "noise": "vicinity.noise_sigma=0.1",
-    "mixup": "vicinity.mixup_alpha=0.2",
-    "labels": "vicinity.labels.law=budget",
-}
 
 
 @dataclass(frozen=True)
@@ -74,30 +64,6 @@ class AblateRequest:
     json_file: Path | None = None
 
 
-def module_sets() -> list[tuple[Module, ...]]:
-    """Return the eight combinations, from none to all."""
-    return [chosen for size in range(len(MODULES) + 1) for chosen in combinations(MODULES, size)]
-
-
-def name_of(modules: Sequence[Module]) -> str:
-    """Return what a combination and its run are called."""
-    return "+".join(modules) or NATURAL
-
-
-def recipe_with(base: Recipe, modules: Sequence[Module]) -> Recipe:
-    """Return the recipe with these modules as they are and the others switched off."""
-    vicinity = base.vicinity
-    off: dict[str, Any] = {}
-    if "noise" not in modules:
-        off["noise_sigma"] = 0.0
-    if "mixup" not in modules:
-        off["mixup_alpha"] = 0.0
-    if "labels" not in modules:
-        off["labels"] = vicinity.labels.model_copy(update={"law": "one-hot"})
-    name = base.name if len(modules) == len(MODULES) else f"{base.name}: {name_of(modules)}"
-    return base.model_copy(update={"name": name, "vicinity": vicinity.model_copy(update=off)})
-
-
 def ablate(request: AblateRequest, reporter: TrainReporter) -> tuple[Ablation, Path]:
     """Train and evaluate the eight combinations that are not done yet, and say what each module gives.
 
@@ -117,22 +83,19 @@ def ablate(request: AblateRequest, reporter: TrainReporter) -> tuple[Ablation, P
             continue
         head = f"{place + 1} of {len(sets)}, {name}"
         with _pausing(head, folder):
-            run = RunFolder(folder / name)
-            if not _is_trained(run):
-                reporter.say(f"{head}: training")
-                run = _trained(request, modules, run, reporter)
+            run = _trained(request, modules, RunFolder(folder / name), f"{head}: training", reporter)
             _check_alike(run, folder)
             reporter.say(f"{head}: attacking")
             made = evaluate_run(run, _evaluation(request, folder), reporter)
         assert made is not None, "one process evaluates"
-        _put_on_record(ablation, modules, run, *made)
+        found, file = made
+        put_on_record(ablation, modules, run, found, file)
         write_ablation(ablation, folder / RECORD)
-        found = made[0]
         reporter.say(
             f"{head}: clean {100 * found.clean_accuracy:.1f} %, worst case {100 * found.robust_accuracy:.1f} %"
         )
-    _compare_costs(ablation)
-    ablation.effects = _effects(ablation, folder)
+    compare_costs(ablation)
+    ablation.effects = effects_of(ablation, folder)
     ablation.status = "finished"
     draw_ablation(ablation, folder / FIGURE)
     write_ablation(ablation, folder / RECORD)
@@ -145,7 +108,7 @@ def _check(request: AblateRequest) -> Asked:
     """Find what can be known to be wrong before anything is trained."""
     if rank_and_world()[1] > 1:
         raise HardenerError("hardener ablate works in one process: start it without torchrun.")
-    _check_modules(request.recipe)
+    check_modules(request.recipe)
     if request.json_file is not None and not request.json_file.parent.is_dir():
         raise HardenerError(f"no such folder: {request.json_file.parent}, for --json {request.json_file}.")
     choose_device(request.device)
@@ -166,25 +129,10 @@ def _check(request: AblateRequest) -> Asked:
         seed=request.seed,
         suite=None if request.attacks else request.suite,
         attacks=attacks,
-        threat=Threat(norm=threat.norm, eps=threat.eps),
+        threat=EvaluatedThreat(norm=threat.norm, eps=threat.eps),
         samples=request.samples,
         precision=request.precision,
     )
-
-
-def _check_modules(recipe: Recipe) -> None:
-    vicinity, labels = recipe.vicinity, recipe.vicinity.labels
-    sharp = labels.law == "one-hot" or (labels.law in {"uniform", "budget"} and labels.smoothing == 0)
-    is_off = {"noise": vicinity.noise_sigma == 0, "mixup": vicinity.mixup_alpha == 0, "labels": sharp}
-    off = [module for module in MODULES if is_off[module]]
-    if off:
-        verb = "is" if len(off) == 1 else "are"
-        turned = " ".join(f"--set {_SWITCHES[module]}" for module in off)
-        raise HardenerError(
-            f"an ablation switches noise, mixup and labels off, and in the recipe {recipe.name} {', '.join(off)} "
-            f"{verb} off already. Take --recipe sprout, or turn {'it' if len(off) == 1 else 'them'} on, such as by "
-            f"{turned}."
-        )
 
 
 def _evaluation(request: AblateRequest, folder: Path) -> EvaluateRequest:
@@ -213,6 +161,7 @@ def _folder(request: AblateRequest, asked: Asked) -> Path:
     if not (folder / RECORD).is_file():
         raise HardenerError(f"{folder} exists and holds no ablation: choose another --name.")
     before = read_ablation(folder / RECORD).asked
+    before.recipe = check_recipe(before.recipe, str(folder / RECORD)).model_dump(mode="json")  # in today's words
     changed = _first_change(before.model_dump(), asked.model_dump())
     if changed is not None:
         field, was, is_now = changed
@@ -278,8 +227,13 @@ def _is_trained(run: RunFolder) -> bool:
     return run.weights.is_file() and run.record_file.is_file() and run.read_record().status == "finished"
 
 
-def _trained(request: AblateRequest, modules: Sequence[Module], run: RunFolder, reporter: TrainReporter) -> RunFolder:
-    """Train a combination, from where it was stopped or from the start."""
+def _trained(
+    request: AblateRequest, modules: Sequence[Module], run: RunFolder, head: str, reporter: TrainReporter
+) -> RunFolder:
+    """Train a combination unless it is trained, from where it was stopped or from the start; `head` says so."""
+    if _is_trained(run):
+        return run
+    reporter.say(head)
     unfinished = run.record_file.is_file() and run.read_record().status != "finished"
     if unfinished and run.checkpoint.is_file():
         return resume(run, reporter, device=request.device)
@@ -313,67 +267,3 @@ def _check_alike(run: RunFolder, folder: Path) -> None:
                 f"the {what} changed since {folder} was begun: {run.path} has others than {NATURAL}. Begin anew with "
                 f"another --name, or restore the {what} and remove {run.path}."
             )
-
-
-def _put_on_record(
-    ablation: Ablation, modules: tuple[Module, ...], run: RunFolder, found: Evaluation, file: Path
-) -> None:
-    """Add a combination that is trained and evaluated."""
-    record = run.read_record()
-    assert record.best is not None, "a finished run has a best epoch"
-    if ablation.data_fingerprint not in {None, found.data.fingerprint}:
-        raise HardenerError(
-            f"the images changed since the ablation was begun: {run.path} was evaluated on others. Restore them, or "
-            "begin anew with another --name."
-        )
-    ablation.split, ablation.samples = found.data.split, found.samples
-    ablation.data_fingerprint, ablation.hardware = found.data.fingerprint, record.hardware
-    rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
-    ablation.combinations.append(
-        Combination(
-            name=name_of(modules),
-            modules=list(modules),
-            run=run.path.name,
-            evaluation=str(file.relative_to(run.path)),
-            fingerprint=found.model.fingerprint,
-            device=str(record.hardware.get("gpu", record.device)),
-            best_epoch=record.best.epoch,
-            clean_accuracy=found.clean_accuracy,
-            clean_interval=found.clean_interval,
-            robust_accuracy=found.robust_accuracy,
-            interval=found.interval,
-            verdict=found.verdict,
-            flags=[flag.id for flag in found.flags],
-            seconds=record.seconds,
-            epoch_seconds=record.data.splits["train"].images / median(row["images_per_s"] for row in rows),
-        )
-    )
-
-
-def _compare_costs(ablation: Ablation) -> None:
-    """Bring the combinations in order, and relate what their training took to natural's."""
-    order = [name_of(modules) for modules in module_sets()]
-    ablation.combinations.sort(key=lambda done: order.index(done.name))
-    natural = ablation.combinations[0]
-    for done in ablation.combinations:
-        done.cost = done.epoch_seconds / natural.epoch_seconds if done.device == natural.device else None
-
-
-def _effects(ablation: Ablation, folder: Path) -> list[Effect]:
-    """Return each module's effect, from the results of each image."""
-    outcomes: dict[frozenset[Module], Outcomes] = {
-        frozenset(done.modules): read_outcomes((folder / done.run / done.evaluation).with_suffix(".npz"))
-        for done in ablation.combinations
-    }
-    effects = []
-    for module in MODULES:
-        pairs = [(found, outcomes[without | {module}]) for without, found in outcomes.items() if module not in without]
-        clean, robust = (mean_differences(pairs, which) for which in ("clean", "robust"))
-        effects.append(
-            Effect(
-                module=module,
-                clean=Change(difference=float(clean.mean()), interval=adjusted_interval(clean)),
-                robust=Change(difference=float(robust.mean()), interval=adjusted_interval(robust)),
-            )
-        )
-    return effects

@@ -1,46 +1,22 @@
-"""A recipe's words -> the method and the optimisers that they mean."""
+"""A recipe's words -> the method, the optimisers and the steps that they mean."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
 
-from hardener.config.schema import Averaging, Recipe
-from hardener.methods._method import Method
-from hardener.methods.free_at import FreeAt
-from hardener.methods.trades import Trades
-from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
+from hardener.catalog import resolve
+from hardener.config.schema import Recipe
+from hardener.methods import METHODS
+from hardener.methods.method import Method
 from hardener.training.groups import parameter_groups
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
+from hardener.training.loop import StepRule
 
 
 def build_method(recipe: Recipe, num_classes: int) -> Method:
     """Return the method of training that a recipe describes, on the CPU."""
-    labels, vicinity, ball = recipe.vicinity.labels, recipe.vicinity, recipe.vicinity.adversarial
-    if recipe.method == "trades":
-        assert ball is not None, "the recipe was checked"
-        return Trades(
-            norm=ball.norm, eps=ball.eps, steps=ball.steps, step_size=ball.step_size, weight=recipe.trades.weight
-        )
-    if recipe.method == "free-at":
-        assert ball is not None, "the recipe was checked"
-        return FreeAt(norm=ball.norm, eps=ball.eps, step_size=ball.step_size)
-    return VicinityRisk(
-        num_classes=num_classes,
-        noise_sigma=vicinity.noise_sigma,
-        mixup_alpha=vicinity.mixup_alpha,
-        law=labels.law,
-        sampled=labels.draw == "sampled",
-        smoothing=labels.smoothing,
-        total_concentration=labels.total_concentration,
-        alpha=labels.alpha,
-        scale=labels.scale,
-        beta_max=recipe.beta.max,
-        learn_beta=recipe.beta.learn,
-        worst_point=None if ball is None else WorstPoint(**dict(ball)),
-    )
+    method: Method = resolve(METHODS, recipe.method, "method").build(recipe, num_classes)
+    return method
 
 
 def build_optimizers(
@@ -78,23 +54,23 @@ def build_optimizers(
     )
 
 
-def build_average(asked: Averaging | None, classifier: nn.Module) -> AveragedModel | None:
-    """Return a copy of the classifier that averages its weights and batch statistics, or None.
+def step_rule(recipe: Recipe, device: torch.device) -> StepRule:
+    """Return how the recipe's minibatches become steps on this device."""
+    return StepRule(
+        theta_steps=recipe.theta_steps,
+        beta_on_clean=recipe.beta_batch == "clean",
+        gradient_clip=recipe.optimizer.gradient_clip,
+        autocast=autocasts(recipe, device),
+    )
 
-    Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, for SWA.
-    """
-    if asked is None:
-        return None
-    decay = asked.decay if asked.name == "ema" else None
 
-    @torch.no_grad()
-    def move(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
-        if not averaged[0].is_floating_point():  # counters
-            torch._foreach_copy_(averaged, current)
-            return
-        weight = 1 - decay if decay is not None else 1 / (int(count) + 1)
-        torch._foreach_lerp_(averaged, current, weight)
+def autocasts(recipe: Recipe, device: torch.device) -> bool:
+    """Tell whether training computes in bfloat16 where that is safe; `auto` does on a GPU that can."""
+    if recipe.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return recipe.precision == "bfloat16"
 
-    average = AveragedModel(classifier, multi_avg_fn=move, use_buffers=True)
-    average.requires_grad_(False)
-    return average
+
+def compiles(recipe: Recipe, device: torch.device) -> bool:
+    """Tell whether the network goes through torch.compile; `auto` does on a GPU, where it gains most."""
+    return device.type == "cuda" if recipe.compile == "auto" else recipe.compile == "on"

@@ -6,54 +6,18 @@ import io
 import os
 import pickle
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.files import written_whole
-from hardener.errors import HardenerError
-from hardener.training.loop import Progress
+from hardener.errors import DamagedCheckpoint, HardenerError
 from hardener.training.parallel import gathered, placed
+from hardener.training.state import Progress, TrainingState
 
-
-@dataclass
-class TrainingState:
-    """The moving parts of a run. Randomness is none of them: a step's draws follow from its place in the run.
-
-    Attributes:
-        average: the averaged classifier, where the recipe asks for one.
-        best_score, best_robust: the best epoch's so far, -1 before the first.
-        attack_steps: gradient steps of the adversarial vicinity now; 0 without one.
-        rollbacks: how often training was taken back.
-        piece: images at once at most; a larger minibatch is cut.
-        seconds: training time so far, validation included.
-        rows: lines of metrics.jsonl.
-    """
-
-    network: nn.Module
-    method: nn.Module
-    theta: torch.optim.Optimizer
-    beta: torch.optim.Optimizer | None
-    average: AveragedModel | None
-    progress: Progress
-    attack_steps: int
-    piece: int
-    best_score: float = -1.0
-    best_robust: float = -1.0
-    rollbacks: int = 0
-    seconds: float = 0.0
-    rows: int = 0
-
-
-class DamagedCheckpoint(HardenerError):
-    """A checkpoint is not there, or is not what was written."""
-
-
-_COUNTS = ("attack_steps", "piece", "best_score", "best_robust", "rollbacks", "seconds", "rows")
+_COUNTS = ("piece", "best_score", "best_robust", "rollbacks", "seconds", "rows")
 
 
 def before(path: Path) -> Path:
@@ -73,6 +37,7 @@ def save_checkpoint(path: Path, state: TrainingState, *, keep_before: bool = Tru
     content = {
         **{name: gathered(part.state_dict()) for name, part in _parts(state).items()},
         **{name: getattr(state, name) for name in _COUNTS},
+        "attack_steps": state.method.attack_steps,
         "epoch": state.progress.epoch,
         "images": state.progress.images,
         "loss_sum": state.progress.loss_sum,
@@ -127,6 +92,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     state.progress = Progress(
         content["epoch"], content["images"], loss_sum.to(state.progress.loss_sum.device), content["losses"]
     )
+    state.method.attack_steps = content["attack_steps"]
     for name in _COUNTS:
         setattr(state, name, content[name])
 

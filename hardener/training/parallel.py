@@ -12,11 +12,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hardener.data.loader import ImageShape
+from hardener.methods.method import Method
 from hardener.models.freeze import keep_in_eval, stays_in_eval
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import rank_and_world
 from hardener.runtime.processes import sum_of
-from hardener.training.objective import Objective
+from hardener.training.training_loss import TrainingLoss
 
 _LEAST_SHARE = 0.01  # of the network's parameters: a smaller block is not worth an exchange of its own
 
@@ -25,7 +27,7 @@ class Exchange:
     """One process: nothing is exchanged.
 
     Attributes:
-        objective: whose gradients the steps need.
+        training_loss: whose gradients the steps need.
         world: processes.
         sharded: whether each holds only a part of the network, so that none can run it without the others.
     """
@@ -33,8 +35,8 @@ class Exchange:
     world = 1
     sharded = False
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective = objective
+    def __init__(self, training_loss: TrainingLoss) -> None:
+        self.training_loss = training_loss
 
     @contextmanager
     def piece(self, *, last: bool) -> Iterator[nn.Module]:
@@ -43,14 +45,18 @@ class Exchange:
         Args:
             last: the minibatch ends with this piece: gradients are averaged over processes now.
         """
-        yield self.objective
+        yield self.training_loss
 
     def average_beta(self, *, clean: bool) -> None:
         """Average beta's gradient over processes, where no backward pass has done so.
 
         Args:
-            clean: it comes from `Objective.clean_loss`.
+            clean: it comes from `TrainingLoss.clean_loss`.
         """
+
+    def whole(self, network: nn.Module) -> nn.Module:
+        """Return the classifier's network with every weight whole; all processes must ask for it."""
+        return network
 
 
 class Copies(Exchange):
@@ -59,13 +65,14 @@ class Copies(Exchange):
     The first process's batch statistics count: the others take them over before each minibatch.
     """
 
-    def __init__(self, objective: Objective, device: torch.device, image: tuple[int, int, int]) -> None:
-        super().__init__(objective)
+    def __init__(self, training_loss: TrainingLoss, device: torch.device, shape: ImageShape) -> None:
+        super().__init__(training_loss)
         self.world = rank_and_world()[1]
+        two = torch.zeros(2, shape.channels, shape.height, shape.width, device=device)
         self._wrapped = DistributedDataParallel(
-            objective,
+            training_loss,
             device_ids=[device] if device.type == "cuda" else None,
-            find_unused_parameters=_leaves_unused(objective.classifier, torch.zeros(2, *image, device=device)),
+            find_unused_parameters=_leaves_unused(training_loss.classifier, two),
         )
 
     @contextmanager
@@ -77,32 +84,68 @@ class Copies(Exchange):
     def average_beta(self, *, clean: bool) -> None:
         """See `Exchange.average_beta`."""
         if clean:
-            _average(self.objective)
+            _average_beta(self.training_loss.method)
 
 
 class Shares(Exchange):
     """Each process has a share of every weight; what a pass needs is brought together for it: FSDP2.
 
     Args:
-        objective: of a classifier that `shard` has been called on.
+        training_loss: of a classifier that `shard` has been called on.
+        whole: what that call returned.
     """
 
     sharded = True
 
-    def __init__(self, objective: Objective) -> None:
-        super().__init__(objective)
+    def __init__(self, training_loss: TrainingLoss, whole: nn.Module) -> None:
+        super().__init__(training_loss)
         self.world = rank_and_world()[1]
+        self._whole = whole
 
     @contextmanager
     def piece(self, *, last: bool) -> Iterator[nn.Module]:
         """See `Exchange.piece`."""
-        share_buffers(self.objective.classifier)
-        self.objective.classifier.set_requires_gradient_sync(last)  # type: ignore[operator]
-        yield self.objective
+        share_buffers(self.training_loss.classifier)
+        self.training_loss.classifier.set_requires_gradient_sync(last)  # type: ignore[operator]
+        yield self.training_loss
 
     def average_beta(self, *, clean: bool) -> None:
         """See `Exchange.average_beta`."""
-        _average(self.objective)
+        _average_beta(self.training_loss.method)
+
+    def whole(self, network: nn.Module) -> nn.Module:
+        """Return a copy on the CPU; see `Exchange.whole`."""
+        self._whole.load_state_dict(gathered(network.state_dict()))
+        return self._whole
+
+
+def spread(
+    classifier: ImageClassifier,
+    method: Method,
+    device: torch.device,
+    shape: ImageShape,
+    *,
+    sharded: bool,
+    compiled: bool,
+) -> Exchange:
+    """Bring a classifier to the device, or this process's share of it, and bind the processes together.
+
+    Args:
+        classifier: on the CPU, the same on all processes; changed in place.
+        method: on `device`.
+        shape: of the images.
+        sharded: of several processes, leave each a share of the weights instead of a copy.
+        compiled: run the classifier through torch.compile.
+    """
+    world = rank_and_world()[1]
+    if world > 1:
+        sync_batch_norm(classifier, device)
+        if sharded:
+            whole = shard(classifier, device)
+            return Shares(TrainingLoss(classifier, method, compiled=compiled), whole)
+    classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    training_loss = TrainingLoss(classifier, method, compiled=compiled)
+    return Exchange(training_loss) if world == 1 else Copies(training_loss, device, shape)
 
 
 class SameAnswers(nn.Module):
@@ -231,8 +274,8 @@ def _like(value: Any, own: Any) -> Any:
     return value
 
 
-def _average(objective: Objective) -> None:
-    beta = objective.method.beta
+def _average_beta(method: Method) -> None:
+    beta = method.beta
     if beta is not None and beta.grad is not None:
         beta.grad = sum_of(beta.grad) / rank_and_world()[1]
 

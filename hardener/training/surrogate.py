@@ -7,9 +7,8 @@ from pathlib import Path
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.progress import rank_and_world
+from hardener.progress import TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first
-from hardener.training.metrics import TrainReporter
 from hardener.training.run import TrainRequest, train
 
 

@@ -1,9 +1,45 @@
 """Vicinities: (images, soft labels) -> a draw from their neighbourhood. Pure functions on tensors."""
 
-from hardener.catalog import Catalog, Entry
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-VICINITIES: Catalog = {
-    "gaussian": Entry("hardener.vicinity.gaussian:gaussian", "noise on the pixels"),
-    "mixup": Entry("hardener.vicinity.mixup:mixup", "images and labels mixed in pairs"),
-    "dirichlet": Entry("hardener.vicinity.dirichlet:dirichlet", "labels drawn from a Dirichlet law"),
+from hardener.config.section import SectionEntry
+
+
+@dataclass(frozen=True)
+class VicinityEntry(SectionEntry):
+    """A vicinity. `target` draws: `(images, soft_labels, *, its settings and needs) -> (images, soft_labels)`.
+
+    Where it is a class, it is made of its settings, and what is made is called with the rest. It is on where its key
+    of the recipe's section `vicinity` is neither 0 nor null.
+
+    Attributes:
+        settings: the model of its section; None: the key stands in `config.schema.Vicinity` already.
+        needs: what else it is called with: `model`, images -> logits, or `beta`, the vector that a method learns. What
+            needs `beta` also says how it starts, how far it may go, and the mean of its labels; see `chain.Learner`.
+        climbs: it follows the gradient, by as many steps as its attribute `steps` says.
+    """
+
+    needs: tuple[str, ...] = ()
+    climbs: bool = False
+
+
+VICINITIES: Mapping[str, VicinityEntry] = {
+    "gaussian": VicinityEntry("hardener.vicinity.gaussian:gaussian", "noise on the pixels", key="noise_sigma"),
+    "mixup": VicinityEntry("hardener.vicinity.mixup:mixup", "images and labels mixed in pairs", key="mixup_alpha"),
+    "worst-point": VicinityEntry(
+        "hardener.vicinity.worst_point:WorstPoint",
+        "the point of a ball that a climb on the loss ends at",
+        settings="Settings",
+        key="adversarial",
+        needs=("model",),
+        climbs=True,
+    ),
+    "dirichlet": VicinityEntry(
+        "hardener.vicinity.dirichlet:LabelLaw",
+        "labels smoothed, or drawn from a Dirichlet law whose vector learns",
+        key="labels",
+        needs=("beta",),
+    ),
 }
+"""In the order that they are drawn in: each takes what the one before gave. A new one stands before `worst-point`."""

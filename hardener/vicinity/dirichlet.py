@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+SMALLEST_BETA = 1e-3
 SMALLEST_CONCENTRATION = 1e-4  # torch's sampler raises at 0 and underflows far below this
 
 
@@ -91,3 +94,71 @@ def dirichlet(images: Tensor, soft_labels: Tensor, *, concentration: Tensor, sam
     with torch.autocast(device_type=images.device.type, enabled=False):
         law = torch.distributions.Dirichlet(concentration.clamp_min(SMALLEST_CONCENTRATION), validate_args=False)
         return images, law.rsample()
+
+
+@dataclass(frozen=True)
+class LabelLaw:
+    """What becomes of labels, under the settings of a recipe's `vicinity.labels`.
+
+    Attributes:
+        law: `one-hot` (labels stay), `uniform` ((1 - m) y + m / K), or a Dirichlet law with a learned vector: `budget`,
+            `paper`, `paper-printed`, `reference`.
+        draw: `sampled` from the Dirichlet (as published), or `expected`, its mean.
+        smoothing: m in [0, 1], of `uniform` and `budget`.
+        total_concentration: S of `budget`, > 0.
+        alpha: of `paper` and `paper-printed`, in [0, 1].
+        scale: s of `reference`, > 0.
+    Source: Cheng et al., "Self-Progressing Robust Training", AAAI 2021, Algorithm 1; `uniform`: Szegedy et al.,
+        "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
+    """
+
+    law: str = "one-hot"
+    draw: str = "expected"
+    smoothing: float = 0.2
+    total_concentration: float = 10.0
+    alpha: float = 0.01
+    scale: float = 10.0
+
+    def __call__(self, images: Tensor, soft_labels: Tensor, *, beta: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the images and the labels of the law, (N, K), rows that sum to 1; differentiable in `beta`.
+
+        Args:
+            images: (N, C, H, W).
+            soft_labels: (N, K), rows >= 0 that sum to 1.
+            beta: (K,), float32, the vector of a Dirichlet law; None under the others.
+        """
+        if beta is None:
+            return images, self.mean(soft_labels, None)
+        concentration = self.concentration(soft_labels, beta)
+        return dirichlet(images, soft_labels, concentration=concentration, sampled=self.draw == "sampled")
+
+    def start(self, num_classes: int) -> Tensor | None:
+        """Return the vector before training, (K,): 0 for the logits of `budget`, else 1; None: no Dirichlet law."""
+        if self.law in {"one-hot", "uniform"}:
+            return None
+        return torch.full((num_classes,), 0.0 if self.law == "budget" else 1.0)
+
+    def bounds(self, most: float) -> tuple[float, float]:
+        """Return the range of the vector: [-most, most] for the logits of `budget`, else [1e-3, most]."""
+        return (-most, most) if self.law == "budget" else (SMALLEST_BETA, most)
+
+    def concentration(self, soft_labels: Tensor, beta: Tensor) -> Tensor:
+        """Return the law's parameter, (N, K); the law must be a Dirichlet law."""
+        if self.law == "budget":
+            return budget_concentration(
+                soft_labels, beta, smoothing=self.smoothing, total_concentration=self.total_concentration
+            )
+        if self.law == "paper":
+            return paper_concentration(soft_labels, beta, alpha=self.alpha)
+        if self.law == "paper-printed":
+            return printed_concentration(soft_labels, beta, alpha=self.alpha)
+        assert self.law == "reference", f"the law {self.law} has no concentration"
+        return reference_concentration(soft_labels, beta, scale=self.scale)
+
+    def mean(self, soft_labels: Tensor, beta: Tensor | None) -> Tensor:
+        """Return the mean of the labels drawn, (N, K); arguments as of a draw."""
+        if beta is not None:
+            return mean_label(self.concentration(soft_labels, beta))
+        if self.law == "uniform":
+            return (1 - self.smoothing) * soft_labels + self.smoothing / soft_labels.shape[1]
+        return soft_labels

@@ -2,7 +2,7 @@
 // Every URL is relative, so that the page also works behind a proxy that puts the service below a path.
 // @ts-check
 
-/** @typedef {Record<string, any>} Json  what serving/schemas.py describes */
+/** @typedef {Record<string, any>} Json  what hardener/config/answer.py describes */
 
 const TOKEN_KEY = "hardener-token";
 const MOST_CLASSES = 5; // bars that are drawn; the rest is summed up in one row

@@ -15,14 +15,8 @@ from hardener.errors import HardenerError
 from hardener.geometry import NORMS, norm_geometry
 
 EPS = 0.04
-RANDOM = {"square", "hopskipjump", "spsa", "nes", "random-noise"}
-"""Attacks that draw as they go, so that an image's result depends on its place in the batch."""
-MINIMUM_NORM = {("cw", "l2"), *((name, norm) for name in ("deepfool", "fab-t", "fmn") for norm in ("linf", "l2"))}
-"""Attacks that look for the nearest misclassified image and may return one that lies farther than eps."""
 CHEAP: dict[str, Any] = {"steps": 4, "restarts": 1, "queries": 40, "binary_search_steps": 2, "targets": 2}
 """Settings that any attack gets here, where it has them, so that each law takes less than a second."""
-CHEAP_FOR: dict[str, dict[str, Any]] = {}
-"""Settings of one attack, on top."""
 
 
 @pytest.fixture(params=ATTACKS)
@@ -58,7 +52,7 @@ def attempt(
     """Run an attack cheaply; where it lacks the norm, check that it says which norms it has."""
     run = resolve(ATTACKS, attack, "attack")
     known = inspect.signature(run).parameters
-    cheap = {**CHEAP, "surrogate": model, **CHEAP_FOR.get(attack, {}), **settings}
+    cheap = {**CHEAP, "surrogate": model, **settings}
     try:
         found: Tensor = run(
             model, images, labels, norm=norm, eps=eps, **{key: value for key, value in cheap.items() if key in known}
@@ -79,6 +73,15 @@ def test_every_attack_has_the_rooms_signature(attack: str) -> None:
     assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name not in {"model", "images", "labels"})
 
 
+def test_its_entry_names_settings_that_it_has(attack: str) -> None:
+    entry, known = ATTACKS[attack], inspect.signature(resolve(ATTACKS, attack, "attack")).parameters
+    assert {name for name in (entry.classes, entry.searches) if name} <= set(known)
+    assert entry.needs_surrogate == ("surrogate" in known)
+    assert entry.default_step is None or known["step_size"].default is None
+    assert entry.loss is None or "loss" not in known
+    assert set(entry.nearest_in) <= set(entry.norms) <= set(NORMS)
+
+
 def test_results_lie_in_ball_and_box_and_nothing_else_changes(attack: str, norm: str) -> None:
     model, images, labels = problem()
     kept_images, kept_labels = images.clone(), labels.clone()
@@ -87,7 +90,7 @@ def test_results_lie_in_ball_and_box_and_nothing_else_changes(attack: str, norm:
     assert found.shape == images.shape
     assert found.dtype == images.dtype
     assert not found.requires_grad
-    if (attack, norm) not in MINIMUM_NORM:
+    if norm not in ATTACKS[attack].nearest_in:
         assert norm_geometry(norm).size(found - images).max() <= EPS + 1e-6
     assert found.min() >= 0
     assert found.max() <= 1
@@ -99,7 +102,7 @@ def test_results_lie_in_ball_and_box_and_nothing_else_changes(attack: str, norm:
 
 
 def test_eps_zero_returns_the_images(attack: str, norm: str) -> None:
-    if (attack, norm) in MINIMUM_NORM:
+    if norm in ATTACKS[attack].nearest_in:
         pytest.skip("eps does not bound it")
     model, images, labels = problem(3)
     found = attempt(attack, norm, model, images, labels, eps=0.0)
@@ -123,7 +126,7 @@ def test_a_batch_of_broken_images_is_no_error(attack: str, norm: str) -> None:
 
 
 def test_a_permuted_batch_gives_permuted_results(attack: str, norm: str) -> None:
-    if attack in RANDOM:
+    if ATTACKS[attack].draws:
         pytest.skip("random by nature")
     model, images, labels = problem()
     order = torch.randperm(6, generator=torch.Generator().manual_seed(1))

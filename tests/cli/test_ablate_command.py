@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from hardener.cli.ablate import show
 from hardener.cli.app import app
 from hardener.config.ablation_record import Ablation, Asked, Change, Combination, Effect, read_ablation
-from hardener.config.evaluation_record import Threat
+from hardener.config.evaluation_record import EvaluatedThreat
 
 
 def hardener(*words: object) -> Result:
@@ -51,7 +51,7 @@ def test_the_weakest_stands_first_and_what_is_not_known_is_a_dash(capsys: pytest
         asked=Asked(
             model="timm:x", model_sha256=None, entry=None, data="imgs", skip_bad_images=False,
             recipe={"name": "sprout"}, seed=0, suite="standard", attacks=["apgd"],
-            threat=Threat(norm="l2", eps=0.5), samples=1000, precision="auto",
+            threat=EvaluatedThreat(norm="l2", eps=0.5), samples=1000, precision="auto",
         ),
         split="test",
         samples=100,

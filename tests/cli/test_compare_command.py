@@ -11,7 +11,7 @@ from run_folders import bits, write_evaluation, write_run
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
-from hardener.reports.comparison import Comparison
+from hardener.reports.comparison_record import Comparison
 
 
 def hardener(*words: object) -> Result:

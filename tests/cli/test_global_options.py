@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hardener.cli.app import COMMANDS, _options_first, app
 from hardener.cli.console import reporter
 from hardener.cli.examples import EXAMPLES
-from hardener.training.metrics import EpochMetrics
+from hardener.progress import EpochMetrics
 
 METRICS = EpochMetrics(
     epoch=1, loss=1.5, clean_accuracy=0.5, robust_accuracy=0.25, target_mass=1.0, beta_min=None, beta_max=None,

@@ -226,7 +226,7 @@ def test_silence_ends_in_an_error_and_is_not_repeated(both: Both) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel takes the connection; nobody answers
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(NoAnswer, match="was silent for too long. Ask for less"):
-            both.ask(url, "predict", b"image", settings={"timeout_s": 0.05})
+            both.ask(url, "predict", b"image", settings={"timeout_s": 0.3})
 
 
 def test_an_answer_of_something_else_is_named(both: Both) -> None:

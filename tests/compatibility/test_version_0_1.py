@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from loaded import open_service, send_image
 from numpy.typing import NDArray
 from PIL import Image
-from rooms import open_room, send_image
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
@@ -20,8 +20,8 @@ from hardener.config.ablation_record import read_ablation
 from hardener.config.bundle import read_bundle
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
-from hardener.reports.page import write_report
 from hardener.models.trained import open_classifier
+from hardener.reports.page import write_report
 
 LEFT = Path(__file__).resolve().parent / "v0.1"
 MADE_IN = "/tmp/hardener-v0.1"
@@ -192,7 +192,7 @@ def test_a_run_is_exported_with_the_figures_of_its_records(home: Path) -> None:
 def test_bundles_are_served_and_answer_as_they_did() -> None:
     """The int8 file may round otherwise on a processor with other instructions."""
     bundles = {"sprout": ("bundle", 1e-4), "sprout-int8": ("bundle-int8", 0.02)}
-    with open_room(*(LEFT / "runs" / "sprout" / folder for folder, _ in bundles.values())) as room:
+    with open_service(*(LEFT / "runs" / "sprout" / folder for folder, _ in bundles.values())) as room:
         for name, (folder, tolerance) in bundles.items():
             for image, expected in list(zip(EXPECTED["images"], EXPECTED[folder], strict=True))[::4]:
                 content = (LEFT / "imgs" / image).read_bytes()

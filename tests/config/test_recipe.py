@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hardener.config.quantity import parse_image_size, parse_quantity
-from hardener.config.recipe import load_recipe, recipe_files, recipe_header
+from hardener.config.recipe import check_recipe, load_recipe, recipe_files, recipe_header
 from hardener.errors import HardenerError
 from hardener.threat import ThreatModel, show_eps
 
@@ -126,3 +126,22 @@ def test_other_faults_of_recipes(tmp_path: Path) -> None:
 def test_what_a_method_would_pass_over_is_refused(recipe: str, override: str, message: str) -> None:
     with pytest.raises(HardenerError, match=message):
         load_recipe(recipe, [override])
+
+
+def test_all_that_a_method_refuses_is_told_at_once() -> None:
+    with pytest.raises(HardenerError) as caught:
+        load_recipe("free-at", ["vicinity.noise_sigma=0.1", "accumulate=2", "awp.gamma=0.1", "parallel=fsdp"])
+    for part in ("no vicinity.noise_sigma", "it takes no accumulate above 1", "free-at takes no awp", "parallel=fsdp"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sprout", "trades-awp"])
+def test_what_version_0_1_wrote_into_a_run_means_the_same(name: str) -> None:
+    """It held the section of TRADES in every recipe, and each vicinity with null where it was off."""
+    written = load_recipe(name).model_dump(mode="json")
+    written["trades"] = {"weight": 6.0}
+    assert "adversarial" in written["vicinity"]
+    assert check_recipe(written, "recipe.yaml") == load_recipe(name)
+    written["trades"]["weight"] = 0
+    with pytest.raises(HardenerError, match=r"trades.weight: Input should be greater than 0; got 0"):
+        check_recipe(written, "recipe.yaml")

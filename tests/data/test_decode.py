@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hardener.data.decode import BadImage, ImageTooLarge, UnknownFormat, decode_image, open_image
+from hardener.data.decode import decode_image, open_image
+from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
 RANDOM = np.random.default_rng(0)
 RGB = RANDOM.integers(0, 256, (12, 16, 3), dtype=np.uint8)

@@ -17,15 +17,9 @@ from zoo import FOOLING, HONEST, NAIVE, THREAT, Before, digits, examine, exhibit
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
 from hardener.errors import HardenerError
-from hardener.evaluation.audit import (
-    QUERYING,
-    QUESTIONS,
-    WHITE_BOX,
-    AuditResult,
-    audit,
-    flags_of,
-    sees_only_cross_entropy,
-)
+from hardener.evaluation.audit import AuditResult, audit, flags_of
+from hardener.evaluation.case import Examined
+from hardener.evaluation.questions import QUESTIONS, sees_only_cross_entropy
 from hardener.evaluation.robust_accuracy import AttackOutcome, AttackPlan, RobustAccuracy, robust_accuracy
 from hardener.evaluation.verdict import verdict
 from hardener.threat import ThreatModel
@@ -52,7 +46,8 @@ EXPECTED = {
 
 
 def audited(model: nn.Module, images: Tensor, labels: Tensor, result: RobustAccuracy, samples: int = 40) -> AuditResult:
-    return audit(model, images, labels, result, generator=torch.Generator().manual_seed(0), samples=samples)
+    examined = Examined(model, images, labels, generator=torch.Generator().manual_seed(0))
+    return audit(examined, result, samples=samples)
 
 
 def raised(found: AuditResult) -> set[str]:
@@ -139,7 +134,8 @@ def as_a_file(name: str, attack: str = "square") -> tuple[AuditResult, str]:
     settings = {"queries": 1000} if attack == "square" else {}
     generator = torch.Generator().manual_seed(0)
     run = robust_accuracy(model, images, labels, [AttackPlan(attack, settings)], THREAT, generator=generator)
-    found = audit(model, images, labels, run, generator=generator, samples=120, differentiable=False)
+    examined = Examined(model, images, labels, generator=generator, differentiable=False)
+    found = audit(examined, run, samples=120)
     return found, verdict(found.result, num_classes=10, checks=found.checks)[0]
 
 
@@ -190,7 +186,8 @@ def test_on_a_linear_model_there_is_nothing_to_find(norm: str) -> None:
     eps = float(distance.median())
     run = robust_accuracy(model, images, labels, [AttackPlan("fgsm")], ThreatModel(norm, eps))
     done: list[int] = []
-    found = audit(model, images, labels, run, generator=torch.Generator().manual_seed(0), on_done=done.append)
+    examined = Examined(model, images, labels, generator=torch.Generator().manual_seed(0))
+    found = audit(examined, run, on_done=done.append)
     assert raised(found) == set()
     assert torch.equal(found.result.robust_correct, run.robust_correct)
     assert bool((found.result.distance >= distance - 1e-5).all()), "an upper bound of the true distance"
@@ -336,15 +333,15 @@ def asks_for_gradients(name: str) -> bool | None:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_the_audit_knows_which_attacks_follow_gradients(name: str) -> None:
-    """An attack that is in neither family counts for nothing in the verdict: put a new one into a family."""
-    asked = asks_for_gradients(name)
-    if name in WHITE_BOX | {"fgsm"}:
-        assert asked
-    elif name in QUERYING | {"random-noise", "transfer"}:
-        assert not asked
+def test_an_attacks_families_say_whether_it_differentiates_the_model(name: str) -> None:
+    """An attack of no family counts for nothing in the verdict."""
+    entry, asked = ATTACKS[name], asks_for_gradients(name)
+    assert entry.families, f"{name} belongs to no family"
+    if asked is None:
+        assert entry.extra is not None or entry.needs_surrogate
     else:
-        pytest.fail(f"{name} belongs to no family of hardener/evaluation/suite.py")
+        assert asked == (entry.follows_gradients or "single-step" in entry.families)
+        assert asked != entry.is_blind
 
 
 def test_every_flag_has_its_section_and_every_section_its_flag() -> None:

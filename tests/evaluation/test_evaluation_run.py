@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,20 @@ import torch
 from oracles import TINY_MODEL, write_image_folder
 
 import hardener.evaluation.run as room
+from hardener.attacks import ATTACKS
 from hardener.config.evaluation_record import Evaluation, Precision
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.errors import HardenerError
-from hardener.evaluation import faster_answers
-from hardener.evaluation.run import EvaluateRequest, Paused, evaluate_onnx, evaluate_run
+from hardener.errors import HardenerError, Paused
+from hardener.evaluation import faster_answers, pause
+from hardener.evaluation.pause import Partial
+from hardener.evaluation.plan import EvaluateRequest, make_plan, planned_attacks, wants_surrogate
+from hardener.evaluation.run import evaluate_onnx, evaluate_run
 from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
-from hardener.export.run import export
+from hardener.exporters.run import export
+from hardener.measures import MEASURES
 from hardener.models.normalize import ImageClassifier
-from hardener.training.metrics import EpochMetrics
+from hardener.progress import EpochMetrics
 from hardener.training.run import TrainRequest, train
 from hardener.training.surrogate import surrogate_of
 
@@ -79,13 +84,13 @@ def test_every_suite_names_attacks_that_there_are_and_says_what_it_leaves_out() 
     assert "AutoAttack's standard suite" in left_out(suite_plans("quick"))
     assert "AutoAttack's standard suite" not in left_out(suite_plans("standard"))
     for name in SUITES:
-        assert room._plan(EvaluateRequest(suite=name, surrogate=RunFolder(Path("somewhere"))))
+        assert make_plan(EvaluateRequest(suite=name, surrogate=RunFolder(Path("somewhere")))).suite == name
     with pytest.raises(HardenerError, match="unknown suite 'ful'. Known: quick, standard, full. Did you mean 'full'"):
         suite_plans("ful")
 
 
 def test_the_most_passes_count_steps_targets_and_queries() -> None:
-    plans = {plan.name: room._complete(plan, room._threat(EvaluateRequest())) for plan in suite_plans("standard")}
+    plans = {plan.name: plan for plan in make_plan(EvaluateRequest(suite="standard")).attacks}
     assert most_passes(plans["apgd"], 10, "linf")[1] == 100
     assert most_passes(plans["apgd-t"], 10, "linf")[1] == 900
     assert most_passes(plans["apgd-t"], 3, "linf")[1] == 200
@@ -114,26 +119,46 @@ def test_the_standard_suite_ends_to_end_with_every_section(run: RunFolder) -> No
 
 
 def test_settings_choose_pgd_and_a_suite_takes_none() -> None:
-    assert [plan.name for plan in room._plan(EvaluateRequest(settings={"steps": 3}))] == ["pgd"]
-    assert [plan.name for plan in room._plan(EvaluateRequest())] == ["pgd", "pgd"]
+    assert planned_attacks(EvaluateRequest(settings={"steps": 3})) == ["pgd"]
+    assert [plan.name for plan in make_plan(EvaluateRequest()).attacks] == ["pgd", "pgd"]
     for asked, message in (
         ({"attacks": ("pgd",), "suite": "quick"}, "choose --attack or --suite, not both"),
         ({"suite": "quick", "settings": {"steps": 3}}, "--steps is for attacks named by --attack"),
         ({"attacks": ("transfer",)}, "the attack transfer needs --surrogate RUN"),
+        ({"norm": "l3"}, "unknown norm 'l3'"),
         ({"attacks": ("fgsm",), "restarts": 2}, "--restarts needs an attack with a random start"),
     ):
         with pytest.raises(HardenerError, match=message):
-            room._plan(EvaluateRequest(**asked))
+            make_plan(EvaluateRequest(**asked))
 
 
-@pytest.mark.parametrize(("name", "module", "extra"), [(k, *v) for k, v in room.EXTRAS.items()])
+def test_a_norm_that_an_attack_does_not_know_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ATTACKS, "bim", replace(ATTACKS["bim"], norms=("l2",)))
+    with pytest.raises(HardenerError, match="bim knows l2, not linf"):
+        make_plan(EvaluateRequest(attacks=("bim",)))
+
+
+def test_a_surrogate_is_wanted_by_what_transfers_alone_and_only_once_all_else_is_right() -> None:
+    wanting = [name for name in ATTACKS if wants_surrogate(EvaluateRequest(attacks=(name,)))]
+    assert wanting == [name for name, entry in ATTACKS.items() if entry.needs_surrogate] != []
+    assert [name for name in SUITES if wants_surrogate(EvaluateRequest(suite=name))] == ["full"]
+    assert not wants_surrogate(EvaluateRequest(suite="full", surrogate=RunFolder(Path("somewhere"))))
+    with pytest.raises(HardenerError, match="unknown precision"):
+        wants_surrogate(EvaluateRequest(suite="full", precision="half"))
+
+
+EXTRAS = {name: entry.extra for name, entry in ATTACKS.items() if entry.extra is not None}
+EXTRAS |= {name: entry.package for name, entry in MEASURES.items() if entry.package is not None}
+
+
+@pytest.mark.parametrize(("name", "module", "extra"), [(name, *extra) for name, extra in EXTRAS.items()])
 def test_a_missing_extra_is_said_before_anything_is_loaded(
     monkeypatch: pytest.MonkeyPatch, name: str, module: str, extra: str
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: None if wanted == module else object())
-    asked = {"sections": frozenset({name})} if name == "corruptions" else {"attacks": (name,)}
+    asked = {"attacks": (name,)} if name in ATTACKS else {"sections": frozenset({name})}
     with pytest.raises(HardenerError, match=f"{name} needs {module}, which is not installed.*{extra}"):
-        room._plan(EvaluateRequest(**asked))
+        make_plan(EvaluateRequest(**asked))
 
 
 def test_the_record_says_which_attacks_asked_a_copy(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +179,7 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
     asked: dict[str, Any] = {"attacks": ("pgd", "bim"), "eps": 0.03, "samples": 8, "batch_size": 4}
     asked["precision"] = "bfloat16"
     straight = evaluate(run, **asked)
-    keep, calls = room._Partial.keep, 0
+    keep, calls = Partial.keep, 0
 
     def interrupting(self: Any, standing: Any, choice: Any) -> None:
         nonlocal calls
@@ -163,7 +188,7 @@ def test_an_interrupted_evaluation_goes_on_and_gives_the_same_result(
         if calls == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(room._Partial, "keep", interrupting)
+    monkeypatch.setattr(Partial, "keep", interrupting)
     with pytest.raises(Paused, match="the same command goes on from here"):
         evaluate(run, **asked)
     assert len(list(run.evaluations.glob(".partial-*.pt"))) == 1
@@ -205,7 +230,7 @@ def test_a_full_disk_meanwhile_is_told_and_ends_nothing(run: RunFolder, monkeypa
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(room, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(pause, "SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(torch, "save", full)
     reporter = Quiet()
     request = EvaluateRequest(device="cpu", attacks=("bim",), eps=0.032, samples=4, precision="float32")
@@ -304,7 +329,8 @@ def test_two_processes_find_what_one_finds(run: RunFolder, tmp_path: Path) -> No
         "import sys, torch, warnings\n"
         "from pathlib import Path\n"
         "from hardener.config.run_folder import RunFolder\n"
-        "from hardener.evaluation.run import EvaluateRequest, evaluate_run\n"
+        "from hardener.evaluation.plan import EvaluateRequest\n"
+        "from hardener.evaluation.run import evaluate_run\n"
         "from hardener.progress import Silent\n"
         "torch.set_num_threads(1)\n"
         "asked = EvaluateRequest(attacks=('fgsm', 'bim'), eps=0.05, samples=11, device='cpu',\n"
@@ -328,7 +354,7 @@ def test_two_processes_find_what_one_finds(run: RunFolder, tmp_path: Path) -> No
 
 
 def test_the_kept_state_holds_nothing_that_needs_unpickling(run: RunFolder, tmp_path: Path) -> None:
-    from hardener.evaluation.robust_accuracy import AttackPlan, Standing, robust_accuracy
+    from hardener.evaluation.robust_accuracy import AttackPlan, Course, Standing, robust_accuracy
     from hardener.threat import ThreatModel
 
     kept: list[Standing] = []
@@ -338,8 +364,7 @@ def test_the_kept_state_holds_nothing_that_needs_unpickling(run: RunFolder, tmp_
         torch.zeros(5, dtype=torch.int64),
         [AttackPlan("fgsm")],
         ThreatModel("linf", 0.1),
-        on_batch=kept.append,
-        keep_examples=2,
+        course=Course(on_batch=kept.append, keep_examples=2),
     )
     torch.save(kept[-1].state(), tmp_path / "state.pt")
     again = Standing.from_state(torch.load(tmp_path / "state.pt", weights_only=True))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hardener.evaluation import faster_answers as room
 from hardener.evaluation.faster_answers import FasterAnswers, onnx_copy
-from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
+from hardener.evaluation.robust_accuracy import AttackPlan, Course, robust_accuracy
 from hardener.threat import ThreatModel
 
 SQUARE = AttackPlan("square", {"queries": 200})
@@ -63,7 +63,7 @@ def test_square_finds_the_same_by_the_copy_as_by_the_model() -> None:
         generator = torch.Generator().manual_seed(0)
         return robust_accuracy(
             model, IMAGES, labels, [AttackPlan("bim"), SQUARE], ThreatModel("linf", 0.02),
-            generator=generator, asked=asked,
+            generator=generator, course=Course(asked=asked),
         )  # fmt: skip
 
     plain, copied = found(None), found(asked)
@@ -88,7 +88,9 @@ def test_an_attack_on_what_is_no_copy_is_made_again_on_the_model() -> None:
 
     def stands(asked: Callable[[AttackPlan, Tensor], nn.Module] | None) -> int:
         generator = torch.Generator().manual_seed(0)
-        found = robust_accuracy(model, IMAGES, labels, [strong], threat, generator=generator, asked=asked)
+        found = robust_accuracy(
+            model, IMAGES, labels, [strong], threat, generator=generator, course=Course(asked=asked)
+        )
         return int(found.robust_correct.sum())
 
     assert stands(lambda plan, images: Wrong()) <= 2

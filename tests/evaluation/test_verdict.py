@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from hardener.config.evaluation_record import Check
-from hardener.evaluation.robust_accuracy import AttackOutcome, AttackPlan, RobustAccuracy
+from hardener.evaluation.robust_accuracy import AttackOutcome, AttackPlan, RobustAccuracy, robust_accuracy
 from hardener.evaluation.verdict import verdict
+from hardener.statistics.interval import clopper_pearson
 from hardener.threat import ThreatModel
 
 PGD = AttackPlan("pgd", {"steps": 20})
@@ -40,7 +42,10 @@ def check(name: str, raised: bool | None) -> Check:
         (950, 200, 10, "not robust"),  # the interval's upper end, 22.6 %, is under a quarter of 95 %
         (950, 0, 10, "not robust"),
         (950, 500, 2, "not robust"),  # guessing is as good
+        (950, 520, 2, "not robust"),  # and nearly as good: the interval, 48.8 to 55.1 %, holds chance
+        (950, 540, 2, "partly robust"),  # 50.8 to 57.1 %
         (950, 600, 2, "partly robust"),
+        (950, 850, 2, "robust"),
         (100, 100, 10, "not robust"),  # nothing broken, and nothing known
     ],
 )
@@ -95,6 +100,48 @@ def test_too_few_images_settle_nothing_unless_all_of_them_fall() -> None:
     assert verdict(result(10, 5, 10), num_classes=10, checks=[])[0] == "inconclusive"
     assert verdict(result(40, 20, 40), num_classes=10, checks=[])[0] == "partly robust"
     assert verdict(result(3, 0, 3), num_classes=10, checks=[])[0] == "not robust"
+
+
+@pytest.mark.parametrize(
+    ("standing", "expected"),
+    [
+        *((count, "not robust") for count in range(4)),  # of three, the interval ends at 57.2 %: hardly above chance
+        *((count, "inconclusive") for count in range(4, 10)),  # of nine, it begins at 42.8 %
+        *((count, "robust") for count in (10, 11, 12)),  # of ten, it begins at 51.6 %
+    ],
+)
+def test_twelve_images_of_two_classes_say_little(standing: int, expected: str) -> None:
+    """Of a model that guesses, ten or more of twelve are right in 2 % of all cases, seven or more in 39 %."""
+    word, reason = verdict(result(standing, standing, 12), num_classes=2, checks=[])
+    assert word == expected or (expected, word) == ("robust", "partly robust")
+    assert ("too few images to tell it from guessing, 50.0 %" in reason) == (expected == "inconclusive")
+
+
+def test_an_untrained_network_of_two_classes_is_not_called_partly_robust_for_twelve_images() -> None:
+    words = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2)).eval()
+        images, labels = torch.rand(12, 1, 6, 6), torch.arange(12) % 2
+        found = robust_accuracy(model, images, labels, STRONG[:1], ThreatModel("linf", 1e-4))
+        words.add(verdict(found, num_classes=2, checks=[])[0])
+    assert words <= {"not robust", "inconclusive"}
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize("total", [4, 12, 60, 1000])
+def test_whatever_is_called_robust_or_partly_robust_lies_surely_above_chance(total: int, classes: int) -> None:
+    for standing in range(0, total + 1, max(total // 50, 1)):
+        word, _ = verdict(result(total, standing, total), num_classes=classes, checks=[])
+        if word in {"robust", "partly robust"}:
+            assert clopper_pearson(standing, total)[0] > 1 / classes
+
+
+def test_more_images_of_a_guessing_model_settle_that_it_guesses() -> None:
+    for classes, few, enough in ((2, 40, 80), (10, 10, 40)):
+        guessing = [result(total // classes, total // classes, total) for total in (few, enough)]
+        words = [verdict(found, num_classes=classes, checks=[])[0] for found in guessing]
+        assert words == ["inconclusive", "not robust"]
 
 
 def test_it_never_gets_better_as_more_images_fall() -> None:

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy, grid_sample, log_softmax, softmax
 
 from hardener.config.evaluation_record import Check
 from hardener.evaluation.audit import audit
+from hardener.evaluation.case import Examined
 from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, robust_accuracy
 from hardener.evaluation.verdict import verdict
 from hardener.threat import ThreatModel
@@ -272,6 +273,6 @@ def examine(name: str, plans: tuple[AttackPlan, ...], *, samples: int = 120) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the random models draw from torch's own generator
         run = robust_accuracy(model, images, labels, plans, THREAT, generator=generator)
-        audited = audit(model, images, labels, run, generator=generator, samples=samples)
+        audited = audit(Examined(model, images, labels, generator=generator), run, samples=samples)
     judged, reason = verdict(audited.result, num_classes=10, checks=audited.checks)
     return Visit(run, audited.result, audited.checks, judged, reason)

@@ -13,16 +13,17 @@ import torch
 from oracles import TINY_MODEL, write_image_folder
 from torch import Tensor, nn
 
-import hardener.export.run as room
+import hardener.exporters.run as room
 from hardener.config.bundle import Threat, read_bundle
 from hardener.config.evaluation_record import read_evaluations
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation.run import EvaluateRequest, evaluate_run
-from hardener.export.onnx import export_onnx
-from hardener.export.parity import compare
-from hardener.export.run import export
+from hardener.evaluation.plan import EvaluateRequest
+from hardener.evaluation.run import evaluate_run
+from hardener.exporters.onnx import export_onnx
+from hardener.exporters.parity import compare
+from hardener.exporters.run import export
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
 from hardener.progress import Silent

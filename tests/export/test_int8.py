@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from oracles import TINY_MODEL, linear_problem, write_image_folder
 from torch import nn
 
-import hardener.export.quantize as room
+import hardener.exporters.quantize as room
 from hardener.config.bundle import Bundle, read_bundle
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Failure, HardenerError
-from hardener.evaluation.deployed import QUICK, Comparison, compare_files, difference, share
-from hardener.export.int8 import quantize_int8
-from hardener.export.onnx import export_onnx
-from hardener.export.quantize import Quantized, export_int8
-from hardener.export.run import export
+from hardener.evaluation.deployed import QUICK, SideBySide, Terms, compare_files, difference, share
+from hardener.exporters.int8 import quantize_int8
+from hardener.exporters.onnx import export_onnx
+from hardener.exporters.quantize import Quantized, export_int8
+from hardener.exporters.run import export
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import Silent
 from hardener.threat import ThreatModel
@@ -223,12 +223,10 @@ def test_layers_that_rounding_would_ruin_stay_float32(tmp_path: Path) -> None:
     assert np.abs(plain - int8).max() < 0.05 * np.abs(plain).max()
 
 
-def compared(first: nn.Module, second: nn.Module, eps: float, count: int = 40) -> Comparison:
+def compared(first: nn.Module, second: nn.Module, eps: float, count: int = 40) -> SideBySide:
     model, images, labels = linear_problem(count, (1, 4, 4), seed=3)
-    return compare_files(
-        (first, second), model, images, labels,
-        threat=ThreatModel("linf", eps), noise_sigma=0.1, effort=QUICK, seed=0, reporter=Silent(),
-    )  # fmt: skip
+    terms = Terms(ThreatModel("linf", eps), noise_sigma=0.1, effort=QUICK)
+    return compare_files((first, second), model, images, labels, terms, Silent())
 
 
 def test_a_file_beside_itself_shows_no_difference_and_the_closed_form() -> None:

@@ -9,7 +9,7 @@ from scipy.stats import norm as normal
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
-from hardener.measures.certification import measure_certification
+from hardener.measures.certification import Smoothing, measure_certification
 
 
 def plane(distances: list[float], shape: tuple[int, int, int] = (1, 3, 3)) -> tuple[Linear, Tensor]:
@@ -34,9 +34,7 @@ def test_on_a_linear_model_it_is_at_most_the_distance_from_the_plane_and_near_it
         model,
         images,
         labels,
-        noise_sigma=0.25,
-        draws=10_000,
-        alpha=1e-6,
+        Smoothing(0.25, draws=10_000, alpha=1e-6),
         batch_size=2000,
         generator=torch.Generator().manual_seed(1),
     )
@@ -52,7 +50,7 @@ def test_certified_accuracy_counts_the_images_certified_to_at_least_the_radius()
     model, images, labels = linear_problem(60, (1, 3, 3), seed=3)
     labels[:10] = 1 - labels[:10]  # the smoothed classifier is wrong there as well
     record, radius = measure_certification(
-        model, images, labels, noise_sigma=0.1, generator=torch.Generator().manual_seed(0), draws=200, batch_size=13
+        model, images, labels, Smoothing(0.1, draws=200), generator=torch.Generator().manual_seed(0), batch_size=13
     )
     assert radius[:10].isnan().all()
     assert [point.parameter for point in record.points] == pytest.approx([0.0, 0.025, 0.05, 0.1])
@@ -73,7 +71,7 @@ def test_a_unanimous_vote_certifies_what_the_paper_says_and_no_default_radius_li
             return torch.tensor([0.0, 3.0]).repeat(len(images), 1)
 
     record, radius = measure_certification(
-        Constant(), torch.rand(3, 1, 2, 2), torch.tensor([1, 1, 0]), noise_sigma=0.5, batch_size=700
+        Constant(), torch.rand(3, 1, 2, 2), torch.tensor([1, 1, 0]), Smoothing(0.5), batch_size=700
     )
     most = 0.5 * normal.ppf(0.001 ** (1 / 1000))
     assert radius.tolist() == pytest.approx([most, most, math.nan], nan_ok=True)
@@ -84,7 +82,7 @@ def test_a_unanimous_vote_certifies_what_the_paper_says_and_no_default_radius_li
 def test_it_abstains_where_two_classes_share_the_votes() -> None:
     model, images = plane([0.0, 0.0])
     record, radius = measure_certification(
-        model, images, torch.tensor([0, 1]), noise_sigma=0.25, generator=torch.Generator().manual_seed(2)
+        model, images, torch.tensor([0, 1]), Smoothing(0.25), generator=torch.Generator().manual_seed(2)
     )
     assert record.abstained == 2
     assert radius.isnan().all()
@@ -105,9 +103,7 @@ def test_every_image_gets_its_draws_and_no_batch_is_larger_than_asked(count: int
         Counting(),
         (255 * torch.rand(count, 1, 2, 2)).to(torch.uint8),
         torch.zeros(count, dtype=torch.int64),
-        noise_sigma=0.3,
-        selection_draws=7,
-        draws=30,
+        Smoothing(0.3, selection_draws=7, draws=30),
         batch_size=batch_size,
         on_done=done.append,
     )
@@ -118,6 +114,6 @@ def test_every_image_gets_its_draws_and_no_batch_is_larger_than_asked(count: int
 
 def test_settings_out_of_range_and_no_images_are_errors() -> None:
     with pytest.raises(ValueError, match="need noise_sigma > 0"):
-        measure_certification(nn.Flatten(), torch.rand(1, 1, 1, 2), torch.zeros(1).long(), noise_sigma=0.0)
+        Smoothing(0.0)
     with pytest.raises(HardenerError, match="there are no images"):
-        measure_certification(nn.Flatten(), torch.rand(0, 1, 1, 2), torch.zeros(0).long(), noise_sigma=0.1)
+        measure_certification(nn.Flatten(), torch.rand(0, 1, 1, 2), torch.zeros(0).long(), Smoothing(0.1))

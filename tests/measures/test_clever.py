@@ -13,7 +13,7 @@ from scipy.stats import weibull_max
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
-from hardener.measures.clever import RADII, measure_clever, upper_ends
+from hardener.measures.clever import RADII, Search, measure_clever, upper_ends
 
 QUICK: dict[str, Any] = {"batches_per_image": 3, "draws_per_batch": 2}
 DUAL = {"linf": 1, "l2": 2}
@@ -27,7 +27,7 @@ def test_on_a_linear_model_it_is_the_distance_from_the_plane_and_at_most_the_rad
     radius = float(distance.median())
     done: list[int] = []
     record, scores = measure_clever(
-        model, images, labels, norm=norm, radius=radius, batch_size=17, on_done=done.append, **QUICK
+        model, images, labels, Search(radius, **QUICK), norm=norm, batch_size=17, on_done=done.append
     )
     torch.testing.assert_close(scores, distance.clamp_max(radius).double(), rtol=1e-5, atol=1e-7)
     assert record is not None
@@ -57,11 +57,9 @@ def test_with_many_classes_it_is_the_least_over_them(norm: str, settings: dict[s
         model,
         images,
         labels,
+        Search(9.0, **QUICK, **settings),
         norm=norm,
-        radius=9.0,
         batch_size=16,
-        **QUICK,
-        **settings,
     )
     torch.testing.assert_close(scores, expected.double(), rtol=1e-4, atol=1e-6)
 
@@ -81,10 +79,9 @@ def test_on_a_bowl_it_finds_the_steepest_point_of_the_ball() -> None:
         Bowl(),
         start.view(1, 1, 1, 2),
         torch.zeros(1, dtype=torch.int64),
+        Search(radius, draws_per_batch=100),
         norm="l2",
-        radius=radius,
         generator=torch.Generator().manual_seed(0),
-        draws_per_batch=100,
         batch_size=5000,
     )
     assert float(scores[0]) == pytest.approx(0.1 / (1 + bend * radius), rel=0.01)
@@ -135,14 +132,14 @@ def test_images_that_are_wrong_or_have_no_finite_gradient_are_left_out() -> None
     images = torch.tensor([0.0, 0.01, 0.5]).view(3, 1, 1, 1)  # the box ends at 0, where the root has no slope
     labels = torch.tensor([1, 0, 0])
     record, scores = measure_clever(
-        Odd(), images, labels, norm="linf", radius=0.2, generator=torch.Generator().manual_seed(0), **QUICK
+        Odd(), images, labels, Search(0.2, **QUICK), norm="linf", generator=torch.Generator().manual_seed(0)
     )
     assert scores[0].isnan()  # half of its points are clipped to 0
     assert scores[1].isnan()  # wrong
     assert 0 < float(scores[2]) < 0.2
     assert record is not None
     assert record.samples == 1
-    record, scores = measure_clever(Odd(), images[1:2], labels[1:2], norm="linf", radius=0.2, **QUICK)
+    record, scores = measure_clever(Odd(), images[1:2], labels[1:2], Search(0.2, **QUICK), norm="linf")
     assert record is None
     assert scores.isnan().all()
 
@@ -157,7 +154,7 @@ def test_a_model_without_gradients_scores_the_radius_and_is_left_as_it_was_found
     images = torch.rand(4, 1, 2, 2)
     labels = images.flatten(1)[:, :3].argmax(dim=1)
     for norm, radius in RADII.items():
-        record, scores = measure_clever(model, images, labels, norm=norm, **QUICK)
+        record, scores = measure_clever(model, images, labels, Search(**QUICK), norm=norm)
         assert scores.tolist() == [radius] * 4
         assert record is not None
         assert record.radius == radius
@@ -167,6 +164,6 @@ def test_a_model_without_gradients_scores_the_radius_and_is_left_as_it_was_found
 def test_settings_out_of_range_and_no_images_are_errors() -> None:
     model, images, labels = linear_problem(2, (1, 2, 2), seed=5)
     with pytest.raises(ValueError, match="need radius > 0"):
-        measure_clever(model, images, labels, norm="linf", radius=0.0)
+        Search(0.0)
     with pytest.raises(HardenerError, match="there are no images"):
-        measure_clever(model, images[:0], labels[:0], norm="linf", radius=0.1)
+        measure_clever(model, images[:0], labels[:0], norm="linf")

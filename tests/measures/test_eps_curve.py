@@ -9,10 +9,17 @@ from torch import Tensor, nn
 
 from hardener.config.evaluation_record import EpsCurve
 from hardener.errors import HardenerError
+from hardener.evaluation.lending import lend
 from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.measures.eps_curve import eps_grid, measure_eps_curves
+from hardener.measures.run import LentAttack
 
 FGSM = AttackPlan("fgsm")
+LINF = eps_grid("linf", 4)
+
+
+def lent(model: nn.Module, *plans: AttackPlan, norm: str = "linf", batch_size: int = 128) -> list[LentAttack]:
+    return [lend(plan, model, norm=norm, batch_size=batch_size) for plan in plans]
 
 
 def shares(curve: EpsCurve) -> list[float]:
@@ -27,7 +34,7 @@ def test_on_a_linear_model_it_is_the_share_of_points_farther_than_eps_until_chan
     radii = [float(distance.quantile(share)) for share in (0.1, 0.3, 0.55, 0.8)]
     done: list[int] = []
     (curve,) = measure_eps_curves(
-        model, images, labels, [FGSM], norm=norm, radii=radii, batch_size=33, on_done=done.append
+        model, images, labels, lent(model, FGSM, norm=norm), radii, batch_size=33, on_done=done.append
     )
     expected = [1.0] + [int((distance > eps).sum()) / 100 for eps in radii[:3]]  # 0.45 is below chance: it stops there
     assert shares(curve) == expected
@@ -49,7 +56,7 @@ def test_what_fell_once_is_not_attacked_again_so_a_curve_never_rises() -> None:
 
     images = 0.35 + 0.05 * torch.rand(30, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     labels = Wave()(images).argmax(dim=1)
-    (curve,) = measure_eps_curves(Wave(), images, labels, [FGSM], norm="linf", batch_size=100)
+    (curve,) = measure_eps_curves(Wave(), images, labels, lent(Wave(), FGSM), LINF, batch_size=100)
     assert shares(curve) == sorted(shares(curve), reverse=True)
     assert asked == [round(30 * share) for share in shares(curve)[:-1]]
 
@@ -59,7 +66,7 @@ def test_two_attacks_start_from_the_clean_images_each() -> None:
     labels[:4] = 1 - labels[:4]
     done: list[int] = []
     first, second = measure_eps_curves(
-        model, images, labels, [FGSM, AttackPlan("pgd", {"steps": 3})], norm="linf", on_done=done.append
+        model, images, labels, lent(model, FGSM, AttackPlan("pgd", {"steps": 3})), LINF, on_done=done.append
     )
     assert shares(first)[0] == shares(second)[0] == 0.8
     assert (first.attack, second.attack) == ("fgsm", "pgd")
@@ -71,7 +78,8 @@ def test_a_model_that_no_attack_touches_is_followed_to_the_end() -> None:
         def forward(self, images: Tensor) -> Tensor:
             return torch.tensor([0.0, 1.0]) + 0 * images.flatten(1)[:, :1]
 
-    (curve,) = measure_eps_curves(Constant(), torch.rand(3, 1, 2, 2), torch.ones(3).long(), [FGSM], norm="linf")
+    images, labels = torch.rand(3, 1, 2, 2), torch.ones(3).long()
+    (curve,) = measure_eps_curves(Constant(), images, labels, lent(Constant(), FGSM), LINF)
     assert set(shares(curve)) == {1.0}
     assert [255 * point.parameter for point in curve.points] == pytest.approx([0, 0.5, 1, 2, 4, 8, 16, 32, 64, 127.5])
 
@@ -88,6 +96,6 @@ def test_eps_that_do_not_ascend_and_no_images_are_errors() -> None:
     model, images, labels = linear_problem(4, (1, 2, 2), seed=5)
     for radii in ([0.1, 0.1], [0.0, 0.1], [0.2, 0.1]):
         with pytest.raises(HardenerError, match="must be > 0 and ascend"):
-            measure_eps_curves(model, images, labels, [FGSM], norm="linf", radii=radii)
+            measure_eps_curves(model, images, labels, lent(model, FGSM), radii)
     with pytest.raises(HardenerError, match="there are no images"):
-        measure_eps_curves(model, images[:0], labels[:0], [FGSM], norm="linf")
+        measure_eps_curves(model, images[:0], labels[:0], lent(model, FGSM), LINF)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from hardener.measures.landscape import measure_landscape
+from hardener.threat import ThreatModel
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -18,23 +19,19 @@ def test_on_a_linear_model_the_loss_is_the_softplus_of_the_margin(norm: str) -> 
     weight = model.weight.detach()
     dual = weight.abs().sum() if norm == "linf" else weight.norm()
     margin = float(model.margin(images).detach().abs())
-    done: list[int] = []
     found = measure_landscape(
         model,
         images[0],
         int(labels[0]),
         path="a.png",
-        norm=norm,
-        eps=0.05,
+        threat=ThreatModel(norm, 0.05),
         points=5,
         batch_size=7,
         generator=torch.Generator().manual_seed(0),
-        on_done=done.append,
     )
     assert found is not None
     assert found.path == "a.png"
     assert found.steps == pytest.approx([-0.1, -0.05, 0.0, 0.05, 0.1])
-    assert sum(done) == 25
     middle = [row[2] for row in found.loss]
     assert middle == pytest.approx(
         [math.log1p(math.exp(-(margin - step * float(dual)))) for step in found.steps], rel=1e-5
@@ -57,7 +54,7 @@ def test_the_middle_is_the_clean_loss_and_the_rest_is_clipped_to_the_box() -> No
             return images.flatten(1)[:, :3] * 5
 
     image = torch.tensor([0, 255, 128, 7], dtype=torch.uint8).view(1, 2, 2)
-    found = measure_landscape(Watching(), image, 1, path="b", norm="linf", eps=0.5)
+    found = measure_landscape(Watching(), image, 1, path="b", threat=ThreatModel("linf", 0.5))
     assert found is not None
     assert len(found.loss) == len(found.loss[0]) == len(found.steps) == 21
     clean = cross_entropy(image.flatten()[:3].unsqueeze(0) / 255 * 5, torch.tensor([1]))
@@ -74,13 +71,17 @@ def test_a_model_without_gradients_has_equal_rows_and_one_that_gives_no_numbers_
         def forward(self, images: Tensor) -> Tensor:
             return images.flatten(1)[:, :2] * torch.nan
 
-    found = measure_landscape(Detached(), torch.rand(1, 2, 2), 0, path="c", norm="linf", eps=0.1, points=3)
+    found = measure_landscape(Detached(), torch.rand(1, 2, 2), 0, path="c", threat=ThreatModel("linf", 0.1), points=3)
     assert found is not None
     assert found.loss[0] == found.loss[1] == found.loss[2]
-    assert measure_landscape(Broken(), torch.rand(1, 2, 2), 0, path="c", norm="linf", eps=0.1, points=3) is None
+    assert (
+        measure_landscape(Broken(), torch.rand(1, 2, 2), 0, path="c", threat=ThreatModel("linf", 0.1), points=3) is None
+    )
 
 
 @pytest.mark.parametrize("points", [1, 20])
 def test_the_image_itself_must_be_a_point(points: int) -> None:
     with pytest.raises(ValueError, match="points must be odd and >= 3"):
-        measure_landscape(nn.Flatten(), torch.rand(1, 1, 2), 0, path="d", norm="linf", eps=0.1, points=points)
+        measure_landscape(
+            nn.Flatten(), torch.rand(1, 1, 2), 0, path="d", threat=ThreatModel("linf", 0.1), points=points
+        )

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from hardener.config.schema import Labels, Vicinity
+from hardener.methods.vicinity_risk import VicinityRisk
+from hardener.vicinity.chain import chain_of
+from hardener.vicinity.worst_point import Settings as Ball
 
 
 def conv_problem() -> tuple[nn.Sequential, Tensor, Tensor]:
@@ -48,3 +55,20 @@ def state(network: nn.Module) -> dict[str, Tensor]:
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     """Whether two state dicts are equal bit for bit."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def risk(
+    classes: int,
+    *,
+    noise_sigma: float = 0.0,
+    mixup_alpha: float = 0.0,
+    ball: Ball | None = None,
+    learn_beta: bool = True,
+    beta_max: float = 10.0,
+    **labels: Any,
+) -> VicinityRisk:
+    """Vicinity risk under the law `budget` and its mean, with nothing smoothed, where `labels` say nothing else."""
+    law = Labels(**({"law": "budget", "smoothing": 0.0} | labels))
+    on = Vicinity(noise_sigma=noise_sigma, mixup_alpha=mixup_alpha, labels=law).on()
+    links = chain_of(on if ball is None else on | {"adversarial": ball})
+    return VicinityRisk(classes, links, learn_beta=learn_beta, beta_max=beta_max)

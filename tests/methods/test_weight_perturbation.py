@@ -4,34 +4,23 @@ from typing import Any
 
 import pytest
 import torch
-from networks import conv_problem, flat_problem, same, state
+from networks import conv_problem, flat_problem, risk, same, state
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hardener.methods._method import Method
 from hardener.methods._weight_perturbation import WeightPerturbation
+from hardener.methods.method import Method
 from hardener.methods.trades import Trades
-from hardener.methods.vicinity_risk import VicinityRisk, WorstPoint
+from hardener.vicinity.worst_point import Settings as Ball
 
-LABELS: dict[str, Any] = {
-    "num_classes": 3,
-    "noise_sigma": 0.0,
-    "mixup_alpha": 0.0,
-    "law": "budget",
-    "sampled": True,
-    "smoothing": 0.2,
-    "total_concentration": 10.0,
-    "alpha": 0.01,
-    "scale": 10.0,
-    "beta_max": 10.0,
-}
+LABELS: dict[str, Any] = {"draw": "sampled", "smoothing": 0.2}
 
 
 def methods() -> list[Method]:
     return [
         Trades(norm="linf", eps=0.1, steps=2),
-        VicinityRisk(**LABELS, worst_point=WorstPoint("linf", 0.1)),
-        VicinityRisk(**LABELS | {"noise_sigma": 0.1, "mixup_alpha": 0.2}),
+        risk(3, **LABELS, ball=Ball(eps=0.1)),
+        risk(3, **LABELS, noise_sigma=0.1, mixup_alpha=0.2),
     ]
 
 
@@ -163,7 +152,7 @@ def test_both_losses_of_a_step_see_the_same_drawn_labels() -> None:
     network.eval()
     found = []
     for gamma in (0.0, 1e-30):
-        method = VicinityRisk(**LABELS)
+        method = risk(3, **LABELS)
         method.awp_gamma = gamma
         torch.manual_seed(2)
         found.append(method.loss(network, images, labels).detach())
@@ -174,7 +163,7 @@ def test_both_losses_of_a_step_see_the_same_drawn_labels() -> None:
 def test_beta_gets_the_gradient_of_the_perturbed_loss_alone() -> None:
     network, images, labels = conv_problem()
     network.eval()
-    method, plain = (VicinityRisk(**LABELS | {"sampled": False}) for _ in range(2))
+    method, plain = (risk(3, **LABELS | {"draw": "expected"}) for _ in range(2))
     method.awp_gamma = 0.05
     loss = method.loss(network, images, labels)
     plain.loss(network, images, labels).backward()  # at the weights that are still moved

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hardener.config.bundle import sha256_of
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
-from hardener.export.onnx import export_onnx
+from hardener.exporters.onnx import export_onnx
 from hardener.models.normalize import ImageClassifier
 from hardener.models.onnx_model import open_onnx
 from hardener.threat import ThreatModel

@@ -11,8 +11,11 @@ from scipy.stats import binomtest
 from hardener.config.evaluation_record import Flag
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.reports.comparison import Comparison, compare, current_evaluations, mean_invariance
-from hardener.reports.comparison_page import draw_radar, remarks, sections, write_comparison
+from hardener.reports.beyond import mean_invariance
+from hardener.reports.comparison import compare
+from hardener.reports.comparison_page import draw_radar, remarks, table_blocks, write_comparison
+from hardener.reports.comparison_record import Comparison
+from hardener.reports.shared import current_evaluations
 from hardener.statistics.paired import newcombe_paired
 
 
@@ -23,7 +26,7 @@ def pair(tmp_path: Path) -> tuple[RunFolder, RunFolder]:
 
 
 def cells(comparison: Comparison, label: str) -> list[list[str]]:
-    return [row.cells for section in sections(comparison) for row in section.rows if row.label == label]
+    return [row.cells for section in table_blocks(comparison) for row in section.rows if row.label == label]
 
 
 def test_differences_are_image_by_image(pair: tuple[RunFolder, RunFolder]) -> None:
@@ -68,7 +71,7 @@ def test_every_shared_threat_model_is_shown_the_wider_first(pair: tuple[RunFolde
             write_evaluation(run, bits(9, 10), bits(3, 10), minute=minute, norm=norm, eps=eps + 1e-9)
     write_evaluation(pair[0], bits(9, 10), bits(3, 10), minute=9, norm="l2", eps=1.0)
     comparison = compare(pair)
-    assert [section.title for section in sections(comparison)] == [
+    assert [section.title for section in table_blocks(comparison)] == [
         "linf 8/255, n = 10",
         "linf 2/255, n = 10",
         "l2 0.5, n = 10",
@@ -258,7 +261,7 @@ def test_a_run_that_was_not_evaluated_gets_the_command_of_the_other(pair: tuple[
         compare(pair)
     attacks: Attacks = [("fgsm", {}, 0.6), ("pgd", {"steps": 20}, 0.5)]
     write_evaluation(pair[1], bits(9, 10), bits(3, 10), seed=4, attacks=attacks)
-    command = "--attack fgsm --attack pgd --norm linf --eps 8/255 --samples 10 --seed 4"
+    command = "--attack fgsm --attack pgd --norm linf --eps 8/255 --steps 20 --samples 10 --seed 4"
     with pytest.raises(
         HardenerError, match=rf"natural has not been evaluated. Run `hardener eval \S*natural {command}`"
     ):
@@ -284,7 +287,9 @@ def test_other_images_are_an_error_that_says_what_differs(pair: tuple[RunFolder,
     said = str(error.value)
     assert "under linf 8/255, natural and sprout were not evaluated on the same images" in said
     assert "split (test and validation); number of images (100 and 10); seed of their choice (0 and 7)" in said
-    assert re.search(r"Run `hardener eval \S*sprout --attack pgd --norm linf --eps 8/255 --samples 100 --seed 0`", said)
+    assert re.search(
+        r"Run `hardener eval \S*sprout --attack pgd --norm linf --eps 8/255 --steps 20 --samples 100 --seed 0`", said
+    )
     assert "--data DIR" not in said
 
 
@@ -338,7 +343,7 @@ def test_the_page_is_self_contained_and_safe(tmp_path: Path) -> None:
     assert "<b>bold" not in text
     assert "http" not in text
     assert text.count("data:image/png;base64,") == 2, "one for light and one for dark"
-    for section in sections(comparison):
+    for section in table_blocks(comparison):
         assert section.title in text
     assert "90.0 %" in text
     assert sorted(path.name for path in page.parent.iterdir()) == ["compare.html", "compare.png"]

@@ -59,9 +59,9 @@ def test_eps_may_be_spelled_in_any_way(run: RunFolder, spelled: str) -> None:
 def test_the_newest_evaluation_of_a_threat_model_counts_and_a_lower_older_one_is_said(run: RunFolder) -> None:
     write_evaluation(run, bits(90, 100), bits(70, 100), minute=5, attacks=[("fgsm", {}, 0.7)])
     write_evaluation(run, bits(90, 100), bits(10, 100), minute=6, norm="l2", eps=0.5)
-    verdict = judge(run, [parse_condition("min", "linf-8/255=0.5"), parse_condition("min", "linf-8/255=0.55")])
-    assert verdict.failed == []
-    (note,) = verdict.notes
+    judgement = judge(run, [parse_condition("min", "linf-8/255=0.5"), parse_condition("min", "linf-8/255=0.55")])
+    assert judgement.failed == []
+    (note,) = judgement.notes
     assert "the newest evaluation counts and found 70.0 %" in note
     assert "2026-01-02 00:00 (pgd) found 40.0 % on the same images" in note
     assert not holds(run, "l2-0.5=0.5").passed
@@ -137,8 +137,8 @@ def test_drops_of_corruptions_and_certificates_are_unpaired(run: RunFolder, tmp_
 def test_a_drop_under_other_attacks_is_noted(run: RunFolder, tmp_path: Path) -> None:
     before = write_run(tmp_path, "before")
     write_evaluation(before, bits(94, 100), bits(50, 100), attacks=[("fgsm", {}, 0.5)])
-    verdict = judge(run, [parse_condition("max-drop", "linf-8/255=0.9")], before)
-    (note,) = verdict.notes
+    judgement = judge(run, [parse_condition("max-drop", "linf-8/255=0.9")], before)
+    (note,) = judgement.notes
     assert "not attacked alike, pgd (20 steps) against fgsm" in note
     assert judge(run, [parse_condition("max-drop", "clean=0.9")], before).notes == []
 
@@ -245,8 +245,8 @@ def test_the_summary_is_a_table_of_github(run: RunFolder, tmp_path: Path, monkey
     write_evaluation(
         run, bits(99, 100), bits(99, 100), minute=1, verdict="inconclusive", reason="a | b <b>", images="b"
     )
-    verdict = judge(run, [parse_condition("min", "clean=0.5"), parse_condition("min", "linf-8/255=0.5")])
-    write_summary(verdict, tmp_path / "s.md")
+    judgement = judge(run, [parse_condition("min", "clean=0.5"), parse_condition("min", "linf-8/255=0.5")])
+    write_summary(judgement, tmp_path / "s.md")
     lines = (tmp_path / "s.md").read_text().splitlines()
     assert lines[0] == "### hardener gate: 1 of 2 conditions failed"
     table = [line for line in lines if line.startswith("|")]
@@ -263,8 +263,8 @@ def test_only_the_jobs_own_summary_is_added_to(run: RunFolder, tmp_path: Path, m
     job = tmp_path / "job.md"
     job.write_text("what was there\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(job))
-    verdict = judge(run, [parse_condition("min", "clean=0.5")])
-    write_summary(verdict, tmp_path / "other.md")
+    judgement = judge(run, [parse_condition("min", "clean=0.5")])
+    write_summary(judgement, tmp_path / "other.md")
     assert job.read_text() == "what was there\n"
-    write_summary(verdict, job)
+    write_summary(judgement, job)
     assert job.read_text().startswith("what was there\n### hardener gate: all conditions hold\n")

@@ -13,7 +13,7 @@ from hardener.cli.app import app
 from hardener.config.bundle import Bundle, InputSpec, ModelFile, OfflineRobustness, Parity, sha256_of
 from hardener.config.evaluation_record import Evaluation, Flag
 from hardener.config.run_folder import RunFolder
-from hardener.export.run import offline
+from hardener.exporters.run import offline
 from hardener.reports.model_card import model_card
 
 
@@ -171,8 +171,8 @@ def test_its_commands_are_ones_that_hardener_takes_and_name_no_folder_of_this_ma
     assert commands == [
         "hardener train net.py --data DIR --entry Net --init w.safetensors --replace-head --recipe recipe.yaml "
         "--seed 3 --name run",
-        "hardener eval run --data DIR --attack fgsm --attack pgd --steps 20 --restarts 3 --norm linf --eps 8/255 "
-        "--samples 10 --seed 5",
+        "hardener eval run --data DIR --attack fgsm --attack pgd --norm linf --eps 8/255 --steps 20 "
+        "--restarts 3 --samples 10 --seed 5",
     ]
     for command in commands:
         assert CliRunner().invoke(app, [*shlex.split(command)[1:], "--help"]).exit_code == 0

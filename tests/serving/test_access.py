@@ -28,19 +28,11 @@ from serving.access import (
     tokens_from_text,
 )
 from serving.notes import notes_of
+from serving.routes import ENDPOINTS
 
 PREDICTING = ("/predict", "/predict/batch", "/report")
-EVERY_PATH: tuple[str, ...] = (
-    "/",
-    "/page.css",
-    "/page.js",
-    *PREDICTING,
-    "/model",
-    "/models",
-    "/model/card",
-    "/openapi.json",
-)
-EVERY_PATH += ("/metrics", "/nothing", "/healthz", "/livez", "/readyz")
+EVERY_PATH = (*(endpoint.path for endpoint in ENDPOINTS), "/nothing")
+OPEN_PATHS = [endpoint.path for endpoint in ENDPOINTS if not endpoint.needs_token]
 
 
 def sha256(token: str) -> str:
@@ -78,7 +70,7 @@ def test_without_tokens_everyone_comes_in() -> None:
 
 
 def test_with_tokens_all_but_health_and_the_page_needs_one() -> None:
-    app = Access(inner, tokens=tokens("alice"))
+    app = Access(inner, tokens=tokens("alice"), open_paths=OPEN_PATHS)
     answers = talk(app, *(("GET", path, {}) for path in EVERY_PATH))
     free = {path for path, answer in zip(EVERY_PATH, answers, strict=True) if answer.status_code == 200}
     assert free == {"/", "/page.css", "/page.js", "/healthz", "/livez", "/readyz"}
@@ -270,7 +262,8 @@ def test_buckets_are_bounded_and_the_one_unused_for_longest_is_forgotten() -> No
 
 
 def test_beyond_the_rate_the_answer_is_429_and_when_to_come_back() -> None:
-    app = Access(inner, tokens=tokens("alice", "bob"), rate_limit=RateLimit(Rate(0.1, 1), clock=Clock()))
+    limit = RateLimit(Rate(0.1, 1), clock=Clock())
+    app = Access(inner, tokens=tokens("alice", "bob"), rate_limit=limit, open_paths=OPEN_PATHS)
     alice, bob = bearer("alice-secret"), bearer("bob-secret")
     asked = [("POST", "/predict", headers) for headers in (alice, alice, bob)]
     answers = talk(app, *asked, ("GET", "/page.css", alice))

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import image_bytes, linear_bundle
-from rooms import open_room, send, send_image
+from loaded import open_service, send, send_image
 
-from serving.room import Room
-from serving.schemas import BatchAnswer
+from hardener.config.answer import BatchAnswer
+from serving.service_state import ServiceState
 
 RANDOM = np.random.default_rng(0)
 WEIGHTS = RANDOM.normal(size=(8, 8, 3, 3)).astype(np.float32)
@@ -31,16 +31,16 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def room(bundle: Path) -> Iterator[Room]:
-    with open_room(bundle, max_batch_images=7) as opened:
+def service(bundle: Path) -> Iterator[ServiceState]:
+    with open_service(bundle, max_batch_images=7) as opened:
         yield opened
 
 
-def test_answers_come_in_the_order_of_the_images(room: Room) -> None:
-    alone = [send_image(room, image, top_k="2").json() for image in IMAGES]
+def test_answers_come_in_the_order_of_the_images(service: ServiceState) -> None:
+    alone = [send_image(service, image, top_k="2").json() for image in IMAGES]
     form = {"files": [("image", image) for image in IMAGES], "data": {"top_k": "2"}}
     for body in (form, {"json": {"images": base64_of(*IMAGES), "top_k": 2}}):
-        answer = post(room, **body)
+        answer = post(service, **body)
         assert answer.status_code == 200
         items = BatchAnswer.model_validate_json(answer.content).items
         assert all(item.problem is None for item in items)
@@ -48,10 +48,10 @@ def test_answers_come_in_the_order_of_the_images(room: Room) -> None:
         assert found == [pytest.approx(prediction["probabilities"]) for prediction in alone]
 
 
-def test_a_bad_image_gets_its_own_problem(room: Room) -> None:
+def test_a_bad_image_gets_its_own_problem(service: ServiceState) -> None:
     bad = {1: (JPEG[: len(JPEG) // 2], 422), 2: (b"text", 415), 4: (b"", 415)}
     images = [bad[place][0] if place in bad else IMAGES[place] for place in range(6)]
-    answer = send(room, "POST", "/predict/batch", json={"images": [*base64_of(*images), "no base64!"]})
+    answer = send(service, "POST", "/predict/batch", json={"images": [*base64_of(*images), "no base64!"]})
     assert answer.status_code == 200
     items = answer.json()["items"]
     for place, item in enumerate(items):
@@ -63,13 +63,13 @@ def test_a_bad_image_gets_its_own_problem(room: Room) -> None:
 def test_a_model_that_overflows_on_one_image_answers_the_others(tmp_path: Path) -> None:
     weights = np.full((8, 8, 3, 2), 3e38, np.float32)
     black, white = (image_bytes(np.full((8, 8, 3), level, np.uint8)) for level in (0, 255))
-    with open_room(linear_bundle(tmp_path, weights, (0, 0))) as room:
-        items = post(room, json={"images": base64_of(black, white, black)}).json()["items"]
+    with open_service(linear_bundle(tmp_path, weights, (0, 0))) as service:
+        items = post(service, json={"images": base64_of(black, white, black)}).json()["items"]
     assert [(item["problem"] or {}).get("status") for item in items] == [None, 500, None]
 
 
-def post(room: Room, **request: Any) -> Any:
-    return send(room, "POST", "/predict/batch", **request)
+def post(service: ServiceState, **request: Any) -> Any:
+    return send(service, "POST", "/predict/batch", **request)
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def post(room: Room, **request: Any) -> Any:
         (415, "the body is image/png", {"content": IMAGES[0], "headers": {"Content-Type": "image/png"}}),
     ],
 )
-def test_a_batch_that_is_refused(room: Room, status: int, detail: str, request_: dict[str, Any]) -> None:
-    answer = post(room, **request_)
+def test_a_batch_that_is_refused(service: ServiceState, status: int, detail: str, request_: dict[str, Any]) -> None:
+    answer = post(service, **request_)
     assert answer.status_code == status, answer.text
     assert detail in answer.json()["detail"]
 
 
 def test_a_batch_that_finds_no_room_in_the_queue_is_refused_as_a_whole(bundle: Path) -> None:
-    with open_room(bundle, max_waiting=1, lanes=1) as room:
-        answer = post(room, json={"images": base64_of(*IMAGES)})
+    with open_service(bundle, max_waiting=1, lanes=1) as service:
+        answer = post(service, json={"images": base64_of(*IMAGES)})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from hardener.cli.app import app
 from hardener.config.bundle import read_bundle
 from hardener.errors import Failure, HardenerError
-from hardener.export import bento as room
-from hardener.export.bento import bento_name, build_bento, lay_out
+from hardener.exporters import bento as room
+from hardener.exporters.bento import bento_name, build_bento, lay_out
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 4, 1, 2)).astype(np.float32)
 

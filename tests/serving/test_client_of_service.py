@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import uvicorn
 from bundles import image_bytes, linear_bundle
+from loaded import open_service
 from PIL import Image
-from rooms import open_room
 from starlette.types import ASGIApp
 from typer.testing import CliRunner, Result
 
@@ -51,7 +51,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(bundle: Path) -> Iterator[str]:
-    with open_room(bundle) as room, listening(create_app(room)) as found:
+    with open_service(bundle) as service, listening(create_app(service)) as found:
         yield found
 
 
@@ -71,10 +71,10 @@ def test_every_form_of_an_image_gets_the_same_answer(url: str, tmp_path: Path) -
 
 def test_a_report_within_its_budget(url: str) -> None:
     with Client(url) as client:
-        answer = client.report(PIXELS, draws=20, queries=10, budget_s=5)
+        answer = client.report(PIXELS, draws=20, queries=10, budget_s=50)
     assert answer.report is not None
     assert (answer.report.certificate.draws, answer.report.attack.queries_allowed) == (20, 10)
-    assert answer.report.budget.allowed_s == 5
+    assert answer.report.budget.allowed_s == 50
 
 
 def test_a_batch_in_which_one_image_is_bad(url: str) -> None:
@@ -111,8 +111,8 @@ def test_refusals_say_why(url: str) -> None:
 
 def test_a_full_service_is_unavailable_and_says_when_to_come_back(bundle: Path) -> None:
     with (
-        open_room(bundle, max_waiting=0) as room,
-        listening(create_app(room)) as url,
+        open_service(bundle, max_waiting=0) as service,
+        listening(create_app(service)) as url,
         Client(url, retry=Retry(times=0)) as client,
         pytest.raises(Unavailable) as error,
     ):

@@ -13,10 +13,12 @@ import yaml
 
 from hardener.client._call import BATCH_BYTES, BATCH_IMAGES, REPORT_SLACK_S
 from hardener.client.client import SILENCE_S
+from hardener.config.answer import ModelList
+from hardener.config.serving_limits import LIMITS
 from serving.examples import EXAMPLES
 from serving.metrics import Metrics
 from serving.openapi import openapi_document
-from serving.schemas import ModelList
+from serving.routes import ENDPOINTS
 from serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ SHIPPED = [
     ROOT / "docs" / "deploy.md",
     *(path for path in DEPLOY.rglob("*") if path.is_file()),
 ]
-LIMITS = Settings(bundles=())
+DEFAULTS = Settings(bundles=())
 
 
 def manifest(name: str) -> Any:
@@ -52,8 +54,9 @@ def docker_command() -> list[str]:
 
 def variables() -> set[str]:
     """Find what the service reads; HARDENER_METRICS_FOLDER its processes tell each other."""
-    text = "".join(path.read_text() for path in (ROOT / "serving").glob("*.py"))
-    return set(re.findall(r'"(HARDENER_[A-Z_]+)"', text)) - {"HARDENER_METRICS_FOLDER"}
+    text = "".join(path.read_text() for path in (ROOT / "serving").rglob("*.py"))
+    named = set(re.findall(r'"(HARDENER_[A-Z_]+)"', text)) - {"HARDENER_METRICS_FOLDER"}
+    return named | {limit.variable for limit in LIMITS.values()}
 
 
 def option(words: list[str], name: str) -> str:
@@ -67,7 +70,10 @@ def test_every_variable_named_is_one_that_the_service_reads(path: Path) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    assert variables() <= set(re.findall(r"HARDENER_[A-Z_]+", (ROOT / "docs" / "deploy.md").read_text()))
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    shown_by_the_command = {limit.variable for limit in LIMITS.values()}
+    assert variables() - shown_by_the_command <= set(re.findall(r"HARDENER_[A-Z_]+", text))
+    assert "`hardener serve --limits`" in text
 
 
 def test_every_selector_finds_the_pods() -> None:
@@ -106,7 +112,7 @@ def test_the_autoscaler_asks_for_a_metric_that_the_service_has_and_the_adapter_m
     (rule,) = yaml.safe_load((DEPLOY / "prometheus-adapter.yaml").read_text())["rules"]["custom"]
     assert rule["name"]["as"] == name
     assert rule["seriesQuery"].startswith(name + "{")
-    assert int(scaler["metrics"][1]["pods"]["target"]["averageValue"]) < LIMITS.max_waiting
+    assert int(scaler["metrics"][1]["pods"]["target"]["averageValue"]) < DEFAULTS.max_waiting
     cpu_only = yaml.safe_load((KUBERNETES / "cpu-only" / "kustomization.yaml").read_text())
     test, remove = yaml.safe_load(cpu_only["patches"][0]["patch"])
     assert scaler["metrics"][1]["type"] == test["value"]
@@ -115,7 +121,7 @@ def test_the_autoscaler_asks_for_a_metric_that_the_service_has_and_the_adapter_m
 
 def test_probes_ask_for_routes_that_exist() -> None:
     models = ModelList.model_validate(EXAMPLES["models"])
-    paths = openapi_document(models, Settings(bundles=()))["paths"]
+    paths = openapi_document(ENDPOINTS, models, Settings(bundles=()))["paths"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container()[probe]["httpGet"]["path"] in paths
     checks = [(ROOT / name).read_text() for name in ("Dockerfile", "compose.yaml")]
@@ -145,14 +151,14 @@ def test_the_unit_starts_what_the_image_starts() -> None:
 
 
 def test_nothing_before_the_service_is_stricter_with_a_request_than_it_is_itself() -> None:
-    longest = LIMITS.max_report_seconds + LIMITS.predict_timeout_s
+    longest = DEFAULTS.max_report_seconds + DEFAULTS.predict_timeout_s
     nginx = (DEPLOY / "nginx.conf").read_text()
-    assert int(re.findall(r"client_max_body_size (\d+)m;", nginx)[0]) * 1024**2 == LIMITS.max_body_bytes
+    assert int(re.findall(r"client_max_body_size (\d+)m;", nginx)[0]) * 1024**2 == DEFAULTS.max_body_bytes
     assert int(re.findall(r"proxy_read_timeout (\d+)s;", nginx)[0]) > longest
-    assert LIMITS.report_seconds + LIMITS.predict_timeout_s < SILENCE_S
-    assert LIMITS.predict_timeout_s < REPORT_SLACK_S
-    assert LIMITS.max_batch_images >= BATCH_IMAGES
-    assert LIMITS.max_body_bytes > BATCH_BYTES + BATCH_IMAGES * 1024
+    assert DEFAULTS.report_seconds + DEFAULTS.predict_timeout_s < SILENCE_S
+    assert DEFAULTS.predict_timeout_s < REPORT_SLACK_S
+    assert DEFAULTS.max_batch_images >= BATCH_IMAGES
+    assert DEFAULTS.max_body_bytes > BATCH_BYTES + BATCH_IMAGES * 1024
 
 
 def test_containers_have_no_more_rights_than_they_need() -> None:

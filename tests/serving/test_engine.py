@@ -19,7 +19,7 @@ from hardener.config.bundle import read_bundle
 from hardener.errors import HardenerError
 from serving.access import Rate
 from serving.engine import BoundSession, Engine, check_model, cuda_devices
-from serving.room import Room
+from serving.service_state import ServiceState
 from serving.settings import Settings, Source, settings_from_environment
 
 WEIGHTS = np.zeros((8, 8, 3, 2), np.float32)
@@ -46,7 +46,7 @@ def test_a_model_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     model = folder / "model.onnx"
     model.write_bytes(model.read_bytes() + b"\0")
     with pytest.raises(HardenerError, match=r"is not the file that bundle\.json describes"):
-        Room(Settings(bundles=(Source(folder),), device="cpu"))
+        ServiceState(Settings(bundles=(Source(folder),), device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,7 @@ def test_cuda_is_not_silently_replaced_by_the_cpu(tmp_path: Path) -> None:
     [
         ("HARDENER_BUNDLE", "", "HARDENER_BUNDLE is not set"),
         ("HARDENER_DEVICE", "tpu", "auto, cpu or cuda; got 'tpu'"),
-        ("HARDENER_DRAWS", "0", "HARDENER_DRAWS must be a whole number from 1 to 100000; got '0'"),
-        ("HARDENER_REPORT_SECONDS", "soon", "HARDENER_REPORT_SECONDS must be a number from 0.1 to 3600; got 'soon'"),
+        ("HARDENER_DRAWS", "0", r"--draws \(HARDENER_DRAWS\) must be a whole number from 1 to 100000; got '0'"),
         ("HARDENER_RATE", "0", "HARDENER_RATE must be requests a second, .* as 5 or 0.5:10; got '0'"),
         ("HARDENER_CORS", "a.example", "HARDENER_CORS takes .* https://host .*; got 'a.example'"),
         ("HARDENER_CLOSED", "metrics,door", "HARDENER_CLOSED takes metrics, docs, page; got 'door'"),

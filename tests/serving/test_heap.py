@@ -43,28 +43,3 @@ def test_large_blocks_of_threads_do_not_stay() -> None:
         check=True,
     )
     assert int(done.stdout) < 20
-
-
-# without the call, 150 MB stay
-HOLES = """
-from serving.heap import give_free_pages_back, give_large_blocks_back
-
-def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096
-
-give_large_blocks_back()
-before = resident()
-blocks = [bytearray(b"x") * 1_000_000 for _ in range(150)]
-last = bytearray(b"x") * 100_000
-del blocks
-give_free_pages_back()
-print((resident() - before) // 1_000_000)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc, which Linux has")
-def test_what_lies_below_a_block_that_stays_goes_back() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", HOLES], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
-    )
-    assert int(done.stdout) < 20

@@ -10,12 +10,12 @@ import httpx
 import numpy as np
 import pytest
 from bundles import image_bytes, linear_bundle
-from rooms import open_room, send, send_image, talk
+from loaded import open_service, send, send_image, talk
 
+from hardener.config.answer import ModelInfo, ModelList
 from hardener.errors import HardenerError
 from serving.registry import check_bundles
-from serving.room import Room
-from serving.schemas import ModelInfo, ModelList
+from serving.service_state import ServiceState
 from serving.settings import Settings, Source
 
 WEIGHTS = np.zeros((8, 8, 3, 2), np.float32)
@@ -30,32 +30,32 @@ def animal_bundle(folder: Path, bias: tuple[float, float], *, name: str = "linea
 
 def test_each_model_answers_under_its_name(tmp_path: Path) -> None:
     first, second = animal_bundle(tmp_path / "a", CAT, name="a"), animal_bundle(tmp_path / "b", DOG, name="b")
-    with open_room(first, second, Source(first, "again"), default="b") as room:
+    with open_service(first, second, Source(first, "again"), default="b") as service:
         for name, label in ((None, "dog"), ("a", "cat"), ("b", "dog"), ("again", "cat")):
             fields = {} if name is None else {"model": name}
-            answer = send_image(room, GOOD, **fields).json()
+            answer = send_image(service, GOOD, **fields).json()
             assert (answer["label"], answer["model"]["name"]) == (label, name or "b")
-            assert send(room, "POST", "/predict", files={"image": GOOD}, params=fields).json() == answer
-        listed = ModelList.model_validate_json(send(room, "GET", "/models").content)
+            assert send(service, "POST", "/predict", files={"image": GOOD}, params=fields).json() == answer
+        listed = ModelList.model_validate_json(send(service, "GET", "/models").content)
         assert (listed.default, [model.name for model in listed.models]) == ("b", ["a", "b", "again"])
-        assert send(room, "GET", "/model").json()["name"] == "b"
-        assert send(room, "GET", "/model", params={"model": "a"}).json()["name"] == "a"
-        missing = send(room, "GET", "/model", params={"model": "c"})
+        assert send(service, "GET", "/model").json()["name"] == "b"
+        assert send(service, "GET", "/model", params={"model": "a"}).json()["name"] == "a"
+        missing = send(service, "GET", "/model", params={"model": "c"})
         assert (missing.status_code, "Known: a, b, again" in missing.json()["detail"]) == (404, True)
-        options = send(room, "GET", "/openapi.json").json()["paths"]["/predict"]["post"]["parameters"]
+        options = send(service, "GET", "/openapi.json").json()["paths"]["/predict"]["post"]["parameters"]
         assert next(option["schema"]["enum"] for option in options if option["name"] == "model") == ["a", "b", "again"]
 
 
 def test_the_bundle_is_described(tmp_path: Path) -> None:
     bundle = animal_bundle(tmp_path, CAT)
-    with open_room(bundle) as room:
-        info = ModelInfo.model_validate_json(send(room, "GET", "/model").content)
+    with open_service(bundle) as service:
+        info = ModelInfo.model_validate_json(send(service, "GET", "/model").content)
         assert (info.classes, info.input.height, info.provider) == (["cat", "dog"], 8, "CPUExecutionProvider")
-        assert send(room, "GET", "/model/card").status_code == 404
-        assert send(room, "GET", "/model", params={"name": "x"}).status_code == 422
+        assert send(service, "GET", "/model/card").status_code == 404
+        assert send(service, "GET", "/model", params={"name": "x"}).status_code == 422
     (bundle / "model_card.md").write_text("# Cats — and dogs\n", encoding="utf-8")
-    with open_room(bundle) as room:
-        card = send(room, "GET", "/model/card")
+    with open_service(bundle) as service:
+        card = send(service, "GET", "/model/card")
         assert card.text == "# Cats — and dogs\n"
         assert card.headers["content-type"].startswith("text/markdown")
 
@@ -68,7 +68,7 @@ def test_names_are_unique_and_the_default_is_one_of_them(tmp_path: Path) -> None
         (same, f"two models have the name 'linear': .* Give one another name: NAME={second}"),
         (unknown, "the default model 'liner' is not served. Known: linear. Did you mean 'linear'?"),
     ):
-        for load in (Room, check_bundles):
+        for load in (ServiceState, check_bundles):
             with pytest.raises(HardenerError, match=match.replace("?", r"\?")):
                 load(settings)
 
@@ -79,7 +79,7 @@ def test_a_reload_serves_the_new_bundle_and_loses_no_request(tmp_path: Path) -> 
     async def exchange(client: httpx.AsyncClient) -> None:
         answers = [await predict(client)]
         animal_bundle(tmp_path, DOG, fingerprint="e")
-        reload = asyncio.create_task(room.registry.reload())
+        reload = asyncio.create_task(service.registry.reload())
         while not reload.done():
             answers += await asyncio.gather(*(predict(client) for _ in range(4)))
         assert await reload
@@ -95,8 +95,8 @@ def test_a_reload_serves_the_new_bundle_and_loses_no_request(tmp_path: Path) -> 
         assert answer.status_code == 200
         return answer.json()  # type: ignore[no-any-return]
 
-    with open_room(bundle) as room:
-        talk(room, exchange)
+    with open_service(bundle) as service:
+        talk(service, exchange)
 
 
 def test_a_request_in_work_is_finished_by_the_model_that_it_began_with(tmp_path: Path) -> None:
@@ -104,18 +104,18 @@ def test_a_request_in_work_is_finished_by_the_model_that_it_began_with(tmp_path:
 
     async def exchange(client: httpx.AsyncClient) -> None:
         report = asyncio.create_task(client.post("/report", files={"image": GOOD}, data={"draws": "400"}))
-        model = room.registry.find(None)
+        model = service.registry.find(None)
         while not model.batcher.waiting(1):  # type: ignore[arg-type]
             await asyncio.sleep(0)
         animal_bundle(tmp_path, DOG)
-        assert await room.registry.reload()
+        assert await service.registry.reload()
         assert not report.done()
         answer = (await report).json()
         assert (answer["label"], answer["report"]["certificate"]["agreeing_draws"]) == ("cat", 400)
         assert (await client.post("/predict", files={"image": GOOD})).json()["label"] == "dog"
 
-    with open_room(bundle, lanes=1) as room:
-        talk(room, exchange)
+    with open_service(bundle, lanes=1) as service:
+        talk(service, exchange)
 
 
 def test_a_broken_new_bundle_leaves_the_old_one_in_service(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -123,11 +123,11 @@ def test_a_broken_new_bundle_leaves_the_old_one_in_service(tmp_path: Path, caplo
 
     async def exchange(client: httpx.AsyncClient) -> None:
         (bundle / "model.onnx").write_bytes(b"broken")
-        assert not any(await asyncio.gather(room.registry.reload(), room.registry.reload()))
+        assert not any(await asyncio.gather(service.registry.reload(), service.registry.reload()))
         assert (await client.post("/predict", files={"image": GOOD})).json()["label"] == "cat"
 
-    with open_room(bundle) as room:
-        talk(room, exchange)
+    with open_service(bundle) as service:
+        talk(service, exchange)
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert len(errors) == 1
     assert "the models were not exchanged" in errors[0]

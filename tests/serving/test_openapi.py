@@ -11,26 +11,26 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import linear_bundle
+from loaded import open_service, send, send_image
 from pydantic import BaseModel
-from rooms import open_room, send, send_image
 
+from hardener.config.answer import BatchAnswer, ModelInfo, ModelList, Prediction
 from serving.app import create_app
 from serving.examples import EXAMPLES
 from serving.openapi import STATUSES
-from serving.room import Room
-from serving.schemas import BatchAnswer, ModelInfo, ModelList, Prediction
+from serving.service_state import ServiceState
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceState]:
     bundle = linear_bundle(tmp_path_factory.mktemp("bundle"), np.zeros((8, 8, 3, 2), np.float32), (0, 0))
-    with open_room(bundle) as opened:
+    with open_service(bundle) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def document(room: Room) -> dict[str, Any]:
-    return send(room, "GET", "/openapi.json").json()  # type: ignore[no-any-return]
+def document(service: ServiceState) -> dict[str, Any]:
+    return send(service, "GET", "/openapi.json").json()  # type: ignore[no-any-return]
 
 
 def walk(node: Any) -> Iterator[dict[str, Any]]:
@@ -47,13 +47,13 @@ def test_every_reference_resolves(document: dict[str, Any]) -> None:
     assert names <= set(document["components"]["schemas"])
 
 
-def test_every_path_answers_and_no_other_does(room: Room, document: dict[str, Any]) -> None:
+def test_every_path_answers_and_no_other_does(service: ServiceState, document: dict[str, Any]) -> None:
     for path, methods in document["paths"].items():
         for method in methods:
             if path != "/model/card":
-                assert send(room, method.upper(), path).status_code in {200, 415}, path
+                assert send(service, method.upper(), path).status_code in {200, 415}, path
     for path in ("/predict/", "/schema.json", "/docs.json", "/page.html"):
-        assert send(room, "GET", path).status_code == 404
+        assert send(service, "GET", path).status_code == 404
 
 
 def test_every_operation_has_examples_and_says_how_it_fails(document: dict[str, Any]) -> None:
@@ -66,7 +66,7 @@ def test_every_operation_has_examples_and_says_how_it_fails(document: dict[str, 
                 assert status == "200" or int(status) in STATUSES
 
 
-def test_the_examples_are_valid(room: Room) -> None:
+def test_the_examples_are_valid(service: ServiceState) -> None:
     models: dict[str, type[BaseModel]] = {
         "prediction": Prediction,
         "report": Prediction,
@@ -76,27 +76,27 @@ def test_the_examples_are_valid(room: Room) -> None:
     }
     for name, model in models.items():
         model.model_validate(EXAMPLES[name])
-    assert send_image(room, base64.b64decode(EXAMPLES["base64"])).status_code == 200
+    assert send_image(service, base64.b64decode(EXAMPLES["base64"])).status_code == 200
 
 
-def test_what_is_closed_answers_404_and_is_not_described(room: Room) -> None:
-    with open_room(*room.settings.bundles, closed=frozenset({"metrics", "docs", "page"})) as closed:
+def test_what_is_closed_answers_404_and_is_not_described(service: ServiceState) -> None:
+    with open_service(*service.settings.bundles, closed=frozenset({"metrics", "docs", "page"})) as closed:
         for path in ("/", "/page.js", "/page.css", "/metrics", "/openapi.json"):
             assert send(closed, "GET", path).status_code == 404
         assert send(closed, "GET", "/models").status_code == 200
     hashes = f"me {hashlib.sha256(b'secret').hexdigest()}"
-    with open_room(*room.settings.bundles, closed=frozenset({"metrics", "page"}), token_hashes=hashes) as closed:
+    with open_service(*service.settings.bundles, closed=frozenset({"metrics", "page"}), token_hashes=hashes) as closed:
         document = send(closed, "GET", "/openapi.json", headers={"Authorization": "Bearer secret"}).json()
         assert not {"/", "/page.js", "/page.css", "/metrics"} & set(document["paths"])
         assert document["paths"]["/predict"]["post"]["security"] == [{"token": []}]
         assert "security" not in document["paths"]["/healthz"]["get"]
 
 
-def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(room: Room) -> None:
+def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(service: ServiceState) -> None:
     for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
-        answer = send(room, "GET", path)
+        answer = send(service, "GET", path)
         assert answer.headers["content-type"].startswith(kind)
         assert answer.headers["content-security-policy"].startswith("default-src 'self'; img-src 'self' blob: data:")
-        assert send(room, "HEAD", path).status_code == 200
+        assert send(service, "HEAD", path).status_code == 200
     folder = Path(create_app.__code__.co_filename).parent / "page"
-    assert send(room, "GET", "/").content == (folder / "index.html").read_bytes()
+    assert send(service, "GET", "/").content == (folder / "index.html").read_bytes()

@@ -21,16 +21,18 @@ import numpy as np
 import pytest
 import uvicorn
 from bundles import image_bytes, linear_bundle
+from loaded import open_service
 from PIL import Image, ImageEnhance, ImageFilter
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from rooms import open_room
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hardener.config.answer import Prediction, Report
 from serving.app import create_app
 from serving.problem import Problem, ProblemResponse
-from serving.schemas import Prediction, Report
 from serving.settings import Source
 
+PATIENCE_MS = 60_000  # of a test that would fail in any case
+expect.set_options(timeout=PATIENCE_MS)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
 ARGUMENTS = [
@@ -119,14 +121,14 @@ def served(app: ASGIApp) -> Iterator[str]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not server.started and thread.is_alive() and time.monotonic() < end:
             time.sleep(0.01)
         assert server.started
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=60)
         listener.close()
 
 
@@ -135,8 +137,8 @@ def gate_and_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gat
     weights = np.random.default_rng(0).normal(size=(16, 16, 3, 3)).astype(np.float32)
     weights /= 8
     bundle = linear_bundle(tmp_path_factory.mktemp("bundle"), weights, (0, 0, 0), classes=CLASSES)
-    with open_room(bundle) as room:
-        gate = Gate(create_app(room))
+    with open_service(bundle) as service:
+        gate = Gate(create_app(service))
         with served(gate) as url:
             yield gate, url
 
@@ -173,7 +175,7 @@ def open_page(browser: Browser, url: str) -> Iterator[Opener]:
     def open_it(*, script: str = "", permissions: tuple[str, ...] = (), url: str = home, **options: Any) -> Page:
         homes.extend((url, f"blob:{url}"))
         context = browser.new_context(**options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         context.grant_permissions(list(permissions))
         contexts.append(context)
         page = context.new_page()
@@ -198,11 +200,11 @@ def choose(page: Page, data: bytes = IMAGE, name: str = "image.png") -> None:
 
 
 def wait_for_report(page: Page) -> None:
-    expect(page.locator("#report")).to_be_visible(timeout=20_000)
+    expect(page.locator("#report")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def predict(url: str, data: bytes = IMAGE) -> Prediction:
-    answer = httpx.post(f"{url}predict", files={"image": ("image.png", data)}, timeout=20)
+    answer = httpx.post(f"{url}predict", files={"image": ("image.png", data)}, timeout=60)
     return Prediction.model_validate_json(answer.content)
 
 
@@ -466,7 +468,7 @@ def test_a_report_is_cancelled_and_the_service_notices(open_page: Opener, gate: 
     expect(page.locator("#status")).to_have_text("Cancelled.")
     expect(page.locator("#ask-report")).to_be_focused()
     expect(page.locator("#busy")).to_be_hidden()
-    assert gate.left.wait(10)
+    assert gate.left.wait(60)
 
 
 def test_a_later_image_takes_the_place_of_an_earlier_ones_report(open_page: Opener, gate: Gate, url: str) -> None:
@@ -536,8 +538,8 @@ def test_one_of_several_models_is_chosen(open_page: Opener, tmp_path: Path) -> N
     first = linear_bundle(tmp_path / "first", blank[..., :2], (1, 0), classes=("cat", "dog"))
     second = linear_bundle(tmp_path / "second", blank, range(12), classes=many)
     with (
-        open_room(Source(first, "first"), Source(second, "second")) as room,
-        served(create_app(room)) as url,
+        open_service(Source(first, "first"), Source(second, "second")) as service,
+        served(create_app(service)) as url,
     ):
         page = open_page(url=url)
         select = page.get_by_label("Model", exact=True)
@@ -565,7 +567,7 @@ def test_the_shown_command_does_the_same(open_page: Opener, tmp_path: Path) -> N
     command = shlex.split(page.locator("#curl").text_content() or "")
     assert command[0] == "curl"
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
-    done = subprocess.run([*command, "-s"], cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=20)
+    done = subprocess.run([*command, "-s"], cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=60)
     assert json.loads(done.stdout) == shown
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import image_bytes, linear_bundle
+from loaded import answering, open_service, send_image
 from numpy.typing import NDArray
-from rooms import answering, open_room, send_image
 from scipy.stats import norm
 
+from hardener.config.answer import Certificate, Report
 from hardener.config.bundle import read_bundle
-from serving.asker import Asker, Logits, Pixels
+from serving.budget import Budget
 from serving.certificate import certify
 from serving.probes import (
     BLUR_RADII,
@@ -28,7 +29,7 @@ from serving.probes import (
     stretch_contrast,
     to_gray,
 )
-from serving.schemas import Certificate, Report
+from serving.timed_model import Logits, Pixels, TimedModel
 
 RANDOM = np.random.default_rng(1)
 GRAY = np.full((16, 16, 3), 128, np.uint8)
@@ -44,8 +45,8 @@ def plane(direction: NDArray[np.float32], distance: float, at: float = X) -> dic
 
 def report_on(folder: Path, pixels: Pixels = GRAY, *, model: dict[str, Any], **limits: Any) -> Report:
     changes = limits.pop("changes", None)
-    with open_room(linear_bundle(folder, **model, changes=changes), **limits) as room:
-        answer = send_image(room, image_bytes(pixels), report="true")
+    with open_service(linear_bundle(folder, **model, changes=changes), **limits) as service:
+        answer = send_image(service, image_bytes(pixels), report="true")
         assert answer.status_code == 200, answer.text
         return Report.model_validate(answer.json()["report"])
 
@@ -72,9 +73,9 @@ def test_a_certificate_never_exceeds_the_distance_from_the_plane(tmp_path: Path)
     At sigma 0.1 a value of 128 is clipped at 5 sigma, which is never. Alpha keeps 12 reports right together.
     """
     folder = linear_bundle(tmp_path, **plane(NORMAL, distance=0.2), changes={"noise_sigma": 0.1})
-    with open_room(folder, alpha=1e-7) as room:
+    with open_service(folder, alpha=1e-7) as service:
         for _ in range(12):
-            answer = send_image(room, image_bytes(GRAY), report="true").json()
+            answer = send_image(service, image_bytes(GRAY), report="true").json()
             certificate = Report.model_validate(answer["report"]).certificate
             assert answer["index"] == certificate.index == 0
             assert certificate.radius is not None
@@ -122,9 +123,9 @@ def test_the_class_is_chosen_from_other_draws_than_certify_it(tmp_path: Path) ->
         return np.tile(np.array([5, 0], np.float32), (len(images), 1))
 
     async def scene() -> Certificate:
-        asker = Asker(answering(remember), seconds=60)
+        model = TimedModel(answering(remember), seconds=60)
         generator = np.random.default_rng(0)
-        return await certify(GRAY, 0, bundle, asker, generator, selection_draws=16, draws=100, alpha=0.001)
+        return await certify(GRAY, 0, bundle, model, generator, Budget(draws=100, queries=1, seconds=60))
 
     certificate = asyncio.run(scene())
     assert (certificate.selection_draws, certificate.draws) == (16, 100)

@@ -49,7 +49,7 @@ def test_what_waits_in_the_kernel_when_a_server_stops_is_answered(
                 client.sendall(REQUEST)
             await server.shutdown(sockets=[listener])  # the loop had no turn to take them
             for client in clients:
-                client.settimeout(5)
+                client.settimeout(60)
             return [client.recv(1000) for client in clients]
 
     answers = asyncio.run(scene())

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import image_bytes, linear_bundle
+from loaded import answering, linear_logits, open_service, send_image
 from numpy.typing import NDArray
 from PIL import Image
-from rooms import answering, linear_logits, open_room, send_image
 
+from hardener.config.answer import Certificate, Report
 from hardener.config.bundle import Bundle, read_bundle
 from hardener.errors import Failure
 from hardener.statistics.interval import certified_radius
-from serving.asker import Asker, Logits, ModelAccess, Pixels
 from serving.budget import Budget
 from serving.certificate import certify
 from serving.probes import NO_TIME
 from serving.report import robustness_report
-from serving.schemas import Certificate, Report
+from serving.timed_model import Logits, ModelAccess, Pixels, TimedModel
 
 GRAY = np.full((16, 16, 3), 128, np.uint8)
 COLOUR = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -56,8 +56,8 @@ def report_on(bundle: Bundle, access: ModelAccess, budget: Budget, image: Pixels
 
 
 def ask_over_http(folder: Path, file: bytes, **changes: Any) -> Report:
-    with open_room(linear_bundle(folder, CONSTANT, BIAS, changes=changes)) as room:
-        answer = send_image(room, file, report="true")
+    with open_service(linear_bundle(folder, CONSTANT, BIAS, changes=changes)) as service:
+        answer = send_image(service, file, report="true")
     assert answer.status_code == 200, answer.text
     return Report.model_validate(answer.json()["report"])
 
@@ -150,9 +150,9 @@ def test_a_probe_that_is_cut_short_counts_what_was_asked(tmp_path: Path) -> None
 
 def certify_with(access: ModelAccess, bundle: Bundle, *, draws: int) -> Certificate:
     async def scene() -> Certificate:
-        asker = Asker(access, seconds=60)
+        model = TimedModel(access, seconds=60)
         generator = np.random.default_rng(0)
-        return await certify(GRAY, 0, bundle, asker, generator, selection_draws=16, draws=draws, alpha=0.001)
+        return await certify(GRAY, 0, bundle, model, generator, Budget(draws=draws, queries=1, seconds=60))
 
     return asyncio.run(scene())
 
@@ -231,8 +231,8 @@ def test_a_failing_model_fails_the_report_as_itself_and_leaves_nothing_under_way
 
 def test_the_margin_is_the_lead_over_the_next_class(tmp_path: Path) -> None:
     weights = np.zeros((16, 16, 3, 3), np.float32)
-    with open_room(linear_bundle(tmp_path, weights, (1.0, 3.0, 2.5), classes=["a", "b", "c"])) as room:
-        answer = send_image(room, image_bytes(GRAY), report="true").json()
+    with open_service(linear_bundle(tmp_path, weights, (1.0, 3.0, 2.5), classes=["a", "b", "c"])) as service:
+        answer = send_image(service, image_bytes(GRAY), report="true").json()
     margin = Report.model_validate(answer["report"]).margin
     shares = np.exp([1.0, 3.0, 2.5]) / np.exp([1.0, 3.0, 2.5]).sum()
     assert (answer["label"], margin.runner_up) == ("b", "c")
@@ -241,8 +241,8 @@ def test_the_margin_is_the_lead_over_the_next_class(tmp_path: Path) -> None:
 
 
 def test_a_tie_has_no_margin_and_another_runner_up(tmp_path: Path) -> None:
-    with open_room(linear_bundle(tmp_path, CONSTANT, (1.0, 1.0))) as room:
-        answer = send_image(room, image_bytes(GRAY), report="true").json()
+    with open_service(linear_bundle(tmp_path, CONSTANT, (1.0, 1.0))) as service:
+        answer = send_image(service, image_bytes(GRAY), report="true").json()
     assert (answer["label"], answer["report"]["margin"]["runner_up"]) == ("class-0", "class-1")
     assert answer["report"]["margin"]["logits"] == 0
 
@@ -297,7 +297,7 @@ def test_answers_keep_the_images_order_across_blocks_and_chunks() -> None:
 
     async def scene() -> Logits | None:
         plain = answering(lambda batch: batch.reshape(-1, 1).astype(np.float32))
-        return await Asker(ModelAccess(slow_first, plain.in_thread, chunk=4, window=3), seconds=60).ask(blocks)
+        return await TimedModel(ModelAccess(slow_first, plain.in_thread, chunk=4, window=3), seconds=60).ask(blocks)
 
     answers = asyncio.run(scene())
     assert answers is not None
@@ -317,9 +317,9 @@ def test_no_more_chunks_are_under_way_than_the_window() -> None:
 
     async def scene() -> None:
         plain = answering(lambda batch: batch.reshape(-1, 1).astype(np.float32))
-        asker = Asker(ModelAccess(submit, plain.in_thread, chunk=2, window=3), seconds=60)
-        await asker.ask([lambda: np.zeros((20, 1, 1, 1), np.uint8)] * 2)
-        assert asker.answered == 40
+        model = TimedModel(ModelAccess(submit, plain.in_thread, chunk=2, window=3), seconds=60)
+        await model.ask([lambda: np.zeros((20, 1, 1, 1), np.uint8)] * 2)
+        assert model.answered == 40
 
     asyncio.run(scene())
     assert most == 3

@@ -1,71 +1,26 @@
-"""The service as users start it: BentoML, a port, signals."""
+"""The service as users start it: BentoML, a port, one line for what is wrong at the start."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
-import pytest
 from bundles import image_bytes, linear_bundle
+from running import ROOT, server
 
-from serving.schemas import Prediction
+from hardener.config.answer import Prediction
 
-ROOT = Path(__file__).parents[2]
 WEIGHTS = np.random.default_rng(0).normal(size=(16, 16, 3, 2)).astype(np.float32)
-
-
-@contextmanager
-def server(bundle: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start the service on a free port; end it where the test did not."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = {name: value for name, value in os.environ.items() if name != "BENTOML_CONTAINERIZED"}
-    environment |= {"HARDENER_BUNDLE": str(bundle), "HARDENER_DEVICE": "cpu", "BENTOML_DO_NOT_TRACK": "True"}
-    environment |= variables
-    command = [sys.executable, "-m", "bentoml", "serve", "serving.service:HardenerService"]
-    command += ["--host", "127.0.0.1", "--port", port]
-    command += ["--timeout-graceful-shutdown", "5", "--working-dir", str(ROOT)]
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        if process.poll() is None:
-            process.terminate()  # the supervisor alone can end its workers
-            process.communicate(timeout=30)
-
-
-def wait_until_ready(process: subprocess.Popen[str], url: str) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=30).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    pytest.fail(f"the server is not ready; exit code {process.poll()}")
 
 
 def test_the_service_answers_reports_counts_and_ends_on_sigterm(tmp_path: Path) -> None:
     image = image_bytes(np.full((40, 30, 3), 90, np.uint8), "JPEG")
-    with server(linear_bundle(tmp_path, WEIGHTS, (0, 0))) as (process, url):
-        wait_until_ready(process, url)
-        with httpx.Client(base_url=url, timeout=30) as client:
+    with server(linear_bundle(tmp_path, WEIGHTS, (0, 0)), HARDENER_MAX_HEADERS="50") as running:
+        running.wait_until_ready()
+        with httpx.Client(base_url=running.url, timeout=60) as client:
             answer = client.post("/predict", files={"image": image}, data={"report": "true"})
             assert answer.status_code == 200, answer.text
             assert Prediction.model_validate_json(answer.content).report is not None
@@ -78,24 +33,22 @@ def test_the_service_answers_reports_counts_and_ends_on_sigterm(tmp_path: Path) 
             form = {"files": {"image": bytes(21 * 1024 * 1024)}}
             assert client.post("/predict", **form).status_code == 413  # type: ignore[arg-type]
             assert "googletagmanager" not in client.get("/").text
-        started = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=20)
-        assert process.returncode == 0, output
-        assert time.monotonic() - started < 6
-        assert "Traceback" not in output
+            many = client.get("/healthz", headers={f"x-{number}": "1" for number in range(60)})
+            assert (many.status_code, many.json()["detail"]) == (431, "the request has more than 50 headers.")
+        running.process.terminate()
+        assert running.wait_for_end() == 0, running.output
+        assert "Traceback" not in running.output
 
 
 def test_a_broken_bundle_ends_the_start_with_one_line(tmp_path: Path) -> None:
     folder = linear_bundle(tmp_path, WEIGHTS, (0, 0))
     (folder / "model.onnx").write_bytes(b"broken")
-    with server(folder) as (process, _):
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode == 2
-    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    with server(folder) as running:
+        assert running.wait_for_end() == 2
+    lines = [line for line in running.output.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert "is not the file that bundle.json describes" in lines[0]
-    assert "Traceback" not in output
+    assert "Traceback" not in running.output
 
 
 def test_the_service_loads_no_torch_and_outlasts_its_own_deadlines() -> None:

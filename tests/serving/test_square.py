@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from bundles import image_bytes, linear_bundle
+from loaded import answering, linear_logits, open_service, send_image
 from numpy.typing import NDArray
-from rooms import answering, linear_logits, open_room, send_image
 from torch import nn
 
 from hardener.attacks.square import square
+from hardener.config.answer import AttackProbe
 from hardener.config.bundle import Threat
-from serving.asker import Asker, Logits, Pixels
-from serving.schemas import AttackProbe
 from serving.square import SquareSearch, attack_with_square
+from serving.timed_model import Logits, Pixels, TimedModel
 
 Norm = Literal["linf", "l2"]
 NORMS: tuple[Norm, ...] = ("linf", "l2")
@@ -58,10 +58,10 @@ def run(
         return linear_logits(weights, bias)(images)
 
     async def scene() -> AttackProbe:
-        asker = Asker(answering(count, chunk=chunk), seconds=60)
+        model = TimedModel(answering(count, chunk=chunk), seconds=60)
         threat = Threat(norm=norm, eps=eps)
         generator = np.random.default_rng(0)
-        return await attack_with_square(image, 0, margin, ["a", "b"], threat, asker, generator, queries=queries)
+        return await attack_with_square(image, 0, margin, ["a", "b"], threat, model, generator, queries=queries)
 
     probe = asyncio.run(scene())
     assert asked == probe.queries <= queries
@@ -156,10 +156,10 @@ def test_it_stops_at_the_first_success_and_the_answer_to_that_image_differs(tmp_
         assert search.queries < 400
         search.learn(logits_of(search.propose(2)))
     threat = {"norm": "linf", "eps": EPS}
-    with open_room(linear_bundle(tmp_path, weights, bias, changes={"threat": threat})) as room:
-        assert send_image(room, image_bytes(MIDDLE)).json()["index"] == 0
-        assert send_image(room, image_bytes(search.adversarial)).json()["index"] == search.answer == 1
-        served = send_image(room, image_bytes(MIDDLE), report="true").json()["report"]["attack"]
+    with open_service(linear_bundle(tmp_path, weights, bias, changes={"threat": threat})) as service:
+        assert send_image(service, image_bytes(MIDDLE)).json()["index"] == 0
+        assert send_image(service, image_bytes(search.adversarial)).json()["index"] == search.answer == 1
+        served = send_image(service, image_bytes(MIDDLE), report="true").json()["report"]["attack"]
     assert (served["found"], served["label"]) == (True, "class-1")
     assert served["queries"] < served["queries_allowed"]
 
@@ -197,12 +197,16 @@ def test_it_succeeds_about_as_often_as_the_torch_attack(norm: Norm, eps: float) 
         return answer
 
     labels = logits_of(images).argmax(axis=1)
-    broken = 0
-    for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-        search = SquareSearch(image, label, norm=norm, eps=eps, generator=np.random.default_rng(number))
-        while search.adversarial is None and search.queries < 100:
-            search.learn(logits_of(search.propose(1)))
-        broken += search.adversarial is not None
+    searches = [
+        SquareSearch(image, label, norm=norm, eps=eps, generator=np.random.default_rng(number))
+        for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True))
+    ]
+    for _ in range(100):
+        going = [search for search in searches if search.adversarial is None]
+        answers = logits_of(np.concatenate([search.propose(1) for search in going]))
+        for search, answer in zip(going, answers, strict=True):
+            search.learn(answer[None])
+    broken = sum(search.adversarial is not None for search in searches)
     generator = torch.Generator().manual_seed(0)
     found = square(network, as_tensor, torch.from_numpy(labels), norm=norm, eps=eps, queries=100, generator=generator)
     with torch.no_grad():

@@ -14,7 +14,7 @@ from bundles import linear_bundle
 
 from hardener.config.bundle import read_bundle
 from hardener.errors import HardenerError
-from hardener.export.triton import model_config, write_triton
+from hardener.exporters.triton import model_config, write_triton
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 6, 3, 2)).astype(np.float32)
 

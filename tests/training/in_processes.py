@@ -14,9 +14,8 @@ import torch
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.progress import rank_and_world
+from hardener.progress import SilentTraining, rank_and_world
 from hardener.runtime.processes import ending_at_once
-from hardener.training.metrics import SilentTraining
 from hardener.training.run import TrainRequest, resume, train
 
 COMMON = [

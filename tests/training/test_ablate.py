@@ -20,12 +20,11 @@ from hardener.config.ablation_record import Ablation, read_ablation, weakest_fir
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.errors import HardenerError
-from hardener.progress import Silent
+from hardener.errors import HardenerError, Interrupted
+from hardener.progress import EpochMetrics, Silent
 from hardener.statistics.paired import read_outcomes
-from hardener.training.ablate import AblateRequest, ablate, module_sets, name_of, recipe_with
-from hardener.training.metrics import EpochMetrics
-from hardener.training.work import Interrupted
+from hardener.training.ablate import AblateRequest, ablate
+from hardener.training.module_sets import module_sets, name_of, recipe_with
 
 NAMES = ["natural", "noise", "mixup", "labels", "noise+mixup", "noise+labels", "mixup+labels", "noise+mixup+labels"]
 SMALL = ["epochs=1", "batch_size=10", "validation.samples=4", "validation.steps=1"]

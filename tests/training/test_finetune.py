@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,20 +11,19 @@ from test_run import Recorder, request, weights
 from torch import nn
 
 from hardener.config.run_folder import RunFolder
-from hardener.errors import HardenerError
+from hardener.errors import HardenerError, Interrupted
 from hardener.models.freeze import freeze
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
 from hardener.training.parallel import sync_batch_norm
 from hardener.training.run import resume, train
 from hardener.training.surrogate import surrogate_of
-from hardener.training.work import Interrupted
 
 
 @pytest.fixture
-def first(model_file: Path, image_folder: Path, tmp_path: Path) -> RunFolder:
+def first(straight: Callable[[str], RunFolder]) -> RunFolder:
     """A run to start from."""
-    return train(request(model_file, image_folder, tmp_path / "first", sets=("epochs=1",)), Recorder())
+    return straight("sprout")
 
 
 @pytest.mark.parametrize("sets", [(), ("averaging.name=ema",), ("optimizer.layer_decay=0.5",), ("accumulate=2",)])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hardener.training.augment import augment
-from hardener.training.schedule import learning_rate
+from hardener.training.learning_rate import learning_rate
 
 
 def test_shift_moves_whole_images_by_at_most_its_reach() -> None:

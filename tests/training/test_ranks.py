@@ -22,15 +22,18 @@ from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.data.data_set import read_data_set
 from hardener.data.loader import ImageShape, load_images
-from hardener.errors import Failure, HardenerError
+from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.models.trained import open_classifier
+from hardener.progress import SilentTraining
 from hardener.runtime import processes
-from hardener.training import run as training_run
-from hardener.training.loop import Progress, StepRule, train_epoch
-from hardener.training.metrics import SilentTraining
+from hardener.training import launch
+from hardener.training.build import build_method
+from hardener.training.loop import Minibatch, StepRule, train_epoch
 from hardener.training.parallel import Exchange, blocks
+from hardener.training.prepare import check_enough
 from hardener.training.run import resume, train
-from hardener.training.work import Interrupted
+from hardener.training.state import Progress, TrainingState
+from hardener.training.training_loss import TrainingLoss
 
 MODELS = {
     "plain": """
@@ -198,7 +201,7 @@ def test_a_launch_goes_on_with_its_own_run_and_no_other(
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-1")
     with pytest.raises(Interrupted):
         train(asked, Stops(12))
-    found = training_run._begun_by_this_launch
+    found = launch.begun_by_this_launch
     assert found(asked) == str(tmp_path / "mine")
     assert found(replace(asked, name=None)) == str(tmp_path / "mine")
     others = [replace(asked, name="other"), replace(asked, seed=1), replace(asked, model="other.py")]
@@ -222,7 +225,7 @@ def test_a_launch_goes_on_with_its_own_run_and_no_other(
     assert found(asked) is None
     assert not finished.path.exists()
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert training_run._launch() == f"{socket.gethostname()}:{os.getppid()}"
+    assert launch.launch_name() == f"{socket.gethostname()}:{os.getppid()}"
 
 
 def test_a_process_that_dies_ends_the_run_and_the_message_says_how_to_go_on(place: Path) -> None:
@@ -274,24 +277,24 @@ def test_too_few_images_for_the_processes_are_an_error(
     images = load_images(folder.train, ImageShape(8, 8, 1))
     monkeypatch.setenv("WORLD_SIZE", "16")
     with pytest.raises(HardenerError, match="20 training images are too few for 16 processes: each needs two"):
-        training_run._check_enough(images)
+        check_enough(images)
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_run, "choose_device", torch.device)
+    monkeypatch.setattr(launch, "choose_device", torch.device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     chosen: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     for name, value in {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1", "RANK": "3"}.items():
         monkeypatch.setenv(name, value)
-    assert training_run._own_device("cuda") == torch.device("cuda:1")
+    assert launch.own_device("cuda") == torch.device("cuda:1")
     assert chosen == [torch.device("cuda:1")]
-    assert training_run._own_device("cpu") == torch.device("cpu")
+    assert launch.own_device("cpu") == torch.device("cpu")
     with pytest.raises(HardenerError, match="--device cuda:0 is one GPU, and 2 processes would share it"):
-        training_run._own_device("cuda:0")
+        launch.own_device("cuda:0")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     with pytest.raises(HardenerError, match="3 processes, and 2 GPUs on .*--nproc-per-node 2"):
-        training_run._own_device("cuda")
+        launch.own_device("cuda")
 
 
 def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,23 +315,19 @@ def test_of_several_processes_none_cuts_its_minibatch_smaller_than_the_others() 
         def piece(self, *, last: bool) -> Any:
             raise torch.OutOfMemoryError
 
-    from hardener.training.build import build_method
-    from hardener.training.objective import Objective
-
-    objective = Objective(nn.Flatten(), build_method(load_recipe("natural"), 2), compiled=False)
-    rule = StepRule(theta_steps=1, beta_on_clean=False, gradient_clip=None, autocast=False, piece=8)
-    batch = (torch.zeros(8, 1, 1, 2), torch.zeros(8, dtype=torch.int64), 16)
-    parameter = nn.Parameter(torch.zeros(1))
+    network, method = nn.Flatten(), build_method(load_recipe("natural"), 2)
+    theta = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
+    state = TrainingState(network, method, theta, None, None, Progress.start_of(0, torch.device("cpu")), piece=8)
+    rule = StepRule(theta_steps=1, beta_on_clean=False, gradient_clip=None, autocast=False)
+    batch = Minibatch(torch.zeros(8, 1, 1, 2), torch.zeros(8, dtype=torch.int64), 16)
     with pytest.raises(
         Failure, match="8 images at once do not fit in the memory of cpu. Cut each minibatch with --set "
     ):
         train_epoch(
-            Full(objective),
+            Full(TrainingLoss(network, method, compiled=False)),
             [batch],
-            torch.optim.SGD([parameter]),
-            None,
+            state,
             rule,
-            Progress(0, 0, torch.zeros(())),
             set_learning_rate=lambda _: None,
             on_step=lambda _: True,
         )

@@ -15,13 +15,12 @@ from oracles import write_image_folder
 
 from hardener.config.recipe import load_recipe, recipe_files
 from hardener.config.run_folder import RunFolder, find_run
-from hardener.errors import Failure, HardenerError
+from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.models.trained import open_classifier
-from hardener.progress import Silent
+from hardener.progress import EpochMetrics, Silent
 from hardener.training.checkpoint import before
-from hardener.training.metrics import EpochMetrics
+from hardener.training.prepare import prepare
 from hardener.training.run import TrainRequest, resume, train
-from hardener.training.work import Interrupted
 
 SMALL = ["batch_size=5", "validation.samples=4", "validation.steps=2", "optimizer.lr=0.02"]
 
@@ -72,6 +71,12 @@ def weights(run: RunFolder) -> dict[str, torch.Tensor]:
     return open_classifier(run, run.read_record()).network.state_dict()
 
 
+def rows(run: RunFolder) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without what a clock says."""
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    return [{key: line[key] for key in line if key not in {"images_per_s", "seconds", "waiting"}} for line in lines]
+
+
 @pytest.mark.parametrize("recipe", recipe_files())
 def test_every_recipe_trains(recipe: str, model_file: Path, image_folder: Path, tmp_path: Path) -> None:
     reporter = Recorder()
@@ -101,6 +106,7 @@ def test_the_run_folder_says_everything(model_file: Path, image_folder: Path, tm
     assert (record.epochs_done, record.seed, record.classes) == (3, 0, ["cat", "dog"])
     assert set(record.versions) >= {"python", "torch", "hardener"}
     assert record.data.splits["train"].images == 20
+    assert (record.input.height, record.input.width, record.input.channels) == (8, 8, 1)
     rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     best = max(rows, key=lambda row: (row["clean_accuracy"] + row["robust_accuracy"]) / 2)
@@ -116,10 +122,15 @@ def test_the_run_folder_says_everything(model_file: Path, image_folder: Path, tm
 @pytest.mark.parametrize("recipe", ["sprout", "sprout-reference"])
 @pytest.mark.parametrize("interrupt_at", [5, 20, 35])
 def test_a_resumed_run_equals_the_straight_one_bit_for_bit(
-    recipe: str, interrupt_at: int, model_file: Path, image_folder: Path, tmp_path: Path
+    recipe: str,
+    interrupt_at: int,
+    model_file: Path,
+    image_folder: Path,
+    tmp_path: Path,
+    straight: Callable[[str], RunFolder],
 ) -> None:
     """Stopped after a minibatch, at the end of an epoch, and in the middle of a later one."""
-    straight = train(request(model_file, image_folder, tmp_path / "a", recipe), Recorder())
+    undisturbed = straight(recipe)
     with pytest.raises(Interrupted, match="nothing is lost. Go on with: hardener train --resume"):
         train(request(model_file, image_folder, tmp_path / "b", recipe, name="stopped"), Recorder(interrupt_at))
     stopped = RunFolder(tmp_path / "b" / "stopped")
@@ -127,24 +138,16 @@ def test_a_resumed_run_equals_the_straight_one_bit_for_bit(
     torch.manual_seed(12345)  # the state of this process must not matter
     resumed = resume(stopped, Recorder(), device="cpu")
     assert resumed.read_record().status == "finished"
-    ours, theirs = (torch.load(run.checkpoint, weights_only=True) for run in (straight, resumed))
+    ours, theirs = (torch.load(run.checkpoint, weights_only=True) for run in (undisturbed, resumed))
     for key in ("network", "method"):
         assert all(torch.equal(ours[key][name], theirs[key][name]) for name in ours[key])
-    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
-    timing = {"images_per_s", "seconds", "waiting"}
-    rows = [
-        [
-            {k: v for k, v in json.loads(line).items() if k not in timing}
-            for line in run.metrics.read_text().splitlines()
-        ]
-        for run in (straight, resumed)
-    ]
-    assert rows[0] == rows[1]
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(undisturbed).items())
+    assert rows(undisturbed) == rows(resumed)
 
 
 def test_the_seed_decides_everything(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
     first, again, other = (
-        weights(train(request(model_file, image_folder, tmp_path / str(i), seed=seed), Recorder()))
+        weights(train(request(model_file, image_folder, tmp_path / str(i), sets=("epochs=1",), seed=seed), Recorder()))
         for i, seed in enumerate((0, 0, 1))
     )
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -185,9 +188,12 @@ def lost(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [torn, flipped, lost])
 def test_a_torn_checkpoint_is_recognised_and_the_one_before_is_used(
-    spoil: Callable[[Path], None], model_file: Path, image_folder: Path, tmp_path: Path
+    spoil: Callable[[Path], None],
+    model_file: Path,
+    image_folder: Path,
+    tmp_path: Path,
+    straight: Callable[[str], RunFolder],
 ) -> None:
-    straight = train(request(model_file, image_folder, tmp_path / "a"), Recorder())
     with pytest.raises(Interrupted):
         train(request(model_file, image_folder, tmp_path / "b", name="r"), Recorder(27))
     run = RunFolder(tmp_path / "b" / "r")
@@ -195,7 +201,7 @@ def test_a_torn_checkpoint_is_recognised_and_the_one_before_is_used(
     reporter = Recorder()
     resumed = resume(run, reporter, device="cpu")
     assert any("Going on from the checkpoint before it" in said for said in reporter.said)
-    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight("sprout")).items())
     assert [row.epoch for row in reporter.epochs] == [2, 3]
 
 
@@ -246,8 +252,10 @@ def test_a_head_is_replaced_on_request_and_the_run_opens_again(image_folder: Pat
     assert open_classifier(run, run.read_record())(torch.zeros(1, 1, 8, 8)).shape == (1, 2)
 
 
-def test_training_starts_from_init(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
-    first = train(request(model_file, image_folder, tmp_path / "a"), Recorder())
+def test_training_starts_from_init(
+    model_file: Path, image_folder: Path, tmp_path: Path, straight: Callable[[str], RunFolder]
+) -> None:
+    first = straight("sprout")
     frozen = ("optimizer.lr=1e-30", "epochs=1", "optimizer.weight_decay=0")
     again = train(request(model_file, image_folder, tmp_path / "b", "natural", frozen, init=first.weights), Recorder())
     learned, kept = weights(first), weights(again)
@@ -276,14 +284,13 @@ def test_the_image_size_is_the_datas_own_or_224_or_what_is_asked_for(model_file:
     alike = write_image_folder(tmp_path / "alike", {"a": 6, "b": 6}, size=(10, 6))
     mixed = write_image_folder(tmp_path / "mixed", {"a": 6, "b": 6}, size=(10, 6))
     write_image_folder(mixed, {"a": 6, "c": 6}, size=(12, 12))
-    for name, data, sets, expected in (
-        ("alike", alike, (), (6, 10)),
-        ("mixed", mixed, (), (224, 224)),
-        ("asked", mixed, ("data.image_size=16",), (16, 16)),
+    for data, sets, expected in (
+        (alike, (), (6, 10)),
+        (mixed, (), (224, 224)),
+        (mixed, ("data.image_size=16",), (16, 16)),
     ):
-        run = train(request(model_file, data, tmp_path / "runs", sets=(*sets, "epochs=1"), name=name), Recorder())
-        record = run.read_record()
-        assert (record.input.height, record.input.width) == expected
+        shape = prepare(request(model_file, data, tmp_path, sets=sets), Recorder()).material.train_images.shape
+        assert (shape.height, shape.width) == expected
 
 
 def test_two_runs_at_once_get_folders_of_their_own(model_file: Path, image_folder: Path, tmp_path: Path) -> None:

@@ -8,23 +8,22 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_run import Recorder, request, weights
+from test_run import SMALL, Recorder, request, rows, weights
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.errors import Failure, HardenerError
+from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import before
+from hardener.training.collapse import collapsed
 from hardener.training.run import resume, train
 from hardener.training.validation import Validation
-from hardener.training.watch import collapsed
-from hardener.training.work import Interrupted
 
 STILL = ("augment.shift=0", "optimizer.warmup_epochs=0", "optimizer.schedule=constant")
 PLAIN = "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 2))\n"
@@ -41,6 +40,12 @@ def plain(tmp_path: Path) -> Path:
 def last(run: RunFolder) -> dict[str, Any]:
     found: dict[str, Any] = torch.load(run.checkpoint, weights_only=True)
     return found
+
+
+def place(checkpoint: Path) -> tuple[int, int]:
+    """Epoch and images of it that a checkpoint was made at."""
+    content = torch.load(checkpoint, weights_only=True)
+    return content["epoch"], content["images"]
 
 
 def test_swa_keeps_the_mean_of_the_weights_at_the_ends_of_epochs(
@@ -160,7 +165,7 @@ def script_validation(monkeypatch: pytest.MonkeyPatch, robust: list[float]) -> N
     left = iter(robust)
     monkeypatch.setattr(Validation, "measure", lambda self, judged, epoch: (0.9, next(left)))
     monkeypatch.setattr(
-        "hardener.training.watch.collapsed", lambda robust, best, samples, num_classes: robust < best / 2
+        "hardener.training.collapse.collapsed", lambda robust, best, samples, num_classes: robust < best / 2
     )
 
 
@@ -243,7 +248,11 @@ def test_a_rolled_back_run_resumes_with_the_steps_it_had_come_to(
 
 
 def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
-    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_file: Path,
+    image_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    straight: Callable[[str], RunFolder],
 ) -> None:
     """The error is the one of a full disk; a real one needs the rights to mount."""
 
@@ -252,65 +261,73 @@ def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
 
     reporter = Recorder()
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr("hardener.training.work.save_weights", full)
+        patch.setattr("hardener.training.keeping.save_weights", full)
         train(request(model_file, image_folder, tmp_path / "b", name="r"), reporter)
     run = RunFolder(tmp_path / "b" / "r")
     assert reporter.said == [f"what is done up to the last checkpoint is kept: hardener train --resume {run.path}"]
-    straight = train(request(model_file, image_folder, tmp_path / "a"), Recorder())
     resumed = resume(run, Recorder(), device="cpu")
-    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight("sprout")).items())
 
 
+# `hardener`, which saves after each step and kills itself: its first two arguments are after what, and how many of it
 KILLED = """
+import os
+import signal
 import sys
-import hardener.training.work
-hardener.training.work.SAVE_EVERY_S = 0.0
 from hardener.__main__ import main
-sys.argv[0] = "hardener"
+from hardener.training import keeping
+from hardener.training.journal import Journal
+
+def killing(done, counts=lambda *_: True):
+    def work(*words):
+        global left
+        done(*words)
+        left -= counts(*words)
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return work
+
+what, left = sys.argv[1], int(sys.argv[2])
+if what == "a checkpoint put aside":
+    os.replace = killing(os.replace, lambda _, target: str(target).endswith("before.pt"))
+elif what == "an epoch logged":
+    Journal.write = killing(Journal.write)
+keeping.SAVE_EVERY_S = 0.0
+sys.argv[:3] = ["hardener"]
 main()
 """
 
 
-def test_a_run_that_is_killed_at_any_moment_ends_with_the_weights_of_an_undisturbed_one(
-    model_file: Path, image_folder: Path, tmp_path: Path
+def test_a_run_that_is_killed_while_it_writes_ends_as_an_undisturbed_one(
+    model_file: Path, image_folder: Path, tmp_path: Path, straight: Callable[[str], RunFolder]
 ) -> None:
-    sets = ["--set", "batch_size=5", "--set", "validation.samples=4", "--set", "validation.steps=2", "--epochs", "40"]
-    asked = [str(model_file), "--data", str(image_folder), "--recipe", "sprout-reference", "--device", "cpu", *sets]
+    """Killed between the two renames of a checkpoint, in a step; then with an epoch logged and not yet kept."""
+    recipe = "sprout-reference"
+    sets = [word for setting in [*SMALL, "epochs=3"] for word in ("--set", setting)]
+    asked = [str(model_file), "--data", str(image_folder), "--recipe", recipe, "--out", str(tmp_path / "runs"), *sets]
 
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-c", KILLED, "train", "--out", str(tmp_path / "runs"), *words],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=os.environ,
+    def killed(what: str, count: int, *words: str) -> None:
+        found = subprocess.run(
+            [sys.executable, "-c", KILLED, what, str(count), "train", "--device", "cpu", *words],
+            capture_output=True,
+            text=True,
+            check=False,
         )
+        assert found.returncode == -signal.SIGKILL, found.stderr
 
-    straight = start(*asked, "--name", "straight")
     run = RunFolder(tmp_path / "runs" / "killed")
-    process = start(*asked, "--name", "killed")
-    places = []
-    for epochs in (3, 11):
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
-            if run.metrics.is_file() and len(run.metrics.read_bytes().splitlines()) >= epochs:
-                break
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        _, problem = process.communicate()
-        assert process.returncode == -signal.SIGKILL, problem.decode()
-        newest = run.checkpoint if run.checkpoint.is_file() else before(run.checkpoint)  # between two renames
-        content = torch.load(newest, weights_only=True)
-        places.append((content["epoch"], content["images"]))
-        process = start("--resume", str(run.path), "--device", "cpu")
-    for left in (process, straight):
-        _, problem = left.communicate(timeout=240)
-        assert left.returncode == 0, problem.decode()
-    one, other = last(RunFolder(tmp_path / "runs" / "straight")), last(run)
+    killed("a checkpoint put aside", 7, *asked, "--name", "killed")
+    assert not run.checkpoint.exists()
+    assert place(before(run.checkpoint)) == (1, 5)
+    killed("an epoch logged", 1, "--resume", str(run.path))
+    assert place(run.checkpoint) == (1, 20)
+    assert [row["epoch"] for row in rows(run)] == [1, 2]
+    resume(run, Recorder(), device="cpu")
+    undisturbed = straight(recipe)
     for part in ("network", "method"):
-        assert all(torch.equal(value, other[part][key]) for key, value in one[part].items())
-    kept, expected = run.weights.read_bytes(), RunFolder(tmp_path / "runs" / "straight").weights.read_bytes()
-    assert kept == expected
-    assert places[0] < places[1] < (40, 0)
+        assert all(torch.equal(value, last(run)[part][key]) for key, value in last(undisturbed)[part].items())
+    assert run.weights.read_bytes() == undisturbed.weights.read_bytes()
+    assert rows(run) == rows(undisturbed)
 
 
 def test_what_does_not_go_together_is_said_before_anything_starts() -> None:

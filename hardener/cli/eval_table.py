@@ -1,0 +1,100 @@
+"""An evaluation in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hardener.cli.console import out, percent
+from hardener.threat import ThreatModel
+
+if TYPE_CHECKING:
+    from hardener.config.evaluation_record import EvaluatedAttack, Evaluation
+
+_STYLES = {"robust": "green", "partly robust": "yellow", "not robust": "red", "inconclusive": "magenta"}
+
+
+def show(evaluation: Evaluation) -> None:
+    """Print an evaluation as a table with its one figure below."""
+    _show_attacks(evaluation)
+    low, high = evaluation.interval
+    many = len(evaluation.attacks)
+    style = _STYLES[evaluation.verdict]
+    out.print(f"[bold {style}]{evaluation.verdict}[/]: {evaluation.reason}", soft_wrap=True)
+    out.print(
+        f"[bold]robust accuracy {percent(evaluation.robust_accuracy)}[/] (95 % interval {percent(low)} to "
+        f"{percent(high)}, n = {evaluation.samples}): the worst case over {many} attack{'s' if many > 1 else ''}, "
+        f"image by image. An attack that was not run may lower it.",
+        soft_wrap=True,
+    )
+    if evaluation.not_run:
+        out.print(f"[dim]not run: {', '.join(evaluation.not_run)}[/]", soft_wrap=True)
+    _show_sections(evaluation)
+    for flag in evaluation.flags:
+        out.print(f"[yellow]flag {flag.id}[/]: {flag.message} ({flag.page})", soft_wrap=True)
+
+
+def _show_attacks(evaluation: Evaluation) -> None:
+    from rich.table import Table
+
+    threat = ThreatModel(evaluation.threat.norm, evaluation.threat.eps)
+    table = Table(
+        title=f"{evaluation.model.name}: {evaluation.samples} images of the {evaluation.data.split} split, {threat}",
+        title_justify="left",
+    )
+    for heading in ("attack", "settings"):
+        table.add_column(heading)
+    for heading in ("attacked", "broken", "accuracy left", "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_row("none (clean)", "", "", "", percent(evaluation.clean_accuracy), "")
+    for attack in evaluation.attacks:
+        table.add_row(
+            attack.name,
+            _settings(attack),
+            str(attack.attacked),
+            str(attack.broken),
+            percent(attack.robust_accuracy),
+            f"{attack.seconds:.1f}",
+        )
+    out.print(table)
+
+
+def _settings(attack: EvaluatedAttack) -> str:
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in attack.settings.items()
+        if value not in (None, False) and (key, value) not in {("restarts", 1), ("eot_draws", 1)}
+    )
+
+
+def _show_sections(evaluation: Evaluation) -> None:
+    """Print a line for each further section that was measured."""
+    from hardener.reports.terminal import measured_lines
+
+    if evaluation.distances is not None and evaluation.distances.quartiles is not None:
+        low, middle, high = evaluation.distances.quartiles
+        out.print(
+            f"smallest perturbation found ({evaluation.threat.norm}): median {middle:.4g}, quartiles {low:.4g} to "
+            f"{high:.4g}, over the {evaluation.distances.found} of {evaluation.distances.samples} images with one"
+        )
+    for curve in evaluation.invariances:
+        worst = min(curve.points, key=lambda point: point.accuracy)
+        out.print(f"{curve.name}: at worst {percent(worst.accuracy)}, at {worst.parameter:g} {curve.unit}".rstrip())
+    if evaluation.corruptions is not None:
+        kept = 1 - evaluation.corruptions.mean_corruption_error
+        out.print(f"common corruptions: mean accuracy {percent(kept)} (n = {evaluation.corruptions.samples})")
+    if evaluation.certification is not None:
+        certified = evaluation.certification
+        shown = ", ".join(f"{percent(point.accuracy)} to {point.parameter:g}" for point in certified.points)
+        out.print(
+            f"certified in l2, noise {certified.noise_sigma:g}, confidence {certified.confidence:g}, "
+            f"n = {certified.samples}: {shown}",
+            soft_wrap=True,
+        )
+    if evaluation.clever is not None:
+        out.print(
+            f"CLEVER ({evaluation.clever.norm}): mean {evaluation.clever.mean:.4g} (n = {evaluation.clever.samples})"
+        )
+    if evaluation.calibration is not None:
+        out.print(f"calibration: expected error {percent(evaluation.calibration.expected_error)}")
+    for line in measured_lines(evaluation):
+        out.print(line, markup=False, soft_wrap=True)

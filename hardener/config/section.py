@@ -1,0 +1,113 @@
+"""What sections of a recipe are made of, here and in the files of methods and vicinities that bring their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+
+from hardener.catalog import Entry, named
+from hardener.config.quantity import parse_image_size, parse_quantity
+from hardener.errors import HardenerError
+from hardener.threat import ThreatModel
+
+
+def _reported(parse: Callable[[Any], Any]) -> BeforeValidator:
+    """Let pydantic collect what a parser of ours complains of, beside its own faults."""
+
+    def parse_or_report(value: Any) -> Any:
+        try:
+            return parse(value)
+        except HardenerError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(parse_or_report)
+
+
+def _switch(value: Any) -> Any:
+    """YAML 1.1 reads a bare on and off as truth values."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+Quantity = Annotated[float, _reported(parse_quantity)]
+ImageSize = Annotated[tuple[PositiveInt, PositiveInt], _reported(parse_image_size)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
+
+Kind = TypeVar("Kind", bound="Section")
+
+
+class Section(BaseModel):
+    """Keys of a recipe with their defaults and ranges; an unknown key is a fault."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+    def find(self, kind: type[Kind]) -> Kind | None:
+        """Return the section of this kind that stands in this one; None: there is none, or it is off."""
+        return next((value for _, value in self if isinstance(value, kind)), None)
+
+    def own(self, kind: type[Kind]) -> Kind:
+        """Return the section of this kind, which must be there, as those of its method are in a checked recipe."""
+        found = self.find(kind)
+        assert found is not None, f"{type(self).__name__} holds no {kind.__module__}.{kind.__name__}"
+        return found
+
+
+class Ball(Section):
+    """A norm and an eps that fit each other."""
+
+    norm: str = "linf"
+    eps: Quantity = 8 / 255
+
+    @property
+    def threat(self) -> ThreatModel:
+        """Norm and eps as one value."""
+        return ThreatModel(self.norm, self.eps)
+
+    @model_validator(mode="after")
+    def _check_threat(self) -> Self:
+        try:
+            _ = self.threat
+        except HardenerError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
+@dataclass(frozen=True)
+class SectionEntry(Entry):
+    """A catalog's entry of what may bring a section of the recipe.
+
+    Attributes:
+        settings: name of the section's model, a `Section` with a default for each field; None: it has none.
+        key: where its settings stand in the recipe; None: under its own name, with _ for -.
+        faults: name of what says why it refuses a recipe that uses it: a Recipe -> texts; None: it takes any.
+
+    Both names are of the file that `target` names, or whole: "module:name".
+    """
+
+    settings: str | None = None
+    key: str | None = None
+    faults: str | None = None
+
+    def load_settings(self) -> type[Section]:
+        """Import the section's model; there must be one."""
+        assert self.settings is not None, f"{self.target} brings no section"
+        model: type[Section] = self._beside(self.settings)
+        return model
+
+    def faults_of(self, recipe: Section) -> Iterable[str]:
+        """Return why it refuses the recipe; empty where it takes it."""
+        told: Iterable[str] = () if self.faults is None else self._beside(self.faults)(recipe)
+        return told
+
+    def _beside(self, name: str) -> Any:
+        return named(name if ":" in name else f"{self.module}:{name}")
+
+
+def key_of(name: str, entry: SectionEntry) -> str:
+    """Return where the settings of what is called so stand in the recipe."""
+    return entry.key or name.replace("-", "_")

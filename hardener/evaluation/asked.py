@@ -1,0 +1,40 @@
+"""What was asked for, as the record keeps it."""
+
+from __future__ import annotations
+
+from hardener.config.evaluation_record import EvaluationRequest
+from hardener.evaluation.plan import Plan
+from hardener.evaluation.subject import Subject
+
+
+def describe_request(subject: Subject, plan: Plan) -> EvaluationRequest | None:
+    """Return what was asked for, with the suite and the eps that its defaults stand for.
+
+    The surrogate counts where an attack took it, or where it lent a file its gradients.
+
+    Returns:
+        None for a model in memory, which no command can name.
+    """
+    request = plan.request
+    if not subject.asked:
+        return None
+    lent = subject.described.run is None or any(attack.entry.needs_surrogate for attack in plan.attacks)
+    named = list(request.attacks or dict.fromkeys(attack.name for attack in plan.attacks))
+    return EvaluationRequest(
+        **subject.asked,
+        data=None if request.data is None else str(request.data),
+        suite=plan.suite,
+        attacks=[] if plan.suite is not None else named,
+        norm=request.norm,
+        eps=plan.threat.eps,
+        settings={key: value for key, value in (request.settings or {}).items() if value is not None},
+        restarts=request.restarts,
+        surrogate=str(request.surrogate.path) if lent and request.surrogate is not None else None,
+        sections=sorted(request.sections),
+        samples=request.samples,
+        batch_size=request.batch_size,
+        device=request.device,
+        seed=request.seed,
+        precision=request.precision,
+        skip_bad_images=request.skip_bad_images,
+    )

@@ -1,0 +1,205 @@
+"""What was asked of an evaluation -> what it will do, checked and written out before anything is loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hardener.attacks import ATTACKS
+from hardener.catalog import resolve
+from hardener.config.run_folder import RunFolder
+from hardener.errors import HardenerError
+from hardener.evaluation.precision import check_precision
+from hardener.evaluation.robust_accuracy import AttackPlan
+from hardener.evaluation.suite import DEFAULT, suite_plans
+from hardener.measures import measures_asked
+from hardener.threat import ThreatModel
+
+DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What `hardener eval` was asked for. `settings` go to every attack that takes them; a suite brings its own.
+
+    `surrogate`: a run to transfer attacks from, or the one that lends an ONNX file its gradients.
+    `sections`: what is measured beside attacks, by the names or options in MEASURES.
+    `precision`: of PRECISIONS, what attacks take gradients in.
+    """
+
+    attacks: tuple[str, ...] = ()
+    suite: str | None = None
+    norm: str = "linf"
+    eps: float | None = None
+    settings: Mapping[str, Any] | None = None
+    restarts: int = 1
+    samples: int = 1000
+    data: Path | None = None
+    batch_size: int = 128
+    device: str = "auto"
+    seed: int = 0
+    precision: str = "auto"
+    skip_bad_images: bool = False
+    json_file: Path | None = None
+    surrogate: RunFolder | None = None
+    sections: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that was checked: the threat, the suite if there is one, and attacks with all their settings."""
+
+    request: EvaluateRequest
+    threat: ThreatModel
+    suite: str | None
+    attacks: tuple[AttackPlan, ...]
+
+    def by(self, attacks: Sequence[AttackPlan]) -> Plan:
+        """Return the plan with other attacks, or theirs with other settings."""
+        return replace(self, attacks=tuple(attacks))
+
+
+def make_plan(request: EvaluateRequest) -> Plan:
+    """Check threat, attacks and their settings, and write all of them out.
+
+    Raises:
+        HardenerError: a mistake in what was asked for.
+    """
+    threat = planned_threat(request)
+    check_precision(request.precision)
+    plan = Plan(request, threat, _suite_of(request), tuple(_attacks(request, threat)))
+    for attack in plan.attacks:
+        if threat.norm not in attack.entry.norms:
+            raise HardenerError(f"{attack.name} knows {' and '.join(attack.entry.norms)}, not {threat.norm}.")
+    measures_asked(request.sections)
+    _check_extras(plan)
+    needy = [attack.name for attack in plan.attacks if attack.entry.needs_surrogate]
+    if needy and request.surrogate is None:
+        raise HardenerError(f"the attack {needy[0]} needs --surrogate RUN, the run to transfer from.")
+    if request.json_file is not None and not request.json_file.parent.is_dir():
+        raise HardenerError(f"no such folder: {request.json_file.parent}, for --json {request.json_file}.")
+    return plan
+
+
+def planned_attacks(request: EvaluateRequest) -> list[str]:
+    """Return the names of the attacks that a request means, before anything is loaded.
+
+    Raises:
+        HardenerError: a mistake in what was asked for.
+    """
+    return list(dict.fromkeys(attack.name for attack in make_plan(request).attacks))
+
+
+def planned_threat(request: EvaluateRequest) -> ThreatModel:
+    """Return the threat model that a request means, its default written out.
+
+    Raises:
+        HardenerError: no such norm, or an eps out of range.
+    """
+    default = DEFAULT_EPS.get(request.norm, 0.0)
+    return ThreatModel(request.norm, default if request.eps is None else request.eps)
+
+
+def wants_surrogate(request: EvaluateRequest) -> bool:
+    """Tell whether an attack that a request means takes another model, and the request names none.
+
+    Raises:
+        HardenerError: a mistake in what was asked for, so that none is told only after a surrogate was trained.
+    """
+    if request.surrogate is not None:
+        return False
+    plan = make_plan(replace(request, surrogate=RunFolder(Path())))  # it stands in for the one to come
+    return any(attack.entry.needs_surrogate for attack in plan.attacks)
+
+
+def without_gradients(plan: Plan, path: Path) -> Plan:
+    """Return the plan with those attacks alone that an ONNX file needs no gradients for.
+
+    Raises:
+        HardenerError: another one was named, or the suite has none.
+    """
+    blind = [attack for attack in plan.attacks if attack.entry.needs_answers_only]
+    if plan.suite is None and len(blind) < len(plan.attacks):
+        seeing = ", ".join(attack.name for attack in plan.attacks if attack not in blind)
+        known = ", ".join(sorted(name for name, entry in ATTACKS.items() if entry.needs_answers_only))
+        raise HardenerError(
+            f"{path} gives no gradients for {seeing}. Lend it a run's with --surrogate RUN, or choose from {known}."
+        )
+    if not blind:
+        raise HardenerError(
+            f"the suite {plan.suite} has only gradient attacks, and {path} gives no gradients. Lend it a run's "
+            "with --surrogate RUN, or use --suite standard."
+        )
+    return plan.by(blind)
+
+
+def _given(request: EvaluateRequest) -> dict[str, Any]:
+    return {key: value for key, value in (request.settings or {}).items() if value is not None}
+
+
+def _suite_of(request: EvaluateRequest) -> str | None:
+    """Name the suite whose attacks are run, None where attacks are chosen one by one."""
+    if request.attacks or request.restarts > 1 or _given(request):
+        return None
+    return request.suite or "quick"
+
+
+def _attacks(request: EvaluateRequest, threat: ThreatModel) -> list[AttackPlan]:
+    given = _given(request)
+    if request.attacks and request.suite is not None:
+        raise HardenerError("choose --attack or --suite, not both.")
+    if request.suite is not None and (given or request.restarts > 1):
+        option = "--" + next(iter(given), "restarts").replace("_", "-")
+        raise HardenerError(f"{option} is for attacks named by --attack; a suite brings its own settings.")
+    suite = _suite_of(request)
+    if suite is not None:
+        return [complete(attack, threat) for attack in suite_plans(suite)]
+    return _attacks_by_name(request.attacks or (DEFAULT.name,), given, request.restarts, threat)
+
+
+def _attacks_by_name(
+    names: Sequence[str], given: Mapping[str, Any], restarts: int, threat: ThreatModel
+) -> list[AttackPlan]:
+    used: set[str] = set()
+    plans = []
+    for name in names:
+        plan = complete(AttackPlan(name, given), threat)
+        used |= set(plan.settings)
+        plans.append(replace(plan, restarts=restarts if plan.settings.get("random_start") else 1))
+    unused = sorted(set(given) - used)
+    if unused:
+        option = "--" + unused[0].replace("_", "-")
+        raise HardenerError(f"{option} is for no attack that was asked for ({', '.join(names)}).")
+    if restarts > 1 and all(plan.restarts == 1 for plan in plans):
+        raise HardenerError("--restarts needs an attack with a random start; none was asked for.")
+    return plans
+
+
+def complete(plan: AttackPlan, threat: ThreatModel) -> AttackPlan:
+    """Write out every setting that the attack takes, for the record; settings that it does not take are dropped.
+
+    Raises:
+        HardenerError: no such attack.
+    """
+    parameters = inspect.signature(resolve(ATTACKS, plan.name, "attack")).parameters
+    settings = {
+        key: parameter.default
+        for key, parameter in parameters.items()
+        if parameter.default is not inspect.Parameter.empty and key not in {"generator", "surrogate"}
+    }
+    settings |= {key: value for key, value in plan.settings.items() if key in parameters}
+    default_step = plan.entry.default_step
+    if default_step is not None and settings["step_size"] is None:
+        settings["step_size"] = default_step * threat.eps / settings["steps"]
+    return replace(plan, settings=settings)
+
+
+def _check_extras(plan: Plan) -> None:
+    extras = {attack.name: attack.entry.extra for attack in plan.attacks}
+    for name, extra in extras.items():
+        if extra is not None and importlib.util.find_spec(extra[0]) is None:
+            raise HardenerError(f"{name} needs {extra[0]}, which is not installed: pip install 'hardener[{extra[1]}]'")

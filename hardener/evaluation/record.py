@@ -1,0 +1,197 @@
+"""What an evaluation found -> its record, the results of each image, and the pictures of its report."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hardener.config.evaluation_record import (
+    Check,
+    Distances,
+    EvaluatedAttack,
+    EvaluatedData,
+    EvaluatedThreat,
+    Evaluation,
+    PerClass,
+)
+from hardener.config.files import write_text, written_whole
+from hardener.config.run_folder import now
+from hardener.evaluation.asked import describe_request
+from hardener.evaluation.audit import flags_of
+from hardener.evaluation.precision import Choice
+from hardener.evaluation.robust_accuracy import RobustAccuracy
+from hardener.evaluation.sample import Sample
+from hardener.evaluation.session import Session
+from hardener.evaluation.suite import left_out
+from hardener.evaluation.verdict import verdict
+from hardener.reports.page import WorstImage
+from hardener.runtime.device import describe_hardware, describe_versions
+from hardener.runtime.model_state import as_float, device_of
+from hardener.statistics.interval import clopper_pearson
+
+SHOWN_EXAMPLES = 12
+
+
+@dataclass(frozen=True)
+class Found:
+    """What attacks, audit and measures found.
+
+    Attributes:
+        result: the worst case, what the audit broke included.
+        choice: in which numbers attacks took gradients.
+        copied: names of the attacks that asked a copy of the model.
+        sections: fields of the record, one a measure.
+        arrays: a value an image each, nan where it was not measured.
+    """
+
+    result: RobustAccuracy
+    checks: list[Check]
+    choice: Choice
+    copied: frozenset[str] = frozenset()
+    sections: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
+
+
+def make_record(session: Session, found: Found) -> Evaluation:
+    """Put on record what was found; `per_image` is left for whoever writes it."""
+    subject, plan, sample, result = session.subject, session.plan, session.sample, found.result
+    judged, reason = verdict(result, num_classes=len(subject.classes), checks=found.checks)
+    return Evaluation(
+        created_at=now(),
+        model=subject.described,
+        data=EvaluatedData(
+            root=subject.images.root,
+            split=subject.split,
+            images_in_split=len(subject.images),
+            skipped=len(sample.skipped),
+            fingerprint=sample.fingerprint,
+        ),
+        threat=EvaluatedThreat(norm=result.threat.norm, eps=result.threat.eps),
+        suite=plan.suite,
+        samples=result.samples,
+        clean_accuracy=result.clean_accuracy,
+        clean_interval=clopper_pearson(int(result.clean_correct.sum()), result.samples),
+        robust_accuracy=result.robust_accuracy,
+        interval=result.interval,
+        verdict=judged,
+        reason=reason,
+        attacks=_describe_attacks(session, found),
+        precision=found.choice.record(plan.attacks),
+        not_run=left_out(plan.attacks),
+        per_class=_describe_classes(subject.classes, sample.labels, result),
+        per_image=None,
+        flags=[*subject.flags, *flags_of(found.checks)],
+        checks=found.checks,
+        distances=_describe_distances(result),
+        request=describe_request(subject, plan),
+        seconds=round(time.monotonic() - session.started, 3),
+        seed=plan.request.seed,
+        device=str(session.device),
+        versions=describe_versions(),
+        hardware=describe_hardware(session.device),
+        **found.sections,
+    )
+
+
+def write_record(evaluation: Evaluation, arrays: dict[str, Any], target: Path) -> Evaluation:
+    """Write the JSON and, beside it, the results of each image; return the record with the name of that file."""
+    per_image = target.with_suffix(".npz")
+    with written_whole(per_image) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    evaluation = evaluation.model_copy(update={"per_image": per_image.name})
+    write_text(target, json.dumps(evaluation.model_dump(by_alias=True), indent=2) + "\n")
+    return evaluation
+
+
+def per_image(sample: Sample, found: Found) -> dict[str, Any]:
+    """Return the arrays that a record's file of images holds: a value an image each."""
+    result = found.result
+    names = [outcome.plan.name for outcome in result.outcomes]
+    return {
+        "index": np.arange(len(sample)),
+        "path": np.array(sample.paths),
+        "label": sample.labels.numpy(),
+        "prediction": result.predictions.numpy(),
+        "clean": result.clean_correct.numpy(),
+        "robust": result.robust_correct.numpy(),
+        "broken_by": result.broken_by.numpy(),
+        "attack": np.array([names[place] if place >= 0 else "" for place in result.broken_by.tolist()]),
+        "distance": result.distance.numpy(),
+    } | found.arrays
+
+
+@torch.no_grad()
+def worst_images(session: Session, result: RobustAccuracy) -> list[WorstImage]:
+    """Return the images that fell to the smallest perturbations, of those whose adversarial image was kept."""
+    nearest = sorted(result.examples, key=lambda index: float(result.distance[index]))[:SHOWN_EXAMPLES]
+    subject, sample, device = session.subject, session.sample, device_of(session.model)
+    pictures = []
+    for index in nearest:
+        adversarial = result.examples[index]
+        confidence, became = subject.model(adversarial[None].to(device)).softmax(dim=1).max(dim=1)
+        pictures.append(
+            WorstImage(
+                path=sample.paths[index],
+                label=subject.classes[int(sample.labels[index])],
+                became=subject.classes[int(became)],
+                confidence=float(confidence),
+                clean=as_float(sample.pixels[index]).cpu().numpy(),
+                adversarial=adversarial.float().numpy(),
+                distance=float(result.distance[index]),
+            )
+        )
+    return pictures
+
+
+def _describe_attacks(session: Session, found: Found) -> list[EvaluatedAttack]:
+    surrogate = session.plan.request.surrogate
+    described = []
+    for outcome in found.result.outcomes:
+        settings = {**outcome.plan.settings, "restarts": outcome.plan.restarts}
+        if "surrogate" in settings:
+            settings["surrogate"] = "" if surrogate is None else surrogate.path.name
+        if outcome.plan.name in found.copied:
+            settings["asked"] = "a copy in ONNX Runtime"
+        described.append(
+            EvaluatedAttack(
+                name=outcome.plan.name,
+                settings=settings,
+                attacked=outcome.attacked,
+                broken=outcome.broken,
+                robust_accuracy=outcome.robust_accuracy,
+                seconds=round(outcome.seconds, 3),
+            )
+        )
+    return described
+
+
+def _describe_classes(classes: tuple[str, ...], labels: Tensor, result: RobustAccuracy) -> list[PerClass]:
+    described = []
+    for label, name in enumerate(classes):
+        own = labels == label
+        count = int(own.sum())
+        if count:
+            clean, robust = int(result.clean_correct[own].sum()), int(result.robust_correct[own].sum())
+            described.append(
+                PerClass(name=name, samples=count, clean_accuracy=clean / count, robust_accuracy=robust / count)
+            )
+    return described
+
+
+def _describe_distances(result: RobustAccuracy) -> Distances:
+    own = result.distance[result.clean_correct]
+    found = own[own.isfinite()]
+    quartiles = None
+    if len(found):
+        low, middle, high = torch.quantile(
+            found.double(), torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+        ).tolist()
+        quartiles = (low, middle, high)
+    return Distances(samples=len(own), found=len(found), quartiles=quartiles)

@@ -1,0 +1,79 @@
+"""A subject and a plan -> an evaluation under way: images drawn and read, the model where it is to run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from hardener.errors import HardenerError
+from hardener.evaluation.plan import Plan
+from hardener.evaluation.sample import Sample, draw
+from hardener.evaluation.subject import Subject
+from hardener.models.trained import open_classifier
+from hardener.progress import Reporter
+from hardener.runtime.device import choose_device
+from hardener.runtime.model_state import device_of
+from hardener.runtime.processes import local_device
+
+
+@dataclass(frozen=True)
+class Session:
+    """An evaluation under way: who is attacked, how, on which images, and who is told."""
+
+    subject: Subject
+    plan: Plan
+    sample: Sample
+    reporter: Reporter
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model under attack."""
+        return self.subject.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return device_of(self.subject.model)
+
+    def generator(self, offset: int = 0) -> torch.Generator:
+        """Return a new generator on the model's device, seeded as the request says, plus the offset."""
+        return torch.Generator(self.device).manual_seed(self.plan.request.seed + offset)
+
+
+def begin(subject: Subject, plan: Plan, reporter: Reporter) -> Session:
+    """Draw and read the images, and bring the model, and the one to transfer from, to the device.
+
+    Raises:
+        HardenerError: no such device, images that cannot be read, or a surrogate of other classes or images.
+    """
+    started, request = time.monotonic(), plan.request
+    device = local_device(choose_device(request.device))
+    count = min(request.samples, len(subject.images))
+    with reporter.track("reading images", count, "images") as advance:
+        sample = draw(
+            subject.images, request.samples, request.seed, skip_bad=request.skip_bad_images, on_decoded=advance
+        )
+    if sample.skipped:
+        reporter.warn(f"{len(sample.skipped)} images cannot be read and are left out, such as {sample.skipped[0].path}")
+    subject.model.to(device).eval()
+    if any(attack.entry.needs_surrogate for attack in plan.attacks):
+        plan = _with_surrogate(plan, subject, device)
+    return Session(subject, plan, sample, reporter, started)
+
+
+def _with_surrogate(plan: Plan, subject: Subject, device: torch.device) -> Plan:
+    """Load the run to transfer from and hand it to the attacks that take it."""
+    surrogate = plan.request.surrogate
+    assert surrogate is not None, "the plan was checked"
+    record = surrogate.read_record()
+    if tuple(record.classes) != subject.classes:
+        raise HardenerError(f"the surrogate {surrogate.path} knows other classes than the model under attack.")
+    shape = subject.images.shape
+    if (record.input.height, record.input.width, record.input.channels) != (shape.height, shape.width, shape.channels):
+        raise HardenerError(f"the surrogate {surrogate.path} takes images of another size than the model under attack.")
+    network = open_classifier(surrogate, record).to(device).eval()
+    return plan.by([attack.lent(network) for attack in plan.attacks])

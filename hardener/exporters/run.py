@@ -1,0 +1,182 @@
+"""A trained run -> a bundle that was compared with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+
+from hardener import __version__
+from hardener.config.bundle import (
+    Bundle,
+    InputSpec,
+    ModelFile,
+    OfflineRobustness,
+    Threat,
+    TrainingImages,
+    sha256_of,
+)
+from hardener.config.evaluation_record import Evaluation, read_evaluations
+from hardener.config.files import written_whole
+from hardener.config.run_folder import RunFolder, RunRecord, now
+from hardener.config.schema import Recipe
+from hardener.data.data_set import DataSet
+from hardener.data.decode import RESIZE_RULE
+from hardener.data.statistics import training_statistics
+from hardener.errors import HardenerError
+from hardener.exporters._images import draw_images, read_images
+from hardener.exporters.onnx import export_onnx, opset_of
+from hardener.exporters.parity import compare
+from hardener.models.trained import open_classifier
+from hardener.progress import Reporter
+from hardener.reports.command import fresh_command
+from hardener.reports.model_card import model_card
+
+MODEL_FILE = "model.onnx"
+_MEASURED = 2000  # training images: about 20 lie beyond a quantile of 1 %
+
+
+def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samples: int = 128) -> Bundle:
+    """Write a run's bundle: the ONNX file, its description, and a model card.
+
+    The ONNX file is compared with the network on real images first; the bundle appears whole or not at all.
+
+    Args:
+        data: the images to compare on; by default those of the run.
+        samples: how many.
+    Raises:
+        HardenerError: the run has no weights, or its images are gone.
+        Failure: the network cannot be exported, or the file disagrees with it.
+    """
+    record = run.read_record()
+    recipe = run.read_recipe()
+    classifier = open_classifier(run, record)
+    image_folder = _image_folder(record, data, recipe)
+    images = draw_images(image_folder.test or image_folder.validation, record, samples)
+    fingerprint = sha256_of(run.weights)
+    found = [item for item in read_evaluations(run.evaluations) if item.model.fingerprint == fingerprint]
+    evaluations = [offline(evaluation) for evaluation in found]
+    chosen = worst(evaluations)
+    if chosen is None:
+        reporter.warn(
+            f"{run.path} has not been evaluated: the bundle will say so. Run "
+            f"`{fresh_command(run.path)}` and export again"
+        )
+    training_images = _training_images(image_folder, record, reporter)
+    shape = record.input
+    metadata = {
+        "name": record.name,
+        "classes": json.dumps(record.classes),
+        "input_size": json.dumps([shape.height, shape.width, shape.channels]),
+        "resize": RESIZE_RULE,
+        "fingerprint": fingerprint,
+        "hardener_version": __version__,
+        "clean_accuracy": "" if chosen is None else f"{chosen.clean_accuracy:.6f}",
+        "robust_accuracy": "" if chosen is None else f"{chosen.robust_accuracy:.6f}",
+        "evaluation": "" if chosen is None else chosen.model_dump_json(),
+    }
+    with written_whole(run.bundle) as folder:
+        folder.mkdir()
+        model = folder / MODEL_FILE
+        with reporter.track("exporting to ONNX", 1, "model") as advance:
+            export_onnx(
+                classifier,
+                model,
+                height=shape.height,
+                width=shape.width,
+                channels=shape.channels,
+                metadata=metadata,
+            )
+            advance(1)
+        parity = compare(classifier, model, images)
+        bundle = Bundle(
+            name=record.name,
+            created_at=now(),
+            hardener_version=__version__,
+            recipe=recipe.name,
+            fingerprint=fingerprint,
+            model=ModelFile(
+                file=MODEL_FILE,
+                sha256=sha256_of(model),
+                bytes=model.stat().st_size,
+                opset=opset_of(onnx.load(str(model))),
+            ),
+            input=InputSpec(height=shape.height, width=shape.width, channels=shape.channels, resize=RESIZE_RULE),
+            classes=record.classes,
+            noise_sigma=recipe.vicinity.noise_sigma or None,
+            parity=parity,
+            evaluation=chosen,
+            evaluations=evaluations,
+            threat=threat_of(chosen, recipe),
+            training_images=training_images,
+        )
+        text = json.dumps(bundle.model_dump(by_alias=True), indent=2)
+        (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "model_card.md").write_text(
+            model_card(bundle, record, recipe=recipe, evaluations=found), encoding="utf-8"
+        )
+    return bundle
+
+
+def offline(evaluation: Evaluation) -> OfflineRobustness:
+    """Return what a bundle carries of an evaluation."""
+    return OfflineRobustness(
+        split=evaluation.data.split,
+        norm=evaluation.threat.norm,
+        eps=evaluation.threat.eps,
+        samples=evaluation.samples,
+        clean_accuracy=evaluation.clean_accuracy,
+        robust_accuracy=evaluation.robust_accuracy,
+        interval=evaluation.interval,
+        attacks=[attack.name for attack in evaluation.attacks],
+        evaluated_at=evaluation.created_at,
+    )
+
+
+def worst(evaluations: list[OfflineRobustness]) -> OfflineRobustness | None:
+    """Return the lowest figure under the threat and on the split of the newest evaluation; None without any."""
+    if not evaluations:
+        return None
+    newest = max(evaluations, key=lambda item: item.evaluated_at)
+    alike = [e for e in evaluations if (e.norm, e.eps, e.split) == (newest.norm, newest.eps, newest.split)]
+    return min(alike, key=lambda item: item.robust_accuracy)
+
+
+def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> Threat:
+    """Return what an attack on a served image may do: as the newest evaluation had it, else the run's validation."""
+    if evaluation is not None and evaluation.norm in ("linf", "l2"):
+        return Threat.model_validate({"norm": evaluation.norm, "eps": evaluation.eps})
+    return Threat.model_validate({"norm": recipe.validation.norm, "eps": recipe.validation.eps})
+
+
+def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> DataSet:
+    root = Path(record.data.root) if data is None else data
+    if not root.is_dir():
+        raise HardenerError(
+            f"the run's images are no longer at {root}, and the ONNX file is compared on real images. Name a folder "
+            "of class folders with --data DIR."
+        )
+    return read_images(root, record, recipe, own=data is None)
+
+
+def _training_images(folder: DataSet, record: RunRecord, reporter: Reporter) -> TrainingImages | None:
+    """Measure the training images, if it is they that lie in the folder."""
+    if folder.listings()["train"] != record.data.listings["train"]:
+        reporter.warn(
+            "the files of the training split are not those of the training: the bundle says nothing of its images, "
+            "and a report cannot say whether an image is unlike them"
+        )
+        return None
+    samples = min(len(folder.train), _MEASURED)
+    shape = record.input
+    with reporter.track("measuring training images", samples, "image") as advance:
+        return training_statistics(
+            folder.train,
+            height=shape.height,
+            width=shape.width,
+            channels=shape.channels,
+            samples=samples,
+            seed=record.seed,
+            on_done=advance,
+        )

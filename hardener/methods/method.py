@@ -1,0 +1,77 @@
+"""What every method of training is: a module that turns a minibatch into the loss to minimise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from hardener.config.schema import Recipe
+from hardener.config.section import Section
+
+
+class Method(nn.Module):
+    """A method of training; its state, such as SPROUT's learned vector, is part of a checkpoint.
+
+    Attributes:
+        beta: the vector that ascends on the loss while the network descends, or None.
+        attack_steps: gradient steps of the attack that it trains against; 0: it trains against none.
+        can_step_up: whether `attack_steps` may be raised on the way, which is the answer to a collapse.
+        divisible: whether a minibatch may be cut into pieces with a pass each.
+        awp_gamma: size of the adversarial weight perturbation, relative to each layer's weights; 0: none. May change
+            from step to step. `free-at` takes none.
+    """
+
+    beta: nn.Parameter | None
+    attack_steps: int = 0
+    can_step_up: bool = False
+    divisible = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beta = None
+        self.awp_gamma = 0.0
+
+    @classmethod
+    def build(cls, recipe: Recipe, num_classes: int) -> Self:
+        """Return the method as a checked recipe describes it, on the CPU; `recipe.own` finds its section there."""
+        raise NotImplementedError
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of a minibatch, a scalar that one backward pass is made through.
+
+        Args:
+            model: (N, C, H, W) -> logits (N, K), in training mode.
+            images: (N, C, H, W) in [0, 1], augmented.
+            labels: (N,) int64.
+        """
+        raise NotImplementedError
+
+    def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss that `beta` climbs where it takes a step of its own on the clean minibatch."""
+        raise NotImplementedError
+
+    def after_backward(self) -> None:
+        """Take from the backward pass what the method needs besides the network's gradient; before any step."""
+
+    def bound_beta(self) -> None:
+        """Bring beta back into its range; called after each of its steps."""
+
+    @torch.no_grad()
+    def target_mass(self) -> Tensor:
+        """Return the mean label mass left on the true class, before mixup; a scalar."""
+        return torch.ones(())
+
+
+def vicinity_faults(recipe: Recipe, *, but: Section | None = None) -> Iterator[str]:
+    """Yield what a method that takes images and labels as they are would pass over in silence.
+
+    Args:
+        recipe: one that names such a method.
+        but: the vicinity that it does take, as the recipe holds it.
+    """
+    others = [f"vicinity.{key}" for key, settings in recipe.vicinity.on().items() if settings is not but]
+    if others:
+        yield f"method {recipe.method} takes images and labels as they are: no {', '.join(others)}"

@@ -1,0 +1,124 @@
+"""The model card's table of what was measured beside attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from hardener.config.evaluation_record import (
+    Calibration,
+    Certification,
+    Clever,
+    Corruptions,
+    Evaluation,
+    InvarianceCurve,
+    Measured,
+    MeasuredCurve,
+)
+from hardener.reports._markdown import cell, text
+from hardener.words import ends, figure, percent
+
+Row = tuple[str, str, int]
+"""What was measured, its figure, on how many images."""
+T = TypeVar("T")
+
+
+def beyond_attacks(evaluations: Sequence[Evaluation], fingerprint: str) -> list[str]:
+    """Return the section's lines: of each measure the newest figures, if they are of these weights."""
+    mine = [item for item in evaluations if item.model.fingerprint == fingerprint]
+    newest = sorted(mine, key=lambda item: item.created_at, reverse=True)
+    moved = _first(newest, lambda item: item.invariances)
+    corrupted = _first(newest, lambda item: item.corruptions)
+    certified = _first(newest, lambda item: item.certification)
+    clever = _first(newest, lambda item: item.clever)
+    calibration = _first(newest, lambda item: item.calibration)
+    measured: dict[str, Measured] = {}
+    for item in newest:
+        measured = item.measured | measured
+    rows = [row for curve in moved or [] for row in _invariance(curve)]
+    rows += _corruptions(corrupted) if corrupted else []
+    rows += _certified(certified) if certified else []
+    rows += _clever(clever) if clever else []
+    rows += _calibration(calibration) if calibration else []
+    rows += [row for found in measured.values() for row in _measured(found)]
+    lines = ["## Beyond attacks", ""]
+    if rows:
+        lines += ["| measure | figure | images |", "| --- | --- | --- |"]
+        lines += [f"| {cell(name)} | {cell(shown)} | {samples} |" for name, shown, samples in rows]
+    notes = [f"{found.title}: {found.note}" for found in measured.values() if found.note]
+    notes = [corrupted.note, *notes] if corrupted is not None and corrupted.note else notes
+    lines += [line for note in notes for line in ("", text(note))]
+    if certified is not None:
+        lines += [
+            "",
+            f"A certificate is of the smoothed classifier, {certified.draws} noisy copies of an image, at confidence "
+            f"{certified.confidence:g}; it is not one of a single answer of this model.",
+        ]
+    missing = {
+        "invariances (`--invariance`)": moved,
+        "common corruptions (`--corruptions`)": corrupted,
+        "certified accuracy (`--certify`)": certified,
+    }
+    unmeasured = ", ".join(name for name, found in missing.items() if not found)
+    if unmeasured:
+        lines += [*([""] if rows else []), f"Not measured: {unmeasured}."]
+    return lines
+
+
+def _first(newest: Sequence[Evaluation], part: Callable[[Evaluation], T | None]) -> T | None:
+    return next((found for item in newest if (found := part(item))), None)
+
+
+def _invariance(curve: InvarianceCurve) -> list[Row]:
+    points = [point for point in curve.points if abs(point.parameter - curve.identity) > 1e-9]
+    return _curve(curve.name, curve.model_copy(update={"points": points}), curve.samples)
+
+
+def _curve(name: str, curve: InvarianceCurve | MeasuredCurve, samples: int) -> list[Row]:
+    """The mean and the lowest of a curve's accuracies, none where it has no points."""
+    points = curve.points
+    if not points:
+        return []
+    mean, low = sum(point.accuracy for point in points) / len(points), min(points, key=lambda point: point.accuracy)
+    span = f"{points[0].parameter:g} to {points[-1].parameter:g} {curve.unit}".strip()
+    shown = f"mean {percent(mean)}, lowest {percent(low.accuracy)} {ends(low.interval)} at {low.parameter:g}"
+    return [(f"{name}, {span}", shown, samples)]
+
+
+def _corruptions(found: Corruptions) -> list[Row]:
+    worst = min(found.kinds, key=lambda kind: sum(kind.accuracies) / len(kind.accuracies))
+    lowest = sum(worst.accuracies) / len(worst.accuracies)
+    shown = f"mean {percent(1 - found.mean_corruption_error)}, lowest {percent(lowest)} for {worst.name}"
+    return [(f"{len(found.kinds)} common corruptions", shown, found.samples)]
+
+
+def _certified(found: Certification) -> list[Row]:
+    return [
+        (
+            f"right and certified to l2 {point.parameter:g}, smoothed with noise {found.noise_sigma:g}",
+            f"{percent(point.accuracy)} {ends(point.interval)}",
+            found.samples,
+        )
+        for point in found.points
+    ]
+
+
+def _clever(found: Clever) -> list[Row]:
+    return [(f"CLEVER score in {found.norm}, an estimate", f"mean {found.mean:.3g}", found.samples)]
+
+
+def _calibration(found: Calibration) -> list[Row]:
+    return [("expected calibration error, clean images", percent(found.expected_error), found.samples)]
+
+
+def _measured(found: Measured) -> list[Row]:
+    rows = []
+    for item in found.figures:
+        shown = figure(item.value, item.unit)
+        if item.interval is not None:
+            shown += f" ({figure(item.interval[0], item.unit)} to {figure(item.interval[1], item.unit)})"
+        good = "" if item.better == "none" else f" ({item.better} is better)"
+        rows.append((f"{found.title}: {item.name}{good}", shown, found.samples))
+    return rows + [
+        row for curve in found.curves for row in _curve(f"{found.title}: {curve.name}", curve, found.samples)
+    ]

@@ -1,0 +1,75 @@
+"""Which attacks evaluations ran, and whether they are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hardener.config.evaluation_record import EvaluatedAttack, Evaluation
+from hardener.reports.command import AUDIT
+from hardener.reports.comparison_record import ComparedAttack
+
+
+def _signatures(attacks: Sequence[EvaluatedAttack]) -> list[tuple[str, dict[str, str]]]:
+    return [
+        (a.name, {key: _show(value) for key, value in a.settings.items() if key != "asked"})  # a copy answers alike
+        for a in attacks
+        if a.name != AUDIT
+    ]
+
+
+def attacked_alike(one: Evaluation, other: Evaluation) -> bool:
+    """Say whether two evaluations ran the same attacks with the same settings, in the same order; the audit apart."""
+    return _signatures(one.attacks) == _signatures(other.attacks)
+
+
+def attack_list(evaluation: Evaluation) -> str:
+    """Name the attacks with the settings that make them strong or weak."""
+    named = ", ".join(attack_label(attack) for attack in evaluation.attacks) or "no attack"
+    return f"{named} in bfloat16" if any(attack.settings.get("bf16") for attack in evaluation.attacks) else named
+
+
+def attack_label(attack: EvaluatedAttack) -> str:
+    """Name an attack with the settings that make it strong or weak."""
+    if attack.name == AUDIT:
+        return "the audit's own attacks"
+    settings = attack.settings
+    told = [str(settings["loss"])] if settings.get("loss") else []
+    told += [f"{settings['steps']} steps"] if settings.get("steps") else []
+    told += [f"{settings['restarts']} restarts"] if settings.get("restarts", 1) != 1 else []
+    return f"{attack.name} ({', '.join(told)})" if told else attack.name
+
+
+def _show(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def common_attacks(shared: list[Evaluation]) -> list[ComparedAttack]:
+    """Attacks that all runs met, the nth of a name in one being the nth of it in another; in the first's order."""
+    tables = []
+    for item in shared:
+        table: dict[tuple[str, int], int] = {}
+        names = [attack.name for attack in item.attacks]
+        for place, name in enumerate(names):
+            table[name, names[:place].count(name)] = place
+        tables.append(table)
+    common = []
+    for key, place in tables[0].items():
+        if not all(key in table for table in tables):
+            continue
+        before = _signatures(shared[0].attacks[: place + 1])
+        places = [table[key] for table in tables]
+        alike = all(_signatures(item.attacks[: own + 1]) == before for item, own in zip(shared, places, strict=True))
+        common.append(
+            ComparedAttack(
+                label=attack_label(shared[0].attacks[place]),
+                accuracies=[item.attacks[own].robust_accuracy for item, own in zip(shared, places, strict=True)],
+                alike=alike,
+            )
+        )
+    return common
+
+
+def effort(evaluation: Evaluation) -> tuple[int, int]:
+    """Order evaluations by how much attacked: the number of attacks, then their steps over all restarts."""
+    attacks = [attack.settings for attack in evaluation.attacks if attack.name != AUDIT]
+    return len(attacks), sum(int(a.get("steps") or 1) * int(a.get("restarts") or 1) for a in attacks)

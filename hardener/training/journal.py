@@ -1,0 +1,63 @@
+"""What is written of each epoch for people to read: metrics.jsonl, TensorBoard events, and the training curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from hardener.config.run_folder import RunFolder
+from hardener.progress import EpochMetrics
+from hardener.reports.training_curves import draw_curves
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class Journal:
+    """The journal of a run. Of several processes all may call it, and one writes."""
+
+    def __init__(self, run: RunFolder, *, writes: bool) -> None:
+        self._run, self._writes = run, writes
+        self._events: SummaryWriter | None = None
+
+    def keep_rows(self, count: int) -> None:
+        """Forget epochs that were logged and then lost with the machine: they are trained again."""
+        if self._writes and self._run.metrics.is_file():
+            lines = self._run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            self._run.metrics.write_text("".join(lines[:count]), encoding="utf-8")
+
+    @contextmanager
+    def events(self, *, epochs_done: int) -> Iterator[None]:
+        """Put what is written inside on TensorBoard too, and take off it what was there of later epochs."""
+        if not self._writes:
+            yield
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self._run.tensorboard), purge_step=epochs_done + 1) as self._events:
+            yield
+        self._events = None
+
+    def write(self, metrics: EpochMetrics) -> None:
+        """Add an epoch."""
+        if not self._writes:
+            return
+        with self._run.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(metrics)) + "\n")
+        if self._events is None:
+            return
+        for name, value in asdict(metrics).items():
+            if value is not None and name != "epoch":
+                self._events.add_scalar(name, value, metrics.epoch)
+        self._events.flush()
+
+    def draw(self, *, title: str, threat: str) -> None:
+        """Draw the curves of all epochs so far, if there are any."""
+        if not self._writes or not self._run.metrics.is_file():
+            return
+        rows = [json.loads(line) for line in self._run.metrics.read_text(encoding="utf-8").splitlines()]
+        if rows:
+            draw_curves(rows, self._run.curves, title=title, threat=threat)

@@ -1,0 +1,81 @@
+"""What is kept of a run so that it can be used and can go on: best weights, checkpoint, record."""
+
+from __future__ import annotations
+
+import time
+
+from torch import nn
+
+from hardener.config.run_folder import BestRecord, RunFolder, RunRecord, Status
+from hardener.models.weights import save_weights
+from hardener.progress import EpochMetrics, rank_and_world
+from hardener.runtime.processes import sum_of
+from hardener.training.checkpoint import before, save_checkpoint
+from hardener.training.state import TrainingState
+
+SAVE_EVERY_S = 60.0
+
+
+class Keeper:
+    """Keeps a run's state on disk. Of several processes all must call it alike; the first writes.
+
+    Attributes:
+        kept: epoch and images of the last checkpoint.
+    """
+
+    def __init__(self, run: RunFolder, record: RunRecord, state: TrainingState) -> None:
+        self._run, self._record, self._state = run, record, state
+        self._rank, self._world = rank_and_world()
+        self._timed = self._saved = time.monotonic()
+        self.kept = (0, 0)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is old; the first process's clock decides."""
+        return self._rank == 0 and time.monotonic() - self._saved > SAVE_EVERY_S
+
+    def put_away(self, status: Status) -> None:
+        """Bring checkpoint and record up to now."""
+        state, record, now = self._state, self._record, time.monotonic()
+        state.seconds += now - self._timed
+        self._timed = now
+        if self._world > 1:
+            state.progress.loss_sum = sum_of(state.progress.loss_sum) / self._world
+        save_checkpoint(self._run.checkpoint, state, write=self._rank == 0)
+        self._saved = time.monotonic()
+        self.kept = (state.progress.epoch, state.progress.images)
+        record.status = status
+        record.epochs_done = state.progress.epoch
+        record.seconds = round(state.seconds, 3)
+        self._write_record()
+
+    def keep_best(self, network: nn.Module, metrics: EpochMetrics, score: float) -> None:
+        """Keep the weights of the best epoch so far.
+
+        Args:
+            network: whole, on any device.
+        """
+        if self._rank == 0:
+            save_weights(network, self._run.weights)
+        self._state.best_score = score
+        self._record.best = BestRecord(
+            epoch=metrics.epoch,
+            score=score,
+            clean_accuracy=metrics.clean_accuracy,
+            robust_accuracy=metrics.robust_accuracy,
+        )
+
+    def fail(self) -> None:
+        """Put on record that the run came to nothing."""
+        self._record.status = "failed"
+        self._write_record()
+
+    def drop_spares(self) -> None:
+        """Remove what only an unfinished run needs."""
+        if self._rank == 0:
+            for spare in (before(self._run.checkpoint), self._run.good_checkpoint):
+                spare.unlink(missing_ok=True)
+
+    def _write_record(self) -> None:
+        if self._rank == 0:
+            self._run.write_record(self._record)

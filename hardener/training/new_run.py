@@ -1,0 +1,155 @@
+"""A new run's folder, and the record that it begins with."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hardener.config.run_folder import (
+    DataRecord,
+    InputRecord,
+    ModelRecord,
+    RunFolder,
+    RunRecord,
+    SplitRecord,
+    now,
+)
+from hardener.data.loader import Images
+from hardener.errors import Failure, HardenerError
+from hardener.models.load import LoadedModel, fingerprint
+from hardener.progress import rank_and_world
+from hardener.runtime.device import describe_hardware, describe_versions
+from hardener.training.build import autocasts
+from hardener.training.launch import launch_name
+from hardener.training.prepare import Prepared
+from hardener.training.request import TrainRequest
+
+
+def new_folder(request: TrainRequest, model_name: str) -> RunFolder:
+    """Make the run's folder, under the name that was asked for or one of its own.
+
+    Raises:
+        HardenerError: the name is taken.
+    """
+    if request.name is not None:
+        path = request.out / request.name
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise HardenerError(
+                f"{path} exists. Choose another --name, or go on with it: hardener train --resume {path}"
+            ) from None
+        return RunFolder(path)
+    stem = f"{model_name}-{request.recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for attempt in range(1, 1000):
+        path = request.out / (stem if attempt == 1 else f"{stem}-{attempt}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return RunFolder(path)
+    raise Failure(f"no free name for a run below {request.out}.")
+
+
+@contextmanager
+def removed_if_useless(run: RunFolder) -> Iterator[None]:
+    """Remove the folder again where nothing came of the run that could be used or resumed; the first process does."""
+    rank = rank_and_world()[0]
+    try:
+        yield
+    except Failure:
+        if rank == 0 and not run.weights.is_file():  # it came to nothing, and would again
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    finally:
+        if rank == 0 and not run.checkpoint.is_file():
+            shutil.rmtree(run.path, ignore_errors=True)
+
+
+def write_beginning(run: RunFolder, request: TrainRequest, prepared: Prepared) -> RunRecord:
+    """Describe a run that begins; of several processes the first writes.
+
+    Returns:
+        Its record. The folder then holds recipe, record, and a copy of the model file and what it imports.
+    """
+    rank, world = rank_and_world()
+    device = prepared.material.device
+    record = RunRecord(
+        name=run.path.name,
+        status="training",
+        created_at=now(),
+        seed=request.seed,
+        device=str(device),
+        precision="bfloat16" if autocasts(request.recipe, device) else "float32",
+        processes=world,
+        launch=launch_name(),
+        classes=list(prepared.folder.classes),
+        model=_model_record(request, prepared, _copy_sources(prepared.loaded, run) if rank == 0 else None),
+        data=_data_record(request, prepared),
+        input=_input_record(prepared),
+        versions=describe_versions(),
+        hardware=describe_hardware(device),
+    )
+    if rank == 0:
+        run.write_recipe(request.recipe)
+        run.write_record(record)
+    return record
+
+
+def _model_record(request: TrainRequest, prepared: Prepared, file: str | None) -> ModelRecord:
+    loaded = prepared.loaded
+    return ModelRecord(
+        spec=request.model,
+        name=loaded.name,
+        file=file,
+        entry=request.entry,
+        fingerprint=fingerprint(loaded),
+        parameters=sum(p.numel() for p in loaded.network.parameters()),
+        init=None if request.init is None else str(request.init),
+        pretrained=request.pretrained,
+        replaced_head=prepared.replaced_head,
+        activation=request.recipe.network.activation,
+    )
+
+
+def _data_record(request: TrainRequest, prepared: Prepared) -> DataRecord:
+    material, own_validation = prepared.material, request.validation_root
+    return DataRecord(
+        root=str(request.data.resolve()),
+        validation_root=None if own_validation is None else str(own_validation.resolve()),
+        skip_bad_images=request.skip_bad_images,
+        splits={
+            "train": _split_record(material.train_images),
+            "validation": _split_record(material.validation_images),
+        },
+        listings=prepared.folder.listings(),
+    )
+
+
+def _split_record(images: Images) -> SplitRecord:
+    return SplitRecord(images=len(images), skipped=len(images.skipped), fingerprint=images.fingerprint)
+
+
+def _input_record(prepared: Prepared) -> InputRecord:
+    shape = prepared.material.train_images.shape
+    return InputRecord(
+        height=shape.height,
+        width=shape.width,
+        channels=shape.channels,
+        mean=list(prepared.mean),
+        std=list(prepared.std),
+    )
+
+
+def _copy_sources(loaded: LoadedModel, run: RunFolder) -> str | None:
+    """Copy the model file, and what it imports from beside it, into the run; return where the model file went."""
+    if not loaded.sources:
+        return None
+    main, *beside = loaded.sources
+    for source in (main, *beside):
+        target = run.model_files / source.resolve().relative_to(main.resolve().parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return str((run.model_files / main.name).relative_to(run.path))

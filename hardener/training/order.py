@@ -1,0 +1,71 @@
+"""Which images a run trains on, and in which order: the same from any place on, whoever asks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+
+from hardener.config.schema import Recipe
+from hardener.data.loader import Images
+from hardener.data.wait_time import WaitTime
+from hardener.progress import rank_and_world
+from hardener.runtime.model_state import as_float
+from hardener.training.augment import augment
+from hardener.training.loop import Minibatch
+from hardener.training.state import Progress
+
+
+class DataOrder:
+    """The minibatches of each epoch, shuffled by seed and epoch alone.
+
+    Every draw of a step follows from its place in the run as well, so that a resumed run needs no state of a random
+    number generator, and the order is the same for any number of processes.
+
+    Attributes:
+        usable: images of an epoch. A last minibatch that leaves a process one image or none is left out, because batch
+            norm cannot train on one.
+        wait_time: what training waited for images.
+    """
+
+    def __init__(self, images: Images, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+        self._images, self._recipe, self._seed, self._device = images, recipe, seed, device
+        self._rank, self._world = rank_and_world()
+        self._together = recipe.batch_size * self._world
+        rest = len(images) % self._together
+        is_left_out = 0 < rest < 2 * self._world and rest < len(images)
+        self.usable = len(images) - rest if is_left_out else len(images)
+        self.wait_time = WaitTime()
+
+    def done(self, progress: Progress) -> int:
+        """Return how many images lie before this place in the run."""
+        return progress.epoch * self.usable + progress.images
+
+    def batches(self, progress: Progress) -> Iterator[Minibatch]:
+        """Yield what is left of an epoch from this place on: this process's part of each minibatch."""
+        epoch, place = progress.epoch, progress.images
+        shuffle = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self._images), generator=shuffle)[place : self.usable]
+        if len(order) == 0:  # a checkpoint of the epoch's end
+            return
+        own = torch.cat([whole.tensor_split(self._world)[self._rank] for whole in order.split(self._together)])
+        pieces = self._images.batches(own, self._recipe.batch_size, pin=self._device.type == "cuda")
+        for images, labels in self.wait_time(pieces):
+            # all of a step's draws, of noise, mixup and attacks, follow from its place: no checkpoint holds any
+            torch.manual_seed(step_seed(self._seed, epoch, place, self._rank))
+            whole = min(self._together, self.usable - place)
+            place += whole
+            moved = as_float(images.to(self._device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
+            yield Minibatch(
+                augment(moved, shift=self._recipe.augment.shift, flip=self._recipe.augment.flip),
+                labels.to(self._device, non_blocking=True),
+                whole,
+            )
+
+
+def step_seed(seed: int, epoch: int, place: int, rank: int) -> int:
+    """Return a seed of its own for every step of every run, on each of several processes."""
+    where = f"{seed} {epoch} {place}" + (f" {rank}" if rank else "")
+    digest = hashlib.blake2b(where.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1

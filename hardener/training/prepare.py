@@ -1,0 +1,194 @@
+"""Model, data and recipe, read and seen to fit together; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.config.schema import Recipe
+from hardener.data.cache import PixelCache
+from hardener.data.data_set import DataSet, read_data_set
+from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
+from hardener.errors import HardenerError
+from hardener.models.activation import replace_activations
+from hardener.models.freeze import freeze
+from hardener.models.load import LoadedModel
+from hardener.models.normalize import ImageClassifier, normalization
+from hardener.models.rebuild import build_for, fit_head
+from hardener.models.trained import open_classifier
+from hardener.progress import Reporter, rank_and_world
+from hardener.training.launch import own_device
+from hardener.training.request import TrainRequest
+from hardener.training.session import Material
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a new run works on, and what its record says of that.
+
+    Attributes:
+        mean, std: by which the classifier normalises; empty for not at all.
+        replaced_head: the name of the fresh final layer, if there is one.
+    """
+
+    material: Material
+    folder: DataSet
+    loaded: LoadedModel
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    replaced_head: str | None
+
+
+def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
+    """Read what a new run needs.
+
+    Raises:
+        HardenerError: something is not there, cannot be read, or does not fit the rest.
+    """
+    recipe = request.recipe
+    device = own_device(request.device)
+    folder = _read_folder(request.data, request.validation_root, recipe, request.seed)
+    cache = _pixel_cache(recipe, reporter)
+    sizes, color = survey(folder.train, cache=cache)
+    torch.manual_seed(request.seed)
+    loaded, shape, outputs = _build(request, folder.classes, _image_size(recipe, sizes), color=color)
+    if color and shape.channels == 1:
+        reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
+    replaced = _give_weights_and_head(loaded, request, outputs, len(folder.classes), reporter)
+    _change_network(loaded, recipe, shape, len(folder.classes), reporter)
+    train_images, validation_images = _load(folder, shape, request.skip_bad_images, cache, reporter)
+    check_enough(train_images)
+    mean, std = normalization(
+        recipe.data.normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std
+    )
+    classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes)
+    material = Material(classifier, train_images, validation_images, device)
+    return Prepared(material, folder, loaded, mean, std, replaced)
+
+
+def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str, reporter: Reporter) -> Material:
+    """Read what an unfinished run was begun with; the classifier's weights come from its checkpoint later.
+
+    Raises:
+        HardenerError: something is no longer there, or has changed.
+    """
+    chosen = own_device(device)
+    validation_root = None if record.data.validation_root is None else Path(record.data.validation_root)
+    folder = _read_folder(Path(record.data.root), validation_root, recipe, record.seed)
+    classifier = open_classifier(run, record, weights=False)
+    freeze(classifier.network, recipe.network.freeze, num_classes=len(record.classes))
+    shape = ImageShape(record.input.height, record.input.width, record.input.channels)
+    cache = _pixel_cache(recipe, reporter)
+    train_images, validation_images = _load(folder, shape, record.data.skip_bad_images, cache, reporter)
+    for name, images in (("train", train_images), ("validation", validation_images)):
+        if images.fingerprint != record.data.splits[name].fingerprint:
+            raise HardenerError(
+                f"{record.data.root} has changed since the run began ({name} split): a resumed run would not be "
+                "the one that was started. Restore the images, or start a new run."
+            )
+    check_enough(train_images)
+    return Material(classifier, train_images, validation_images, chosen)
+
+
+def check_enough(images: Images) -> None:
+    """See that each process has images to train on.
+
+    Raises:
+        HardenerError: there are too few.
+    """
+    world = rank_and_world()[1]
+    if world > 1 and len(images) < 2 * world:
+        raise HardenerError(f"{len(images)} training images are too few for {world} processes: each needs two.")
+
+
+def _read_folder(root: Path, validation_root: Path | None, recipe: Recipe, seed: int) -> DataSet:
+    return read_data_set(
+        root,
+        validation_root=validation_root,
+        seed=seed,
+        val_fraction=recipe.data.val_fraction,
+        test_fraction=recipe.data.test_fraction,
+    )
+
+
+def _pixel_cache(recipe: Recipe, reporter: Reporter) -> PixelCache | None:
+    return PixelCache(recipe.data.cache_gb, reporter.warn) if recipe.data.cache else None
+
+
+def _image_size(recipe: Recipe, sizes: set[tuple[int, int]]) -> tuple[int, int]:
+    if recipe.data.image_size is not None:
+        return recipe.data.image_size
+    return next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
+
+
+def _build(
+    request: TrainRequest, classes: Sequence[str], size: tuple[int, int], *, color: bool
+) -> tuple[LoadedModel, ImageShape, int]:
+    """Return the network, the images that it takes, and how many outputs it has before its head is fitted."""
+    height, width = size
+    asked = request.recipe.data.channels
+    loaded, channels, outputs = build_for(
+        request.model,
+        num_classes=len(classes),
+        channels=[asked] if asked != "auto" else [3, 1] if color else [1, 3],
+        height=height,
+        width=width,
+        entry=request.entry,
+        pretrained=request.pretrained,
+    )
+    return loaded, ImageShape(height, width, channels), outputs
+
+
+def _give_weights_and_head(
+    loaded: LoadedModel, request: TrainRequest, outputs: int, num_classes: int, reporter: Reporter
+) -> str | None:
+    """Load the weights to start from, and return the name of the final layer where a fresh one was put in."""
+    replaced, extra = fit_head(
+        loaded,
+        outputs,
+        num_classes,
+        replace=request.replace_head,
+        init=request.init,
+        allow_pickle=request.allow_pickle,
+    )
+    if replaced:
+        reporter.say(f"final layer {replaced} replaced: {outputs} → {num_classes} outputs")
+    if extra:
+        reporter.warn(f"{request.init} holds {len(extra)} tensors that the model has no place for, such as {extra[0]}")
+    return replaced
+
+
+def _change_network(
+    loaded: LoadedModel, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter
+) -> None:
+    """Replace activations and freeze what the recipe names."""
+    activation, network = recipe.network.activation, loaded.network
+    smooth = replace_activations(network, activation, channels=shape.channels, height=shape.height, width=shape.width)
+    if smooth:
+        reporter.say(f"{smooth} ReLUs replaced by {activation}")
+    still = freeze(network, recipe.network.freeze, num_classes=num_classes)
+    if still:
+        learning = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        reporter.say(f"frozen: {', '.join(still)}; {learning:,} parameters learn")
+
+
+def _load(
+    folder: DataSet, shape: ImageShape, skip_bad: bool, cache: PixelCache | None, reporter: Reporter
+) -> tuple[Images, Images]:
+    """Return the images of the training and the validation split."""
+    with reporter.track("reading images", len(folder.train) + len(folder.validation), "images") as advance:
+        train_images, validation_images = (
+            load_images(files, shape, skip_bad=skip_bad, cache=cache, on_decoded=advance)
+            for files in (folder.train, folder.validation)
+        )
+    skipped = train_images.skipped + validation_images.skipped
+    if skipped:
+        named = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
+        reporter.warn(
+            f"{len(skipped)} images cannot be read and are left out: {named}{' …' if len(skipped) > 3 else ''}"
+        )
+    return train_images, validation_images

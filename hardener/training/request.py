@@ -1,0 +1,28 @@
+"""What `hardener train` was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardener.config.schema import Recipe
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What `hardener train` was asked for."""
+
+    model: str
+    data: Path
+    recipe: Recipe
+    entry: str | None = None
+    init: Path | None = None
+    pretrained: bool = False
+    replace_head: bool = False
+    allow_pickle: bool = False
+    validation_root: Path | None = None
+    skip_bad_images: bool = False
+    device: str = "auto"
+    seed: int = 0
+    out: Path = Path("runs")
+    name: str | None = None

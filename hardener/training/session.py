@@ -1,0 +1,303 @@
+"""A run under way, top to bottom: epochs, validation, and what is kept of them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from hardener.config.run_folder import RunFolder, RunRecord, Status
+from hardener.config.schema import Recipe
+from hardener.data.loader import Images
+from hardener.errors import Failure, HardenerError, Interrupted, Lost, Told
+from hardener.models.normalize import ImageClassifier
+from hardener.progress import EpochMetrics, TrainReporter, rank_and_world
+from hardener.runtime.device import keep_freed_memory
+from hardener.runtime.processes import any_of, lost, sum_of
+from hardener.training.averaging import WeightAverage
+from hardener.training.build import build_method, build_optimizers, compiles, step_rule
+from hardener.training.checkpoint import load_newest
+from hardener.training.collapse import CollapseWatch
+from hardener.training.journal import Journal
+from hardener.training.keeping import Keeper
+from hardener.training.learning_rate import set_learning_rate
+from hardener.training.loop import train_epoch
+from hardener.training.order import DataOrder
+from hardener.training.parallel import spread
+from hardener.training.state import Progress, TrainingState
+from hardener.training.stop import StopRequest
+from hardener.training.validation import Validation
+
+AGREE_EVERY = {"cuda": 10}  # steps after which several processes ask each other whether to stop: a GPU's are short
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run works on: a classifier, on the CPU and the same on all processes, two splits of images, a device."""
+
+    classifier: ImageClassifier
+    train_images: Images
+    validation_images: Images
+    device: torch.device
+
+
+@dataclass
+class _Sitting:
+    """What was done of the epoch under way since `began`; `piece` is how large a minibatch's pieces were then."""
+
+    began: float
+    piece: int
+    steps: int = 0
+    images: int = 0
+
+
+class Session:
+    """A run under way. `go` is its story; what it comes to lies in `state`."""
+
+    def __init__(
+        self, run: RunFolder, record: RunRecord, recipe: Recipe, material: Material, reporter: TrainReporter
+    ) -> None:
+        self.run, self.record, self.recipe, self.reporter = run, record, recipe, reporter
+        self.device = material.device
+        self.rank, self.world = rank_and_world()
+        material.train_images.keep_on(self.device)
+        self.order = DataOrder(material.train_images, recipe, seed=record.seed, device=self.device)
+        self.method = build_method(recipe, len(record.classes)).to(self.device)
+        self.exchange = spread(
+            material.classifier,
+            self.method,
+            self.device,
+            material.train_images.shape,
+            sharded=recipe.parallel == "fsdp",
+            compiled=compiles(recipe, self.device),
+        )
+        self.average = WeightAverage(recipe.averaging, material.classifier)
+        self.rule = step_rule(recipe, self.device)
+        self.state = self._first_state(material.classifier)
+        self.validation = Validation(
+            material.validation_images,
+            recipe.validation,
+            seed=record.seed,
+            batch_size=recipe.batch_size,
+            device=self.device,
+            sharded=self.exchange.sharded,
+        )
+        self.watch = CollapseWatch(
+            self.state,
+            run.good_checkpoint,
+            most=recipe.validation.rollback,
+            samples=self.validation.samples,
+            num_classes=len(record.classes),
+        )
+        self.journal = Journal(run, writes=self.rank == 0)
+        self.keeper = Keeper(run, record, self.state)
+        keep_freed_memory()
+        self._agree_every = AGREE_EVERY.get(self.device.type, 1) if self.world > 1 else 1
+
+    def resume(self) -> None:
+        """Take up the run's last checkpoint.
+
+        Raises:
+            HardenerError: none that can be used.
+        """
+        fault = load_newest(self.run.checkpoint, self.state)
+        if fault is not None:
+            self.reporter.warn(f"{fault} Going on from the checkpoint before it.")
+
+    def go(self) -> RunFolder:
+        """Train to the end.
+
+        Raises:
+            Failure: the loss is no longer finite, or a step fits no memory.
+            Interrupted: a stop was asked for; the run can be resumed.
+            Lost: another process can no longer be reached; the run can be resumed.
+        """
+        state, epochs, total = self.state, self.recipe.epochs, self.order.usable * self.recipe.epochs
+        with self._saying_how_to_go_on():
+            self.journal.keep_rows(state.rows)
+            self._put_away("training")  # from here on a run that is killed can be resumed
+            with (
+                StopRequest() as stop,
+                self.journal.events(epochs_done=state.progress.epoch),
+                self.reporter.track("training", total, "images") as advance,
+            ):
+                advance(self.order.done(state.progress))
+                while state.progress.epoch < epochs:
+                    sitting = self._take_steps(stop, advance)
+                    if state.progress.images < self.order.usable:
+                        self._put_away("interrupted")
+                        raise self._for_all(self._interruption())
+                    metrics = self._measure(sitting)
+                    is_best = self._judge(metrics)
+                    self._put_away("training")
+                    self.reporter.epoch(metrics, epochs=epochs, is_best=is_best)
+                    if metrics.rolled_back:
+                        advance((state.progress.epoch - metrics.epoch) * self.order.usable)
+            self._put_away("finished")
+            self.keeper.drop_spares()
+        return self.run
+
+    def _first_state(self, classifier: ImageClassifier) -> TrainingState:
+        recipe = self.recipe
+        theta, beta = build_optimizers(recipe, classifier.network, self.method, sharded=self.exchange.sharded)
+        return TrainingState(
+            network=classifier.network,
+            method=self.method,
+            theta=theta,
+            beta=beta,
+            average=self.average.model,
+            progress=Progress.start_of(0, self.device),
+            piece=math.ceil(recipe.batch_size / recipe.accumulate),
+        )
+
+    def _share(self) -> float:
+        """Return the share of the run that is done."""
+        progress = self.state.progress
+        return (progress.epoch + progress.images / self.order.usable) / self.recipe.epochs
+
+    def _take_steps(self, stop: StopRequest, advance: Callable[[int], None]) -> _Sitting:
+        """Take the epoch's remaining steps, or those until a stop is asked for."""
+        state, awp = self.state, self.recipe.awp
+        sitting = _Sitting(time.monotonic(), state.piece)
+        self.order.wait_time.seconds = 0.0
+        self.method.awp_gamma = awp.gamma if awp is not None and state.progress.epoch >= awp.warmup_epochs else 0.0
+        self.exchange.training_loss.train()
+
+        def on_step(images: int) -> bool:
+            sitting.steps += 1
+            sitting.images += images
+            advance(images)
+            return self._after_step(sitting, stop)
+
+        train_epoch(
+            self.exchange,
+            self.order.batches(state.progress),
+            state,
+            self.rule,
+            set_learning_rate=lambda _: set_learning_rate(state, self.recipe, self._share()),
+            on_step=on_step,
+        )
+        return sitting
+
+    def _after_step(self, sitting: _Sitting, stop: StopRequest) -> bool:
+        """Do what is due after a step; return whether another may follow."""
+        if sitting.piece != self.state.piece:
+            sitting.piece = self.state.piece
+            self.reporter.warn(
+                f"a minibatch does not fit in the memory of {self.device}: it is cut into pieces of {sitting.piece}"
+            )
+        self.average.after_step(self._share())
+        if sitting.steps % self._agree_every:
+            return True
+        stops, saves = any_of(stop.asked, self.keeper.is_due)
+        if saves:
+            self._put_away("training")
+        return not stops
+
+    def _measure(self, sitting: _Sitting) -> EpochMetrics:
+        """Close an epoch whose steps are done: its loss, and accuracies on the validation split."""
+        state, progress, beta = self.state, self.state.progress, self.method.beta
+        loss = float(sum_of(progress.loss_sum)) / self.world / max(progress.losses, 1)
+        took = max(time.monotonic() - sitting.began, 1e-9)
+        self._check_finite(loss)
+        self.average.after_epoch(self._share())
+        clean, robust = self.validation.measure(self.average.judged, progress.epoch)
+        state.progress = Progress.start_of(progress.epoch + 1, self.device)
+        self.record.images_per_s = round(sitting.images / took, 1)
+        return EpochMetrics(
+            epoch=progress.epoch + 1,
+            loss=loss,
+            clean_accuracy=clean,
+            robust_accuracy=robust,
+            target_mass=float(self.method.target_mass()),
+            beta_min=None if beta is None else float(beta.detach().min()),
+            beta_max=None if beta is None else float(beta.detach().max()),
+            learning_rate=float(state.theta.param_groups[-1]["lr"]),
+            images_per_s=sitting.images / took,
+            seconds=time.monotonic() - sitting.began,
+            waiting=min(self.order.wait_time.seconds / took, 1.0),
+            rolled_back=self.watch.collapsed(robust) and self.watch.can_go_back,
+        )
+
+    def _check_finite(self, loss: float) -> None:
+        if math.isfinite(loss):
+            return
+        self.keeper.fail()
+        raise self._for_all(
+            Failure(
+                f"the loss became {loss} in epoch {self.state.progress.epoch + 1}. Lower the learning rate, such as "
+                f"--set optimizer.lr={self.recipe.optimizer.lr / 5:g}, or set optimizer.gradient_clip=1."
+            )
+        )
+
+    def _judge(self, metrics: EpochMetrics) -> bool:
+        """Log an epoch, keep its weights if they are the best, or take training back; return whether they are."""
+        self.journal.write(metrics)
+        self.state.rows += 1
+        if self.watch.collapsed(metrics.robust_accuracy):
+            self._answer_collapse(metrics)
+            return False
+        self.watch.keep(metrics.robust_accuracy, write=self.rank == 0)
+        score = metrics.score(self.recipe.validation.select)
+        if score <= self.state.best_score:
+            return False
+        self.keeper.keep_best(self.exchange.whole(self.average.judged.network), metrics, score)
+        return True
+
+    def _answer_collapse(self, metrics: EpochMetrics) -> None:
+        fell = (
+            f"quick robust accuracy fell from {100 * self.state.best_robust:.1f} to "
+            f"{100 * metrics.robust_accuracy:.1f} % in epoch {metrics.epoch}: catastrophic overfitting"
+        )
+        if not metrics.rolled_back:
+            self.reporter.warn(f"{fell}. This epoch's weights are not kept")
+            return
+        self.watch.go_back()
+        self.reporter.warn(
+            f"{fell}. Back to the end of epoch {self.state.progress.epoch}, from here with "
+            f"{self.method.attack_steps} gradient steps"
+        )
+
+    def _put_away(self, status: Status) -> None:
+        """Bring everything on disk up to now; all processes must ask for it."""
+        self.keeper.put_away(status)
+        if status != "training":
+            self.journal.draw(title=self.record.name, threat=str(self.recipe.validation.threat))
+
+    def _interruption(self) -> Interrupted:
+        return Interrupted(
+            f"in epoch {self.state.progress.epoch + 1} of {self.recipe.epochs}; nothing is lost. Go on with: hardener "
+            f"train --resume {self.run.path}"
+        )
+
+    def _for_all(self, error: HardenerError) -> HardenerError:
+        """Return what each process ends with where all agree: the first with the error, the others silently."""
+        return error if self.rank == 0 else Told(error.exit_code)
+
+    @contextmanager
+    def _saying_how_to_go_on(self) -> Iterator[None]:
+        """Where the disk is full or another process is gone, say what is kept."""
+        try:
+            yield
+        except OSError:  # a full disk; the command line says which
+            if self.run.checkpoint.is_file():
+                self.reporter.warn(
+                    f"what is done up to the last checkpoint is kept: hardener train --resume {self.run.path}"
+                )
+            raise
+        except RuntimeError as error:
+            if self.world == 1 or not lost(error):
+                raise
+            if int(os.environ.get("LOCAL_RANK", "0")) > 1:  # two of a machine say it: one may be who died
+                raise Told(Lost.exit_code) from error
+            epoch, images = self.keeper.kept
+            raise Lost(
+                f"process {self.rank} of {self.world} can no longer reach the others: one of them ended or hangs; its "
+                f"own message, or torchrun's, says more. The run can go on from epoch {epoch + 1}, image {images}: "
+                f"start torchrun as before, now with: hardener train --resume {self.run.path}"
+            ) from error

@@ -1,0 +1,87 @@
+"""The adversarial vicinity: the worst point of a ball around each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from hardener.config.section import Ball, NotNegative, Quantity
+from hardener.geometry import norm_geometry
+from hardener.geometry._box import fit_box
+from hardener.losses.soft_cross_entropy import soft_cross_entropy
+
+
+class Settings(Ball):
+    """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own.
+
+    `start`: radius of the random start, as a multiple of eps. `project`: bring each step back into the ball; N-FGSM
+    does not.
+    """
+
+    steps: PositiveInt = 1
+    step_size: Annotated[Quantity, Field(gt=0)] | None = None
+    start: NotNegative = 1.0
+    project: bool = True
+
+
+@dataclass(frozen=True)
+class WorstPoint:
+    """Of a ball around each image, the point that a climb from a random start ends at.
+
+    With one step of 1.25 eps in linf this is FGSM-RS; with several it is the PGD of adversarial training; with one
+    step of eps from a start in 2 eps, and no projection, N-FGSM.
+
+    Attributes:
+        norm, eps: the ball.
+        steps: gradient steps, >= 1; each costs a forward and a backward pass.
+        step_size: a fraction of the pixel range. None: 1.25 eps for one step, 2.5 eps / steps for more; without
+            projection eps / steps, so that no number of steps leads farther than (start + 1) eps.
+        start: radius of the uniform random start, as a multiple of eps, >= 0.
+        project: back into the ball after each step. False: only the box holds the climb.
+    Note: the model keeps the mode that it is in, training mode, as in the published codes of the first and the third
+        source: batch statistics of the climb go into its running averages too.
+    Source: Wong, Rice, Kolter, "Fast is Better than Free: Revisiting Adversarial Training", ICLR 2020, Algorithm 3;
+        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018, Eq. (2.1) of the
+        submitted version; de Jorge et al., "Make Some Noise: Reliable and Efficient Single-Step Adversarial Training",
+        NeurIPS 2022.
+    """
+
+    norm: str
+    eps: float
+    steps: int = 1
+    step_size: float | None = None
+    start: float = 1.0
+    project: bool = True
+
+    def __call__(
+        self, images: Tensor, soft_labels: Tensor, *, model: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the points, (N, C, H, W) in the box, detached, and the labels as they came.
+
+        Args:
+            images: (N, C, H, W); they may leave [0, 1], as noisy ones do.
+            soft_labels: (N, K), rows sum to 1.
+            model: images -> logits (N, K). Neither its mode nor any `.grad` changes.
+        """
+        ball, length = norm_geometry(self.norm), self._length()
+        delta = fit_box(images, ball.random_point(images, self.start * self.eps))
+        for _ in range(self.steps):
+            inputs = (images + delta).requires_grad_()
+            (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)
+            delta = delta + length * ball.steepest(gradient)
+            if self.project:
+                delta = ball.project(delta, self.eps)
+            delta = fit_box(images, delta)
+        return (images + delta).detach(), soft_labels
+
+    def _length(self) -> float:
+        if self.step_size is not None:
+            return self.step_size
+        if not self.project:
+            return self.eps / self.steps
+        return 1.25 * self.eps if self.steps == 1 else 2.5 * self.eps / self.steps

@@ -1,0 +1,55 @@
+"""What a worker has loaded: the models, its tokens and figures, and what works on requests."""
+
+from __future__ import annotations
+
+import logging
+
+from hardener.errors import HardenerError
+
+from .access import find_tokens
+from .batcher import Priority
+from .metrics import Metrics
+from .predictor import Predictor
+from .registry import Registry
+from .settings import Settings
+
+logger = logging.getLogger("hardener.serving")
+
+
+class ServiceState:
+    """Everything that an endpoint may use. `reload` exchanges the models; `close` ends all threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the bundles and warm the models.
+
+        Raises:
+            HardenerError: a bundle is broken, or its model is not the one that it describes.
+        """
+        self.settings = settings
+        self.metrics = Metrics()
+        self.tokens = find_tokens(settings.tokens, settings.token_hashes)
+        self.registry = Registry(settings, self.metrics.batch_images.observe)
+        self.metrics.watch_queues(
+            lambda: {priority.name.lower(): self.registry.waiting(priority) for priority in Priority}
+        )
+        self.predictor = Predictor(settings, self.registry, self.metrics)
+        self._show_models()
+
+    async def reload(self) -> None:
+        """Load the bundles and read the tokens again; either stays as it was where the new one is broken."""
+        try:
+            if self.tokens is not None:
+                self.tokens.reload()
+        except HardenerError as error:
+            logger.error("error: the tokens stay as they were: %s", error)
+        await self.registry.reload()
+        self._show_models()
+
+    def close(self) -> None:
+        """End the threads."""
+        self.registry.close()
+        self.predictor.close()
+
+    def _show_models(self) -> None:
+        models = self.registry.list().models
+        self.metrics.show_models((model.name, model.fingerprint, model.provider) for model in models)
