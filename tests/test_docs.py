@@ -261,6 +261,17 @@ def test_the_figure_of_the_floors_shows_the_floors_that_imports_are_held_to() ->
     assert floors.FIGURE.read_text(encoding="utf-8") == floors.drawing(), "run python docs/_ext/floors.py"
 
 
+def test_the_house_map_names_every_room() -> None:
+    rooms = {room for floor in tool("floors").floors() for room in floor}
+    for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"):
+        assert {room for room in rooms if f"`{room}`" not in page.read_text(encoding="utf-8")} == set(), page.name
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    named = re.findall(r"`([a-z_]+/[a-z_]+\.py)`", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    assert [name for name in named if not ((ROOT / "hardener" / name).exists() or (ROOT / name).exists())] == []
+
+
 def test_every_place_that_names_the_version_names_this_one() -> None:
     assert re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M) == [__version__]
     newest = re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M)[0]
