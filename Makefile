@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check pytest bench clean
+.PHONY: install demo test check pytest docs bench clean
 
 install: .venv/installed
 
@@ -24,8 +24,12 @@ check: install ## formatter, linter, types
 pytest: install
 	$(BIN)/pytest
 
+docs: install ## the site, into docs/_build/html; a warning is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 bench: install ## what training costs, against peers and floors: one table
 	$(BIN)/python bench/training/all.py
 
 clean:
-	rm -rf .venv demo build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv demo build dist docs/_build docs/reference/_generated .mypy_cache .ruff_cache .pytest_cache

@@ -8,10 +8,11 @@ It reads the code and runs none of it. What a walk is: see walks/walk.py. The ev
 `evaluate` in hardener/cli/eval.py and leaves hardener/training/ out, which it enters only to train a surrogate; the
 training walk starts at `train` in hardener/cli/train.py.
 
-A file's lines are all of its lines. A function's lines go from `def` to its end, docstring included; of a command of
-the CLI (a function of hardener/cli/ with `Annotated` parameters) the signature is left out, and its arguments are not
-counted. Arguments leave `self` and `cls` out and count `*args` and `**kwargs` as one each. Functions inside functions
-count on their own as well. Complexity is McCabe's as ruff counts it (rule C901).
+A file's lines are all of its lines. A function's lines go from `def` to its end, docstring included. What a user may
+set is a signature as well: that of a command of the CLI (a function of hardener/cli/ with `Annotated` parameters) and
+that of an attack (the function of hardener/attacks/ that its file is named after). It is left out, and its arguments
+are not counted. Arguments leave `self` and `cls` out and count `*args` and `**kwargs` as one each. Functions inside
+functions count on their own as well. Complexity is McCabe's as ruff counts it (rule C901).
 
 How many files a new attack, measure, method, norm, data source, endpoint or recipe touches cannot be read from the
 code; a test that adds one of each has to show it.
@@ -47,7 +48,7 @@ class File:
 
 @dataclass(frozen=True)
 class Function:
-    """A function, named by its file and its place in it; `arguments` is None for a command of the CLI."""
+    """A function, named by its file and its place in it; `arguments` is None for a command of the CLI or an attack."""
 
     name: str
     lines: int
@@ -91,7 +92,9 @@ def functions_of(node: ast.AST, name: str) -> Iterator[Function]:
 
 
 def is_command(node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
-    """Tell whether a function is a command of the CLI: its signature is what a user may type."""
+    """Tell whether a function is a command of the CLI, or an attack: its signature is what a user may set."""
+    if name == f"hardener/attacks/{node.name}.py":
+        return True
     notes = [part.annotation for part in [*node.args.args, *node.args.kwonlyargs] if part.annotation is not None]
     return name.startswith("hardener/cli/") and any("Annotated" in ast.unparse(note) for note in notes)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reads it when it is imported
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["attack", "audit", "compare", "evaluate", "export", "gate", "load", "train"]
 
 

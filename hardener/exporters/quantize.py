@@ -20,7 +20,8 @@ from hardener.config.schema import Recipe
 from hardener.data.image_files import ImageFiles
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, Terms, compare_files, share
-from hardener.evaluation.subject import run_subject
+from hardener.evaluation.sample import Sample
+from hardener.evaluation.subject import Subject, run_subject
 from hardener.exporters._bundle import describe_file, write_description
 from hardener.exporters._images import draw_images, read_images
 from hardener.exporters._session import open_session
@@ -70,10 +71,7 @@ def export_int8(
     record, recipe = run.read_record(), run.read_recipe()
     training = _training_images(record, recipe, data)
     subject = run_subject(run, data, reporter)
-    order = torch.randperm(len(subject.images), generator=torch.Generator().manual_seed(0))
-    chosen = order[: samples or (QUICK_SAMPLES if quick else SAMPLES)].tolist()
-    sample = subject.images.load(chosen, skip_bad=record.data.skip_bad_images)
-    images, labels = sample.pixels, sample.labels
+    sample = _sample(subject, record, samples or (QUICK_SAMPLES if quick else SAMPLES))
     with written_whole(run.int8_bundle) as folder:
         folder.mkdir()
         model, source = folder / MODEL_FILE, run.bundle / MODEL_FILE
@@ -81,12 +79,12 @@ def export_int8(
         with reporter.track("calibrating", len(calibration), "images") as advance:
             kept = quantize_int8(source, model, calibration, trial, on_done=advance)
         files = [open_onnx(path, on_gpu=False) for path in (source, model)]
-        parity = _difference(subject.model, files[1], images)
+        parity = _difference(subject.model, files[1], sample.pixels)
         comparison = compare_files(
             files,
             subject.model,
-            images,
-            labels,
+            sample.pixels,
+            sample.labels,
             Terms(_threat(plain), subject.noise_sigma, QUICK if quick else THOROUGH),
             reporter,
         )
@@ -106,6 +104,11 @@ def export_int8(
         write_description(folder, bundle, record, recipe)
         speed = _speed(source, model, calibration[:8])
     return Quantized(bundle, comparison, speed)
+
+
+def _sample(subject: Subject, record: RunRecord, count: int) -> Sample:
+    order = torch.randperm(len(subject.images), generator=torch.Generator().manual_seed(0))
+    return subject.images.load(order[:count].tolist(), skip_bad=record.data.skip_bad_images)
 
 
 def _metadata(record: RunRecord, evaluation: OfflineRobustness) -> dict[str, str]:
