@@ -21,7 +21,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from hardener.measures.clever import RADII, Search, measure_clever
+from hardener.measures.clever import Search, measure_clever
+from hardener.threat import NORMS
 
 BATCHES, DRAWS = 50, 20
 
@@ -91,7 +92,7 @@ def ours(model: nn.Module, images: Tensor, labels: Tensor, norm: str, slack: flo
         model,
         images,
         labels,
-        Search(RADII[norm], batches_per_image=BATCHES, draws_per_batch=DRAWS, slack=slack),
+        Search(NORMS[norm].clever_radius, batches_per_image=BATCHES, draws_per_batch=DRAWS, slack=slack),
         norm=norm,
         generator=torch.Generator().manual_seed(0),
     )
@@ -114,7 +115,7 @@ def toolbox(model: nn.Module, images: Tensor, norm: str) -> tuple[float, np.ndar
                 image,
                 BATCHES,
                 DRAWS,
-                RADII[norm],
+                NORMS[norm].clever_radius,
                 norm={"linf": np.inf, "l2": 2}[norm],
                 pool_factor=BATCHES,
                 verbose=False,
@@ -147,7 +148,7 @@ def main() -> None:
         ("residual, 3x32x32, trained", residual_problem),
     ):
         model, images, labels = problem(count)
-        for norm in RADII if problem is digits_problem else ["linf"]:
+        for norm in NORMS if problem is digits_problem else ["linf"]:
             print(f"{title}, {norm}")
             other = toolbox(model, images, norm) if known else None
             if other is not None:

@@ -7,7 +7,6 @@ message says what to do. Results are the records that the command line writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -174,12 +173,14 @@ def evaluate(
     if images is not None or labels is not None:
         raise HardenerError("images and labels are for a module in memory; a run's are named by data=DIR.")
     from hardener.evaluation.run import evaluate_onnx, evaluate_run
+    from hardener.training.surrogate import with_surrogate
 
-    made = (
-        evaluate_onnx(Path(target), request, reporter)
-        if not isinstance(target, RunFolder) and str(target).endswith(".onnx")
-        else evaluate_run(*_with_surrogate(_run(target, RUNS), request, reporter), reporter)
-    )
+    made: tuple[Evaluation, Path | None] | None
+    if not isinstance(target, RunFolder) and str(target).endswith(".onnx"):
+        made = evaluate_onnx(Path(target), request, reporter)
+    else:
+        run = _run(target, RUNS)
+        made = evaluate_run(run, with_surrogate(run, request, reporter), reporter)
     return _first_process(None if made is None else made[0])
 
 
@@ -307,18 +308,6 @@ def _request(options: EvaluateOptions, data: str | Path | None) -> EvaluateReque
         data=None if data is None else Path(data),
         **given,
     )
-
-
-def _with_surrogate(
-    run: RunFolder, request: EvaluateRequest, reporter: TrainReporter
-) -> tuple[RunFolder, EvaluateRequest]:
-    from hardener.evaluation.plan import wants_surrogate
-
-    if wants_surrogate(request):
-        from hardener.training.surrogate import surrogate_of
-
-        request = replace(request, surrogate=surrogate_of(run, reporter, device=request.device))
-    return run, request
 
 
 def _evaluate_module(

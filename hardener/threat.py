@@ -1,13 +1,92 @@
-"""What the attacker may do: one value in recipes, evaluator and report."""
+"""What the attacker may do: one value in recipes, evaluator and report; and the norms that it is told in."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from hardener.catalog import Entry
 from hardener.errors import HardenerError, did_you_mean
 
-NORM_NAMES = ("linf", "l2")
+
+@dataclass(frozen=True)
+class NormEntry(Entry):
+    """An lp norm over all values of an image: its geometry as text, and what is known of it without an image.
+
+    Attributes:
+        order: p >= 1; `math.inf` for the largest of all values.
+        default_eps: radius of an evaluation that names none: the usual one for small colour images.
+        smallest_eps: first radius of a curve over eps.
+        clever_radius: how far CLEVER looks, a few times the eps that are usual.
+        in_levels: people speak of its eps in 1/255 of the pixel range.
+        reach: what an attacker of radius {eps} may do, one sentence.
+    """
+
+    order: float
+    default_eps: float
+    smallest_eps: float
+    clever_radius: float
+    reach: str
+    in_levels: bool = False
+
+    @property
+    def dual_order(self) -> float:
+        """q with 1/p + 1/q = 1: the order of the norm that measures how much a gradient can do with a step of 1."""
+        return math.inf if self.order == 1 else 1 / (1 - 1 / self.order)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the best step changes as few values as the box allows."""
+        return self.order == 1
+
+    @property
+    def symbol(self) -> str:
+        """As matplotlib sets it: the letter with the order below."""
+        return "$\\ell_\\infty$" if math.isinf(self.order) else f"$\\ell_{{{self.order:g}}}$"
+
+    def diameter(self, numel: int) -> float:
+        """Return the distance of two opposite corners of the box [0, 1]^numel."""
+        return float(numel ** (1 / self.order))
+
+    def gray_radius(self, numel: int) -> float:
+        """Return the eps at which any image of `numel` values can become plain gray."""
+        return self.diameter(numel) / 2
+
+
+NORMS: Mapping[str, NormEntry] = {
+    "linf": NormEntry(
+        "hardener.geometry.linf:LINF",
+        "largest change of any one pixel",
+        order=math.inf,
+        default_eps=8 / 255,
+        smallest_eps=0.5 / 255,
+        clever_radius=0.1,
+        reach="The attacker may change every value of every pixel by at most {eps} of the range from black to white.",
+        in_levels=True,
+    ),
+    "l2": NormEntry(
+        "hardener.geometry.l2:L2",
+        "Euclidean length over all pixels and channels",
+        order=2.0,
+        default_eps=0.5,
+        smallest_eps=16 / 255,
+        clever_radius=2.0,
+        reach="The attacker may change an image by at most {eps} in Euclidean length, pixels counted from 0 to 1.",
+    ),
+    "l1": NormEntry(
+        "hardener.geometry.l1:L1",
+        "sum of all changes, over pixels and channels: a few pixels much or many a little",
+        order=1.0,
+        default_eps=12.0,
+        smallest_eps=0.5,
+        clever_radius=40.0,
+        reach="The attacker may change an image by at most {eps} in all: the sum over its values, counted from 0 to 1.",
+    ),
+}
+
+NORM_NAMES = tuple(NORMS)
 
 
 @dataclass(frozen=True)
@@ -15,7 +94,7 @@ class ThreatModel:
     """A ball of radius `eps` around each image, inside the box [0, 1].
 
     Args:
-        norm: `linf` or `l2`.
+        norm: a name in NORMS.
         eps: radius as a fraction of the [0, 1] pixel range, >= 0; at most 1 for `linf`.
     Raises:
         HardenerError: unknown norm, or eps out of range.
@@ -25,17 +104,32 @@ class ThreatModel:
     eps: float
 
     def __post_init__(self) -> None:
-        if self.norm not in NORM_NAMES:
-            hint = did_you_mean(self.norm.lower().replace("_", ""), NORM_NAMES)
-            raise HardenerError(f"unknown norm {self.norm!r}. Known: {', '.join(NORM_NAMES)}.{hint}")
+        if self.norm not in NORMS:
+            hint = did_you_mean(self.norm.lower().replace("_", ""), NORMS)
+            raise HardenerError(f"unknown norm {self.norm!r}. Known: {', '.join(NORMS)}.{hint}")
         if not 0 <= self.eps < float("inf"):
             raise HardenerError(f"eps must be a number >= 0; got {self.eps:g}.")
-        if self.norm == "linf" and self.eps > 1:
+        if math.isinf(NORMS[self.norm].order) and self.eps > 1:  # what other norms allow depends on the images' size
             hint = f" Did you mean {self.eps:g}/255?" if self.eps <= 255 else ""
             raise HardenerError(f"eps must lie in [0, 1] because images do; got {self.eps:g}.{hint}")
 
     def __str__(self) -> str:
         return f"{self.norm} {show_eps(self.eps)}"
+
+    @property
+    def entry(self) -> NormEntry:
+        """The norm's entry."""
+        return NORMS[self.norm]
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Where it comes in a list: norms in the order of NORMS, and the wider of two balls first."""
+        return norm_rank(self.norm), -self.eps
+
+
+def norm_rank(norm: str) -> int:
+    """Return the place of a norm in NORMS; one that is not known comes last."""
+    return list(NORMS).index(norm) if norm in NORMS else len(NORMS)
 
 
 def show_eps(eps: float) -> str:
@@ -43,3 +137,14 @@ def show_eps(eps: float) -> str:
     levels = Fraction(eps * 255).limit_denominator(1)
     is_whole = abs(float(levels) - eps * 255) < 1e-6
     return f"{levels.numerator}/255" if is_whole and 0 < levels.numerator < 255 else f"{eps:g}"
+
+
+def show_distance(distance: float, norm: str) -> str:
+    """Write a measured distance to three digits, in 1/255 where the norm's eps are told so."""
+    return f"{255 * distance:.3g}/255" if NORMS[norm].in_levels else f"{distance:.3g}"
+
+
+NORM_HELP = " or ".join(", ".join(NORMS).rsplit(", ", 1)) + "."
+EPS_HELP = "Radius, such as 8/255. (default: {})".format(
+    ", ".join(f"{show_eps(entry.default_eps)} in {name}" for name, entry in NORMS.items())
+)

@@ -8,7 +8,7 @@ import secrets
 import numpy as np
 
 from hardener.config.answer import InputCheck, InputStatistic, Margin, OfflineFigures, Report, ReportBudget
-from hardener.config.bundle import Bundle, Spread, Threat, TrainingImages
+from hardener.config.bundle import Bundle, ServedThreat, Spread, TrainingImages
 from hardener.data.statistics import image_statistics
 
 from .budget import Budget
@@ -126,11 +126,11 @@ def _margin(logits: Logits, classes: list[str]) -> Margin:
     )
 
 
-def _threat(bundle: Bundle) -> Threat | None:
+def _threat(bundle: Bundle) -> ServedThreat | None:
     """Norm and eps to attack with; bundles written before they had a field for it are evaluated under one."""
     evaluation = bundle.evaluation
     if bundle.threat is None and evaluation is not None and evaluation.norm in ("linf", "l2"):
-        return Threat.model_validate({"norm": evaluation.norm, "eps": evaluation.eps})
+        return ServedThreat.model_validate({"norm": evaluation.norm, "eps": evaluation.eps})
     return bundle.threat
 
 

@@ -41,8 +41,9 @@ from .service_state import ServiceState
 from .settings import longest_request_s, settings_from_environment, worker_count
 
 give_large_blocks_back()
-# A worker that has not loaded its bundles yet loads them anyhow; by default SIGHUP would end it.
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
+# By default SIGHUP would end a worker that is still starting; it may have read the old bundles already, so it is noted.
+_reloads_asked_early: list[int] = []
+signal.signal(signal.SIGHUP, lambda number, frame: _reloads_asked_early.append(number))
 
 
 class _LateApp:
@@ -123,6 +124,8 @@ class HardenerService:
         """Load the bundles again on SIGHUP, which the supervisor hands on to its workers."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._state.reload()))
+        if _reloads_asked_early:
+            await self._state.reload()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:

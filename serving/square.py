@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardener.config.answer import AttackProbe
-from hardener.config.bundle import Threat
+from hardener.config.bundle import ServedThreat
 
 from .timed_model import Logits, Pixels, TimedModel
 
@@ -175,7 +175,7 @@ async def attack_with_square(
     predicted: int,
     margin: float,
     classes: list[str],
-    threat: Threat | None,
+    threat: ServedThreat | None,
     model: TimedModel,
     generator: np.random.Generator,
     *,
@@ -226,7 +226,7 @@ async def attack_with_square(
     )
 
 
-def _meaning(threat: Threat, search: SquareSearch, *, out_of_time: bool) -> str:
+def _meaning(threat: ServedThreat, search: SquareSearch, *, out_of_time: bool) -> str:
     if search.steps == 0:
         return "Not run: eps is less than one 8-bit step, so no other image lies within it."
     if search.adversarial is not None:

@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from hardener.threat import NORMS
+
 
 class Linear(nn.Module):
     """Two classes with logits ±(w·x + b) / 2: the margin of the class 1 is w·x + b."""
@@ -26,6 +28,36 @@ class Linear(nn.Module):
         """Logits, (N, 2)."""
         half = self.margin(images) / 2
         return torch.stack([-half, half], dim=1)
+
+
+def dual_norm(weight: Tensor, norm: str) -> Tensor:
+    """How much w·x can change with a step of size 1, a row of weights: the sum of |w| for linf, the largest for l1."""
+    size: Tensor = torch.linalg.vector_norm(weight.detach().flatten(1), ord=NORMS[norm].dual_order, dim=1)
+    return size
+
+
+def plane_distance(model: Linear, images: Tensor, norm: str) -> Tensor:
+    """How far each image lies from the plane w·x + b = 0 inside the box, (N,).
+
+    In l1 the box counts even for points well inside it: the nearest point of the plane has the pixels with the
+    largest weights at their sides, one after the other. In other norms only where the plane is not too far.
+    """
+    margins = model.margin(images).detach()
+    if norm != "l1":
+        return margins.abs() / dual_norm(model.weight.unsqueeze(0), norm)
+    weight = model.weight.detach()
+    found = []
+    for pixels, margin in zip(images.flatten(1), margins, strict=True):
+        left, way = float(margin.abs()), 0.0
+        for place in weight.abs().argsort(descending=True).tolist():
+            heavy = float(weight[place])
+            room = 1 - float(pixels[place]) if heavy * float(margin) < 0 else float(pixels[place])
+            step = min(room, left / abs(heavy))
+            left, way = left - step * abs(heavy), way + step
+            if step < room:
+                break
+        found.append(way)
+    return torch.tensor(found)
 
 
 def linear_problem(count: int, shape: tuple[int, int, int], seed: int) -> tuple[Linear, Tensor, Tensor]:

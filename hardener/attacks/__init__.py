@@ -150,6 +150,7 @@ ATTACKS: Mapping[str, Attack] = {
         _of("decision-based"),
         draws=True,
         extra=("foolbox", "decision"),
+        norms=("linf", "l2"),
     ),
     "transfer": Attack(
         "hardener.attacks.transfer:transfer",

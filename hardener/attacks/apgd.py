@@ -31,7 +31,7 @@ def apgd(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` or `l2`.
+        norm: a name in NORMS.
         eps: radius, a fraction of the pixel range.
         steps: gradient steps, >= 1.
         loss: what is climbed: `ce`, `dlr` or `margin`; with two classes `dlr` is the margin.

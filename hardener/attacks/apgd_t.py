@@ -35,7 +35,7 @@ def apgd_t(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` or `l2`.
+        norm: a name in NORMS.
         eps: radius, a fraction of the pixel range.
         steps: gradient steps for each target, >= 1.
         targets: wrong classes to try, >= 1; all K - 1 where there are fewer.

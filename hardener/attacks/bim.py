@@ -8,7 +8,6 @@ from torch import Tensor
 from hardener.attacks._ascent import Ascent
 from hardener.attacks._gradient import Classifier
 from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
 
 
 def bim(
@@ -29,7 +28,7 @@ def bim(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` (as in the paper) or `l2`.
+        norm: a name in NORMS; the paper has `linf`.
         eps: radius, a fraction of the pixel range.
         steps: gradient steps, >= 1.
         step_size: a fraction of the pixel range; by default 1.25 eps / steps, which with ten steps at eps = 8/255 is
@@ -47,6 +46,6 @@ def bim(
     length = 1.25 * eps / steps if step_size is None else step_size
     ascent = Ascent(model, images, labels, torch.zeros_like(images), stop_early=stop_early)
     for gradient in ascent.gradients(steps):
-        delta = ball.project(ascent.delta + length * ball.steepest(gradient), eps)
-        ascent.delta = fit_box(ascent.images, delta)
+        moved = ascent.delta + length * ball.climbing_step(gradient, eps)
+        ascent.delta = ball.project_in_box(ascent.images, moved, eps)
     return ascent.found()

@@ -8,7 +8,6 @@ from torch import Tensor
 from hardener.attacks._ascent import Ascent
 from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
 from hardener.losses.margin import margin
 
 _INSIDE = 0.999
@@ -27,14 +26,14 @@ def cw(
     learning_rate: float = 0.05,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Climb the margin of the logits: inside the ball for linf, towards the nearest misclassified image for l2.
+    """Climb the margin of the logits: towards the nearest misclassified image in l2, else inside the ball.
 
     Args:
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf`: projected gradient ascent on the margin from the image, in steps of 2.5 eps / steps, as later
-            work measures this attack; `l2`: the paper's search for the smallest perturbation.
+        norm: `l2`: the paper's search for the smallest perturbation. Another name in NORMS: projected gradient ascent
+            on the margin from the image, in steps of 2.5 eps / steps, as later work measures this attack in `linf`.
         eps: radius, a fraction of the pixel range. In l2 it is not used: the search has no radius.
         steps: gradient steps, >= 1; in l2, of each round of the binary search.
         binary_search_steps: rounds of the search for the weight c, >= 1; l2 only. The attack costs
@@ -42,8 +41,8 @@ def cw(
         learning_rate: of Adam, in the tanh space, l2 only; over the second half of a round it falls to a tenth.
         generator: not used; the attack is deterministic.
     Returns:
-        (N, C, H, W) in the box. linf: inside the ball; the first misclassified iterate, or the last. l2: the nearest
-        misclassified image that was seen, however far beyond eps, or the image itself where none was.
+        (N, C, H, W) in the box. l2: the nearest misclassified image that was seen, however far beyond eps, or the image
+        itself where none was. Else inside the ball; the first misclassified iterate, or the last.
     Raises:
         HardenerError: unknown norm.
     Note: the paper starts the search for c at a constant; here it starts, for each image, at twice the c that is
@@ -58,8 +57,8 @@ def cw(
     ball = norm_geometry(norm)
     ascent = Ascent(model, images, labels, torch.zeros_like(images), objective=margin)
     for gradient in ascent.gradients(steps):
-        delta = ball.project(ascent.delta + 2.5 * eps / steps * ball.steepest(gradient), eps)
-        ascent.delta = fit_box(ascent.images, delta)
+        moved = ascent.delta + 2.5 * eps / steps * ball.climbing_step(gradient, eps)
+        ascent.delta = ball.project_in_box(ascent.images, moved, eps)
     return ascent.found()
 
 

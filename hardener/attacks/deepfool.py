@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
 from hardener.attacks._gradient import Classifier
 from hardener.attacks._minimum_norm import shorten, within_box
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import Norm, fit_box, norm_geometry
 
 
 def deepfool(
@@ -35,7 +32,7 @@ def deepfool(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` or `l2`, the length that is kept small.
+        norm: a name in NORMS, the length that is kept small.
         eps: not used; the result may lie farther.
         steps: at most, >= 1; an image leaves as soon as it is misclassified.
         overshoot: > 0, the share by which the sum of all steps is lengthened, so that it crosses the boundary.
@@ -76,7 +73,7 @@ def deepfool(
     return found
 
 
-def _to_nearest_plane(model: Classifier, images: Tensor, labels: Tensor, rivals: Tensor, ball: ModuleType) -> Tensor:
+def _to_nearest_plane(model: Classifier, images: Tensor, labels: Tensor, rivals: Tensor, ball: Norm) -> Tensor:
     """Return the shortest step on which, to first order, a rival ties with the label; 0 where none has a gradient."""
     inputs = images.detach().requires_grad_()
     shortest = torch.full((len(images), 1, 1, 1), torch.inf, device=images.device, dtype=images.dtype)

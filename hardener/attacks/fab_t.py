@@ -43,7 +43,7 @@ def fab_t(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` or `l2`.
+        norm: a name in NORMS.
         eps: an image leaves as soon as it is misclassified within this distance.
         steps: gradient steps for each target, >= 1.
         targets: wrong classes to try, >= 1; all K - 1 where there are fewer.

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
 
 
 def fgsm(
@@ -25,7 +24,8 @@ def fgsm(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` (the sign of the gradient) or `l2` (the normalised gradient).
+        norm: a name in NORMS. `linf` follows the sign of the gradient, `l2` the normalised gradient; `l1` takes the
+            values with the largest gradients to their sides of the box, as many as eps allows.
         eps: radius, a fraction of the pixel range.
         generator: not used; the attack is deterministic.
     Returns:
@@ -33,4 +33,4 @@ def fgsm(
     Source: Goodfellow, Shlens, Szegedy, "Explaining and Harnessing Adversarial Examples", ICLR 2015.
     """
     _, _, gradient = value_and_gradient(model, images, labels)
-    return images + fit_box(images, eps * norm_geometry(norm).steepest(gradient))
+    return images + norm_geometry(norm).farthest_in_box(images, gradient, eps)

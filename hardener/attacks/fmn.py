@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.attacks._minimum_norm import SLACK, within_box
-from hardener.geometry import l2, norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import NORMS, norm_geometry
+from hardener.geometry.l2 import L2
 from hardener.losses.margin import margin
 
 
@@ -33,11 +33,11 @@ def fmn(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` or `l2`, the length that is kept small.
+        norm: a name in NORMS, the length that is kept small.
         eps: not used; the result may lie farther.
         steps: gradient steps, >= 1.
-        first_step_size: the paper's alpha_0, the l2 length of the first step, in both norms; the last is a hundredth.
-            By default 1 for l2 and 0.1 sqrt(C H W) for linf, in which a step of 1 spreads thinner the more pixels
+        first_step_size: the paper's alpha_0, the l2 length of the first step, in any norm; the last is a hundredth.
+            By default 1, and 0.1 sqrt(C H W) for linf, in which a step of 1 spreads thinner the more pixels
             there are.
         first_shrink, last_shrink: the paper's gamma, in (0, 1): the share by which a step changes the radius.
         generator: not used; the attack is deterministic.
@@ -58,7 +58,7 @@ def fmn(
         return found
     clean, truth = images[standing], labels[standing]
     if first_step_size is None:
-        first_step_size = 1.0 if norm == "l2" else 0.1 * math.sqrt(images[0].numel())
+        first_step_size = 0.1 * math.sqrt(images[0].numel()) if math.isinf(NORMS[norm].order) else 1.0
     delta, nearest = torch.zeros_like(clean), torch.zeros_like(clean)
     radius = torch.full((len(clean), 1, 1, 1), torch.inf, device=clean.device, dtype=clean.dtype)
     shortest = radius.clone()
@@ -80,8 +80,8 @@ def fmn(
         radius = torch.where(fooled, torch.minimum(radius * (1 - shrink), shortest), grown)
 
         length = _cosine(first_step_size, first_step_size / 100, step, steps)
-        delta = ball.project(delta + length * l2.steepest(gradient), radius.nan_to_num(torch.inf))
-        delta = fit_box(clean, delta)
+        moved = delta + length * L2.steepest(gradient)
+        delta = ball.project_in_box(clean, moved, radius.nan_to_num(torch.inf))
     found[standing] = clean + nearest
     return found
 

@@ -15,9 +15,10 @@ from torch.nn.functional import one_hot
 from hardener.attacks._gradient import Classifier
 from hardener.attacks._queries import LARGEST_BATCH
 from hardener.errors import HardenerError
-from hardener.geometry import l2, norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import norm_geometry
+from hardener.geometry.l2 import L2
 
+_NORMS = ("linf", "l2")
 _NOISES, _NEIGHBOURS, _BLENDS = 20, 20, 10
 _SHORTEST_PROBE = 0.03
 _TINY = 1e-12
@@ -43,7 +44,7 @@ def hopskipjump(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode; it need not be differentiable.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` or `l2`.
+        norm: `linf` or `l2`: the walk goes straight towards the image, and what is nearest in l1 lies elsewhere.
         eps: radius, a fraction of the pixel range.
         queries: forward passes an image at most.
         generator: of starts and directions.
@@ -51,13 +52,15 @@ def hopskipjump(
         (N, C, H, W), inside ball and box: the nearest misclassified image that was met, moved into the ball where it
         lies outside (it then fools no more, as a rule); the image itself where no start was found.
     Raises:
-        HardenerError: foolbox is not installed.
+        HardenerError: a norm other than these two, or foolbox is not installed.
     Note: the directions are estimated here and not by foolbox 3.3.4, which divides them by their length over the
         whole batch (the larger the batch, the shorter its l2 steps), holds all probes of a step at once and draws
         from the global random state. Probes have at least 3 % of the perturbation's l2 length; those of the
         paper are lost in float32's rounding when there are many pixels.
     Source: Chen, Jordan, Wainwright, "HopSkipJumpAttack: A Query-Efficient Decision-Based Attack", S&P 2020.
     """
+    if norm not in _NORMS:
+        raise HardenerError(f"hopskipjump knows {' and '.join(_NORMS)}, not {norm}.")
     foolbox = _import_foolbox()
     ball = norm_geometry(norm)
     with torch.no_grad():
@@ -70,7 +73,7 @@ def hopskipjump(
         _walk(foolbox, view, norm)
     except _EnoughSeen:
         pass
-    return images + fit_box(images, ball.project(view.nearest() - images, eps))
+    return images + ball.project_in_box(images, view.nearest() - images, eps)
 
 
 class _EnoughSeen(Exception):
@@ -175,7 +178,7 @@ def _estimate_direction(view: _Decisions, points: Tensor, lengths: Tensor, count
     for first in range(0, count, at_once):
         shape = (min(at_once, count - first), *points.shape)
         normal = torch.randn(shape, generator=view.generator, device=points.device, dtype=points.dtype)
-        unit = l2.steepest(normal.flatten(0, 1)).view(shape)
+        unit = L2.steepest(normal.flatten(0, 1)).view(shape)
         probes = (points + lengths * unit).clamp(0, 1)
         moved = (probes - points) / lengths
         signs = view.ask(probes.flatten(0, 1)).view(shape[:2]).to(points.dtype) * 2 - 1
@@ -184,7 +187,7 @@ def _estimate_direction(view: _Decisions, points: Tensor, lengths: Tensor, count
         agreed += signs.sum(dim=0)
     mean = (agreed / count).view(-1, 1, 1, 1)
     one_sided = mean.abs() == 1  # all probes fell on one side: their mean still points to it
-    return l2.steepest(torch.where(one_sided, weighted, weighted - mean * plain))
+    return L2.steepest(torch.where(one_sided, weighted, weighted - mean * plain))
 
 
 class _TwoClasses(nn.Module):
@@ -205,7 +208,7 @@ def _walk(foolbox: ModuleType, view: _Decisions, norm: str) -> None:
     class Walk(foolbox.attacks.HopSkipJumpAttack):  # type: ignore[name-defined, misc]
         def approximate_gradients(self, is_adversarial: Any, x_advs: Any, steps: int, delta: Any) -> Any:
             points: Tensor = x_advs.raw
-            probe = _SHORTEST_PROBE * l2.size(points - view.images)
+            probe = _SHORTEST_PROBE * L2.size(points - view.images)
             lengths = torch.maximum(delta.raw, probe).clamp_min(_TINY).view(-1, 1, 1, 1)
             return astensor(_estimate_direction(view, points, lengths, steps))
 

@@ -8,7 +8,6 @@ from torch import Tensor
 from hardener.attacks._ascent import Ascent
 from hardener.attacks._gradient import Classifier
 from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
 
 
 def mi_fgsm(
@@ -30,7 +29,7 @@ def mi_fgsm(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` (the sign of the sum) or `l2` (the normalised sum).
+        norm: a name in NORMS; in `linf` steps follow the sign of the sum, in `l2` the normalised sum.
         eps: radius, a fraction of the pixel range.
         steps: gradient steps, >= 1.
         step_size: a fraction of the pixel range; by default eps / steps, as in the paper.
@@ -50,8 +49,8 @@ def mi_fgsm(
     ascent = Ascent(model, images, labels, torch.zeros_like(images), stop_early=stop_early)
     for gradient in ascent.gradients(steps):
         momentum = decay * ascent.keep(momentum) + _in_units_of_l1(gradient)
-        delta = ball.project(ascent.delta + length * ball.steepest(momentum), eps)
-        ascent.delta = fit_box(ascent.images, delta)
+        moved = ascent.delta + length * ball.climbing_step(momentum, eps)
+        ascent.delta = ball.project_in_box(ascent.images, moved, eps)
     return ascent.found()
 
 

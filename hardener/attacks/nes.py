@@ -8,7 +8,6 @@ from torch import Tensor
 from hardener.attacks._gradient import Classifier
 from hardener.attacks._queries import estimate_gradient, margins
 from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
 
 _MOMENTUM = 0.9
 
@@ -32,7 +31,7 @@ def nes(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode; it need not be differentiable.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` (steps along the sign of the gradient) or `l2` (along the normalised gradient).
+        norm: a name in NORMS; in `linf` steps follow the sign of the gradient, in `l2` the normalised gradient.
         eps: radius, a fraction of the pixel range.
         queries: forward passes an image at most; an image leaves as soon as it falls.
         pairs: Gaussian directions a step, >= 1, each taken forward and backward: two queries.
@@ -63,7 +62,7 @@ def nes(
         clean, now, truth = images[standing], found[standing], labels[standing]
         gradient = estimate_gradient(model, now, truth, normal, pairs=pairs, spread=spread)
         mean[standing] = _MOMENTUM * mean[standing] + (1 - _MOMENTUM) * gradient
-        delta = ball.project(now + length * ball.steepest(mean[standing]) - clean, eps)
-        found[standing] = clean + fit_box(clean, delta)
+        moved = now + length * ball.climbing_step(mean[standing], eps) - clean
+        found[standing] = clean + ball.project_in_box(clean, moved, eps)
         standing = standing[margins(model, found[standing], truth) <= 0]
     return found

@@ -8,8 +8,7 @@ from torch import Tensor
 from hardener.attacks._ascent import Ascent
 from hardener.attacks._gradient import Classifier, rescaled_cross_entropy
 from hardener.catalog import resolve
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import fit_box, norm_geometry
 from hardener.losses import OBJECTIVES
 
 
@@ -36,7 +35,7 @@ def pgd(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` or `l2`.
+        norm: a name in NORMS.
         eps: radius, a fraction of the pixel range.
         steps: gradient steps, >= 1.
         step_size: a fraction of the pixel range; by default 2.5 eps / steps, so that any point of the ball can be
@@ -75,6 +74,6 @@ def pgd(
         stop_early=stop_early,
     )
     for gradient in ascent.gradients(steps):
-        delta = ball.project(ascent.delta + length * ball.steepest(gradient), eps)
-        ascent.delta = fit_box(ascent.images, delta)
+        moved = ascent.delta + length * ball.climbing_step(gradient, eps)
+        ascent.delta = ball.project_in_box(ascent.images, moved, eps)
     return ascent.found()

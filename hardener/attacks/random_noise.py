@@ -8,7 +8,6 @@ from torch import Tensor
 from hardener.attacks._gradient import Classifier
 from hardener.attacks._queries import margins
 from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
 
 
 def random_noise(
@@ -30,7 +29,8 @@ def random_noise(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode; it need not be differentiable.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` (a uniform random corner of the cube) or `l2` (a uniform random point of the sphere).
+        norm: a name in NORMS. `linf`: a uniform random corner of the cube; `l2`: a uniform random point of the sphere;
+            `l1`: random values, each at a side of the box, as many as eps allows.
         eps: radius, a fraction of the pixel range.
         draws: points an image, >= 1; an image leaves as soon as it falls.
         generator: of the points.
@@ -48,7 +48,7 @@ def random_noise(
             break
         clean = images[standing]
         normal = torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
-        points = clean + fit_box(clean, eps * ball.steepest(normal))
+        points = clean + ball.farthest_in_box(clean, normal, eps)
         lead = margins(model, points, labels[standing])
         better = standing[lead > largest[standing]]
         found[better] = points[lead > largest[standing]]

@@ -31,7 +31,7 @@ def transfer(
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode; it need not be differentiable.
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
-        norm: `linf` or `l2`.
+        norm: a name in NORMS.
         eps: radius, a fraction of the pixel range.
         surrogate: as `model`, for the same classes, differentiable, in eval mode and on the images' device.
         steps: gradient steps, >= 1, of each of the two.

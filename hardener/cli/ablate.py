@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out
+from hardener.cli.console import door, note, out, reporter
 from hardener.cli.options import RUNS, Device, Entry, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
+from hardener.threat import EPS_HELP, NORM_HELP
 from hardener.words import percent
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def ablate(
     suite: Annotated[
         str | None, typer.Option(help="quick, standard (AutoAttack's) or full. (default: standard)")
     ] = None,
-    norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
-    eps: Annotated[str | None, typer.Option(help="Radius, such as 8/255. (default: 8/255 in linf, 0.5 in l2)")] = None,
+    norm: Annotated[str, typer.Option(help=NORM_HELP)] = "linf",
+    eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,
     samples: Annotated[int, typer.Option(min=1, help="Images, drawn by the seed; at most all there are.")] = 1000,
     device: Device = "auto",
     precision: Annotated[
@@ -75,7 +76,7 @@ def ablate(
     radius = None if eps is None else parse_quantity(eps)
     shortcuts = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
     checked = asked_recipe(recipe, shortcuts, set_)
-    err.print("[dim]starting …[/]")
+    note("starting …")
     from hardener.reports.command import compare_command
     from hardener.training.ablate import AblateRequest
     from hardener.training.ablate import ablate as work
@@ -98,7 +99,7 @@ def ablate(
         name=name,
         json_file=json_file,
     )
-    ablation, folder = work(request, RichReporter())
+    ablation, folder = work(request, reporter())
     show(ablation)
     out.print(f"written: {folder / 'ablation.json'} and {folder / 'ablation.png'}", markup=False, soft_wrap=True)
     ends = [folder / ablation.combinations[place].run for place in (0, -1)]

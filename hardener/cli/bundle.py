@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hardener.cli.console import door, err, out
+from hardener.cli.console import door, note, out
 from hardener.cli.options import RUNS, Runs
 
 
@@ -32,7 +32,7 @@ def bundle(
     from hardener.exporters.bento import build_bento
 
     folder = find_bundle(target, runs)
-    err.print(f"[dim]building a Bento from {folder} …[/]", soft_wrap=True)
+    note(f"building a Bento from {folder} …")
     made = build_bento(folder, output=output)
     out.print(f"[bold]{made.tag}[/], built from {made.source}", soft_wrap=True)
     if made.file is not None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out
+from hardener.cli.console import door, note, out, reporter
 from hardener.cli.eval_table import show
 from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad
 from hardener.errors import HardenerError
+from hardener.threat import EPS_HELP, NORM_HELP
 
 if TYPE_CHECKING:
     from hardener.config.evaluation_record import Evaluation
@@ -41,8 +41,8 @@ def evaluate(
         str | None,
         typer.Option(help="quick, standard (AutoAttack's) or full. (default: quick, where no --attack is named)"),
     ] = None,
-    norm: Annotated[str, typer.Option(help="linf or l2.")] = "linf",
-    eps: Annotated[str | None, typer.Option(help="Radius, such as 8/255. (default: 8/255 in linf, 0.5 in l2)")] = None,
+    norm: Annotated[str, typer.Option(help=NORM_HELP)] = "linf",
+    eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps. (default: the attack's own)")] = None,
     step_size: Annotated[str | None, typer.Option(help="Such as 2/255. (default: 2.5 eps / steps)")] = None,
     restarts: Annotated[int, typer.Option(min=1, help="Repeat from other random starts.")] = 1,
@@ -104,7 +104,7 @@ def evaluate(
             "inputs are normalised by --normalize none, imagenet or MEAN/STD (a wrong one makes every figure wrong)."
         )
     lender = None if surrogate is None else find_run(str(surrogate), runs)
-    err.print(f"[dim]evaluating {target if run is None else run.path} …[/]", soft_wrap=True)
+    note(f"evaluating {target if run is None else run.path} …")
     from hardener.evaluation.plan import EvaluateRequest
 
     asked = {
@@ -174,15 +174,11 @@ def _lengths(eps: str | None, step_size: str | None) -> tuple[float | None, floa
 
 
 def _evaluate_run(run: RunFolder, request: EvaluateRequest) -> None:
-    from hardener.evaluation.plan import wants_surrogate
     from hardener.evaluation.run import evaluate_run
+    from hardener.training.surrogate import with_surrogate
 
-    reporter = RichReporter()
-    if wants_surrogate(request):
-        from hardener.training.surrogate import surrogate_of
-
-        request = replace(request, surrogate=surrogate_of(run, reporter, device=request.device))
-    made = evaluate_run(run, request, reporter)
+    shown = reporter()
+    made = evaluate_run(run, with_surrogate(run, request, shown), shown)
     if made is not None:
         show(made[0])
         out.print(f"written: {made[1]} and {run.report}", soft_wrap=True)
@@ -191,15 +187,13 @@ def _evaluate_run(run: RunFolder, request: EvaluateRequest) -> None:
 def _evaluate_onnx(model: Path, request: EvaluateRequest, normalize: str) -> None:
     from hardener.evaluation.run import evaluate_onnx
 
-    if request.surrogate is None:
-        request = replace(request, surrogate=_exported_from(model))
-    _show_elsewhere(evaluate_onnx(model, request, RichReporter(), normalize=normalize))
+    _show_elsewhere(evaluate_onnx(model, request, reporter(), normalize=normalize))
 
 
 def _evaluate_foreign(model: ForeignModel, request: EvaluateRequest) -> None:
     from hardener.evaluation.run import evaluate_foreign
 
-    _show_elsewhere(evaluate_foreign(model, request, RichReporter()))
+    _show_elsewhere(evaluate_foreign(model, request, reporter()))
 
 
 def _show_elsewhere(made: tuple[Evaluation, Path | None] | None) -> None:
@@ -208,14 +202,3 @@ def _show_elsewhere(made: tuple[Evaluation, Path | None] | None) -> None:
     show(made[0])
     if made[1] is not None:
         out.print(f"written: {made[1]} and {made[1].with_suffix('.html')}", soft_wrap=True)
-
-
-def _exported_from(model: Path) -> RunFolder | None:
-    """Return the run whose bundle holds the file, where it lies in one and comes from its present weights."""
-    from hardener.config.bundle import read_bundle, sha256_of
-    from hardener.config.run_folder import RunFolder
-
-    run = RunFolder(model.resolve().parent.parent)
-    if not (run.record_file.is_file() and (model.parent / "bundle.json").is_file() and run.weights.is_file()):
-        return None
-    return run if read_bundle(model.parent).fingerprint == sha256_of(run.weights) else None

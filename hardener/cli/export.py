@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out
+from hardener.cli.console import door, note, out, reporter
 from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError, did_you_mean
 from hardener.words import percent
@@ -58,18 +58,18 @@ def export(
     if quick and quantize is None:
         raise HardenerError("--quick is for --quantize int8.")
     run = find_run(target, runs)
-    err.print(f"[dim]exporting {run.path} …[/]", soft_wrap=True)
+    note(f"exporting {run.path} …")
     from hardener.exporters.run import export as export_run
 
-    reporter = RichReporter()
+    shown = reporter()
     count = samples if samples is not None and quantize is None else 128
-    bundle = export_run(run, reporter, data=data, samples=count)
+    bundle = export_run(run, shown, data=data, samples=count)
     _say_exported(run, bundle)
     ready = run.bundle
     if quantize is not None:
         from hardener.exporters.quantize import export_int8
 
-        _say_quantized(run, export_int8(run, bundle, reporter, data=data, samples=samples, quick=quick))
+        _say_quantized(run, export_int8(run, bundle, shown, data=data, samples=samples, quick=quick))
         ready = run.int8_bundle
     if layout is not None:
         from hardener.exporters.triton import REPOSITORY, SERVICE_FILE, write_triton
@@ -129,7 +129,7 @@ def _say_quantized(run: RunFolder, made: Quantized) -> None:
     )
     if cost.top1_agreement < 0.99:
         changed = percent(1 - cost.top1_agreement)
-        RichReporter().warn(f"int8 answers differently on {changed} of the images. Where that counts, serve float32.")
+        reporter().warn(f"int8 answers differently on {changed} of the images. Where that counts, serve float32.")
 
 
 def _figure(found: tuple[float, tuple[float, float]]) -> str:

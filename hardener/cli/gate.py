@@ -38,7 +38,7 @@ def gate(
 ) -> None:
     """Let a run pass, exit code 0, or not, exit code 1; 2 for a mistake, such as an evaluation still to be made.
 
-    MEASURE is clean, linf-EPS, l2-EPS, corruptions (mean accuracy) or
+    MEASURE is clean, NORM-EPS, corruptions (mean accuracy) or
     certified-RADIUS. The newest evaluation that has it counts, if it is of the
     weights that the run has now.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import RichReporter, door, err, out
+from hardener.cli.console import door, note, out, reporter
 from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
@@ -119,10 +119,10 @@ def train(
 
 def _begin(request: TrainRequest) -> RunFolder:
     if rank_and_world()[0] == 0:
-        err.print("[dim]starting …[/]")  # what follows takes seconds to import
+        note("starting …")  # what follows takes seconds to import
     from hardener.training.run import train
 
-    return train(request, RichReporter())
+    return train(request, reporter())
 
 
 def _go_on(name: str, runs: Path, device: str) -> RunFolder:
@@ -131,7 +131,7 @@ def _go_on(name: str, runs: Path, device: str) -> RunFolder:
     run = find_run(name, runs)
     from hardener.training.run import resume
 
-    return resume(run, RichReporter(), device=device)
+    return resume(run, reporter(), device=device)
 
 
 def _show(run: RunFolder) -> None:

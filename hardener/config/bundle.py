@@ -56,10 +56,14 @@ class Parity(_Strict):
     argmax_agreement: float
 
 
-class Threat(_Strict):
+ServedNorm = Literal["linf", "l2"]
+"""Norms in which the service can search around an image."""
+
+
+class ServedThreat(_Strict):
     """The norm and eps that a bounded attack on a served image uses: those of the evaluation, else of the recipe."""
 
-    norm: Literal["linf", "l2"]
+    norm: ServedNorm
     eps: float
 
 
@@ -133,7 +137,7 @@ class Bundle(_Strict):
     parity: Parity
     evaluation: OfflineRobustness | None
     evaluations: list[OfflineRobustness]
-    threat: Threat | None = None
+    threat: ServedThreat | None = None
     training_images: TrainingImages | None = None
     quantization: Quantization | None = None
 

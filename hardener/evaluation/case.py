@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from hardener.evaluation.robust_accuracy import AttackOutcome, AttackPlan, RobustAccuracy, robust_accuracy
 from hardener.evaluation.suite import most_passes
 from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.margin import margin
 from hardener.runtime.gradient import gradient_of
@@ -246,7 +245,7 @@ class Case:
             with torch.no_grad():
                 for _ in range(NOISE_DRAWS):
                     drawn = torch.randn(images.shape, generator=self.generator, device=images.device)
-                    delta = fit_box(images, ball.project(eps * ball.steepest(drawn), eps))
+                    delta = ball.farthest_in_box(images, drawn, eps)
                     wrong = self.model(images + delta).argmax(1).ne(labels) & ~found
                     worst[wrong] = delta[wrong]
                     found |= wrong
@@ -261,7 +260,7 @@ class Case:
     def eps_curve(self) -> list[tuple[float, float]]:
         """(eps, share of the swept images that the yardstick leaves), up to where any image can be made gray."""
         plan, eps = self.yardstick.plan, self.result.threat.eps
-        end = 0.5 if self.result.threat.norm == "linf" else self.images[0].numel() ** 0.5 / 2
+        end = self.result.threat.entry.gray_radius(self.images[0].numel())
         curve = [(eps, self.weakened[torch.isin(self.compared, self.swept)])] if eps < end else []
         for times in (2, 4):
             if eps < times * eps < end:

@@ -17,9 +17,7 @@ from hardener.evaluation.precision import check_precision
 from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.suite import DEFAULT, suite_plans
 from hardener.measures import measures_asked
-from hardener.threat import ThreatModel
-
-DEFAULT_EPS = {"linf": 8 / 255, "l2": 0.5}
+from hardener.threat import NORMS, ThreatModel
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def planned_threat(request: EvaluateRequest) -> ThreatModel:
     Raises:
         HardenerError: no such norm, or an eps out of range.
     """
-    default = DEFAULT_EPS.get(request.norm, 0.0)
+    default = NORMS[request.norm].default_eps if request.norm in NORMS else 0.0  # of no norm: refused as such
     return ThreatModel(request.norm, default if request.eps is None else request.eps)
 
 
@@ -157,7 +155,7 @@ def _attacks(request: EvaluateRequest, threat: ThreatModel) -> list[AttackPlan]:
         raise HardenerError(f"{option} is for attacks named by --attack; a suite brings its own settings.")
     suite = _suite_of(request)
     if suite is not None:
-        return [complete(attack, threat) for attack in suite_plans(suite)]
+        return [complete(attack, threat) for attack in suite_plans(suite, threat.norm)]
     return _attacks_by_name(request.attacks or (DEFAULT.name,), given, request.restarts, threat)
 
 

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from hardener.attacks import ATTACKS, Attack
 from hardener.catalog import resolve
 from hardener.errors import Failure, HardenerError
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import fit_box, norm_geometry
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.model_state import as_float, device_of, full_float32, in_eval_mode
 from hardener.statistics.interval import clopper_pearson
@@ -241,10 +240,10 @@ def robust_accuracy(
 def _check(images: Tensor, threat: ThreatModel) -> None:
     if len(images) == 0:
         raise HardenerError("there are no images to evaluate.")
-    diameter = images[0].numel() ** 0.5
-    if threat.norm == "l2" and threat.eps > diameter:
+    diameter = threat.entry.diameter(images[0].numel())
+    if threat.eps > diameter:
         raise HardenerError(
-            f"eps {threat.eps:g} in l2 exceeds the size of the whole box, {diameter:.1f} for these images. "
+            f"eps {threat.eps:g} in {threat.norm} exceeds the size of the whole box, {diameter:.1f} for these images. "
             f"Did you mean {threat.eps:g}/255?"
         )
 
@@ -311,7 +310,7 @@ def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat
     """Bring what an attack found into ball and box, and ask the model about it."""
     ball = norm_geometry(threat.norm)
     raw = fit_box(clean, found.detach() - clean)
-    inside = fit_box(clean, ball.project(raw, threat.eps))
+    inside = ball.project_in_box(clean, raw, threat.eps)
     broken = model(clean + inside).argmax(dim=1).ne(truth)
     distance = torch.where(broken, ball.size(inside), torch.inf)
     beyond = (ball.size(raw) > threat.eps * (1 + 1e-5)).nonzero().squeeze(1)

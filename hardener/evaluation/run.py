@@ -23,6 +23,7 @@ from hardener.evaluation.session import Session, begin
 from hardener.evaluation.subject import (
     ForeignModel,
     Subject,
+    exported_from,
     foreign_subject,
     onnx_subject,
     run_subject,
@@ -77,11 +78,14 @@ def evaluate_foreign(
 def evaluate_onnx(
     path: Path, request: EvaluateRequest, reporter: Reporter, *, normalize: str = "none"
 ) -> tuple[Evaluation, Path | None] | None:
-    """Attack an ONNX file: gradient-free, or by the gradients of the run `request.surrogate`.
+    """Attack an ONNX file: by the gradients of the run `request.surrogate`, or of the run whose bundle holds the file;
+    else without gradients.
 
     Raises:
         HardenerError: a mistake in what was asked for.
     """
+    if request.surrogate is None:
+        request = replace(request, surrogate=exported_from(path))
     reporter, plan = _speaking(reporter), make_plan(request)
     subject = onnx_subject(path, request.data, request.surrogate, normalize, reporter)
     if not subject.differentiable:

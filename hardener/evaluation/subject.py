@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hardener.config.bundle import sha256_of
+from hardener.config.bundle import read_bundle, sha256_of
 from hardener.config.evaluation_record import EvaluatedModel, Flag
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.data.data_set import read_data_set, read_held_out
@@ -20,9 +20,9 @@ from hardener.data.loader import DEFAULT_SIZE, ImageShape, survey
 from hardener.errors import HardenerError
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.models.borrowed_gradient import BorrowedGradient
+from hardener.models.build import build_for, fit_head
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
-from hardener.models.rebuild import build_for, fit_head
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, measuring
@@ -220,6 +220,14 @@ def _fingerprint(module: nn.Module) -> str:
             told.update(f"{tuple(value.shape)} {value.dtype}".encode())
             told.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return told.hexdigest()
+
+
+def exported_from(model: Path) -> RunFolder | None:
+    """Return the run whose bundle holds an ONNX file, where it lies in one and comes from its present weights."""
+    run = RunFolder(model.resolve().parent.parent)
+    if not (run.record_file.is_file() and (model.parent / "bundle.json").is_file() and run.weights.is_file()):
+        return None
+    return run if read_bundle(model.parent).fingerprint == sha256_of(run.weights) else None
 
 
 def _normalized(network: OnnxClassifier, normalize: str, channels: int) -> nn.Module:

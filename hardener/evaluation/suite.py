@@ -47,15 +47,15 @@ DEPLOYED = (
 DEPLOYED_QUICK = (AttackPlan("pgd", {"steps": 10}), AttackPlan("square", {"queries": 50}))
 
 
-def suite_plans(name: str) -> list[AttackPlan]:
-    """Return a suite's attacks.
+def suite_plans(name: str, norm: str = "linf") -> list[AttackPlan]:
+    """Return a suite's attacks, those that know the norm.
 
     Raises:
         HardenerError: unknown suite.
     """
     if name not in SUITES:
         raise HardenerError(f"unknown suite {name!r}. Known: {', '.join(SUITES)}.{did_you_mean(name, SUITES)}")
-    return list(SUITES[name])
+    return [plan for plan in SUITES[name] if norm in ATTACKS[plan.name].norms]
 
 
 def left_out(plans: Sequence[AttackPlan]) -> list[str]:

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hardener.config.bundle import Bundle, ModelFile, OfflineRobustness, Parity, Quantization, sha256_of
+from hardener.config.bundle import Bundle, OfflineRobustness, Parity, Quantization
 from hardener.config.files import written_whole
 from hardener.config.run_folder import RunFolder, RunRecord, now
 from hardener.config.schema import Recipe
 from hardener.data.image_files import ImageFiles
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, Terms, compare_files, share
-from hardener.evaluation.plan import DEFAULT_EPS
 from hardener.evaluation.subject import run_subject
+from hardener.exporters._bundle import describe_file, write_description
 from hardener.exporters._images import draw_images, read_images
 from hardener.exporters._session import open_session
 from hardener.exporters.int8 import add_metadata, quantize_int8
-from hardener.exporters.onnx import opset_of
 from hardener.exporters.run import MODEL_FILE
 from hardener.models.onnx_model import open_onnx
 from hardener.progress import Reporter
-from hardener.reports.model_card import model_card
-from hardener.threat import ThreatModel
+from hardener.threat import NORMS, ThreatModel
 
 CALIBRATION_IMAGES = TRIAL_IMAGES = 256
 SAMPLES, QUICK_SAMPLES = 300, 100
@@ -95,36 +91,30 @@ def export_int8(
             reporter,
         )
         evaluation = _offline(comparison, subject.split)
-        add_metadata(
-            model,
-            {
-                "name": _name(record),
-                "clean_accuracy": f"{evaluation.clean_accuracy:.6f}",
-                "robust_accuracy": f"{evaluation.robust_accuracy:.6f}",
-                "evaluation": evaluation.model_dump_json(),
-            },
-        )
+        add_metadata(model, _metadata(record, evaluation))
         bundle = plain.model_copy(
             update={
                 "name": _name(record),
                 "created_at": now(),
-                "model": ModelFile(
-                    file=MODEL_FILE,
-                    sha256=sha256_of(model),
-                    bytes=model.stat().st_size,
-                    opset=opset_of(onnx.load(str(model))),
-                ),
+                "model": describe_file(model),
                 "parity": parity,
                 "evaluation": evaluation,
                 "evaluations": [evaluation],
                 "quantization": _quantization(comparison, len(calibration), len(kept)),
             }
         )
-        text = json.dumps(bundle.model_dump(by_alias=True), indent=2)
-        (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "model_card.md").write_text(model_card(bundle, record, recipe=recipe), encoding="utf-8")
+        write_description(folder, bundle, record, recipe)
         speed = _speed(source, model, calibration[:8])
     return Quantized(bundle, comparison, speed)
+
+
+def _metadata(record: RunRecord, evaluation: OfflineRobustness) -> dict[str, str]:
+    return {
+        "name": _name(record),
+        "clean_accuracy": f"{evaluation.clean_accuracy:.6f}",
+        "robust_accuracy": f"{evaluation.robust_accuracy:.6f}",
+        "evaluation": evaluation.model_dump_json(),
+    }
 
 
 def _name(record: RunRecord) -> str:
@@ -134,7 +124,7 @@ def _name(record: RunRecord) -> str:
 def _threat(plain: Bundle) -> ThreatModel:
     """Return what the run was evaluated under, else what a bundle's attack uses, else the default."""
     known = plain.evaluation or plain.threat
-    return ThreatModel("linf", DEFAULT_EPS["linf"]) if known is None else ThreatModel(known.norm, known.eps)
+    return ThreatModel("linf", NORMS["linf"].default_eps) if known is None else ThreatModel(known.norm, known.eps)
 
 
 def _training_images(record: RunRecord, recipe: Recipe, data: Path | None) -> NDArray[np.uint8]:

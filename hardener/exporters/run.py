@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-
-import onnx
+from typing import get_args
 
 from hardener import __version__
 from hardener.config.bundle import (
     Bundle,
     InputSpec,
-    ModelFile,
     OfflineRobustness,
-    Threat,
+    ServedNorm,
+    ServedThreat,
     TrainingImages,
     sha256_of,
 )
@@ -25,13 +24,14 @@ from hardener.data.data_set import DataSet
 from hardener.data.decode import RESIZE_RULE
 from hardener.data.statistics import training_statistics
 from hardener.errors import HardenerError
+from hardener.exporters._bundle import describe_file, write_description
 from hardener.exporters._images import draw_images, read_images
-from hardener.exporters.onnx import export_onnx, opset_of
+from hardener.exporters.onnx import export_onnx
 from hardener.exporters.parity import compare
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
 from hardener.reports.command import fresh_command
-from hardener.reports.model_card import model_card
+from hardener.threat import NORMS
 
 MODEL_FILE = "model.onnx"
 _MEASURED = 2000  # training images: about 20 lie beyond a quantile of 1 %
@@ -65,17 +65,6 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
         )
     training_images = _training_images(image_folder, record, reporter)
     shape = record.input
-    metadata = {
-        "name": record.name,
-        "classes": json.dumps(record.classes),
-        "input_size": json.dumps([shape.height, shape.width, shape.channels]),
-        "resize": RESIZE_RULE,
-        "fingerprint": fingerprint,
-        "hardener_version": __version__,
-        "clean_accuracy": "" if chosen is None else f"{chosen.clean_accuracy:.6f}",
-        "robust_accuracy": "" if chosen is None else f"{chosen.robust_accuracy:.6f}",
-        "evaluation": "" if chosen is None else chosen.model_dump_json(),
-    }
     with written_whole(run.bundle) as folder:
         folder.mkdir()
         model = folder / MODEL_FILE
@@ -86,7 +75,7 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
                 height=shape.height,
                 width=shape.width,
                 channels=shape.channels,
-                metadata=metadata,
+                metadata=_metadata(record, fingerprint, chosen),
             )
             advance(1)
         parity = compare(classifier, model, images)
@@ -96,12 +85,7 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
             hardener_version=__version__,
             recipe=recipe.name,
             fingerprint=fingerprint,
-            model=ModelFile(
-                file=MODEL_FILE,
-                sha256=sha256_of(model),
-                bytes=model.stat().st_size,
-                opset=opset_of(onnx.load(str(model))),
-            ),
+            model=describe_file(model),
             input=InputSpec(height=shape.height, width=shape.width, channels=shape.channels, resize=RESIZE_RULE),
             classes=record.classes,
             noise_sigma=recipe.vicinity.noise_sigma or None,
@@ -111,12 +95,24 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
             threat=threat_of(chosen, recipe),
             training_images=training_images,
         )
-        text = json.dumps(bundle.model_dump(by_alias=True), indent=2)
-        (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
-        (folder / "model_card.md").write_text(
-            model_card(bundle, record, recipe=recipe, evaluations=found), encoding="utf-8"
-        )
+        write_description(folder, bundle, record, recipe, found)
     return bundle
+
+
+def _metadata(record: RunRecord, fingerprint: str, chosen: OfflineRobustness | None) -> dict[str, str]:
+    """Return the texts inside the ONNX file, for whoever has nothing but it."""
+    shape = record.input
+    return {
+        "name": record.name,
+        "classes": json.dumps(record.classes),
+        "input_size": json.dumps([shape.height, shape.width, shape.channels]),
+        "resize": RESIZE_RULE,
+        "fingerprint": fingerprint,
+        "hardener_version": __version__,
+        "clean_accuracy": "" if chosen is None else f"{chosen.clean_accuracy:.6f}",
+        "robust_accuracy": "" if chosen is None else f"{chosen.robust_accuracy:.6f}",
+        "evaluation": "" if chosen is None else chosen.model_dump_json(),
+    }
 
 
 def offline(evaluation: Evaluation) -> OfflineRobustness:
@@ -143,11 +139,13 @@ def worst(evaluations: list[OfflineRobustness]) -> OfflineRobustness | None:
     return min(alike, key=lambda item: item.robust_accuracy)
 
 
-def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> Threat:
+def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> ServedThreat:
     """Return what an attack on a served image may do: as the newest evaluation had it, else the run's validation."""
-    if evaluation is not None and evaluation.norm in ("linf", "l2"):
-        return Threat.model_validate({"norm": evaluation.norm, "eps": evaluation.eps})
-    return Threat.model_validate({"norm": recipe.validation.norm, "eps": recipe.validation.eps})
+    known = get_args(ServedNorm)
+    for asked in (evaluation, recipe.validation):
+        if asked is not None and asked.norm in known:
+            return ServedThreat.model_validate({"norm": asked.norm, "eps": asked.eps})
+    return ServedThreat(norm=known[0], eps=NORMS[known[0]].default_eps)
 
 
 def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> DataSet:

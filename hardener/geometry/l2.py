@@ -5,34 +5,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hardener.geometry import Norm
+
 _TINY = 1e-12
 
 
-def project(delta: Tensor, eps: float) -> Tensor:
-    """Return the point of the ball of radius `eps` >= 0 nearest to each (N, C, H, W) `delta`."""
-    return delta * (eps / _lengths(delta).clamp_min(_TINY)).clamp_max(1.0)
+class _L2(Norm):
+    def project(self, delta: Tensor, eps: float | Tensor) -> Tensor:
+        return delta * (eps / self._lengths(delta).clamp_min(_TINY)).clamp_max(1.0)
+
+    def random_point(self, images: Tensor, eps: float, generator: torch.Generator | None = None) -> Tensor:
+        normal = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+        radius = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
+        share = radius.pow(1 / images[0].numel()).view(-1, *[1] * (images.dim() - 1))
+        return self.steepest(normal) * share * eps
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        peak = gradient.flatten(1).abs().amax(dim=1).view(-1, *[1] * (gradient.dim() - 1))
+        scaled = gradient / peak.clamp_min(torch.finfo(gradient.dtype).tiny)  # a tiny gradient must not square to 0
+        return scaled / self._lengths(scaled).clamp_min(_TINY)
+
+    def size(self, delta: Tensor) -> Tensor:
+        lengths: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
+        return lengths
+
+    def _lengths(self, delta: Tensor) -> Tensor:
+        return self.size(delta).view(-1, *[1] * (delta.dim() - 1))
 
 
-def random_point(images: Tensor, eps: float, generator: torch.Generator | None = None) -> Tensor:
-    """Draw one point an image, uniform in the ball of radius `eps` around zero; shaped like `images`."""
-    normal = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
-    radius = torch.rand(len(images), generator=generator, device=images.device, dtype=images.dtype)
-    share = radius.pow(1 / images[0].numel()).view(-1, *[1] * (images.dim() - 1))
-    return steepest(normal) * share * eps
-
-
-def steepest(gradient: Tensor) -> Tensor:
-    """Return the step of size 1 along which a linear function with this gradient rises most; 0 where it is 0."""
-    peak = gradient.flatten(1).abs().amax(dim=1).view(-1, *[1] * (gradient.dim() - 1))
-    scaled = gradient / peak.clamp_min(torch.finfo(gradient.dtype).tiny)  # a tiny gradient must not square to 0
-    return scaled / _lengths(scaled).clamp_min(_TINY)
-
-
-def size(delta: Tensor) -> Tensor:
-    """Return the norm of each image's delta, (N,)."""
-    lengths: Tensor = torch.linalg.vector_norm(delta.flatten(1), dim=1)
-    return lengths
-
-
-def _lengths(delta: Tensor) -> Tensor:
-    return size(delta).view(-1, *[1] * (delta.dim() - 1))
+L2 = _L2()

@@ -5,23 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def project(delta: Tensor, eps: float) -> Tensor:
-    """Return the point of the ball of radius `eps` >= 0 nearest to each (N, C, H, W) `delta`."""
-    return delta.clamp(-eps, eps)
+from hardener.geometry import Norm
 
 
-def random_point(images: Tensor, eps: float, generator: torch.Generator | None = None) -> Tensor:
-    """Draw one point an image, uniform in the ball of radius `eps` around zero; shaped like `images`."""
-    uniform = torch.rand(images.shape, generator=generator, device=images.device, dtype=images.dtype)
-    return (2 * uniform - 1) * eps
+class _Linf(Norm):
+    def project(self, delta: Tensor, eps: float | Tensor) -> Tensor:
+        return delta.clamp(-eps, eps)  # type: ignore[arg-type]  # torch's stubs know either, not both
+
+    def random_point(self, images: Tensor, eps: float, generator: torch.Generator | None = None) -> Tensor:
+        uniform = torch.rand(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+        return (2 * uniform - 1) * eps
+
+    def steepest(self, gradient: Tensor) -> Tensor:
+        return gradient.sign()
+
+    def size(self, delta: Tensor) -> Tensor:
+        return delta.flatten(1).abs().amax(dim=1)
 
 
-def steepest(gradient: Tensor) -> Tensor:
-    """Return the step of size 1 along which a linear function with this gradient rises most; 0 where it is 0."""
-    return gradient.sign()
-
-
-def size(delta: Tensor) -> Tensor:
-    """Return the norm of each image's delta, (N,)."""
-    return delta.flatten(1).abs().amax(dim=1)
+LINF = _Linf()

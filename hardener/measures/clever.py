@@ -13,15 +13,12 @@ from torch import Tensor, nn
 
 from hardener.config.evaluation_record import Clever
 from hardener.errors import HardenerError
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import NORMS, fit_box, norm_geometry
 from hardener.measures._common import batches
 from hardener.measures.run import Case, Found
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import measuring
 
-RADII = {"linf": 0.1, "l2": 2.0}
-_DUAL = {"linf": 1, "l2": 2}
 _PILOT = 32
 _SHAPES = (1.0, 100.0)
 _HALVINGS = 25
@@ -97,7 +94,7 @@ def measure_clever(
         model: (N, C, H, W) in [0, 1] -> logits (N, K); put into eval mode meanwhile.
         images: (N, C, H, W), float in [0, 1] or uint8.
         labels: (N,) int64.
-        norm: the attacker's, `linf` or `l2`. Gradients are measured in the dual one.
+        norm: the attacker's, a name in NORMS. Gradients are measured in the dual one.
         batch_size: points at once.
         generator: of the points, on the model's device.
         on_done: called with a number of images as they are dealt with; N in all.
@@ -111,7 +108,7 @@ def measure_clever(
     """
     if len(images) == 0:
         raise HardenerError("there are no images to evaluate.")
-    norms = _Norms(model, norm, search.radius or RADII[norm], batch_size, generator)
+    norms = _Norms(model, norm, search.radius or NORMS[norm].clever_radius, batch_size, generator)
     found = []
     with measuring(model) as device:
         for clean, truth in batches(images, labels, batch_size, device):
@@ -228,7 +225,7 @@ class _Norms:
         last = len(margins) - 1
         return torch.stack(
             [
-                gradient_of(margin, inputs, keep_graph=place < last).flatten(1).norm(_DUAL[self.norm], dim=1)
+                gradient_of(margin, inputs, keep_graph=place < last).flatten(1).norm(NORMS[self.norm].dual_order, dim=1)
                 for place, margin in enumerate(margins)
             ],
             dim=1,

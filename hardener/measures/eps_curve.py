@@ -12,25 +12,22 @@ from hardener.errors import HardenerError
 from hardener.measures._common import batches, curve_point
 from hardener.measures.run import Case, Found, LentAttack
 from hardener.runtime.model_state import measuring
-
-SMALLEST_EPS = {"linf": 0.5 / 255, "l2": 16 / 255}
-LARGEST_LINF = 0.5
-"""Within it every image can become plain gray, so a model that still answers rightly is not being attacked."""
+from hardener.threat import NORMS
 
 
 def eps_grid(norm: str, numel: int) -> list[float]:
     """Return the radii of a curve: doubled from a small one up to where every image can become plain gray.
 
     Args:
-        norm: `linf` or `l2`.
+        norm: a name in NORMS.
         numel: C * H * W of an image.
     Returns:
-        Ascending, > 0. In `linf`: 1/2, 1, 2, ..., 64 and 127.5 of 255. In `l2` the last is 0.5 sqrt(numel), the
-        distance from the box's corners to its centre.
+        Ascending, > 0. In `linf`: 1/2, 1, 2, ..., 64 and 127.5 of 255. The last is always the distance
+        from the box's corners to its centre, 0.5 sqrt(numel) in `l2`.
     """
-    largest = LARGEST_LINF * (numel**0.5 if norm == "l2" else 1.0)
+    largest = NORMS[norm].gray_radius(numel)  # a model that still answers rightly there is not being attacked
     found = []
-    eps = SMALLEST_EPS[norm]
+    eps = NORMS[norm].smallest_eps
     while eps < largest * 0.75:  # the last doubling ends at `largest` itself, not just before it
         found.append(eps)
         eps *= 2

@@ -73,9 +73,9 @@ def measure_landscape(
         inputs = clean.detach().requires_grad_()
         with torch.enable_grad():
             loss = cross_entropy(model(inputs).float(), truth)
-        along = ball.steepest(gradient_of(loss, inputs))
+        along = ball.climbing_step(gradient_of(loss, inputs), threat.eps)
         signs = torch.randint(0, 2, clean.shape, generator=generator, device=device)
-        across = ball.steepest((2 * signs - 1).to(clean.dtype))
+        across = ball.climbing_step((2 * signs - 1).to(clean.dtype), threat.eps)
         grid = torch.cartesian_prod(*[torch.tensor(steps, device=device, dtype=clean.dtype)] * 2)
         with torch.no_grad():
             for piece in grid.split(batch_size):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from hardener.geometry import l2
+from hardener.geometry.l2 import L2
 
 
 class WeightPerturbation:
@@ -56,7 +56,7 @@ class WeightPerturbation:
         with torch.no_grad():
             for weight, gradient in zip(weights, gradients, strict=True):
                 self._kept.append((weight, weight.clone()))
-                uphill = l2.steepest(gradient.unsqueeze(0)).squeeze(0)
+                uphill = L2.steepest(gradient.unsqueeze(0)).squeeze(0)
                 weight.add_(gamma * torch.linalg.vector_norm(weight) * uphill)
         torch.clear_autocast_cache()  # it holds the weights in bfloat16 as they were
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.config.schema import Recipe
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.methods._logits import wide_logits
 from hardener.methods._own_ball import ball_faults
@@ -78,7 +77,7 @@ class FreeAt(Method):
         if inputs is None or inputs.grad is None:
             return
         ball, used = norm_geometry(self.norm), len(inputs)
-        climbed = ball.project(self.delta[:used] + self.step_size * ball.steepest(inputs.grad), self.eps)
+        climbed = ball.project(self.delta[:used] + self.step_size * ball.climbing_step(inputs.grad, self.eps), self.eps)
         self.delta = climbed if used == len(self.delta) else torch.cat([climbed, self.delta[used:]])
 
     def get_extra_state(self) -> Tensor:

@@ -10,8 +10,7 @@ from torch.nn.functional import kl_div
 
 from hardener.config.schema import Recipe
 from hardener.config.section import Positive, Section
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.methods._logits import wide_logits
@@ -87,7 +86,7 @@ class Trades(Method):
                 inputs = (images + delta).requires_grad_()
                 # KL(p || q) is this less the entropy of p, which does not depend on the inputs
                 (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), answer), inputs)
-                delta = ball.project(delta + self.step_size * ball.steepest(gradient), self.eps)
+                delta = ball.project(delta + self.step_size * ball.climbing_step(gradient, self.eps), self.eps)
                 delta = fit_box(images, delta)
         return (images + delta).detach()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.errors import HardenerError
+from hardener.models.activation import replace_activations
+from hardener.models.build import build_for, fit_head
 from hardener.models.normalize import ImageClassifier
-from hardener.models.rebuild import rebuild
+from hardener.models.weights import load_weights
 
 
 def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) -> ImageClassifier:
@@ -19,16 +21,20 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
     """
     if weights and not run.weights.is_file():
         raise HardenerError(f"{run.path} has no trained weights yet. Go on with: hardener train --resume {run.path}")
-    return rebuild(
+    shape = record.input
+    loaded, _, outputs = build_for(
         record.model.spec if record.model.file is None else str(run.path / record.model.file),
+        num_classes=len(record.classes),
+        channels=[shape.channels],
+        height=shape.height,
+        width=shape.width,
         entry=record.model.entry,
-        classes=record.classes,
-        channels=record.input.channels,
-        height=record.input.height,
-        width=record.input.width,
-        mean=record.input.mean,
-        std=record.input.std,
-        replaced_head=record.model.replaced_head is not None,
-        activation=record.model.activation,
-        weights=run.weights if weights else None,
+        pretrained=False,
     )
+    fit_head(loaded, outputs, len(record.classes), replace=record.model.replaced_head is not None)
+    replace_activations(
+        loaded.network, record.model.activation, channels=shape.channels, height=shape.height, width=shape.width
+    )
+    if weights:
+        load_weights(loaded.network, run.weights)
+    return ImageClassifier(loaded.network, mean=shape.mean, std=shape.std, classes=record.classes).eval()

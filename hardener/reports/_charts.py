@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from hardener.config.evaluation_record import CurvePoint, Evaluation, InvarianceCurve, Landscape, MeasuredCurve
 from hardener.reports._plots import Line, legend_key, line_chart, reliability_chart, surface_chart
-from hardener.threat import show_eps
+from hardener.threat import NORMS, show_eps
+from hardener.threat import show_distance as distance_in_words
 from hardener.words import NO_BREAK, number, percent
 
 
@@ -51,7 +52,7 @@ def charts_of(evaluation: Evaluation) -> dict[str, Any]:
 
 def _eps_charts(evaluation: Evaluation) -> dict[str, Any]:
     """The chart of accuracy against eps, the names of its lines, and its rows as figures."""
-    linf, curves = evaluation.threat.norm == "linf", evaluation.eps_curves
+    in_levels, curves = NORMS[evaluation.threat.norm].in_levels, evaluation.eps_curves
     names = _curve_names(evaluation)
     told = [f"{name}: {_summary(curve.points, show_eps)}" for name, curve in zip(names, curves, strict=True)]
     return {
@@ -59,8 +60,8 @@ def _eps_charts(evaluation: Evaluation) -> dict[str, Any]:
         "eps": line_chart(
             [Line(curve.points, style) for style, curve in enumerate(curves)],
             description="Robust accuracy against eps, a line an attack: " + "; ".join(told),
-            x_label="eps in 1/255, wider near 0" if linf else "eps, wider near 0",
-            show_x=lambda eps: f"{255 * eps:.3g}" if linf else f"{eps:.3g}",
+            x_label="eps in 1/255, wider near 0" if in_levels else "eps, wider near 0",
+            show_x=lambda eps: f"{255 * eps:.3g}" if in_levels else f"{eps:.3g}",
             reference=(evaluation.threat.eps, f"the threat model, {show_eps(evaluation.threat.eps)}"),
             logarithmic=True,
         ),
@@ -123,5 +124,4 @@ def show_distance(value: float, norm: str) -> str:
     """Write a distance as people of the field do: in grey levels in linf."""
     if not math.isfinite(value):
         return "none found"
-    shown = f"{255 * value:.3g}/255" if norm == "linf" else f"{value:.3g}"
-    return shown.replace("-", "\u2212")
+    return distance_in_words(value, norm).replace("-", "\u2212")

@@ -7,7 +7,7 @@ from typing import Any
 
 from hardener.config.ablation_record import MODULES, Ablation, Combination, Effect, weakest_first
 from hardener.config.files import written_whole
-from hardener.threat import show_eps
+from hardener.threat import NORMS, show_eps
 
 _CLEAN, _ROBUST = "#1f4e79", "#b8500f"
 _INK, _SOFT, _STRIPE, _EMPTY = "#1b2530", "#5d6975", "#f4f6f8", "#d3d9df"
@@ -23,7 +23,7 @@ def draw_ablation(ablation: Ablation, path: Path) -> None:
     from matplotlib.figure import Figure
 
     asked = ablation.asked
-    norm = {"linf": "$\\ell_\\infty$", "l2": "$\\ell_2$"}[asked.threat.norm]
+    norm = NORMS[asked.threat.norm].symbol
     figure = Figure(figsize=(11.5, 6.4), facecolor="white")
     grid = figure.add_gridspec(
         2, 2, height_ratios=(3.1, 1), width_ratios=(3, 1), left=0.075, right=0.975, top=0.83, bottom=0.105,

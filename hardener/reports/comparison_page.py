@@ -15,7 +15,7 @@ from hardener.errors import HardenerError
 from hardener.reports.command import compare_command
 from hardener.reports.comparison_record import ComparedMeasure, ComparedThreat, Comparison, RadarAxis
 from hardener.statistics.paired import Difference
-from hardener.threat import show_eps
+from hardener.threat import NORMS, show_eps
 from hardener.words import ends, figure, percent, points
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7f7f7f")
@@ -180,7 +180,7 @@ def _draw_web(
         side, height = math.sin(angle), math.cos(angle)
         ha = "center" if abs(side) < 0.1 else "left" if side > 0 else "right"
         va = "center" if abs(height) < 0.5 else "bottom" if height > 0 else "top"
-        plot.text(angle, 1.07, axis.label.replace("linf", "$\\ell_\\infty$").replace("l2", "$\\ell_2$"), color=ink,
+        plot.text(angle, 1.07, _with_symbols(axis.label), color=ink,
                   fontsize=11, ha=ha, va=va, clip_on=False)  # fmt: skip
 
 
@@ -241,3 +241,10 @@ def write_comparison(comparison: Comparison, folder: Path) -> tuple[Path, Path]:
     )
     write_text(page, text)
     return picture, page
+
+
+def _with_symbols(label: str) -> str:
+    """Set the names of norms in a label as formulas."""
+    for name, entry in NORMS.items():
+        label = label.replace(name, entry.symbol)
+    return label

@@ -21,10 +21,10 @@ from hardener.reports.command import fresh_command
 from hardener.reports.shared import SAME_EPS, current_evaluations
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval, paired_difference, read_outcomes
-from hardener.threat import NORM_NAMES, ThreatModel
+from hardener.threat import NORMS, ThreatModel
 from hardener.words import percent, points
 
-KNOWN = "clean, linf-EPS, l2-EPS, corruptions, certified-RADIUS"
+KNOWN = ", ".join(["clean", *(f"{norm}-EPS" for norm in NORMS), "corruptions", "certified-RADIUS"])
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -122,14 +122,14 @@ def _parse_aspect(name: str) -> Aspect:
     head, dash, size = name.partition("-")
     if name in {"clean", "corruptions"}:
         return Aspect("clean" if name == "clean" else "corruptions")
-    if head in NORM_NAMES and dash:
+    if head in NORMS and dash:
         return Aspect("robust", head, ThreatModel(head, parse_quantity(size)).eps)
     if head == "certified" and dash:
         radius = parse_quantity(size)
         if radius < 0:
             raise HardenerError(f"a certified radius is >= 0; got {size}.")
         return Aspect("certified", "l2", radius)
-    hint = did_you_mean(head, ["clean", "linf", "l2", "corruptions", "certified"])
+    hint = did_you_mean(head, ["clean", *NORMS, "corruptions", "certified"])
     raise HardenerError(f"unknown measure {name!r}. Known: {KNOWN}.{hint}")
 
 

@@ -13,7 +13,7 @@ from hardener.config.schema import Recipe
 from hardener.reports._card_measures import beyond_attacks
 from hardener.reports._markdown import cell, text
 from hardener.reports.command import AUDIT, eval_command, request_of
-from hardener.threat import ThreatModel, show_eps
+from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent
 
 
@@ -52,13 +52,13 @@ def model_card(
 
 
 def _lowest(evaluations: Sequence[OfflineRobustness]) -> list[OfflineRobustness]:
-    """For each threat model and split the evaluation with the lowest robust accuracy; linf first, wider balls first."""
+    """For each threat model and split the evaluation with the lowest robust accuracy; wider balls first."""
     chosen: dict[tuple[str, str, str], OfflineRobustness] = {}
     for item in evaluations:
         key = (item.norm, show_eps(item.eps), item.split)
         if key not in chosen or item.robust_accuracy < chosen[key].robust_accuracy:
             chosen[key] = item
-    return sorted(chosen.values(), key=lambda item: (item.norm != "linf", -item.eps, item.split))
+    return sorted(chosen.values(), key=lambda item: (norm_rank(item.norm), -item.eps, item.split))
 
 
 def _intended_use(bundle: Bundle) -> list[str]:

@@ -18,7 +18,7 @@ from hardener.config.files import write_text
 from hardener.reports._charts import charts_of, show_distance
 from hardener.reports._plots import picture, png_uri
 from hardener.reports.command import AUDIT, eval_command, request_of
-from hardener.threat import ThreatModel, show_eps
+from hardener.threat import NORMS, ThreatModel, show_eps
 from hardener.words import NO_BREAK, figure, number, percent
 
 MANY_CLASSES = 20
@@ -134,10 +134,7 @@ def _attack_names(evaluation: Evaluation) -> str:
 
 
 def _threat_in_words(evaluation: Evaluation) -> str:
-    eps = show_eps(evaluation.threat.eps)
-    if evaluation.threat.norm == "linf":
-        return f"The attacker may change every value of every pixel by at most {eps} of the range from black to white."
-    return f"The attacker may change an image by at most {eps} in Euclidean length, pixels counted from 0 to 1."
+    return NORMS[evaluation.threat.norm].reach.format(eps=show_eps(evaluation.threat.eps))
 
 
 def _severity_means(evaluation: Evaluation) -> list[float]:

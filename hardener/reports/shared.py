@@ -36,12 +36,12 @@ def current_evaluations(run: RunFolder) -> list[Evaluation]:
 
 
 def threats_of(evaluations: Sequence[Evaluation]) -> list[ThreatModel]:
-    """The threat models of evaluations: linf before l2, and the wider of two balls first, as nothing may flatter."""
+    """The threat models of evaluations: by `rank`: the wider of two balls first, as nothing may flatter."""
     found: list[ThreatModel] = []
     for item in evaluations:
         if not any(is_under(item, known) for known in found):
             found.append(ThreatModel(item.threat.norm, item.threat.eps))
-    return sorted(found, key=lambda threat: (threat.norm != "linf", -threat.eps))
+    return sorted(found, key=lambda threat: threat.rank)
 
 
 def is_under(evaluation: Evaluation, threat: ThreatModel) -> bool:

@@ -15,10 +15,10 @@ from hardener.data.data_set import DataSet, read_data_set
 from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
+from hardener.models.build import build_for, fit_head
 from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel
 from hardener.models.normalize import ImageClassifier, normalization
-from hardener.models.rebuild import build_for, fit_head
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, rank_and_world
 from hardener.training.launch import own_device

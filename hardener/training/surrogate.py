@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
+from hardener.evaluation.plan import EvaluateRequest, wants_surrogate
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first
 from hardener.training.run import TrainRequest, train
+
+
+def with_surrogate(run: RunFolder, request: EvaluateRequest, reporter: TrainReporter) -> EvaluateRequest:
+    """Return the request with a surrogate, the run's own, where an attack wants one and the request names none.
+
+    Raises:
+        HardenerError: a mistake in what was asked for; or as `surrogate_of`.
+    """
+    if not wants_surrogate(request):
+        return request
+    return replace(request, surrogate=surrogate_of(run, reporter, device=request.device))
 
 
 def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> RunFolder:

@@ -11,8 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from hardener.config.section import Ball, NotNegative, Quantity
-from hardener.geometry import norm_geometry
-from hardener.geometry._box import fit_box
+from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 
 
@@ -73,7 +72,7 @@ class WorstPoint:
         for _ in range(self.steps):
             inputs = (images + delta).requires_grad_()
             (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)
-            delta = delta + length * ball.steepest(gradient)
+            delta = delta + length * ball.climbing_step(gradient, self.eps)
             if self.project:
                 delta = ball.project(delta, self.eps)
             delta = fit_box(images, delta)

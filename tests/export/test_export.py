@@ -14,7 +14,7 @@ from oracles import TINY_MODEL, write_image_folder
 from torch import Tensor, nn
 
 import hardener.exporters.run as room
-from hardener.config.bundle import Threat, read_bundle
+from hardener.config.bundle import ServedThreat, read_bundle
 from hardener.config.evaluation_record import read_evaluations
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
@@ -205,9 +205,9 @@ def test_the_bundle_carries_the_worst_figure_of_the_newest_threat(run: RunFolder
 
 def test_the_bundle_names_the_threat_of_the_newest_evaluation_else_of_the_validation(trained: RunFolder) -> None:
     bundle, recipe = read_bundle(trained.bundle), load_recipe("sprout", ["validation.norm=l2", "validation.eps=0.7"])
-    assert bundle.threat == Threat(norm="linf", eps=0.05)
+    assert bundle.threat == ServedThreat(norm="linf", eps=0.05)
     assert room.threat_of(bundle.evaluation, recipe) == bundle.threat
-    assert room.threat_of(None, recipe) == Threat(norm="l2", eps=0.7)
+    assert room.threat_of(None, recipe) == ServedThreat(norm="l2", eps=0.7)
 
 
 def test_the_bundle_describes_the_training_images(trained: RunFolder) -> None:

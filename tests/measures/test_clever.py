@@ -13,7 +13,8 @@ from scipy.stats import weibull_max
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
-from hardener.measures.clever import RADII, Search, measure_clever, upper_ends
+from hardener.measures.clever import Search, measure_clever, upper_ends
+from hardener.threat import NORMS
 
 QUICK: dict[str, Any] = {"batches_per_image": 3, "draws_per_batch": 2}
 DUAL = {"linf": 1, "l2": 2}
@@ -153,7 +154,7 @@ def test_a_model_without_gradients_scores_the_radius_and_is_left_as_it_was_found
     model = Detached().train()
     images = torch.rand(4, 1, 2, 2)
     labels = images.flatten(1)[:, :3].argmax(dim=1)
-    for norm, radius in RADII.items():
+    for norm, radius in [(norm, entry.clever_radius) for norm, entry in NORMS.items()]:
         record, scores = measure_clever(model, images, labels, Search(**QUICK), norm=norm)
         assert scores.tolist() == [radius] * 4
         assert record is not None

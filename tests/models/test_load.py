@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
+from hardener.models.build import build_for
 from hardener.models.load import count_outputs, load_model, replace_head
 from hardener.models.normalize import ImageClassifier, normalization, unwrap_logits
-from hardener.models.rebuild import build_for
 
 NET = "nn.Sequential(nn.Flatten(), nn.Linear(12, {}))"
 

@@ -36,7 +36,7 @@ class Heard:
         self.calls: list[tuple[Any, EvaluateRequest, dict[str, Any]]] = []
         for name in ("evaluate_run", "evaluate_foreign", "evaluate_onnx"):
             monkeypatch.setattr(room, name, self._hear)
-        monkeypatch.setattr("hardener.evaluation.plan.wants_surrogate", lambda request: False)
+        monkeypatch.setattr("hardener.training.surrogate.wants_surrogate", lambda request: False)
 
     def _hear(self, target: Any, request: EvaluateRequest, reporter: object, **extra: Any) -> None:
         self.calls.append((target, request, extra))

@@ -154,10 +154,10 @@ def test_a_drop_under_other_attacks_is_noted(run: RunFolder, tmp_path: Path) -> 
         ("clean=-0.1", "a share lies in [0, 1]; got -0.1."),
         (
             "cleen=0.8",
-            "unknown measure 'cleen'. Known: clean, linf-EPS, l2-EPS, corruptions, certified-RADIUS. Did you",
+            "unknown measure 'cleen'. Known: clean, linf-EPS, l2-EPS, l1-EPS, corruptions, certified-RADIUS. Did you",
         ),
         ("linf=0.8", "unknown measure 'linf'"),
-        ("l1-0.5=0.8", "unknown measure 'l1-0.5'"),
+        ("l3-0.5=0.8", "unknown measure 'l3-0.5'"),
         ("linf-x=0.8", "expected a number such as 8/255 or 0.03; got 'x'"),
         ("linf-8=0.8", "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?"),
         ("certified--1=0.8", "a certified radius is >= 0; got -1"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +17,12 @@ import numpy as np
 import psutil
 import pytest
 from bundles import image_bytes, linear_bundle
-from running import PATIENCE_S, RunningServer, server
+from running import PATIENCE_S, ROOT, RunningServer, server
 
 IMAGE = image_bytes(np.full((16, 16, 3), 90, np.uint8), "JPEG")
 WEIGHTS = np.zeros((16, 16, 3, 2), np.float32)
 CLIENTS = 4
+STARTED = "Completed async startup hook: listen_for_reloads"  # by each worker
 
 
 def animal_bundle(folder: Path, animal: int) -> Path:
@@ -73,6 +77,7 @@ def wait_until(happened: Callable[[], bool], otherwise: str) -> None:
 def under_traffic(bundle: Path, workers: int) -> Iterator[tuple[RunningServer, Traffic]]:
     with server(bundle, HARDENER_WORKERS=str(workers)) as running:
         running.wait_until_ready()
+        running.wait_for(STARTED, times=workers)  # ready is said as soon as one of them is
         traffic = Traffic(running.url)
         try:
             traffic.more(20)
@@ -115,7 +120,8 @@ def lose_a_worker(running: RunningServer, traffic: Traffic, bundle: Path) -> Non
     victim = min(before)
     psutil.Process(victim).kill()
     traffic.more(100)
-    wait_until(lambda: len(worker_pids(running) - {victim}) == 2, "the worker does not come back")
+    running.wait_for(STARTED, times=3)
+    assert len(worker_pids(running) - {victim}) == 2
     traffic.more(100)
     assert len(traffic.failures) <= CLIENTS  # those that the victim had in work
     assert {status for status, _ in traffic.answers} == {200}
@@ -144,3 +150,25 @@ def test_under_traffic_a_reload_a_broken_bundle_a_dead_worker_and_a_stop_lose_no
         if workers == 2:
             lose_a_worker(running, traffic, bundle)
         stop(running, traffic)
+
+
+@pytest.mark.slow
+def test_a_reload_that_is_asked_for_while_a_worker_starts_is_not_lost(tmp_path: Path) -> None:
+    script = """
+import asyncio, os, signal, sys
+from serving import service
+made = service.HardenerService.inner()
+os.kill(os.getpid(), signal.SIGHUP)  # the models are loaded, and nobody listens yet
+reloads = []
+async def reload():
+    reloads.append(1)
+made._state.reload = reload
+asyncio.run(type(made).listen_for_reloads(made))
+made.close()
+assert reloads == [1], reloads
+"""
+    environment = os.environ | {"HARDENER_BUNDLE": str(animal_bundle(tmp_path, 0)), "HARDENER_DEVICE": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

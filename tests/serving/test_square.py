@@ -17,7 +17,7 @@ from torch import nn
 
 from hardener.attacks.square import square
 from hardener.config.answer import AttackProbe
-from hardener.config.bundle import Threat
+from hardener.config.bundle import ServedThreat
 from serving.square import SquareSearch, attack_with_square
 from serving.timed_model import Logits, Pixels, TimedModel
 
@@ -59,7 +59,7 @@ def run(
 
     async def scene() -> AttackProbe:
         model = TimedModel(answering(count, chunk=chunk), seconds=60)
-        threat = Threat(norm=norm, eps=eps)
+        threat = ServedThreat(norm=norm, eps=eps)
         generator = np.random.default_rng(0)
         return await attack_with_square(image, 0, margin, ["a", "b"], threat, model, generator, queries=queries)
 

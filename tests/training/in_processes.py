@@ -101,6 +101,7 @@ def main() -> None:
         told(name, out, lambda case=case, name=name: train(drawn(models, data, out, name, case), Stops(25)))  # type: ignore[misc]
         torch.manual_seed(12345)
         resume(RunFolder(out / name), SilentTraining(), device="cpu")
+    told("left", out, lambda: train(drawn(models, data, out, "left", "averaged"), Stops(25)))
     diverging = drawn(models, data, out, "diverged", "averaged", "optimizer.lr=1e30", "optimizer.warmup_epochs=0")
     told("diverged", out, lambda: train(diverging, SilentTraining()))
     here = data if rank == 0 else data / "not-on-this-machine"

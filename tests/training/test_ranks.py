@@ -181,13 +181,18 @@ def command(place: Path, *more: str) -> list[str]:
     return [*words, *sets, *more]
 
 
-def test_torchrun_starts_all_again_and_the_run_goes_on(two: Path, place: Path) -> None:
+def test_a_process_that_dies_is_missed_torchrun_starts_all_again_and_the_run_goes_on(two: Path, place: Path) -> None:
     """In the second epoch; the first process falls, and the run has no name of the user's."""
     runs = place / "elastic"
     found = in_two(*command(place, "--out", str(runs)), falls="process 0, step 6", max_restarts=1)
     assert found.returncode == 0, found.stderr
-    assert "which this launch began" in found.stderr
     (path,) = runs.iterdir()
+    assert (
+        "error: process 1 of 2 can no longer reach the others: one of them ended or hangs; its own message, or "
+        "torchrun's, says more. The run can go on from epoch 2, image 0: start torchrun as before, now with: hardener "
+        f"train --resume {path}" in found.stderr
+    )
+    assert "which this launch began" in found.stderr
     straight, resumed = checkpoint(RunFolder(two / "averaged")), checkpoint(RunFolder(path))
     assert all(torch.equal(*pair) for pair in zip(tensors(straight), tensors(resumed), strict=True))
     assert f"next: hardener eval {path}" in found.stdout
@@ -228,23 +233,14 @@ def test_a_launch_goes_on_with_its_own_run_and_no_other(
     assert launch.launch_name() == f"{socket.gethostname()}:{os.getppid()}"
 
 
-def test_a_process_that_dies_ends_the_run_and_the_message_says_how_to_go_on(place: Path) -> None:
-    found = in_two(*command(place, "--out", str(place / "runs"), "--name", "r"), falls="process 1, step 6")
-    assert found.returncode == 1
-    run = RunFolder(place / "runs" / "r")
-    assert (
-        "error: process 0 of 2 can no longer reach the others: one of them ended or hangs; its own message, or "
-        "torchrun's, says more. The run can go on from epoch 2, image 0: start torchrun as before, now with: hardener "
-        f"train --resume {run.path}" in found.stderr
-    )
-    assert run.read_record().status == "training"
+def test_one_process_goes_on_with_what_two_have_begun(two: Path) -> None:
     said: list[str] = []
 
     class Recorder(SilentTraining):
         def say(self, text: str) -> None:
             said.append(text)
 
-    resume(run, Recorder(), device="cpu")
+    run = resume(RunFolder(two / "left"), Recorder(), device="cpu")
     assert said == ["2 → 1 processes: the run goes on at the same image, with other minibatches"]
     record = run.read_record()
     assert (record.status, record.epochs_done, record.processes) == ("finished", 3, 1)

@@ -1,4 +1,4 @@
-"""A trained network, built again from what a run or a user says of it."""
+"""A network for some images: built with the channels that it takes, and given weights and a head that fit."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 import torch
 
 from hardener.errors import HardenerError
-from hardener.models.activation import replace_activations
 from hardener.models.load import LoadedModel, count_outputs, find_head, load_model, replace_head
-from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import load_weights
 
 
@@ -81,42 +79,3 @@ def fit_head(
     if outputs == num_classes:
         return None, extra
     return replace_head(loaded.network, outputs, num_classes), extra
-
-
-def rebuild(
-    spec: str,
-    *,
-    entry: str | None,
-    classes: Sequence[str],
-    channels: int,
-    height: int,
-    width: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    replaced_head: bool,
-    activation: str,
-    weights: Path | None,
-) -> ImageClassifier:
-    """Build the classifier of a run, on the CPU, in eval mode.
-
-    Args:
-        spec: the run's own copy of the model file, or a registry name.
-        activation: what stands in place of its ReLUs, or `keep`.
-        weights: safetensors; None leaves the network as it is built.
-    Raises:
-        HardenerError: the model file no longer builds, or the weights do not fit.
-    """
-    loaded, _, outputs = build_for(
-        spec,
-        num_classes=len(classes),
-        channels=[channels],
-        height=height,
-        width=width,
-        entry=entry,
-        pretrained=False,
-    )
-    fit_head(loaded, outputs, len(classes), replace=replaced_head)
-    replace_activations(loaded.network, activation, channels=channels, height=height, width=width)
-    if weights is not None:
-        load_weights(loaded.network, weights)
-    return ImageClassifier(loaded.network, mean=mean, std=std, classes=classes).eval()

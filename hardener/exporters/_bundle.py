@@ -1,0 +1,36 @@
+"""What every exporter writes besides the model: the bundle's description and its card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+
+from hardener.config.bundle import Bundle, ModelFile, sha256_of
+from hardener.config.evaluation_record import Evaluation
+from hardener.config.run_folder import RunRecord
+from hardener.config.schema import Recipe
+from hardener.exporters.onnx import opset_of
+from hardener.reports.model_card import model_card
+
+
+def describe_file(path: Path) -> ModelFile:
+    """Return what a bundle says of its ONNX file."""
+    return ModelFile(
+        file=path.name,
+        sha256=sha256_of(path),
+        bytes=path.stat().st_size,
+        opset=opset_of(onnx.load(str(path))),
+    )
+
+
+def write_description(
+    folder: Path, bundle: Bundle, record: RunRecord, recipe: Recipe, evaluations: Sequence[Evaluation] = ()
+) -> None:
+    """Write `bundle.json` and `model_card.md` into the bundle's folder."""
+    text = json.dumps(bundle.model_dump(by_alias=True), indent=2)
+    (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+    card = model_card(bundle, record, recipe=recipe, evaluations=evaluations)
+    (folder / "model_card.md").write_text(card, encoding="utf-8")
