@@ -54,7 +54,7 @@ def write_all() -> None:
     GENERATED.mkdir(parents=True, exist_ok=True)
     pages = {
         "commands.md": commands_page(),
-        "recipe.md": schema_page("hardener.config.schema:Recipe", ""),
+        "recipe.md": recipe_page(),
         "catalogs.md": catalogs_page(),
         "recipes.md": recipes_page(),
         "python.md": python_page(),
@@ -146,6 +146,24 @@ def meaning(option: Any) -> str:
 
 
 # --- schemas
+
+
+def recipe_page() -> str:
+    """Describe the recipe, with the sections that methods and vicinities bring."""
+    from hardener.config.recipe import load_recipe
+    from hardener.config.section import SectionEntry, key_of
+
+    parts = [
+        schema_page("hardener.config.schema:Recipe", "").replace("see below", f"`{load_recipe('natural').method}`")
+    ]
+    for room, kind, place in (("vicinity", "vicinity", "vicinity."), ("methods", "method", "")):
+        catalog = next(entries for name, _, entries in catalogs() if name == f"hardener.{room}")
+        for name, entry in catalog.items():
+            if isinstance(entry, SectionEntry) and entry.settings is not None:
+                schema = entry.load_settings().model_json_schema()
+                parts += [f"## {place}{key_of(name, entry)}", "", f"Of the {kind} `{name}`.", ""]
+                parts += [first_text(schema.get("description", "")), "", fields(schema), ""]
+    return "\n".join(parts)
 
 
 def schema_page(target: str, line: str) -> str:
@@ -253,10 +271,10 @@ def type_of(field: Mapping[str, Any]) -> str:
 def catalogs() -> Iterator[tuple[str, str, Mapping[str, Entry]]]:
     """Yield each catalog of the package: its room, its name, and its entries."""
     seen: list[Mapping[str, Entry]] = []
-    for info in pkgutil.iter_modules(hardener.__path__):
-        if not info.ispkg or info.name in {"cli", "serving", "recipes", "client"}:
+    for info in pkgutil.walk_packages(hardener.__path__, "hardener."):
+        if not info.ispkg or info.name.split(".")[1] in {"cli", "serving", "recipes", "client"}:
             continue
-        for value_name, value in vars(importlib.import_module(f"hardener.{info.name}")).items():
+        for value_name, value in vars(importlib.import_module(info.name)).items():
             holds_entries = isinstance(value, Mapping) and any(isinstance(each, Entry) for each in value.values())
             if value_name.isupper() and holds_entries and value not in seen:
                 seen.append(value)
@@ -267,11 +285,11 @@ def catalogs_page() -> str:
     """List what there is to choose from, with the facts that its entry states."""
     parts = []
     for room, name, catalog in catalogs():
-        parts += [f"## {name.capitalize()}", "", f"`hardener.{room}.{name}`", ""]
+        parts += [f"## {name.capitalize()}", "", f"`{room}.{name}`", ""]
         facts: list[str] = []
         for entry in catalog.values():
             facts += [f.name for f in dataclasses.fields(entry) if f.name not in {"target", "line", *facts}]
-        shown = [fact for fact in facts if all(is_fact(getattr(e, fact, None)) for e in catalog.values())]
+        shown = [fact for fact in facts if tells(fact, catalog)]
         rows = [
             [f"`{key}`", code_safe(entry.line), *(shown_fact(getattr(entry, fact, None)) for fact in shown)]
             for key, entry in catalog.items()
@@ -280,9 +298,12 @@ def catalogs_page() -> str:
     return "\n".join(parts)
 
 
-def is_fact(value: Any) -> bool:
-    """Tell a plain value, which a reader understands, from a reference into the code."""
-    return not callable(value) and ":" not in str(value) and len(str(value)) < 60
+def tells(fact: str, catalog: Mapping[str, Entry]) -> bool:
+    """Tell whether a fact tells things apart, in words of a few letters, and holds for more than a few of them."""
+    values = [getattr(entry, fact, None) for entry in catalog.values()]
+    plain = all(not callable(value) and ":" not in str(value) and len(str(value)) < 60 for value in values)
+    shown = [shown_fact(value) for value in values]
+    return plain and len(set(shown)) > 1 and sum(text != "–" for text in shown) * 4 >= len(shown)
 
 
 def shown_fact(value: Any) -> str:
