@@ -142,11 +142,13 @@ def worst(evaluations: list[OfflineRobustness]) -> OfflineRobustness | None:
     return min(alike, key=lambda item: item.robust_accuracy)
 
 
-def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> Threat:
-    """Return what an attack on a served image may do: as the newest evaluation had it, else the run's validation."""
-    if evaluation is not None and evaluation.norm in ("linf", "l2"):
-        return Threat.model_validate({"norm": evaluation.norm, "eps": evaluation.eps})
-    return Threat.model_validate({"norm": recipe.validation.norm, "eps": recipe.validation.eps})
+def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> Threat | None:
+    """Return what an attack on a served image may do: as the newest evaluation had it, else the run's validation.
+
+    None where the service knows the norm of neither.
+    """
+    measured = None if evaluation is None else Threat.of(evaluation.norm, evaluation.eps)
+    return measured or Threat.of(recipe.validation.norm, recipe.validation.eps)
 
 
 def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> ImageFolder:
