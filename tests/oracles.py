@@ -32,7 +32,8 @@ class Linear(nn.Module):
 
 def dual_norm(weight: Tensor, norm: str) -> Tensor:
     """How much w·x can change with a step of size 1, a row of weights: the sum of |w| for linf, the largest for l1."""
-    return torch.linalg.vector_norm(weight.detach().flatten(1), ord=NORMS[norm].dual_order, dim=1)
+    sizes: Tensor = torch.linalg.vector_norm(weight.detach().flatten(1), ord=NORMS[norm].dual_order, dim=1)
+    return sizes
 
 
 def plane_distance(model: Linear, images: Tensor, norm: str) -> Tensor:
