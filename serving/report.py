@@ -129,8 +129,8 @@ def _margin(logits: Logits, classes: list[str]) -> Margin:
 def _threat(bundle: Bundle) -> ServedThreat | None:
     """Norm and eps to attack with; bundles written before they had a field for it are evaluated under one."""
     evaluation = bundle.evaluation
-    if bundle.threat is None and evaluation is not None and evaluation.norm in ("linf", "l2"):
-        return ServedThreat.model_validate({"norm": evaluation.norm, "eps": evaluation.eps})
+    if bundle.threat is None and evaluation is not None:
+        return ServedThreat.of(evaluation.norm, evaluation.eps)
     return bundle.threat
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -56,15 +56,20 @@ class Parity(_Strict):
     argmax_agreement: float
 
 
-ServedNorm = Literal["linf", "l2"]
-"""Norms in which the service can search around an image."""
-
-
 class ServedThreat(_Strict):
-    """The norm and eps that a bounded attack on a served image uses: those of the evaluation, else of the recipe."""
+    """The norm and eps that a bounded attack on a served image uses: those of the evaluation, else of the recipe.
 
-    norm: ServedNorm
+    The norms are those that the service's own Square knows.
+    """
+
+    norm: Literal["linf", "l2"]
     eps: float
+
+    @classmethod
+    def of(cls, norm: str, eps: float) -> ServedThreat | None:
+        """Return the threat, or None in a norm that the service cannot attack in."""
+        known = norm in get_args(cls.model_fields["norm"].annotation)
+        return cls.model_validate({"norm": norm, "eps": eps}) if known else None
 
 
 class Spread(_Strict):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import get_args
 
 from hardener import __version__
 from hardener.config.bundle import (
     Bundle,
     InputSpec,
     OfflineRobustness,
-    ServedNorm,
     ServedThreat,
     TrainingImages,
     sha256_of,
@@ -31,7 +29,6 @@ from hardener.exporters.parity import compare
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
 from hardener.reports.command import fresh_command
-from hardener.threat import NORMS
 
 MODEL_FILE = "model.onnx"
 _MEASURED = 2000  # training images: about 20 lie beyond a quantile of 1 %
@@ -139,13 +136,13 @@ def worst(evaluations: list[OfflineRobustness]) -> OfflineRobustness | None:
     return min(alike, key=lambda item: item.robust_accuracy)
 
 
-def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> ServedThreat:
-    """Return what an attack on a served image may do: as the newest evaluation had it, else the run's validation."""
-    known = get_args(ServedNorm)
-    for asked in (evaluation, recipe.validation):
-        if asked is not None and asked.norm in known:
-            return ServedThreat.model_validate({"norm": asked.norm, "eps": asked.eps})
-    return ServedThreat(norm=known[0], eps=NORMS[known[0]].default_eps)
+def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> ServedThreat | None:
+    """Return what an attack on a served image may do: as the newest evaluation had it, else the run's validation.
+
+    None where the service knows the norm of neither.
+    """
+    measured = None if evaluation is None else ServedThreat.of(evaluation.norm, evaluation.eps)
+    return measured or ServedThreat.of(recipe.validation.norm, recipe.validation.eps)
 
 
 def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> DataSet:

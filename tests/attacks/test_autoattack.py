@@ -393,7 +393,7 @@ def digits() -> tuple[nn.Module, Tensor, Tensor]:
     return model.eval(), images[1400:1600], labels[1400:1600]
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.12), ("l2", 0.6)])
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.12), ("l2", 0.6), ("l1", 1.5)])
 def test_the_suite_agrees_with_the_published_program_or_breaks_more(
     digits: tuple[nn.Module, Tensor, Tensor], norm: str, eps: float
 ) -> None:
@@ -407,7 +407,7 @@ def test_the_suite_agrees_with_the_published_program_or_breaks_more(
     plans = [AttackPlan(name, CHEAP[name]) for name in SUITE]
     ours = robust_accuracy(model, images, labels, plans, ThreatModel(norm, eps), batch_size=200, generator=seeded())
 
-    shared = {"eps": eps, "norm": "Linf" if norm == "linf" else "L2", "seed": 0, "verbose": False, "device": "cpu"}
+    shared = {"eps": eps, "norm": norm.capitalize(), "seed": 0, "verbose": False, "device": "cpu"}
     peer = program.AutoAttack(model, norm=shared["norm"], eps=eps, seed=0, version="standard")
     logger = logging.getLogger("pyautoattack")
     peer.apgd = apgd_room.APGDAttack(model, n_iter=8, n_restarts=1, logger=logger, **shared)
