@@ -30,14 +30,19 @@ Attack = Callable[..., Tensor]
 BUDGETED = ["spsa", "nes", "hopskipjump"]
 
 
-@pytest.fixture(params=BUDGETED)
-def attack(request: pytest.FixtureRequest, norm: str) -> Attack:
-    if request.param == "hopskipjump":
+@pytest.fixture
+def attack(name: str) -> Attack:
+    if name == "hopskipjump":
         pytest.importorskip("eagerpy")
-    if norm not in ATTACKS[request.param].norms:
-        pytest.skip(f"{request.param} has no {norm}, and says so")
-    found: Attack = resolve(ATTACKS, request.param, "attack")
+    found: Attack = resolve(ATTACKS, name, "attack")
     return found
+
+
+def in_norms(names: list[str]) -> pytest.MarkDecorator:
+    """Every attack of these with each norm that it has."""
+    return pytest.mark.parametrize(
+        ("name", "norm"), [(name, norm) for name in names for norm in NORMS if norm in ATTACKS[name].norms]
+    )
 
 
 @pytest.fixture(params=NORMS)
@@ -110,6 +115,7 @@ def test_an_estimate_costs_two_queries_a_pair_and_holds_few_at_once(count: int) 
     assert max(model.batches) <= max(LARGEST_BATCH, 2 * count)
 
 
+@in_norms(BUDGETED)
 def test_on_a_linear_model_what_is_near_falls_and_what_is_far_stands(attack: Attack, norm: str) -> None:
     model, images, labels = linear_problem(40, (1, 6, 6), seed=0)
     away = distances(model, images, norm)
@@ -120,6 +126,7 @@ def test_on_a_linear_model_what_is_near_falls_and_what_is_far_stands(attack: Att
     assert bool(stood[away > 1.01 * eps].all())
 
 
+@in_norms(BUDGETED)
 def test_a_model_that_rounds_and_has_no_gradient_falls_too(attack: Attack, norm: str) -> None:
     model, images, labels = linear_problem(20, (1, 6, 6), seed=1)
     images = (images * 255).round() / 255  # as they come from files
@@ -130,6 +137,7 @@ def test_a_model_that_rounds_and_has_no_gradient_falls_too(attack: Attack, norm:
 
 
 @pytest.mark.parametrize("queries", [1, 30, 200, 777])
+@in_norms(BUDGETED)
 def test_the_budget_is_kept(attack: Attack, norm: str, queries: int) -> None:
     model, images, labels = linear_problem(5, (1, 6, 6), seed=2)
     asked = Answers(model)
@@ -139,6 +147,7 @@ def test_the_budget_is_kept(attack: Attack, norm: str, queries: int) -> None:
     assert max(asked.batches) <= LARGEST_BATCH
 
 
+@in_norms(BUDGETED)
 def test_an_image_that_fell_costs_no_more_queries(attack: Attack, norm: str) -> None:
     model, images, labels = linear_problem(5, (1, 6, 6), seed=3)
     asked = Answers(model)
@@ -148,10 +157,8 @@ def test_an_image_that_fell_costs_no_more_queries(attack: Attack, norm: str) -> 
     assert sum(asked.batches) < 5 * 500
 
 
-@pytest.mark.parametrize("name", [*BUDGETED, "random-noise", "transfer"])
+@in_norms([*BUDGETED, "random-noise", "transfer"])
 def test_images_that_are_misclassified_already_stay_and_cost_one_query(name: str, norm: str) -> None:
-    if norm not in ATTACKS[name].norms:
-        pytest.skip(f"{name} has no {norm}, and says so")
     model, images, labels = linear_problem(4, (1, 6, 6), seed=4)
     asked = Answers(model)
     given = {"surrogate": model} if name == "transfer" else {}
@@ -160,6 +167,7 @@ def test_images_that_are_misclassified_already_stay_and_cost_one_query(name: str
     assert asked.batches == [4]
 
 
+@in_norms(BUDGETED)
 def test_a_model_that_answers_differently_twice_ends_the_attack_in_time(attack: Attack, norm: str) -> None:
     chance = seeded()
     asked = Answers(lambda images: torch.randn(len(images), 3, generator=chance))
@@ -169,6 +177,7 @@ def test_a_model_that_answers_differently_twice_ends_the_attack_in_time(attack: 
     assert sum(asked.batches) <= 6 * 600
 
 
+@in_norms(BUDGETED)
 def test_a_model_whose_answers_are_not_finite_is_no_error(attack: Attack, norm: str) -> None:
     def broken(images: Tensor) -> Tensor:
         return torch.full((len(images), 3), torch.nan)
