@@ -26,11 +26,15 @@ class Unmoved(nn.Module):
         self.forwards = self.gradients = 0
 
     def forward(self, images: Tensor) -> Tensor:
+        logits = torch.tensor([1e4, 0.0, 1.0, 2.0]) + images.flatten(1) @ self.weight
         if images.requires_grad:
-            self.gradients += len(images)
+            logits.register_hook(self.count_gradient)  # one answer may be asked for the gradient of each class
         else:
             self.forwards += len(images)
-        return torch.tensor([1e4, 0.0, 1.0, 2.0]) + images.flatten(1) @ self.weight
+        return logits
+
+    def count_gradient(self, gradient: Tensor) -> None:
+        self.gradients += len(gradient)
 
 
 def passes(attack: str, norm: str, times: int) -> tuple[tuple[int, int], tuple[int, int]]:
