@@ -125,7 +125,14 @@ class Walker:
     def _calls_of(self, thing: Thing) -> list[Call]:
         if thing not in self._calls:
             node = self.source.node(thing)
-            self._calls[thing] = self._of_class(thing) if isinstance(node, ast.ClassDef) else self._of_function(thing)
+            if isinstance(node, ast.ClassDef):
+                self._calls[thing] = self._of_class(thing)
+            elif isinstance(node, Function):
+                self._calls[thing] = self._of_function(thing)
+            else:  # a value that a catalog names: what makes it is called
+                made = [node] if isinstance(node, ast.Call) else []
+                scope = Scope(self.source, thing.module)
+                self._calls[thing] = [found for call in made for found in self._call(call, scope, self._file(thing))]
         return self._calls[thing]
 
     def _of_class(self, thing: Thing) -> list[Call]:
