@@ -21,7 +21,7 @@ _FEWEST_FOR_WIDER = 10
 
 
 @dataclass(frozen=True)
-class Ascent:
+class Climb:
     """Where and how Auto-PGD climbs.
 
     Attributes:
@@ -46,7 +46,7 @@ def climb(
     images: Tensor,
     labels: Tensor,
     objective: Callable[..., Tensor],
-    ascent: Ascent,
+    ascent: Climb,
     *,
     targets: Tensor | None = None,
     generator: torch.Generator | None,
