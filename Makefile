@@ -21,8 +21,8 @@ check: install ## formatter, linter, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-pytest: install
-	$(BIN)/pytest
+pytest: install ## a worker a core; a file's tests stay together, with what they share
+	$(BIN)/pytest -n logical --dist loadscope
 
 docs: install ## the site, into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
