@@ -14,7 +14,8 @@ install: .venv/installed
 demo: install ## train, evaluate, export, serve and predict on the Digits that come inside scikit-learn
 	$(BIN)/python examples/demo.py demo
 
-test: check pytest
+test: install ## formatter, linter, types and all tests, side by side
+	@$(MAKE) --no-print-directory -j2 check pytest
 
 check: install ## formatter, linter, types
 	$(BIN)/ruff format --check .

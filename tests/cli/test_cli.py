@@ -307,7 +307,7 @@ def test_bad_input_of_serve(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_traceback_comes_only_with_debug(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hardener", "train", "nowhere.py", "--data", "nowhere"]
+    command = [sys.executable, "-m", "hardener", "gate", "nowhere", "--min", "clean=0.5"]
     plain, debug = (
         subprocess.run([*command, *extra], capture_output=True, text=True, check=False, cwd=tmp_path)
         for extra in ([], ["--debug"])
@@ -315,7 +315,7 @@ def test_a_traceback_comes_only_with_debug(tmp_path: Path) -> None:
     assert plain.returncode == debug.returncode == 2
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
-    assert plain.stderr.strip().splitlines()[-1].startswith("error: no such folder: nowhere")
+    assert plain.stderr.strip().splitlines()[-1].startswith("error: nowhere does not exist")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
