@@ -14,15 +14,16 @@ install: .venv/installed
 demo: install ## train, evaluate, export, serve and predict on the Digits that come inside scikit-learn
 	$(BIN)/python examples/demo.py demo
 
-test: check pytest
+test: install ## formatter, linter, types and all tests, side by side
+	@$(MAKE) --no-print-directory -j2 check pytest
 
 check: install ## formatter, linter, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-pytest: install
-	$(BIN)/pytest
+pytest: install ## a worker a core; a file's tests stay together, with what they share
+	$(BIN)/pytest -n logical --dist loadscope
 
 docs: install ## the site, into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html

@@ -6,7 +6,8 @@
 
 It reads the code and runs none of it. What a walk is: see walks/walk.py. The evaluation walk starts at
 `evaluate` in hardener/cli/eval.py and leaves hardener/training/ out, which it enters only to train a surrogate; the
-training walk starts at `train` in hardener/cli/train.py.
+training walk starts at `train` in hardener/cli/train.py. A figure's way is the part of the evaluation walk that leads
+from the command to the formula of PGD, and what that formula calls; a step's way leads to the loss of vicinity risk.
 
 A file's lines are all of its lines. A function's lines go from `def` to its end, docstring included. What a user may
 set is a signature as well: that of a command of the CLI (a function of hardener/cli/ with `Annotated` parameters) and
@@ -34,6 +35,10 @@ PLACES = {"hardener": ("hardener",), "serving": ("serving",), "together": ("hard
 WALKS = {
     "evaluation": ("hardener.cli.eval", "evaluate", ("hardener/training/",)),
     "training": ("hardener.cli.train", "train", ()),
+}
+WAYS = {
+    "a figure's way": ("evaluation", "hardener/attacks/pgd.py"),
+    "a step's way": ("training", "hardener/methods/vicinity_risk.py"),
 }
 LIMITS = {"file lines": 400, "function lines": 60, "arguments": 8, "complexity": 15}
 
@@ -174,8 +179,9 @@ def percentile(values: Sequence[int], share: int) -> int:
 
 
 def walks(root: Path) -> dict[str, Walk]:
-    """Return the two walks of a checkout."""
-    return {name: walk_from(root, *where) for name, where in WALKS.items()}
+    """Return the two walks of a checkout, and the ways that are parts of them."""
+    found = {f"the {name} walk": walk_from(root, *where) for name, where in WALKS.items()}
+    return found | {name: walk_from(root, *WALKS[walk], towards=file) for name, (walk, file) in WAYS.items()}
 
 
 def figures_of(walk: Walk) -> list[Figure]:
@@ -191,7 +197,7 @@ def figures_of(walk: Walk) -> list[Figure]:
 
 def tables(root: Path) -> dict[str, list[Figure]]:
     """Return every table of a checkout."""
-    found = {f"the {name} walk": figures_of(walk) for name, walk in walks(root).items()}
+    found = {name: figures_of(walk) for name, walk in walks(root).items()}
     return found | {name: sizes(root, folders) for name, folders in PLACES.items()}
 
 
@@ -216,10 +222,10 @@ def show_list(root: Path) -> None:
         for name, value in items:
             print(f"  {value:5}  {name}")
     for title, walk in walks(root).items():
-        print(f"\nthe {title} walk passes {len(walk.files)} files")
+        print(f"\n{title} passes {len(walk.files)} files")
         for name in walk.files:
             print(f"         {name}")
-        print(f"\nthe {title} walk goes both ways between {len(walk.both_ways)} pairs")
+        print(f"\n{title} goes both ways between {len(walk.both_ways)} pairs")
         for one, other in walk.both_ways:
             print(f"         {one} <-> {other}")
 

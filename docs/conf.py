@@ -32,7 +32,7 @@ html_static_path = ["_static"]
 html_css_files = ["hardener.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "tutorial": [], "changelog": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "tutorial": [], "changelog": []}
 html_theme_options = {
     "logo": {"text": "hardener"},
     "header_links_before_dropdown": 6,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 QUIET_TURNS = 4
 """Turns of the event loop without a new request, some ten microseconds each, after which it has come to rest."""
-Images = NDArray[np.uint8]
+PixelBatch = NDArray[np.uint8]
 Answers = NDArray[np.float32]
 
 
@@ -33,7 +33,7 @@ class Priority(enum.IntEnum):
 
 @dataclass(eq=False)
 class _Job:
-    images: Images
+    images: PixelBatch
     answer: asyncio.Future[Answers]
     queued: bool = True
 
@@ -53,7 +53,7 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[Images], Answers],
+        run: Callable[[PixelBatch], Answers],
         *,
         lanes: int,
         max_batch: int,
@@ -88,7 +88,7 @@ class Batcher:
         self._queued = dict.fromkeys(Priority, 0)
         self._ahead: deque[list[_Job]] = deque()
 
-    async def submit(self, images: Images, priority: Priority = Priority.PLAIN) -> Answers:
+    async def submit(self, images: PixelBatch, priority: Priority = Priority.PLAIN) -> Answers:
         """Wait for the answer to some images, which travel in one batch.
 
         Args:

@@ -18,7 +18,7 @@ from hardener.errors import did_you_mean
 from .batcher import Batcher, Priority
 from .engine import Engine, check_model
 from .problem import Problem
-from .settings import Settings, Source
+from .settings import BundleSource, Settings
 
 logger = logging.getLogger("hardener.serving")
 
@@ -27,7 +27,7 @@ class Model:
     """A loaded bundle, warm, and the queue before it; `close` ends its threads."""
 
     def __init__(
-        self, name: str, source: Source, bundle: Bundle, settings: Settings, on_batch: Callable[[int], None]
+        self, name: str, source: BundleSource, bundle: Bundle, settings: Settings, on_batch: Callable[[int], None]
     ) -> None:
         """Load the model and warm it.
 
@@ -172,7 +172,7 @@ def _load(settings: Settings, on_batch: Callable[[int], None]) -> tuple[dict[str
     return models, default
 
 
-def _read(settings: Settings) -> tuple[list[tuple[Source, Bundle]], list[str], str]:
+def _read(settings: Settings) -> tuple[list[tuple[BundleSource, Bundle]], list[str], str]:
     bundles = [(source, read_bundle(source.path)) for source in settings.bundles]
     names = served_names((source.name, source.path, bundle) for source, bundle in bundles)
     return bundles, names, served_default(names, settings.default)

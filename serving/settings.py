@@ -19,7 +19,7 @@ CLOSABLE = ("metrics", "docs", "page")
 
 
 @dataclass(frozen=True)
-class Source:
+class BundleSource:
     """A bundle to serve: its folder, and the name to serve it under; None: the name in bundle.json."""
 
     path: Path
@@ -47,7 +47,7 @@ class Settings:
         log: one line a request as text or as JSON.
     """
 
-    bundles: tuple[Source, ...]
+    bundles: tuple[BundleSource, ...]
     default: str | None = None
     device: Device = "auto"
     lanes: int | None = None
@@ -126,7 +126,7 @@ def _read_or_default(name: str) -> float:
     return found
 
 
-def parse_bundles(text: str) -> tuple[Source, ...]:
+def parse_bundles(text: str) -> tuple[BundleSource, ...]:
     """Read `PATH` or `NAME=PATH`, several of them separated as in the variable PATH.
 
     Raises:
@@ -135,7 +135,7 @@ def parse_bundles(text: str) -> tuple[Source, ...]:
     sources = []
     for word in filter(None, text.split(os.pathsep)):
         name, path = split_name(word)
-        sources.append(Source(Path(path), name))
+        sources.append(BundleSource(Path(path), name))
     if not sources:
         raise HardenerError("HARDENER_BUNDLE is not set. Set it to a bundle's folder, or start with `hardener serve`.")
     return tuple(sources)

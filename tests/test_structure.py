@@ -13,12 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LIMITS = {"file lines": 400, "function lines": 60, "arguments": 8, "complexity": 15}
 KNOWN: dict[str, set[str]] = {
     "file lines": set(),
-    "function lines": {
-        "hardener/attacks/fab_t.py:fab_t",
-    },
-    "arguments": {
-        "hardener/attacks/_apgd.py:climb",
-    },
+    "function lines": set(),
+    "arguments": set(),
     "complexity": set(),
 }
 """What is over a limit today. It only gets shorter: what is listed and no longer over its limit must leave."""

@@ -29,7 +29,7 @@ from torchvision.transforms import v2
 
 from hardener.data import loader
 from hardener.data.cache import PixelCache
-from hardener.data.loader import Images, ImageShape, load_images
+from hardener.data.loader import ImageShape, LoadedImages, load_images
 from hardener.data.sources.image_folder import SPLIT_NAMES, read_class_folders
 
 GOAL = 5.0
@@ -63,7 +63,7 @@ def peer(root: Path, size: int, batch_size: int, workers: int, *, pin: bool) -> 
     return lambda: data
 
 
-def own(images: Images, batch_size: int, *, pin: bool) -> Callable[[], Batches]:
+def own(images: LoadedImages, batch_size: int, *, pin: bool) -> Callable[[], Batches]:
     """The way of `hardener train`."""
     return lambda: images.batches(torch.randperm(len(images)), batch_size, pin=pin)
 

@@ -29,7 +29,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from hardener.data.cache import PixelCache
-from hardener.data.loader import Images, ImageShape, load_images
+from hardener.data.loader import ImageShape, LoadedImages, load_images
 from hardener.data.sources.image_folder import read_class_folders
 
 FILES_GOAL = 0.9
@@ -99,7 +99,7 @@ def plain_loop(root: Path, batch_size: int, workers: int, size: int, device: tor
     return run
 
 
-def from_files(images: Images, batch_size: int, *, pin: bool) -> Endless:
+def from_files(images: LoadedImages, batch_size: int, *, pin: bool) -> Endless:
     """The minibatches of `hardener train`."""
 
     def epoch() -> Iterator[tuple[Tensor, Tensor]]:

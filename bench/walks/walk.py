@@ -22,7 +22,7 @@ what a library calls back.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,8 @@ class Walker:
         self.source, self._leave_out = source, leave_out
         self._calls: dict[Thing, list[Call]] = {}
 
-    def go(self, start: Thing) -> Walk:
-        """Return the walk from a function."""
+    def go(self, start: Thing, towards: str | None = None) -> Walk:
+        """Return the walk from a function; with `towards`, the part of it that leads into a file, and from there on."""
         reached, found = {start}, 0
         while len(reached) != found:  # what is constructed late may answer a call that was read before
             found = len(reached)
@@ -84,13 +84,27 @@ class Walker:
                 reached |= self._reached_from(thing, reached)
         made = {thing for thing in reached if thing.kind == "class"}
         stays, calls = [self._file(start)], set()
-        seen = {start}
+        seen = {start} | (set() if towards is None else reached - self._leading(reached, made, towards))
+        passed = {start}
         for file, thing, is_new in self._read(start, made, seen):
+            if towards is not None and not is_new and thing not in passed:
+                continue
+            passed.add(thing)
             target = self._file(thing)
             calls |= {(file, target)} if file != target else set()
             if is_new and stays[-1] != target:
                 stays.append(target)
         return Walk(tuple(stays), frozenset(calls))
+
+    def _leading(self, reached: set[Thing], made: set[Thing], towards: str) -> set[Thing]:
+        """Return what is on a way into a file: what leads there, what stands there, and what that calls."""
+        edges = {thing: [to for call in self._calls_of(thing) for to in self._targets(call, made)] for thing in reached}
+        there = {thing for thing in reached if self._file(thing) == towards}
+        callers: dict[Thing, set[Thing]] = {}
+        for thing, called in edges.items():
+            for to in called:
+                callers.setdefault(to, set()).add(thing)
+        return closure(there, edges) | closure(there, callers)
 
     def _reached_from(self, start: Thing, before: set[Thing]) -> set[Thing]:
         """Return what is reached from a thing, beyond what was reached before."""
@@ -125,7 +139,14 @@ class Walker:
     def _calls_of(self, thing: Thing) -> list[Call]:
         if thing not in self._calls:
             node = self.source.node(thing)
-            self._calls[thing] = self._of_class(thing) if isinstance(node, ast.ClassDef) else self._of_function(thing)
+            if isinstance(node, ast.ClassDef):
+                self._calls[thing] = self._of_class(thing)
+            elif isinstance(node, Function):
+                self._calls[thing] = self._of_function(thing)
+            else:  # a value that a catalog names: what makes it is called
+                made = [node] if isinstance(node, ast.Call) else []
+                scope = Scope(self.source, thing.module)
+                self._calls[thing] = [found for call in made for found in self._call(call, scope, self._file(thing))]
         return self._calls[thing]
 
     def _of_class(self, thing: Thing) -> list[Call]:
@@ -188,11 +209,23 @@ class Walker:
         ]
 
 
+def closure(start: set[Thing], edges: Mapping[Thing, Iterable[Thing]]) -> set[Thing]:
+    """Return what can be reached along edges, the start included."""
+    found, waiting = set(start), list(start)
+    while waiting:
+        new = set(edges.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return found
+
+
 def is_validator(node: Function) -> bool:
     """Tell whether pydantic calls a method when an object is made."""
     return any("validator" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
-def walk_from(root: Path, module: str, function: str, leave_out: tuple[str, ...] = ()) -> Walk:
-    """Return the walk from a function of a checkout, without the files below some paths."""
-    return Walker(Source(root), leave_out).go(Thing("function", module, function))
+def walk_from(
+    root: Path, module: str, function: str, leave_out: tuple[str, ...] = (), *, towards: str | None = None
+) -> Walk:
+    """Return the walk from a function of a checkout, without the files below some paths; see `Walker.go`."""
+    return Walker(Source(root), leave_out).go(Thing("function", module, function), towards)

@@ -20,19 +20,35 @@ _WIDER = ((3, 0.3), (2, 0.3))
 _FEWEST_FOR_WIDER = 10
 
 
+@dataclass(frozen=True)
+class Climb:
+    """Where and how Auto-PGD climbs.
+
+    Attributes:
+        norm: a name in NORMS.
+        eps: radius, a fraction of the pixel range.
+        steps: gradient steps, >= 1.
+        random_start: start at a uniform random point of the ball; at the image otherwise.
+        eot_draws: passes that each gradient is averaged over.
+        bf16: take gradients and objective in bfloat16; that a point is misclassified is for float32 to say.
+    """
+
+    norm: str
+    eps: float
+    steps: int
+    random_start: bool
+    eot_draws: int
+    bf16: bool
+
+
 def climb(
     model: Classifier,
     images: Tensor,
     labels: Tensor,
     objective: Callable[..., Tensor],
+    ascent: Climb,
     *,
     targets: Tensor | None = None,
-    norm: str,
-    eps: float,
-    steps: int,
-    random_start: bool,
-    eot_draws: int,
-    bf16: bool,
     generator: torch.Generator | None,
 ) -> tuple[Tensor, Tensor]:
     """Climb an objective with steps that halve themselves; an image leaves as soon as a row of it is misclassified.
@@ -45,13 +61,8 @@ def climb(
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
         objective: (logits, labels) -> (N,), to be maximised; called with `targets=` too where they are given.
+        ascent: where and how it climbs.
         targets: (N, T) int64, the classes that each image is driven to, each from a start of its own.
-        norm: a name in NORMS.
-        eps: radius, a fraction of the pixel range.
-        steps: gradient steps, >= 1.
-        random_start: start at a uniform random point of the ball; at the image otherwise.
-        eot_draws: passes that each gradient is averaged over.
-        bf16: take gradients and objective in bfloat16; that a point is misclassified is for float32 to say.
         generator: of the random start.
     Returns:
         (N, C, H, W), inside ball and box: the first misclassified point of an image, or the one with the largest
@@ -60,16 +71,16 @@ def climb(
         Attacks", ICML 2020, Algorithm 1; for l1 "Mind the box: l1-APGD for Sparse Adversarial Attacks on Image
         Classifiers", ICML 2021.
     """
-    ball = norm_geometry(norm)
+    norm, ball = ascent.norm, norm_geometry(ascent.norm)
     many = 1 if targets is None else targets.shape[1]
     clean, truth = fast_layout(images.repeat(many, 1, 1, 1)), labels.repeat(many)
     goals = truth if targets is None else targets.T.reshape(-1)
-    view = _View(model, objective, targets is not None, eot_draws, bf16)
+    view = _View(model, objective, targets is not None, ascent.eot_draws, ascent.bf16)
     place = torch.arange(len(images), device=images.device).repeat(many)
-    stretches = _stretches(norm, eps, steps)
+    stretches = _stretches(norm, ascent.eps, ascent.steps)
 
     start = clean
-    if random_start:
+    if ascent.random_start:
         start = clean + fit_box(clean, ball.random_point(clean, stretches[0][0], generator))
     for number, (radius, count) in enumerate(stretches):
         logits, value, gradient = view.look(start, truth, goals)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hardener.attacks._apgd import climb
+from hardener.attacks._apgd import Climb, climb
 from hardener.attacks._gradient import Classifier
 from hardener.catalog import resolve
 from hardener.losses import OBJECTIVES
@@ -54,12 +54,7 @@ def apgd(
         images,
         labels,
         resolve(OBJECTIVES, loss, "loss"),
-        norm=norm,
-        eps=eps,
-        steps=steps,
-        random_start=random_start,
-        eot_draws=eot_draws,
-        bf16=bf16,
+        Climb(norm, eps, steps, random_start, eot_draws, bf16),
         generator=generator,
     )
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hardener.attacks._apgd import climb
+from hardener.attacks._apgd import Climb, climb
 from hardener.attacks._gradient import Classifier
 from hardener.attacks._layout import fast_layout
 from hardener.attacks._targets import likely_targets, targets_at_once
@@ -61,13 +61,8 @@ def apgd_t(
             images[place],
             labels[place],
             targeted_dlr,
+            Climb(norm, eps, steps, random_start, eot_draws, bf16),
             targets=aims,
-            norm=norm,
-            eps=eps,
-            steps=steps,
-            random_start=random_start,
-            eot_draws=eot_draws,
-            bf16=bf16,
             generator=generator,
         )
         place, rank = place[~fell], rank + aims.shape[1]

@@ -79,10 +79,7 @@ def fab_t(
             length = size(at - clean)
             logits = _look(model, at, truth, length < distance[place].repeat(many), bf16)
             broken = logits.argmax(dim=1) != truth
-            length, best = torch.where(broken, length, torch.inf).view(many, -1).min(dim=0)
-            nearer = (length < distance[place]).nonzero().squeeze(1)
-            found[place[nearer]] = at[best[nearer] * len(place) + nearer]
-            distance[place[nearer]] = length[nearer]
+            _keep_nearer(found, distance, place, at, torch.where(broken, length, torch.inf))
             at = torch.where(broken.view(-1, 1, 1, 1), clean + _RETURN * (at - clean), at)
             if bf16:
                 gap = torch.where(broken, torch.nan, lead(logits, truth, targets=aim))
@@ -98,6 +95,14 @@ def fab_t(
     if len(reached) > 0:
         found[reached] = _final_search(model, images[reached], labels[reached], found[reached])
     return found
+
+
+def _keep_nearer(found: Tensor, distance: Tensor, place: Tensor, at: Tensor, length: Tensor) -> None:
+    """Put the nearest broken row of each image, `length` away, where it is nearer than what was found."""
+    length, best = length.view(-1, len(place)).min(dim=0)
+    nearer = (length < distance[place]).nonzero().squeeze(1)
+    found[place[nearer]] = at[best[nearer] * len(place) + nearer]
+    distance[place[nearer]] = length[nearer]
 
 
 def _step(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, note, out, reporter
-from hardener.cli.options import RUNS, Device, Entry, Runs, Seed, SkipBad, asked_recipe
+from hardener.cli.options import RUNS, DeviceOption, EntryOption, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 from hardener.threat import EPS_HELP, NORM_HELP
 from hardener.words import percent
@@ -28,7 +28,7 @@ def ablate(
     recipe: Annotated[
         str, typer.Option(help="A name that `hardener recipes` lists, or a YAML file, with all three modules on.")
     ] = "sprout",
-    entry: Entry = None,
+    entry: EntryOption = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images. (default: the recipe's)")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step. (default: the recipe's)")] = None,
     set_: Annotated[
@@ -45,7 +45,7 @@ def ablate(
     norm: Annotated[str, typer.Option(help=NORM_HELP)] = "linf",
     eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,
     samples: Annotated[int, typer.Option(min=1, help="Images, drawn by the seed; at most all there are.")] = 1000,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[
         str | None,
         typer.Option(

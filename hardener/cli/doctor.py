@@ -28,7 +28,7 @@ LITTLE_DISK = 5e9  # bytes: a few runs of a ResNet-50 with their checkpoints
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the examination; `advice` says what to do about it, empty where all is well."""
 
     name: str
@@ -53,7 +53,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examine(runs: Path) -> Iterator[Finding]:
+def examine(runs: Path) -> Iterator[Diagnosis]:
     """Yield what is found, one part after the other."""
     yield from _versions()
     yield from _extras()
@@ -64,69 +64,69 @@ def examine(runs: Path) -> Iterator[Finding]:
 
     for name, words, fault in self_test():
         advice = "hardener doctor --debug shows where it came from" if fault else ""
-        yield Finding(name, "fault" if fault else "ok", words, advice)
+        yield Diagnosis(name, "fault" if fault else "ok", words, advice)
 
 
-def _versions() -> Iterator[Finding]:
+def _versions() -> Iterator[Diagnosis]:
     from hardener import __version__
 
-    yield Finding("hardener", "ok", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    yield Diagnosis("hardener", "ok", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in PACKAGES:
         try:
-            yield Finding(package, "ok", version(package))
+            yield Diagnosis(package, "ok", version(package))
         except PackageNotFoundError:
             if package.startswith("onnxruntime"):  # one of the two is enough
                 continue
-            yield Finding(package, "fault", "not installed", "pip install hardener")
+            yield Diagnosis(package, "fault", "not installed", "pip install hardener")
 
 
-def _extras() -> Iterator[Finding]:
+def _extras() -> Iterator[Diagnosis]:
     for module, (extra, use) in EXTRAS.items():
         if find_spec(module) is None:
-            yield Finding(module, "note", f"not installed; it is for {use}", f"pip install 'hardener[{extra}]'")
+            yield Diagnosis(module, "note", f"not installed; it is for {use}", f"pip install 'hardener[{extra}]'")
         else:
-            yield Finding(module, "ok", f"installed, for {use}")
+            yield Diagnosis(module, "ok", f"installed, for {use}")
 
 
-def _devices() -> Iterator[Finding]:
+def _devices() -> Iterator[Diagnosis]:
     import torch
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("processor", "ok", f"{cores} cores for this process, {torch.get_num_threads()} threads in torch")
+    yield Diagnosis("processor", "ok", f"{cores} cores for this process, {torch.get_num_threads()} threads in torch")
     count = torch.cuda.device_count()
     for index in range(count):
         facts = torch.cuda.get_device_properties(index)
-        yield Finding(f"cuda:{index}", "ok", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
+        yield Diagnosis(f"cuda:{index}", "ok", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB")
     if count:
         return
     if shutil.which("nvidia-smi") is None:
-        yield Finding("GPU", "note", "none: everything works, slower")
+        yield Diagnosis("GPU", "note", "none: everything works, slower")
     elif torch.version.cuda is None:
         advice = "install a CUDA build of torch: https://pytorch.org/get-started/locally"
-        yield Finding("GPU", "fault", "a driver is here, but this torch is built without CUDA", advice)
+        yield Diagnosis("GPU", "fault", "a driver is here, but this torch is built without CUDA", advice)
     else:
         advice = "run nvidia-smi; the driver must be new enough for this CUDA version"
-        yield Finding("GPU", "fault", f"a driver is here, but torch (CUDA {torch.version.cuda}) sees no GPU", advice)
+        yield Diagnosis("GPU", "fault", f"a driver is here, but torch (CUDA {torch.version.cuda}) sees no GPU", advice)
 
 
-def _providers() -> Iterator[Finding]:
+def _providers() -> Iterator[Diagnosis]:
     import onnxruntime
     import torch
 
     names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
     found = f"ONNX Runtime {onnxruntime.__version__} with {', '.join(names)}"
     if torch.cuda.is_available() and "CUDA" not in names:
-        yield Finding(
+        yield Diagnosis(
             "ONNX Runtime",
             "fault",
             f"{found}: the service would run on the CPU",
             "pip uninstall onnxruntime; pip install --force-reinstall onnxruntime-gpu",
         )
         return
-    yield Finding("ONNX Runtime", "ok", found)
+    yield Diagnosis("ONNX Runtime", "ok", found)
 
 
-def _disk(runs: Path) -> Iterator[Finding]:
+def _disk(runs: Path) -> Iterator[Diagnosis]:
     from hardener.data.cache import default_folder
 
     for name, folder, advice in (
@@ -138,14 +138,14 @@ def _disk(runs: Path) -> Iterator[Finding]:
         held = sum(path.stat().st_size for path in folder.glob("*") if path.is_file()) if folder.is_dir() else 0
         found = f"{folder}: {free / 1e9:.0f} GB free" + (f", {held / 1e6:,.0f} MB held" if held else "")
         if not os.access(there, os.W_OK):
-            yield Finding(name, "fault", f"{folder} cannot be written", advice)
+            yield Diagnosis(name, "fault", f"{folder} cannot be written", advice)
         elif free < LITTLE_DISK:
-            yield Finding(name, "fault", found, f"free some space, or {advice}")
+            yield Diagnosis(name, "fault", found, f"free some space, or {advice}")
         else:
-            yield Finding(name, "ok", found)
+            yield Diagnosis(name, "ok", found)
 
 
-def _show(findings: list[Finding]) -> None:
+def _show(findings: list[Diagnosis]) -> None:
     from rich.table import Table
 
     styles = {"ok": "green", "note": "yellow", "fault": "bold red"}

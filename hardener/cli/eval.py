@@ -9,7 +9,7 @@ import typer
 
 from hardener.cli.console import door, note, out, reporter
 from hardener.cli.eval_table import show
-from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad
+from hardener.cli.options import RUNS, AllowPickle, DeviceOption, EntryOption, Runs, Seed, SkipBad
 from hardener.errors import HardenerError
 from hardener.threat import EPS_HELP, NORM_HELP
 
@@ -55,10 +55,10 @@ def evaluate(
     normalize: Annotated[
         str | None, typer.Option(help="Of a MODEL from elsewhere: none, imagenet or MEAN/STD.")
     ] = None,
-    entry: Entry = None,
+    entry: EntryOption = None,
     image_size: Annotated[str | None, typer.Option(help="Of a MODEL from elsewhere: 224 or HEIGHTxWIDTH.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 128,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     seed: Seed = 0,
     precision: Annotated[
         str,

@@ -68,7 +68,7 @@ def _settings(attack: EvaluatedAttack) -> str:
 
 def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
-    from hardener.reports.terminal import measured_lines
+    from hardener.reports.measured_lines import measured_lines
 
     if evaluation.distances is not None and evaluation.distances.quartiles is not None:
         low, middle, high = evaluation.distances.quartiles

@@ -21,7 +21,7 @@ from hardener.config.serving_limits import LIMITS, read_limits
 from hardener.errors import HardenerError
 
 
-class Device(enum.StrEnum):
+class ServedDevice(enum.StrEnum):
     """Where the models run."""
 
     AUTO = "auto"
@@ -55,7 +55,7 @@ def serve(
         str, typer.Option(help="0.0.0.0 to be reached from other machines; put a proxy with TLS before it.")
     ] = "127.0.0.1",
     workers: Annotated[str | None, typer.Option(metavar="N", help="Processes; a second one for safety.")] = None,
-    device: Annotated[Device | None, typer.Option(help="auto takes a GPU where there is one.")] = None,
+    device: Annotated[ServedDevice | None, typer.Option(help="auto takes a GPU where there is one.")] = None,
     draws: Annotated[
         str | None, typer.Option(metavar="N", help="Noisy copies for the certificate of a report.")
     ] = None,

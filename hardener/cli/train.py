@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, note, out, reporter
-from hardener.cli.options import RUNS, AllowPickle, Device, Entry, Runs, Seed, SkipBad, asked_recipe
+from hardener.cli.options import RUNS, AllowPickle, DeviceOption, EntryOption, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
 from hardener.words import percent
@@ -37,7 +37,7 @@ def train(
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from a registry model's published weights.")
     ] = False,
-    entry: Entry = None,
+    entry: EntryOption = None,
     replace_head: Annotated[
         bool,
         typer.Option("--replace-head", help="Put a fresh final layer in where the number of classes differs."),
@@ -58,7 +58,7 @@ def train(
         typer.Option(help="224 or HEIGHTxWIDTH. (default: the data's own where all are alike, else 224)"),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step. (default: the recipe's)")] = None,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16. (default: auto)")] = None,
     compile_: Annotated[
         str | None,

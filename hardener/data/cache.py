@@ -34,7 +34,7 @@ Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedPixels:
     """What the cache holds of a list of files.
 
     Attributes:
@@ -66,7 +66,7 @@ class PixelCache:
         self._used: set[Path] = set()
         self._unusable = False
 
-    def get(self, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> Kept | None:
+    def get(self, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> CachedPixels | None:
         """Return an entry, made now where there is none; None where it cannot be kept.
 
         Of several processes that ask for the same entry, one makes it and the others wait for it.
@@ -96,7 +96,7 @@ class PixelCache:
             )
             return None
 
-    def _find(self, path: Path, key: str) -> Kept | None:
+    def _find(self, path: Path, key: str) -> CachedPixels | None:
         try:
             with path.open("rb") as file:
                 found = _read(file, key)
@@ -108,7 +108,9 @@ class PixelCache:
                 os.utime(path)
         return found
 
-    def _make(self, path: Path, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> Kept | None:
+    def _make(
+        self, path: Path, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]
+    ) -> CachedPixels | None:
         descriptor, beside = tempfile.mkstemp(prefix=".", suffix=_SUFFIX, dir=self.folder)
         try:
             with os.fdopen(descriptor, "w+b") as file:
@@ -202,7 +204,7 @@ def _finish(file: BinaryIO, key: str, facts: Facts) -> None:
     os.fsync(file.fileno())  # before the rename, or a power cut could leave a whole name on torn pixels
 
 
-def _read(file: BinaryIO, key: str) -> Kept | None:
+def _read(file: BinaryIO, key: str) -> CachedPixels | None:
     """Return what a whole entry of this key holds, None for anything else."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - _TAIL, 0))
@@ -219,11 +221,11 @@ def _read(file: BinaryIO, key: str) -> Kept | None:
     if facts["key"] != key or size + length + _TAIL != end:
         return None
     if not size:
-        return Kept(np.empty(0, np.uint8), facts)
+        return CachedPixels(np.empty(0, np.uint8), facts)
     mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)  # writable ones count as memory in use
     if size <= total_memory() // 4:
         mapped.madvise(mmap.MADV_WILLNEED)  # one read from front to back, before minibatches ask here and there
-    return Kept(np.frombuffer(mapped, np.uint8), facts)
+    return CachedPixels(np.frombuffer(mapped, np.uint8), facts)
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ class BadFile:
     reason: str
 
 
-class Images:
+class LoadedImages:
     """The images of one split.
 
     Attributes:
@@ -219,7 +219,7 @@ def load_images(
     memory_budget: int | None = None,
     cache: PixelCache | None = None,
     on_decoded: Callable[[int], None] | None = None,
-) -> Images:
+) -> LoadedImages:
     """Read and check every image of a split once, or find in the cache what an earlier call has read.
 
     Args:
@@ -331,11 +331,11 @@ def _refuse_bad(files: ImageFiles, skipped: list[tuple[int, str]], skip_bad: boo
 
 def _images(
     files: ImageFiles, shape: ImageShape, pixels: NDArray[np.uint8] | None, facts: Facts, skip_bad: bool
-) -> Images:
+) -> LoadedImages:
     _refuse_bad(files, facts["skipped"], skip_bad)  # an earlier call may have skipped what this one must not
     bad = {place for place, _ in facts["skipped"]}
     planes = (-1, shape.channels, shape.height, shape.width)
-    return Images(
+    return LoadedImages(
         files.pick([place for place in range(len(files)) if place not in bad]) if bad else files,
         shape,
         pixels=None if pixels is None else pixels.reshape(planes),

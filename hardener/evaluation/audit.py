@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hardener.config.evaluation_record import Check, Flag
 from hardener.errors import Failure
-from hardener.evaluation.case import Case, Examined
+from hardener.evaluation.case import AuditCase, Examined
 from hardener.evaluation.questions import ASKED, not_asked
 from hardener.evaluation.robust_accuracy import RobustAccuracy
 from hardener.runtime.model_state import measuring
@@ -57,7 +57,7 @@ def audit(
         Adversarial Robustness of Adaptive Test-time Defenses", ICML 2022; the thresholds are ours.
     """
     started = time.monotonic()
-    case = Case(examined, result, samples)
+    case = AuditCase(examined, result, samples)
     checks: list[Check] = []
     with measuring(examined.model):
         for place, (name, (question, ask)) in enumerate(ASKED.items()):

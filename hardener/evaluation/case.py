@@ -71,7 +71,7 @@ class Examined:
     differentiable: bool = True
 
 
-class Case:
+class AuditCase:
     """The model, the run, and what several questions need; computed when the first of them asks."""
 
     def __init__(self, examined: Examined, result: RobustAccuracy, samples: int) -> None:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, robust_accuracy
-from hardener.evaluation.session import Session
+from hardener.evaluation.session import EvaluationSession
 from hardener.evaluation.suite import DEFAULT
 from hardener.measures.run import Case, LentAttack
 from hardener.threat import ThreatModel
 
 
-def case_of(session: Session, result: RobustAccuracy) -> Case:
+def case_of(session: EvaluationSession, result: RobustAccuracy) -> Case:
     """Return what the measures are given.
 
     Args:

@@ -17,7 +17,7 @@ from hardener.errors import HardenerError, Paused
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.precision import Choice
 from hardener.evaluation.robust_accuracy import Standing
-from hardener.evaluation.session import Session
+from hardener.evaluation.session import EvaluationSession
 from hardener.evaluation.suite import Timing
 from hardener.progress import rank_and_world
 from hardener.runtime.device import describe_versions
@@ -26,7 +26,7 @@ SAVE_EVERY_S = 30.0
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptEvaluation:
     """An evaluation to go on with: what has fallen, and in which numbers attacks go."""
 
     standing: Standing
@@ -39,11 +39,11 @@ class Partial:
     def __init__(self, file: Path, warn: Callable[[str], None]) -> None:
         self.file = file
         self._warn = warn
-        self._latest: Kept | None = None
+        self._latest: KeptEvaluation | None = None
         self._saved = time.monotonic()
 
     @classmethod
-    def of(cls, folder: Path, session: Session) -> Partial:
+    def of(cls, folder: Path, session: EvaluationSession) -> Partial:
         """Name the file after everything that decides the result."""
         plan, request = session.plan, session.plan.request
         asked = [
@@ -58,7 +58,7 @@ class Partial:
         name = f".partial-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.pt"
         return cls(folder / name, session.reporter.warn)
 
-    def load(self) -> Kept | None:
+    def load(self) -> KeptEvaluation | None:
         """Return what to go on with, or None.
 
         Raises:
@@ -73,13 +73,13 @@ class Partial:
                 f"{self.file}, where an evaluation was interrupted, is damaged. Remove it, and the evaluation starts "
                 "anew."
             ) from None
-        return Kept(
+        return KeptEvaluation(
             Standing.from_state(held["standing"]), Choice(**{**held["choice"], "timing": Timing(**held["timing"])})
         )
 
     def keep(self, standing: Standing, choice: Choice) -> None:
         """Remember the state, and write it down now and then."""
-        self._latest = Kept(standing, choice)
+        self._latest = KeptEvaluation(standing, choice)
         if time.monotonic() - self._saved > SAVE_EVERY_S:
             try:
                 self.save()

@@ -20,7 +20,7 @@ from hardener.evaluation.case import (
     SEARCH,
     SURE_DROP,
     YARDSTICK,
-    Case,
+    AuditCase,
     evenly,
 )
 from hardener.evaluation.robust_accuracy import AttackPlan
@@ -61,7 +61,7 @@ def _of(count: int, total: int) -> str:
     return f"{count} of {total} images"
 
 
-def _gradients_zero(case: Case) -> Finding:
+def _gradients_zero(case: AuditCase) -> Finding:
     if not case.differentiable:
         return not_asked(NOT_LENT)
     peak, _ = case.gradients
@@ -70,7 +70,7 @@ def _gradients_zero(case: Case) -> Finding:
     return Finding(f"The margin's gradient is zero on {_of(zero, len(peak))}.", share, share > ZERO_SHARE)
 
 
-def _not_finite(case: Case) -> Finding:
+def _not_finite(case: AuditCase) -> Finding:
     fine = case.probed_logits.isfinite().all(dim=1)
     if case.differentiable:
         margins, entropies = case.gradients
@@ -79,7 +79,7 @@ def _not_finite(case: Case) -> Finding:
     return Finding(f"{told} are NaN or infinite on {_of(bad, len(fine))}.", bad / len(fine), bad > 0)
 
 
-def _answers_differ(case: Case) -> Finding:
+def _answers_differ(case: AuditCase) -> Finding:
     return Finding(
         "Asked again three times, the model gave other answers."
         if case.is_random
@@ -89,7 +89,7 @@ def _answers_differ(case: Case) -> Finding:
     )
 
 
-def _batch_dependent(case: Case) -> Finding:
+def _batch_dependent(case: AuditCase) -> Finding:
     if case.is_random:
         return not_asked("the model answers differently twice anyway.")
     backwards = case.probed.flip(0)
@@ -102,7 +102,7 @@ def _batch_dependent(case: Case) -> Finding:
     )
 
 
-def _probabilities(case: Case) -> Finding:
+def _probabilities(case: AuditCase) -> Finding:
     outputs = case.probed_logits
     rows = (outputs >= 0).all(1) & (outputs <= 1).all(1) & ((outputs.sum(1) - 1).abs() < 1e-3)
     count = int(rows.sum())
@@ -111,7 +111,7 @@ def _probabilities(case: Case) -> Finding:
     )
 
 
-def _autograd_in_forward(case: Case) -> Finding:
+def _autograd_in_forward(case: AuditCase) -> Finding:
     if not case.differentiable:
         return not_asked("the file runs outside of autograd.")
     with _backward_passes() as calls:
@@ -119,7 +119,7 @@ def _autograd_in_forward(case: Case) -> Finding:
     return Finding(f"One forward pass asks autograd for gradients {len(calls)} times.", len(calls), len(calls) > 0)
 
 
-def _logit_scale(case: Case) -> Finding:
+def _logit_scale(case: AuditCase) -> Finding:
     if not case.differentiable:
         return not_asked(NOT_LENT)
     margins, entropies = case.gradients
@@ -133,12 +133,12 @@ def _logit_scale(case: Case) -> Finding:
     return Finding(f"{spread}; {rounds}.", share, extreme)
 
 
-def _small_eps(case: Case) -> Finding:
+def _small_eps(case: AuditCase) -> Finding:
     levels = case.result.threat.eps * 255
     return Finding(f"eps is {levels:.3g} of 255 grey levels.", levels, levels < 0.5)
 
 
-def _not_converged(case: Case) -> Finding:
+def _not_converged(case: AuditCase) -> Finding:
     if case.why_no_attack or (case.differentiable and case.why_no_gradient_attack):
         return not_asked(case.why_no_gradient_attack)
     survivors, attacked, fell = case.strengthened
@@ -152,7 +152,7 @@ def _not_converged(case: Case) -> Finding:
     )
 
 
-def _single_step(case: Case) -> Finding:
+def _single_step(case: AuditCase) -> Finding:
     if case.why_no_gradient_attack:
         return not_asked(case.why_no_gradient_attack)
     stray = int((case.strike(case.compared, ONE_STEP.plan) & ~case.weakened).sum())
@@ -164,7 +164,7 @@ def _single_step(case: Case) -> Finding:
     )
 
 
-def _gradient_free(case: Case) -> Finding:
+def _gradient_free(case: AuditCase) -> Finding:
     if not case.differentiable:
         return not_asked(NOT_LENT)
     seeing = [place for place, plan in enumerate(case.plans) if plan.entry.follows_gradients]
@@ -188,7 +188,7 @@ def _gradient_free(case: Case) -> Finding:
     )
 
 
-def _noise_as_bad(case: Case) -> Finding:
+def _noise_as_bad(case: AuditCase) -> Finding:
     if case.why_no_attack:
         return not_asked(case.why_no_attack)
     noise, attack, total = int(case.noisy.sum()), int(case.weakened.sum()), len(case.compared)
@@ -200,7 +200,7 @@ def _noise_as_bad(case: Case) -> Finding:
     )
 
 
-def _ce_gap(case: Case) -> Finding:
+def _ce_gap(case: AuditCase) -> Finding:
     if case.why_no_gradient_attack:
         return not_asked(case.why_no_gradient_attack)
     plain = case.strike(case.compared, PLAIN.plan)
@@ -213,7 +213,7 @@ def _ce_gap(case: Case) -> Finding:
     return Finding(f"{told}.", gap / total, wide)
 
 
-def _more_eps(case: Case) -> Finding:
+def _more_eps(case: AuditCase) -> Finding:
     if case.why_no_attack:
         return not_asked(case.why_no_attack)
     lefts = [left for _, left in case.eps_curve]
@@ -226,7 +226,7 @@ def _more_eps(case: Case) -> Finding:
     )
 
 
-def _half_box(case: Case) -> Finding:
+def _half_box(case: AuditCase) -> Finding:
     if case.why_no_attack:
         return not_asked(case.why_no_attack)
     eps, left = case.eps_curve[-1]
@@ -262,7 +262,7 @@ def _backward_passes() -> Iterator[list[str]]:
         sys.setprofile(before)
 
 
-ASKED: Mapping[str, tuple[str, Callable[[Case], Finding]]] = {
+ASKED: Mapping[str, tuple[str, Callable[[AuditCase], Finding]]] = {
     "gradients-zero": ("Does a gradient reach the input?", _gradients_zero),
     "not-finite": ("Are answers and gradients finite numbers?", _not_finite),
     "answers-differ": ("Does the model answer the same twice?", _answers_differ),

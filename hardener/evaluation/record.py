@@ -28,7 +28,7 @@ from hardener.evaluation.audit import flags_of
 from hardener.evaluation.precision import Choice
 from hardener.evaluation.robust_accuracy import RobustAccuracy
 from hardener.evaluation.sample import Sample
-from hardener.evaluation.session import Session
+from hardener.evaluation.session import EvaluationSession
 from hardener.evaluation.suite import left_out
 from hardener.evaluation.verdict import verdict
 from hardener.reports.page import WorstImage
@@ -40,7 +40,7 @@ SHOWN_EXAMPLES = 12
 
 
 @dataclass(frozen=True)
-class Found:
+class Findings:
     """What attacks, audit and measures found.
 
     Attributes:
@@ -59,7 +59,7 @@ class Found:
     arrays: dict[str, Any] = field(default_factory=dict)
 
 
-def make_record(session: Session, found: Found) -> Evaluation:
+def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
     """Put on record what was found; `per_image` is left for whoever writes it."""
     subject, plan, sample, result = session.subject, session.plan, session.sample, found.result
     judged, reason = verdict(result, num_classes=len(subject.classes), checks=found.checks)
@@ -110,7 +110,7 @@ def write_record(evaluation: Evaluation, arrays: dict[str, Any], target: Path) -
     return evaluation
 
 
-def per_image(sample: Sample, found: Found) -> dict[str, Any]:
+def per_image(sample: Sample, found: Findings) -> dict[str, Any]:
     """Return the arrays that a record's file of images holds: a value an image each."""
     result = found.result
     names = [outcome.plan.name for outcome in result.outcomes]
@@ -128,7 +128,7 @@ def per_image(sample: Sample, found: Found) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def worst_images(session: Session, result: RobustAccuracy) -> list[WorstImage]:
+def worst_images(session: EvaluationSession, result: RobustAccuracy) -> list[WorstImage]:
     """Return the images that fell to the smallest perturbations, of those whose adversarial image was kept."""
     nearest = sorted(result.examples, key=lambda index: float(result.distance[index]))[:SHOWN_EXAMPLES]
     subject, sample, device = session.subject, session.sample, device_of(session.model)
@@ -150,7 +150,7 @@ def worst_images(session: Session, result: RobustAccuracy) -> list[WorstImage]:
     return pictures
 
 
-def _describe_attacks(session: Session, found: Found) -> list[EvaluatedAttack]:
+def _describe_attacks(session: EvaluationSession, found: Findings) -> list[EvaluatedAttack]:
     surrogate = session.plan.request.surrogate
     described = []
     for outcome in found.result.outcomes:

@@ -14,12 +14,12 @@ from hardener.evaluation.case import Examined
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.joined import join
 from hardener.evaluation.lending import case_of
-from hardener.evaluation.pause import Kept, Partial, pausing
+from hardener.evaluation.pause import KeptEvaluation, Partial, pausing
 from hardener.evaluation.plan import EvaluateRequest, Plan, make_plan, without_gradients
 from hardener.evaluation.precision import Choice, choose_precision
-from hardener.evaluation.record import Found, make_record, per_image, worst_images, write_record
+from hardener.evaluation.record import Findings, make_record, per_image, worst_images, write_record
 from hardener.evaluation.robust_accuracy import AttackPlan, Course, RobustAccuracy, robust_accuracy
-from hardener.evaluation.session import Session, begin
+from hardener.evaluation.session import EvaluationSession, begin
 from hardener.evaluation.subject import (
     ForeignModel,
     Subject,
@@ -170,12 +170,12 @@ def _evaluate(
         result, checks = _audit(session, result)
         sections, arrays = measure(case_of(session, result), plan.request.sections) if measures else ({}, {})
         copied = frozenset() if faster is None else frozenset(faster.used)
-        found = Found(result, checks, choice, copied, sections, arrays)
+        found = Findings(result, checks, choice, copied, sections, arrays)
         evaluation = make_record(session, found)
         return _Made(evaluation, per_image(session.sample, found), worst_images(session, result), partial)
 
 
-def _choose(session: Session, before: Kept | None) -> Choice:
+def _choose(session: EvaluationSession, before: KeptEvaluation | None) -> Choice:
     """Choose the numbers that gradients are taken in, as it was done before an interruption."""
     choice, request = None if before is None else before.choice, session.plan.request
     if choice is None and rank_and_world()[0] == 0:
@@ -185,7 +185,7 @@ def _choose(session: Session, before: Kept | None) -> Choice:
     return from_first(choice)
 
 
-def _announce(session: Session, choice: Choice) -> None:
+def _announce(session: EvaluationSession, choice: Choice) -> None:
     plan, images = session.plan, len(session.sample)
     seconds = most_seconds(
         plan.attacks,
@@ -214,7 +214,7 @@ def _announce(session: Session, choice: Choice) -> None:
         )
 
 
-def _attack(session: Session, course: Course) -> RobustAccuracy:
+def _attack(session: EvaluationSession, course: Course) -> RobustAccuracy:
     """Attack this process's share of the images, from where an interruption left it."""
     plans, sample, standing = session.plan.attacks, session.sample, course.standing
     share = own_share(len(sample))
@@ -238,7 +238,7 @@ def _attack(session: Session, course: Course) -> RobustAccuracy:
         )
 
 
-def _audit(session: Session, result: RobustAccuracy) -> tuple[RobustAccuracy, list[Check]]:
+def _audit(session: EvaluationSession, result: RobustAccuracy) -> tuple[RobustAccuracy, list[Check]]:
     """Ask whether the figure can be believed; return it as the audit left it, and the answers."""
     sample, differentiable = session.sample, session.subject.differentiable
     examined = Examined(

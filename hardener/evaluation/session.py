@@ -20,7 +20,7 @@ from hardener.runtime.processes import local_device
 
 
 @dataclass(frozen=True)
-class Session:
+class EvaluationSession:
     """An evaluation under way: who is attacked, how, on which images, and who is told."""
 
     subject: Subject
@@ -44,7 +44,7 @@ class Session:
         return torch.Generator(self.device).manual_seed(self.plan.request.seed + offset)
 
 
-def begin(subject: Subject, plan: Plan, reporter: Reporter) -> Session:
+def begin(subject: Subject, plan: Plan, reporter: Reporter) -> EvaluationSession:
     """Draw and read the images, and bring the model, and the one to transfer from, to the device.
 
     Raises:
@@ -62,7 +62,7 @@ def begin(subject: Subject, plan: Plan, reporter: Reporter) -> Session:
     subject.model.to(device).eval()
     if any(attack.entry.needs_surrogate for attack in plan.attacks):
         plan = _with_surrogate(plan, subject, device)
-    return Session(subject, plan, sample, reporter, started)
+    return EvaluationSession(subject, plan, sample, reporter, started)
 
 
 def _with_surrogate(plan: Plan, subject: Subject, device: torch.device) -> Plan:

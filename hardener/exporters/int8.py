@@ -30,14 +30,14 @@ _QUANTIZED = (
 _CHUNK = 8
 _PROBED = 32  # images that a layer's sensitivity is measured on
 
-Images = NDArray[np.uint8]
+PixelBatch = NDArray[np.uint8]
 
 
 def quantize_int8(
     source: Path,
     target: Path,
-    calibration: Images,
-    trial: Images,
+    calibration: PixelBatch,
+    trial: PixelBatch,
     *,
     on_done: Callable[[int], None] | None = None,
 ) -> list[str]:
@@ -99,7 +99,9 @@ class _Work:
     `layers`: the names of the layers that can be quantised.
     """
 
-    def __init__(self, folder: Path, source: Path, calibration: Images, on_done: Callable[[int], None] | None) -> None:
+    def __init__(
+        self, folder: Path, source: Path, calibration: PixelBatch, on_done: Callable[[int], None] | None
+    ) -> None:
         self._prepared, self._ranges, self._result = folder / "a.onnx", folder / "ranges.json", folder / "int8.onnx"
         self._calibration, self._on_done = calibration, on_done
         with _understood(source):
@@ -123,7 +125,7 @@ class _Work:
         """Quantise this layer alone."""
         return self._run(nodes_to_quantize=[layer])
 
-    def logits(self, model: onnx.ModelProto, images: Images) -> NDArray[np.float32]:
+    def logits(self, model: onnx.ModelProto, images: PixelBatch) -> NDArray[np.float32]:
         """Return a quantised model's answers."""
         self._result.write_bytes(model.SerializeToString())
         return _logits(self._result, images)
@@ -149,11 +151,11 @@ class _Work:
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """Hands the images out in small batches, so that a network's activations are in memory for a few images only."""
 
-    def __init__(self, images: Images, on_done: Callable[[int], None] | None) -> None:
+    def __init__(self, images: PixelBatch, on_done: Callable[[int], None] | None) -> None:
         self._pieces = iter([images[first : first + _CHUNK] for first in range(0, len(images), _CHUNK)])
         self._on_done = on_done or (lambda _: None)
 
-    def get_next(self) -> dict[str, Images] | None:
+    def get_next(self) -> dict[str, PixelBatch] | None:
         """Return the next batch, None at the end."""
         piece = next(self._pieces, None)
         if piece is None:
@@ -176,7 +178,7 @@ def _head(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def _most_sensitive(work: _Work, images: Images, expected: NDArray[np.float32]) -> list[str]:
+def _most_sensitive(work: _Work, images: PixelBatch, expected: NDArray[np.float32]) -> list[str]:
     """Order the layers: first those that move the logits most when they alone are rounded."""
     moved = {
         layer: float(np.abs(work.logits(work.quantize_only(layer), images) - expected).mean()) for layer in work.layers
@@ -184,7 +186,7 @@ def _most_sensitive(work: _Work, images: Images, expected: NDArray[np.float32]) 
     return sorted(moved, key=moved.__getitem__, reverse=True)
 
 
-def _logits(path: Path, images: Images) -> NDArray[np.float32]:
+def _logits(path: Path, images: PixelBatch) -> NDArray[np.float32]:
     session = open_session(path, threads=1)
     rows = [
         session.run(["logits"], {"images": images[first : first + _CHUNK]})[0]

@@ -23,9 +23,9 @@ from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
 
 Pixels = NDArray[np.uint8]
-Family = Literal["noise", "blur", "weather", "digital"]
+CorruptionFamily = Literal["noise", "blur", "weather", "digital"]
 
-CORRUPTIONS: Mapping[str, Family] = {
+CORRUPTIONS: Mapping[str, CorruptionFamily] = {
     "gaussian_noise": "noise",
     "shot_noise": "noise",
     "impulse_noise": "noise",

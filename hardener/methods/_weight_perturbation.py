@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hardener.geometry.l2 import L2
 
 
-class WeightPerturbation:
+class WeightClimb:
     """Moves weights uphill for one forward and backward pass, and puts them back bit for bit.
 
     Each weight w with more than one dimension moves by gamma |w| g / |g|, g the loss's gradient for it: by the same

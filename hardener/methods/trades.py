@@ -14,7 +14,7 @@ from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.methods._logits import wide_logits
-from hardener.methods._weight_perturbation import WeightPerturbation
+from hardener.methods._weight_perturbation import WeightClimb
 from hardener.methods.method import Method
 from hardener.runtime.model_state import in_eval_mode
 from hardener.vicinity.worst_point import Settings as Ball
@@ -54,7 +54,7 @@ class Trades(Method):
         self.attack_steps = steps
         self.step_size = 2.5 * eps / steps if step_size is None else step_size
         self.weight = weight
-        self._weights = WeightPerturbation()
+        self._weights = WeightClimb()
 
     @classmethod
     def build(cls, recipe: Recipe, num_classes: int) -> Self:

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from hardener.config.schema import Recipe
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
-from hardener.methods._weight_perturbation import WeightPerturbation
+from hardener.methods._weight_perturbation import WeightClimb
 from hardener.methods.method import Method
 from hardener.vicinity.chain import Learner, Link, chain_of
 
@@ -42,7 +42,7 @@ class VicinityRisk(Method):
         assert len(self._labels_alone) <= 1, "there is one vector to learn"
         self._law: Learner | None = self._labels_alone[0].draw if self._labels_alone else None
         self._beta_max = beta_max
-        self._weights = WeightPerturbation()
+        self._weights = WeightClimb()
         vector = None if self._law is None else self._law.start(num_classes)
         self.register_buffer("fixed_beta", None if learn_beta else vector, persistent=False)
         if vector is not None and learn_beta:

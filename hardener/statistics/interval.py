@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist
 
@@ -48,6 +49,7 @@ def clopper_pearson_lower(successes: int, n: int, alpha: float) -> float:
     return low
 
 
+@functools.lru_cache(maxsize=4096)  # a verdict, a record and a report ask for the same ones
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the exact two-sided interval for a share, `confidence` in (0, 1)."""
     alpha = (1 - confidence) / 2

@@ -16,7 +16,7 @@ from hardener.config.run_folder import (
     SplitRecord,
     now,
 )
-from hardener.data.loader import Images
+from hardener.data.loader import LoadedImages
 from hardener.errors import Failure, HardenerError
 from hardener.models.load import LoadedModel, fingerprint
 from hardener.progress import rank_and_world
@@ -128,7 +128,7 @@ def _data_record(request: TrainRequest, prepared: Prepared) -> DataRecord:
     )
 
 
-def _split_record(images: Images) -> SplitRecord:
+def _split_record(images: LoadedImages) -> SplitRecord:
     return SplitRecord(images=len(images), skipped=len(images.skipped), fingerprint=images.fingerprint)
 
 

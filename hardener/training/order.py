@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from hardener.config.schema import Recipe
-from hardener.data.loader import Images
+from hardener.data.loader import LoadedImages
 from hardener.data.wait_time import WaitTime
 from hardener.progress import rank_and_world
 from hardener.runtime.model_state import as_float
@@ -29,7 +29,7 @@ class DataOrder:
         wait_time: what training waited for images.
     """
 
-    def __init__(self, images: Images, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+    def __init__(self, images: LoadedImages, recipe: Recipe, *, seed: int, device: torch.device) -> None:
         self._images, self._recipe, self._seed, self._device = images, recipe, seed, device
         self._rank, self._world = rank_and_world()
         self._together = recipe.batch_size * self._world

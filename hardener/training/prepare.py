@@ -12,7 +12,7 @@ from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import DataSet, read_data_set
-from hardener.data.loader import DEFAULT_SIZE, Images, ImageShape, load_images, survey
+from hardener.data.loader import DEFAULT_SIZE, ImageShape, LoadedImages, load_images, survey
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.build import build_for, fit_head
@@ -94,7 +94,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     return Material(classifier, train_images, validation_images, chosen)
 
 
-def check_enough(images: Images) -> None:
+def check_enough(images: LoadedImages) -> None:
     """See that each process has images to train on.
 
     Raises:
@@ -178,7 +178,7 @@ def _change_network(
 
 def _load(
     folder: DataSet, shape: ImageShape, skip_bad: bool, cache: PixelCache | None, reporter: Reporter
-) -> tuple[Images, Images]:
+) -> tuple[LoadedImages, LoadedImages]:
     """Return the images of the training and the validation split."""
     with reporter.track("reading images", len(folder.train) + len(folder.validation), "images") as advance:
         train_images, validation_images = (

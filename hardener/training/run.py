@@ -12,7 +12,7 @@ from hardener.training.launch import begun_by_this_launch, launch_name, was_rest
 from hardener.training.new_run import new_folder, removed_if_useless, write_beginning
 from hardener.training.prepare import prepare, prepare_again
 from hardener.training.request import TrainRequest
-from hardener.training.session import Session
+from hardener.training.session import TrainingSession
 
 __all__ = ["TrainRequest", "resume", "train"]
 
@@ -47,7 +47,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
     with removed_if_useless(run):
         record = write_beginning(run, request, prepared)
         _announce(run, request.recipe.batch_size, reporter)
-        return Session(run, record, request.recipe, prepared.material, reporter).go()
+        return TrainingSession(run, record, request.recipe, prepared.material, reporter).go()
 
 
 def resume(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> RunFolder:
@@ -71,7 +71,7 @@ def resume(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> 
         material = prepare_again(run, record, recipe, device, reporter)
     before, record.processes = record.processes, world
     record.status, record.launch = "training", launch_name()
-    session = Session(run, record, recipe, material, reporter)
+    session = TrainingSession(run, record, recipe, material, reporter)
     with together():
         session.resume()
     if before != world:

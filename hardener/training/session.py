@@ -13,7 +13,7 @@ import torch
 
 from hardener.config.run_folder import RunFolder, RunRecord, Status
 from hardener.config.schema import Recipe
-from hardener.data.loader import Images
+from hardener.data.loader import LoadedImages
 from hardener.errors import Failure, HardenerError, Interrupted, Lost, Told
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import EpochMetrics, TrainReporter, rank_and_world
@@ -31,7 +31,7 @@ from hardener.training.order import DataOrder
 from hardener.training.parallel import spread
 from hardener.training.state import Progress, TrainingState
 from hardener.training.stop import StopRequest
-from hardener.training.validation import Validation
+from hardener.training.validation import Validator
 
 AGREE_EVERY = {"cuda": 10}  # steps after which several processes ask each other whether to stop: a GPU's are short
 
@@ -41,8 +41,8 @@ class Material:
     """What a run works on: a classifier, on the CPU and the same on all processes, two splits of images, a device."""
 
     classifier: ImageClassifier
-    train_images: Images
-    validation_images: Images
+    train_images: LoadedImages
+    validation_images: LoadedImages
     device: torch.device
 
 
@@ -56,7 +56,7 @@ class _Sitting:
     images: int = 0
 
 
-class Session:
+class TrainingSession:
     """A run under way. `go` is its story; what it comes to lies in `state`."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Session:
         self.average = WeightAverage(recipe.averaging, material.classifier)
         self.rule = step_rule(recipe, self.device)
         self.state = self._first_state(material.classifier)
-        self.validation = Validation(
+        self.validation = Validator(
             material.validation_images,
             recipe.validation,
             seed=record.seed,

@@ -8,19 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from hardener.config.schema import Validation as Rule
-from hardener.data.loader import Images
-from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
+from hardener.data.loader import LoadedImages
+from hardener.evaluation.robust_accuracy import robust_accuracy
+from hardener.evaluation.suite import DEFAULT
 from hardener.progress import rank_and_world
 from hardener.runtime.model_state import as_float
 from hardener.runtime.processes import own_share, sum_of
 from hardener.training.parallel import SameAnswers, share_buffers
 
 
-class Validation:
+class Validator:
     """The validation split, shared out among the processes."""
 
     def __init__(
-        self, images: Images, rule: Rule, *, seed: int, batch_size: int, device: torch.device, sharded: bool
+        self, images: LoadedImages, rule: Rule, *, seed: int, batch_size: int, device: torch.device, sharded: bool
     ) -> None:
         """Choose the images that the quick attack is asked about.
 
@@ -64,7 +65,7 @@ class Validation:
             model,
             pixels,
             labels,
-            [AttackPlan("pgd", {"steps": self._rule.steps})],
+            [DEFAULT.having(steps=self._rule.steps)],
             self._rule.threat,
             batch_size=max(self._batch_size, 128),
             generator=torch.Generator(self.device).manual_seed(self._seed + epoch + 1_000_003 * rank),

@@ -287,7 +287,7 @@ def test_bad_input_of_eval(home: Path, tmp_path: Path) -> None:
     fails(2, "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?", "eval", run, "--eps", "8")
     fails(2, "expected a number such as 8/255", "eval", run, "--eps", "x")
     fails(2, "Did you mean 'pgd'?", "eval", run, "--attack", "pdg")
-    fails(2, "unknown norm 'l1'", "eval", run, "--norm", "l1")
+    fails(2, "unknown norm 'l3'", "eval", run, "--norm", "l3")
     fails(2, "--steps is for no attack that was asked for (fgsm)", "eval", run, "--attack", "fgsm", "--steps", 3)
     fails(2, "--restarts needs an attack with a random start", "eval", run, "--attack", "fgsm", "--restarts", 3)
     fails(2, "--init is for a MODEL from elsewhere", "eval", run, "--init", "x.pt")
@@ -307,7 +307,7 @@ def test_bad_input_of_serve(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_traceback_comes_only_with_debug(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hardener", "train", "nowhere.py", "--data", "nowhere"]
+    command = [sys.executable, "-m", "hardener", "gate", "nowhere", "--min", "clean=0.5"]
     plain, debug = (
         subprocess.run([*command, *extra], capture_output=True, text=True, check=False, cwd=tmp_path)
         for extra in ([], ["--debug"])
@@ -315,7 +315,7 @@ def test_a_traceback_comes_only_with_debug(tmp_path: Path) -> None:
     assert plain.returncode == debug.returncode == 2
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
-    assert plain.stderr.strip().splitlines()[-1].startswith("error: no such folder: nowhere")
+    assert plain.stderr.strip().splitlines()[-1].startswith("error: nowhere does not exist")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")

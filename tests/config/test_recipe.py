@@ -41,7 +41,7 @@ def test_eps_out_of_range_offers_what_was_meant() -> None:
     assert str(caught.value) == "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?"
     with pytest.raises(HardenerError, match="number >= 0"):
         ThreatModel("l2", -1)
-    with pytest.raises(HardenerError, match="unknown norm 'Linf'. Known: linf, l2. Did you mean 'linf'"):
+    with pytest.raises(HardenerError, match="unknown norm 'Linf'. Known: linf, l2, l1. Did you mean 'linf'"):
         ThreatModel("Linf", 0.1)
     assert ThreatModel("l2", 3.0).eps == 3.0
 

@@ -20,7 +20,7 @@ from PIL import Image
 from hardener.data.cache import PixelCache, default_folder
 from hardener.data.decode import decode_image
 from hardener.data.image_files import ImageFiles
-from hardener.data.loader import Images, ImageShape, load_images, survey
+from hardener.data.loader import ImageShape, LoadedImages, load_images, survey
 from hardener.data.sources.image_folder import read_class_folders
 from hardener.errors import HardenerError
 
@@ -66,7 +66,7 @@ def nothing_is_opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def same(images: Images, others: Images) -> bool:
+def same(images: LoadedImages, others: LoadedImages) -> bool:
     facts = [(i.files, i.skipped, i.fingerprint, i.mean, i.std) for i in (images, others)]
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
     pieces = zip(images.batches(order, 4), others.batches(order, 4), strict=True)
@@ -201,7 +201,7 @@ def test_of_two_that_build_at_once_one_decodes_and_one_waits(
     met: set[threading.Thread] = set()
     monkeypatch.setattr(PixelCache, "_find", find_together)
     monkeypatch.setattr("hardener.data.loader.decode_image", count)
-    found: list[Images] = []
+    found: list[LoadedImages] = []
 
     def load() -> None:
         found.append(load_images(files, SHAPE, cache=open_cache(folder)))

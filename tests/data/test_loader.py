@@ -9,7 +9,7 @@ import torch
 from oracles import write_image_folder
 from PIL import Image
 
-from hardener.data.loader import Images, ImageShape, load_images, survey
+from hardener.data.loader import ImageShape, LoadedImages, load_images, survey
 from hardener.data.sources.image_folder import read_class_folders
 from hardener.errors import HardenerError
 
@@ -86,7 +86,7 @@ def test_no_readable_image_is_an_error_even_when_skipping(tmp_path: Path) -> Non
 
 
 @pytest.fixture(params=["in memory", "streamed"])
-def images(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
+def images(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedImages:
     """Fifty images whose minibatches threads prepare."""
     monkeypatch.setattr("hardener.data.loader._SMALL", 0)
     _, files = read_class_folders(write_image_folder(tmp_path, {"a": 30, "b": 20}))
@@ -97,7 +97,7 @@ def own_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("images")]
 
 
-def test_threads_end_with_the_generator_however_it_ends(images: Images) -> None:
+def test_threads_end_with_the_generator_however_it_ends(images: LoadedImages) -> None:
     order = torch.arange(50)
     batches = images.batches(order, 4)
     next(batches)
@@ -111,12 +111,14 @@ def test_threads_end_with_the_generator_however_it_ends(images: Images) -> None:
     assert own_threads() == []
 
 
-def interrupt(images: Images) -> None:
+def interrupt(images: LoadedImages) -> None:
     for _ in images.batches(torch.arange(50), 4):
         raise KeyboardInterrupt
 
 
-def test_two_minibatches_are_prepared_while_one_is_in_use(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_minibatches_are_prepared_while_one_is_in_use(
+    images: LoadedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill, prepared, third = images._fill, [], threading.Event()
 
     def note(part: np.ndarray, places: np.ndarray) -> None:
@@ -153,7 +155,7 @@ def test_small_minibatches_of_decoded_images_need_no_thread(tmp_path: Path) -> N
     assert own_threads() == []
 
 
-def test_nothing_asked_for_is_nothing_given(images: Images) -> None:
+def test_nothing_asked_for_is_nothing_given(images: LoadedImages) -> None:
     assert list(images.batches(torch.arange(0), 16)) == []
     pixels, labels = images.take([])
     assert pixels.shape == (0, 1, 8, 8)
@@ -162,7 +164,7 @@ def test_nothing_asked_for_is_nothing_given(images: Images) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_minibatches_for_a_gpu_lie_in_page_locked_memory_or_on_it(images: Images) -> None:
+def test_minibatches_for_a_gpu_lie_in_page_locked_memory_or_on_it(images: LoadedImages) -> None:
     order = torch.randperm(50)
     plain = list(images.batches(order, 16))
     pinned = list(images.batches(order, 16, pin=True))

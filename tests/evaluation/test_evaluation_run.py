@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -294,7 +295,7 @@ def test_a_surrogate_is_trained_once_inside_the_run_and_attacks_transfer_from_it
 
 def test_an_onnx_file_answers_for_itself_with_borrowed_gradients_or_without(run: RunFolder, tmp_path: Path) -> None:
     export(run, Quiet())
-    model = run.bundle / "model.onnx"
+    model = Path(shutil.copy(run.bundle / "model.onnx", tmp_path))  # away from the run, whose gradients it would take
     data = Path(run.read_record().data.root)
     reporter = Quiet()
     with pytest.raises(HardenerError, match=r"gives no gradients for pgd. Lend it a run's with --surrogate RUN"):

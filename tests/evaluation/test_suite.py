@@ -58,7 +58,9 @@ def test_an_attack_makes_the_passes_that_its_entry_says(attack: str, norm: str) 
         assert forwards <= most_forwards + CONSTANT
         assert gradients <= most_gradients + CONSTANT
     grown, most_grown = (found[1][place][1] - found[0][place][1] for place in (0, 1))
-    assert grown in {0, most_grown}, "in steps it goes as its entry says, unless it ends by itself"
+    if "gradient" in ATTACKS[attack].families:
+        assert grown in {0, most_grown}, "in steps it goes as its entry says, unless it ends by itself"
+    assert 0 <= grown <= most_grown, "what ends at the boundary may do so at any step"
 
 
 def test_every_suite_gives_an_alarm_where_a_blind_attack_finds_more() -> None:

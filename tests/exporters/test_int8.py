@@ -133,7 +133,7 @@ def test_the_float32_bundle_takes_nothing_over(made: tuple[RunFolder, Quantized]
     assert "What int8 cost" not in (run.bundle / "model_card.md").read_text()
 
 
-@pytest.mark.parametrize("step", ["quantize_int8", "compare_files", "model_card"])
+@pytest.mark.parametrize("step", ["quantize_int8", "compare_files", "write_description"])
 def test_a_failure_leaves_no_half_bundle_and_keeps_the_one_that_stands(
     made: tuple[RunFolder, Quantized], run: RunFolder, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from networks import conv_problem, flat_problem, risk, same, state
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hardener.methods._weight_perturbation import WeightPerturbation
+from hardener.methods._weight_perturbation import WeightClimb
 from hardener.methods.method import Method
 from hardener.methods.trades import Trades
 from hardener.vicinity.worst_point import Settings as Ball
@@ -55,7 +55,7 @@ def test_the_move_is_along_the_gradient_and_the_loss_is_taken_there() -> None:
     plain = cross_entropy(network(images), labels)
     (gradient,) = torch.autograd.grad(plain, weight)
     expected = weight.detach() + 0.1 * weight.detach().norm() * gradient / gradient.norm()
-    perturbation = WeightPerturbation()
+    perturbation = WeightClimb()
     loss = perturbation.loss(network, lambda: cross_entropy(network(images), labels), gamma=0.1)
     torch.testing.assert_close(weight.detach(), expected)
     torch.testing.assert_close(loss, cross_entropy(network(images), labels))
@@ -88,7 +88,7 @@ def test_the_extra_pass_leaves_no_mark_in_batch_statistics() -> None:
     cross_entropy(network(images), labels)
     once = state(network)
     network.load_state_dict(before)
-    perturbation = WeightPerturbation()
+    perturbation = WeightClimb()
     perturbation.loss(network, lambda: cross_entropy(network(images), labels), gamma=1e-30)
     perturbation.put_back()
     assert same(once, state(network))
@@ -99,7 +99,7 @@ def test_a_frozen_weight_and_one_that_the_loss_does_not_use_stay() -> None:
     network, images, labels = conv_problem()
     network[0].requires_grad_(False)
     network.register_parameter("unused", nn.Parameter(torch.ones(2, 2)))
-    before, perturbation = state(network), WeightPerturbation()
+    before, perturbation = state(network), WeightClimb()
     perturbation.loss(network, lambda: cross_entropy(network(images), labels), gamma=0.1)
     found = moves(network, before)
     assert found["0.weight"] == found["unused"] == 0
@@ -108,7 +108,7 @@ def test_a_frozen_weight_and_one_that_the_loss_does_not_use_stay() -> None:
 
 def test_after_a_failed_pass_the_weights_can_be_put_back() -> None:
     network, images, labels = conv_problem()
-    before, perturbation, calls = state(network), WeightPerturbation(), iter([True, False])
+    before, perturbation, calls = state(network), WeightClimb(), iter([True, False])
 
     def loss() -> Tensor:
         if not next(calls):
@@ -124,7 +124,7 @@ def test_after_a_failed_pass_the_weights_can_be_put_back() -> None:
 
 def test_a_second_loss_without_a_backward_pass_starts_from_the_weights_themselves() -> None:
     network, images, labels = flat_problem()
-    before, perturbation = state(network), WeightPerturbation()
+    before, perturbation = state(network), WeightClimb()
     for _ in range(3):
         perturbation.loss(network, lambda: cross_entropy(network(images), labels), gamma=0.1)
         assert moves(network, before)["line.weight"] == pytest.approx(0.1)
@@ -136,7 +136,7 @@ def test_under_bfloat16_the_loss_is_taken_at_the_moved_weights() -> None:
     """Autocast keeps the weights that it has rounded; the moved ones must be rounded anew."""
     network, images, labels = conv_problem()
     network.eval()
-    perturbation = WeightPerturbation()
+    perturbation = WeightClimb()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         plain = cross_entropy(network(images), labels)
         moved = perturbation.loss(network, lambda: cross_entropy(network(images), labels), gamma=0.5)

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from serving.app import create_app
 from serving.service_state import ServiceState
-from serving.settings import Settings, Source
+from serving.settings import BundleSource, Settings
 from serving.timed_model import Logits, ModelAccess, Pixels
 
 T = TypeVar("T")
 
 
 @contextmanager
-def open_service(*bundles: Path | Source, **limits: Any) -> Iterator[ServiceState]:
+def open_service(*bundles: Path | BundleSource, **limits: Any) -> Iterator[ServiceState]:
     """Load bundles on the CPU, and end their threads afterwards."""
-    sources = tuple(bundle if isinstance(bundle, Source) else Source(bundle) for bundle in bundles)
+    sources = tuple(bundle if isinstance(bundle, BundleSource) else BundleSource(bundle) for bundle in bundles)
     service = ServiceState(Settings(bundles=sources, device="cpu", **limits))
     try:
         yield service

@@ -20,7 +20,7 @@ from hardener.errors import HardenerError
 from serving.access import Rate
 from serving.engine import BoundSession, Engine, check_model, cuda_devices
 from serving.service_state import ServiceState
-from serving.settings import Settings, Source, settings_from_environment
+from serving.settings import BundleSource, Settings, settings_from_environment
 
 WEIGHTS = np.zeros((8, 8, 3, 2), np.float32)
 
@@ -46,7 +46,7 @@ def test_a_model_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     model = folder / "model.onnx"
     model.write_bytes(model.read_bytes() + b"\0")
     with pytest.raises(HardenerError, match=r"is not the file that bundle\.json describes"):
-        ServiceState(Settings(bundles=(Source(folder),), device="cpu"))
+        ServiceState(Settings(bundles=(BundleSource(folder),), device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     for name, value in values.items():
         monkeypatch.setenv(f"HARDENER_{name}", value)
     assert settings_from_environment() == Settings(
-        bundles=(Source(Path("somewhere")), Source(Path("elsewhere"), "b"), Source(tmp_path)),
+        bundles=(BundleSource(Path("somewhere")), BundleSource(Path("elsewhere"), "b"), BundleSource(tmp_path)),
         default="b",
         device="cpu",
         draws=64,
@@ -176,4 +176,4 @@ def test_a_folder_with_an_equals_sign_in_its_name_is_a_path(monkeypatch: pytest.
     folder = tmp_path / "eps=8"
     folder.mkdir()
     monkeypatch.setenv("HARDENER_BUNDLE", str(folder))
-    assert settings_from_environment().bundles == (Source(folder),)
+    assert settings_from_environment().bundles == (BundleSource(folder),)

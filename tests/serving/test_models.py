@@ -16,7 +16,7 @@ from hardener.config.answer import ModelInfo, ModelList
 from hardener.errors import HardenerError
 from serving.registry import check_bundles
 from serving.service_state import ServiceState
-from serving.settings import Settings, Source
+from serving.settings import BundleSource, Settings
 
 WEIGHTS = np.zeros((8, 8, 3, 2), np.float32)
 GOOD = image_bytes(np.full((8, 8, 3), 100, np.uint8))
@@ -30,7 +30,7 @@ def animal_bundle(folder: Path, bias: tuple[float, float], *, name: str = "linea
 
 def test_each_model_answers_under_its_name(tmp_path: Path) -> None:
     first, second = animal_bundle(tmp_path / "a", CAT, name="a"), animal_bundle(tmp_path / "b", DOG, name="b")
-    with open_service(first, second, Source(first, "again"), default="b") as service:
+    with open_service(first, second, BundleSource(first, "again"), default="b") as service:
         for name, label in ((None, "dog"), ("a", "cat"), ("b", "dog"), ("again", "cat")):
             fields = {} if name is None else {"model": name}
             answer = send_image(service, GOOD, **fields).json()
@@ -62,8 +62,8 @@ def test_the_bundle_is_described(tmp_path: Path) -> None:
 
 def test_names_are_unique_and_the_default_is_one_of_them(tmp_path: Path) -> None:
     first, second = animal_bundle(tmp_path / "a", CAT), animal_bundle(tmp_path / "b", DOG)
-    same = Settings(bundles=(Source(first), Source(second)), device="cpu")
-    unknown = Settings(bundles=(Source(first),), default="liner", device="cpu")
+    same = Settings(bundles=(BundleSource(first), BundleSource(second)), device="cpu")
+    unknown = Settings(bundles=(BundleSource(first),), default="liner", device="cpu")
     for settings, match in (
         (same, f"two models have the name 'linear': .* Give one another name: NAME={second}"),
         (unknown, "the default model 'liner' is not served. Known: linear. Did you mean 'linear'?"),

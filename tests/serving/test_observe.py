@@ -59,7 +59,7 @@ from serving.notes import notes_of
 from serving.observe import GAUGES_AFTER_S, Observer, check_tracing, span, tracing_options
 from serving.problem import Problem, ProblemResponse
 from serving.service_state import ServiceState
-from serving.settings import Source
+from serving.settings import BundleSource
 
 ROOT = Path(__file__).parents[2]
 ROUTES = ("/predict", "/model", "/metrics")
@@ -585,7 +585,7 @@ def test_a_prediction_s_spans_arrive_at_a_collector(
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(endpoint=options["otlp"]["endpoint"])))
     monkeypatch.setattr("opentelemetry.trace.get_tracer", provider.get_tracer)
     urls = parse_excluded_urls(options["excluded_urls"])
-    with open_service(Source(bundle, "flowers")) as service:
+    with open_service(BundleSource(bundle, "flowers")) as service:
         app = OpenTelemetryMiddleware(create_app(service), excluded_urls=urls, tracer=provider.get_tracer("asgi"))
         transport = httpx.ASGITransport(app)
 
@@ -652,7 +652,7 @@ def upload(service: ServiceState, **headers: str) -> httpx.Response:
 
 
 def test_the_service_counts_answers_reports_and_refused_images_by_model_and_kind(bundle: Path) -> None:
-    with open_service(Source(bundle, "flowers"), draws=100) as service:
+    with open_service(BundleSource(bundle, "flowers"), draws=100) as service:
         assert upload(service).status_code == 200
         assert send(service, "POST", "/report", files={"image": PNG}).status_code == 200
         assert send(service, "POST", "/predict", files={"image": PNG[: len(PNG) // 2]}).status_code == 422
@@ -681,7 +681,7 @@ def test_the_service_logs_the_model_and_the_token_of_a_request(bundle: Path) -> 
             for headers in ({"Authorization": f"Bearer {TOKEN}"}, {}):
                 await client.post("/predict", files={"image": PNG}, headers=headers)
 
-    with open_service(Source(bundle, "flowers"), token_hashes=hashes) as service:
+    with open_service(BundleSource(bundle, "flowers"), token_hashes=hashes) as service:
         asyncio.run(converse())
     known, unknown = lines.read()
     assert (known["status"], known["token"], known["model"]) == (200, "alice", "flowers")

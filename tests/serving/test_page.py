@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hardener.config.answer import Prediction, Report
 from serving.app import create_app
 from serving.problem import Problem, ProblemResponse
-from serving.settings import Source
+from serving.settings import BundleSource
 
 PATIENCE_MS = 60_000  # of a test that would fail in any case
 expect.set_options(timeout=PATIENCE_MS)
@@ -538,7 +538,7 @@ def test_one_of_several_models_is_chosen(open_page: Opener, tmp_path: Path) -> N
     first = linear_bundle(tmp_path / "first", blank[..., :2], (1, 0), classes=("cat", "dog"))
     second = linear_bundle(tmp_path / "second", blank, range(12), classes=many)
     with (
-        open_service(Source(first, "first"), Source(second, "second")) as service,
+        open_service(BundleSource(first, "first"), BundleSource(second, "second")) as service,
         served(create_app(service)) as url,
     ):
         page = open_page(url=url)

@@ -10,7 +10,7 @@ from test_run import Recorder, request
 from torch import Tensor
 
 from hardener.config.recipe import load_recipe
-from hardener.data.loader import Images
+from hardener.data.loader import LoadedImages
 from hardener.training.loop import Minibatch
 from hardener.training.order import DataOrder
 from hardener.training.prepare import prepare
@@ -20,12 +20,12 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def images(model_file: Path, image_folder: Path, tmp_path: Path) -> Images:
+def images(model_file: Path, image_folder: Path, tmp_path: Path) -> LoadedImages:
     """Twenty images, no two alike."""
     return prepare(request(model_file, image_folder, tmp_path), Recorder()).material.train_images
 
 
-def batches(images: Images, *sets: str, place: int = 0) -> list[Minibatch]:
+def batches(images: LoadedImages, *sets: str, place: int = 0) -> list[Minibatch]:
     order = DataOrder(images, load_recipe("natural", sets), seed=3, device=CPU)
     return list(order.batches(Progress(1, place, torch.zeros(()))))
 
@@ -34,7 +34,7 @@ def sorted_rows(parts: list[Tensor]) -> list[list[float]]:
     return sorted(torch.cat(parts).flatten(1).tolist())
 
 
-def test_from_any_place_on_an_epoch_is_the_rest_of_the_whole_draws_included(images: Images) -> None:
+def test_from_any_place_on_an_epoch_is_the_rest_of_the_whole_draws_included(images: LoadedImages) -> None:
     whole = batches(images, "batch_size=6", "augment.flip=true")
     assert [len(batch.images) for batch in whole] == [batch.whole for batch in whole] == [6, 6, 6, 2]
     for place, left in ((6, whole[1:]), (18, whole[3:]), (20, [])):
@@ -44,7 +44,7 @@ def test_from_any_place_on_an_epoch_is_the_rest_of_the_whole_draws_included(imag
         assert all(torch.equal(ours.labels, theirs.labels) for ours, theirs in zip(rest, left, strict=True))
 
 
-def test_an_epoch_has_each_image_once_and_the_next_one_has_them_in_another_order(images: Images) -> None:
+def test_an_epoch_has_each_image_once_and_the_next_one_has_them_in_another_order(images: LoadedImages) -> None:
     still = ("batch_size=6", "augment.shift=0")
     order = DataOrder(images, load_recipe("natural", still), seed=3, device=CPU)
     first, second = ([batch.images for batch in order.batches(Progress.start_of(epoch, CPU))] for epoch in (0, 1))
@@ -53,7 +53,9 @@ def test_an_epoch_has_each_image_once_and_the_next_one_has_them_in_another_order
     assert order.done(Progress(2, 6, torch.zeros(()))) == 46
 
 
-def test_two_processes_share_the_minibatch_that_one_would_have(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_share_the_minibatch_that_one_would_have(
+    images: LoadedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = batches(images, "batch_size=12", "augment.shift=0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     shared = []
@@ -71,7 +73,7 @@ def test_two_processes_share_the_minibatch_that_one_would_have(images: Images, m
     [(20, 1, 20), (19, 1, 19), (6, 1, 20), (64, 1, 20), (9, 2, 18), (8, 2, 20), (6, 3, 18), (5, 3, 15)],
 )
 def test_a_last_minibatch_that_leaves_a_process_fewer_than_two_images_is_left_out(
-    batch_size: int, world: int, usable: int, images: Images, monkeypatch: pytest.MonkeyPatch
+    batch_size: int, world: int, usable: int, images: LoadedImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", str(world))
     order = DataOrder(images, load_recipe("natural", [f"batch_size={batch_size}"]), seed=0, device=CPU)
