@@ -318,23 +318,39 @@ def test_a_traceback_comes_only_with_debug(tmp_path: Path) -> None:
     assert plain.stderr.strip().splitlines()[-1].startswith("error: nowhere does not exist")
 
 
+FULL_DISK = """
+import contextlib, io, json, resource, signal, sys
+import torch.utils.tensorboard, matplotlib.pyplot
+from hardener.__main__ import main
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+limits, sys.argv[1:] = json.loads(sys.argv[1]), sys.argv[2:]
+for limit in limits:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        try:
+            main()
+            code = 0
+        except SystemExit as left:
+            code = left.code
+    print("found:", json.dumps([code, said.getvalue()]))
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
-@pytest.mark.parametrize("limit", [1_000, 2_500, 5_000])
-def test_a_full_disk_is_one_clear_error_and_leaves_nothing_behind(home: Path, tmp_path: Path, limit: int) -> None:
-    """Files may grow to `limit` bytes: the recipe, the weights or the checkpoint do not fit."""
-    code = (
-        "import resource, signal, sys\n"
-        "import torch.utils.tensorboard, matplotlib.pyplot\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "from hardener.__main__ import main\n"
-        "sys.argv = ['hardener', *sys.argv[1:]]\n"
-        "main()\n"
-    )
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
+    """Files may grow to so many bytes: the recipe, the weights or the checkpoint do not fit."""
+    limits = [1_000, 2_500, 5_000]
     words = ["train", home / "tiny.py", "--data", home / "imgs", *QUICK, "--out", tmp_path / "runs"]
-    command = [sys.executable, "-c", code, *map(str, words)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert found.returncode == 2, found.stderr
-    assert "error: no space left on the disk" in found.stderr
-    assert "Traceback" not in found.stderr
+    command = [sys.executable, "-c", FULL_DISK, json.dumps(limits), *map(str, words)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = [
+        json.loads(line.removeprefix("found: ")) for line in shown.stdout.splitlines() if line.startswith("found: ")
+    ]
+    assert len(found) == len(limits), shown.stderr
+    for code, said in found:
+        assert code == 2, said
+        assert "error: no space left on the disk" in said
+        assert "Traceback" not in said
     assert list((tmp_path / "runs").iterdir()) == []
