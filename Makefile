@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check pytest docs bench clean
+.PHONY: install demo test check pytest slow docs bench clean
 
 install: .venv/installed
 
@@ -14,7 +14,7 @@ install: .venv/installed
 demo: install ## train, evaluate, export, serve and predict on the Digits that come inside scikit-learn
 	$(BIN)/python examples/demo.py demo
 
-test: install ## formatter, linter, types and all tests, side by side
+test: install ## formatter, linter, types and tests, side by side
 	@$(MAKE) --no-print-directory -j2 check pytest
 
 check: install ## formatter, linter, types
@@ -23,7 +23,10 @@ check: install ## formatter, linter, types
 	$(BIN)/mypy
 
 pytest: install ## a worker a core; a file's tests stay together, with what they share
-	$(BIN)/pytest -n logical --dist loadscope
+	$(BIN)/pytest -n logical --dist loadscope -m "not slow"
+
+slow: install ## what takes longer: the notebook, the examples of CONTRIBUTING, processes that die
+	$(BIN)/pytest -n logical --dist loadscope -m slow
 
 docs: install ## the site, into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html

