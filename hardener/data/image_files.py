@@ -74,5 +74,5 @@ class ImageFiles:
 
     def pick(self, indices: list[int]) -> ImageFiles:
         """Return the images at these places, in this order."""
-        paths, labels = (tuple(held[i] for i in indices) for held in (self.paths, self.labels))
-        return ImageFiles(self.root, paths, labels, self.store)  # type: ignore[arg-type]
+        paths, labels = (self.paths[i] for i in indices), (self.labels[i] for i in indices)
+        return ImageFiles(self.root, tuple(paths), tuple(labels), self.store)
