@@ -15,6 +15,7 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.quantity import parse_quantity
 from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import HardenerError
+from hardener.models.user_code import explaining
 from hardener.progress import SilentTraining, TrainReporter
 from hardener.reports.comparison_record import Comparison
 from hardener.reports.gate import Judgement
@@ -102,6 +103,7 @@ class EvaluateOptions(TypedDict, total=False):
     json_file: str | Path | None
 
 
+@explaining()
 def train(model: str | Path, data: str | Path, *, progress: bool = False, **options: Unpack[TrainOptions]) -> RunFolder:
     """Train a classifier to be robust and return its run.
 
@@ -126,6 +128,7 @@ def train(model: str | Path, data: str | Path, *, progress: bool = False, **opti
     return work(request, _reporter(progress))
 
 
+@explaining()
 def load(run: Run, *, runs: str | Path = RUNS) -> ImageClassifier:
     """Return a run's model with its best weights, on the CPU, in eval mode.
 
@@ -141,6 +144,7 @@ def load(run: Run, *, runs: str | Path = RUNS) -> ImageClassifier:
     return open_classifier(found, found.read_record())
 
 
+@explaining()
 def evaluate(
     target: Run | nn.Module,
     images: Any = None,
@@ -184,6 +188,7 @@ def evaluate(
     return _first_process(None if made is None else made[0])
 
 
+@explaining()
 def audit(
     module: nn.Module,
     images: Any,
@@ -205,6 +210,7 @@ def audit(
     return _evaluate_module(module, images, labels, classes, request, _reporter(progress), measures=False)
 
 
+@explaining()
 def export(
     run: Run,
     *,

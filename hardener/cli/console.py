@@ -52,9 +52,6 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
                     f"no space left on the disk{where}. Free some, or choose another place with --out.",
                 )
                 raise typer.Exit(2) from None
-            if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError):
-                _say("error", f"{error.strerror}: {error.filename}.")
-                raise typer.Exit(2) from None
             _unexpected(error)
         except Exception as error:
             _unexpected(error)
@@ -63,6 +60,15 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _unexpected(error: Exception) -> NoReturn:
+    from hardener.models.user_code import explained
+
+    told = explained(error)
+    if told is not None:
+        _say("error", str(told))
+        raise typer.Exit(told.exit_code) from None
+    if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        _say("error", f"{error.strerror}: {error.filename}.")
+        raise typer.Exit(2) from None
     if type(error).__name__ == "OutOfMemoryError":
         _say("error", "the device ran out of memory. Lower it with --batch-size.")
     else:

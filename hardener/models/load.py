@@ -19,6 +19,7 @@ from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
 from hardener.models.normalize import unwrap_logits
+from hardener.models.user_code import first_line, user_code
 
 REGISTRIES = ("torchvision", "timm")
 
@@ -94,7 +95,7 @@ def count_outputs(network: nn.Module, *, channels: int, height: int, width: int)
     except Exception as error:  # the user's own code: it may raise anything
         raise HardenerError(
             f"the model fails on images of {channels} x {height} x {width} (channels, height, width): "
-            f"{type(error).__name__}: {_first_line(error)}"
+            f"{type(error).__name__}: {first_line(error)}"
         ) from error
     finally:
         network.train(was_training)
@@ -162,12 +163,8 @@ def _imported(path: Path) -> Iterator[tuple[ModuleType, Callable[[], list[Path]]
     sys.modules[name] = module
     sys.path.insert(0, str(folder))
     try:
-        try:
+        with user_code(str(path), when=" when it is imported"):
             spec.loader.exec_module(module)
-        except Exception as error:  # the user's own code: it may raise anything
-            raise HardenerError(
-                f"{path} raises {type(error).__name__} when it is imported: {_first_line(error)}{_at(error, folder)}"
-            ) from error
         yield module, beside
     finally:
         sys.path.remove(str(folder))
@@ -240,15 +237,11 @@ def _call(value: Any, name: str, path: Path, arguments: dict[str, int]) -> nn.Mo
         )
     parameters = inspect.signature(value).parameters
     wanted = {key: number for key, number in arguments.items() if key in parameters}
-    try:
+    with user_code(f"{name} in {path}"):
         if name == "build_model" and "num_classes" not in parameters and parameters:
             network = value(arguments["num_classes"])
         else:
             network = value(**wanted)
-    except Exception as error:  # the user's own code: it may raise anything
-        raise HardenerError(
-            f"{name} in {path} raises {type(error).__name__}: {_first_line(error)}{_at(error, path.resolve().parent)}"
-        ) from error
     if not isinstance(network, nn.Module):
         raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
     return network
@@ -283,7 +276,7 @@ def _registry_call(build: Callable[[], Any], what: str, pretrained: bool) -> nn.
     try:
         network = build()
     except Exception as error:  # downloads and builders of others: they may raise anything
-        fault = f"{type(error).__name__}: {_first_line(error)}"
+        fault = f"{type(error).__name__}: {first_line(error)}"
         if pretrained:
             raise HardenerError(
                 f"{what} cannot be built with its published weights: {fault.rstrip('.')}. Where they cannot be "
@@ -292,18 +285,3 @@ def _registry_call(build: Callable[[], Any], what: str, pretrained: bool) -> nn.
         raise HardenerError(f"{what} cannot be built: {fault}") from error
     assert isinstance(network, nn.Module), "registries return modules"
     return network
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["(no message)"])[0]
-
-
-def _at(error: BaseException, folder: Path) -> str:
-    """Name the last line of the user's own files that the error passed through."""
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if Path(file).is_relative_to(folder):
-            place = f" ({Path(file).name}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    return place

@@ -1,0 +1,225 @@
+"""Whatever the user's own code raises -> one error with its file, its line, what went in, and what to try.
+
+No torch is imported here, so that the doors for errors may ask without it.
+"""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hardener.errors import HardenerError
+
+_OWN = Path(__file__).resolve().parent.parent
+_STDLIB = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
+_INSTALLED = {"site-packages", "dist-packages"}
+_TYPED = ("<ipython-input", "<stdin>")
+_MOST_CODE, _MOST_TEXT, _MOST_INPUTS = 80, 300, 3
+_ENDS = (
+    ". It ends the program there: put what only a script does, such as reading arguments, below "
+    '`if __name__ == "__main__":`.'
+)
+_FIXED = "a fixed number of images or of features stands there: write x.flatten(1), which keeps the batch as it is"
+_FIXED_BATCH = re.compile(r"\.(view|reshape)\(\(?\s*[0-9]+\s*,")
+
+ADVICE = (
+    (
+        r"missing \d+ required positional argument",
+        "hardener calls the model with the images alone: give what else forward takes a default, such as y=None, and "
+        "return the logits where it is None",
+    ),
+    (r"view size is not compatible", "write .flatten(1) or .reshape(…) in place of .view(…)"),
+    (
+        r"shape '\[.*\]' is invalid for input of size",
+        _FIXED,
+    ),
+    (r"shapes cannot be multiplied|size mismatch", "the network is built for another size of images: try --image-size"),
+    (
+        r"Calculated padded input size|[Oo]utput size is too small|smaller than the kernel|non-zero size|too small",
+        "the images are too small for the network: try a larger --image-size",
+    ),
+    (
+        r"expected input.* to have \d+ channels",
+        "the network takes another number of channels: try --set data.channels=1 or --set data.channels=3",
+    ),
+    (r"more than 1 value per channel", "batch norm cannot train on one image: raise --batch-size to 2 or more"),
+    (
+        r"not compiled with CUDA|no NVIDIA driver|No CUDA|CUDA driver|no kernel image|invalid device ordinal",
+        "the code asks for a GPU that is not here: write .to(x.device) in place of .cuda(), and leave the device to "
+        "--device",
+    ),
+    (
+        r"on the same device|found at least two devices",
+        "a tensor lies on another device: make it with device=x.device, or keep it with register_buffer",
+    ),
+    (
+        r"leaf [Vv]ariable that requires grad|leaf Variable has been moved|view of a leaf",
+        "the code changes its input in place, which an attack cannot follow: write x = x * a in place of x.mul_(a)",
+    ),
+    (
+        r"modified by an inplace operation",
+        "something that the gradient needs is changed in place: write x = x + a in place of x += a",
+    ),
+    (
+        r"same dtype|expected scalar type|dtype|should be the same",
+        "numbers of two kinds meet: make tensors with dtype=x.dtype, and leave .half() and .double() out",
+    ),
+    (r"does not require grad|no grad_fn", "no gradient reaches the parameters: is there a torch.no_grad or a .detach?"),
+)
+"""What an error says -> what to try."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of code, and the frame that was there when an error passed."""
+
+    file: Path
+    line: int
+    frame: FrameType
+
+    def __str__(self) -> str:
+        return f"{self.file.name}, line {self.line}"
+
+    @property
+    def code(self) -> str:
+        """The line itself, where it can be read and is short."""
+        text = linecache.getline(str(self.file), self.line).strip()
+        return text if len(text) <= _MOST_CODE else ""
+
+
+@contextmanager
+def user_code(who: str, *, when: str = "") -> Iterator[None]:
+    """Turn what the user's code raises inside into one error: `WHO raises KIND{when}: its first line (file, line)`.
+
+    Errors of hardener's own pass as they are, and so does Ctrl-C.
+
+    Args:
+        who: what runs: `net.py`, `build_model in net.py`.
+        when: such as ` when it is imported`.
+    Raises:
+        HardenerError: with the user's error as its cause. Code that ends the program (`sys.exit`) is one too.
+    """
+    try:
+        yield
+    except (HardenerError, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # the user's own code: it may raise anything
+        place = place_of(error)
+        at = "" if place is None else f" ({place})"
+        more = _ENDS if isinstance(error, SystemExit) else ""
+        raise HardenerError(f"{who} raises {type(error).__name__}{when}: {first_line(error)}{at}{more}") from error
+
+
+def explained(error: BaseException) -> HardenerError | None:
+    """Return the error to show where the user's code, or the network, raised this one; None where hardener did."""
+    place = place_of(error) or _in_network(error)
+    if place is None or isinstance(error, HardenerError | KeyboardInterrupt):
+        return None
+    if type(error).__name__ == "OutOfMemoryError":
+        return None  # the door has its own words for that
+    shown = HardenerError(describe(error, place))
+    shown.__cause__ = error
+    return shown
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Let what the user's code raises inside leave as the error to show.
+
+    Raises:
+        HardenerError: as `explained` words it.
+    """
+    try:
+        yield
+    except Exception as error:
+        shown = explained(error)
+        if shown is None:
+            raise
+        raise shown from error
+
+
+def describe(error: BaseException, place: Place | None = None) -> str:
+    """Say what was raised, where, what went in there, and what to try."""
+    place = place or place_of(error) or _in_network(error)
+    told = f"the model's code raises {type(error).__name__}: {first_line(error)}".rstrip(".")
+    if place is not None:
+        told += f" ({place}{f': {place.code}' if place.code else ''})"
+        inputs = _inputs(place.frame)
+        told += f". In {place.frame.f_code.co_name}: {inputs}" if inputs else ""
+    advice = advice_for(error, "" if place is None else place.code)
+    return f"{told}. {advice[0].upper()}{advice[1:]}." if advice else f"{told}."
+
+
+def advice_for(error: BaseException, code: str = "") -> str:
+    """Return what to try against an error that some line of code raised, or nothing."""
+    text = str(error)
+    if isinstance(error, RuntimeError) and _FIXED_BATCH.search(code):
+        return _FIXED
+    return next((advice for pattern, advice in ADVICE if re.search(pattern, text)), "")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    line = (str(error).strip().splitlines() or ["(no message)"])[0]
+    return line if len(line) <= _MOST_TEXT else f"{line[:_MOST_TEXT]} …"
+
+
+def place_of(error: BaseException) -> Place | None:
+    """Return the innermost line of the user's own files that an error passed through after hardener's last."""
+    return next((place for place in reversed(_after_own(error)[1]) if _is_users(place.file)), None)
+
+
+def _in_network(error: BaseException) -> Place | None:
+    """Return the innermost line outside of torch, where the error passed through the network: of torchvision, say."""
+    own, inside = _after_own(error)
+    if own is None or own.frame.f_code.co_name != "forward" or own.file.name != "normalize.py":
+        return None
+    return next((place for place in reversed(inside) if "torch" not in place.file.parts), own)
+
+
+def _after_own(error: BaseException) -> tuple[Place | None, list[Place]]:
+    """Return the last of hardener's own lines that an error passed through, and all lines after it."""
+    last: Place | None = None
+    inside: list[Place] = []
+    trace = error.__traceback__
+    while trace is not None:
+        place = Place(Path(trace.tb_frame.f_code.co_filename), trace.tb_lineno, trace.tb_frame)
+        if place.file.is_relative_to(_OWN):
+            last, inside = place, []
+        else:
+            inside.append(place)
+        trace = trace.tb_next
+    return last, inside
+
+
+def _is_users(file: Path) -> bool:
+    name = str(file)
+    if name.startswith("<"):
+        return name.startswith(_TYPED)
+    if _INSTALLED & set(file.parts) or "torchinductor" in name:
+        return False
+    return not name.startswith(_STDLIB)
+
+
+def _inputs(frame: FrameType) -> str:
+    """Say which tensors a function was called with: their names, shapes and kinds of number."""
+    code = frame.f_code
+    names = code.co_varnames[: code.co_argcount]
+    tensors = [(name, frame.f_locals[name]) for name in names if _is_tensor(frame.f_locals.get(name))]
+    return ", ".join(f"{name} is {shape_of(value)}" for name, value in tensors[:_MOST_INPUTS])
+
+
+def _is_tensor(value: Any) -> bool:
+    return all(hasattr(value, name) for name in ("shape", "dtype", "device")) and hasattr(value.shape, "__iter__")
+
+
+def shape_of(value: Any) -> str:
+    """Return a tensor's shape and kind of number: `(2, 3, 32, 32) float32`."""
+    return f"({', '.join(str(size) for size in value.shape)}) {str(value.dtype).removeprefix('torch.')}"
