@@ -131,6 +131,7 @@ def tensors(value: Any) -> list[Tensor]:
     return [tensor for part in value.values() for tensor in tensors(part)] if isinstance(value, dict) else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EQUAL)
 def test_two_processes_find_what_one_finds_with_the_doubled_batch(name: str, two: Path, place: Path) -> None:
     one = train(request(place, place / "imgs", place / "one", name, batch_size=10), SilentTraining())
@@ -149,6 +150,7 @@ def test_two_processes_find_what_one_finds_with_the_doubled_batch(name: str, two
     torch.testing.assert_close(best[1], best[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", DRAWN)
 def test_a_stop_is_agreed_on_and_the_resumed_run_equals_the_straight_one_bit_for_bit(case: str, two: Path) -> None:
     assert (two / f"{case}-stopped-0.txt").read_text() == (
@@ -162,6 +164,7 @@ def test_a_stop_is_agreed_on_and_the_resumed_run_equals_the_straight_one_bit_for
     assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
 
 
+@pytest.mark.slow
 def test_what_fails_on_one_process_is_said_once_and_ends_all(two: Path) -> None:
     assert "the loss became" in (two / "diverged-0.txt").read_text()
     assert (two / "diverged-1.txt").read_text().startswith("Told 1:")
@@ -234,6 +237,7 @@ def test_a_launch_goes_on_with_its_own_run_and_no_other(
     assert launch.launch_name() == f"{socket.gethostname()}:{os.getppid()}"
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_with_what_two_have_begun(two: Path) -> None:
     said: list[str] = []
 
