@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def main() -> None:
-    """Run the command line."""
-    from hardener.cli.app import run
-
+    """Run the command line; Ctrl-C while it is still being read ends it silently."""
+    try:
+        from hardener.cli.app import run
+    except KeyboardInterrupt:
+        sys.exit(130)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         run()
         return

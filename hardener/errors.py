@@ -6,6 +6,7 @@
     │   └── UnknownFormat     no image format that is read here
     ├── DamagedCheckpoint     a checkpoint is gone, or is not what was written
     ├── Failure               asked for correctly, and could not be done (1)
+    │   └── Unwritten         an evaluation was made and could not be written down
     ├── Lost                  another process ended; the run can go on (1)
     ├── Interrupted           a training was stopped and can go on (130)
     ├── Paused                an evaluation was stopped and can go on (130)
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class HardenerError(Exception):
@@ -30,6 +32,18 @@ class Failure(HardenerError):
     """Work that was asked for correctly and could not be done."""
 
     exit_code = 1
+
+
+class Unwritten(Failure):
+    """An evaluation was made, and not all of it could be written down.
+
+    Attributes:
+        evaluation: its record, a `hardener.config.evaluation_record.Evaluation`.
+    """
+
+    def __init__(self, message: str, evaluation: Any) -> None:
+        super().__init__(message)
+        self.evaluation = evaluation
 
 
 class BadImage(HardenerError):

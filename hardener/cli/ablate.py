@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import door, note, out, reporter
+from hardener.cli.console import door, note, out, reporter, stoppable
 from hardener.cli.options import RUNS, DeviceOption, EntryOption, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 from hardener.threat import EPS_HELP, NORM_HELP
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @door
+@stoppable
 def ablate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A Python file, torchvision:NAME or timm:NAME.")],
     data: Annotated[

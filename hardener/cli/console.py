@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import signal
+import threading
 import traceback
 from collections.abc import Callable
-from typing import NoReturn, ParamSpec, TypeVar
+from types import FrameType
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from rich.text import Text
@@ -16,7 +19,7 @@ from hardener.errors import HardenerError, Told
 from hardener.terminal import RichReporter, err, log, logs_json, note, out, reporter
 from hardener.words import percent
 
-__all__ = ["RichReporter", "debugging", "door", "err", "note", "out", "percent", "reporter"]
+__all__ = ["RichReporter", "debugging", "door", "err", "note", "out", "percent", "reporter", "stoppable"]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 P = ParamSpec("P")
@@ -44,6 +47,8 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
             else:
                 _say("error", str(error))
             raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:  # whoever read the output has gone, as `| head` does
+            raise
         except OSError as error:
             if error.errno in _NO_SPACE:
                 where = f" for {error.filename}" if error.filename else ""
@@ -55,6 +60,31 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
             _unexpected(error)
         except Exception as error:
             _unexpected(error)
+
+    return guarded
+
+
+def stoppable(command: Callable[P, R]) -> Callable[P, R]:
+    """Let SIGTERM, and the end of the terminal, stop a command as Ctrl-C does; once, so that it can put away."""
+
+    @functools.wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        before: dict[int, Any] = {}
+
+        def stop(number: int, _: FrameType | None) -> None:
+            for each in before:
+                signal.signal(each, signal.SIG_IGN)
+            raise KeyboardInterrupt
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (int(signal.SIGTERM), int(signal.SIGHUP)):
+                if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+                    before[number] = signal.signal(number, stop)
+        try:
+            return command(*args, **kwargs)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     return guarded
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hardener.cli.console import door, note, out, reporter
+from hardener.cli.console import door, note, out, reporter, stoppable
 from hardener.cli.eval_table import show
 from hardener.cli.options import RUNS, AllowPickle, DeviceOption, EntryOption, Runs, Seed, SkipBad
-from hardener.errors import HardenerError
+from hardener.errors import HardenerError, Unwritten
 from hardener.threat import EPS_HELP, NORM_HELP
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _Kind = Literal["run", "onnx", "foreign"]
 
 
 @door
+@stoppable
 def evaluate(
     target: Annotated[
         str | None,
@@ -178,7 +181,8 @@ def _evaluate_run(run: RunFolder, request: EvaluateRequest) -> None:
     from hardener.training.surrogate import with_surrogate
 
     shown = reporter()
-    made = evaluate_run(run, with_surrogate(run, request, shown), shown)
+    with _figures_first():
+        made = evaluate_run(run, with_surrogate(run, request, shown), shown)
     if made is not None:
         show(made[0])
         out.print(f"written: {made[1]} and {run.report}", soft_wrap=True)
@@ -187,13 +191,27 @@ def _evaluate_run(run: RunFolder, request: EvaluateRequest) -> None:
 def _evaluate_onnx(model: Path, request: EvaluateRequest, normalize: str) -> None:
     from hardener.evaluation.run import evaluate_onnx
 
-    _show_elsewhere(evaluate_onnx(model, request, reporter(), normalize=normalize))
+    with _figures_first():
+        made = evaluate_onnx(model, request, reporter(), normalize=normalize)
+    _show_elsewhere(made)
 
 
 def _evaluate_foreign(model: ForeignModel, request: EvaluateRequest) -> None:
     from hardener.evaluation.run import evaluate_foreign
 
-    _show_elsewhere(evaluate_foreign(model, request, reporter()))
+    with _figures_first():
+        made = evaluate_foreign(model, request, reporter())
+    _show_elsewhere(made)
+
+
+@contextmanager
+def _figures_first() -> Iterator[None]:
+    """Print what was found before it is said that it could not be written."""
+    try:
+        yield
+    except Unwritten as error:
+        show(error.evaluation)
+        raise
 
 
 def _show_elsewhere(made: tuple[Evaluation, Path | None] | None) -> None:

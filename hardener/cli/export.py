@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import door, note, out, reporter
+from hardener.cli.console import door, note, out, reporter, stoppable
 from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError, did_you_mean
 from hardener.words import percent
@@ -21,6 +21,7 @@ _KINDS, _LAYOUTS = ("int8",), ("triton",)
 
 
 @door
+@stoppable
 def export(
     target: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="A run. (default: the newest)", show_default=False)

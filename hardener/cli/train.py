@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import door, note, out, reporter
+from hardener.cli.console import door, note, out, reporter, stoppable
 from hardener.cli.options import RUNS, AllowPickle, DeviceOption, EntryOption, Runs, Seed, SkipBad, asked_recipe
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @door
+@stoppable
 def train(
     context: typer.Context,
     model: Annotated[
@@ -80,7 +81,7 @@ def train(
 
     if resume is not None:
         _only_resume(context)
-        finished = _go_on(resume, runs, device)
+        finished = _go_on(resume, runs, device, data, val)
     else:
         if model is None or data is None:
             raise HardenerError(
@@ -125,13 +126,13 @@ def _begin(request: TrainRequest) -> RunFolder:
     return train(request, reporter())
 
 
-def _go_on(name: str, runs: Path, device: str) -> RunFolder:
+def _go_on(name: str, runs: Path, device: str, data: Path | None, val: Path | None) -> RunFolder:
     from hardener.config.run_folder import find_run
 
     run = find_run(name, runs)
     from hardener.training.run import resume
 
-    return resume(run, reporter(), device=device)
+    return resume(run, reporter(), device=device, data=data, validation_root=val)
 
 
 def _show(run: RunFolder) -> None:
@@ -151,7 +152,7 @@ def _show(run: RunFolder) -> None:
 
 
 def _only_resume(context: typer.Context) -> None:
-    allowed = {"resume", "runs", "device"}
+    allowed = {"resume", "runs", "device", "data", "val"}
     given = [
         key
         for key in context.params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,13 +12,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.config.fault import first_fault
-from hardener.config.files import write_text
+from hardener.config.files import read_lines_of_json, tidy, write_text
 from hardener.config.recipe import check_recipe, read_yaml
+from hardener.config.run_lock import holder
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError
 
 RUN_SCHEMA: Literal["hardener/run/1"] = "hardener/run/1"
 Status = Literal["training", "interrupted", "failed", "finished"]
+_PLOTTED = ("epoch", "loss", "target_mass", "clean_accuracy", "robust_accuracy")
+_DEPTH = 2  # folders below `runs` that are looked through: an ablation's runs lie in its own
 
 
 class _Strict(BaseModel):
@@ -141,6 +145,14 @@ class RunFolder:
         """Write `run.json` whole."""
         write_text(self.record_file, json.dumps(record.model_dump(by_alias=True), indent=2) + "\n")
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Read what `metrics.jsonl` says of each epoch; a line that is damaged is passed over."""
+        return [row for row in read_lines_of_json(self.metrics) if all(_is_number(row.get(key)) for key in _PLOTTED)]
+
+    def tidy(self) -> None:
+        """Clean what processes that were killed left half written."""
+        tidy(self.path, self.checkpoint.parent, self.evaluations)
+
     def read_recipe(self) -> Recipe:
         """Read the resolved `recipe.yaml`."""
         if not self.recipe_file.is_file():
@@ -166,11 +178,41 @@ def find_run(spec: str | None, runs: Path) -> RunFolder:
                 return RunFolder(path)
         what = "is no run folder: it has no run.json" if Path(spec).is_dir() else "does not exist"
         raise HardenerError(f"{spec} {what}. Runs are made by `hardener train`{_listed(runs)}.")
-    found = [RunFolder(path.parent) for path in runs.glob("*/run.json")]
-    trained = [run for run in found if run.weights.is_file()]
-    if not trained:
-        raise HardenerError(f"no trained run below {runs}/. Train one with `hardener train MODEL --data DIR`.")
-    return max(trained, key=lambda run: run.read_record().created_at)
+    begun: dict[datetime.datetime, RunFolder] = {}
+    faults = []
+    for run in runs_below(runs):
+        try:
+            if run.weights.is_file():
+                begun[_moment(run)] = run
+        except (HardenerError, OSError) as error:  # it must not hide the others
+            faults.append(str(error))
+    if begun:
+        return begun[max(begun)]
+    if faults:
+        raise HardenerError(f"no run below {runs}/ can be read. The first: {faults[0]}")
+    raise HardenerError(f"no trained run below {runs}/. Train one with `hardener train MODEL --data DIR`.")
+
+
+def unfinished(run: RunFolder, record: RunRecord, epochs: int) -> str:
+    """Return how an unfinished run is told of where its weights are used all the same."""
+    by = holder(run.path)
+    so_far = f"{record.epochs_done} of {epochs} epochs are done, and the weights are the best of these"
+    if by is not None:
+        return f"is being trained now, by {by}: {so_far}"
+    return f"was not trained to its end: {so_far}. Go on with: hardener train --resume {run.path}"
+
+
+def runs_below(folder: Path) -> list[RunFolder]:
+    """Return the runs in a folder and in folders of it, such as an ablation's; not those inside other runs."""
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        below = Path(place)
+        if "run.json" in files and below != folder:
+            found.append(RunFolder(below))
+        if "run.json" in files or len(below.relative_to(folder).parts) >= _DEPTH:
+            folders.clear()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    return found
 
 
 def find_bundle(spec: str | None, runs: Path) -> Path:
@@ -195,5 +237,19 @@ def now() -> str:
 
 
 def _listed(runs: Path) -> str:
-    names = sorted(path.parent.name for path in runs.glob("*/run.json"))
+    names = sorted(str(run.path.relative_to(runs)) for run in runs_below(runs))
     return f"; below {runs}/ there are {', '.join(names[-5:])}" if names else ""
+
+
+def _moment(run: RunFolder) -> datetime.datetime:
+    """Return when a run was begun."""
+    told = run.read_record().created_at
+    try:
+        moment = datetime.datetime.fromisoformat(told)
+    except ValueError:
+        raise HardenerError(f"{run.record_file} says that the run was begun at {told!r}, which is no time.") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

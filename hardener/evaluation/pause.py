@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -83,7 +84,7 @@ class Partial:
         if time.monotonic() - self._saved > SAVE_EVERY_S:
             try:
                 self.save()
-            except (OSError, RuntimeError) as error:  # torch.save hides a full disk in a RuntimeError
+            except OSError as error:
                 self._saved = time.monotonic()
                 self._warn(f"the evaluation goes on, but where it stands cannot be written down: {error}")
 
@@ -102,8 +103,10 @@ class Partial:
             "choice": choice,
         }
         self.file.parent.mkdir(exist_ok=True)
-        with written_whole(self.file) as beside, beside.open("wb") as file:
-            torch.save(held, file)
+        packed = io.BytesIO()  # torch's own writer turns a full disk into an error without its cause
+        torch.save(held, packed)
+        with written_whole(self.file) as beside:
+            beside.write_bytes(packed.getbuffer())
         self._saved = time.monotonic()
         return True
 
@@ -122,6 +125,14 @@ def pausing(partial: Partial | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if partial is None or not partial.save():
+        try:
+            kept = partial is not None and partial.save()
+        except OSError as error:
+            assert partial is not None, "it was to be saved"
+            next_time = "goes on from an earlier state" if partial.file.is_file() else "starts anew"
+            raise Paused(
+                f"where the evaluation stands cannot be written down ({error.strerror}): the same command {next_time}."
+            ) from None
+        if not kept:
             raise
         raise Paused("nothing is lost: the same command goes on from here.") from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
+from hardener.config.files import check_writable
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.evaluation.precision import check_precision
@@ -80,6 +81,12 @@ def make_plan(request: EvaluateRequest) -> Plan:
         raise HardenerError(f"the attack {needy[0]} needs --surrogate RUN, the run to transfer from.")
     if request.json_file is not None and not request.json_file.parent.is_dir():
         raise HardenerError(f"no such folder: {request.json_file.parent}, for --json {request.json_file}.")
+    if request.json_file is not None and request.json_file.suffix in {".npz", ".html"}:
+        raise HardenerError(
+            f"--json {request.json_file}: a {request.json_file.suffix} is written beside it. Name it .json."
+        )
+    if request.json_file is not None:
+        check_writable(request.json_file, request.json_file.with_suffix(".npz"))
     return plan
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hardener.config.evaluation_record import Check, Evaluation
+from hardener.config.files import check_writable
 from hardener.config.run_folder import RunFolder
+from hardener.errors import Unwritten
 from hardener.evaluation.audit import audit
 from hardener.evaluation.case import Examined
 from hardener.evaluation.faster_answers import FasterAnswers
@@ -48,16 +50,17 @@ def evaluate_run(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -
         Paused: interrupted; the same request goes on.
     """
     reporter, plan = _speaking(reporter), make_plan(request)
-    made = _evaluate(run_subject(run, request.data, reporter), plan, reporter, folder=run.evaluations)
+    subject = run_subject(run, request.data, reporter)
+    run.evaluations.mkdir(exist_ok=True)
+    run.tidy()
+    check_writable(run.evaluations / "result.json", run.report)
+    made = _evaluate(subject, plan, reporter, folder=run.evaluations)
     if made is None:
         return None
     stamp = made.evaluation.created_at.replace(":", "").replace("-", "").partition("+")[0].replace(".", "-")
-    run.evaluations.mkdir(exist_ok=True)
     target = run.evaluations / f"{stamp}.json"
-    evaluation = write_record(made.evaluation, made.arrays, target)
-    if request.json_file is not None:
-        write_record(made.evaluation, made.arrays, request.json_file)
-    write_report(evaluation, run.report, curves=run.curves, pictures=made.pictures)
+    places = [target] if request.json_file is None else [target, request.json_file]
+    evaluation = _write(made, places, run.report, curves=run.curves)
     if made.partial is not None:
         made.partial.remove()  # only now: until all is written, the same command can go on
     return evaluation, target
@@ -134,9 +137,33 @@ def _written(made: _Made | None, request: EvaluateRequest) -> tuple[Evaluation, 
         return None
     if request.json_file is None:
         return made.evaluation, None
-    evaluation = write_record(made.evaluation, made.arrays, request.json_file)
-    write_report(evaluation, request.json_file.with_suffix(".html"), pictures=made.pictures)
-    return evaluation, request.json_file
+    return _write(made, [request.json_file], request.json_file.with_suffix(".html")), request.json_file
+
+
+def _write(made: _Made, records: Sequence[Path], report: Path, **settings: Any) -> Evaluation:
+    """Write the record to each of these places, and the report; return the record as the first holds it.
+
+    Raises:
+        Unwritten: some of it could not be; the rest is.
+    """
+    evaluation, faults = made.evaluation, []
+    for place in reversed(records):
+        try:
+            evaluation = write_record(made.evaluation, made.arrays, place)
+        except OSError as error:
+            faults.append(f"{place}: {error.strerror or error}")
+    try:
+        write_report(evaluation, report, pictures=made.pictures, **settings)
+    except OSError as error:
+        faults.append(f"{report}: {error.strerror or error}")
+    if faults:
+        kept = made.partial is not None and made.partial.file.is_file()
+        again = "the same command then goes on from the attacks that are kept" if kept else "then ask again"
+        raise Unwritten(
+            f"the evaluation is made, and these could not be written: {'; '.join(faults)}. Make room there; {again}.",
+            evaluation,
+        )
+    return evaluation
 
 
 def _speaking(reporter: Reporter) -> Reporter:

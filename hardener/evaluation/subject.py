@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hardener.config.bundle import read_bundle, sha256_of
 from hardener.config.evaluation_record import EvaluatedModel, Flag
-from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.config.run_folder import RunFolder, RunRecord, unfinished
 from hardener.data.data_set import read_data_set, read_held_out
 from hardener.data.image_files import ImageFiles
 from hardener.data.loader import DEFAULT_SIZE, ImageShape, survey
@@ -23,7 +23,7 @@ from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import build_for, fit_head
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
-from hardener.models.trained import open_classifier
+from hardener.models.trained import open_with_fingerprint
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, measuring
 
@@ -70,13 +70,14 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subjec
     Raises:
         HardenerError: the run has no weights, its data is gone, or `data` has other classes.
     """
-    record = run.read_record()
-    classifier = open_classifier(run, record)
+    record, recipe = run.read_record(), run.read_recipe()
+    classifier, weights = open_with_fingerprint(run, record)
     files, split, root, flags = _held_out(run, record, data, reporter)
-    recipe = run.read_recipe()
+    if record.status != "finished":
+        flags.append(_unfinished(run, record, recipe.epochs, reporter))
     return Subject(
         classifier,
-        EvaluatedModel(name=record.name, run=record.name, recipe=recipe.name, fingerprint=sha256_of(run.weights)),
+        EvaluatedModel(name=record.name, run=record.name, recipe=recipe.name, fingerprint=weights),
         classifier.classes,
         HeldInFiles(files, root, ImageShape(record.input.height, record.input.width, record.input.channels)),
         split,
@@ -84,6 +85,12 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subjec
         noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
         asked={"target": str(run.path)},
     )
+
+
+def _unfinished(run: RunFolder, record: RunRecord, epochs: int, reporter: Reporter) -> Flag:
+    message = f"{run.path} {unfinished(run, record, epochs)}"
+    reporter.warn(message)
+    return Flag(id="unfinished", message=message, page="docs/flags.md#unfinished")
 
 
 def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:

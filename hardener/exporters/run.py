@@ -12,11 +12,11 @@ from hardener.config.bundle import (
     OfflineRobustness,
     ServedThreat,
     TrainingImages,
-    sha256_of,
 )
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.files import written_whole
-from hardener.config.run_folder import RunFolder, RunRecord, now
+from hardener.config.run_folder import RunFolder, RunRecord, now, unfinished
+from hardener.config.run_lock import locked
 from hardener.config.schema import Recipe
 from hardener.data.data_set import DataSet
 from hardener.data.decode import RESIZE_RULE
@@ -26,7 +26,7 @@ from hardener.exporters._bundle import describe_file, write_description
 from hardener.exporters._images import draw_images, read_images
 from hardener.exporters.onnx import export_onnx
 from hardener.exporters.parity import compare
-from hardener.models.trained import open_classifier
+from hardener.models.trained import open_with_fingerprint
 from hardener.progress import Reporter
 from hardener.reports.command import fresh_command
 
@@ -46,12 +46,18 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
         HardenerError: the run has no weights, or its images are gone.
         Failure: the network cannot be exported, or the file disagrees with it.
     """
-    record = run.read_record()
-    recipe = run.read_recipe()
-    classifier = open_classifier(run, record)
+    with locked(run.path, "exported", reporter.warn, name=".export.lock"):
+        run.tidy()
+        return _export(run, reporter, data, samples)
+
+
+def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int) -> Bundle:
+    record, recipe = run.read_record(), run.read_recipe()
+    classifier, fingerprint = open_with_fingerprint(run, record)
+    if record.status != "finished":
+        reporter.warn(f"{run.path} {unfinished(run, record, recipe.epochs)}")
     image_folder = _image_folder(record, data, recipe)
     images = draw_images(image_folder.test or image_folder.validation, record, samples)
-    fingerprint = sha256_of(run.weights)
     found = [item for item in read_evaluations(run.evaluations) if item.model.fingerprint == fingerprint]
     evaluations = [offline(evaluation) for evaluation in found]
     chosen = worst(evaluations)

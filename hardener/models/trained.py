@@ -3,12 +3,26 @@ evaluation and export all open runs, and reading files is this room's work."""
 
 from __future__ import annotations
 
+from hardener.config.bundle import sha256_of
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.build import build_for, fit_head
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import load_weights
+
+
+def open_with_fingerprint(run: RunFolder, record: RunRecord) -> tuple[ImageClassifier, str]:
+    """Build a run's classifier, and return the sha256 of the very weights that it holds.
+
+    A run that is still trained may replace its weights meanwhile: they are read until they stand still.
+    """
+    before = None
+    while True:
+        classifier, found = open_classifier(run, record), sha256_of(run.weights)
+        if record.status == "finished" or found == before:
+            return classifier, found
+        before = found
 
 
 def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) -> ImageClassifier:

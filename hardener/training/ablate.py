@@ -21,8 +21,11 @@ from hardener.config.ablation_record import (
 )
 from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import EvaluatedThreat
+from hardener.config.files import tidy
 from hardener.config.recipe import check_recipe
 from hardener.config.run_folder import RunFolder, now
+from hardener.config.run_lock import LOCK, locked
+from hardener.config.run_name import check_run_name, fitting_name
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError, Interrupted, Paused
 from hardener.evaluation.plan import EvaluateRequest, planned_attacks, planned_threat
@@ -75,7 +78,14 @@ def ablate(request: AblateRequest, reporter: TrainReporter) -> tuple[Ablation, P
     """
     asked = _check(request)
     folder = _folder(request, asked)
-    ablation = _taken_up(folder, asked, reporter)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, "worked on", reporter.warn):
+        tidy(folder)
+        return _go(request, folder, _taken_up(folder, asked, reporter), reporter), folder
+
+
+def _go(request: AblateRequest, folder: Path, ablation: Ablation, reporter: TrainReporter) -> Ablation:
+    """Do what is not done yet."""
     sets = module_sets()
     for place, modules in enumerate(sets):
         name = name_of(modules)
@@ -101,7 +111,7 @@ def ablate(request: AblateRequest, reporter: TrainReporter) -> tuple[Ablation, P
     write_ablation(ablation, folder / RECORD)
     if request.json_file is not None:
         write_ablation(ablation, request.json_file)
-    return ablation, folder
+    return ablation
 
 
 def _check(request: AblateRequest) -> Asked:
@@ -109,6 +119,8 @@ def _check(request: AblateRequest) -> Asked:
     if rank_and_world()[1] > 1:
         raise HardenerError("hardener ablate works in one process: start it without torchrun.")
     check_modules(request.recipe)
+    if request.name is not None:
+        check_run_name(request.name)
     if request.json_file is not None and not request.json_file.parent.is_dir():
         raise HardenerError(f"no such folder: {request.json_file.parent}, for --json {request.json_file}.")
     choose_device(request.device)
@@ -155,8 +167,8 @@ def _folder(request: AblateRequest, asked: Asked) -> Path:
     """Return the folder of the ablation, new or of this very request."""
     stem = Path(request.model).stem if asked.model_sha256 else request.model.partition(":")[2]
     own = f"{stem}-{request.recipe.name}-ablation-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = request.out / (request.name or own)
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    folder = request.out / (request.name or fitting_name(own))
+    if not folder.exists() or (folder.is_dir() and {left.name for left in folder.iterdir()} <= {LOCK}):
         return folder
     if not (folder / RECORD).is_file():
         raise HardenerError(f"{folder} exists and holds no ablation: choose another --name.")
@@ -193,7 +205,6 @@ def _shown(value: Any) -> str:
 def _taken_up(folder: Path, asked: Asked, reporter: TrainReporter) -> Ablation:
     """Return the record to go on with, of which only what still stands is kept, or a new one."""
     if not (folder / RECORD).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         ablation = Ablation(status="running", created_at=now(), asked=asked, versions=describe_versions())
         write_ablation(ablation, folder / RECORD)
         return ablation
@@ -218,7 +229,9 @@ def _pausing(head: str, folder: Path) -> Iterator[None]:
     except (Interrupted, Paused, KeyboardInterrupt):
         raise Interrupted(f"at {head}. The same command with --name {folder.name} goes on from here.") from None
     except HardenerError:
-        if {path.name for path in folder.iterdir()} == {RECORD} and not read_ablation(folder / RECORD).combinations:
+        if {path.name for path in folder.iterdir()} == {RECORD, LOCK} and not read_ablation(
+            folder / RECORD
+        ).combinations:
             shutil.rmtree(folder)  # nothing came of it
         raise
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from statistics import median
 
@@ -27,7 +26,9 @@ def put_on_record(
         )
     ablation.split, ablation.samples = found.data.split, found.samples
     ablation.data_fingerprint, ablation.hardware = found.data.fingerprint, record.hardware
-    rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    rates = [row["images_per_s"] for row in run.read_metrics() if row.get("images_per_s")] or [
+        record.images_per_s or 1.0
+    ]
     ablation.combinations.append(
         Combination(
             name=name_of(modules),
@@ -44,7 +45,7 @@ def put_on_record(
             verdict=found.verdict,
             flags=[flag.id for flag in found.flags],
             seconds=record.seconds,
-            epoch_seconds=record.data.splits["train"].images / median(row["images_per_s"] for row in rows),
+            epoch_seconds=record.data.splits["train"].images / median(rates),
         )
     )
 

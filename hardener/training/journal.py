@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from hardener.config.files import write_text
 from hardener.config.run_folder import RunFolder
 from hardener.progress import EpochMetrics
 from hardener.reports.training_curves import draw_curves
@@ -26,8 +27,8 @@ class Journal:
     def keep_rows(self, count: int) -> None:
         """Forget epochs that were logged and then lost with the machine: they are trained again."""
         if self._writes and self._run.metrics.is_file():
-            lines = self._run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            self._run.metrics.write_text("".join(lines[:count]), encoding="utf-8")
+            lines = self._run.metrics.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)[:count]
+            write_text(self._run.metrics, "".join(line for line in lines if line.endswith("\n")))
 
     @contextmanager
     def events(self, *, epochs_done: int) -> Iterator[None]:
@@ -56,8 +57,6 @@ class Journal:
 
     def draw(self, *, title: str, threat: str) -> None:
         """Draw the curves of all epochs so far, if there are any."""
-        if not self._writes or not self._run.metrics.is_file():
-            return
-        rows = [json.loads(line) for line in self._run.metrics.read_text(encoding="utf-8").splitlines()]
+        rows = self._run.read_metrics() if self._writes else []
         if rows:
             draw_curves(rows, self._run.curves, title=title, threat=threat)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from hardener.config.run_folder import (
     DataRecord,
@@ -16,6 +18,8 @@ from hardener.config.run_folder import (
     SplitRecord,
     now,
 )
+from hardener.config.run_lock import LOCK, holder
+from hardener.config.run_name import check_run_name, fitting_name
 from hardener.data.loader import LoadedImages
 from hardener.errors import Failure, HardenerError
 from hardener.models.load import LoadedModel, fingerprint
@@ -38,11 +42,9 @@ def new_folder(request: TrainRequest, model_name: str) -> RunFolder:
         try:
             path.mkdir(parents=True)
         except FileExistsError:
-            raise HardenerError(
-                f"{path} exists. Choose another --name, or go on with it: hardener train --resume {path}"
-            ) from None
+            _check_free(path)
         return RunFolder(path)
-    stem = f"{model_name}-{request.recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = fitting_name(f"{model_name}-{request.recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}")
     for attempt in range(1, 1000):
         path = request.out / (stem if attempt == 1 else f"{stem}-{attempt}")
         try:
@@ -51,6 +53,35 @@ def new_folder(request: TrainRequest, model_name: str) -> RunFolder:
             continue
         return RunFolder(path)
     raise Failure(f"no free name for a run below {request.out}.")
+
+
+def check_name(request: TrainRequest) -> None:
+    """Refuse a name that no run may have, or that one has.
+
+    Raises:
+        HardenerError: see above.
+    """
+    if request.name is None:
+        return
+    check_run_name(request.name)
+    if os.path.lexists(request.out / request.name):
+        _check_free(request.out / request.name)
+
+
+def _check_free(path: Path) -> None:
+    """Refuse a folder that holds more than what a run begins with, or that another process works on."""
+    run = RunFolder(path)
+    by = holder(path)
+    if by is not None:
+        raise HardenerError(f"{path} is being trained by {by}. Choose another --name.")
+    run.tidy()
+    begun = {run.record_file.name, run.recipe_file.name, run.model_files.name, run.checkpoint.parent.name, LOCK}
+    if path.is_dir() and {left.name for left in path.iterdir()} <= begun and not any(run.checkpoint.parent.glob("*")):
+        return
+    advice = f", or go on with it: hardener train --resume {path}" if run.checkpoint.is_file() else ""
+    with suppress(HardenerError):
+        advice = "" if run.read_record().status == "finished" else advice
+    raise HardenerError(f"{path} exists. Choose another --name{advice}{'' if advice else '.'}")
 
 
 @contextmanager

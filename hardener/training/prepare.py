@@ -78,20 +78,43 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     """
     chosen = own_device(device)
     validation_root = None if record.data.validation_root is None else Path(record.data.validation_root)
+    for root, option in ((Path(record.data.root), "--data"), (validation_root, "--val")):
+        if root is not None and not root.exists():
+            raise HardenerError(
+                f"the run's images are no longer at {root}. Name the place where they lie now: hardener train --resume "
+                f"{run.path} {option} DIR"
+            )
     folder = _read_folder(Path(record.data.root), validation_root, recipe, record.seed)
     classifier = open_classifier(run, record, weights=False)
     freeze(classifier.network, recipe.network.freeze, num_classes=len(record.classes))
     shape = ImageShape(record.input.height, record.input.width, record.input.channels)
     cache = _pixel_cache(recipe, reporter)
     train_images, validation_images = _load(folder, shape, record.data.skip_bad_images, cache, reporter)
-    for name, images in (("train", train_images), ("validation", validation_images)):
-        if images.fingerprint != record.data.splits[name].fingerprint:
-            raise HardenerError(
-                f"{record.data.root} has changed since the run began ({name} split): a resumed run would not be "
-                "the one that was started. Restore the images, or start a new run."
-            )
+    _check_same(record, folder, {"train": train_images, "validation": validation_images})
     check_enough(train_images)
     return Material(classifier, train_images, validation_images, chosen)
+
+
+def _check_same(record: RunRecord, folder: DataSet, splits: dict[str, LoadedImages]) -> None:
+    """See that the images are those that the run was begun with; else say what differs."""
+    listings = folder.listings()
+    differing = []
+    for name, images in splits.items():
+        was = record.data.splits[name]
+        if images.fingerprint == was.fingerprint:
+            continue
+        if len(images) != was.images:
+            differing.append(f"the {name} split has {len(images)} images and had {was.images}")
+        elif listings.get(name) != record.data.listings.get(name, listings.get(name)):
+            differing.append(f"the {name} split's {was.images} images have other names")
+        else:
+            differing.append(f"the {name} split's {was.images} images have the same names and other contents")
+    if differing:
+        raise HardenerError(
+            f"{record.data.root} has changed since the run began: {'; '.join(differing)}. A resumed run would not be "
+            "the one that was started. Restore the images, name the place where they lie now with --data DIR, or start "
+            "a new run."
+        )
 
 
 def check_enough(images: LoadedImages) -> None:

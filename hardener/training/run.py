@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hardener.config.run_folder import RunFolder
+from hardener.config.run_lock import locked
 from hardener.errors import HardenerError
 from hardener.progress import Reporter, SilentTraining, TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first, meet, together
 from hardener.training.launch import begun_by_this_launch, launch_name, was_restarted
-from hardener.training.new_run import new_folder, removed_if_useless, write_beginning
+from hardener.training.new_run import check_name, new_folder, removed_if_useless, write_beginning
 from hardener.training.prepare import prepare, prepare_again
 from hardener.training.request import TrainRequest
 from hardener.training.session import TrainingSession
@@ -40,44 +43,71 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         reporter.say(f"going on with {going}, which this launch began")
         return resume(RunFolder(Path(going)), reporter, device=request.device)
     with together():
+        if is_first:
+            check_name(request)
+    with together():
         prepared = prepare(request, reporter)
     with together():
         made = str(new_folder(request, prepared.loaded.name).path) if is_first else None
     run = RunFolder(Path(from_first(made)))
-    with removed_if_useless(run):
+    with _alone_with(run, reporter), removed_if_useless(run):
         record = write_beginning(run, request, prepared)
         _announce(run, request.recipe.batch_size, reporter)
         return TrainingSession(run, record, request.recipe, prepared.material, reporter).go()
 
 
-def resume(run: RunFolder, reporter: TrainReporter, *, device: str = "auto") -> RunFolder:
+def resume(
+    run: RunFolder,
+    reporter: TrainReporter,
+    *,
+    device: str = "auto",
+    data: Path | None = None,
+    validation_root: Path | None = None,
+) -> RunFolder:
     """Go on with a run from its last checkpoint, on the data and with the recipe that it names.
 
     The number of processes may be another than before: each epoch's images come in the same order all the same.
 
+    Args:
+        data, validation_root: where the images lie now, if they moved; they must be the same images.
     Raises:
-        HardenerError: the run is finished, has no checkpoint, or its data has changed.
+        HardenerError: the run is finished, another process trains it, it has no checkpoint, or its data has changed.
     """
     meet()
     rank, world = rank_and_world()
     reporter = reporter if rank == 0 else SilentTraining()
-    with together():
-        record, recipe = run.read_record(), run.read_recipe()
-        if record.status == "finished" and not was_restarted():
-            raise HardenerError(f"{run.path} is finished: {record.epochs_done} epochs are done.")
-    if from_first(record.status) == "finished":  # torchrun has started all anew because one fell after the end
-        return run
-    with together():
-        material = prepare_again(run, record, recipe, device, reporter)
-    before, record.processes = record.processes, world
-    record.status, record.launch = "training", launch_name()
-    session = TrainingSession(run, record, recipe, material, reporter)
-    with together():
-        session.resume()
-    if before != world:
-        reporter.say(f"{before} → {world} processes: the run goes on at the same image, with other minibatches")
-    _announce(run, recipe.batch_size, reporter)
-    return session.go()
+    with _alone_with(run, reporter):
+        with together():
+            record, recipe = run.read_record(), run.read_recipe()
+            if record.status == "finished" and not was_restarted():
+                raise HardenerError(f"{run.path} is finished: {record.epochs_done} epochs are done.")
+        if from_first(record.status) == "finished":  # torchrun has started all anew because one fell after the end
+            return run
+        with together():
+            record.data.root = record.data.root if data is None else str(data.resolve())
+            if validation_root is not None:
+                record.data.validation_root = str(validation_root.resolve())
+            material = prepare_again(run, record, recipe, device, reporter)
+        before, record.processes = record.processes, world
+        record.status, record.launch = "training", launch_name()
+        session = TrainingSession(run, record, recipe, material, reporter)
+        with together():
+            session.resume()
+        if before != world:
+            reporter.say(f"{before} → {world} processes: the run goes on at the same image, with other minibatches")
+        _announce(run, recipe.batch_size, reporter)
+        return session.go()
+
+
+@contextmanager
+def _alone_with(run: RunFolder, reporter: Reporter) -> Iterator[None]:
+    """Hold the run's lock, the first process for all; clean what a killed one left."""
+    with ExitStack() as held:
+        with together():
+            if rank_and_world()[0] == 0:
+                held.enter_context(locked(run.path, "trained", reporter.warn))
+                run.tidy()
+        yield
 
 
 def _announce(run: RunFolder, batch_size: int, reporter: Reporter) -> None:

@@ -9,7 +9,7 @@ from typing import Self
 
 
 class StopRequest:
-    """Inside the `with`, the first SIGINT or SIGTERM sets `asked`; a second SIGINT interrupts at once."""
+    """Inside the `with`, the first SIGINT, SIGTERM or SIGHUP sets `asked`; a second SIGINT interrupts at once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -17,7 +17,11 @@ class StopRequest:
     def __enter__(self) -> Self:
         self._before = {}
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {
+                number: signal.signal(number, self._ask)
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+                if signal.getsignal(number) != signal.SIG_IGN  # as nohup leaves it
+            }
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
+from hardener.config.run_lock import holder
+from hardener.errors import HardenerError
 from hardener.evaluation.plan import EvaluateRequest, wants_surrogate
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first
@@ -55,6 +57,9 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
         }
     )
     if found.path.is_dir() and rank_and_world()[0] == 0:  # an earlier one that was stopped
+        by = holder(found.path)
+        if by is not None:
+            raise HardenerError(f"{found.path}, which the attack needs, is being trained by {by}. Wait until it ends.")
         shutil.rmtree(found.path)
     return train(
         TrainRequest(

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from hardener.config.files import write_text, written_whole
+from hardener.config.files import read_lines_of_json, tidy, write_text, written_whole
 
 
 def test_a_file_appears_whole_or_stays_as_it_was(tmp_path: Path) -> None:
@@ -30,3 +35,57 @@ def test_a_folder_is_replaced_whole_or_stays_as_it_was(tmp_path: Path) -> None:
         raise RuntimeError
     assert [path.name for path in target.iterdir()] == ["second"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+LEFT = """
+import os, signal, sys
+from pathlib import Path
+from hardener.config.files import written_whole
+
+what, target = sys.argv[1], Path(sys.argv[2])
+with written_whole(target) as beside:
+    beside.mkdir() if target.is_dir() else beside.write_text("half")
+    if what == "between":
+        os.rename = None
+        Path.rename = lambda own, other: (os.replace(own, other), os.kill(os.getpid(), signal.SIGKILL))
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed(what: str, target: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LEFT, what, str(target)], capture_output=True, check=False, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_what_killed_processes_left_is_cleaned_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    file, folder = tmp_path / "a.json", tmp_path / "bundle"
+    file.write_text("whole")
+    folder.mkdir()
+    (folder / "inside").write_text("whole")
+    killed("a file", file)
+    killed("between", folder)
+    assert not folder.exists(), "it was moved aside, and its follower did not come"
+    with written_whole(tmp_path / "now") as beside:
+        beside.write_text("being written")
+        assert len(list(tmp_path.iterdir())) == 5
+        tidy(tmp_path, tmp_path / "nowhere")
+        assert sorted(tmp_path.iterdir()) == sorted([beside, file, folder])
+    assert (folder / "inside").read_text() == file.read_text() == "whole"
+
+
+def test_what_another_machine_writes_stays_for_a_day(tmp_path: Path) -> None:
+    foreign = tmp_path / ".a.json.012345-1-89abcdef"
+    foreign.write_text("half")
+    tidy(tmp_path)
+    assert foreign.exists()
+    os.utime(foreign, (time.time() - 90_000,) * 2)
+    tidy(tmp_path)
+    assert not foreign.exists()
+
+
+def test_torn_lines_are_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    assert read_lines_of_json(file) == []
+    file.write_bytes(b'{"a": 1}\n{"a": 2, "b\n[1]\n\xff\xfe\n\x00\x00\n{"a": 3}\n' + b"[" * 100_000 + b'\n{"a": 4')
+    assert read_lines_of_json(file) == [{"a": 1}, {"a": 3}]
