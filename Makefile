@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check pytest slow docs bench clean
+.PHONY: install demo test check pytest slow docs bench gpu-table clean
 
 install: .venv/installed
 
@@ -34,6 +34,9 @@ docs: install ## the site, into docs/_build/html; a warning is an error
 
 bench: install ## what training costs, against peers and floors: one table
 	$(BIN)/python bench/training/all.py
+
+gpu-table: install ## the GPU tables of docs/benchmarks.md, from bench/gpu/results
+	$(BIN)/python bench/gpu/table.py
 
 clean:
 	rm -rf .venv demo build dist docs/_build docs/reference/_generated .mypy_cache .ruff_cache .pytest_cache
