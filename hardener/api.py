@@ -37,7 +37,9 @@ class TrainOptions(TypedDict, total=False):
     Attributes:
         recipe: a name that `hardener recipes` lists, or a YAML file; `sprout` by default.
         settings: fields of the recipe, such as {"optimizer.lr": 0.01, "epochs": 10}.
-        entry: the name in the model file that builds the network.
+        entry: the name in the model file that builds the network; looked for by default.
+        model_args: what else the network is built with, such as {"width": 64}.
+        root: the uppermost folder that the model file's imports are looked for in.
         init: weights to start from: safetensors, a state dict or a run.
         pretrained: start from a registry model's published weights.
         replace_head: put a fresh final layer in where the number of classes differs.
@@ -53,6 +55,8 @@ class TrainOptions(TypedDict, total=False):
     recipe: str
     settings: Mapping[str, object]
     entry: str | None
+    model_args: Mapping[str, Any]
+    root: str | Path | None
     init: str | Path | None
     pretrained: bool
     replace_head: bool
@@ -123,7 +127,7 @@ def train(model: str | Path, data: str | Path, *, progress: bool = False, **opti
     fields = [f"{key}={value}" for key, value in given.pop("settings", {}).items()]
     recipe = load_recipe(given.pop("recipe", "sprout"), fields)
     given["validation_root"] = given.pop("validation", None)
-    given |= {key: Path(given[key]) for key in ("init", "out", "validation_root") if given.get(key) is not None}
+    given |= {key: Path(given[key]) for key in ("init", "out", "validation_root", "root") if given.get(key) is not None}
     request = TrainRequest(model=str(model), data=Path(data), recipe=recipe, **given)
     return work(request, _reporter(progress))
 

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, note, out, reporter, stoppable
-from hardener.cli.options import RUNS, DeviceOption, EntryOption, Runs, Seed, SkipBad, asked_recipe
+from hardener.cli.options import (
+    MODEL_HELP,
+    RUNS,
+    DeviceOption,
+    EntryOption,
+    ModelArgs,
+    Root,
+    Runs,
+    Seed,
+    SkipBad,
+    asked_arguments,
+    asked_recipe,
+)
 from hardener.errors import HardenerError
 from hardener.threat import EPS_HELP, NORM_HELP
 from hardener.words import percent
@@ -22,7 +34,7 @@ if TYPE_CHECKING:
 @door
 @stoppable
 def ablate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A Python file, torchvision:NAME or timm:NAME.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     data: Annotated[
         Path, typer.Option(metavar="DIR", help="Class folders, or train/ and val/ or test/ with class folders.")
     ],
@@ -30,6 +42,8 @@ def ablate(
         str, typer.Option(help="A name that `hardener recipes` lists, or a YAML file, with all three modules on.")
     ] = "sprout",
     entry: EntryOption = None,
+    model_arg: ModelArgs = None,
+    root: Root = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images. (default: the recipe's)")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step. (default: the recipe's)")] = None,
     set_: Annotated[
@@ -87,6 +101,8 @@ def ablate(
         data=data,
         recipe=checked,
         entry=entry,
+        model_args=asked_arguments(model_arg),
+        root=root,
         skip_bad_images=skip_bad_images,
         seed=seed,
         suite=suite or "standard",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,18 @@ import typer
 
 from hardener.cli.console import door, note, out, reporter, stoppable
 from hardener.cli.eval_table import show
-from hardener.cli.options import RUNS, AllowPickle, DeviceOption, EntryOption, Runs, Seed, SkipBad
+from hardener.cli.options import (
+    RUNS,
+    AllowPickle,
+    DeviceOption,
+    EntryOption,
+    ModelArgs,
+    Root,
+    Runs,
+    Seed,
+    SkipBad,
+    asked_arguments,
+)
 from hardener.errors import HardenerError, Unwritten
 from hardener.threat import EPS_HELP, NORM_HELP
 
@@ -21,6 +33,7 @@ if TYPE_CHECKING:
     from hardener.evaluation.plan import EvaluateRequest
     from hardener.evaluation.subject import ForeignModel
 
+_ELSEWHERE = ("--init", "--entry", "--model-arg", "--root", "--image-size", "--normalize")
 _Kind = Literal["run", "onnx", "foreign"]
 
 
@@ -59,6 +72,8 @@ def evaluate(
         str | None, typer.Option(help="Of a MODEL from elsewhere: none, imagenet or MEAN/STD.")
     ] = None,
     entry: EntryOption = None,
+    model_arg: ModelArgs = None,
+    root: Root = None,
     image_size: Annotated[str | None, typer.Option(help="Of a MODEL from elsewhere: 224 or HEIGHTxWIDTH.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 128,
     device: DeviceOption = "auto",
@@ -97,8 +112,8 @@ def evaluate(
     from hardener.config.run_folder import find_run
 
     kind = _kind_of(target)
-    strays = {"--init": init, "--entry": entry, "--image-size": image_size, "--normalize": normalize}
-    _check_strays(kind, {option for option, value in strays.items() if value is not None})
+    strays = (init, entry, model_arg, root, image_size, normalize)
+    _check_strays(kind, {option for option, value in zip(_ELSEWHERE, strays, strict=True) if value is not None})
     radius, length = _lengths(eps, step_size)
     run = find_run(target, runs) if kind == "run" else None
     if kind == "foreign" and (init is None or normalize is None):
@@ -147,21 +162,24 @@ def evaluate(
     from hardener.evaluation.subject import ForeignModel
 
     size = None if image_size is None else parse_image_size(image_size)
-    _evaluate_foreign(ForeignModel(target, init, normalize, entry, size, allow_pickle), request)
+    model = ForeignModel(target, init, normalize, entry, size, allow_pickle, asked_arguments(model_arg), root)
+    _evaluate_foreign(model, request)
 
 
 def _kind_of(target: str | None) -> _Kind:
     if target is not None and target.endswith(".onnx"):
         return "onnx"
-    if target is not None and (target.endswith(".py") or target.startswith(("torchvision:", "timm:"))):
-        return "foreign"
-    return "run"
+    if target is None:
+        return "run"
+    named = re.fullmatch(r"[\w.]+:[\w.\-]+", target) is not None  # torchvision:NAME, timm:NAME, MODULE:NAME
+    package = (Path(target) / "__init__.py").is_file() and not (Path(target) / "run.json").is_file()
+    return "foreign" if target.endswith(".py") or named or package else "run"
 
 
 def _check_strays(kind: _Kind, given: set[str]) -> None:
     """Refuse options that only a model from elsewhere needs; an ONNX file may be normalised as well."""
     known = {"run": set(), "onnx": {"--normalize"}, "foreign": given}[kind]
-    for option in ("--init", "--entry", "--image-size", "--normalize"):
+    for option in _ELSEWHERE:
         if option in given - known:
             raise HardenerError(f"{option} is for a MODEL from elsewhere; a run or an ONNX file says it itself.")
 

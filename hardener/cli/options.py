@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
     from hardener.config.schema import Recipe
@@ -18,8 +20,44 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out imag
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Unpickle --init. It runs any code that the file carries.")
 ]
-EntryOption = Annotated[str | None, typer.Option(help="The name in the model file that builds the network.")]
+EntryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The name in the model file that builds the network. (default: it is looked for)"
+    ),
+]
+ModelArgs = Annotated[
+    list[str] | None,
+    typer.Option("--model-arg", metavar="KEY=VALUE", help="What else the network is built with; repeatable."),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option("--root", metavar="DIR", help="Where imports of the model file begin. (default: its repository)"),
+]
+MODEL_HELP = "A Python file, a package's folder, MODULE:NAME, torchvision:NAME or timm:NAME."
 RUNS = Path("runs")
+
+
+def asked_arguments(given: Sequence[str] | None) -> dict[str, Any]:
+    """Read `--model-arg KEY=VALUE`; values are as in YAML.
+
+    Raises:
+        HardenerError: no `=`, no name, or a value that cannot be read.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise HardenerError(f"--model-arg takes KEY=VALUE, such as width=64; got {text!r}.")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise HardenerError(
+                f"--model-arg {key}: {value!r} cannot be read. Write a number, a word or a list such as [2, 2, 2, 2]."
+            ) from None
+    return found
 
 
 def asked_recipe(name: str, shortcuts: Mapping[str, object], sets: Sequence[str] | None) -> Recipe:

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, note, out, reporter, stoppable
-from hardener.cli.options import RUNS, AllowPickle, DeviceOption, EntryOption, Runs, Seed, SkipBad, asked_recipe
+from hardener.cli.options import (
+    MODEL_HELP,
+    RUNS,
+    AllowPickle,
+    DeviceOption,
+    EntryOption,
+    ModelArgs,
+    Root,
+    Runs,
+    Seed,
+    SkipBad,
+    asked_arguments,
+    asked_recipe,
+)
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
 from hardener.words import percent
@@ -25,7 +38,7 @@ def train(
     context: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL", help="A Python file, torchvision:NAME or timm:NAME.", show_default=False),
+        typer.Argument(metavar="MODEL", help=MODEL_HELP, show_default=False),
     ] = None,
     data: Annotated[
         Path | None,
@@ -39,6 +52,8 @@ def train(
         bool, typer.Option("--pretrained", help="Start from a registry model's published weights.")
     ] = False,
     entry: EntryOption = None,
+    model_arg: ModelArgs = None,
+    root: Root = None,
     replace_head: Annotated[
         bool,
         typer.Option("--replace-head", help="Put a fresh final layer in where the number of classes differs."),
@@ -102,6 +117,8 @@ def train(
             data=data,
             recipe=asked_recipe(recipe, shortcuts, set_),
             entry=entry,
+            model_args=asked_arguments(model_arg),
+            root=root,
             init=init,
             pretrained=pretrained,
             replace_head=replace_head,

@@ -32,6 +32,7 @@ class Asked(_Strict):
     model: str
     model_sha256: str | None
     entry: str | None
+    model_args: dict[str, Any] = {}
     data: str
     skip_bad_images: bool
     recipe: dict[str, Any]

@@ -48,7 +48,7 @@ class EvaluationRequest(_Strict):
 
     `target` is a run, an ONNX file or a model's code. `settings` are those of the attacks that were named, under the
     names of their options: steps, step_size, random_start. `sections` are the words that ask for measures.
-    The last five are of a target that was not trained here.
+    The last seven are of a target that was not trained here.
     """
 
     target: str | None = None
@@ -72,6 +72,8 @@ class EvaluationRequest(_Strict):
     entry: str | None = None
     image_size: tuple[int, int] | None = None
     allow_pickle: bool = False
+    model_args: dict[str, Any] = {}
+    root: str | None = None
 
 
 class EvaluatedAttack(_Strict):

@@ -31,7 +31,7 @@ class _Strict(BaseModel):
 class ModelRecord(_Strict):
     """Where the network came from. `file` is its copy inside the run, None for a registry's model.
 
-    `activation` stands in place of its ReLUs; `keep` leaves them.
+    `activation` stands in place of its ReLUs; `keep` leaves them. `arguments`: what else the network was built with.
     """
 
     spec: str
@@ -44,6 +44,7 @@ class ModelRecord(_Strict):
     pretrained: bool
     replaced_head: str | None
     activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
+    arguments: dict[str, Any] = {}
 
 
 class SplitRecord(_Strict):

@@ -21,6 +21,7 @@ from hardener.errors import HardenerError
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import build_for, fit_head
+from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
 from hardener.models.trained import open_with_fingerprint
@@ -41,6 +42,8 @@ class ForeignModel:
     entry: str | None = None
     image_size: tuple[int, int] | None = None
     allow_pickle: bool = False
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -109,13 +112,11 @@ def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
             "--normalize data is for training; say how this model was trained: none, imagenet or MEAN/STD."
         )
     loaded, channels, outputs = build_for(
-        model.spec,
+        ModelChoice(model.spec, model.entry, model.model_args, model.root),
         num_classes=len(classes),
         channels=[3, 1] if color else [1, 3],
         height=height,
         width=width,
-        entry=model.entry,
-        pretrained=False,
     )
     fit_head(loaded, outputs, len(classes), replace=False, init=model.init, allow_pickle=model.allow_pickle)
     mean, std = normalization(model.normalize, channels=channels, mean=(), std=())
@@ -132,6 +133,8 @@ def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
             "entry": model.entry,
             "image_size": model.image_size,
             "allow_pickle": model.allow_pickle,
+            "model_args": dict(model.model_args),
+            "root": None if model.root is None else str(model.root),
         },
     )
 

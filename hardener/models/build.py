@@ -8,19 +8,12 @@ from pathlib import Path
 import torch
 
 from hardener.errors import HardenerError
-from hardener.models.load import LoadedModel, count_outputs, find_head, load_model, replace_head
+from hardener.models.load import LoadedModel, ModelChoice, count_outputs, find_head, load_model, replace_head
 from hardener.models.weights import load_weights
 
 
 def build_for(
-    spec: str,
-    *,
-    num_classes: int,
-    channels: Sequence[int],
-    height: int,
-    width: int,
-    entry: str | None,
-    pretrained: bool,
+    choice: ModelChoice, *, num_classes: int, channels: Sequence[int], height: int, width: int
 ) -> tuple[LoadedModel, int, int]:
     """Build a network and find which number of channels it takes.
 
@@ -36,11 +29,11 @@ def build_for(
         random_state = torch.get_rng_state()
         loaded: LoadedModel | None = None
         try:
-            loaded = load_model(spec, num_classes=num_classes, channels=count, entry=entry, pretrained=pretrained)
+            loaded = load_model(choice, num_classes=num_classes, channels=count)
             return loaded, count, count_outputs(loaded.network, channels=count, height=height, width=width)
         except HardenerError as error:
             first_error = first_error or error
-            if pretrained and loaded is None and isinstance(error.__cause__, OSError):
+            if choice.pretrained and loaded is None and isinstance(error.__cause__, OSError):
                 break  # what cannot be downloaded cannot be so for other channels either, after as long a wait
             torch.set_rng_state(random_state)
     assert first_error is not None, "at least one number of channels is tried"

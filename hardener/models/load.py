@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib.util
+import importlib
 import inspect
-import re
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,57 +15,91 @@ import torch
 from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
+from hardener.models.model_file import find_model_file, imported, named
 from hardener.models.normalize import unwrap_logits
+from hardener.models.registry import REGISTRIES, from_registry
 from hardener.models.user_code import first_line, user_code
 
-REGISTRIES = ("torchvision", "timm")
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What the user says of MODEL.
+
+    Attributes:
+        spec: a Python file, a package's folder, `torchvision:NAME` or `timm:NAME`.
+        entry: the name in the file to use; found by looking where there is none.
+        arguments: what else the network is built with.
+        root: the uppermost folder that the file's imports are looked for in.
+        pretrained: registry models only: start from the published weights, with their own number of outputs.
+    """
+
+    spec: str
+    entry: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    root: Path | None = None
+    pretrained: bool = False
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network as it was built, and the files it was built from (none for a registry's model)."""
+    """A network as it was built, and the files it was built from, the model file first (none for a registry's model).
+
+    `root` is the folder that their imports begin at. `entry`: the name in the file that builds it, where the
+    record has to hold it.
+    """
 
     network: nn.Module
     name: str
     sources: tuple[Path, ...]
+    root: Path = Path()
+    entry: str | None = None
 
 
-def load_model(
-    spec: str, *, num_classes: int, channels: int = 3, entry: str | None = None, pretrained: bool = False
-) -> LoadedModel:
+def load_model(choice: ModelChoice | str, *, num_classes: int, channels: int = 3) -> LoadedModel:
     """Build the network that MODEL names.
 
     Args:
-        spec: a Python file, `torchvision:NAME` or `timm:NAME`.
+        choice: what the user says of it, or the Python file, `torchvision:NAME` or `timm:NAME` alone.
         num_classes: given to whatever takes an argument `num_classes`.
         channels: given to whatever takes an argument `in_channels` or `in_chans`.
-        entry: the name in the file to use; else `build_model`, `model`, or the only public candidate.
-        pretrained: registry models only: start from the published weights, with their own number of outputs.
     Raises:
         HardenerError: nothing by that name, a file that raises, or no single entry.
     """
+    choice = ModelChoice(choice) if isinstance(choice, str) else choice
+    spec, entry = choice.spec, choice.entry
     registry, colon, name = spec.partition(":")
     if colon and registry in REGISTRIES:
         if entry:
             raise HardenerError("--entry is for model files; a registry model is named in full.")
-        return LoadedModel(_from_registry(registry, name, num_classes, channels, pretrained), name, ())
-    path = Path(spec)
-    if not path.is_file():
-        raise HardenerError(
-            f"no model file {spec}. MODEL is a Python file, torchvision:NAME such as torchvision:resnet18, or "
-            "timm:NAME."
+        network = from_registry(
+            registry,
+            name,
+            num_classes=num_classes,
+            channels=channels,
+            pretrained=choice.pretrained,
+            arguments=choice.arguments,
         )
-    if path.suffix != ".py":
-        raise HardenerError(
-            f"{spec} is not a Python file. MODEL is the code that builds the network; weights go with --init."
-        )
-    if pretrained:
+        return LoadedModel(network, name, ())
+    if choice.pretrained:
         raise HardenerError("--pretrained is for torchvision:NAME and timm:NAME; give a file's weights by --init.")
-    with _imported(path) as (module, beside):
-        network = _build(
-            module, path, entry, {"num_classes": num_classes, "in_channels": channels, "in_chans": channels}
-        )
-        return LoadedModel(network, path.stem, (path, *beside()))
+    arguments = {"num_classes": num_classes, "in_channels": channels, "in_chans": channels}
+    what = named(spec, choice.root)
+    entry = entry or what.entry
+    if what.path is None:
+        assert entry is not None, "an installed module is named with what to use of it"
+        return LoadedModel(_installed(what.module, entry, arguments), entry, (), entry=entry)
+    file = find_model_file(what.path, what.root)
+    with imported(file) as found:
+        network = _build(found.module, file.path, entry, arguments)
+        return LoadedModel(network, file.name, found.sources(), found.root(), entry)
+
+
+def _installed(module: str, entry: str, arguments: dict[str, int]) -> nn.Module:
+    with user_code(module, when=" when it is imported"):
+        found = importlib.import_module(module)
+    if not hasattr(found, entry):
+        raise HardenerError(f"{module} has no {entry!r}.{did_you_mean(entry, vars(found))}")
+    return _call(getattr(found, entry), entry, Path(module), arguments)
 
 
 def fingerprint(model: LoadedModel) -> str:
@@ -142,48 +173,6 @@ def replace_head(network: nn.Module, outputs: int, num_classes: int) -> str:
     return name
 
 
-@contextlib.contextmanager
-def _imported(path: Path) -> Iterator[tuple[ModuleType, Callable[[], list[Path]]]]:
-    """Import a file with its folder on the path; afterwards forget the modules beside it, so that two model files
-    with helpers of the same name do not meet."""
-    folder = path.resolve().parent
-    before = set(sys.modules)
-    name = f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', path.stem)}"
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec is not None, "a .py file always has a spec"
-    assert spec.loader is not None, "and a loader"
-    module = importlib.util.module_from_spec(spec)
-    shadowed = {key: sys.modules.pop(key) for key in list(sys.modules) if _stands_beside(key, folder)}
-
-    def beside() -> list[Path]:
-        loaded = [getattr(sys.modules[key], "__file__", None) for key in set(sys.modules) - before - {name}]
-        files = {Path(file).resolve() for file in loaded if file}
-        return sorted(file for file in files if file.is_relative_to(folder) and "site-packages" not in file.parts)
-
-    sys.modules[name] = module
-    sys.path.insert(0, str(folder))
-    try:
-        with user_code(str(path), when=" when it is imported"):
-            spec.loader.exec_module(module)
-        yield module, beside
-    finally:
-        sys.path.remove(str(folder))
-        for file in beside():
-            for key in [k for k, m in sys.modules.items() if getattr(m, "__file__", None) == str(file)]:
-                del sys.modules[key]
-        sys.modules.pop(name, None)
-        sys.modules.update(shadowed)
-
-
-def _stands_beside(module_name: str, folder: Path) -> bool:
-    """Would the import of this top-level name find the user's own file, were it not loaded already from elsewhere?"""
-    if "." in module_name or module_name in sys.stdlib_module_names or module_name == "hardener":
-        return False
-    loaded_from = getattr(sys.modules[module_name], "__file__", None)
-    own = (folder / f"{module_name}.py", folder / module_name / "__init__.py")
-    return loaded_from is not None and any(p.is_file() and str(p) != loaded_from for p in own)
-
-
 def _build(module: ModuleType, path: Path, entry: str | None, arguments: dict[str, int]) -> nn.Module:
     public = {
         name: value
@@ -244,44 +233,4 @@ def _call(value: Any, name: str, path: Path, arguments: dict[str, int]) -> nn.Mo
             network = value(**wanted)
     if not isinstance(network, nn.Module):
         raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
-    return network
-
-
-def _from_registry(registry: str, name: str, num_classes: int, channels: int, pretrained: bool) -> nn.Module:
-    if registry == "torchvision":
-        import torchvision
-
-        known = torchvision.models.list_models(module=torchvision.models)
-        if name not in known:
-            raise HardenerError(f"torchvision has no classifier {name!r}.{did_you_mean(name, known)}")
-        settings: dict[str, Any] = (
-            {"weights": "DEFAULT"} if pretrained else {"weights": None, "num_classes": num_classes}
-        )
-        if name in {"googlenet", "inception_v3"} and not pretrained:
-            settings["init_weights"] = True
-        return _registry_call(lambda: torchvision.models.get_model(name, **settings), f"torchvision:{name}", pretrained)
-    if importlib.util.find_spec("timm") is None:
-        raise HardenerError("timm:NAME needs timm, which is not installed: pip install 'hardener[timm]'.")
-    import timm
-
-    if not timm.is_model(name):
-        raise HardenerError(f"timm has no model {name!r}.{did_you_mean(name, timm.list_models())}")
-    classes = {} if pretrained else {"num_classes": num_classes}
-    return _registry_call(
-        lambda: timm.create_model(name, pretrained=pretrained, in_chans=channels, **classes), f"timm:{name}", pretrained
-    )
-
-
-def _registry_call(build: Callable[[], Any], what: str, pretrained: bool) -> nn.Module:
-    try:
-        network = build()
-    except Exception as error:  # downloads and builders of others: they may raise anything
-        fault = f"{type(error).__name__}: {first_line(error)}"
-        if pretrained:
-            raise HardenerError(
-                f"{what} cannot be built with its published weights: {fault.rstrip('.')}. Where they cannot be "
-                "downloaded, bring the file and pass it by --init FILE instead of --pretrained."
-            ) from error
-        raise HardenerError(f"{what} cannot be built: {fault}") from error
-    assert isinstance(network, nn.Module), "registries return modules"
     return network

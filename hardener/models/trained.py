@@ -8,6 +8,7 @@ from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.build import build_for, fit_head
+from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import load_weights
 
@@ -36,14 +37,19 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
     if weights and not run.weights.is_file():
         raise HardenerError(f"{run.path} has no trained weights yet. Go on with: hardener train --resume {run.path}")
     shape = record.input
+    file = record.model.file
+    choice = ModelChoice(
+        record.model.spec if file is None else str(run.path / file),
+        record.model.entry,
+        record.model.arguments,
+        root=None if file is None else run.model_files,
+    )
     loaded, _, outputs = build_for(
-        record.model.spec if record.model.file is None else str(run.path / record.model.file),
+        choice,
         num_classes=len(record.classes),
         channels=[shape.channels],
         height=shape.height,
         width=shape.width,
-        entry=record.model.entry,
-        pretrained=False,
     )
     fit_head(loaded, outputs, len(record.classes), replace=record.model.replaced_head is not None)
     replace_activations(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words += _value("--batch-size", asked.batch_size, but=128) + _value("--device", asked.device, but="auto")
     words += ["--skip-bad-images"] if asked.skip_bad_images else []
     words += _value("--init", asked.init) + _value("--normalize", asked.normalize) + _value("--entry", asked.entry)
+    words += argument_words(asked.model_args) + _value("--root", asked.root)
     words += _value("--image-size", None if asked.image_size is None else "{}x{}".format(*asked.image_size))
     words += ["--allow-pickle"] if asked.allow_pickle else []
     return shlex.join(words)
@@ -79,12 +81,21 @@ def alike(evaluation: Evaluation, run: Path, *, data: str | None = None) -> Eval
         data: the images, where the run's own are others.
     """
     asked = request_of(evaluation) or _told_by_figures(evaluation, str(run))
-    elsewhere = {"init": None, "normalize": None, "entry": None, "image_size": None, "allow_pickle": False}
+    elsewhere: dict[str, Any] = {
+        **dict.fromkeys(("init", "normalize", "entry", "image_size", "root")),
+        "allow_pickle": False,
+        "model_args": {},
+    }
     rough = any(attack.settings.get("bf16") for attack in evaluation.attacks)
     precise = any("bf16" in attack.settings for attack in evaluation.attacks) and not rough
     pinned = "bfloat16" if rough else "float32" if precise else asked.precision  # never left to a stopwatch
     update = {"target": str(run), "data": data, "precision": pinned, **elsewhere}
     return asked.model_copy(update=update)
+
+
+def argument_words(arguments: Mapping[str, Any]) -> list[str]:
+    """Write what a network was built with as `--model-arg` reads it."""
+    return [word for key, value in arguments.items() for word in ("--model-arg", f"{key}={json.dumps(value)}")]
 
 
 def exactly(value: float) -> str:

@@ -12,7 +12,7 @@ from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
 from hardener.reports._card_measures import beyond_attacks
 from hardener.reports._markdown import cell, text
-from hardener.reports.command import AUDIT, eval_command, request_of
+from hardener.reports.command import AUDIT, argument_words, eval_command, request_of
 from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent
 
@@ -249,6 +249,7 @@ def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> li
     model = record.model.file or record.model.spec
     train = ["hardener", "train", Path(model).name if record.model.file else model, "--data", "DIR"]
     train += ["--entry", record.model.entry] if record.model.entry else []
+    train += argument_words(record.model.arguments)
     train += ["--pretrained"] if record.model.pretrained else []
     train += ["--init", Path(record.model.init).name] if record.model.init else []
     train += ["--replace-head"] if record.model.replaced_head else []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from hardener.config.schema import Recipe
 from hardener.errors import HardenerError, Interrupted, Paused
 from hardener.evaluation.plan import EvaluateRequest, planned_attacks, planned_threat
 from hardener.evaluation.run import evaluate_run
-from hardener.models.load import REGISTRIES
+from hardener.models.model_file import named
+from hardener.models.registry import REGISTRIES
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.reports.ablation_figure import draw_ablation
 from hardener.runtime.device import choose_device, describe_versions
@@ -53,6 +54,8 @@ class AblateRequest:
     data: Path
     recipe: Recipe
     entry: str | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    root: Path | None = None
     skip_bad_images: bool = False
     seed: int = 0
     suite: str = "standard"
@@ -128,13 +131,13 @@ def _check(request: AblateRequest) -> Asked:
     evaluation = _evaluation(request, request.out)
     attacks, threat = planned_attacks(evaluation), planned_threat(evaluation)
     registry = request.model.partition(":")[0] in REGISTRIES
-    file = None if registry else Path(request.model)
-    if file is not None and not file.is_file():
-        raise HardenerError(f"no model file {request.model}.")
+    named_file = None if registry else named(request.model, request.root).path
+    file = named_file / "__init__.py" if named_file is not None and named_file.is_dir() else named_file
     return Asked(
         model=request.model if file is None else str(file.resolve()),
         model_sha256=None if file is None else sha256_of(file),
         entry=request.entry,
+        model_args=dict(request.model_args),
         data=str(request.data.resolve()),
         skip_bad_images=request.skip_bad_images,
         recipe=request.recipe.model_dump(mode="json"),
@@ -258,6 +261,8 @@ def _trained(
             data=request.data,
             recipe=recipe_with(request.recipe, modules),
             entry=request.entry,
+            model_args=request.model_args,
+            root=request.root,
             skip_bad_images=request.skip_bad_images,
             device=request.device,
             seed=request.seed,

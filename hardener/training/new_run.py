@@ -135,13 +135,14 @@ def _model_record(request: TrainRequest, prepared: Prepared, file: str | None) -
         spec=request.model,
         name=loaded.name,
         file=file,
-        entry=request.entry,
+        entry=loaded.entry,
         fingerprint=fingerprint(loaded),
         parameters=sum(p.numel() for p in loaded.network.parameters()),
         init=None if request.init is None else str(request.init),
         pretrained=request.pretrained,
         replaced_head=prepared.replaced_head,
         activation=request.recipe.network.activation,
+        arguments=dict(request.model_args),
     )
 
 
@@ -175,12 +176,11 @@ def _input_record(prepared: Prepared) -> InputRecord:
 
 
 def _copy_sources(loaded: LoadedModel, run: RunFolder) -> str | None:
-    """Copy the model file, and what it imports from beside it, into the run; return where the model file went."""
+    """Copy the model file, and what it imports from around it, into the run; return where the model file went."""
     if not loaded.sources:
         return None
-    main, *beside = loaded.sources
-    for source in (main, *beside):
-        target = run.model_files / source.resolve().relative_to(main.resolve().parent)
+    targets = [run.model_files / source.resolve().relative_to(loaded.root) for source in loaded.sources]
+    for source, target in zip(loaded.sources, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    return str((run.model_files / main.name).relative_to(run.path))
+    return str(targets[0].relative_to(run.path))

@@ -17,7 +17,7 @@ from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.build import build_for, fit_head
 from hardener.models.freeze import freeze
-from hardener.models.load import LoadedModel
+from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, rank_and_world
@@ -155,13 +155,11 @@ def _build(
     height, width = size
     asked = request.recipe.data.channels
     loaded, channels, outputs = build_for(
-        request.model,
+        ModelChoice(request.model, request.entry, request.model_args, request.root, request.pretrained),
         num_classes=len(classes),
         channels=[asked] if asked != "auto" else [3, 1] if color else [1, 3],
         height=height,
         width=width,
-        entry=request.entry,
-        pretrained=request.pretrained,
     )
     return loaded, ImageShape(height, width, channels), outputs
 

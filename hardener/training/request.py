@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hardener.config.schema import Recipe
 
@@ -26,3 +28,5 @@ class TrainRequest:
     seed: int = 0
     out: Path = Path("runs")
     name: str | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    root: Path | None = None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hardener.errors import HardenerError
 from hardener.models.build import build_for
-from hardener.models.load import count_outputs, load_model, replace_head
+from hardener.models.load import LoadedModel, ModelChoice, count_outputs, load_model, replace_head
 from hardener.models.normalize import ImageClassifier, normalization, unwrap_logits
 
 NET = "nn.Sequential(nn.Flatten(), nn.Linear(12, {}))"
@@ -25,8 +25,12 @@ def write(folder: Path, text: str, name: str = "net.py") -> str:
     return str(folder / name)
 
 
+def load(spec: str, *, num_classes: int = 5, channels: int = 3, **options: Any) -> LoadedModel:
+    return load_model(ModelChoice(spec, **options), num_classes=num_classes, channels=channels)
+
+
 def outputs(spec: str, **options: Any) -> int:
-    loaded = load_model(spec, num_classes=5, **options)
+    loaded = load(spec, **options)
     return count_outputs(loaded.network, channels=3, height=2, width=2)
 
 
@@ -71,7 +75,7 @@ def test_a_file_may_import_files_beside_it_and_two_such_do_not_meet(tmp_path: Pa
     assert "layers" not in sys.modules
     assert "parts" not in sys.modules
     assert sys.path == path_before
-    loaded = load_model(specs[0], num_classes=5)
+    loaded = load(specs[0])
     names = [source.relative_to(tmp_path / "one").as_posix() for source in loaded.sources]
     assert names == ["net.py", "layers.py", "parts/__init__.py"]
 
@@ -98,7 +102,7 @@ def test_a_module_beside_the_file_wins_over_one_that_is_loaded_already(
 def test_each_fault_has_one_clear_error(tmp_path: Path) -> None:
     def fails(text: str, match: str, **options: Any) -> None:
         with pytest.raises(HardenerError, match=match):
-            load_model(write(tmp_path, text), num_classes=5, **options)
+            load(write(tmp_path, text), **options)
 
     fails("1 / 0", r"raises ZeroDivisionError when it is imported: division by zero \(net.py, line 2\)")
     fails("import nothing_there", "raises ModuleNotFoundError when it is imported: No module named 'nothing_there'")
@@ -131,10 +135,10 @@ def test_each_fault_has_one_clear_error(tmp_path: Path) -> None:
         ("timm:resnet81", "timm has no model 'resnet81'"),
     ):
         with pytest.raises(HardenerError, match=match):
-            load_model(spec, num_classes=5)
+            load(spec)
     (tmp_path / "weights.pth").write_bytes(b"x")
     with pytest.raises(HardenerError, match="is not a Python file. .* weights go with --init"):
-        load_model(str(tmp_path / "weights.pth"), num_classes=5)
+        load(str(tmp_path / "weights.pth"))
 
 
 def test_a_model_that_fails_on_the_images_says_on_which(tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def test_a_model_that_fails_on_the_images_says_on_which(tmp_path: Path) -> None:
 
 def test_registry_models_are_built_for_the_number_of_classes() -> None:
     for spec in ("torchvision:squeezenet1_1", "timm:test_resnet"):
-        network = load_model(spec, num_classes=7).network
+        network = load(spec, num_classes=7).network
         assert count_outputs(network, channels=3, height=64, width=64) == 7
 
 
@@ -165,7 +169,7 @@ def test_published_weights_come_with_their_own_number_of_outputs(monkeypatch: py
         "timm.models._builder.load_state_dict_from_hf", lambda *_, **__: kept["timm:test_resnet.r160_in1k"]
     )
     for spec, state in kept.items():
-        network = load_model(spec, num_classes=7, pretrained=True).network
+        network = load(spec, num_classes=7, pretrained=True).network
         assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
         assert count_outputs(network, channels=3, height=64, width=64) == 1000
         replace_head(network, 1000, 7)
@@ -187,7 +191,7 @@ def test_published_weights_that_cannot_be_fetched_are_one_clear_error(monkeypatc
             match=f"{spec} cannot be built with its published weights: URLError: .*Name or service not known.* "
             "pass it by --init FILE instead of --pretrained",
         ):
-            build_for(spec, num_classes=7, channels=[3, 1], height=64, width=64, entry=None, pretrained=True)
+            build_for(ModelChoice(spec, pretrained=True), num_classes=7, channels=[3, 1], height=64, width=64)
     assert len(tried) == 2  # once each, though there are two numbers of channels to try
 
 

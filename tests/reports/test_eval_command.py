@@ -131,9 +131,12 @@ def test_a_model_from_elsewhere_and_an_onnx_file_come_back_as_well(heard: Heard,
             entry=draw.choice([None, "make_net"]),
             image_size=draw.choice([None, (32, 48)]),
             allow_pickle=draw.random() < 0.5,
+            model_args=draw.choice([{}, {"depth": 28, "layers": [2, 2], "kind": "a b", "on": True, "p": 0.1}]),
+            root=draw.choice([None, tmp_path]),
         )
         fields = asdict(foreign)
         asked = {**fields, "target": fields.pop("spec"), "init": str(foreign.init)}
+        asked["root"] = None if foreign.root is None else str(foreign.root)
         asked.pop("spec")
         model, read, _ = heard.ask(str(eval_command(record_of(request, run=False, **asked))))
         assert (model, told(read)) == (foreign, told(request))

@@ -1,0 +1,153 @@
+"""What to do where a model file cannot be imported: what is missing, what is too old, what trains."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hardener.errors import HardenerError
+
+PACKAGE_NAMES = {
+    "cv2": "opencv-python",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+    "pytorch_lightning": "pytorch-lightning",
+    "efficientnet_pytorch": "efficientnet-pytorch",
+    "pl_bolts": "lightning-bolts",
+    "mmcv": "mmcv-lite",
+    "tensorboardX": "tensorboardX",
+    "bs4": "beautifulsoup4",
+    "attr": "attrs",
+    "dateutil": "python-dateutil",
+    "ptflops": "ptflops",
+    "torch_geometric": "torch-geometric",
+    "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "vit_pytorch": "vit-pytorch",
+    "open_clip": "open-clip-torch",
+    "clip": "openai-clip",
+    "rotary_embedding_torch": "rotary-embedding-torch",
+    "matplotlib": "matplotlib",
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+}
+"""What is imported -> what is installed, where the two differ or the difference is often asked for."""
+_OF_A_REPOSITORY = {
+    "utils", "util", "models", "model", "layers", "layer", "modules", "module", "config", "configs", "lib", "libs",
+    "src", "core", "common", "tools", "data", "dataset", "datasets", "networks", "network", "nets", "ops", "options",
+    "backbone", "backbones", "blocks", "losses", "loss", "registry", "helpers", "functions", "archs", "basic", "base",
+}  # fmt: skip
+_GONE = {
+    "torchvision.models.utils": "torch.hub has load_state_dict_from_url",
+    "torch._six": "collections.abc has the containers; string_classes is str, int_classes is int",
+    "load_state_dict_from_url": "torch.hub has load_state_dict_from_url",
+    "model_urls": "torchvision's weights are in its Weights classes, such as ResNet18_Weights",
+    "container_abcs": "collections.abc has the containers",
+    "Iterable": "collections.abc has Iterable",
+    "torch.utils.serialization": "torch.load and torch.save do its work",
+}
+"""What newer versions no longer have, and where its work is done now."""
+_MAIN = 'put what only a script does below `if __name__ == "__main__":`, or the network into a file of its own'
+
+
+def import_advice(error: BaseException | None, path: Path, folders: Sequence[Path]) -> str:
+    """Return what to do against an error that a model file raised when it was imported, as the end of a message."""
+    if isinstance(error, SyntaxError):
+        where = f"{Path(error.filename or path).name}, line {error.lineno}"
+        code = f": {error.text.strip()}" if error.text and error.text.strip() else ""
+        old = "print" in str(error) or "exec" in str(error) or "inconsistent use of tabs" in str(error)
+        told = " It was written for Python 2: convert it to Python 3 first." if old or "except" in code else ""
+        return f" ({where}{code}).{told}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f". {_missing(error.name, folders)}"
+    if isinstance(error, ImportError):
+        return next((f". Newer versions do not have it: {now}." for old, now in _GONE.items() if old in str(error)), "")
+    if isinstance(error, AttributeError | FileNotFoundError | OSError):
+        return f". If that is no part of the network, {_MAIN}." if isinstance(error, OSError) else ""
+    return ""
+
+
+def _missing(name: str, folders: Sequence[Path]) -> str:
+    """Say where a module that was not found can come from."""
+    if name in _GONE:
+        return f"Newer versions do not have it: {_GONE[name]}."
+    top = name.partition(".")[0]
+    lies = next(_places(top, folders), None)
+    if lies is not None:
+        return f"It lies in {lies}: pass --root {lies}, or move the model file."
+    if top in _OF_A_REPOSITORY:
+        return (
+            f"{top} is a part of the repository that the file comes from: put it beside the model file, or pass "
+            "--root DIR, the folder that holds it."
+        )
+    return f"Install it: pip install {PACKAGE_NAMES.get(top, top)}"
+
+
+def _places(top: str, folders: Sequence[Path]) -> Iterator[Path]:
+    """Yield folders above the model file, outside of those that were looked in, that hold this module."""
+    for folder in list(folders[-1].parents)[:3]:
+        if (folder / f"{top}.py").is_file() or (folder / top / "__init__.py").is_file():
+            yield folder
+
+
+def check_no_training(path: Path) -> None:
+    """See that importing a file will not train or fetch data.
+
+    Raises:
+        HardenerError: it will, with the line.
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return  # importing it says more
+    for statement in _run_at_import(tree.body):
+        sign = next((s for node in _own_nodes(statement) if (s := _training_sign(node))), None)
+        if sign is not None:
+            raise HardenerError(
+                f"{path} is a script: when it is imported, it {sign} ({path.name}, line {statement.lineno}). hardener "
+                f"imports the model file and does the training itself: {_MAIN}."
+            )
+
+
+def _run_at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the simple statements and loops that run when a module is imported."""
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if isinstance(statement, ast.If):
+            if not _asks_for_main(statement.test):
+                yield from _run_at_import(statement.body)
+            yield from _run_at_import(statement.orelse)
+        elif isinstance(statement, ast.Try | ast.With):
+            yield from _run_at_import(statement.body)
+        else:
+            yield statement
+
+
+def _asks_for_main(test: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(test))
+
+
+def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Yield the nodes of a statement that run with it: not those of functions in it."""
+    pending: list[ast.AST] = [statement]
+    while pending:
+        node = pending.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.Lambda):
+            pending += ast.iter_child_nodes(node)
+
+
+def _training_sign(node: ast.AST) -> str | None:
+    if not isinstance(node, ast.Call):
+        return None
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if called == "backward":
+        return "trains a network"
+    if called == "DataLoader":
+        return "opens its data"
+    if any(keyword.arg == "download" and getattr(keyword.value, "value", False) for keyword in node.keywords):
+        return "downloads data"
+    return None

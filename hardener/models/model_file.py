@@ -1,0 +1,301 @@
+"""A model file, with the folders that its imports are looked for in -> its module, and the files that it is made of."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import importlib.util
+import re
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from hardener.errors import HardenerError
+from hardener.models.import_advice import check_no_training, import_advice
+from hardener.models.user_code import user_code
+
+_REPOSITORY = (".git", "setup.py", "pyproject.toml", "setup.cfg")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_NEVER_TWICE = {"hardener", "torch", "torchvision", "numpy"}  # what cannot be imported anew in one process
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file and the folders, nearest first, that its imports are looked for in.
+
+    Attributes:
+        path: as the user wrote it; of a package the `__init__.py`.
+        folders: its own folder, and those above it up to the root; resolved.
+    """
+
+    path: Path
+    folders: tuple[Path, ...]
+
+    @property
+    def own(self) -> Path:
+        """The file, resolved."""
+        return self.path.resolve()
+
+    @property
+    def is_package(self) -> bool:
+        """Is it a package's own file?"""
+        return self.path.name == "__init__.py"
+
+    @property
+    def name(self) -> str:
+        """What the network is called."""
+        return self.own.parent.name if self.is_package else self.path.stem
+
+
+@dataclass
+class Imported:
+    """A model file that is imported, for as long as it is."""
+
+    file: ModelFile
+    module: ModuleType
+    loaded_before: set[str] = field(repr=False)
+
+    def modules(self) -> list[ModuleType]:
+        """Return the modules of the user's own that are loaded: the model file and what it imports from around it."""
+        fresh = [sys.modules[key] for key in sorted(set(sys.modules) - self.loaded_before)]
+        return [self.module, *(m for m in fresh if m is not self.module and self.owns(m))]
+
+    def owns(self, module: ModuleType | None) -> bool:
+        """Is this a module of the user's own?"""
+        file = getattr(module, "__file__", None)
+        if module is self.module or not file:
+            return module is self.module
+        path = Path(file).resolve()
+        return path.is_relative_to(self.file.folders[-1]) and "site-packages" not in path.parts
+
+    def sources(self) -> tuple[Path, ...]:
+        """Return the model file and the files that were imported from around it."""
+        files = {Path(str(m.__file__)).resolve() for m in self.modules() if getattr(m, "__file__", None)}
+        return (self.file.path, *sorted(files - {self.file.own}))
+
+    def root(self) -> Path:
+        """Return the folder that the imports so far begin at: copied from there, the files import one another again."""
+        bases = [self.file.own.parent]
+        for module in self.modules():
+            if getattr(module, "__file__", None) and module.__name__ in sys.modules:
+                path = Path(str(module.__file__)).resolve()
+                folder = path.parent if path.name == "__init__.py" else path
+                base = folder.parents[module.__name__.count(".")]
+                bases += [base] if module.__name__.split(".")[-1] == folder.stem else []
+        above = [base for base in bases if self.file.own.is_relative_to(base)]
+        return min(above, key=lambda base: len(base.parts))
+
+
+@dataclass(frozen=True)
+class Named:
+    """What MODEL names: a file, or an installed module, and the name in it where MODEL says that too."""
+
+    path: Path | None
+    module: str = ""
+    entry: str | None = None
+    root: Path | None = None
+
+
+def named(spec: str, root: Path | None = None) -> Named:
+    """Read MODEL: a Python file, a package's folder, or `package.module:Name` of a file below here or of what is
+    installed.
+
+    Raises:
+        HardenerError: there is nothing by that name, or it is no Python.
+    """
+    path = Path(spec)
+    module, colon, entry = spec.partition(":")
+    if colon and _MODULE.fullmatch(module) and entry.isidentifier() and not path.exists():
+        base = root or Path()
+        file = base.joinpath(*module.split("."))
+        found = next((p for p in (file.with_suffix(".py"), file / "__init__.py") if p.is_file()), None)
+        if found is not None:
+            return Named(found, entry=entry, root=base)
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            raise HardenerError(
+                f"no module {module} below {(root or Path()).resolve()}, and none is installed. Pass --root DIR, the "
+                "folder that its name begins at, or name the file."
+            )
+        return Named(None, module, entry)
+    if not path.is_file() and not (path / "__init__.py").is_file():
+        holds = " It holds no __init__.py: name the file in it." if path.is_dir() else ""
+        raise HardenerError(
+            f"no model file {spec}.{holds} MODEL is a Python file, torchvision:NAME such as torchvision:resnet18, or "
+            "timm:NAME."
+        )
+    if path.is_file() and path.suffix != ".py":
+        raise HardenerError(
+            f"{spec} is not a Python file. MODEL is the code that builds the network; weights go with --init."
+        )
+    return Named(path, root=root)
+
+
+def find_model_file(path: Path, root: Path | None = None) -> ModelFile:
+    """Find the folders that a model file's imports are looked for in.
+
+    Args:
+        path: a Python file, or a folder with `__init__.py`.
+        root: the uppermost of them. By default the repository's, or what the file's own imports need.
+    Raises:
+        HardenerError: `root` is no folder above the file.
+    """
+    path = path / "__init__.py" if path.is_dir() else path
+    own = path.resolve()
+    if root is not None:
+        if not own.is_relative_to(root.resolve()) or not root.is_dir():
+            raise HardenerError(f"--root {root} is no folder above {path}. Name the one that its imports begin at.")
+        top = root.resolve()
+    else:
+        top = _top(own)
+    above = [folder for folder in own.parents if folder.is_relative_to(top)]
+    return ModelFile(path, tuple(above[1:] if path.name == "__init__.py" and len(above) > 1 else above))
+
+
+def _top(own: Path) -> Path:
+    """Return the uppermost folder to look for imports in: of the repository, or else what the imports ask for."""
+    folder = own.parent
+    tops = [folder]
+    inside = [parent for parent in own.parents if (parent / "__init__.py").is_file()]
+    if inside and inside[0] == folder:
+        packages = [folder]
+        while (packages[-1].parent / "__init__.py").is_file():
+            packages.append(packages[-1].parent)
+        tops.append(packages[-1].parent)
+    level, names = _asked_for(own)
+    tops.append(own.parents[min(level, len(own.parents) - 1)])
+    marked = next((p for p in own.parents if any((p / name).exists() for name in _REPOSITORY)), None)
+    if marked is not None and marked != Path.home():
+        tops.append(marked)
+    else:
+        for name in names:
+            tops += [parent for parent in own.parents[:4] if _stands_in(name, parent)][:1]
+    return min(tops, key=lambda top: len(top.parts))
+
+
+def _asked_for(own: Path) -> tuple[int, list[str]]:
+    """Return how far up a file's relative imports reach, and the names of what else it imports and is not installed."""
+    try:
+        tree = ast.parse(own.read_bytes())
+    except (SyntaxError, ValueError):
+        return 0, []
+    level, names = 0, []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            level = max(level, node.level)
+            names += [node.module] if node.module and not node.level else []
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    tops = dict.fromkeys(name.partition(".")[0] for name in names)
+    return level, [name for name in tops if name not in sys.stdlib_module_names and name not in _NEVER_TWICE]
+
+
+def _stands_in(name: str, folder: Path) -> bool:
+    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file() or (folder / name).is_dir()
+
+
+@contextlib.contextmanager
+def imported(file: ModelFile) -> Iterator[Imported]:
+    """Import a model file; afterwards forget it and what it imported from around it, so that two model files with
+    helpers of the same name do not meet.
+
+    Meanwhile the command line is the file's own, without arguments, and what it prints goes to stderr.
+
+    Raises:
+        HardenerError: the file cannot be read as Python, raises, ends the program, or trains when it is imported.
+    """
+    check_no_training(file.path)
+    shadowed = {key: sys.modules[key] for key in list(sys.modules) if _is_users(key, file)}
+    for key in shadowed:
+        del sys.modules[key]
+    before, path_before, argv = set(sys.modules), list(sys.path), sys.argv
+    sys.path[:0] = map(str, file.folders)
+    sys.argv = [str(file.path)]
+    found: Imported | None = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            found = Imported(file, _run(file, before), before)
+            yield found
+    finally:
+        sys.path[:], sys.argv = path_before, argv
+        _forget(file, before)
+        sys.modules.update(shadowed)
+        importlib.invalidate_caches()
+
+
+def _run(file: ModelFile, before: set[str]) -> ModuleType:
+    """Import the file: by its name in its package where it imports from there, and else alone."""
+    level, _ = _asked_for(file.own)
+    try:
+        with user_code(str(file.path), when=" when it is imported"):
+            if not (level or file.is_package):
+                return _alone(file)
+            return _in_package(file, level, before)
+    except HardenerError as error:
+        more = import_advice(error.__cause__, file.path, file.folders)
+        raise HardenerError(f"{error}{more}") from error.__cause__
+
+
+def _alone(file: ModelFile) -> ModuleType:
+    name = f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}"
+    spec = importlib.util.spec_from_file_location(name, file.own)
+    assert spec is not None, "a .py file always has a spec"
+    assert spec.loader is not None, "and a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _in_package(file: ModelFile, level: int, before: set[str]) -> ModuleType:
+    """Import by name, as Python does. Where a package above the file fails, it is passed over: what fails there may be
+    nothing that the file needs."""
+    folder = file.own.parent
+    packages = [folder]
+    while len(packages) < max(level, 1) or (packages[-1].parent / "__init__.py").is_file():
+        packages.append(packages[-1].parent)
+    names = [package.name for package in reversed(packages)]
+    name = ".".join(names if file.is_package else [*names, file.path.stem])
+    base = str(packages[-1].parent)
+    if base not in sys.path:
+        sys.path.insert(0, base)
+    try:
+        return importlib.import_module(name)
+    except Exception:
+        if file.is_package:
+            raise
+        first = sys.exc_info()[1]
+    _forget(file, before)
+    for depth, package in enumerate(reversed(packages), start=1):
+        stub = types.ModuleType(".".join(names[:depth]))
+        stub.__path__ = [str(package)]
+        sys.modules[stub.__name__] = stub
+    try:
+        return importlib.import_module(name)
+    except ImportError as second:
+        assert first is not None, "the first import failed"
+        raise (second if isinstance(first, ModuleNotFoundError) and first.name == second.name else first) from None
+
+
+def _forget(file: ModelFile, before: set[str]) -> None:
+    """Drop what was loaded since from around the file, and the stand-ins of packages."""
+    for key in set(sys.modules) - before:
+        module = sys.modules[key]
+        loaded_from = getattr(module, "__file__", None)
+        places = [loaded_from] if loaded_from else list(getattr(module, "__path__", []))
+        inside = [Path(place).resolve() for place in places]
+        if any(p.is_relative_to(file.folders[-1]) and "site-packages" not in p.parts for p in inside):
+            del sys.modules[key]
+
+
+def _is_users(module_name: str, file: ModelFile) -> bool:
+    """Would the import of this name find the user's own file, were it not loaded already?"""
+    top = module_name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in _NEVER_TWICE or top in {"__main__", "conftest"}:
+        return False
+    own = [p for f in file.folders for p in (f / f"{top}.py", f / top / "__init__.py") if p.is_file()]
+    loaded_from = getattr(sys.modules.get(top), "__file__", None)
+    return bool(own) and loaded_from is not None

@@ -1,0 +1,170 @@
+"""A model file is imported as Python would, gently, and from wherever its imports begin."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hardener.errors import HardenerError
+from hardener.models.load import LoadedModel, ModelChoice, load_model
+
+NET = "from torch import nn\ndef build_model(num_classes): return nn.Linear(WIDTH, num_classes)\n"
+
+
+def write(root: Path, **files: str) -> Path:
+    """Files of a repository, `_` in the names of folders as `__`."""
+    for name, text in files.items():
+        path = root / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def load(path: Path | str, **rest: object) -> LoadedModel:
+    return load_model(ModelChoice(str(path), **rest), num_classes=5)  # type: ignore[arg-type]
+
+
+def width(loaded: LoadedModel) -> int:
+    assert isinstance(loaded.network, torch.nn.Linear)
+    return loaded.network.in_features
+
+
+def copied(loaded: LoadedModel, target: Path) -> Path:
+    """As a run copies what a model is made of."""
+    for source in loaded.sources:
+        place = target / source.resolve().relative_to(loaded.root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+    return target / loaded.sources[0].resolve().relative_to(loaded.root)
+
+
+def package(root: Path) -> Path:
+    (root / "repo" / "nets").mkdir(parents=True)
+    (root / "repo" / "nets" / "__init__.py").write_text("")
+    (root / "repo" / "__init__.py").write_text("")
+    return root / "repo"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from .blocks import WIDTH",
+        "from ..sizes import WIDTH",
+        "from . import blocks; WIDTH = blocks.WIDTH",
+        "from repo.sizes import WIDTH",
+        "from repo.nets.blocks import WIDTH",
+    ],
+)
+def test_imports_of_a_package_work_and_the_copy_imports_again(line: str, tmp_path: Path) -> None:
+    repo = package(tmp_path / "home")
+    write(repo, nets__net=f"{line}\n{NET}", nets__blocks="from ..sizes import WIDTH\n", sizes="WIDTH = 7\n")
+    before = set(sys.modules)
+    loaded = load(repo / "nets" / "net.py")
+    assert width(loaded) == 7
+    assert set(sys.modules) - before == set()
+    again = copied(loaded, tmp_path / "run")
+    shutil.rmtree(tmp_path / "home")
+    assert width(load(again, root=tmp_path / "run")) == 7
+    assert again == tmp_path / "run" / "repo" / "nets" / "net.py"
+
+
+def test_imports_from_the_root_of_a_repository_are_found(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    write(tmp_path, models__deep__net=f"from lib.sizes import WIDTH\n{NET}", lib__sizes="WIDTH = 3\n")
+    loaded = load(tmp_path / "models" / "deep" / "net.py")
+    assert width(loaded) == 3
+    assert loaded.root == tmp_path
+    shutil.rmtree(tmp_path / ".git")
+    assert width(load(tmp_path / "models" / "deep" / "net.py")) == 3  # found by what it imports
+    assert width(load(tmp_path / "models" / "deep" / "net.py", root=tmp_path)) == 3
+    with pytest.raises(HardenerError, match="--root .* is no folder above"):
+        load(tmp_path / "models" / "deep" / "net.py", root=tmp_path / "lib")
+
+
+def test_a_package_that_fails_elsewhere_does_not_keep_its_file_from_being_used(tmp_path: Path) -> None:
+    repo = package(tmp_path)
+    write(
+        repo,
+        nets__net=f"from .blocks import WIDTH\n{NET}",
+        nets__blocks="WIDTH = 4\n",
+    )
+    (repo / "__init__.py").write_text("import not_installed_at_all\n")
+    assert width(load(repo / "nets" / "net.py")) == 4
+
+
+def test_a_folder_with_an_init_file_is_a_model(tmp_path: Path) -> None:
+    repo = package(tmp_path)
+    write(repo, nets__net=f"from ..sizes import WIDTH\n{NET}", sizes="WIDTH = 6\n")
+    (repo / "nets" / "__init__.py").write_text("from .net import build_model\n")
+    loaded = load(repo / "nets")
+    assert (width(loaded), loaded.name) == (6, "nets")
+    assert width(load(copied(loaded, tmp_path / "run"), root=tmp_path / "run")) == 6
+
+
+def test_a_file_sees_its_own_command_line_and_does_not_write_to_stdout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hardener", "train", "net.py", "--data", "imgs"])
+    path = write(
+        tmp_path,
+        net="import argparse, sys\nparser = argparse.ArgumentParser()\nparser.add_argument('--width', default=9)\n"
+        f"WIDTH = parser.parse_args().width\nprint('hello', sys.argv)\n{NET}",
+    )
+    assert width(load(path / "net.py")) == 9
+    said = capsys.readouterr()
+    assert (said.out, said.err.strip()) == ("", f"hello ['{path / 'net.py'}']")
+    assert sys.argv[0] == "hardener"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("import cv2_is_not_here", r"line 1\)\. Install it: pip install cv2_is_not_here"),
+        ("\nimport einops_is_not_here.torch as e", r"line 2\)\. Install it: pip install einops_is_not_here$"),
+        ("from utils.misc import x", r"utils is a part of the repository .* pass --root DIR"),
+        ("from torchvision.models.utils import load_state_dict_from_url", "torch.hub has load_state_dict_from_url"),
+        ("from torch._six import container_abcs", "collections.abc has the containers"),
+        ("x = 1\nprint 'a'", r"raises SyntaxError .*\(net.py, line 2: print 'a'\)\. It was written for Python 2"),
+        ("import sys\nsys.exit(3)", r"raises SystemExit .*\(net.py, line 2\)\. It ends the program there"),
+        (
+            "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\np.parse_args()",
+            r"raises SystemExit .*\(net.py, line 4\)",
+        ),
+        ("for epoch in range(3):\n    loss.backward()", r"is a script: .* it trains a network \(net.py, line 1\)"),
+        ("if True:\n    loader = DataLoader(x)", r"it opens its data \(net.py, line 2\)"),
+        ("d = datasets.MNIST('.', download=True)", r"it downloads data \(net.py, line 1\)"),
+        ("open('weights.bin')", r"raises FileNotFoundError .*If that is no part of the network, put what only"),
+    ],
+)
+def test_what_keeps_a_file_from_being_imported_is_said_with_its_line(text: str, match: str, tmp_path: Path) -> None:
+    with pytest.raises(HardenerError, match=match):
+        load(write(tmp_path, net=text) / "net.py")
+
+
+def test_known_packages_are_named_as_they_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(HardenerError, match="pip install opencv-python"):
+        load(write(tmp_path, net="import cv2") / "net.py")
+
+
+def test_training_below_main_and_ctrl_c_pass(tmp_path: Path) -> None:
+    guarded = f"WIDTH = 2\n{NET}if __name__ == '__main__':\n    for e in range(3):\n        loss.backward()\n"
+    assert width(load(write(tmp_path, net=guarded) / "net.py")) == 2
+    with pytest.raises(KeyboardInterrupt):
+        load(write(tmp_path, net="raise KeyboardInterrupt") / "net.py")
+
+
+def test_a_module_that_is_loaded_already_is_copied_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook the helper beside the model file has often been imported before."""
+    write(tmp_path, net=f"from sizes_of_mine import WIDTH\n{NET}", sizes_of_mine="WIDTH = 8\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import sizes_of_mine  # type: ignore[import-not-found]
+
+    loaded = load(tmp_path / "net.py")
+    assert [source.name for source in loaded.sources] == ["net.py", "sizes_of_mine.py"]
+    assert sys.modules["sizes_of_mine"] is sizes_of_mine
+    monkeypatch.delitem(sys.modules, "sizes_of_mine")
