@@ -68,13 +68,14 @@ def check_writable(*files: Path) -> None:
     """See, before work is spent on them, that files can be written.
 
     Raises:
-        HardenerError: no such folder, or one that takes no file.
+        HardenerError: a folder that takes no file. One that is still to be made is judged by the one that it goes into.
     """
     for file in files:
         if file.is_dir():
             raise HardenerError(f"{file} is a folder: name a file in it.")
         try:
-            with tempfile.TemporaryFile(dir=file.parent) as probe:
+            place = next(folder for folder in file.absolute().parents if folder.exists())
+            with tempfile.TemporaryFile(dir=place) as probe:
                 probe.write(bytes(_PROBE))
         except OSError as error:
             raise HardenerError(

@@ -21,7 +21,7 @@ from hardener.config.ablation_record import (
 )
 from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import EvaluatedThreat
-from hardener.config.files import tidy
+from hardener.config.files import check_writable, tidy
 from hardener.config.recipe import check_recipe
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.run_lock import LOCK, locked
@@ -126,6 +126,7 @@ def _check(request: AblateRequest) -> Asked:
         check_run_name(request.name)
     if request.json_file is not None and not request.json_file.parent.is_dir():
         raise HardenerError(f"no such folder: {request.json_file.parent}, for --json {request.json_file}.")
+    check_writable(request.out / "name" / RECORD, *([] if request.json_file is None else [request.json_file]))
     choose_device(request.device)
     assert request.precision != "auto", "the eight are attacked alike"
     evaluation = _evaluation(request, request.out)

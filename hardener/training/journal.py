@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Journal:
-    """The journal of a run. Of several processes all may call it, and one writes."""
+    """The journal of a run. Of several processes all may call it, and one writes.
 
-    def __init__(self, run: RunFolder, *, writes: bool) -> None:
-        self._run, self._writes = run, writes
+    Training needs none of it: what cannot be written is told to `warn`, and ends nothing.
+    """
+
+    def __init__(self, run: RunFolder, warn: Callable[[str], None], *, writes: bool) -> None:
+        self._run, self._warn, self._writes = run, warn, writes
         self._events: SummaryWriter | None = None
 
     def keep_rows(self, count: int) -> None:
@@ -38,25 +41,39 @@ class Journal:
             return
         from torch.utils.tensorboard import SummaryWriter
 
-        with SummaryWriter(str(self._run.tensorboard), purge_step=epochs_done + 1) as self._events:
+        with self._told("TensorBoard's events"):
+            self._events = SummaryWriter(str(self._run.tensorboard), purge_step=epochs_done + 1)
+        try:
             yield
-        self._events = None
+        finally:
+            with self._told("TensorBoard's events"):
+                if self._events is not None:
+                    self._events.close()
+            self._events = None
 
     def write(self, metrics: EpochMetrics) -> None:
         """Add an epoch."""
         if not self._writes:
             return
-        with self._run.metrics.open("a", encoding="utf-8") as file:
+        with self._told("the epoch's line"), self._run.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(metrics)) + "\n")
-        if self._events is None:
-            return
-        for name, value in asdict(metrics).items():
-            if value is not None and name != "epoch":
-                self._events.add_scalar(name, value, metrics.epoch)
-        self._events.flush()
+        with self._told("TensorBoard's events"):
+            for name, value in asdict(metrics).items():
+                if self._events is not None and value is not None and name != "epoch":
+                    self._events.add_scalar(name, value, metrics.epoch)
+            if self._events is not None:
+                self._events.flush()
 
     def draw(self, *, title: str, threat: str) -> None:
         """Draw the curves of all epochs so far, if there are any."""
         rows = self._run.read_metrics() if self._writes else []
-        if rows:
-            draw_curves(rows, self._run.curves, title=title, threat=threat)
+        with self._told("the curves"):
+            if rows:
+                draw_curves(rows, self._run.curves, title=title, threat=threat)
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._warn(f"{what} could not be written: {error.strerror or error}")

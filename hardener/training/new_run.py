@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hardener.config.files import check_writable
 from hardener.config.run_folder import (
     DataRecord,
     InputRecord,
@@ -56,11 +57,12 @@ def new_folder(request: TrainRequest, model_name: str) -> RunFolder:
 
 
 def check_name(request: TrainRequest) -> None:
-    """Refuse a name that no run may have, or that one has.
+    """Refuse a name that no run may have, or that one has, and a place that takes no run.
 
     Raises:
         HardenerError: see above.
     """
+    check_writable(request.out / "name" / "run.json")
     if request.name is None:
         return
     check_run_name(request.name)

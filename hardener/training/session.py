@@ -94,7 +94,7 @@ class TrainingSession:
             samples=self.validation.samples,
             num_classes=len(record.classes),
         )
-        self.journal = Journal(run, writes=self.rank == 0)
+        self.journal = Journal(run, reporter.warn, writes=self.rank == 0)
         self.keeper = Keeper(run, record, self.state)
         keep_freed_memory()
         self._agree_every = AGREE_EVERY.get(self.device.type, 1) if self.world > 1 else 1

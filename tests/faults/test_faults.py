@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -231,3 +232,43 @@ def test_torn_lines_of_a_run_end_nothing(trained: Path, shell: Shell, tmp_path: 
     assert [json.loads(line)["epoch"] for line in run.metrics.read_text().splitlines()] == [1, 2]
     run.metrics.write_bytes(b"\xff\xfe\x00{\n" + run.metrics.read_bytes()[:-9])
     assert [row["epoch"] for row in run.read_metrics()] == [1]
+
+
+def test_a_finished_training_whose_curves_find_no_room_is_finished(
+    trained: Path, shell: Shell, small_disk: Path
+) -> None:
+    words = ("train", trained / "tiny.py", "--data", trained / "imgs", *QUICK, "--out", small_disk, "--name", "r")
+    done = shell.run(*words, before=Before("hardener.training.journal:draw_curves", f"fill {small_disk / 'filler'}"))
+    assert done.ended() == 0, done.err
+    assert "warning: the curves could not be written: No space left on device" in done.err
+    assert RunFolder(small_disk / "r").read_record().status == "finished"
+
+
+@pytest.mark.parametrize(
+    "place", ["hardener.training.journal:Journal.write", "hardener.training.session:TrainingSession._measure"]
+)
+def test_a_training_whose_disk_fills_goes_on_when_there_is_room(
+    place: str, trained: Path, shell: Shell, small_disk: Path
+) -> None:
+    words = ("train", trained / "tiny.py", "--data", trained / "imgs", *QUICK, "--out", small_disk, "--name", "r")
+    full = shell.run(*words, before=Before(place, f"fill {small_disk / 'filler'}", nth=2))
+    assert full.ended() == 2
+    assert "error: no space left on the disk" in full.err
+    assert f"hardener train --resume {small_disk / 'r'}" in full.err
+    nowhere = shell.run(*words[:-1], "other")
+    assert nowhere.ended() == 2
+    assert "could not be written: No space left on device. Make room there, or choose another place" in nowhere.err
+    (small_disk / "filler").unlink()
+    resumed = shell.run("train", "--resume", small_disk / "r")
+    assert resumed.ended() == 0, resumed.err
+    assert [row["epoch"] for row in RunFolder(small_disk / "r").read_metrics()] == [1, 2]
+
+
+def test_a_place_that_may_not_be_written_is_told_before_the_work(shell: Shell) -> None:
+    """As a user without rights: root may write everywhere."""
+    nobody = 65534 if os.getuid() == 0 else None
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        asked = shell.run("eval", "nowhere.onnx", "--attack", "pgd", "--json", f"{folder}/a.json", user=nobody)
+        assert asked.ended() == 2
+        assert f"error: {folder}/a.json could not be written: Permission denied." in asked.err
