@@ -1,4 +1,4 @@
-"""Decoded images on disk: what one run has decoded, the next one maps into memory."""
+"""Decoded images on disk: what one run has decoded, the next one reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import inspect
 import json
-import mmap
 import os
 import shutil
 import tempfile
@@ -22,11 +21,12 @@ import PIL
 from numpy.typing import NDArray
 
 from hardener.data import decode
+from hardener.data.blocks import BLOCK, IN_MEMORY, Checksums, PixelBlocks
 from hardener.data.image_files import ImageFiles
 
 _SUFFIX = ".pixels"
-_MAGIC = b"hrdnpix1"
-_TAIL = 32 + 8 + len(_MAGIC)  # sha256 of the facts, their length, the magic
+_MAGIC = b"hrdnpix2"
+_TAIL = 32 + 8 + len(_MAGIC)  # sha256 of checksums and facts, the length of the facts, the magic
 _CHUNK = 512
 
 Write = Callable[[NDArray[np.uint8]], object]
@@ -38,18 +38,20 @@ class CachedPixels:
     """What the cache holds of a list of files.
 
     Attributes:
-        pixels: flat, uint8, mapped from the file and not writable.
+        pixels: flat, uint8; or, where they are many, what reads them from the file.
         facts: what was learned while they were decoded.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[np.uint8] | PixelBlocks
     facts: Facts
 
 
 class PixelCache:
-    """A folder with one file an entry: raw pixels, then facts as JSON, then a tail that says that both are whole.
+    """A folder with one file an entry: raw pixels, their checksums, facts as JSON, and a tail that says that the latter
+    two are whole.
 
     A file is written to the side and renamed when it is complete, so what stands under an entry's name was finished.
+    Pixels that the disk has changed since are not given out: an entry that holds some is made anew.
     Entries used longest ago make room for new ones; those that this object gave out stay. Where nothing can be
     kept, `warn` is told why and the caller goes on without.
 
@@ -99,7 +101,7 @@ class PixelCache:
     def _find(self, path: Path, key: str) -> CachedPixels | None:
         try:
             with path.open("rb") as file:
-                found = _read(file, key)
+                found = _read(file, key, lambda: self._give_up(path))
         except OSError:
             return None
         if found is not None:
@@ -107,6 +109,12 @@ class PixelCache:
             with contextlib.suppress(OSError):  # in a folder that may only be read, age does not matter
                 os.utime(path)
         return found
+
+    def _give_up(self, path: Path) -> None:
+        """Let go of an entry whose pixels are not what was written."""
+        with contextlib.suppress(OSError):
+            path.unlink()
+        self._warn(f"{path}, decoded images of an earlier run, is damaged: they are decoded again. Is the disk sound?")
 
     def _make(
         self, path: Path, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]
@@ -117,12 +125,18 @@ class PixelCache:
                 _lock(file, wait=False)  # as long as this process lives, nobody tidies the file away
                 if size:
                     os.posix_fallocate(descriptor, 0, size)  # a full disk is found out before the work
-                facts, lasting = make(lambda pixels: file.write(pixels.data))
-                _finish(file, key, facts)
+                checksums = Checksums()
+
+                def write(pixels: NDArray[np.uint8]) -> None:
+                    file.write(pixels.data)
+                    checksums.add(pixels)
+
+                facts, lasting = make(write)
+                _finish(file, key, facts, checksums)
                 if lasting:
                     os.replace(beside, path)
                     self._used.add(path)
-                return _read(file, key)
+                return _read(file, key, lambda: self._give_up(path))
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(beside)
@@ -195,16 +209,16 @@ def entry_key(files: ImageFiles, **rule: object) -> str:
     return digest.hexdigest()
 
 
-def _finish(file: BinaryIO, key: str, facts: Facts) -> None:
+def _finish(file: BinaryIO, key: str, facts: Facts, checksums: Checksums) -> None:
     pixels = file.tell()
     file.truncate()
-    text = json.dumps({**facts, "key": key, "bytes": pixels}).encode()
-    file.write(text + hashlib.sha256(text).digest() + len(text).to_bytes(8, "little") + _MAGIC)
+    text, sums = json.dumps({**facts, "key": key, "bytes": pixels}).encode(), checksums.of_all().tobytes()
+    file.write(sums + text + hashlib.sha256(sums + text).digest() + len(text).to_bytes(8, "little") + _MAGIC)
     file.flush()
     os.fsync(file.fileno())  # before the rename, or a power cut could leave a whole name on torn pixels
 
 
-def _read(file: BinaryIO, key: str) -> CachedPixels | None:
+def _read(file: BinaryIO, key: str, on_damage: Callable[[], None]) -> CachedPixels | None:
     """Return what a whole entry of this key holds, None for anything else."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(end - _TAIL, 0))
@@ -214,18 +228,27 @@ def _read(file: BinaryIO, key: str) -> CachedPixels | None:
         return None
     file.seek(end - _TAIL - length)
     text = file.read(length)
-    if hashlib.sha256(text).digest() != tail[:32]:
+    try:
+        facts: Facts = json.loads(text)
+        size, own = facts["bytes"], facts["key"]
+    except (ValueError, KeyError, TypeError):
         return None
-    facts: Facts = json.loads(text)
-    size = facts["bytes"]
-    if facts["key"] != key or size + length + _TAIL != end:
+    if own != key or size + 4 * -(-size // BLOCK) + length + _TAIL != end:
         return None
-    if not size:
-        return CachedPixels(np.empty(0, np.uint8), facts)
-    mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)  # writable ones count as memory in use
-    if size <= total_memory() // 4:
-        mapped.madvise(mmap.MADV_WILLNEED)  # one read from front to back, before minibatches ask here and there
-    return CachedPixels(np.frombuffer(mapped, np.uint8), facts)
+    file.seek(size)
+    sums = file.read(end - _TAIL - length - size)
+    if hashlib.sha256(sums + text).digest() != tail[:32]:
+        return None
+    blocks = PixelBlocks(file, size, np.frombuffer(sums, "<u4"), on_damage)
+    if size > IN_MEMORY:
+        if size <= total_memory() // 4:  # one read from front to back, before minibatches ask here and there
+            os.posix_fadvise(file.fileno(), 0, size, os.POSIX_FADV_WILLNEED)
+        return CachedPixels(blocks, facts)
+    pixels = blocks.read_all()
+    if pixels is None:
+        on_damage()
+        return None
+    return CachedPixels(pixels, facts)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -148,7 +149,8 @@ def _like(found: Labelled, classes: tuple[str, ...]) -> ImageFiles:
 
 
 def _draw(files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: str) -> tuple[ImageFiles, ImageFiles]:
-    counts = [files.labels.count(label) for label in range(len(classes))]
+    count_of = Counter(files.labels)
+    counts = [count_of[label] for label in range(len(classes))]
     if min(counts) < 2:
         name = classes[counts.index(min(counts))]
         raise HardenerError(

@@ -37,7 +37,7 @@ class Files:
 
     def stamp(self, root: Path, path: str) -> str:
         """Return size and times: the inode's change is one, so a file replaced by its like is noticed too."""
-        found = os.stat(root / path)
+        found = os.stat(f"{root}/{path}")  # of a hundred thousand, a Path each would take half the time
         return f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
 
 

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hardener.data.blocks import PixelBlocks
 from hardener.data.cache import Facts, PixelCache, Write, entry_key, total_memory
 from hardener.data.decode import decode_image, has_color, open_image
 from hardener.data.image_files import ImageFiles
@@ -60,7 +61,7 @@ class LoadedImages:
         files: ImageFiles,
         shape: ImageShape,
         *,
-        pixels: NDArray[np.uint8] | None,
+        pixels: NDArray[np.uint8] | PixelBlocks | None,
         skipped: list[BadFile],
         fingerprint: str,
         mean: tuple[float, ...],
@@ -86,11 +87,10 @@ class LoadedImages:
             return
         free, _ = torch.cuda.mem_get_info(device)
         if self._pixels.nbytes < free // 4:
-            self._on_device = torch.empty(self._pixels.shape, dtype=torch.uint8, device=device)
+            kept = torch.empty((len(self), *self._planes), dtype=torch.uint8, device=device)
             for start in range(0, len(self), _CHUNK):
-                part = np.array(self._pixels[start : start + _CHUNK])
-                self._on_device[start : start + len(part)] = torch.from_numpy(part)
-            self._pixels = None
+                kept[start : start + _CHUNK] = self.take(range(start, min(start + _CHUNK, len(self))))[0]
+            self._on_device, self._pixels = kept, None
 
     def take(self, indices: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
         """Return images, (n, C, H, W) uint8, and labels, (n,) int64, at these places."""
@@ -160,6 +160,11 @@ class LoadedImages:
         return images, labels.pin_memory() if pin else labels
 
     def _fill(self, images: NDArray[np.uint8], places: NDArray[np.int64]) -> None:
+        if isinstance(self._pixels, PixelBlocks):
+            for image, place in zip(images, places, strict=True):
+                if not self._pixels.read_into(image, int(place)):
+                    image[:] = self._decode(int(place)).transpose(2, 0, 1)
+            return
         if self._pixels is not None:
             np.take(self._pixels, places, axis=0, out=images, mode="clip")  # "raise" would copy twice
             return
@@ -330,7 +335,11 @@ def _refuse_bad(files: ImageFiles, skipped: list[tuple[int, str]], skip_bad: boo
 
 
 def _images(
-    files: ImageFiles, shape: ImageShape, pixels: NDArray[np.uint8] | None, facts: Facts, skip_bad: bool
+    files: ImageFiles,
+    shape: ImageShape,
+    pixels: NDArray[np.uint8] | PixelBlocks | None,
+    facts: Facts,
+    skip_bad: bool,
 ) -> LoadedImages:
     _refuse_bad(files, facts["skipped"], skip_bad)  # an earlier call may have skipped what this one must not
     bad = {place for place, _ in facts["skipped"]}
@@ -338,7 +347,7 @@ def _images(
     return LoadedImages(
         files.pick([place for place in range(len(files)) if place not in bad]) if bad else files,
         shape,
-        pixels=None if pixels is None else pixels.reshape(planes),
+        pixels=pixels.reshape(planes) if isinstance(pixels, np.ndarray) else pixels,
         skipped=[BadFile(files.where(place), reason) for place, reason in facts["skipped"]],
         fingerprint=facts["fingerprint"],
         mean=tuple(facts["mean"]),

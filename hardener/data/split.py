@@ -21,9 +21,11 @@ def draw_from_each_class(
         Indices kept and indices held out, each ascending.
     """
     held_out: list[int] = []
-    for label in sorted(set(labels)):
-        members = [i for i, own in enumerate(labels) if own == label]
-        members.sort(key=lambda i: hashlib.sha256(f"{salt}/{names[i]}".encode()).digest())
+    of_each: dict[int, list[int]] = {}
+    for place, label in enumerate(labels):
+        of_each.setdefault(label, []).append(place)
+    for members in of_each.values():
+        members.sort(key=lambda i: hashlib.sha256(f"{salt}/{names[i]}".encode("utf-8", "surrogateescape")).digest())
         held_out += members[: min(max(1, round(len(members) * fraction)), len(members) - 1)]
     chosen = set(held_out)
     return [i for i in range(len(names)) if i not in chosen], sorted(held_out)

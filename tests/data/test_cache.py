@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from oracles import write_image_folder
 from PIL import Image
 
+from hardener.data.blocks import BLOCK, Checksums
 from hardener.data.cache import PixelCache, default_folder
 from hardener.data.decode import decode_image
 from hardener.data.image_files import ImageFiles
@@ -79,10 +81,13 @@ def same(images: LoadedImages, others: LoadedImages) -> bool:
 
 @pytest.mark.parametrize("shape", [SHAPE, ImageShape(6, 10, 3)])
 @pytest.mark.parametrize("small", [0, 1 << 20])
+@pytest.mark.parametrize("in_blocks", [False, True])
 def test_every_source_gives_the_same_minibatches(
-    files: ImageFiles, folder: Path, monkeypatch: pytest.MonkeyPatch, shape: ImageShape, small: int
+    files: ImageFiles, folder: Path, monkeypatch: pytest.MonkeyPatch, shape: ImageShape, small: int, in_blocks: bool
 ) -> None:
     monkeypatch.setattr("hardener.data.loader._SMALL", small)
+    if in_blocks:
+        read_in_blocks(monkeypatch)
     (files.root / "a" / "001.png").write_bytes(b"no image")
     in_memory, streamed = (load_images(files, shape, skip_bad=True, memory_budget=budget) for budget in (None, 0))
     cold, warm = (load_images(files, shape, skip_bad=True, cache=open_cache(folder)) for _ in range(2))
@@ -145,6 +150,55 @@ def test_labels_are_those_of_the_folders_as_they_are_now(files: ImageFiles, fold
     images = load_images(renumbered, SHAPE, cache=open_cache(folder))
     assert tuple(images.labels.tolist()) == renumbered.labels
     assert len(entries(folder)) == 1
+
+
+def read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As entries of many gigabytes are."""
+    monkeypatch.setattr("hardener.data.cache.IN_MEMORY", 0)
+    for module in ("cache", "blocks"):
+        monkeypatch.setattr(f"hardener.data.{module}.BLOCK", 100)
+
+
+@pytest.mark.parametrize("spoil", ["zeroed", "flipped", "cut"])
+@pytest.mark.parametrize("when", ["before", "meanwhile", "whole"])
+def test_damaged_pixels_are_noticed_and_decoded_again(
+    files: ImageFiles, folder: Path, monkeypatch: pytest.MonkeyPatch, spoil: str, when: str
+) -> None:
+    if when != "whole":
+        read_in_blocks(monkeypatch)
+    images, said = load_images(files, SHAPE), Said()
+    load_images(files, SHAPE, cache=open_cache(folder))
+    (entry,) = entries(folder)
+    warm = load_images(files, SHAPE, cache=PixelCache(1.0, said, folder=folder)) if when == "meanwhile" else None
+    with entry.open("r+b") as file:
+        data = file.read()
+        file.seek(130)
+        file.write(bytes(200) if spoil == "zeroed" else bytes([data[130] ^ 1]))
+        if spoil == "cut":
+            file.truncate(150)
+    if warm is None:
+        warm = load_images(files, SHAPE, cache=PixelCache(1.0, said, folder=folder))
+    assert same(warm, images)
+    if spoil == "cut" and when != "meanwhile":
+        assert said == [], "its tail is gone, and it was not taken for an entry"
+    else:
+        assert said == [
+            f"{entry}, decoded images of an earlier run, is damaged: they are decoded again. Is the disk sound?"
+        ]
+    assert same(load_images(files, SHAPE, cache=open_cache(folder)), images)
+    assert same(load_images(files, SHAPE, cache=open_cache(folder)), images)
+    assert len(entries(folder)) == 1
+
+
+def test_checksums_are_those_of_zlib_however_the_bytes_come() -> None:
+    data = np.random.default_rng(0).integers(0, 256, 3 * BLOCK + 5, np.uint8)
+    wanted = [zlib.crc32(data[start : start + BLOCK].tobytes()) for start in range(0, len(data), BLOCK)]
+    for piece in (1000, BLOCK, BLOCK + 1, len(data)):
+        checksums = Checksums()
+        for start in range(0, len(data), piece):
+            checksums.add(data[start : start + piece])
+        assert checksums.of_all().tolist() == wanted
+    assert Checksums().of_all().tolist() == []
 
 
 def torn(data: bytes) -> dict[str, bytes]:
