@@ -218,6 +218,8 @@ def test_a_new_flag_is_a_decision() -> None:
         "--image-size",
         "--batch-size",
         "--data",
+        "--ignore",
+        "--class-depth",
     }
     assert found == {
         "train": shared
@@ -276,6 +278,8 @@ def test_a_new_flag_is_a_decision() -> None:
             "--name",
             "--json",
             "--skip-bad-images",
+            "--ignore",
+            "--class-depth",
         },
         "compare": {"--to", "--json", "--out"},
         "gate": {"--min", "--max-drop", "--against", "--junit", "--summary", "--out"},

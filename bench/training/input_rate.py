@@ -27,10 +27,12 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from hardener.config.reading import AS_FOUND
 from hardener.data import loader
 from hardener.data.cache import PixelCache
+from hardener.data.data_set import read_source
 from hardener.data.loader import ImageShape, LoadedImages, load_images
-from hardener.data.sources.image_folder import SPLIT_NAMES, read_class_folders
+from hardener.data.sources.image_folder import read_class_folders
 
 GOAL = 5.0
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -124,8 +126,8 @@ def main() -> None:
         if asked.data is None:
             root = write_files(Path(folder), asked.images, asked.file_size)
         else:
-            named = (asked.data / name for name in SPLIT_NAMES["train"])
-            root = next((path for path in named if path.is_dir()), asked.data)
+            splits = read_source(asked.data, AS_FOUND).splits
+            root = splits["train" if "train" in splits else None].root
         found = measure(root, asked, device)
         count = len(read_class_folders(root)[1])
     peer, middle = "ImageFolder and DataLoader", statistics.median(found["DataLoader"])

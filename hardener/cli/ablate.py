@@ -11,14 +11,17 @@ from hardener.cli.console import door, note, out, reporter, stoppable
 from hardener.cli.options import (
     MODEL_HELP,
     RUNS,
+    ClassDepth,
     DeviceOption,
     EntryOption,
+    Ignore,
     ModelArgs,
     Root,
     Runs,
     Seed,
     SkipBad,
     asked_arguments,
+    asked_reading,
     asked_recipe,
 )
 from hardener.errors import HardenerError
@@ -78,6 +81,8 @@ def ablate(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result here as well.")
     ] = None,
     skip_bad_images: SkipBad = False,
+    ignore: Ignore = None,
+    class_depth: ClassDepth = None,
 ) -> None:
     """Switch SPROUT's three modules on and off: noise, mixup and learned labels, all eight combinations.
 
@@ -85,6 +90,7 @@ def ablate(
     done again: the same command with the same --name goes on.
     """
     from hardener.config.quantity import parse_quantity
+    from hardener.config.reading import AS_FOUND
 
     if attack and suite is not None:
         raise HardenerError("choose --attack or --suite, not both.")
@@ -104,6 +110,7 @@ def ablate(
         model_args=asked_arguments(model_arg),
         root=root,
         skip_bad_images=skip_bad_images,
+        reading=asked_reading(ignore, class_depth) or AS_FOUND,
         seed=seed,
         suite=suite or "standard",
         attacks=tuple(attack or ()),

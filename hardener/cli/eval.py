@@ -15,14 +15,17 @@ from hardener.cli.eval_table import show
 from hardener.cli.options import (
     RUNS,
     AllowPickle,
+    ClassDepth,
     DeviceOption,
     EntryOption,
+    Ignore,
     ModelArgs,
     Root,
     Runs,
     Seed,
     SkipBad,
     asked_arguments,
+    asked_reading,
 )
 from hardener.errors import HardenerError, Unwritten
 from hardener.threat import EPS_HELP, NORM_HELP
@@ -105,6 +108,8 @@ def evaluate(
         list[str] | None, typer.Option(metavar="NAME", help="A measure without an option of its own; repeatable.")
     ] = None,
     skip_bad_images: SkipBad = False,
+    ignore: Ignore = None,
+    class_depth: ClassDepth = None,
     allow_pickle: AllowPickle = False,
 ) -> None:
     """Attack a model and say how robust it is: the worst case, image by image, over all attacks."""
@@ -146,6 +151,7 @@ def evaluate(
         seed=seed,
         precision=precision,
         skip_bad_images=skip_bad_images,
+        reading=asked_reading(ignore, class_depth),
         json_file=json_file,
         surrogate=lender,
         sections=frozenset([*(name for name, wanted in asked.items() if wanted), *(measure or [])]),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
+    from hardener.config.reading import Reading
     from hardener.config.schema import Recipe
 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -35,6 +36,16 @@ Root = Annotated[
     typer.Option("--root", metavar="DIR", help="Where imports of the model file begin. (default: its repository)"),
 ]
 MODEL_HELP = "A Python file, a package's folder, MODULE:NAME, torchvision:NAME or timm:NAME."
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Files and folders of the data to pass over; repeatable."),
+]
+ClassDepth = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|leaf", help="How many folders below the data, or below a split, the classes lie. (default: 1)"
+    ),
+]
 RUNS = Path("runs")
 
 
@@ -66,3 +77,22 @@ def asked_recipe(name: str, shortcuts: Mapping[str, object], sets: Sequence[str]
 
     overrides = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     return load_recipe(name, [*overrides, *(sets or [])])
+
+
+def asked_reading(ignore: list[str] | None, class_depth: str | None) -> Reading | None:
+    """Return how data is to be read; None where no option says so.
+
+    Raises:
+        HardenerError: a depth that is none.
+    """
+    from hardener.config.reading import Reading
+
+    depth: int | Literal["leaf"] | None = None
+    if class_depth == "leaf":
+        depth = "leaf"
+    elif class_depth is not None:
+        if not class_depth.isdecimal() or not int(class_depth):
+            raise HardenerError(f"--class-depth takes a number from 1 on, or leaf; got {class_depth}.")
+        depth = int(class_depth)
+    reading = Reading(ignore=tuple(ignore or ()), class_depth=depth)
+    return None if reading == Reading() else reading

@@ -13,14 +13,17 @@ from hardener.cli.options import (
     MODEL_HELP,
     RUNS,
     AllowPickle,
+    ClassDepth,
     DeviceOption,
     EntryOption,
+    Ignore,
     ModelArgs,
     Root,
     Runs,
     Seed,
     SkipBad,
     asked_arguments,
+    asked_reading,
     asked_recipe,
 )
 from hardener.errors import HardenerError
@@ -89,9 +92,12 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change any field of the recipe; repeatable."),
     ] = None,
     skip_bad_images: SkipBad = False,
+    ignore: Ignore = None,
+    class_depth: ClassDepth = None,
     allow_pickle: AllowPickle = False,
 ) -> None:
     """Train a classifier to be robust, from a model file and a folder of images."""
+    from hardener.config.reading import AS_FOUND
     from hardener.training.request import TrainRequest
 
     if resume is not None:
@@ -125,6 +131,7 @@ def train(
             allow_pickle=allow_pickle,
             validation_root=val,
             skip_bad_images=skip_bad_images,
+            reading=asked_reading(ignore, class_depth) or AS_FOUND,
             device=device,
             seed=seed,
             out=runs,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hardener.config.evaluation_record import EvaluatedThreat
 from hardener.config.fault import first_fault
 from hardener.config.files import write_text
+from hardener.config.reading import AS_FOUND, Reading
 from hardener.errors import HardenerError
 
 ABLATION_SCHEMA: Literal["hardener/ablation/1"] = "hardener/ablation/1"
@@ -42,6 +43,7 @@ class Asked(_Strict):
     threat: EvaluatedThreat
     samples: int
     precision: str
+    reading: Reading = AS_FOUND
 
 
 class Combination(_Strict):

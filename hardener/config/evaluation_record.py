@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.config.fault import first_fault
+from hardener.config.reading import Reading
 from hardener.errors import HardenerError
 
 EVALUATION_SCHEMA: Literal["hardener/eval/3"] = "hardener/eval/3"
@@ -48,7 +49,8 @@ class EvaluationRequest(_Strict):
 
     `target` is a run, an ONNX file or a model's code. `settings` are those of the attacks that were named, under the
     names of their options: steps, step_size, random_start. `sections` are the words that ask for measures.
-    The last seven are of a target that was not trained here.
+    `reading`: how the data is read, None as the run read its own. The seven before it are of a target that was not
+    trained here.
     """
 
     target: str | None = None
@@ -74,6 +76,7 @@ class EvaluationRequest(_Strict):
     allow_pickle: bool = False
     model_args: dict[str, Any] = {}
     root: str | None = None
+    reading: Reading | None = None
 
 
 class EvaluatedAttack(_Strict):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.config.fault import first_fault
 from hardener.config.files import read_lines_of_json, tidy, write_text
+from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.recipe import check_recipe, read_yaml
 from hardener.config.run_lock import holder
 from hardener.config.schema import Recipe
@@ -54,13 +55,17 @@ class SplitRecord(_Strict):
 
 
 class DataRecord(_Strict):
-    """`listings` holds, for each split, the sha256 over its file names: a change of the folder shows there."""
+    """`listings` holds, for each split, the sha256 over its file names: a change of the folder shows there.
+
+    `reading`: how the user asked for the data to be read.
+    """
 
     root: str
     validation_root: str | None
     skip_bad_images: bool
     splits: dict[str, SplitRecord]
     listings: dict[str, str]
+    reading: Reading = AS_FOUND
 
 
 class InputRecord(_Strict):

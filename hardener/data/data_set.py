@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
+from hardener.config.reading import AS_FOUND, Reading
+from hardener.data.brought import Brought, Group, SplitName
+from hardener.data.class_names import refuse_alike
 from hardener.data.image_files import ImageFiles
 from hardener.data.sources import SOURCES
 from hardener.data.split import draw_from_each_class
 from hardener.errors import HardenerError
-
-SplitName = Literal["train", "validation", "test"]
-Labelled = tuple[tuple[str, ...], ImageFiles]
-"""The names of the classes, and images whose labels point into them."""
+from hardener.progress import Reporter
 
 
 class Source(Protocol):
-    """One way in which people keep labelled images. It opens no image; `data_set` draws the splits that it lacks."""
+    """One way in which people keep labelled images. It decodes no image; `data_set` draws the splits that it lacks."""
 
     def recognises(self, root: Path) -> bool:
         """Tell whether the path is of this kind."""
         ...
 
-    def splits(self, root: Path) -> frozenset[SplitName]:
-        """Return which splits the data brings; none where it is not divided."""
-        ...
-
-    def read(self, root: Path, split: SplitName | None) -> Labelled:
-        """Return a split that the data brings, or with None all of data that is not divided.
+    def read(self, root: Path, reading: Reading) -> Brought:
+        """Return the images of each split, or all of data that is not divided, with the names of their classes.
 
         Raises:
-            HardenerError: no images, fewer than two classes, or a class without images.
+            HardenerError: no images, or no way to tell their classes or splits.
         """
         ...
 
@@ -46,6 +43,8 @@ class DataSet:
     train: ImageFiles
     validation: ImageFiles
     test: ImageFiles | None
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def listings(self) -> dict[str, str]:
         """Return, for each split that there is, the sha256 over the names of its images."""
@@ -60,6 +59,7 @@ class DataSet:
 def read_data_set(
     root: Path,
     *,
+    reading: Reading = AS_FOUND,
     validation_root: Path | None = None,
     seed: int = 0,
     val_fraction: float = 0.1,
@@ -73,49 +73,81 @@ def read_data_set(
 
     Args:
         root: what one of `SOURCES` knows.
+        reading: how the user asks for it to be read.
         validation_root: another one, not divided, to use as the validation split.
         val_fraction, test_fraction: the share of each class that is drawn, in (0, 0.5).
     Raises:
         HardenerError: no such path, no source knows it, no images, one class, a class without images or with too few
             to split, or classes that differ between splits.
     """
-    source = source_of(root)
-    held = source.splits(root)
-    divided = "train" in held
-    if held and not divided and validation_root is None:
+    brought = read_source(root, reading)
+    splits = brought.splits
+    divided = "train" in splits
+    if not divided and None not in splits:
+        held = [group.source.rstrip("/") for group in splits.values()]
         raise HardenerError(
             f"{root} has a {' and a '.join(sorted(held))} split but no train/. Put training images in "
             f"{root}/train/CLASS/, or, if these are class names, rename the class folders: no class may be called so."
         )
-    classes, train = source.read(root, "train" if divided else None)
-    test = _like(source.read(root, "test"), classes) if divided and "test" in held else None
-    validation = None
+    training = splits["train" if divided else None]
+    classes = _classes(root, brought, training)
+    others = {split: group for split, group in splits.items() if split not in (None, "train")}
     if validation_root is not None:
-        validation = _like(source_of(validation_root).read(validation_root, None), classes)
-    elif "validation" in held:
-        validation = _like(source.read(root, "validation"), classes)
+        others["validation"] = _only_group(validation_root, reading)
+    refuse_alike({str(training.root): training.names, **{str(g.root): g.names for g in others.values()}})
+    train = training.labelled(classes)
+    test = _like(others["test"], classes) if "test" in others else None
+    validation = _like(others["validation"], classes) if "validation" in others else None
     if not divided:
         train, test = _draw(train, classes, test_fraction, f"{seed}/test")
     if validation is None:
         train, validation = _draw(train, classes, val_fraction, f"{seed}/validation")
-    return DataSet(classes, train, validation, test)
+    return DataSet(classes, train, validation, test, brought.notes, brought.doubts)
 
 
-def read_held_out(root: Path) -> tuple[tuple[str, ...], ImageFiles, str]:
-    """Find the images to evaluate a model on that was not trained here.
+def read_held_out(
+    root: Path, reading: Reading = AS_FOUND, *, known: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], ImageFiles, str]:
+    """Find images to evaluate a model on.
+
+    Args:
+        known: the classes of the model, where they are known; the images may lack some of them.
 
     Returns:
         The classes, the images, and which split they are: `test` or `validation` where the data brings one, else
         `all`, every image there is.
     Raises:
-        HardenerError: as `read_data_set`.
+        HardenerError: as `read_data_set`; or an image of a class that the model does not know.
     """
-    source = source_of(root)
-    held = source.splits(root)
-    for split in ("test", "validation"):
-        if split in held:
-            return *source.read(root, split), split
-    return *source.read(root, None), "all"
+    brought = read_source(root, reading)
+    order: tuple[SplitName | None, ...] = ("test", "validation", None)
+    split = next((split for split in order if split in brought.splits), None)
+    if split not in brought.splits:
+        inner = brought.splits["train"].root
+        raise HardenerError(f"{root} has a train split and no other. To evaluate on its images, pass --data {inner}.")
+    group = brought.splits[split]
+    refuse_alike({**({"the model's": known} if known else {}), str(group.root): group.names})
+    if known:
+        return known, _like(group, known, "the model was trained on"), split or "all"
+    classes = _classes(root, brought, group)
+    return classes, group.labelled(classes), split or "all"
+
+
+def read_source(root: Path, reading: Reading) -> Brought:
+    """Return what a path holds, by whichever source knows it.
+
+    Raises:
+        HardenerError: no such path, no source knows it, or the source cannot read it.
+    """
+    return source_of(root).read(root, reading)
+
+
+def say_how(folder: DataSet, reporter: Reporter) -> None:
+    """Say how data was read, where that is not plain, and warn of what the user must look at."""
+    for note in folder.notes:
+        reporter.say(note)
+    for doubt in folder.doubts:
+        reporter.warn(doubt)
 
 
 def source_of(root: Path) -> Source:
@@ -134,18 +166,52 @@ def source_of(root: Path) -> Source:
     raise HardenerError(f"{root} is a file that no source of images knows. Pass {known}.")
 
 
-def _like(found: Labelled, classes: tuple[str, ...]) -> ImageFiles:
-    own, files = found
-    if own != classes:
-        missing = sorted(set(classes) - set(own))
-        extra = sorted(set(own) - set(classes))
-        parts = [f"lacks {', '.join(missing[:5])}"] if missing else []
-        parts += [f"has {', '.join(extra[:5])} besides"] if extra else []
+def _classes(root: Path, brought: Brought, group: Group) -> tuple[str, ...]:
+    """Return the classes that a model is to know.
+
+    Raises:
+        HardenerError: fewer than two, or one without images.
+    """
+    if group.empty:
+        named = ", ".join(group.empty[:5])
         raise HardenerError(
-            f"{files.root} has other classes than the training images: it {' and '.join(parts)}. Every split needs the "
-            "same classes."
+            f"{group.root} has class folders without images: {named}. Fill them or remove them, or pass "
+            f"{' '.join(f'--ignore {shlex.quote(name)}' for name in group.empty[:5])}."
         )
-    return files
+    classes = tuple(sorted(set(group.names))) if brought.classes is None else brought.classes
+    missing = sorted(set(classes) - set(group.names))
+    if missing:
+        raise HardenerError(f"{root} names classes without a training image: {', '.join(missing[:5])}.")
+    if len(classes) == 1:
+        raise HardenerError(
+            f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more class folders."
+        )
+    return classes
+
+
+def _only_group(root: Path, reading: Reading) -> Group:
+    """Return the images of a path that is to be one split."""
+    splits = read_source(root, reading).splits
+    group = splits.get(None) or splits.get("validation") or (next(iter(splits.values())) if len(splits) == 1 else None)
+    if group is None:
+        first = next(iter(splits.values()))
+        raise HardenerError(f"{root} holds several splits. Pass one of them, such as {first.root}.")
+    return group
+
+
+def _like(group: Group, classes: tuple[str, ...], known_as: str = "the training images") -> ImageFiles:
+    """Return a split's images; it may lack classes, but not bring new ones."""
+    extra = sorted(set(group.names) - set(classes))
+    if extra:
+        missing = sorted(set(classes) - set(group.names))
+        parts = [f"lacks {', '.join(missing[:5])}"] if missing else []
+        parts += [f"has {', '.join(extra[:5])} besides"]
+        skip = " ".join(f"--ignore {shlex.quote(name)}" for name in extra[:5])
+        raise HardenerError(
+            f"{group.root} has other classes than {known_as}: it {' and '.join(parts)}. Every class needs "
+            f"training images. Rename what is the same class, or pass {skip}."
+        )
+    return group.labelled(classes)
 
 
 def _draw(files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: str) -> tuple[ImageFiles, ImageFiles]:

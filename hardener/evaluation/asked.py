@@ -37,4 +37,5 @@ def describe_request(subject: Subject, plan: Plan) -> EvaluationRequest | None:
         seed=request.seed,
         precision=request.precision,
         skip_bad_images=request.skip_bad_images,
+        reading=request.reading,
     )

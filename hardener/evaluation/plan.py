@@ -12,6 +12,7 @@ from typing import Any
 from hardener.attacks import ATTACKS
 from hardener.catalog import resolve
 from hardener.config.files import check_writable
+from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.evaluation.precision import check_precision
@@ -27,6 +28,7 @@ class EvaluateRequest:
 
     `surrogate`: a run to transfer attacks from, or the one that lends an ONNX file its gradients.
     `sections`: what is measured beside attacks, by the names or options in MEASURES.
+    `reading`: how images are to be read; None as the run read its own.
     `precision`: of PRECISIONS, what attacks take gradients in.
     """
 
@@ -46,6 +48,7 @@ class EvaluateRequest:
     json_file: Path | None = None
     surrogate: RunFolder | None = None
     sections: frozenset[str] = frozenset()
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)

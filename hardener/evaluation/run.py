@@ -50,7 +50,7 @@ def evaluate_run(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -
         Paused: interrupted; the same request goes on.
     """
     reporter, plan = _speaking(reporter), make_plan(request)
-    subject = run_subject(run, request.data, reporter)
+    subject = run_subject(run, request.data, reporter, request.reading)
     run.evaluations.mkdir(exist_ok=True)
     run.tidy()
     check_writable(run.evaluations / "result.json", run.report)
@@ -75,7 +75,7 @@ def evaluate_foreign(
         HardenerError: a mistake in what was asked for.
     """
     reporter, plan = _speaking(reporter), make_plan(request)
-    return _written(_evaluate(foreign_subject(model, request.data), plan, reporter), request)
+    return _written(_evaluate(foreign_subject(model, request.data, request.reading), plan, reporter), request)
 
 
 def evaluate_onnx(
@@ -90,7 +90,7 @@ def evaluate_onnx(
     if request.surrogate is None:
         request = replace(request, surrogate=exported_from(path))
     reporter, plan = _speaking(reporter), make_plan(request)
-    subject = onnx_subject(path, request.data, request.surrogate, normalize, reporter)
+    subject = onnx_subject(path, request.data, request.surrogate, normalize, reporter, reading=request.reading)
     if not subject.differentiable:
         plan = without_gradients(plan, path)
     return _written(_evaluate(subject, plan, reporter), request)

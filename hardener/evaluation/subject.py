@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hardener.config.bundle import read_bundle, sha256_of
 from hardener.config.evaluation_record import EvaluatedModel, Flag
+from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.run_folder import RunFolder, RunRecord, unfinished
 from hardener.data.data_set import read_data_set, read_held_out
 from hardener.data.image_files import ImageFiles
@@ -66,7 +67,7 @@ class Subject:
     asked: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subject:
+def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: Reading | None = None) -> Subject:
     """Return a run's model with its test split, its validation split where there is no other, or the images below
     `data`.
 
@@ -75,7 +76,7 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter) -> Subjec
     """
     record, recipe = run.read_record(), run.read_recipe()
     classifier, weights = open_with_fingerprint(run, record)
-    files, split, root, flags = _held_out(run, record, data, reporter)
+    files, split, root, flags = _held_out(run, record, data, reporter, reading)
     if record.status != "finished":
         flags.append(_unfinished(run, record, recipe.epochs, reporter))
     return Subject(
@@ -96,7 +97,7 @@ def _unfinished(run: RunFolder, record: RunRecord, epochs: int, reporter: Report
     return Flag(id="unfinished", message=message, page="docs/flags.md#unfinished")
 
 
-def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
+def foreign_subject(model: ForeignModel, data: Path | None, reading: Reading | None = None) -> Subject:
     """Return a model that was not trained here with the images below `data`.
 
     Raises:
@@ -104,7 +105,7 @@ def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
     """
     if data is None:
         raise HardenerError("a model that was not trained here needs --data DIR, the images to evaluate it on.")
-    classes, files, found = read_held_out(data)
+    classes, files, found = read_held_out(data, reading or AS_FOUND)
     sizes, color = survey(files)
     height, width = model.image_size or (next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE))
     if model.normalize == "data":
@@ -140,7 +141,13 @@ def foreign_subject(model: ForeignModel, data: Path | None) -> Subject:
 
 
 def onnx_subject(
-    path: Path, data: Path | None, gradients: RunFolder | None, normalize: str, reporter: Reporter
+    path: Path,
+    data: Path | None,
+    gradients: RunFolder | None,
+    normalize: str,
+    reporter: Reporter,
+    *,
+    reading: Reading | None = None,
 ) -> Subject:
     """Return an ONNX file with the images below `data`, or those of the run that lends it gradients.
 
@@ -155,7 +162,7 @@ def onnx_subject(
     if gradients is None and data is None:
         raise HardenerError(f"{path} needs --data DIR, the images to evaluate it on.")
     if gradients is not None:
-        lender = run_subject(gradients, data, reporter)
+        lender = run_subject(gradients, data, reporter, reading)
         _same_classes(path, network.classes, lender.classes)
         reporter.say(f"gradients from {gradients.path}; what counts is what {path.name} answers")
         own = _normalized(network, normalize, lender.images.shape.channels)
@@ -163,8 +170,7 @@ def onnx_subject(
         images, split, classes = lender.images, lender.split, lender.classes
     else:
         assert data is not None, "checked above"
-        classes, files, found = read_held_out(data)
-        _same_classes(path, network.classes, classes)
+        classes, files, found = read_held_out(data, reading or AS_FOUND, known=network.classes)
         sizes, color = survey(files)
         height, width, channels = network.image_shape
         size = next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
@@ -256,21 +262,17 @@ def _split_of(found: str) -> Split:
 
 
 def _held_out(
-    run: RunFolder, record: RunRecord, data: Path | None, reporter: Reporter
+    run: RunFolder, record: RunRecord, data: Path | None, reporter: Reporter, reading: Reading | None
 ) -> tuple[ImageFiles, Split, Path, list[Flag]]:
     """Find the run's test split, or its validation split where there is no other; or the folder that was asked for."""
-    own = Path(record.data.root)
+    own, reading = Path(record.data.root), reading or record.data.reading
     if data is not None and data.resolve() != own:
-        classes, files, found = read_held_out(data)
-        if list(classes) != record.classes:
-            differing = sorted(set(classes) ^ set(record.classes))[:5]
-            raise HardenerError(
-                f"{data} has other classes than {run.path} was trained on; they differ in {', '.join(differing)}."
-            )
+        _, files, found = read_held_out(data, reading, known=tuple(record.classes))
         return files, _split_of(found), data, []
     recipe = run.read_recipe()
     folder = read_data_set(
         own,
+        reading=reading,
         validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
         seed=record.seed,
         val_fraction=recipe.data.val_fraction,

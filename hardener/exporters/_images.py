@@ -25,6 +25,7 @@ def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool) -> 
     validation_root = record.data.validation_root if own else None
     return read_data_set(
         root,
+        reading=record.data.reading,
         validation_root=None if validation_root is None else Path(validation_root),
         seed=record.seed,
         val_fraction=recipe.data.val_fraction,

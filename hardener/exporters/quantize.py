@@ -138,7 +138,7 @@ def _training_images(record: RunRecord, recipe: Recipe, data: Path | None) -> ND
 
 def _training_files(record: RunRecord, recipe: Recipe, data: Path | None) -> ImageFiles:
     own = Path(record.data.root)
-    root = own if own.is_dir() else data
+    root = own if own.exists() else data
     if root is None:
         raise HardenerError(
             f"the run's images are no longer at {own}, and int8 is calibrated on training images. Name a folder that "

@@ -153,7 +153,7 @@ def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> ServedThr
 
 def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> DataSet:
     root = Path(record.data.root) if data is None else data
-    if not root.is_dir():
+    if not root.exists():
         raise HardenerError(
             f"the run's images are no longer at {root}, and the ONNX file is compared on real images. Name a folder "
             "of class folders with --data DIR."

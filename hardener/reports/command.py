@@ -10,6 +10,7 @@ from typing import Any
 
 from hardener.config.evaluation_record import EvaluatedAttack, Evaluation, EvaluationRequest
 from hardener.config.quantity import parse_quantity
+from hardener.config.reading import Reading
 from hardener.measures import MEASURES
 from hardener.threat import show_eps
 
@@ -40,11 +41,18 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words += _value("--samples", asked.samples) + _value("--seed", asked.seed)
     words += _value("--batch-size", asked.batch_size, but=128) + _value("--device", asked.device, but="auto")
     words += ["--skip-bad-images"] if asked.skip_bad_images else []
+    words += _reading_words(asked.reading)
     words += _value("--init", asked.init) + _value("--normalize", asked.normalize) + _value("--entry", asked.entry)
     words += argument_words(asked.model_args) + _value("--root", asked.root)
     words += _value("--image-size", None if asked.image_size is None else "{}x{}".format(*asked.image_size))
     words += ["--allow-pickle"] if asked.allow_pickle else []
     return shlex.join(words)
+
+
+def _reading_words(reading: Reading | None) -> list[str]:
+    if reading is None:
+        return []
+    return [word for p in reading.ignore for word in ("--ignore", p)] + _value("--class-depth", reading.class_depth)
 
 
 def fresh_command(target: Path, **asked: Any) -> str:

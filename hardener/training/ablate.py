@@ -22,6 +22,7 @@ from hardener.config.ablation_record import (
 from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import EvaluatedThreat
 from hardener.config.files import check_writable, tidy
+from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.recipe import check_recipe
 from hardener.config.run_folder import RunFolder, now
 from hardener.config.run_lock import LOCK, locked
@@ -57,6 +58,7 @@ class AblateRequest:
     model_args: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
     skip_bad_images: bool = False
+    reading: Reading = AS_FOUND
     seed: int = 0
     suite: str = "standard"
     attacks: tuple[str, ...] = ()
@@ -141,6 +143,7 @@ def _check(request: AblateRequest) -> Asked:
         model_args=dict(request.model_args),
         data=str(request.data.resolve()),
         skip_bad_images=request.skip_bad_images,
+        reading=request.reading,
         recipe=request.recipe.model_dump(mode="json"),
         seed=request.seed,
         suite=None if request.attacks else request.suite,
@@ -163,6 +166,7 @@ def _evaluation(request: AblateRequest, folder: Path) -> EvaluateRequest:
         seed=request.seed,
         precision=request.precision,
         skip_bad_images=request.skip_bad_images,
+        reading=request.reading,
         surrogate=RunFolder(folder / NATURAL),
     )
 
@@ -265,6 +269,7 @@ def _trained(
             model_args=request.model_args,
             root=request.root,
             skip_bad_images=request.skip_bad_images,
+            reading=request.reading,
             device=request.device,
             seed=request.seed,
             out=run.path.parent,

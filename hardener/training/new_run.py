@@ -159,6 +159,7 @@ def _data_record(request: TrainRequest, prepared: Prepared) -> DataRecord:
             "validation": _split_record(material.validation_images),
         },
         listings=prepared.folder.listings(),
+        reading=request.reading,
     )
 
 

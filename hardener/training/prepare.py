@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
+from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
-from hardener.data.data_set import DataSet, read_data_set
+from hardener.data.data_set import DataSet, read_data_set, say_how
 from hardener.data.loader import DEFAULT_SIZE, ImageShape, LoadedImages, load_images, survey
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
@@ -51,7 +52,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     """
     recipe = request.recipe
     device = own_device(request.device)
-    folder = _read_folder(request.data, request.validation_root, recipe, request.seed)
+    folder = _read_folder(request.data, request.validation_root, recipe, request.seed, request.reading)
+    say_how(folder, reporter)
     cache = _pixel_cache(recipe, reporter)
     sizes, color = survey(folder.train, cache=cache)
     torch.manual_seed(request.seed)
@@ -84,7 +86,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
                 f"the run's images are no longer at {root}. Name the place where they lie now: hardener train --resume "
                 f"{run.path} {option} DIR"
             )
-    folder = _read_folder(Path(record.data.root), validation_root, recipe, record.seed)
+    folder = _read_folder(Path(record.data.root), validation_root, recipe, record.seed, record.data.reading)
     classifier = open_classifier(run, record, weights=False)
     freeze(classifier.network, recipe.network.freeze, num_classes=len(record.classes))
     shape = ImageShape(record.input.height, record.input.width, record.input.channels)
@@ -128,9 +130,10 @@ def check_enough(images: LoadedImages) -> None:
         raise HardenerError(f"{len(images)} training images are too few for {world} processes: each needs two.")
 
 
-def _read_folder(root: Path, validation_root: Path | None, recipe: Recipe, seed: int) -> DataSet:
+def _read_folder(root: Path, validation_root: Path | None, recipe: Recipe, seed: int, reading: Reading) -> DataSet:
     return read_data_set(
         root,
+        reading=reading,
         validation_root=validation_root,
         seed=seed,
         val_fraction=recipe.data.val_fraction,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.schema import Recipe
 
 
@@ -24,6 +25,7 @@ class TrainRequest:
     allow_pickle: bool = False
     validation_root: Path | None = None
     skip_bad_images: bool = False
+    reading: Reading = AS_FOUND
     device: str = "auto"
     seed: int = 0
     out: Path = Path("runs")

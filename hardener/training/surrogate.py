@@ -72,6 +72,7 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
             replace_head=record.model.replaced_head is not None,
             validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
             skip_bad_images=record.data.skip_bad_images,
+            reading=record.data.reading,
             device=device,
             seed=record.seed,
             out=found.path.parent,

@@ -15,7 +15,7 @@ from hardener.errors import HardenerError
 SOURCE_OF_ZIPS = """
 import zipfile
 
-from hardener.data.image_files import ImageFiles
+from hardener.data.brought import Brought, Group
 
 
 class Members:
@@ -31,15 +31,11 @@ class Zip:
     def recognises(self, root):
         return zipfile.is_zipfile(root)
 
-    def splits(self, root):
-        return frozenset()
-
-    def read(self, root, split):
+    def read(self, root, reading):
         with zipfile.ZipFile(root) as archive:
             paths = tuple(sorted(name for name in archive.namelist() if not name.endswith("/")))
-        classes = tuple(sorted({path.split("/")[0] for path in paths}))
-        labels = tuple(classes.index(path.split("/")[0]) for path in paths)
-        return classes, ImageFiles(root, paths, labels, Members())
+        names = tuple(path.split("/")[0] for path in paths)
+        return Brought({None: Group(root, paths, names, Members())})
 """
 
 

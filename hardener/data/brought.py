@@ -1,0 +1,59 @@
+"""What a source gives: for each split the images, each with the name of its class, and what is to be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hardener.config.data_findings import LeftOut
+from hardener.data.image_files import Files, ImageFiles, Store
+
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The images of one split.
+
+    Attributes:
+        root, paths, store: as `ImageFiles` has them.
+        names: of each image's class.
+        empty: classes that are shown and have no image.
+        source: where the split comes from, as the user sees it, such as `Train/`.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    store: Store = field(default_factory=Files, compare=False)
+    empty: tuple[str, ...] = ()
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def labelled(self, classes: tuple[str, ...]) -> ImageFiles:
+        """Return the images with labels that point into `classes`."""
+        place = {name: label for label, name in enumerate(classes)}
+        return ImageFiles(self.root, self.paths, tuple(place[name] for name in self.names), self.store)
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a path holds.
+
+    Attributes:
+        splits: a group for each split; or one under None, of data that is not divided.
+        classes: their names in order, where the data itself says; else they are sorted.
+        notes: how it was read, where that is not plain.
+        doubts: what the user must look at.
+        left_out: what is not used.
+    """
+
+    splits: Mapping[SplitName | None, Group]
+    classes: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()

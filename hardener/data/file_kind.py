@@ -1,0 +1,78 @@
+"""What a file is, by its name and its first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm")
+_NOT_READ = {
+    "HEIC images": (".heic", ".heif", ".hif"),
+    "AVIF images": (".avif",),
+    "JPEG 2000 images": (".jp2", ".j2k", ".jpx", ".jpf"),
+    "JPEG XL images": (".jxl",),
+    "DICOM files": (".dcm", ".dicom"),
+    "SVG drawings": (".svg", ".svgz"),
+    "NumPy arrays": (".npy", ".npz"),
+    "Photoshop files": (".psd", ".psb"),
+    "camera raw files": (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf"),
+    "OpenEXR and HDR images": (".exr", ".hdr"),
+    "NIfTI volumes": (".nii", ".nii.gz"),
+    "videos": (".mp4", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".m4v", ".mpg", ".mpeg"),
+    "PDF files": (".pdf",),
+    "archives": (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz"),
+    "icons": (".ico", ".icns"),
+}
+_PLAIN = (
+    ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".py", ".ipynb",
+    ".toml", ".cfg", ".ini", ".log", ".mat", ".pkl", ".pickle", ".parquet", ".arrow", ".db", ".names", ".sh", ".bat",
+    ".doc", ".docx", ".xls", ".xlsx", ".lock", ".pt", ".pth", ".onnx", ".safetensors", ".h5", ".hdf5",
+)  # fmt: skip
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff", "image"),
+    (0, b"\x89PNG\r\n\x1a\n", "image"),
+    (0, b"GIF87a", "image"),
+    (0, b"GIF89a", "image"),
+    (0, b"II*\0", "image"),
+    (0, b"MM\0*", "image"),
+    (8, b"WEBP", "image"),
+    (0, b"BM", "image"),
+    (4, b"ftypheic", "HEIC images"),
+    (4, b"ftypheix", "HEIC images"),
+    (4, b"ftypmif1", "HEIC images"),
+    (4, b"ftypavif", "AVIF images"),
+    (4, b"ftyp", "videos"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000 images"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL images"),
+    (128, b"DICM", "DICOM files"),
+    (0, b"\x93NUMPY", "NumPy arrays"),
+    (0, b"8BPS", "Photoshop files"),
+    (0, b"%PDF", "PDF files"),
+    (0, b"PK\x03\x04", "archives"),
+    (0, b"\x1f\x8b", "archives"),
+)
+
+
+def kind_of(name: str, first_bytes: Callable[[], bytes]) -> str | None:
+    """Return `image`, what a file is called that could be one and is not read, or None for any other.
+
+    Args:
+        name: of a file without the extension of an image that is read.
+        first_bytes: asked where the name does not tell.
+    """
+    lower = name.lower()
+    for kind, extensions in _NOT_READ.items():
+        if lower.endswith(extensions):
+            return kind
+    if lower.endswith(_PLAIN):
+        return None
+    return kind_of_bytes(first_bytes())
+
+
+def kind_of_bytes(data: bytes) -> str | None:
+    """Return `image`, the kind of a known format that is not read, or None."""
+    for offset, magic, kind in _SIGNATURES:
+        if data[offset : offset + len(magic)] == magic and (magic != b"BM" or data[6:10] == bytes(4)):
+            return kind
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "image"
+    return "SVG drawings" if b"<svg" in data[:512] else None

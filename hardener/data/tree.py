@@ -1,0 +1,134 @@
+"""Files and folders below a place, as far as they matter: a folder's, or an archive's."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hardener.config.data_findings import LeftOut, left_out
+from hardener.data.file_kind import EXTENSIONS, kind_of
+
+_JUNK = {
+    "__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "#recycle", "system volume information",
+    "lost+found", "__pycache__", "ehthumbs.db", "icon\r",
+}  # fmt: skip
+OTHER = "other files"
+
+
+@dataclass
+class Tree:
+    """Names below a root, with `/` between folders.
+
+    Attributes:
+        images: those of image files.
+        others: those of files that are none.
+        folders: all that were looked into, `""` for the root.
+        left_out: by reason, the names of what was not used and might have been meant.
+    """
+
+    images: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave(self, reason: str, name: str) -> None:
+        """Note that a file or folder is not used."""
+        self.left_out.setdefault(reason, []).append(name)
+
+    def add(self, name: str, first_bytes: Callable[[], bytes]) -> None:
+        """Put a file where it belongs; its bytes are looked at where its name does not tell."""
+        if name.lower().endswith(EXTENSIONS):
+            self.images.append(name)
+            return
+        try:
+            kind = kind_of(name, first_bytes)
+        except OSError as error:
+            self.leave(f"unreadable ({error.strerror})", name)
+            return
+        if kind == "image":
+            self.images.append(name)
+        elif kind is None:
+            self.others.append(name)
+        else:
+            self.leave(kind, name)
+
+    def facts(self) -> tuple[LeftOut, ...]:
+        """Return what was left out, for the record."""
+        reasons = {**self.left_out, OTHER: self.others}
+        return tuple(found for reason, names in sorted(reasons.items()) if (found := left_out(reason, names)))
+
+
+def is_passed_over(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a file or folder is hidden, a system's litter, or was named by the user.
+
+    Args:
+        name: with the folders that it lies in.
+        patterns: of the user's; each is held against the last part and against the whole.
+    """
+    last = name.rpartition("/")[2]
+    if last.startswith(".") or last.lower() in _JUNK:
+        return True
+    return any(fnmatch.fnmatch(last, p) or fnmatch.fnmatch(name, p.strip("/")) for p in patterns)
+
+
+def walk(root: Path, patterns: Sequence[str] = ()) -> Tree:
+    """List what lies below a folder. Links are followed, but not round in circles; no pipe or device is opened."""
+    tree = Tree()
+    _walk(tree, root, "", patterns, (os.path.realpath(root),))
+    for names in (tree.images, tree.others, tree.folders):
+        names.sort()
+    return tree
+
+
+def _walk(tree: Tree, root: Path, below: str, patterns: Sequence[str], above: tuple[str, ...]) -> bool:
+    """List one folder; return whether it is, or holds only, what is not meant to be looked into."""
+    try:
+        with os.scandir(root / below) as listed:
+            entries = list(listed)
+    except OSError as error:
+        tree.leave(f"unreadable folders ({error.strerror})", below or ".")
+        return True
+    if below and _is_own(root / below, {entry.name for entry in entries}):
+        tree.leave("hardener's own run folders", below)
+        return True
+    tree.folders.append(below)
+    passed = []
+    for entry in entries:
+        name = f"{below}/{entry.name}" if below else entry.name
+        if is_passed_over(name, patterns):
+            continue
+        passed.append(False)
+        if os.path.isdir(entry) if entry.is_symlink() else entry.is_dir():
+            real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
+            if real in above:
+                tree.leave("links back to a folder above", name)
+                continue
+            passed[-1] = _walk(tree, root, name, patterns, (*above, real))
+        elif os.path.isfile(entry) if entry.is_symlink() else entry.is_file():
+            tree.add(name, lambda path=entry.path: _first_bytes(path))  # type: ignore[misc]
+        else:
+            tree.leave("broken links" if entry.is_symlink() else "pipes, sockets and devices", name)
+    if passed and all(passed):
+        tree.folders.remove(below)
+        return True
+    return False
+
+
+def _is_own(folder: Path, names: set[str]) -> bool:
+    """Tell whether a folder is a run of hardener's, or holds what it has cached."""
+    if "run.json" in names:
+        try:
+            found = json.loads((folder / "run.json").read_bytes())
+        except (OSError, ValueError):
+            return False
+        return isinstance(found, dict) and str(found.get("schema", "")).startswith("hardener/")
+    return any(name.endswith(".pixels") for name in names)
+
+
+def _first_bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(512)
