@@ -7,6 +7,7 @@ from hardener.config.bundle import sha256_of
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
+from hardener.models.buffers import keep_all_buffers
 from hardener.models.build import build_for, fit_head
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
@@ -55,6 +56,7 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
     replace_activations(
         loaded.network, record.model.activation, channels=shape.channels, height=shape.height, width=shape.width
     )
+    unsaved = keep_all_buffers(loaded.network)
     if weights:
-        load_weights(loaded.network, run.weights)
+        load_weights(loaded.network, run.weights, unsaved=unsaved)
     return ImageClassifier(loaded.network, mean=shape.mean, std=shape.std, classes=record.classes).eval()

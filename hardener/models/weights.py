@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,19 @@ from torch import Tensor, nn
 
 from hardener.config.files import written_whole
 from hardener.errors import HardenerError
+from hardener.models.buffers import put_buffer
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
 _OF_A_RUN = "model.safetensors"
+_VERSIONS = "state dict versions"  # of each module's layout, as torch keeps them beside a state dict
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's parameters and buffers as safetensors, whole or not at all; tied tensors are written once."""
     with written_whole(path) as beside:
         try:
-            save_model(network, str(beside))
+            save_model(network, str(beside), metadata={_VERSIONS: json.dumps(_versions(network.state_dict()))})
         except SafetensorError as error:
             code = re.search(r"os error (\d+)", str(error))  # how its writer words a full disk
             if code is None:
@@ -37,7 +41,12 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def load_weights(
-    network: nn.Module, path: Path, *, allow_pickle: bool = False, fresh_head: str | None = None
+    network: nn.Module,
+    path: Path,
+    *,
+    allow_pickle: bool = False,
+    fresh_head: str | None = None,
+    unsaved: Collection[str] = (),
 ) -> list[str]:
     """Copy a file's tensors into a network; every tensor of the network must be in it, with its shape.
 
@@ -45,12 +54,17 @@ def load_weights(
         path: safetensors, a checkpoint of torch.save with a state dict, alone or under a usual key, or a run folder.
         allow_pickle: unpickle a file that holds more than tensors. It runs any code that the file carries.
         fresh_head: name of a layer that keeps its own values where the file's have another shape.
+        unsaved: buffers that a network does not save by itself: they may be missing in the file, and have other shapes.
     Returns:
         Names of tensors in the file that the network has no place for.
     Raises:
         HardenerError: no such file, not a checkpoint, one that needs unpickling, or other names or shapes.
     """
-    state = _strip_prefixes(_read(path, allow_pickle), network)
+    read = _read(path, allow_pickle)
+    state = _strip_prefixes(read, network)
+    for name in unsaved:
+        if name in state:
+            put_buffer(network, name, state[name])
     own = network.state_dict()
     in_head = tuple(f"{fresh_head}.{leaf}" for leaf in ("weight", "bias")) if fresh_head else ()
     dropped = [name for name in in_head if name in state and name in own and state[name].shape != own[name].shape]
@@ -67,7 +81,9 @@ def load_weights(
             "the number of classes differs, pass --replace-head."
         )
     missing = [
-        name for name in own if name not in state and name not in dropped and not name.endswith("num_batches_tracked")
+        name
+        for name in own
+        if name not in state and name not in {*dropped, *unsaved} and not name.endswith("num_batches_tracked")
     ]
     extra = [name for name in state if name not in own]
     if missing:
@@ -76,9 +92,23 @@ def load_weights(
             f"{path} lacks {len(missing)} of the model's {len(own)} tensors: {_some(missing)}.{also} Is it of "
             "another architecture?"
         )
+    fitting = OrderedDict((name, state[name]) for name in own if name in state)
+    # names that were stripped no longer belong to the versions of their modules
+    fitting._metadata = (state is read and _versions(read)) or own._metadata  # type: ignore[attr-defined]
     with torch.no_grad():
-        network.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
+        network.load_state_dict(fitting, strict=False)
     return extra
+
+
+def _with_versions(state: Mapping[str, Tensor], versions: Mapping[str, Any]) -> dict[str, Tensor]:
+    kept = OrderedDict(state)
+    kept._metadata = versions  # type: ignore[attr-defined]
+    return kept
+
+
+def _versions(state: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
+    found: Mapping[str, Mapping[str, int]] = getattr(state, "_metadata", {})
+    return {name: dict(facts) for name, facts in found.items()}
 
 
 def _read(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
@@ -97,7 +127,8 @@ def _read(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
                 aliases = file.metadata() or {}
         except (SafetensorError, OSError) as error:
             raise HardenerError(f"{path} is no safetensors file, or it is damaged: {error}.") from None
-        return state | {name: state[kept] for name, kept in aliases.items() if kept in state and name not in state}
+        state |= {name: state[kept] for name, kept in aliases.items() if kept in state and name not in state}
+        return _with_versions(state, json.loads(aliases.get(_VERSIONS, "{}")))
     try:
         content = torch.load(path, map_location="cpu", weights_only=not allow_pickle)
     except pickle.UnpicklingError:
@@ -113,7 +144,7 @@ def _read(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
 
 def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
     if isinstance(content, nn.Module):
-        return dict(content.state_dict())
+        return _find_state(content.state_dict(), path)
     if isinstance(content, Mapping):
         for key in _WRAPPERS:
             inner = content.get(key)
@@ -121,7 +152,7 @@ def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
                 return _find_state(inner, path)
         state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         if state:
-            return state
+            return _with_versions(state, _versions(content))
     raise HardenerError(f"{path} holds no state dict: a mapping from names to tensors was looked for.")
 
 

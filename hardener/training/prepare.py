@@ -16,6 +16,7 @@ from hardener.data.data_set import DataSet, read_data_set, say_how
 from hardener.data.loader import DEFAULT_SIZE, ImageShape, LoadedImages, load_images, survey
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
+from hardener.models.buffers import keep_all_buffers
 from hardener.models.build import build_for, fit_head
 from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel, ModelChoice
@@ -62,6 +63,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
     replaced = _give_weights_and_head(loaded, request, outputs, len(folder.classes), reporter)
     _change_network(loaded, recipe, shape, len(folder.classes), reporter)
+    keep_all_buffers(loaded.network)
     train_images, validation_images = _load(folder, shape, request.skip_bad_images, cache, reporter)
     check_enough(train_images)
     mean, std = normalization(
