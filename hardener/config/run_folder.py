@@ -69,11 +69,15 @@ class DataRecord(_Strict):
 
 
 class InputRecord(_Strict):
+    """Which images the network takes. `layout` is their order in memory; `copied`: it would change them in place."""
+
     height: int
     width: int
     channels: Literal[1, 3]
     mean: list[float]
     std: list[float]
+    layout: Literal["channels_last", "contiguous"] = "channels_last"
+    copied: bool = False
 
 
 class BestRecord(_Strict):

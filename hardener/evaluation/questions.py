@@ -95,6 +95,7 @@ def _batch_dependent(case: AuditCase) -> Finding:
     backwards = case.probed.flip(0)
     alone = len(backwards) // 20
     pieces = [*backwards[:alone].split(1), *backwards[alone:].split(max(case.batch_size // 2, 1))]
+    pieces = [piece for piece in pieces if len(piece)]  # torch splits nothing into one piece
     moved = case.moved(torch.cat([case.logits(piece) for piece in pieces]).flip(0))
     count = int(moved.sum())
     return Finding(

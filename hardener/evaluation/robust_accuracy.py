@@ -278,6 +278,8 @@ class _Scene:
                 state.targets = (clean_correct if plan.everywhere else state.stands).nonzero().squeeze(1)
                 self.course.on_attacked(len(self.images) - len(state.targets))
             for piece in state.targets[state.offset :].split(self.batch_size):
+                if len(piece) == 0:  # torch splits nothing into one piece
+                    continue
                 started = time.monotonic()
                 state.take(piece, self._attack_batch(attack, plan, piece), self.course.keep_examples)
                 state.seconds += time.monotonic() - started

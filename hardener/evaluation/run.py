@@ -75,7 +75,8 @@ def evaluate_foreign(
         HardenerError: a mistake in what was asked for.
     """
     reporter, plan = _speaking(reporter), make_plan(request)
-    return _written(_evaluate(foreign_subject(model, request.data, request.reading), plan, reporter), request)
+    subject = foreign_subject(model, request.data, reporter, request.reading)
+    return _written(_evaluate(subject, plan, reporter), request)
 
 
 def evaluate_onnx(

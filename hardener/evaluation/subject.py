@@ -25,9 +25,10 @@ from hardener.models.build import build_for, fit_head
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
+from hardener.models.rehearse import Conditions, rehearse, settle_order
 from hardener.models.trained import open_with_fingerprint
 from hardener.progress import Reporter
-from hardener.runtime.model_state import as_float, measuring
+from hardener.runtime.model_state import as_float, device_of, measuring
 
 DEFAULT_NOISE_SIGMA = 0.1
 Split = Literal["test", "validation", "all"]
@@ -97,7 +98,9 @@ def _unfinished(run: RunFolder, record: RunRecord, epochs: int, reporter: Report
     return Flag(id="unfinished", message=message, page="docs/flags.md#unfinished")
 
 
-def foreign_subject(model: ForeignModel, data: Path | None, reading: Reading | None = None) -> Subject:
+def foreign_subject(
+    model: ForeignModel, data: Path | None, reporter: Reporter, reading: Reading | None = None
+) -> Subject:
     """Return a model that was not trained here with the images below `data`.
 
     Raises:
@@ -112,17 +115,22 @@ def foreign_subject(model: ForeignModel, data: Path | None, reading: Reading | N
         raise HardenerError(
             "--normalize data is for training; say how this model was trained: none, imagenet or MEAN/STD."
         )
-    loaded, channels, outputs = build_for(
+    built = build_for(
         ModelChoice(model.spec, model.entry, model.model_args, model.root),
         num_classes=len(classes),
         channels=[3, 1] if color else [1, 3],
         height=height,
         width=width,
     )
-    fit_head(loaded, outputs, len(classes), replace=False, init=model.init, allow_pickle=model.allow_pickle)
+    fit_head(built, len(classes), replace=False, init=model.init, allow_pickle=model.allow_pickle)
+    channels, loaded = built.channels, built.loaded
     mean, std = normalization(model.normalize, channels=channels, mean=(), std=())
+    classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=classes)
+    classifier.way = built.way
+    for remark in (*built.remarks, *rehearse(classifier, Conditions(channels, height, width))):
+        reporter.warn(remark)
     return Subject(
-        ImageClassifier(loaded.network, mean=mean, std=std, classes=classes).eval(),
+        classifier.eval(),
         EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init)),
         classes,
         HeldInFiles(files, data, ImageShape(height, width, channels)),
@@ -209,7 +217,11 @@ def memory_subject(
     described = EvaluatedModel(
         name=name or type(module).__name__, run=None, recipe=None, fingerprint=_fingerprint(module)
     )
-    return Subject(module, described, names, held, "all")
+    classifier = ImageClassifier(module, mean=(), std=(), classes=names)
+    channels, height, width = held.images.shape[1:]
+    settle_order(classifier, Conditions(channels, height, width, device_of(module)))
+    classifier.training = module.training
+    return Subject(classifier, described, names, held, "all")
 
 
 @torch.no_grad()

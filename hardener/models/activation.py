@@ -10,7 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from hardener.errors import HardenerError, did_you_mean
-from hardener.models.load import count_outputs
+from hardener.models.head import count_outputs
 
 SOFTPLUS_BETA = 10.0  # never farther than log(2) / 10 = 0.07 from ReLU; with beta 1 it were 0.69
 _SMOOTH: dict[str, Callable[[], nn.Module]] = {

@@ -2,73 +2,192 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from hardener.errors import HardenerError
-from hardener.models.load import LoadedModel, ModelChoice, count_outputs, find_head, load_model, replace_head
+from hardener.models.answer import Way
+from hardener.models.head import Answer, auxiliary_heads, count_outputs, look_at_answer, replace_heads
+from hardener.models.load import LoadedModel, ModelChoice, load_model
+from hardener.models.tame import tame
+from hardener.models.user_code import describe
 from hardener.models.weights import load_weights
 
+USUAL_SIZES = (28, 32, 64, 96, 128, 224, 256, 299, 384)
 
-def build_for(
-    choice: ModelChoice, *, num_classes: int, channels: Sequence[int], height: int, width: int
-) -> tuple[LoadedModel, int, int]:
+
+@dataclass(frozen=True)
+class Built:
+    """A network for images of some shape.
+
+    Attributes:
+        remarks: what was done to it, a line each.
+    """
+
+    loaded: LoadedModel
+    channels: int
+    height: int
+    width: int
+    answer: Answer
+    remarks: tuple[str, ...]
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself."""
+        return self.loaded.network
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the logits, before any head is replaced."""
+        return self.answer.outputs
+
+    @property
+    def way(self) -> Way | None:
+        """Where in what the network returns its logits stand, where several tensors could be them."""
+        return self.answer.way
+
+
+def build_for(choice: ModelChoice, *, num_classes: int, channels: Sequence[int], height: int, width: int) -> Built:
     """Build a network and find which number of channels it takes.
 
     Args:
         channels: the numbers to try, the preferred one first.
-    Returns:
-        The network, the number of channels, and the number of its logits.
     Raises:
         HardenerError: it cannot be built, or takes images with none of these numbers of channels.
     """
-    first_error: HardenerError | None = None
+    faults: list[HardenerError] = []
     for count in channels:
         random_state = torch.get_rng_state()
         loaded: LoadedModel | None = None
         try:
             loaded = load_model(choice, num_classes=num_classes, channels=count)
-            return loaded, count, count_outputs(loaded.network, channels=count, height=height, width=width)
+            remarks = tame(loaded.network)
+            answer = _asked(loaded.network, count, height, width, num_classes)
+            return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
-            first_error = first_error or error
+            faults.append(error)
             if choice.pretrained and loaded is None and isinstance(error.__cause__, OSError):
                 break  # what cannot be downloaded cannot be so for other channels either, after as long a wait
+            if loaded is not None and not isinstance(error, _Unfit):
+                break  # it takes the images, and its answer is none of a classifier
             torch.set_rng_state(random_state)
-    assert first_error is not None, "at least one number of channels is tried"
-    raise first_error
+    fault = next((error for error in faults if not _is_of_channels(error)), faults[0])
+    if not isinstance(fault, _Unfit):
+        raise fault
+    assert fault.__cause__ is not None, "the network's own error"
+    fits = _what_fits(choice, num_classes, channels, height, width)
+    raise HardenerError(f"{fault.where}: {describe(fault.__cause__, advise=not fits)} {fits}".rstrip()) from (
+        fault.__cause__
+    )
+
+
+class _Unfit(HardenerError):
+    """The network fails on images of a shape; `where` says of which."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.where = where
+
+
+def noise(count: int, channels: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return images of noise, the same each time: on black ones a network may fail that does on no others."""
+    return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _asked(network: nn.Module, channels: int, height: int, width: int, num_classes: int) -> Answer:
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    try:
+        return look_at_answer(network, noise(2, channels, height, width, device), num_classes)
+    except HardenerError:
+        raise
+    except Exception as error:  # the user's own code: it may raise anything
+        raise _Unfit(
+            f"the model fails on images of {channels} x {height} x {width} (channels, height, width)"
+        ) from error
+
+
+def _is_of_channels(error: HardenerError) -> bool:
+    """Whether the network failed because of the number of channels alone, as far as its error tells."""
+    return "channels" in str(error.__cause__)
+
+
+def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], height: int, width: int) -> str:
+    """Say which images the network does take, of usual sizes and of one or three channels; nothing where of none."""
+    for count in dict.fromkeys([*channels, 3, 1]):
+        fits = []
+        try:
+            network = load_model(
+                dataclasses.replace(choice, pretrained=False), num_classes=num_classes, channels=count
+            ).network
+            tame(network)
+        except HardenerError:
+            continue
+        for size in dict.fromkeys([(height, width), *((usual, usual) for usual in USUAL_SIZES)]):
+            with contextlib.suppress(HardenerError):
+                count_outputs(network, channels=count, height=size[0], width=size[1])
+                fits.append(size)
+        if fits:
+            return _advice(count, fits, channels, (height, width))
+    return ""
+
+
+def _advice(count: int, fits: list[tuple[int, int]], channels: Sequence[int], size: tuple[int, int]) -> str:
+    flags = []
+    if count not in channels:
+        flags.append(f"--set data.channels={count}")
+    if size not in fits:
+        flags.append(f"--image-size {fits[-1][0] if 224 not in (f[0] for f in fits) else 224}")
+    sizes = ", ".join(f"{height} x {width}" for height, width in fits)
+    return f"It takes images of {count} channel{'s' if count > 1 else ''} and {sizes}: pass {' '.join(flags)}."
 
 
 def fit_head(
-    loaded: LoadedModel,
-    outputs: int,
+    built: Built,
     num_classes: int,
     *,
     replace: bool,
+    heads: Sequence[str] | None = None,
     init: Path | None = None,
     allow_pickle: bool = False,
 ) -> tuple[str | None, list[str]]:
     """Load `init` into a network and give it the right number of outputs.
 
     Args:
-        outputs: the number of logits that the network has now.
         replace: put a fresh final layer in where the network's, or the file's, has another number of outputs.
+        heads: what was replaced before, by its name; by default the layers that make the logits.
     Returns:
-        The name of the replaced layer or None, and names of tensors in the file that had no place.
+        The names of the replaced layers or None, and names of tensors in the file that had no place.
     Raises:
         HardenerError: the numbers differ and `replace` is not set, or the weights do not fit.
     """
+    network, outputs = built.network, built.outputs
     if outputs != num_classes and not replace:
         raise HardenerError(
             f"the model has {outputs} outputs and the data has {num_classes} classes. Pass --replace-head to put a "
             f"fresh final layer with {num_classes} outputs in, or let the model file build it: "
             "build_model(num_classes)."
         )
+    chosen = tuple(heads or built.answer.heads)
+    if replace and not heads:
+        images = noise(2, built.channels, built.height, built.width)
+        chosen = tuple(dict.fromkeys([*chosen, *auxiliary_heads(network, outputs, images)]))
     extra: list[str] = []
     if init is not None:
-        head = find_head(loaded.network, outputs) if replace else None
-        extra = load_weights(loaded.network, init, allow_pickle=allow_pickle, fresh_head=head)
+        head = chosen[0] if replace and chosen else None
+        extra = load_weights(network, init, allow_pickle=allow_pickle, fresh_head=head)
     if outputs == num_classes:
         return None, extra
-    return replace_head(loaded.network, outputs, num_classes), extra
+    replaced = replace_heads(network, outputs, num_classes, chosen)
+    left = _asked(network, built.channels, built.height, built.width, num_classes).outputs
+    if left != num_classes:
+        raise HardenerError(
+            f"with a fresh {', '.join(replaced)} the model still has {left} outputs, and the data has {num_classes} "
+            "classes. Let the model file build the right number: build_model(num_classes)."
+        )
+    return ", ".join(replaced), extra

@@ -9,12 +9,12 @@ from types import MethodType
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError, did_you_mean
-from hardener.models.load import find_head
+from hardener.models.head import find_head
 
 ALL_BUT_HEAD = "all-but-head"
 
 
-def freeze(network: nn.Module, patterns: Sequence[str], *, num_classes: int) -> list[str]:
+def freeze(network: nn.Module, patterns: Sequence[str], *, num_classes: int, head: str | None = None) -> list[str]:
     """Let parts of a network learn nothing: no gradient for their parameters, and eval mode for good.
 
     In eval mode batch norm uses its running statistics and leaves them as they are, and dropout drops nothing; a later
@@ -23,7 +23,8 @@ def freeze(network: nn.Module, patterns: Sequence[str], *, num_classes: int) -> 
     Args:
         patterns: names of modules or parameters, in which `*` stands for any characters, dots too, and `?` for one. All
             that is below a module is frozen with it. `all-but-head` is all that is learned before the final layer.
-        num_classes: the number of outputs, by which the final layer is known.
+        num_classes: the number of outputs, by which the final layer is found.
+        head: the final layer's name, where it is known.
     Returns:
         What is frozen, topmost names only, in the network's order.
     Raises:
@@ -34,7 +35,7 @@ def freeze(network: nn.Module, patterns: Sequence[str], *, num_classes: int) -> 
     asked: set[str] = set()
     for pattern in patterns:
         if pattern == ALL_BUT_HEAD:
-            asked.update(_beside(_head(network, num_classes), known))
+            asked.update(_beside(head or _head(network, num_classes), known))
         else:
             asked.update(_matching(pattern, known))
     chosen = [name for name in known if name in asked and not any(parent in asked for parent in _parents(name))]
@@ -101,12 +102,12 @@ def _parents(name: str) -> list[str]:
 
 def stays_in_eval(module: nn.Module) -> bool:
     """Tell whether `keep_in_eval` was called on a module or above it."""
-    return "train" in vars(module)
+    return getattr(vars(module).get("train"), "__func__", None) is _stay
 
 
 def keep_in_eval(module: nn.Module) -> None:
     """Shadow `train` on the instances: whoever calls it, on them or above, they stay in eval mode."""
-    module.eval()
+    module.train(False)
     for part in module.modules():
         part.train = MethodType(_stay, part)  # type: ignore[method-assign] # a bound method: deepcopy binds the copy
 

@@ -11,14 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
 from hardener.models.model_file import find_model_file, imported, named
-from hardener.models.normalize import unwrap_logits
 from hardener.models.registry import REGISTRIES, from_registry
-from hardener.models.user_code import first_line, user_code
+from hardener.models.user_code import user_code
 
 
 @dataclass(frozen=True)
@@ -108,69 +106,6 @@ def fingerprint(model: LoadedModel) -> str:
     for source in model.sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()
-
-
-def count_outputs(network: nn.Module, *, channels: int, height: int, width: int) -> int:
-    """Run two black images through the network, in eval mode, and count its logits.
-
-    Raises:
-        HardenerError: the network fails on such images, or returns no logits.
-    """
-    was_training = network.training
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    try:
-        with torch.no_grad():
-            output = network.eval()(torch.zeros(2, channels, height, width, device=device))
-    except HardenerError:
-        raise
-    except Exception as error:  # the user's own code: it may raise anything
-        raise HardenerError(
-            f"the model fails on images of {channels} x {height} x {width} (channels, height, width): "
-            f"{type(error).__name__}: {first_line(error)}"
-        ) from error
-    finally:
-        network.train(was_training)
-    return int(unwrap_logits(output).shape[1])
-
-
-def find_head(network: nn.Module, outputs: int) -> str:
-    """Return the name of the last linear layer, or 1 x 1 convolution, with this number of outputs.
-
-    Raises:
-        HardenerError: there is none.
-    """
-    heads: list[str] = [
-        name
-        for name, layer in network.named_modules()
-        if (isinstance(layer, nn.Linear) and layer.out_features == outputs)
-        or (
-            isinstance(layer, nn.Conv2d)
-            and layer.out_channels == outputs
-            and layer.kernel_size == layer.stride == (1, 1)
-        )
-    ]
-    if not heads or not heads[-1]:
-        raise HardenerError(
-            f"the model has no final linear layer with {outputs} outputs to replace. Let the model file build the "
-            "right number: build_model(num_classes)."
-        )
-    return heads[-1]
-
-
-def replace_head(network: nn.Module, outputs: int, num_classes: int) -> str:
-    """Put a fresh layer with `num_classes` outputs in place of the head; return its name."""
-    name = find_head(network, outputs)
-    parent_name, _, child = name.rpartition(".")
-    parent = network.get_submodule(parent_name)
-    old = network.get_submodule(name)
-    fresh: nn.Module
-    if isinstance(old, nn.Linear):
-        fresh = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
-    else:
-        assert isinstance(old, nn.Conv2d), "find_head returns linear layers and convolutions"
-        fresh = nn.Conv2d(old.in_channels, num_classes, 1, bias=old.bias is not None)
-    setattr(parent, child, fresh)  # also in a Sequential, whose children are attributes named 0, 1, …
-    return name
 
 
 def _build(module: ModuleType, path: Path, entry: str | None, arguments: dict[str, int]) -> nn.Module:

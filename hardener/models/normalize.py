@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
+from hardener.models.answer import Way, unwrap_logits
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _SMALLEST_STD = 1e-3
@@ -17,11 +17,17 @@ _SMALLEST_STD = 1e-3
 class ImageClassifier(nn.Module):
     """A user's network behind one door: [0, 1] images in, logits out.
 
+    No empty batch reaches the network, and nothing that it does to its input reaches whoever asks.
+
     Args:
-        network: takes normalised images; may return logits, a tuple or list that begins with them, a mapping or an
-            object that holds them as `logits`.
+        network: takes normalised images; returns logits, or something that holds them, as `unwrap_logits` finds them.
         mean, std: per channel, in [0, 1] pixels; empty for no normalisation.
         classes: names in the order of the logits.
+    Attributes:
+        contiguous: images go in contiguous, whatever their memory order: the network runs in no other.
+        writes: the network changes its input in place, so that it is given a copy.
+        way: where in what it returns its logits stand, where several tensors could be them.
+        heads: names of the layers that make its logits, the main one first, as far as they are known.
     """
 
     mean: Tensor
@@ -34,36 +40,30 @@ class ImageClassifier(nn.Module):
         self.network = network
         self.classes = tuple(classes)
         self.normalizes = bool(mean)
+        self.contiguous = False
+        self.writes = False
+        self.way: Way | None = None
+        self.heads: tuple[str, ...] = ()
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
 
+    def treated_like(self, other: ImageClassifier) -> ImageClassifier:
+        """Give the network its images as another classifier of it does; return the classifier itself."""
+        self.contiguous, self.writes, self.way, self.heads = other.contiguous, other.writes, other.way, other.heads
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, (N, K), for images (N, C, H, W) in [0, 1]."""
+        if not torch.compiler.is_exporting() and images.shape[0] == 0:  # a graph's batch is open, and never empty
+            return images.flatten(1).sum(dim=1, keepdim=True).expand(0, max(len(self.classes), 1))
         if self.normalizes:
             images = (images - self.mean) / self.std
-        return unwrap_logits(self.network(images))
-
-
-def unwrap_logits(output: Any) -> Tensor:
-    """Find the logits, (N, K), in what a network returned.
-
-    Raises:
-        HardenerError: no two-dimensional tensor where one is looked for.
-    """
-    found = output
-    if hasattr(found, "logits"):  # HuggingFace outputs, torchvision's Inception and GoogLeNet
-        found = found.logits
-    elif isinstance(found, dict):
-        found = next((found[key] for key in ("logits", "out", "output") if key in found), found)
-    elif isinstance(found, tuple | list) and found:
-        found = found[0]
-    if not isinstance(found, Tensor) or found.dim() != 2:
-        what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-        raise HardenerError(
-            f"the model returned {what}; a classifier returns logits of shape (N, K), alone, first in a tuple, or "
-            "under `logits` in a mapping or an object."
-        )
-    return found
+        elif self.writes:
+            images = images.clone()
+        if self.contiguous:
+            images = images.contiguous()
+        output = self.network(images)
+        return unwrap_logits(output, width=len(self.classes) or None, images=images.shape[0], way=self.way)
 
 
 def normalization(

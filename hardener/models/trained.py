@@ -45,18 +45,27 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
         record.model.arguments,
         root=None if file is None else run.model_files,
     )
-    loaded, _, outputs = build_for(
+    built = build_for(
         choice,
         num_classes=len(record.classes),
         channels=[shape.channels],
         height=shape.height,
         width=shape.width,
     )
-    fit_head(loaded, outputs, len(record.classes), replace=record.model.replaced_head is not None)
-    replace_activations(
-        loaded.network, record.model.activation, channels=shape.channels, height=shape.height, width=shape.width
+    replaced = record.model.replaced_head
+    fit_head(
+        built,
+        len(record.classes),
+        replace=replaced is not None,
+        heads=None if replaced is None else replaced.split(", "),
     )
-    unsaved = keep_all_buffers(loaded.network)
+    replace_activations(
+        built.network, record.model.activation, channels=shape.channels, height=shape.height, width=shape.width
+    )
+    unsaved = keep_all_buffers(built.network)
     if weights:
-        load_weights(loaded.network, run.weights, unsaved=unsaved)
-    return ImageClassifier(loaded.network, mean=shape.mean, std=shape.std, classes=record.classes).eval()
+        load_weights(built.network, run.weights, unsaved=unsaved)
+    classifier = ImageClassifier(built.network, mean=shape.mean, std=shape.std, classes=record.classes)
+    classifier.contiguous, classifier.writes = shape.layout == "contiguous", shape.copied
+    classifier.way, classifier.heads = built.way, built.answer.heads
+    return classifier.eval()

@@ -88,10 +88,14 @@ class Place:
         return f"{self.file.name}, line {self.line}"
 
     @property
+    def whole_code(self) -> str:
+        """The line itself, where it can be read."""
+        return linecache.getline(str(self.file), self.line).strip()
+
+    @property
     def code(self) -> str:
         """The line itself, where it can be read and is short."""
-        text = linecache.getline(str(self.file), self.line).strip()
-        return text if len(text) <= _MOST_CODE else ""
+        return self.whole_code if len(self.whole_code) <= _MOST_CODE else ""
 
 
 @contextmanager
@@ -124,7 +128,7 @@ def explained(error: BaseException) -> HardenerError | None:
         return None
     if type(error).__name__ == "OutOfMemoryError":
         return None  # the door has its own words for that
-    shown = HardenerError(describe(error, place))
+    shown = HardenerError(f"the model's code raises {describe(error, place)}")
     shown.__cause__ = error
     return shown
 
@@ -145,15 +149,15 @@ def explaining() -> Iterator[None]:
         raise shown from error
 
 
-def describe(error: BaseException, place: Place | None = None) -> str:
-    """Say what was raised, where, what went in there, and what to try."""
+def describe(error: BaseException, place: Place | None = None, *, advise: bool = True) -> str:
+    """Say what was raised, where, what went in there, and what to try: `KIND: its first line (file, line: code). …`."""
     place = place or place_of(error) or _in_network(error)
-    told = f"the model's code raises {type(error).__name__}: {first_line(error)}".rstrip(".")
+    told = f"{type(error).__name__}: {first_line(error)}".rstrip(".")
     if place is not None:
         told += f" ({place}{f': {place.code}' if place.code else ''})"
         inputs = _inputs(place.frame)
         told += f". In {place.frame.f_code.co_name}: {inputs}" if inputs else ""
-    advice = advice_for(error, "" if place is None else place.code)
+    advice = advice_for(error, "" if place is None else place.whole_code) if advise else ""
     return f"{told}. {advice[0].upper()}{advice[1:]}." if advice else f"{told}."
 
 
@@ -173,7 +177,7 @@ def first_line(error: BaseException) -> str:
 
 def place_of(error: BaseException) -> Place | None:
     """Return the innermost line of the user's own files that an error passed through after hardener's last."""
-    return next((place for place in reversed(_after_own(error)[1]) if _is_users(place.file)), None)
+    return next((place for place in reversed(_after_own(error)[1]) if is_users(place.file)), None)
 
 
 def _in_network(error: BaseException) -> Place | None:
@@ -199,11 +203,12 @@ def _after_own(error: BaseException) -> tuple[Place | None, list[Place]]:
     return last, inside
 
 
-def _is_users(file: Path) -> bool:
+def is_users(file: Path) -> bool:
+    """Whether a file is none of hardener, Python, or what is installed."""
     name = str(file)
     if name.startswith("<"):
         return name.startswith(_TYPED)
-    if _INSTALLED & set(file.parts) or "torchinductor" in name:
+    if _INSTALLED & set(file.parts) or "torchinductor" in name or file.is_relative_to(_OWN):
         return False
     return not name.startswith(_STDLIB)
 

@@ -26,10 +26,29 @@ _OF_A_RUN = "model.safetensors"
 _VERSIONS = "state dict versions"  # of each module's layout, as torch keeps them beside a state dict
 
 
+class _Contiguous(nn.Module):
+    """A network whose tensors lie contiguous where they are read out; what is tied stays so."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = (network,)  # in a tuple: as no module of its own, it puts nothing before the names
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override] # torch's is overloaded
+        """Return the network's tensors; safetensors looks at tied ones in a way that needs them contiguous."""
+        state: dict[str, Any] = self._network[0].state_dict(*args, **kwargs)
+        laid: dict[tuple[Any, ...], Tensor] = {}
+        for name, value in state.items():
+            if isinstance(value, Tensor) and not value.is_contiguous():
+                place = (value.data_ptr(), tuple(value.shape), value.stride())
+                state[name] = laid.setdefault(place, value.contiguous())
+        return state
+
+
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's parameters and buffers as safetensors, whole or not at all; tied tensors are written once."""
     with written_whole(path) as beside:
         try:
+            network = _Contiguous(network)
             save_model(network, str(beside), metadata={_VERSIONS: json.dumps(_versions(network.state_dict()))})
         except SafetensorError as error:
             code = re.search(r"os error (\d+)", str(error))  # how its writer words a full disk

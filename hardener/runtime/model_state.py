@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,3 +51,16 @@ def measuring(model: nn.Module) -> Iterator[torch.device]:
     """Put the model into eval mode and full float32, and back; the value is the device it lives on."""
     with in_eval_mode(model), full_float32():
         yield device_of(model)
+
+
+@contextmanager
+def same_draws(device: torch.device) -> Iterator[None]:
+    """Leave random numbers as they were, torch's, numpy's and Python's: what is drawn afterwards is as without this."""
+    python, other = random.getstate(), np.random.get_state()
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(other)

@@ -141,5 +141,13 @@ def _descend(exchange: Exchange, batch: Minibatch, piece: int, rule: StepRule) -
     return total
 
 
+def smallest_piece(images: int, batch_size: int, accumulate: int, world: int) -> int:
+    """Return how few images a pass of training may get, where an epoch has so many over all processes."""
+    piece, rest = math.ceil(batch_size / accumulate), images % (batch_size * world)
+    wholes = [batch_size * world] * (images >= batch_size * world) + [rest] * (rest >= 2 * world)
+    least = [whole // world // min(math.ceil(math.ceil(whole / world) / piece), whole // world) for whole in wholes]
+    return max(min(least, default=1), 1)
+
+
 def _precision(batch: Minibatch, rule: StepRule) -> torch.autocast:
     return torch.autocast(batch.images.device.type, dtype=torch.bfloat16, enabled=rule.autocast)

@@ -175,6 +175,8 @@ def _input_record(prepared: Prepared) -> InputRecord:
         channels=shape.channels,
         mean=list(prepared.mean),
         std=list(prepared.std),
+        layout="contiguous" if prepared.material.classifier.contiguous else "channels_last",
+        copied=prepared.material.classifier.writes,
     )
 
 

@@ -143,7 +143,8 @@ def spread(
         if sharded:
             whole = shard(classifier, device)
             return Shares(TrainingLoss(classifier, method, compiled=compiled), whole)
-    classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    order = torch.contiguous_format if classifier.contiguous else torch.channels_last
+    classifier.to(device=device, memory_format=order)  # type: ignore[call-overload]
     training_loss = TrainingLoss(classifier, method, compiled=compiled)
     return Exchange(training_loss) if world == 1 else Copies(training_loss, device, shape)
 

@@ -17,13 +17,16 @@ from hardener.data.loader import DEFAULT_SIZE, ImageShape, LoadedImages, load_im
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
-from hardener.models.build import build_for, fit_head
+from hardener.models.build import Built, build_for, fit_head
 from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
+from hardener.models.rehearse import Conditions, rehearse
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, rank_and_world
+from hardener.training.build import autocasts
 from hardener.training.launch import own_device
+from hardener.training.loop import smallest_piece
 from hardener.training.request import TrainRequest
 from hardener.training.session import Material
 
@@ -58,18 +61,20 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     cache = _pixel_cache(recipe, reporter)
     sizes, color = survey(folder.train, cache=cache)
     torch.manual_seed(request.seed)
-    loaded, shape, outputs = _build(request, folder.classes, _image_size(recipe, sizes), color=color)
+    built = _build(request, folder.classes, _image_size(recipe, sizes), color=color)
+    loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels)
     if color and shape.channels == 1:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
-    replaced = _give_weights_and_head(loaded, request, outputs, len(folder.classes), reporter)
-    _change_network(loaded, recipe, shape, len(folder.classes), reporter)
+    replaced = _give_weights_and_head(built, request, len(folder.classes), reporter)
+    _change_network(built, recipe, shape, len(folder.classes), reporter)
     keep_all_buffers(loaded.network)
+    tried = _rehearsed(built, recipe, folder, device, reporter)
     train_images, validation_images = _load(folder, shape, request.skip_bad_images, cache, reporter)
     check_enough(train_images)
     mean, std = normalization(
         recipe.data.normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std
     )
-    classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes)
+    classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, validation_images, device)
     return Prepared(material, folder, loaded, mean, std, replaced)
 
@@ -90,7 +95,12 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
             )
     folder = _read_folder(Path(record.data.root), validation_root, recipe, record.seed, record.data.reading)
     classifier = open_classifier(run, record, weights=False)
-    freeze(classifier.network, recipe.network.freeze, num_classes=len(record.classes))
+    freeze(
+        classifier.network,
+        recipe.network.freeze,
+        num_classes=len(record.classes),
+        head=next(iter(classifier.heads), None),
+    )
     shape = ImageShape(record.input.height, record.input.width, record.input.channels)
     cache = _pixel_cache(recipe, reporter)
     train_images, validation_images = _load(folder, shape, record.data.skip_bad_images, cache, reporter)
@@ -153,53 +163,66 @@ def _image_size(recipe: Recipe, sizes: set[tuple[int, int]]) -> tuple[int, int]:
     return next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
 
 
-def _build(
-    request: TrainRequest, classes: Sequence[str], size: tuple[int, int], *, color: bool
-) -> tuple[LoadedModel, ImageShape, int]:
-    """Return the network, the images that it takes, and how many outputs it has before its head is fitted."""
+def _build(request: TrainRequest, classes: Sequence[str], size: tuple[int, int], *, color: bool) -> Built:
+    """Return the network as it is built, and what it takes."""
     height, width = size
     asked = request.recipe.data.channels
-    loaded, channels, outputs = build_for(
+    return build_for(
         ModelChoice(request.model, request.entry, request.model_args, request.root, request.pretrained),
         num_classes=len(classes),
         channels=[asked] if asked != "auto" else [3, 1] if color else [1, 3],
         height=height,
         width=width,
     )
-    return loaded, ImageShape(height, width, channels), outputs
 
 
-def _give_weights_and_head(
-    loaded: LoadedModel, request: TrainRequest, outputs: int, num_classes: int, reporter: Reporter
-) -> str | None:
+def _give_weights_and_head(built: Built, request: TrainRequest, num_classes: int, reporter: Reporter) -> str | None:
     """Load the weights to start from, and return the name of the final layer where a fresh one was put in."""
     replaced, extra = fit_head(
-        loaded,
-        outputs,
+        built,
         num_classes,
         replace=request.replace_head,
         init=request.init,
         allow_pickle=request.allow_pickle,
     )
     if replaced:
-        reporter.say(f"final layer {replaced} replaced: {outputs} → {num_classes} outputs")
+        reporter.say(f"final layer {replaced} replaced: {built.outputs} → {num_classes} outputs")
     if extra:
         reporter.warn(f"{request.init} holds {len(extra)} tensors that the model has no place for, such as {extra[0]}")
     return replaced
 
 
-def _change_network(
-    loaded: LoadedModel, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter
-) -> None:
+def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter) -> None:
     """Replace activations and freeze what the recipe names."""
-    activation, network = recipe.network.activation, loaded.network
+    activation, network = recipe.network.activation, built.network
     smooth = replace_activations(network, activation, channels=shape.channels, height=shape.height, width=shape.width)
     if smooth:
         reporter.say(f"{smooth} ReLUs replaced by {activation}")
-    still = freeze(network, recipe.network.freeze, num_classes=num_classes)
+    head = next(iter(built.answer.heads), None)
+    still = freeze(network, recipe.network.freeze, num_classes=num_classes, head=head)
     if still:
         learning = sum(p.numel() for p in network.parameters() if p.requires_grad)
         reporter.say(f"frozen: {', '.join(still)}; {learning:,} parameters learn")
+
+
+def _rehearsed(
+    built: Built, recipe: Recipe, folder: DataSet, device: torch.device, reporter: Reporter
+) -> ImageClassifier:
+    """Try a step of training, say what is found, and return a classifier that is given its images as it needs them."""
+    half = (0.5,) * built.channels if recipe.data.normalize != "none" else ()
+    tried = ImageClassifier(built.network, mean=half, std=half, classes=folder.classes)
+    tried.way, tried.heads = built.way, built.answer.heads
+    conditions = Conditions(
+        built.channels,
+        built.height,
+        built.width,
+        device,
+        batch=smallest_piece(len(folder.train), recipe.batch_size, recipe.accumulate, rank_and_world()[1]),
+        autocast=autocasts(recipe, device),
+    )
+    for remark in (*built.remarks, *rehearse(tried, conditions)):
+        reporter.warn(remark)
+    return tried
 
 
 def _load(

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
+from hardener.models.answer import unwrap_logits
 from hardener.models.build import build_for
-from hardener.models.load import LoadedModel, ModelChoice, count_outputs, load_model, replace_head
-from hardener.models.normalize import ImageClassifier, normalization, unwrap_logits
+from hardener.models.head import count_outputs, look_at_answer, replace_heads
+from hardener.models.load import LoadedModel, ModelChoice, load_model
+from hardener.models.normalize import ImageClassifier, normalization
 
 NET = "nn.Sequential(nn.Flatten(), nn.Linear(12, {}))"
 
@@ -172,7 +174,7 @@ def test_published_weights_come_with_their_own_number_of_outputs(monkeypatch: py
         network = load(spec, num_classes=7, pretrained=True).network
         assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
         assert count_outputs(network, channels=3, height=64, width=64) == 1000
-        replace_head(network, 1000, 7)
+        replace_heads(network, 1000, 7, look_at_answer(network, torch.rand(2, 3, 64, 64)).heads)
         assert count_outputs(network, channels=3, height=64, width=64) == 7
 
 
@@ -233,10 +235,10 @@ def test_the_head_is_found_and_replaced_in_any_container() -> None:
         (nn.Sequential(nn.Flatten(), nn.Linear(12, 4, bias=False)), "1"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "0"),
     ):
-        assert replace_head(network, 4, 9) == name
+        assert replace_heads(network, 4, 9, look_at_answer(network, torch.rand(2, 3, 2, 2)).heads) == (name,)
         assert count_outputs(network, channels=3, height=2, width=2) == 9
     with pytest.raises(HardenerError, match="no final linear layer with 4 outputs"):
-        replace_head(nn.Sequential(nn.Flatten()), 4, 9)
+        replace_heads(nn.Sequential(nn.Flatten()), 4, 9, ())
 
 
 def test_normalisation_is_read_as_it_is_written() -> None:

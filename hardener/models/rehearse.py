@@ -1,0 +1,370 @@
+"""What later work will ask of a network, tried once before it: other batches, memory orders, a step of training."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from hardener.errors import HardenerError
+from hardener.models.answer import show_way
+from hardener.models.build import noise
+from hardener.models.normalize import ImageClassifier
+from hardener.models.tame import prints
+from hardener.models.user_code import Place, describe, is_users, place_of
+from hardener.runtime.model_state import in_eval_mode, same_draws
+
+SAME = 1e-3
+"""Of the logits' spread: what another memory order may change in an answer."""
+_MOST = 4
+_ENDS = {"SoftmaxBackward0": "Softmax", "SigmoidBackward0": "Sigmoid", "LogSoftmaxBackward0": "LogSoftmax"}
+_SHAPING = {"ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0", "ReshapeAliasBackward0"}
+_CUTS = re.compile(r"no_grad|inference_mode|\.detach\(|\.data\b|\.numpy\(|set_grad_enabled")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How a network will be used.
+
+    Attributes:
+        channels, height, width: of the images.
+        device: where.
+        batch: images of the smallest piece that training takes at once; None for no training.
+        autocast: training computes in bfloat16 where that is safe.
+    """
+
+    channels: int
+    height: int
+    width: int
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    batch: int | None = None
+    autocast: bool = False
+
+    def images(self, count: int) -> Tensor:
+        """Return images of noise."""
+        return noise(count, self.channels, self.height, self.width, self.device)
+
+    def shown(self, count: int) -> str:
+        """Say which images those are."""
+        return f"{count} image{'s' if count > 1 else ''} of {self.channels} x {self.height} x {self.width}"
+
+
+def rehearse(classifier: ImageClassifier, conditions: Conditions) -> list[str]:
+    """Ask a copy of a classifier for all that will be asked of it, and set how it is to be given its images.
+
+    `contiguous` and `writes` of the classifier are set; nothing else of it changes, and no random number is used up.
+
+    Returns:
+        What its owner should know, a line each.
+    Raises:
+        HardenerError: what will not work, and why.
+    """
+    with same_draws(conditions.device):
+        remarks = _asked_in_eval_mode(classifier, conditions)
+        remarks += _in_both_orders(classifier, conditions)
+    if classifier.way is not None:
+        remarks.append(f"the model returns several tensors: {show_way(classifier.way)} is taken as its logits")
+    printed = prints(classifier.network)
+    if printed:
+        remarks.append(f"what the model prints at every call is not shown ({', '.join(printed[:3])})")
+    return remarks
+
+
+def settle_order(classifier: ImageClassifier, conditions: Conditions) -> None:
+    """Set the memory order in which a classifier is given its images; what it fails at in both is left for later."""
+    with same_draws(conditions.device), contextlib.suppress(HardenerError):
+        _in_both_orders(classifier, conditions)
+
+
+def _asked_in_eval_mode(classifier: ImageClassifier, conditions: Conditions) -> list[str]:
+    """Ask about three images, the same again, and one alone."""
+    with _stand_in(classifier, conditions) as stand_in, torch.no_grad(), in_eval_mode(stand_in):
+        with _watching(stand_in.network) as writes:
+            first, again, alone = (_answer(stand_in, conditions, count) for count in (3, 3, 1))
+            if conditions.batch is not None:
+                stand_in.train()
+                with contextlib.suppress(Exception):  # the step of training says what fails there
+                    stand_in(conditions.images(min(max(conditions.batch, 2), _MOST)))
+        classifier.writes = bool(writes)
+    if conditions.batch is not None and not bool(first.isfinite().all()):  # an evaluation's audit has its own word
+        raise HardenerError(
+            f"the model answers NaN or infinite numbers to {conditions.shown(3)}, of noise in [0, 1]. Look for a "
+            "division by zero, a logarithm, or weights that are not finite."
+        )
+    remarks = []
+    if writes:
+        remarks.append("the model changes its input in place: it is given a copy")
+    if _differ(first, again):
+        told = _line_of(stand_in.network, re.compile(r"dropout|rand|bernoulli|multinomial|normal"))
+        remarks.append(
+            "the model answers differently when it is asked twice in eval mode: no figure of it will be exact"
+            f"{told}. F.dropout needs training=self.training"
+        )
+    elif _differ(first[:1], alone):
+        remarks.append("the model's answer to an image depends on the other images of its batch, also in eval mode")
+    return remarks
+
+
+def _answer(classifier: nn.Module, conditions: Conditions, count: int) -> Tensor:
+    with _failing(f"the model fails on {conditions.shown(count)}"):
+        logits: Tensor = classifier(conditions.images(count))
+    if len(logits) != count:
+        raise HardenerError(
+            f"the model answers {conditions.shown(count)} with logits of shape {tuple(logits.shape)}: the number of "
+            f"images is fixed in its code{_line_of(classifier, re.compile(r'(view|reshape)[(]'))}. Write x.flatten(1) "
+            "or x.view(x.size(0), -1)."
+        )
+    return logits
+
+
+def _in_both_orders(classifier: ImageClassifier, conditions: Conditions) -> list[str]:
+    """Use the network as the run will, in channels_last; where that fails, contiguous."""
+    try:
+        found = _used(classifier, conditions, contiguous=False)
+    except HardenerError as error:
+        cause = error.__cause__
+        place = None if cause is None else place_of(cause)
+        try:
+            found = _used(classifier, conditions, contiguous=True)
+        except HardenerError as other:
+            raise other from other.__cause__
+        classifier.contiguous = True
+        return [_why_contiguous(place), *found.remarks]
+    if found.differs:
+        found = _used(classifier, conditions, contiguous=True)
+        classifier.contiguous = True
+        return ["images go in as contiguous: the model answers otherwise in channels_last", *found.remarks]
+    return found.remarks
+
+
+def _why_contiguous(place: Place | None) -> str:
+    if place is None:
+        return "images go in as contiguous: the model does not run in channels_last"
+    uses = "uses .view" if ".view(" in place.whole_code else "does not run in channels_last"
+    return f"images go in as contiguous: {place}, {uses}"
+
+
+@dataclass(frozen=True)
+class _Used:
+    remarks: list[str]
+    differs: bool
+
+
+def _used(classifier: ImageClassifier, conditions: Conditions, *, contiguous: bool) -> _Used:
+    """Take a step of training, where there will be some, and ask for a gradient with respect to the images."""
+    order = torch.contiguous_format if contiguous else torch.channels_last
+    remarks: list[str] = []
+    with _stand_in(classifier, conditions) as stand_in:
+        stand_in.contiguous = contiguous
+        with torch.no_grad(), in_eval_mode(stand_in):
+            plain, again = stand_in(conditions.images(2)), stand_in(conditions.images(2))
+        if conditions.batch is not None:  # an evaluation's weights lie as they were read
+            stand_in.to(memory_format=order)
+        with in_eval_mode(stand_in), _failing(f"the model fails on {conditions.shown(2)}"):
+            inputs = conditions.images(2).contiguous(memory_format=order).requires_grad_(conditions.batch is None)
+            with torch.set_grad_enabled(conditions.batch is None):
+                logits = stand_in(inputs)
+                if logits.requires_grad:
+                    torch.autograd.grad(logits.float().sum(), inputs, allow_unused=True)
+        if conditions.batch is not None:
+            remarks = _trained(stand_in, conditions, order)
+    return _Used(remarks, _differ(plain, logits.detach()) and not _differ(plain, again))
+
+
+def _trained(stand_in: ImageClassifier, conditions: Conditions, order: torch.memory_format) -> list[str]:
+    """Take the forward and backward pass of a step, in training mode."""
+    assert conditions.batch is not None, "there will be training"
+    count = min(max(conditions.batch, 1), _MOST)
+    stand_in.train()
+    images = conditions.images(count).contiguous(memory_format=order).requires_grad_()
+    learning = {name: p for name, p in stand_in.network.named_parameters() if p.requires_grad}
+    if not learning:
+        raise HardenerError(
+            "no parameter of the model learns: requires_grad is False for all of them"
+            f"{_line_of(stand_in.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and name "
+            "those that are not to learn with --freeze."
+        )
+    ends: list[str] = []
+    what = f"a step of training fails on {conditions.shown(count)}"
+    try:
+        with _failing(what, stand_in, conditions, images):
+            _step(stand_in, images, conditions, autocast=conditions.autocast, ends=ends)
+    except torch.OutOfMemoryError:
+        return []  # training takes smaller pieces, or says that none fits
+    idle = [name for name, parameter in learning.items() if parameter.grad is None]
+    return [*ends, *_unreached(stand_in, idle, len(learning), images)]
+
+
+def _step(
+    classifier: ImageClassifier, images: Tensor, conditions: Conditions, *, autocast: bool, ends: list[str]
+) -> None:
+    with torch.enable_grad():
+        with torch.autocast(conditions.device.type, dtype=torch.bfloat16, enabled=autocast):
+            logits = classifier(images)
+        if len(logits) != len(images):
+            raise HardenerError(
+                f"in training mode the model answers {len(images)} images with logits of shape {tuple(logits.shape)}."
+            )
+        if not logits.requires_grad:
+            raise HardenerError(
+                f"no gradient reaches the model's parameters{_line_of(classifier.network, _CUTS)}: what runs under "
+                "torch.no_grad, or is detached, cannot be trained. Take that out."
+            )
+        ends += _end_of(logits, classifier.network)
+        labels = torch.arange(len(images), device=images.device) % logits.shape[1]
+        cross_entropy(logits.float(), labels).backward()
+
+
+def _unreached(stand_in: ImageClassifier, idle: list[str], learning: int, images: Tensor) -> list[str]:
+    """Say what no gradient reached."""
+    if len(idle) == learning:
+        raise HardenerError(
+            f"no gradient reaches any of the model's parameters{_line_of(stand_in.network, _CUTS)}: nothing would "
+            "learn. Take out what cuts it off, such as torch.no_grad or .detach()."
+        )
+    remarks = []
+    if idle:
+        remarks.append(
+            f"no gradient reaches {len(idle)} of {learning} parameters, such as {idle[0]}: they do not learn"
+        )
+    if images.grad is None:
+        remarks.append(
+            "no gradient reaches the images: attacks by gradients cannot see through the model"
+            f"{_line_of(stand_in.network, _CUTS)}"
+        )
+    return remarks
+
+
+def _end_of(logits: Tensor, network: nn.Module) -> list[str]:
+    """Say where the answers are probabilities rather than logits."""
+    node: Any = logits.grad_fn
+    while node is not None and (node.name() in _SHAPING or node.name() == "ToCopyBackward0"):
+        node = node.next_functions[0][0]
+    name = None if node is None else _ENDS.get(node.name())
+    if name is None:
+        return []
+    told = _line_of(network, re.compile(name, re.IGNORECASE), whole=True)
+    return [
+        f"the model ends in a {name}{told}: what it returns are no logits. Training already takes the softmax, so it "
+        "learns less, and attacks see less of its gradients. Take it out of the model file"
+    ]
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    one, other = one.float(), other.float()
+    spread = (one.amax(dim=1) - one.amin(dim=1)).clamp_min(1e-12)
+    return bool(((one - other).abs().amax(dim=1) > SAME * spread).any())
+
+
+@contextmanager
+def _stand_in(classifier: ImageClassifier, conditions: Conditions) -> Iterator[ImageClassifier]:
+    """Yield a copy of the classifier on the device; itself, put back afterwards, where it cannot be copied."""
+    try:
+        stand_in = copy.deepcopy(classifier)
+    except Exception:  # the user's own objects: copying them may raise anything
+        kept = {name: value.detach().clone() for name, value in classifier.state_dict().items()}
+        before = classifier.contiguous, classifier.writes
+        try:
+            yield classifier.to(conditions.device)
+        finally:
+            classifier.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            classifier.load_state_dict(kept)
+            classifier.zero_grad()
+            classifier.contiguous, classifier.writes = before
+    else:
+        yield stand_in.to(conditions.device)
+
+
+@contextmanager
+def _watching(network: nn.Module) -> Iterator[list[str]]:
+    """List when a network changes what it is given."""
+    given: list[tuple[Tensor, int, Tensor]] = []
+    writes: list[str] = []
+
+    def before(_: nn.Module, values: tuple[Any, ...]) -> None:
+        given.append((values[0], values[0]._version, values[0].clone()))
+
+    hook = network.register_forward_pre_hook(before)
+    try:
+        yield writes
+    finally:
+        hook.remove()
+        writes += ["changed" for image, version, kept in given if _changed(image, version, kept)]
+
+
+def _changed(image: Tensor, version: int, kept: Tensor) -> bool:
+    return image._version != version or not torch.equal(image, kept)
+
+
+@contextmanager
+def _failing(
+    what: str,
+    stand_in: ImageClassifier | None = None,
+    conditions: Conditions | None = None,
+    images: Tensor | None = None,
+) -> Iterator[None]:
+    """Turn what the network raises into one error; of a step of training also say whether bfloat16 was the cause."""
+    try:
+        yield
+    except (HardenerError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the user's own code: it may raise anything
+        more = ""
+        if stand_in is not None and conditions is not None and images is not None:
+            more = _step_advice(error, stand_in, conditions, images)
+        raise HardenerError(f"{what}: {describe(error)}{more}") from error
+
+
+def _step_advice(error: Exception, stand_in: ImageClassifier, conditions: Conditions, images: Tensor) -> str:
+    if conditions.autocast:
+        try:
+            _step(stand_in, images, conditions, autocast=False, ends=[])
+        except Exception:  # then bfloat16 is not what it fails in
+            return ""
+        return " It runs in float32: pass --precision float32."
+    if place_of(error) is not None:
+        return ""
+    return _backward_line(stand_in, images, conditions)
+
+
+def _backward_line(stand_in: ImageClassifier, images: Tensor, conditions: Conditions) -> str:
+    """Say which line's gradient cannot be computed, as torch's own search for it tells."""
+    with warnings.catch_warnings(record=True) as caught, torch.autograd.set_detect_anomaly(True):
+        warnings.simplefilter("always")
+        with contextlib.suppress(Exception):  # the same again
+            _step(stand_in, images, conditions, autocast=False, ends=[])
+    lines = re.findall(r'File "(.+?)", line (\d+)', "\n".join(str(item.message) for item in caught))
+    own = [f"{Path(file).name}, line {line}" for file, line in lines if is_users(Path(file))]
+    return f" The gradient of {own[-1]} cannot be computed." if own else ""
+
+
+def _line_of(network: nn.Module, pattern: re.Pattern[str], *, whole: bool = False) -> str:
+    """Return ` (file, line n)` of the first line of the user's forward methods that matches, or nothing.
+
+    Args:
+        whole: look through the whole files, not only the forward methods.
+    """
+    for kind in dict.fromkeys(type(module) for module in network.modules()):
+        method = inspect.unwrap(kind.forward)
+        file = getattr(getattr(method, "__code__", None), "co_filename", None)
+        if file is None or not is_users(Path(file)):
+            continue
+        try:
+            lines, first = (inspect.findsource(method)[0], 1) if whole else inspect.getsourcelines(method)
+        except (OSError, TypeError):
+            continue
+        for place, line in enumerate(lines):
+            if pattern.search(line) and not line.lstrip().startswith(("import ", "from ", "#")):
+                return f" ({Path(file).name}, line {first + place})"
+    return ""

@@ -1,0 +1,104 @@
+"""What is done to a stranger's network once it is built, so that everything after may treat it like any other."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+from torch import nn
+
+from hardener.models.user_code import is_users
+
+
+def tame(network: nn.Module) -> list[str]:
+    """Bring a network to float32, make its modes switch, and keep what its code prints off the screen.
+
+    Networks that are in order stay as they are, to the bit.
+
+    Returns:
+        What was done, a line each.
+    """
+    _quiet(network)
+    return [*_in_float32(network), *_switching(network)]
+
+
+def _in_float32(network: nn.Module) -> list[str]:
+    others = {str(p.dtype).removeprefix("torch.") for p in network.parameters() if p.is_floating_point()} - {"float32"}
+    if not others:
+        return []
+    network.float()
+    return [f"the model's weights are {', '.join(sorted(others))}: they are converted to float32"]
+
+
+def _switching(network: nn.Module) -> list[str]:
+    """Put torch's own `train` in the place of what bears that name and does not switch between the two modes."""
+    said = []
+    for module in network.modules():
+        if type(module).train is nn.Module.train or "train" in vars(module):
+            continue
+        if not _is_switch(type(module).train) or not _switches(module):
+            # a bound method on the instance: deepcopy binds the copy
+            module.train = MethodType(nn.Module.train, module)  # type: ignore[method-assign]
+            said.append(f"{type(module).__name__}.train does not switch the mode: torch's own is used in its place")
+    return list(dict.fromkeys(said))
+
+
+def _is_switch(method: Callable[..., Any]) -> bool:
+    """Whether a method takes a mode, rather than data to train on or nothing at all."""
+    taken = list(inspect.signature(method).parameters.values())[1:]
+    if not taken:
+        return False
+    first, *rest = taken
+    needed = [p for p in rest if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    variadic = first.kind in (first.VAR_POSITIONAL, first.VAR_KEYWORD)
+    return not needed and (variadic or first.name == "mode" or isinstance(first.default, bool))
+
+
+def _switches(module: nn.Module) -> bool:
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.train(False)
+        return not module.training
+    except Exception:  # the user's own code: it may raise anything
+        return False
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+class Silent:
+    """Stands for `print` in the user's files: a line for every batch would bury what hardener says.
+
+    Attributes:
+        heard: where something was to be printed, a line each.
+    """
+
+    def __init__(self) -> None:
+        self.heard: dict[str, None] = {}
+
+    def __call__(self, *values: object, **options: Any) -> None:
+        """Print nothing."""
+        caller = sys._getframe(1)
+        self.heard[f"{Path(caller.f_code.co_filename).name}, line {caller.f_lineno}"] = None
+
+
+def _quiet(network: nn.Module) -> None:
+    for kind in {type(module) for module in network.modules()}:
+        method = inspect.unwrap(kind.forward)
+        code = getattr(method, "__code__", None)
+        if code is not None and is_users(Path(code.co_filename)):
+            method.__globals__.setdefault("print", Silent())
+
+
+def prints(network: nn.Module) -> list[str]:
+    """Return where the network's code was to print since it was tamed, a line each."""
+    heard: dict[str, None] = {}
+    for kind in {type(module) for module in network.modules()}:
+        shown = getattr(inspect.unwrap(kind.forward), "__globals__", {}).get("print")
+        if isinstance(shown, Silent):
+            heard.update(shown.heard)
+    return list(heard)

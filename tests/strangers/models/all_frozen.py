@@ -1,0 +1,17 @@
+# kind: no gradient
+# expect: error: no parameter of the model learns
+# expect: error: all_frozen.py, line HERE
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+        for parameter in self.parameters():
+            parameter.requires_grad = False  # here
+
+    def forward(self, x):
+        return self.fc(self.pool(self.conv(x)).flatten(1))

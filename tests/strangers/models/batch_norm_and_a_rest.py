@@ -1,0 +1,16 @@
+# kind: one image
+# train: --batch-size 3
+# expect: trains
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+        self.norm = nn.BatchNorm1d(16)
+
+    def forward(self, x):
+        return self.fc(self.norm(self.pool(self.conv(x)).flatten(1)))

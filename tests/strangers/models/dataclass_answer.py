@@ -1,0 +1,24 @@
+# kind: several outputs
+# expect: trains
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass
+class Answer:
+    features: torch.Tensor
+    scores: torch.Tensor
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        x = self.pool(self.conv(x)).flatten(1)
+        return Answer(x, self.fc(x))

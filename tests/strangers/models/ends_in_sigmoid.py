@@ -1,0 +1,16 @@
+# kind: probabilities
+# expect: trains
+# expect: says: the model ends in a Sigmoid (ends_in_sigmoid.py, line HERE)
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+        self.end = nn.Sigmoid()  # here
+
+    def forward(self, x):
+        return self.end(self.fc(self.pool(self.conv(x)).flatten(1)))

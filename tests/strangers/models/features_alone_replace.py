@@ -1,0 +1,15 @@
+# kind: no logits
+# train: --replace-head
+# expect: error: no final linear layer with 16 outputs to replace: they are made by conv, a Conv2d
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        return self.pool(self.conv(x)).flatten(1)

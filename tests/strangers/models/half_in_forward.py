@@ -1,0 +1,15 @@
+# kind: kinds of number
+# expect: error: half_in_forward.py, line HERE
+# expect: error: leave .half() and .double() out
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.pool(self.conv(x.half())).flatten(1))  # here

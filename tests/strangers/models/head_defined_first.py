@@ -1,0 +1,21 @@
+# kind: heads
+# train: --replace-head
+# expect: trains
+# expect: says: final layer fc replaced: 5 → 2 outputs
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+        self.sharpen = nn.Conv2d(1, 5, 1)
+
+    def forward(self, x):
+        return self.fc(self.pool(self.conv(self.sharpen(x).repeat(1, 1, 1, 1)[:, :1])).flatten(1))
+
+
+def build_model():
+    return Net(5)

@@ -1,0 +1,15 @@
+# kind: no logits
+# expect: error: One number an image is no logit for each class
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+        self.one = nn.Linear(16, 1)
+
+    def forward(self, x):
+        return self.one(self.pool(self.conv(x)).flatten(1)).squeeze(1)

@@ -1,0 +1,17 @@
+# kind: several outputs
+# expect: trains
+# expect: says: output 1 is taken as its logits
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+        self.early = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        x = self.pool(self.conv(x)).flatten(1)
+        return [self.early(x), self.fc(x)]

@@ -1,0 +1,19 @@
+# kind: in-place work
+# expect: error: modified by an inplace operation
+# expect: error: The gradient of spoils_its_gradient.py, line HERE cannot be computed
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        x = self.pool(self.conv(x)).flatten(1)
+        y = torch.sigmoid(x)  # here
+        y += 1
+        return self.fc(y)

@@ -1,0 +1,21 @@
+# kind: modes
+# expect: trains
+import torch.nn.functional as F
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        return self.fc(F.dropout(self.pool(self.conv(x)).flatten(1), 0.2, self.training))
+
+    def train(self, mode=True):
+        super().train(mode)
+
+    def eval(self):
+        super().eval()

@@ -1,0 +1,15 @@
+# kind: another signature of forward
+# expect: error: missing 1 required positional argument: 'y'
+# expect: error: give what else forward takes a default
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x, y):
+        return self.fc(self.pool(self.conv(x)).flatten(1))

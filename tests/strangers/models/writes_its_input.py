@@ -1,0 +1,17 @@
+# kind: in-place work on the input
+# train: --normalize none
+# expect: trains
+# expect: says: changes its input in place
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        x.mul_(2).sub_(1)
+        return self.fc(self.pool(self.conv(x)).flatten(1))

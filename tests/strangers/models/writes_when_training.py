@@ -1,0 +1,19 @@
+# kind: in-place work on the input
+# train: --normalize none
+# expect: trains
+# expect: says: changes its input in place
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        if self.training:
+            x += 0.1 * torch.randn_like(x)
+        return self.fc(self.pool(self.conv(x)).flatten(1))
