@@ -22,7 +22,8 @@ from PIL import Image
 
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import DataSet, read_data_set
-from hardener.data.loader import ImageShape, load_images, survey
+from hardener.data.loader import ImageShape, load_images
+from hardener.data.survey import survey
 
 Value = TypeVar("Value")
 _LINKS = 1000  # to one file: file systems have a limit

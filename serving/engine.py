@@ -15,7 +15,6 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from hardener.config.bundle import Bundle
-from hardener.data.decode import RESIZE_RULE
 from hardener.errors import Failure, HardenerError
 
 from .settings import Device
@@ -173,10 +172,11 @@ def _open_session(path: Path, *, on_gpu: bool, optimize: bool = True) -> onnxrun
 
 
 def _check_graph(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
-    if bundle.input.resize != RESIZE_RULE:
+    if bundle.input.resize != bundle.input.pixels.resize:
         raise HardenerError(
-            f"bundle.json asks for the resize rule {bundle.input.resize!r}; this version has "
-            f"{RESIZE_RULE!r} alone. Serve it with the version that exported it, or export it again."
+            f"bundle.json asks for the resize rule {bundle.input.resize!r}, and its fit is "
+            f"{bundle.input.pixels.fit!r}, which this version calls {bundle.input.pixels.resize!r}. Serve it with the "
+            "version that exported it, or export it again."
         )
     classes = len(bundle.classes)
     size = [bundle.input.height, bundle.input.width, bundle.input.channels]

@@ -24,6 +24,8 @@ from .options import Options, read_options
 from .problem import Problem
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+DEEP_FORMATS = ("TIFF",)
+"""Read besides by models that were trained on pixels of more than 8 bits: signed and float ones have no other file."""
 MAX_FIELDS = 16
 MAX_FIELD_BYTES = 4096
 SMALL_PIXELS = 160_000  # what has no more is decoded in a millisecond
@@ -142,11 +144,12 @@ def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int, at_most: int
         Problem: 415 no image of an allowed format, 413 too many pixels, 422 truncated or damaged.
     """
     try:
-        image = open_image(data, max_pixels=max_pixels, formats=FORMATS)
+        formats = FORMATS if spec.pixels.range is None else (*FORMATS, *DEEP_FORMATS)
+        image = open_image(data, max_pixels=max_pixels, formats=formats)
         if at_most is not None and math.prod(image.size) > at_most:
             return None
         pixels, (width, height) = to_input_with_size(
-            image, height=spec.height, width=spec.width, channels=spec.channels
+            image, height=spec.height, width=spec.width, channels=spec.channels, rule=spec.pixels
         )
         return Decoded(pixels, width, height)
     except UnknownFormat as error:

@@ -216,6 +216,7 @@ def test_a_new_flag_is_a_decision() -> None:
         "--init",
         "--normalize",
         "--image-size",
+        "--range",
         "--batch-size",
         "--data",
         "--ignore",

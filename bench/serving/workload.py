@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from hardener.config.bundle import sha256_of
-from hardener.data.decode import RESIZE_RULE
+from hardener.config.pixels import RESIZE_RULES
 
 SIZE = 224
 CLASSES = 1000
@@ -101,7 +101,7 @@ def describe(folder: Path, name: str, classes: int, size: int = SIZE) -> None:
         "recipe": "none",
         "fingerprint": hashlib.sha256(name.encode()).hexdigest(),
         "model": {"file": model.name, "sha256": sha256_of(model), "bytes": model.stat().st_size, "opset": int(opset)},
-        "input": {"height": size, "width": size, "channels": 3, "resize": RESIZE_RULE},
+        "input": {"height": size, "width": size, "channels": 3, "resize": RESIZE_RULES["crop"]},
         "classes": [f"class-{index:03d}" for index in range(classes)],
         "noise_sigma": 0.25,
         "parity": {"images": 0, "largest_logit_difference": 0.0, "tolerance": 0.0, "argmax_agreement": 1.0},

@@ -28,7 +28,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from hardener.config.reading import AS_FOUND
-from hardener.data import loader
+from hardener.data import threads
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import read_source
 from hardener.data.loader import ImageShape, LoadedImages, load_images
@@ -86,7 +86,7 @@ def measure(root: Path, asked: argparse.Namespace, device: torch.device) -> dict
     """Images a second of every round, for each way."""
     _, files = read_class_folders(root)
     shape, pin = ImageShape(asked.size, asked.size, 3), device.type == "cuda"
-    loader._threads = lambda: asked.workers
+    threads.decoding_threads = lambda: asked.workers
     with tempfile.TemporaryDirectory() as folder:
         cache = PixelCache(asked.cache_gb, print, folder=Path(folder))
         started = time.perf_counter()
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--file-size", type=int, default=256, help="height and width of the files to write")
     parser.add_argument("--size", type=int, default=224, help="height and width of the minibatches")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--workers", type=int, default=loader._threads())
+    parser.add_argument("--workers", type=int, default=threads.decoding_threads())
     parser.add_argument("--cache-gb", type=float, default=50.0)
     asked = parser.parse_args()
     device = begin(asked)

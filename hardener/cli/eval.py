@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hardener.evaluation.plan import EvaluateRequest
     from hardener.evaluation.subject import ForeignModel
 
-_ELSEWHERE = ("--init", "--entry", "--model-arg", "--root", "--image-size", "--normalize")
+_ELSEWHERE = ("--init", "--entry", "--model-arg", "--root", "--image-size", "--normalize", "--range")
 _Kind = Literal["run", "onnx", "foreign"]
 
 
@@ -78,6 +78,14 @@ def evaluate(
     model_arg: ModelArgs = None,
     root: Root = None,
     image_size: Annotated[str | None, typer.Option(help="Of a MODEL from elsewhere: 224 or HEIGHTxWIDTH.")] = None,
+    range_: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LO,HI",
+            help="Of a MODEL from elsewhere: levels of 16 bit or float images that become 0 and 255.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 128,
     device: DeviceOption = "auto",
     seed: Seed = 0,
@@ -113,12 +121,14 @@ def evaluate(
     allow_pickle: AllowPickle = False,
 ) -> None:
     """Attack a model and say how robust it is: the worst case, image by image, over all attacks."""
+    from hardener.config.pixels import parse_range
     from hardener.config.quantity import parse_image_size
     from hardener.config.run_folder import find_run
 
     kind = _kind_of(target)
-    strays = (init, entry, model_arg, root, image_size, normalize)
+    strays = (init, entry, model_arg, root, image_size, normalize, range_)
     _check_strays(kind, {option for option, value in zip(_ELSEWHERE, strays, strict=True) if value is not None})
+    ends = None if range_ is None else parse_range(range_)
     radius, length = _lengths(eps, step_size)
     run = find_run(target, runs) if kind == "run" else None
     if kind == "foreign" and (init is None or normalize is None):
@@ -161,14 +171,14 @@ def evaluate(
         return
     assert target is not None, "only a run needs no name"
     if kind == "onnx":
-        _evaluate_onnx(Path(target), request, normalize or "none")
+        _evaluate_onnx(Path(target), request, normalize or "none", ends)
         return
     assert init is not None, "checked above"
     assert normalize is not None, "checked above"
     from hardener.evaluation.subject import ForeignModel
 
     size = None if image_size is None else parse_image_size(image_size)
-    model = ForeignModel(target, init, normalize, entry, size, allow_pickle, asked_arguments(model_arg), root)
+    model = ForeignModel(target, init, normalize, entry, size, allow_pickle, asked_arguments(model_arg), root, ends)
     _evaluate_foreign(model, request)
 
 
@@ -184,7 +194,7 @@ def _kind_of(target: str | None) -> _Kind:
 
 def _check_strays(kind: _Kind, given: set[str]) -> None:
     """Refuse options that only a model from elsewhere needs; an ONNX file may be normalised as well."""
-    known = {"run": set(), "onnx": {"--normalize"}, "foreign": given}[kind]
+    known = {"run": set(), "onnx": {"--normalize", "--range"}, "foreign": given}[kind]
     for option in _ELSEWHERE:
         if option in given - known:
             raise HardenerError(f"{option} is for a MODEL from elsewhere; a run or an ONNX file says it itself.")
@@ -212,11 +222,11 @@ def _evaluate_run(run: RunFolder, request: EvaluateRequest) -> None:
         out.print(f"written: {made[1]} and {run.report}", soft_wrap=True)
 
 
-def _evaluate_onnx(model: Path, request: EvaluateRequest, normalize: str) -> None:
+def _evaluate_onnx(model: Path, request: EvaluateRequest, normalize: str, ends: tuple[float, float] | None) -> None:
     from hardener.evaluation.run import evaluate_onnx
 
     with _figures_first():
-        made = evaluate_onnx(model, request, reporter(), normalize=normalize)
+        made = evaluate_onnx(model, request, reporter(), normalize=normalize, ends=ends)
     _show_elsewhere(made)
 
 

@@ -74,7 +74,15 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images. (default: the recipe's)")] = None,
     image_size: Annotated[
         str | None,
-        typer.Option(help="224 or HEIGHTxWIDTH. (default: the data's own where all are alike, else 224)"),
+        typer.Option(help="224 or HEIGHTxWIDTH. (default: the data's own where nearly all are alike, else 224)"),
+    ] = None,
+    range_: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LO,HI",
+            help="Levels of 16 bit or float images that become 0 and 255.",
+        ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step. (default: the recipe's)")] = None,
     device: DeviceOption = "auto",
@@ -117,6 +125,7 @@ def train(
             "network.freeze": json.dumps(freeze) if freeze else None,  # quoted, since YAML reads a bare * as an alias
             "data.normalize": normalize,
             "data.image_size": image_size,
+            "data.range": range_,
         }
         request = TrainRequest(
             model=model,

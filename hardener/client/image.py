@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     AnyImage: TypeAlias = str | os.PathLike[str] | bytes | PilImage | NDArray[np.uint8]
 
 PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
-NEAREST_PNG_MODE = {"I": "I;16", "I;16L": "I;16", "I;16B": "I;16", "La": "LA", "RGBa": "RGBA"}
+NEAREST_PNG_MODE = {"I": "I;16", "I;16L": "I;16", "I;16B": "I;16", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 ARRAY_CHANNELS = (1, 3, 4)
 
 
@@ -58,12 +58,31 @@ def _png(image: PilImage) -> bytes:
         raise ImageNotRead("32-bit float pixels have no known range; convert the image to 8 bits.")
     file = io.BytesIO()
     try:
+        if image.mode == "I":
+            low, high = image.getextrema()
+            if low < 0 or high > 65535:  # type: ignore[operator]
+                raise ImageNotRead(f"levels from {low} to {high} do not fit into a PNG; send the TIFF file itself.")
         exif = image.getexif()  # the service turns an image as its EXIF orientation says, and so must see it
-        writable = image if image.mode in PNG_MODES else image.convert(NEAREST_PNG_MODE.get(image.mode, "RGB"))
+        writable = image if image.mode in PNG_MODES else _converted(image)
         writable.save(file, "PNG", compress_level=1, exif=exif)
+    except ImageNotRead:
+        raise
     except Exception as error:  # a PIL image decodes late, and its decoders raise nearly anything
         raise ImageNotRead(f"the PIL image cannot be read ({type(error).__name__}: {error})") from None
     return file.getvalue()
+
+
+def _converted(image: PilImage) -> PilImage:
+    """Bring an image to a mode that PNG has; inks as their profile says."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK" and profile:
+        from PIL import ImageCms
+
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        shown = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        assert shown is not None, "it is not done in place"
+        return shown
+    return image.convert(NEAREST_PNG_MODE.get(image.mode, "RGB"))
 
 
 def _from_array(array: Any) -> PilImage:

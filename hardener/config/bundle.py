@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hardener.config.pixels import BEFORE, PixelRule
 from hardener.errors import HardenerError
 
 BUNDLE_SCHEMA: Literal["hardener/bundle/1"] = "hardener/bundle/1"
@@ -25,12 +26,16 @@ class ModelFile(_Strict):
 
 
 class InputSpec(_Strict):
-    """The graph's input `images`: uint8 (N, height, width, channels), decoded by the rule `resize`."""
+    """The graph's input `images`: uint8 (N, height, width, channels), decoded by the rule `pixels`.
+
+    `resize` names how an image is brought to size. Bundles of version 0.1 hold no `pixels`.
+    """
 
     height: int
     width: int
     channels: Literal[1, 3]
     resize: str
+    pixels: PixelRule = BEFORE
 
 
 class OfflineRobustness(_Strict):

@@ -73,6 +73,7 @@ class EvaluationRequest(_Strict):
     normalize: str | None = None
     entry: str | None = None
     image_size: tuple[int, int] | None = None
+    range: tuple[float, float] | None = None
     allow_pickle: bool = False
     model_args: dict[str, Any] = {}
     root: str | None = None

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.config.fault import first_fault
 from hardener.config.files import read_lines_of_json, tidy, write_text
+from hardener.config.pixels import BEFORE, PixelRule
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.recipe import check_recipe, read_yaml
 from hardener.config.run_lock import holder
@@ -69,7 +70,11 @@ class DataRecord(_Strict):
 
 
 class InputRecord(_Strict):
-    """Which images the network takes. `layout` is their order in memory; `copied`: it would change them in place."""
+    """Which images the network takes.
+
+    `layout` is their order in memory; `copied`: it would change them in place. `pixels` is how files were read in
+    training; runs of version 0.1 do not name it.
+    """
 
     height: int
     width: int
@@ -78,6 +83,7 @@ class InputRecord(_Strict):
     std: list[float]
     layout: Literal["channels_last", "contiguous"] = "channels_last"
     copied: bool = False
+    pixels: PixelRule = BEFORE
 
 
 class BestRecord(_Strict):
@@ -126,6 +132,7 @@ class RunFolder:
         self.weights = path / "model.safetensors"
         self.metrics = path / "metrics.jsonl"
         self.curves = path / "train.png"
+        self.cropped = path / "cropped.jpg"
         self.model_files = path / "model"
         self.checkpoint = path / "checkpoint" / "last.pt"
         self.good_checkpoint = path / "checkpoint" / "good.pt"

@@ -7,7 +7,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from hardener.config.brought import methods, vicinities
-from hardener.config.section import Ball, ImageSize, NotNegative, Positive, Section, Share, Switch, key_of
+from hardener.config.pixels import WHITE, Fit
+from hardener.config.section import (
+    Ball,
+    Color,
+    ImageSize,
+    NotNegative,
+    Positive,
+    Range,
+    Section,
+    Share,
+    Switch,
+    key_of,
+)
 from hardener.errors import did_you_mean
 
 Law = Literal["one-hot", "uniform", "budget", "paper", "paper-printed", "reference"]
@@ -114,13 +126,19 @@ class Augment(Section):
 
 
 class Data(Section):
-    """`image_size` (224, or HEIGHTxWIDTH) null: the data's own where all are alike, else 224.
+    """`image_size` (224, or HEIGHTxWIDTH) null: the data's own where nearly all are alike, else 224.
 
+    `fit`: images of another shape are cut (crop), get bars (letterbox), or are stretched. `background` (white, or
+    R,G,B) lies under transparent pixels and fills the bars. `range` (LO,HI) of pixels with more than 8 bits becomes 0
+    to 255; null: measured on the training images.
     `normalize`: data, none, imagenet or MEAN/STD. The fractions apply where the data has no such split of its own.
     `cache`: keep decoded images on disk for the next run, where they fit `cache_gb` and leave the disk room.
     """
 
     image_size: ImageSize | None = None
+    fit: Fit = "crop"
+    background: Color = WHITE
+    range: Range | None = None
     channels: Literal["auto", 1, 3] = "auto"
     normalize: str = "data"
     val_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
 
 from hardener.catalog import Entry, named
+from hardener.config.pixels import parse_color, parse_range
 from hardener.config.quantity import parse_image_size, parse_quantity
 from hardener.errors import HardenerError
 from hardener.threat import ThreatModel
@@ -33,6 +34,8 @@ def _switch(value: Any) -> Any:
 
 Quantity = Annotated[float, _reported(parse_quantity)]
 ImageSize = Annotated[tuple[PositiveInt, PositiveInt], _reported(parse_image_size)]
+Color = Annotated[tuple[int, int, int], _reported(parse_color)]
+Range = Annotated[tuple[float, float], _reported(parse_range)]
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]

@@ -20,7 +20,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from hardener.data import decode
+from hardener.data import colors, decode, levels
 from hardener.data.blocks import BLOCK, IN_MEMORY, Checksums, PixelBlocks
 from hardener.data.image_files import ImageFiles
 
@@ -189,7 +189,7 @@ def entry_key(files: ImageFiles, **rule: object) -> str:
     """Name an entry after all that its pixels depend on; no file is opened.
 
     These are the place, name and stamp (of a file: size and times) of every image, in this order, and how it is
-    decoded: `rule`, the source of `decode_image` and Pillow's version.
+    decoded: `rule`, the source of `decode_image` and of what it calls, and Pillow's version.
 
     Raises:
         OSError: a file is gone.
@@ -200,13 +200,22 @@ def entry_key(files: ImageFiles, **rule: object) -> str:
         return "".join(lines).encode("utf-8", "surrogateescape")
 
     root = files.root.resolve()
-    how = {"root": str(root), "rule": rule, "pillow": PIL.__version__, "source": inspect.getsource(decode)}
+    source = "".join(map(inspect.getsource, (decode, levels, colors)))
+    how = {"root": str(root), "rule": rule, "pillow": PIL.__version__, "source": source}
     digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
     chunks = [files.paths[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     with ThreadPoolExecutor(16) as pool:  # on a network drive each answer takes its time
         for lines in pool.map(describe, chunks):
             digest.update(lines)
     return digest.hexdigest()
+
+
+def files_key(files: ImageFiles, **rule: object) -> str | None:
+    """Name an entry as `entry_key` does; None where a file is gone: whoever reads it says so."""
+    try:
+        return entry_key(files, **rule)
+    except OSError:
+        return None
 
 
 def _finish(file: BinaryIO, key: str, facts: Facts, checksums: Checksums) -> None:

@@ -1,4 +1,4 @@
-"""Bytes of an image file -> a uint8 array. Imports no torch: training and serving decode with this one function."""
+"""Bytes of an image file -> a uint8 array, for training, evaluation, export and serving alike. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from hardener.config.pixels import Fit, PixelRule
+from hardener.data.colors import in_srgb, on_background, profile_of, shows_through
+from hardener.data.levels import Deep, is_deep
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-RESIZE_RULE = "cover-center-bilinear"
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
 MAX_PIXELS = 100_000_000
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+STANDARD = PixelRule()
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS) -> Image.Image:
@@ -32,7 +35,7 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str,
             warnings.simplefilter("ignore")  # Pillow's own bomb warning; the check below decides
             image = Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError:
-        raise UnknownFormat(f"not an image of a known format ({', '.join(formats)})") from None
+        raise UnknownFormat(_unknown(data, formats)) from None
     except Image.DecompressionBombError:
         raise ImageTooLarge(f"more than {max_pixels:,} pixels") from None
     except Exception as error:  # Pillow's parsers raise nearly anything on a broken header
@@ -43,75 +46,166 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str,
     return image
 
 
+def _unknown(data: bytes, formats: tuple[str, ...]) -> str:
+    """Say what is wrong with bytes that no decoder takes."""
+    if data[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"} and "TIFF" in formats:
+        return "a TIFF of a layout that is not read; save it as 8, 16 or 32 bit, one or three channels"
+    return f"not an image of a known format ({', '.join(formats)})"
+
+
 def decode_image(
     data: bytes,
     *,
     height: int,
     width: int,
     channels: int,
+    rule: PixelRule = STANDARD,
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = FORMATS,
 ) -> NDArray[np.uint8]:
-    """Decode an image file and bring it to the model's input size; see `open_image` and `to_input`."""
+    """Decode an image file and bring it to the model's input; see `open_image` and `to_input`."""
     image = open_image(data, max_pixels=max_pixels, formats=formats)
-    return to_input(image, height=height, width=width, channels=channels)
+    return to_input(image, height=height, width=width, channels=channels, rule=rule)
 
 
-def to_input(image: Image.Image, *, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Decode an opened image and bring it to the model's input size.
+def to_input(
+    image: Image.Image, *, height: int, width: int, channels: int, rule: PixelRule = STANDARD
+) -> NDArray[np.uint8]:
+    """Decode an opened image and bring it to the model's input.
 
-    The image is turned as its EXIF orientation says, scaled (bilinear with antialiasing, aspect kept) until it
-    covers the target, and cropped at the centre. An image that already has the target size is not touched.
+    The image is turned as its EXIF orientation says. Pixels of more than 8 bits are scaled by the rule's range. The
+    image is brought to size (bilinear with antialiasing) as the rule's fit says; one that already has the target size
+    is not touched. Colours are converted to sRGB by the file's profile, where it has one that can be used. Transparent
+    pixels are laid over the rule's background; the colours that they hide play no part.
 
     Args:
-        image: from `open_image`; of an animation, the first frame is read.
+        image: from `open_image`; of an animation, or of several pages, the first is read.
         height, width: of the result, in pixels.
         channels: 1 (gray) or 3 (RGB).
     Returns:
         (height, width, channels), uint8.
     Raises:
-        BadImage: a truncated or damaged file.
+        BadImage: a truncated or damaged file, or float pixels where the rule names no range.
     """
-    return to_input_with_size(image, height=height, width=width, channels=channels)[0]
+    return to_input_with_size(image, height=height, width=width, channels=channels, rule=rule)[0]
 
 
 def to_input_with_size(
-    image: Image.Image, *, height: int, width: int, channels: int
+    image: Image.Image, *, height: int, width: int, channels: int, rule: PixelRule = STANDARD
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Do as `to_input` does, and say how large the image was.
 
     Returns:
         What `to_input` returns; and the file's width and height in pixels, once it is turned the right way up.
     """
-    size = image.size
+    transform = profile_of(image) if rule.profiles else None
+    shown, size = _loaded(image, rule, draft=(2 * width, 2 * height) if channels == 3 else None)
     try:
-        if image.format == "JPEG" and channels == 3 and image.mode != "CMYK":
-            image.draft("RGB", (2 * width, 2 * height))  # decode at 1/2 .. 1/8 size; never below twice the target
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about odd EXIF; the pixels are what counts
-            image.load()
-            if image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS:
-                size = size[::-1]
-            ImageOps.exif_transpose(image, in_place=True)  # a copy of 50 megapixels would be 200 MB more
-    except Exception as error:  # as above: decoders raise nearly anything
-        raise BadImage(f"truncated or damaged ({type(error).__name__}: {error})") from None
-    image = _eight_bit(image, channels)
-    if image.size != (width, height):
-        image = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR, centering=(0.5, 0.5))
-    array = np.asarray(image, dtype=np.uint8)
+        found = _brought(shown, (width, height), rule, transform, channels)
+    except (ValueError, OSError) as error:  # what Pillow says to a conversion that it does not know
+        raise BadImage(f"mode {shown.mode} cannot be converted ({error})") from None
+    array = np.asarray(found, dtype=np.uint8)
     return (array[:, :, None] if channels == 1 else array), size
 
 
-def has_color(image: Image.Image) -> bool:
-    """Say from the header whether an image may hold colour."""
-    return image.mode not in {"1", "L", "LA", "La", "I", "F"} and not image.mode.startswith("I;16")
+def upright(image: Image.Image, most: tuple[int, int], rule: PixelRule = STANDARD) -> Image.Image:
+    """Decode an opened image to RGB for people to look at: whole, no larger than `most` (width and height).
+
+    Deep pixels are scaled by the rule's range, else by their own.
+
+    Raises:
+        BadImage: a truncated or damaged file.
+    """
+    transform = profile_of(image) if rule.profiles else None
+    shown, _ = _loaded(image, rule, draft=(2 * most[0], 2 * most[1]), own_range=True)
+    factor = min(1, most[0] / shown.width, most[1] / shown.height)
+    size = max(1, round(shown.width * factor)), max(1, round(shown.height * factor))
+    try:
+        return _brought(shown, size, rule.model_copy(update={"fit": "stretch"}), transform, 3)
+    except (ValueError, OSError) as error:
+        raise BadImage(f"mode {shown.mode} cannot be converted ({error})") from None
 
 
-def _eight_bit(image: Image.Image, channels: int) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        levels = np.asarray(image).astype(np.int64)  # convert("L") would clip 16-bit gray to white
-        image = Image.fromarray((np.clip(levels, 0, 65535) >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        raise BadImage("32-bit float pixels have no known range; save the image with 8 or 16 bits")
+def _loaded(
+    image: Image.Image, rule: PixelRule, *, draft: tuple[int, int] | None, own_range: bool = False
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode an image, turn it the right way up, and scale it to 8 bits; return its whole size too."""
+    size = image.size
+    if draft is not None and image.format == "JPEG" and image.mode != "CMYK":
+        image.draft("RGB", draft)  # decode at 1/2 .. 1/8 size; never below twice the target
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about odd EXIF; the pixels are what counts
+            if is_deep(image):
+                deep = Deep(image)
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+                shown = deep.scaled(deep.ends() if own_range and rule.range is None else rule.range)
+                if shown is not image:
+                    shown.getexif()[ExifTags.Base.Orientation] = orientation
+            else:
+                image.load()
+                shown = image
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            if orientation in SIDEWAYS:
+                size = size[::-1]
+            ImageOps.exif_transpose(shown, in_place=True)  # a copy of 50 megapixels would be 200 MB more
+    except BadImage:
+        raise
+    except Exception as error:  # as above: decoders raise nearly anything
+        raise BadImage(f"truncated or damaged ({type(error).__name__}: {error})") from None
+    return shown, size
+
+
+def _brought(
+    image: Image.Image,
+    size: tuple[int, int],
+    rule: PixelRule,
+    transform: ImageCms.ImageCmsTransform | str | None,
+    channels: int,
+) -> Image.Image:
+    """Bring decoded pixels of 8 bits to size and mode.
+
+    Colours are converted, and transparency is laid over the background, once the image is small. Pillow scales
+    premultiplied colours, so what is hidden does not bleed.
+    """
     mode = "L" if channels == 1 else "RGB"
-    return image if image.mode == mode else image.convert(mode)  # to convert to its own mode would be a copy
+    if rule.background is not None and shows_through(image):
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    elif not isinstance(transform, ImageCms.ImageCmsTransform):
+        image = _converted(image, mode)
+    elif image.mode != transform.input_mode:
+        image = image.convert(transform.input_mode)
+    image = _scaled(image, size, rule.fit)
+    if isinstance(transform, ImageCms.ImageCmsTransform):
+        image = in_srgb(image, transform)
+    if image.mode in {"LA", "RGBA"}:
+        assert rule.background is not None, "else it is converted above"
+        image = on_background(image, rule.background)
+    image = _converted(image, mode)
+    if image.size == size:
+        return image
+    canvas = Image.new("RGB", size, rule.background or (0, 0, 0)).convert(mode)
+    canvas.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
+    return canvas
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image  # to convert to its own mode would be a copy
+    if image.mode in {"LAB", "HSV"} and mode == "L":
+        image = image.convert("RGB")  # the only way that Pillow knows
+    return image.convert(mode)
+
+
+def _scaled(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Scale an image; to `size`, or with `letterbox` as far as it fits in."""
+    if image.size == size:
+        return image
+    how = Image.Resampling.BILINEAR
+    if fit == "crop":
+        return ImageOps.fit(image, size, method=how, centering=(0.5, 0.5))
+    if fit == "stretch":
+        return image.resize(size, how)
+    factor = min(size[0] / image.width, size[1] / image.height)
+    inside = [min(max(1, round(own * factor)), most) for own, most in zip(image.size, size, strict=True)]
+    return image.resize((inside[0], inside[1]), how)

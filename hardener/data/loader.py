@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hardener.config.pixels import PixelRule
+from hardener.config.run_folder import InputRecord
+from hardener.data import threads
 from hardener.data.blocks import PixelBlocks
-from hardener.data.cache import Facts, PixelCache, Write, entry_key, total_memory
-from hardener.data.decode import decode_image, has_color, open_image
+from hardener.data.cache import Facts, PixelCache, Write, files_key, total_memory
+from hardener.data.decode import STANDARD, decode_image
 from hardener.data.image_files import ImageFiles
 from hardener.errors import BadImage, HardenerError
 
-DEFAULT_SIZE = 224
 _CHUNK = 512
 _SMALL = 1 << 20  # bytes of a minibatch: a tenth of a millisecond to copy, less than to wake a thread on a busy core
 _SHARE = 8  # images that a thread decodes before it takes the next task
@@ -30,11 +31,21 @@ _SHARE = 8  # images that a thread decodes before it takes the next task
 
 @dataclass(frozen=True)
 class ImageShape:
-    """What every image is brought to."""
+    """What every image is brought to, and how."""
 
     height: int
     width: int
     channels: int
+    rule: PixelRule = STANDARD
+
+    def told(self) -> dict[str, object]:
+        """Return it as plain values."""
+        return {**vars(self), "rule": self.rule.model_dump()}
+
+
+def shape_of(record: InputRecord) -> ImageShape:
+    """Return what a run's model takes."""
+    return ImageShape(record.height, record.width, record.channels, record.pixels)
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,7 @@ class LoadedImages:
         files: those that could be read.
         labels: (N,) int64.
         skipped: those that could not.
+        flat: how many are of one colour.
         fingerprint: sha256 over names and contents.
         mean, std: per channel, of all pixels, in [0, 1].
     """
@@ -63,6 +75,7 @@ class LoadedImages:
         *,
         pixels: NDArray[np.uint8] | PixelBlocks | None,
         skipped: list[BadFile],
+        flat: int,
         fingerprint: str,
         mean: tuple[float, ...],
         std: tuple[float, ...],
@@ -71,6 +84,7 @@ class LoadedImages:
         self.shape = shape
         self.labels = torch.tensor(files.labels, dtype=torch.int64)
         self.skipped = skipped
+        self.flat = flat
         self.fingerprint = fingerprint
         self.mean = mean
         self.std = std
@@ -126,8 +140,8 @@ class LoadedImages:
                 self._fill(images.numpy(), piece.numpy())
                 yield images, labels
             return
-        threads, share = (1, batch_size) if self._pixels is not None else (_threads(), _SHARE)
-        ahead = max(2, 2 * threads * share // batch_size)  # two small minibatches would not keep all threads busy
+        workers, share = (1, batch_size) if self._pixels is not None else (threads.decoding_threads(), _SHARE)
+        ahead = max(2, 2 * workers * share // batch_size)  # two small minibatches would not keep all threads busy
 
         def begin(piece: Tensor) -> tuple[Tensor, Tensor, list[Future[None]]]:
             images, labels = self._room(piece, pin=pin)
@@ -135,7 +149,7 @@ class LoadedImages:
             work = [pool.submit(self._fill, part.numpy(), places.numpy()) for part, places in parts]
             return images, labels, work
 
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="images")
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
         try:
             begun = deque(begin(piece) for piece in islice(pieces, ahead + 1))
             while begun:
@@ -179,43 +193,6 @@ class LoadedImages:
             raise HardenerError(f"{where} could be read before and cannot be now: {error}.") from None
 
 
-def survey(files: ImageFiles, *, cache: PixelCache | None = None) -> tuple[set[tuple[int, int]], bool]:
-    """Read every header: the (height, width) pairs that occur, and whether any image may hold colour.
-
-    A header that cannot be read is passed over here; `load_images` reports it.
-
-    Args:
-        cache: where the answer is kept; files that it knows are not opened.
-    """
-    lasting = True
-
-    def look(place: int) -> tuple[tuple[int, int], bool] | None:
-        nonlocal lasting
-        try:
-            image = open_image(files.open(place))
-        except BadImage:
-            return None
-        except OSError:
-            lasting = False
-            return None
-        turned = image.getexif().get(0x0112, 1) >= 5 if image.format == "JPEG" else False
-        width, height = image.size[::-1] if turned else image.size
-        return (height, width), has_color(image)
-
-    def look_at_all() -> Facts:
-        with ThreadPoolExecutor(_threads()) as pool:
-            seen = [found for found in pool.map(look, range(len(files))) if found is not None]
-        return {"sizes": sorted({size for size, _ in seen}), "color": any(color for _, color in seen)}
-
-    key = None if cache is None else _key(files, what="headers")
-    if cache is None or key is None:
-        facts = look_at_all()
-    else:
-        entry = cache.get(key, 0, lambda write: (look_at_all(), lasting and key == _key(files, what="headers")))
-        facts = look_at_all() if entry is None else entry.facts
-    return {(height, width) for height, width in facts["sizes"]}, facts["color"]
-
-
 def load_images(
     files: ImageFiles,
     shape: ImageShape,
@@ -238,7 +215,7 @@ def load_images(
         HardenerError: images that cannot be read, named and counted; or none that can.
     """
     size = len(files) * shape.height * shape.width * shape.channels
-    key = None if cache is None else _key(files, what="pixels", **vars(shape))
+    key = None if cache is None else files_key(files, what="pixels 2", **shape.told())
     opened = False
     if cache is not None and key is not None:
 
@@ -246,7 +223,7 @@ def load_images(
             nonlocal opened
             opened = True
             facts, lasting = _read_all(files, shape, write, skip_bad, on_decoded)
-            return facts, lasting and key == _key(files, what="pixels", **vars(shape))
+            return facts, lasting and key == files_key(files, what="pixels 2", **shape.told())
 
         entry = cache.get(key, size, make)
         if entry is not None:
@@ -272,6 +249,7 @@ def load_images(
 class _Decoded:
     planes: NDArray[np.uint8]  # (C, H, W)
     digest: bytes
+    flat: bool
     sums: NDArray[np.float64]  # (2, C), of levels and of their squares: whole numbers, so in any order the same
 
 
@@ -286,7 +264,7 @@ def _read_all(
     digests: list[bytes] = []
     skipped: list[tuple[int, str]] = []
     sums = np.zeros((2, shape.channels))
-    lasting = True
+    lasting, flat = True, 0
 
     def read(place: int) -> _Decoded | BadImage | OSError:
         try:
@@ -296,15 +274,16 @@ def _read_all(
             return error
         levels = planes.reshape(shape.channels, -1).astype(np.float64)
         found = np.stack([levels.sum(axis=1), np.einsum("cp,cp->c", levels, levels)])
-        return _Decoded(planes, hashlib.sha256(data).digest(), found)
+        return _Decoded(planes, hashlib.sha256(data).digest(), bool((np.ptp(levels, axis=1) == 0).all()), found)
 
-    with ThreadPoolExecutor(_threads()) as pool:
+    with ThreadPoolExecutor(threads.decoding_threads()) as pool:
         for start in range(0, len(files), _CHUNK):
             places = range(start, min(start + _CHUNK, len(files)))
             for place, found in zip(places, pool.map(read, places), strict=True):
                 if isinstance(found, _Decoded):
                     put(found.planes)
                     sums += found.sums
+                    flat += found.flat
                     digests.append(files.paths[place].encode("utf-8", "surrogateescape") + b"\0" + found.digest)
                     continue
                 lasting = lasting and isinstance(found, BadImage)  # a drive that fails may answer the next time
@@ -316,6 +295,7 @@ def _read_all(
     first, second = sums / (len(digests) * shape.height * shape.width) / [[255], [255**2]]
     return {
         "skipped": skipped,
+        "flat": flat,
         "fingerprint": hashlib.sha256(b"\n".join(sorted(digests))).hexdigest(),
         "mean": first.tolist(),
         "std": np.sqrt(np.maximum(second - first**2, 0)).tolist(),
@@ -349,20 +329,8 @@ def _images(
         shape,
         pixels=pixels.reshape(planes) if isinstance(pixels, np.ndarray) else pixels,
         skipped=[BadFile(files.where(place), reason) for place, reason in facts["skipped"]],
+        flat=facts["flat"],
         fingerprint=facts["fingerprint"],
         mean=tuple(facts["mean"]),
         std=tuple(facts["std"]),
     )
-
-
-def _key(files: ImageFiles, **rule: object) -> str | None:
-    try:
-        return entry_key(files, **rule)
-    except OSError:  # a file is gone: whoever reads it says so
-        return None
-
-
-def _threads() -> int:
-    """The cores this process may use; decoding lets go of the interpreter, so threads share them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 32)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardener.config.bundle import Spread, TrainingImages
+from hardener.config.pixels import PixelRule
 from hardener.data.decode import open_image, to_input_with_size
 from hardener.data.image_files import ImageFiles
 from hardener.errors import BadImage
@@ -58,6 +59,7 @@ def training_statistics(
     height: int,
     width: int,
     channels: int,
+    rule: PixelRule,
     samples: int,
     seed: int,
     on_done: Callable[[int], None] = lambda done: None,
@@ -65,7 +67,7 @@ def training_statistics(
     """Measure training images that are drawn at random.
 
     Args:
-        height, width, channels: of the model's input, to which each is brought by the rule of `decode_image`.
+        height, width, channels, rule: of the model's input, and how each is brought to it.
         samples: how many are drawn; all where there are fewer.
         on_done: called with 1 for each image that was dealt with.
     Returns:
@@ -76,7 +78,7 @@ def training_statistics(
     def measure(place: int) -> tuple[float, ...] | None:
         try:
             opened = open_image(files.open(place))
-            image, size = to_input_with_size(opened, height=height, width=width, channels=channels)
+            image, size = to_input_with_size(opened, height=height, width=width, channels=channels, rule=rule)
         except (BadImage, OSError):
             return None
         return (*map(float, size), *image_statistics(image))

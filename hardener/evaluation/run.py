@@ -80,18 +80,27 @@ def evaluate_foreign(
 
 
 def evaluate_onnx(
-    path: Path, request: EvaluateRequest, reporter: Reporter, *, normalize: str = "none"
+    path: Path,
+    request: EvaluateRequest,
+    reporter: Reporter,
+    *,
+    normalize: str = "none",
+    ends: tuple[float, float] | None = None,
 ) -> tuple[Evaluation, Path | None] | None:
     """Attack an ONNX file: by the gradients of the run `request.surrogate`, or of the run whose bundle holds the file;
     else without gradients.
 
+    Args:
+        normalize, ends: see `onnx_subject`.
     Raises:
         HardenerError: a mistake in what was asked for.
     """
     if request.surrogate is None:
         request = replace(request, surrogate=exported_from(path))
     reporter, plan = _speaking(reporter), make_plan(request)
-    subject = onnx_subject(path, request.data, request.surrogate, normalize, reporter, reading=request.reading)
+    subject = onnx_subject(
+        path, request.data, request.surrogate, normalize, reporter, reading=request.reading, ends=ends
+    )
     if not subject.differentiable:
         plan = without_gradients(plan, path)
     return _written(_evaluate(subject, plan, reporter), request)

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from hardener.config.bundle import read_bundle, sha256_of
 from hardener.config.evaluation_record import EvaluatedModel, Flag
+from hardener.config.pixels import PixelRule
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.run_folder import RunFolder, RunRecord, unfinished
 from hardener.data.data_set import read_data_set, read_held_out
 from hardener.data.image_files import ImageFiles
-from hardener.data.loader import DEFAULT_SIZE, ImageShape, survey
+from hardener.data.input_rule import bulk_size, choose_range, cut_by_crop, tell_cut, tell_pixels, tell_size
+from hardener.data.loader import ImageShape, shape_of
+from hardener.data.survey import Size, survey
 from hardener.errors import HardenerError
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.models.borrowed_gradient import BorrowedGradient
@@ -36,7 +39,10 @@ Split = Literal["test", "validation", "all"]
 
 @dataclass(frozen=True)
 class ForeignModel:
-    """A model that was not trained here: its code, its weights, and how its inputs are normalised."""
+    """A model that was not trained here: its code, its weights, and how its inputs are normalised.
+
+    `range`: the levels of deep pixels that become 0 and 255; None: those of the images it is evaluated on.
+    """
 
     spec: str
     init: Path
@@ -46,6 +52,7 @@ class ForeignModel:
     allow_pickle: bool = False
     model_args: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: 
         classifier,
         EvaluatedModel(name=record.name, run=record.name, recipe=recipe.name, fingerprint=weights),
         classifier.classes,
-        HeldInFiles(files, root, ImageShape(record.input.height, record.input.width, record.input.channels)),
+        HeldInFiles(files, root, shape_of(record.input)),
         split,
         flags,
         noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
@@ -109,8 +116,7 @@ def foreign_subject(
     if data is None:
         raise HardenerError("a model that was not trained here needs --data DIR, the images to evaluate it on.")
     classes, files, found = read_held_out(data, reading or AS_FOUND)
-    sizes, color = survey(files)
-    height, width = model.image_size or (next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE))
+    color, (height, width), rule = _look(files, model.image_size, model.range, reporter)
     if model.normalize == "data":
         raise HardenerError(
             "--normalize data is for training; say how this model was trained: none, imagenet or MEAN/STD."
@@ -133,7 +139,7 @@ def foreign_subject(
         classifier.eval(),
         EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init)),
         classes,
-        HeldInFiles(files, data, ImageShape(height, width, channels)),
+        HeldInFiles(files, data, ImageShape(height, width, channels, rule)),
         _split_of(found),
         asked={
             "target": model.spec,
@@ -141,6 +147,7 @@ def foreign_subject(
             "normalize": model.normalize,
             "entry": model.entry,
             "image_size": model.image_size,
+            "range": model.range,
             "allow_pickle": model.allow_pickle,
             "model_args": dict(model.model_args),
             "root": None if model.root is None else str(model.root),
@@ -156,13 +163,15 @@ def onnx_subject(
     reporter: Reporter,
     *,
     reading: Reading | None = None,
+    ends: tuple[float, float] | None = None,
 ) -> Subject:
     """Return an ONNX file with the images below `data`, or those of the run that lends it gradients.
 
     Args:
         gradients: a run of the same network. Gradient attacks then climb its gradients, and what counts is what the
-            file answers; without it only gradient-free attacks can be run.
+            file answers; without it only gradient-free attacks can be run. The images are read as that run reads them.
         normalize: what is done to images before the file sees them: `none` for hardener's own, which do it inside.
+        ends: the levels of deep pixels that become 0 and 255, where the file does not say.
     Raises:
         HardenerError: no such file, no images, or classes that differ.
     """
@@ -179,17 +188,17 @@ def onnx_subject(
     else:
         assert data is not None, "checked above"
         classes, files, found = read_held_out(data, reading or AS_FOUND, known=network.classes)
-        sizes, color = survey(files)
         height, width, channels = network.image_shape
-        size = next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
-        shape = ImageShape(height or size[0], width or size[1], channels or (3 if color else 1))
+        known = (height, width) if height and width else None
+        color, size, rule = _look(files, known, ends, reporter, network.pixels)
+        shape = ImageShape(height or size[0], width or size[1], channels or (3 if color else 1), rule)
         images, split = HeldInFiles(files, data, shape), _split_of(found)
         model = _normalized(network, normalize, shape.channels)
         reporter.say(f"{path.name} gives no gradients: only gradient-free attacks are run (--surrogate RUN lends some)")
     described = EvaluatedModel(name=str(path), run=None, recipe=None, fingerprint=network.fingerprint)
     return Subject(
         model, described, classes, images, split,
-        differentiable=gradients is not None, asked={"target": str(path), "normalize": normalize},
+        differentiable=gradients is not None, asked={"target": str(path), "normalize": normalize, "range": ends},
     )  # fmt: skip
 
 
@@ -248,6 +257,30 @@ def _fingerprint(module: nn.Module) -> str:
             told.update(f"{tuple(value.shape)} {value.dtype}".encode())
             told.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return told.hexdigest()
+
+
+def _look(
+    files: ImageFiles,
+    asked_size: Size | None,
+    asked_range: tuple[float, float] | None,
+    reporter: Reporter,
+    known: PixelRule | None = None,
+) -> tuple[bool, Size, PixelRule]:
+    """Return whether images hold colour, and the size and rule that they are brought to.
+
+    Args:
+        known: the rule that comes with the model.
+    """
+    seen = survey(files)
+    size = asked_size or bulk_size(seen)
+    if asked_size is None:
+        tell_size(seen, files, size, reporter)
+    if known is not None:
+        return seen.color, size, known
+    rule = PixelRule(range=choose_range(files, seen, asked_range, None, reporter))
+    tell_pixels(seen, files, rule, reporter)
+    tell_cut(cut_by_crop(seen, size), files, size, rule.fit, reporter)
+    return seen.color, size, rule
 
 
 def exported_from(model: Path) -> RunFolder | None:

@@ -11,7 +11,7 @@ from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.data_set import DataSet, read_data_set
 from hardener.data.image_files import ImageFiles
-from hardener.data.loader import ImageShape, load_images
+from hardener.data.loader import load_images, shape_of
 
 
 def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool) -> DataSet:
@@ -36,6 +36,6 @@ def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool) -> 
 def draw_images(files: ImageFiles, record: RunRecord, count: int) -> Tensor:
     """Draw at most `count` images, always the same ones, as the run's model takes them: (N, C, H, W) uint8."""
     order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0))[:count]
-    shape = ImageShape(record.input.height, record.input.width, record.input.channels)
+    shape = shape_of(record.input)
     images = load_images(files.pick(order.tolist()), shape, skip_bad=record.data.skip_bad_images)
     return images.take(range(len(images)))[0]

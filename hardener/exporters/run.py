@@ -15,11 +15,10 @@ from hardener.config.bundle import (
 )
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.files import written_whole
-from hardener.config.run_folder import RunFolder, RunRecord, now, unfinished
+from hardener.config.run_folder import InputRecord, RunFolder, RunRecord, now, unfinished
 from hardener.config.run_lock import locked
 from hardener.config.schema import Recipe
 from hardener.data.data_set import DataSet
-from hardener.data.decode import RESIZE_RULE
 from hardener.data.statistics import training_statistics
 from hardener.errors import HardenerError
 from hardener.exporters._bundle import describe_file, write_description
@@ -89,7 +88,7 @@ def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int)
             recipe=recipe.name,
             fingerprint=fingerprint,
             model=describe_file(model),
-            input=InputSpec(height=shape.height, width=shape.width, channels=shape.channels, resize=RESIZE_RULE),
+            input=_input(shape),
             classes=record.classes,
             noise_sigma=recipe.vicinity.noise_sigma or None,
             parity=parity,
@@ -102,6 +101,11 @@ def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int)
     return bundle
 
 
+def _input(shape: InputRecord) -> InputSpec:
+    rule = shape.pixels
+    return InputSpec(height=shape.height, width=shape.width, channels=shape.channels, resize=rule.resize, pixels=rule)
+
+
 def _metadata(record: RunRecord, fingerprint: str, chosen: OfflineRobustness | None) -> dict[str, str]:
     """Return the texts inside the ONNX file, for whoever has nothing but it."""
     shape = record.input
@@ -109,7 +113,8 @@ def _metadata(record: RunRecord, fingerprint: str, chosen: OfflineRobustness | N
         "name": record.name,
         "classes": json.dumps(record.classes),
         "input_size": json.dumps([shape.height, shape.width, shape.channels]),
-        "resize": RESIZE_RULE,
+        "resize": shape.pixels.resize,
+        "pixels": shape.pixels.model_dump_json(),
         "fingerprint": fingerprint,
         "hardener_version": __version__,
         "clean_accuracy": "" if chosen is None else f"{chosen.clean_accuracy:.6f}",
@@ -177,6 +182,7 @@ def _training_images(folder: DataSet, record: RunRecord, reporter: Reporter) -> 
             height=shape.height,
             width=shape.width,
             channels=shape.channels,
+            rule=shape.pixels,
             samples=samples,
             seed=record.seed,
             on_done=advance,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx.external_data_helper import uses_external_data
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from hardener.config.bundle import sha256_of
+from hardener.config.pixels import BEFORE, PixelRule
 from hardener.errors import Failure, HardenerError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -34,6 +37,7 @@ class OnnxClassifier(nn.Module):
         path: the file.
         classes: names in the order of the logits; empty where the file does not say.
         image_shape: (height, width, channels); None where the file does not say.
+        pixels: how files become its input; None where the file does not say.
         takes_bytes: the file takes uint8; `forward` rounds to the 256 levels that it will ever see.
         fingerprint: sha256 of the file, and of the weights beside it where it keeps them there.
         provider: of ONNX Runtime, `CPUExecutionProvider` or `CUDAExecutionProvider`.
@@ -62,6 +66,7 @@ class OnnxClassifier(nn.Module):
         self.image_shape: ImageSize = (height, width, channels)
         names = [str(name) for name in _list(facts.get("classes", ""))]
         self.classes: tuple[str, ...] = tuple(names) if count in (None, len(names)) else ()
+        self.pixels = _pixel_rule(facts)
         self.fingerprint = _fingerprint(path, graph)
         self.provider: str = session.get_providers()[0]
 
@@ -226,6 +231,13 @@ def _list(text: str) -> list[Any]:
     with contextlib.suppress(json.JSONDecodeError):
         found = json.loads(text)
     return found if isinstance(found, list) else []
+
+
+def _pixel_rule(facts: Mapping[str, str]) -> PixelRule | None:
+    if "pixels" in facts:
+        with contextlib.suppress(ValidationError):
+            return PixelRule.model_validate_json(facts["pixels"])
+    return BEFORE if "hardener_version" in facts else None
 
 
 def _fingerprint(path: Path, graph: onnx.GraphProto) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hardener.config.bundle import Bundle, OfflineRobustness, Quantization
 from hardener.config.evaluation_record import Evaluation
+from hardener.config.pixels import Fit, PixelRule
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
 from hardener.reports._card_measures import beyond_attacks
@@ -15,6 +16,12 @@ from hardener.reports._markdown import cell, text
 from hardener.reports.command import AUDIT, argument_words, eval_command, request_of
 from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent
+
+_FITS: dict[Fit, str] = {
+    "crop": "scaled (bilinear, antialiased) until it covers the size, cropped at the centre",
+    "letterbox": "scaled (bilinear, antialiased) until it fits in, bars at the sides",
+    "stretch": "each side scaled on its own (bilinear, antialiased)",
+}
 
 
 def model_card(
@@ -179,13 +186,25 @@ def _input_and_output(bundle: Bundle) -> list[str]:
         "## What it takes and gives",
         "",
         f"- Input `images`: uint8 (N, {spec.height}, {spec.width}, {spec.channels}), "
-        f"{'RGB' if spec.channels == 3 else 'gray'}, brought to size by the rule `{spec.resize}`: scaled (bilinear, "
-        "antialiased) until it covers the size, cropped at the centre. Normalisation is inside the graph.",
+        f"{'RGB' if spec.channels == 3 else 'gray'}, brought to size by the rule `{spec.resize}`: "
+        f"{_FITS[spec.pixels.fit]}. Normalisation is inside the graph.",
+        *_pixels(spec.pixels),
         "- Outputs: `logits` and `probabilities`, float32 (N, K), in the order of classes above.",
         f"- {'The file agrees with' if bundle.quantization is None else 'Beside'} the trained network: largest logit "
         f"difference {parity.largest_logit_difference:.2g} on {parity.images} images, same answer on "
         f"{100 * parity.argmax_agreement:.0f} %.",
     ]
+
+
+def _pixels(rule: PixelRule) -> list[str]:
+    """Say what is done to pixels that are more than plain colours of 8 bits."""
+    lines = []
+    if rule.range is not None:
+        low, high = (f"{end:.7g}" for end in rule.range)
+        lines.append(f"- Images of more than 8 bits: levels from {low} to {high} become 0 to 255; others are clipped.")
+    if rule.background is not None:
+        lines.append(f"- Transparent pixels lie over the colour {', '.join(map(str, rule.background))} (RGB).")
+    return lines + (["- Colours are converted to sRGB by the file's ICC profile."] if rule.profiles else [])
 
 
 def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[str]:

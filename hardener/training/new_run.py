@@ -21,6 +21,7 @@ from hardener.config.run_folder import (
 )
 from hardener.config.run_lock import LOCK, holder
 from hardener.config.run_name import check_run_name, fitting_name
+from hardener.data.contact_sheet import crop_sheet
 from hardener.data.loader import LoadedImages
 from hardener.errors import Failure, HardenerError
 from hardener.models.load import LoadedModel, fingerprint
@@ -128,6 +129,10 @@ def write_beginning(run: RunFolder, request: TrainRequest, prepared: Prepared) -
     if rank == 0:
         run.write_recipe(request.recipe)
         run.write_record(record)
+        if prepared.cut is not None:
+            shape = prepared.material.train_images.shape
+            worst = crop_sheet(prepared.folder.train, prepared.cut.worst, (shape.height, shape.width), shape.rule)
+            worst.save(run.cropped)
     return record
 
 
@@ -177,6 +182,7 @@ def _input_record(prepared: Prepared) -> InputRecord:
         std=list(prepared.std),
         layout="contiguous" if prepared.material.classifier.contiguous else "channels_last",
         copied=prepared.material.classifier.writes,
+        pixels=shape.rule,
     )
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import torch
 
+from hardener.config.pixels import PixelRule
 from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import DataSet, read_data_set, say_how
-from hardener.data.loader import DEFAULT_SIZE, ImageShape, LoadedImages, load_images, survey
+from hardener.data.image_files import ImageFiles
+from hardener.data.input_rule import Cut, bulk_size, choose_range, cut_by_crop, tell_cut, tell_pixels, tell_size
+from hardener.data.loader import ImageShape, LoadedImages, load_images, shape_of
+from hardener.data.survey import Size, Survey, survey
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
@@ -30,6 +34,8 @@ from hardener.training.loop import smallest_piece
 from hardener.training.request import TrainRequest
 from hardener.training.session import Material
 
+_MANY_FLAT = 0.01
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -38,6 +44,7 @@ class Prepared:
     Attributes:
         mean, std: by which the classifier normalises; empty for not at all.
         replaced_head: the name of the fresh final layer, if there is one.
+        cut: what the crop takes away, where that is much from many images.
     """
 
     material: Material
@@ -46,6 +53,7 @@ class Prepared:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     replaced_head: str | None
+    cut: Cut | None = None
 
 
 def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
@@ -59,11 +67,11 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     folder = _read_folder(request.data, request.validation_root, recipe, request.seed, request.reading)
     say_how(folder, reporter)
     cache = _pixel_cache(recipe, reporter)
-    sizes, color = survey(folder.train, cache=cache)
+    seen, size, rule, cut = _look(folder.train, recipe, cache, reporter)
     torch.manual_seed(request.seed)
-    built = _build(request, folder.classes, _image_size(recipe, sizes), color=color)
-    loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels)
-    if color and shape.channels == 1:
+    built = _build(request, folder.classes, size, color=seen.color)
+    loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
+    if seen.color and shape.channels == 1:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
     replaced = _give_weights_and_head(built, request, len(folder.classes), reporter)
     _change_network(built, recipe, shape, len(folder.classes), reporter)
@@ -76,7 +84,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     )
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, validation_images, device)
-    return Prepared(material, folder, loaded, mean, std, replaced)
+    return Prepared(material, folder, loaded, mean, std, replaced, cut)
 
 
 def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str, reporter: Reporter) -> Material:
@@ -101,7 +109,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
         num_classes=len(record.classes),
         head=next(iter(classifier.heads), None),
     )
-    shape = ImageShape(record.input.height, record.input.width, record.input.channels)
+    shape = shape_of(record.input)
     cache = _pixel_cache(recipe, reporter)
     train_images, validation_images = _load(folder, shape, record.data.skip_bad_images, cache, reporter)
     _check_same(record, folder, {"train": train_images, "validation": validation_images})
@@ -157,13 +165,25 @@ def _pixel_cache(recipe: Recipe, reporter: Reporter) -> PixelCache | None:
     return PixelCache(recipe.data.cache_gb, reporter.warn) if recipe.data.cache else None
 
 
-def _image_size(recipe: Recipe, sizes: set[tuple[int, int]]) -> tuple[int, int]:
-    if recipe.data.image_size is not None:
-        return recipe.data.image_size
-    return next(iter(sizes)) if len(sizes) == 1 else (DEFAULT_SIZE, DEFAULT_SIZE)
+def _look(
+    files: ImageFiles, recipe: Recipe, cache: PixelCache | None, reporter: Reporter
+) -> tuple[Survey, Size, PixelRule, Cut | None]:
+    """Return what the headers say, the size and the rule that images are brought to, and what a crop takes away."""
+    with reporter.track("reading headers", len(files), "images") as advance:
+        seen = survey(files, cache=cache, on_done=advance)
+    asked = recipe.data
+    size = asked.image_size or bulk_size(seen)
+    if asked.image_size is None:
+        tell_size(seen, files, size, reporter)
+    ends = choose_range(files, seen, asked.range, cache, reporter)
+    rule = PixelRule(fit=asked.fit, background=asked.background, range=ends)
+    tell_pixels(seen, files, rule, reporter)
+    cut = cut_by_crop(seen, size)
+    is_much = tell_cut(cut, files, size, rule.fit, reporter, sheet="the run's cropped.jpg")
+    return seen, size, rule, cut if is_much else None
 
 
-def _build(request: TrainRequest, classes: Sequence[str], size: tuple[int, int], *, color: bool) -> Built:
+def _build(request: TrainRequest, classes: Sequence[str], size: Size, *, color: bool) -> Built:
     """Return the network as it is built, and what it takes."""
     height, width = size
     asked = request.recipe.data.channels
@@ -239,5 +259,11 @@ def _load(
         named = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
         reporter.warn(
             f"{len(skipped)} images cannot be read and are left out: {named}{' …' if len(skipped) > 3 else ''}"
+        )
+    if train_images.flat > len(train_images) * _MANY_FLAT:
+        reporter.warn(
+            f"{train_images.flat:,} of {len(train_images):,} training images are of one single colour, as the model "
+            "sees them. If their shape is in their alpha channel, choose another background, such as "
+            "--set data.background=black"
         )
     return train_images, validation_images

@@ -50,6 +50,7 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
             "data": recipe.data.model_copy(
                 update={
                     "image_size": (record.input.height, record.input.width),
+                    "range": record.input.pixels.range,
                     "channels": record.input.channels,
                     "normalize": "none" if not record.input.mean else recipe.data.normalize,
                 }

@@ -313,7 +313,8 @@ def test_arrays_are_sent_without_loss() -> None:
     for gray in (PIXELS[:, :, 0], PIXELS[:, :, :1], PIXELS[::-1, ::-1, 0]):
         assert (decoded(file_bytes(gray), 1)[:, :, 0] == gray.reshape(6, 5)).all()
     with_alpha = np.concatenate([PIXELS, PIXELS[:, :, :1]], axis=2)
-    assert (decoded(file_bytes(with_alpha)) == PIXELS).all()
+    sent = Image.open(io.BytesIO(file_bytes(with_alpha)))
+    assert (sent.mode, np.asarray(sent).tolist()) == ("RGBA", with_alpha.tolist())
 
 
 @pytest.mark.parametrize(
@@ -329,6 +330,22 @@ def test_a_pil_image_is_sent_as_the_service_would_see_it(mode: str) -> None:
         image = rgb.convert("LA").convert("PA") if mode == "PA" else rgb.convert(mode)
         expected = np.asarray(image.convert("RGB"))
     assert (decoded(file_bytes(image)) == expected).all()
+
+
+def test_alpha_is_sent_and_levels_that_no_png_holds_are_refused() -> None:
+    clear = Image.fromarray(PIXELS).quantize(8).convert("PA")
+    clear.putalpha(0)
+    assert (decoded(file_bytes(clear)) == 255).all()
+    signed = Image.fromarray(np.arange(-10, 20, dtype=np.int32).reshape(6, 5))
+    with pytest.raises(ImageNotRead, match="levels from -10 to 19 do not fit into a PNG; send the TIFF file"):
+        file_bytes(signed)
+
+
+def test_inks_with_a_profile_that_cannot_be_used_are_refused() -> None:
+    image = Image.new("CMYK", (5, 6))
+    image.info["icc_profile"] = b"none"
+    with pytest.raises(ImageNotRead, match="cannot be read"):
+        file_bytes(image)
 
 
 def test_a_pil_image_keeps_the_orientation_that_its_file_states() -> None:

@@ -22,8 +22,9 @@ from hardener.data.blocks import BLOCK, Checksums
 from hardener.data.cache import PixelCache, default_folder
 from hardener.data.decode import decode_image
 from hardener.data.image_files import ImageFiles
-from hardener.data.loader import ImageShape, LoadedImages, load_images, survey
+from hardener.data.loader import ImageShape, LoadedImages, load_images
 from hardener.data.sources.image_folder import read_class_folders
+from hardener.data.survey import survey
 from hardener.errors import HardenerError
 
 SHAPE = ImageShape(8, 8, 1)

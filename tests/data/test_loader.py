@@ -9,8 +9,9 @@ import torch
 from oracles import write_image_folder
 from PIL import Image
 
-from hardener.data.loader import ImageShape, LoadedImages, load_images, survey
+from hardener.data.loader import ImageShape, LoadedImages, load_images
 from hardener.data.sources.image_folder import read_class_folders
+from hardener.data.survey import survey
 from hardener.errors import HardenerError
 
 SHAPE = ImageShape(8, 8, 1)
@@ -54,9 +55,11 @@ def test_the_fingerprint_changes_with_a_pixel_and_with_a_name(tmp_path: Path) ->
 
 def test_survey_reads_sizes_and_colour(tmp_path: Path) -> None:
     write_image_folder(tmp_path, {"a": 2, "b": 2}, size=(10, 6))
-    assert survey(read_class_folders(tmp_path)[1]) == ({(6, 10)}, False)
+    seen = survey(read_class_folders(tmp_path)[1])
+    assert (seen.sizes, seen.color, seen.depths, seen.deep) == ({(6, 10): 4}, False, {"8 bit": 4}, 0)
     write_image_folder(tmp_path, {"c": 1}, size=(4, 4), color=True)
-    assert survey(read_class_folders(tmp_path)[1]) == ({(6, 10), (4, 4)}, True)
+    seen = survey(read_class_folders(tmp_path)[1])
+    assert (seen.sizes, seen.color, seen.modes) == ({(6, 10): 4, (4, 4): 1}, True, {"L": 4, "RGB": 1})
 
 
 def test_bad_images_are_named_and_counted_and_skipped_only_on_request(tmp_path: Path) -> None:
@@ -127,7 +130,7 @@ def test_two_minibatches_are_prepared_while_one_is_in_use(
         if len(prepared) == 48:
             third.set()
 
-    monkeypatch.setattr("hardener.data.loader._threads", lambda: 1)
+    monkeypatch.setattr("hardener.data.threads.decoding_threads", lambda: 1)
     monkeypatch.setattr(images, "_fill", note)
     batches = images.batches(torch.arange(50), 16)
     next(batches)

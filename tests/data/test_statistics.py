@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from hardener.config.pixels import PixelRule
 from hardener.data.image_files import ImageFiles
 from hardener.data.statistics import image_statistics, noise_std, training_statistics
 
@@ -65,7 +67,8 @@ def test_quantiles_are_over_the_files_that_could_be_read(tmp_path: Path) -> None
     (tmp_path / "broken.png").write_bytes(b"no image")
     files = ImageFiles(tmp_path, (*names, "broken.png"), (0,) * 102)
     done: list[int] = []
-    found = training_statistics(files, height=8, width=8, channels=3, samples=500, seed=0, on_done=done.append)
+    size: dict[str, Any] = {"height": 8, "width": 8, "channels": 3, "rule": PixelRule()}
+    found = training_statistics(files, **size, samples=500, seed=0, on_done=done.append)
     assert found is not None
     assert (found.images, sum(done)) == (101, 102)
     assert (found.width.q01, found.width.q99) == (20, 20)
@@ -79,7 +82,7 @@ def test_fewer_are_drawn_by_the_seed_alone(tmp_path: Path) -> None:
     files = ImageFiles(tmp_path, tuple(names), (0,) * 40)
 
     def drawn(seed: int) -> object:
-        return training_statistics(files, height=8, width=8, channels=1, samples=10, seed=seed)
+        return training_statistics(files, height=8, width=8, channels=1, rule=PixelRule(), samples=10, seed=seed)
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
@@ -88,7 +91,7 @@ def test_fewer_are_drawn_by_the_seed_alone(tmp_path: Path) -> None:
 def test_nothing_readable_gives_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     files = ImageFiles(tmp_path, ("a.png", "gone.png"), (0, 0))
-    assert training_statistics(files, height=8, width=8, channels=1, samples=10, seed=0) is None
+    assert training_statistics(files, height=8, width=8, channels=1, rule=PixelRule(), samples=10, seed=0) is None
 
 
 def test_the_service_can_measure_without_torch() -> None:

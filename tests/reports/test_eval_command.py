@@ -133,6 +133,7 @@ def test_a_model_from_elsewhere_and_an_onnx_file_come_back_as_well(heard: Heard,
             allow_pickle=draw.random() < 0.5,
             model_args=draw.choice([{}, {"depth": 28, "layers": [2, 2], "kind": "a b", "on": True, "p": 0.1}]),
             root=draw.choice([None, tmp_path]),
+            range=draw.choice([None, (-1024.0, 3071.5)]),
         )
         fields = asdict(foreign)
         asked = {**fields, "target": fields.pop("spec"), "init": str(foreign.init)}
@@ -141,9 +142,15 @@ def test_a_model_from_elsewhere_and_an_onnx_file_come_back_as_well(heard: Heard,
         model, read, _ = heard.ask(str(eval_command(record_of(request, run=False, **asked))))
         assert (model, told(read)) == (foreign, told(request))
         path = tmp_path / f"{draw.choice(NAMES)}.onnx"
-        command = eval_command(record_of(request, run=False, target=str(path), normalize=foreign.normalize))
+        command = eval_command(
+            record_of(request, run=False, target=str(path), normalize=foreign.normalize, range=foreign.range)
+        )
         file, read, extra = heard.ask(str(command))
-        assert (file, told(read), extra) == (path, told(request), {"normalize": foreign.normalize})
+        assert (file, told(read), extra) == (
+            path,
+            told(request),
+            {"normalize": foreign.normalize, "ends": foreign.range},
+        )
 
 
 def test_what_auto_came_to_is_written_so_that_no_stopwatch_decides_again(tmp_path: Path) -> None:

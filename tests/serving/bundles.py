@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from hardener.data.decode import RESIZE_RULE
+from hardener.config.pixels import RESIZE_RULES
 
 EVALUATION = {
     "split": "test",
@@ -68,7 +68,7 @@ def linear_bundle(
     path = folder / "model.onnx"
     onnx.save(model, str(path))
     content = path.read_bytes()
-    spec = {"height": height, "width": width, "channels": channels, "resize": RESIZE_RULE}
+    spec = {"height": height, "width": width, "channels": channels, "resize": RESIZE_RULES["crop"]}
     described: dict[str, Any] = {
         "schema": "hardener/bundle/1",
         "name": "linear",
