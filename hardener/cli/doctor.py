@@ -22,6 +22,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "onnx", "onnxruntime-gpu"
 EXTRAS = {
     "timm": ("timm", "models by `timm:NAME`"),
     "foolbox": ("decision", "decision-based attacks, which suite full has"),
+    "pillow_heif": ("heic", "HEIC images, as phones take them"),
     "imagecorruptions": ("corruptions", "`eval --corruptions`"),
 }
 LITTLE_DISK = 5e9  # bytes: a few runs of a ResNet-50 with their checkpoints

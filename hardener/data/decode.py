@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import io
 import warnings
 
@@ -11,10 +13,12 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from hardener.config.pixels import Fit, PixelRule
 from hardener.data.colors import in_srgb, on_background, profile_of, shows_through
+from hardener.data.file_kind import reads_heic
 from hardener.data.levels import Deep, is_deep
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
+_HEIC = "HEIF"
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", _HEIC)
 MAX_PIXELS = 100_000_000
 STANDARD = PixelRule()
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -30,10 +34,13 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str,
     """
     if not data:
         raise UnknownFormat("the file is empty (0 bytes)")
+    usable = formats if _is_heic(data) and reads_heic() else tuple(kind for kind in formats if kind != _HEIC)
+    if _HEIC in usable:
+        _open_heic()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning; the check below decides
-            image = Image.open(io.BytesIO(data), formats=formats)
+            image = Image.open(io.BytesIO(data), formats=usable)
     except UnidentifiedImageError:
         raise UnknownFormat(_unknown(data, formats)) from None
     except Image.DecompressionBombError:
@@ -46,10 +53,22 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str,
     return image
 
 
+@functools.cache
+def _open_heic() -> None:
+    """Teach Pillow to read HEIC images; by name, since the service has no such package, and reads none."""
+    importlib.import_module("pillow_heif").register_heif_opener()
+
+
+def _is_heic(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
+
+
 def _unknown(data: bytes, formats: tuple[str, ...]) -> str:
     """Say what is wrong with bytes that no decoder takes."""
     if data[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"} and "TIFF" in formats:
         return "a TIFF of a layout that is not read; save it as 8, 16 or 32 bit, one or three channels"
+    if _is_heic(data) and _HEIC in formats:
+        return "a HEIC image; pip install 'hardener[heic]' brings what reads it"
     return f"not an image of a known format ({', '.join(formats)})"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from collections.abc import Callable
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm")
+HEIC = "HEIC images"
 _NOT_READ = {
-    "HEIC images": (".heic", ".heif", ".hif"),
-    "AVIF images": (".avif",),
+    HEIC: (".heic", ".heif", ".hif"),
     "JPEG 2000 images": (".jp2", ".j2k", ".jpx", ".jpf"),
     "JPEG XL images": (".jxl",),
     "DICOM files": (".dcm", ".dicom"),
@@ -36,10 +38,12 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MM\0*", "image"),
     (8, b"WEBP", "image"),
     (0, b"BM", "image"),
-    (4, b"ftypheic", "HEIC images"),
-    (4, b"ftypheix", "HEIC images"),
-    (4, b"ftypmif1", "HEIC images"),
-    (4, b"ftypavif", "AVIF images"),
+    (4, b"ftypheic", HEIC),
+    (4, b"ftypheix", HEIC),
+    (4, b"ftyphevc", HEIC),
+    (4, b"ftypmif1", HEIC),
+    (4, b"ftypmsf1", HEIC),
+    (4, b"ftypavif", "image"),
     (4, b"ftyp", "videos"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000 images"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL images"),
@@ -52,6 +56,12 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
+@functools.cache
+def reads_heic() -> bool:
+    """Tell whether what reads HEIC images is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
 def kind_of(name: str, first_bytes: Callable[[], bytes]) -> str | None:
     """Return `image`, what a file is called that could be one and is not read, or None for any other.
 
@@ -62,7 +72,7 @@ def kind_of(name: str, first_bytes: Callable[[], bytes]) -> str | None:
     lower = name.lower()
     for kind, extensions in _NOT_READ.items():
         if lower.endswith(extensions):
-            return kind
+            return "image" if kind == HEIC and reads_heic() else kind
     if lower.endswith(_PLAIN):
         return None
     return kind_of_bytes(first_bytes())
@@ -72,7 +82,7 @@ def kind_of_bytes(data: bytes) -> str | None:
     """Return `image`, the kind of a known format that is not read, or None."""
     for offset, magic, kind in _SIGNATURES:
         if data[offset : offset + len(magic)] == magic and (magic != b"BM" or data[6:10] == bytes(4)):
-            return kind
+            return "image" if kind == HEIC and reads_heic() else kind
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
         return "image"
     return "SVG drawings" if b"<svg" in data[:512] else None

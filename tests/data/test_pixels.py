@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from hardener.config.pixels import BEFORE, PixelRule, parse_color, parse_range
 from hardener.data.decode import decode_image, open_image, to_input
+from hardener.data.file_kind import kind_of
 from hardener.data.levels import Deep, depth_of, is_deep
 from hardener.errors import BadImage, HardenerError
 
@@ -391,3 +392,30 @@ def test_ranges_as_people_write_them() -> None:
     for text in ("400,-1000", "1", "1,2,3", "0,inf", "a,b", None, 4):
         with pytest.raises(HardenerError, match="a range is LO,HI"):
             parse_range(text)
+
+
+def test_avif_is_read() -> None:
+    smooth = Image.linear_gradient("L").resize((16, 12)).convert("RGB")
+    found = read(encode(smooth, "AVIF", quality=95)).astype(int)
+    assert np.abs(found - np.asarray(smooth)).max() < 12
+
+
+HEIC_HEAD = b"\0\0\0\x18ftypheic" + bytes(40)
+
+
+def test_heic_without_what_reads_it_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardener.data.file_kind.reads_heic", lambda: False)
+    monkeypatch.setattr("hardener.data.decode.reads_heic", lambda: False)
+    with pytest.raises(BadImage, match=r"a HEIC image; pip install 'hardener\[heic\]' brings what reads it"):
+        read(HEIC_HEAD)
+    assert kind_of("a.heic", lambda: b"") == kind_of("a", lambda: HEIC_HEAD) == "HEIC images"
+
+
+def test_heic_is_read_where_its_extra_is_installed() -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    smooth = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
+    file = io.BytesIO()
+    heif.from_pillow(smooth).save(file, quality=95)
+    found = read(file.getvalue(), size=(48, 64)).astype(int)
+    assert np.abs(found - np.asarray(smooth)).max() < 12
+    assert kind_of("photo.HEIC", lambda: b"") == "image"
