@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hardener.config.run_folder import RunFolder
 
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+os.environ["HARDENER_REHEARSAL"] = "0"  # a fresh interpreter a run; the tests of the rehearsal ask for it
 os.environ["COLUMNS"] = "200"  # what tables and lines are folded at, whatever the terminal
 
 

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hardener"
 FLOORS = (
     {"cli", "api", "serving", "client"},
+    {"rehearsal"},
     {"training", "exporters"},
     {"evaluation"},
     {"measures", "reports"},
@@ -230,6 +231,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--recipe",
             "--pretrained",
             "--replace-head",
+            "--rehearsal",
             "--val",
             "--epochs",
             "--precision",

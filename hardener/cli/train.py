@@ -99,6 +99,14 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change any field of the recipe; repeatable."),
     ] = None,
+    rehearsal: Annotated[
+        bool,
+        typer.Option(
+            "--rehearsal/--no-rehearsal",
+            envvar="HARDENER_REHEARSAL",
+            help="See first, in a fresh interpreter, that the run will open, train and be exported.",
+        ),
+    ] = True,
     skip_bad_images: SkipBad = False,
     ignore: Ignore = None,
     class_depth: ClassDepth = None,
@@ -145,6 +153,7 @@ def train(
             seed=seed,
             out=runs,
             name=name,
+            rehearse=rehearsal,
         )
         finished = _begin(request)
     if rank_and_world()[0] == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
+from hardener.models.files_read import data_files, files_read
 from hardener.models.model_file import find_model_file, imported, named
 from hardener.models.registry import REGISTRIES, from_registry
 from hardener.models.user_code import user_code
@@ -43,7 +45,8 @@ class LoadedModel:
     """A network as it was built, and the files it was built from, the model file first (none for a registry's model).
 
     `root` is the folder that their imports begin at. `entry`: the name in the file that builds it, where the
-    record has to hold it.
+    record has to hold it. `data` is what the code read from below that folder while it was built, `elsewhere` what it
+    read from other places.
     """
 
     network: nn.Module
@@ -51,6 +54,8 @@ class LoadedModel:
     sources: tuple[Path, ...]
     root: Path = Path()
     entry: str | None = None
+    data: tuple[Path, ...] = ()
+    elsewhere: tuple[Path, ...] = ()
 
 
 def load_model(choice: ModelChoice | str, *, num_classes: int, channels: int = 3) -> LoadedModel:
@@ -87,9 +92,11 @@ def load_model(choice: ModelChoice | str, *, num_classes: int, channels: int = 3
         assert entry is not None, "an installed module is named with what to use of it"
         return LoadedModel(_installed(what.module, entry, arguments), entry, (), entry=entry)
     file = find_model_file(what.path, what.root)
-    with imported(file) as found:
+    with files_read() as read, imported(file) as found:
         network = _build(found.module, file.path, entry, arguments)
-        return LoadedModel(network, file.name, found.sources(), found.root(), entry)
+        data, elsewhere = data_files(read, file.folders[-1])
+        root = Path(os.path.commonpath([found.root(), *(path.parent for path in data)]))
+        return LoadedModel(network, file.name, found.sources(), root, entry, data, elsewhere)
 
 
 def _installed(module: str, entry: str, arguments: dict[str, int]) -> nn.Module:
@@ -103,7 +110,7 @@ def _installed(module: str, entry: str, arguments: dict[str, int]) -> nn.Module:
 def fingerprint(model: LoadedModel) -> str:
     """Return the sha256 over a model's source files, or over its class and name for a registry's."""
     digest = hashlib.sha256(f"{type(model.network).__name__}\n{model.name}\n".encode())
-    for source in model.sources:
+    for source in (*model.sources, *model.data):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 

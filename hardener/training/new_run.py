@@ -187,11 +187,13 @@ def _input_record(prepared: Prepared) -> InputRecord:
 
 
 def _copy_sources(loaded: LoadedModel, run: RunFolder) -> str | None:
-    """Copy the model file, and what it imports from around it, into the run; return where the model file went."""
+    """Copy the model file, and what it imports and reads from around it, into the run; return where the model file
+    went."""
     if not loaded.sources:
         return None
-    targets = [run.model_files / source.resolve().relative_to(loaded.root) for source in loaded.sources]
-    for source, target in zip(loaded.sources, targets, strict=True):
+    files = (*loaded.sources, *loaded.data)
+    targets = [run.model_files / source.resolve().relative_to(loaded.root) for source in files]
+    for source, target in zip(files, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     return str(targets[0].relative_to(run.path))

@@ -35,6 +35,7 @@ from hardener.training.request import TrainRequest
 from hardener.training.session import Material
 
 _MANY_FLAT = 0.01
+MOST_COPIED = 2_000_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     torch.manual_seed(request.seed)
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
+    _say_what_it_reads(loaded, reporter)
     if seen.color and shape.channels == 1:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
     replaced = _give_weights_and_head(built, request, len(folder.classes), reporter)
@@ -194,6 +196,29 @@ def _build(request: TrainRequest, classes: Sequence[str], size: Size, *, color: 
         height=height,
         width=width,
     )
+
+
+def _say_what_it_reads(loaded: LoadedModel, reporter: Reporter) -> None:
+    """Name the files that a run of this network depends on.
+
+    Raises:
+        HardenerError: they are too large to be copied into the run.
+    """
+    size = sum(path.stat().st_size for path in loaded.data)
+    if size > MOST_COPIED:
+        largest = max(loaded.data, key=lambda path: path.stat().st_size)
+        raise HardenerError(
+            f"{loaded.sources[0]} reads {size / 1e9:.1f} GB from its folder while the network is built, {largest} "
+            "most of all. A run keeps a copy of what it needs to open again, and that is too much. Build the network "
+            "without it, and pass weights by --init."
+        )
+    if loaded.data:
+        reporter.say(f"the model file reads {', '.join(path.name for path in loaded.data)}: copied into the run")
+    if loaded.elsewhere:
+        reporter.warn(
+            f"the model file reads {', '.join(map(str, loaded.elsewhere))}, outside of its own folder: the run can be "
+            "opened as long as that stays there. Copy it beside the model file to be free of it"
+        )
 
 
 def _give_weights_and_head(built: Built, request: TrainRequest, num_classes: int, reporter: Reporter) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from hardener.config.schema import Recipe
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What `hardener train` was asked for."""
+    """What `hardener train` was asked for. `rehearse`: see first that the run will open again."""
 
     model: str
     data: Path
@@ -32,3 +33,4 @@ class TrainRequest:
     name: str | None = None
     model_args: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
+    rehearse: bool = field(default_factory=lambda: os.environ.get("HARDENER_REHEARSAL") != "0")

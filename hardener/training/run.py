@@ -14,6 +14,7 @@ from hardener.runtime.processes import from_first, meet, together
 from hardener.training.launch import begun_by_this_launch, launch_name, was_restarted
 from hardener.training.new_run import check_name, new_folder, removed_if_useless, write_beginning
 from hardener.training.prepare import prepare, prepare_again
+from hardener.training.rehearsal import rehearse
 from hardener.training.request import TrainRequest
 from hardener.training.session import TrainingSession
 
@@ -52,6 +53,9 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
     run = RunFolder(Path(from_first(made)))
     with _alone_with(run, reporter), removed_if_useless(run):
         record = write_beginning(run, request, prepared)
+        with together():
+            if is_first and request.rehearse:
+                rehearse(run, record, request.recipe, prepared.material, reporter)
         _announce(run, request.recipe.batch_size, reporter)
         return TrainingSession(run, record, request.recipe, prepared.material, reporter).go()
 
