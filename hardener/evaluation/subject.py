@@ -28,7 +28,7 @@ from hardener.models.build import build_for, fit_head
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
-from hardener.models.rehearse import Conditions, rehearse, settle_order
+from hardener.models.rehearse import Conditions, rehearse, settle_order, tell
 from hardener.models.trained import open_with_fingerprint
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, device_of, measuring
@@ -133,8 +133,9 @@ def foreign_subject(
     mean, std = normalization(model.normalize, channels=channels, mean=(), std=())
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=classes)
     classifier.way = built.way
-    for remark in (*built.remarks, *rehearse(classifier, Conditions(channels, height, width))):
-        reporter.warn(remark)
+    for remark in built.remarks:
+        reporter.say(remark)
+    tell(rehearse(classifier, Conditions(channels, height, width)), reporter)
     return Subject(
         classifier.eval(),
         EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init)),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
-from hardener.models.head import Answer, auxiliary_heads, count_outputs, look_at_answer, replace_heads
+from hardener.models.head import Answer, auxiliary_heads, count_outputs, find_head, look_at_answer, replace_heads
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.tame import tame
 from hardener.models.user_code import describe
@@ -143,6 +143,8 @@ def _advice(count: int, fits: list[tuple[int, int]], channels: Sequence[int], si
         flags.append(f"--set data.channels={count}")
     if size not in fits:
         flags.append(f"--image-size {fits[-1][0] if 224 not in (f[0] for f in fits) else 224}")
+    if not flags:
+        return ""
     sizes = ", ".join(f"{height} x {width}" for height, width in fits)
     return f"It takes images of {count} channel{'s' if count > 1 else ''} and {sizes}: pass {' '.join(flags)}."
 
@@ -174,13 +176,14 @@ def fit_head(
             "build_model(num_classes)."
         )
     chosen = tuple(heads or built.answer.heads)
+    if replace and not chosen:  # no graph tells
+        chosen = (find_head(network, outputs),)
     if replace and not heads:
         images = noise(2, built.channels, built.height, built.width)
         chosen = tuple(dict.fromkeys([*chosen, *auxiliary_heads(network, outputs, images)]))
     extra: list[str] = []
     if init is not None:
-        head = chosen[0] if replace and chosen else None
-        extra = load_weights(network, init, allow_pickle=allow_pickle, fresh_head=head)
+        extra = load_weights(network, init, allow_pickle=allow_pickle, fresh_head=chosen if replace else ())
     if outputs == num_classes:
         return None, extra
     replaced = replace_heads(network, outputs, num_classes, chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from torch.nn.utils import parametrizations, parametrize
 from hardener.errors import HardenerError
 from hardener.models.answer import Way, answers, unwrap_logits
 from hardener.models.user_code import describe
-from hardener.runtime.model_state import same_draws
+from hardener.runtime.model_state import left_as_found, same_draws
 
 _COUNTS = ("num_labels", "num_classes", "n_classes", "num_class", "nclasses")
 """What networks call their number of outputs, which their forward may use."""
@@ -139,7 +138,7 @@ def _trace(network: nn.Module, images: Tensor, *, training: bool) -> _Trace:
         hooks.append(module.register_forward_hook(made))
 
     for name, module in network.named_modules():
-        if name and _learns_itself(module):
+        if name and _learns_itself(module) and not isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
             watch(name, module)
     try:
         with torch.enable_grad(), _mode(network, training=training), same_draws(images.device):
@@ -195,13 +194,10 @@ def _width(layer: nn.Module) -> int | None:
 
 
 def auxiliary_heads(network: nn.Module, outputs: int, images: Tensor) -> list[str]:
-    """Return the layers that make logits of a copy in training mode, where auxiliary heads answer too.
-
-    None where a copy does not run there.
-    """
+    """Return the layers that make logits in training mode, where auxiliary heads answer too; none where that fails."""
     try:
-        beside = copy.deepcopy(network)
-        traced = _trace(beside, images, training=True)
+        with left_as_found(network):
+            traced = _trace(network, images, training=True)
     except Exception:  # the user's own code: it may raise anything; what matters of it is rehearsed elsewhere
         return []
     found = [_makers(traced, rows) for _, rows in answers(traced.output, len(images)) if rows.shape[1] == outputs]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import inspect
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +20,10 @@ from hardener.errors import HardenerError
 from hardener.models.answer import show_way
 from hardener.models.build import noise
 from hardener.models.normalize import ImageClassifier
-from hardener.models.tame import prints
+from hardener.models.tame import forward_of, prints
 from hardener.models.user_code import Place, describe, is_users, place_of
-from hardener.runtime.model_state import in_eval_mode, same_draws
+from hardener.progress import Reporter
+from hardener.runtime.model_state import in_eval_mode, left_as_found, same_draws
 
 SAME = 1e-3
 """Of the logits' spread: what another memory order may change in an answer."""
@@ -60,13 +60,27 @@ class Conditions:
         return f"{count} image{'s' if count > 1 else ''} of {self.channels} x {self.height} x {self.width}"
 
 
-def rehearse(classifier: ImageClassifier, conditions: Conditions) -> list[str]:
-    """Ask a copy of a classifier for all that will be asked of it, and set how it is to be given its images.
+@dataclass(frozen=True)
+class Remark:
+    """What a network's owner should know; `wrong`: it had better be changed."""
+
+    text: str
+    wrong: bool = False
+
+
+def tell(remarks: Sequence[Remark], reporter: Reporter) -> None:
+    """Say each remark."""
+    for remark in remarks:
+        (reporter.warn if remark.wrong else reporter.say)(remark.text)
+
+
+def rehearse(classifier: ImageClassifier, conditions: Conditions) -> list[Remark]:
+    """Ask a classifier for all that will be asked of it, and set how it is to be given its images.
 
     `contiguous` and `writes` of the classifier are set; nothing else of it changes, and no random number is used up.
 
     Returns:
-        What its owner should know, a line each.
+        What its owner should know.
     Raises:
         HardenerError: what will not work, and why.
     """
@@ -74,10 +88,12 @@ def rehearse(classifier: ImageClassifier, conditions: Conditions) -> list[str]:
         remarks = _asked_in_eval_mode(classifier, conditions)
         remarks += _in_both_orders(classifier, conditions)
     if classifier.way is not None:
-        remarks.append(f"the model returns several tensors: {show_way(classifier.way)} is taken as its logits")
+        remarks.append(Remark(f"the model returns several tensors: {show_way(classifier.way)} is taken as its logits"))
     printed = prints(classifier.network)
     if printed:
-        remarks.append(f"what the model prints at every call is not shown ({', '.join(printed[:3])})")
+        remarks.append(Remark(f"what the model prints at every call is not shown ({', '.join(printed[:3])})"))
+    if any(isinstance(module, torch.jit.ScriptModule) for module in classifier.network.modules()):
+        remarks.append(Remark("a scripted network cannot be exported to ONNX: build it without torch.jit", wrong=True))
     return remarks
 
 
@@ -87,16 +103,20 @@ def settle_order(classifier: ImageClassifier, conditions: Conditions) -> None:
         _in_both_orders(classifier, conditions)
 
 
-def _asked_in_eval_mode(classifier: ImageClassifier, conditions: Conditions) -> list[str]:
+def _asked_in_eval_mode(classifier: ImageClassifier, conditions: Conditions) -> list[Remark]:
     """Ask about three images, the same again, and one alone."""
-    with _stand_in(classifier, conditions) as stand_in, torch.no_grad(), in_eval_mode(stand_in):
-        with _watching(stand_in.network) as writes:
-            first, again, alone = (_answer(stand_in, conditions, count) for count in (3, 3, 1))
-            if conditions.batch is not None:
-                stand_in.train()
-                with contextlib.suppress(Exception):  # the step of training says what fails there
-                    stand_in(conditions.images(min(max(conditions.batch, 2), _MOST)))
-        classifier.writes = bool(writes)
+    with (
+        _tried(classifier, conditions),
+        torch.no_grad(),
+        in_eval_mode(classifier),
+        _watching(classifier.network) as writes,
+    ):
+        first, again, alone = (_answer(classifier, conditions, count) for count in (3, 3, 1))
+        if conditions.batch is not None:
+            classifier.train()
+            with contextlib.suppress(Exception):  # the step of training says what fails there
+                classifier(conditions.images(min(max(conditions.batch, 2), _MOST)))
+    classifier.writes = bool(writes)
     if conditions.batch is not None and not bool(first.isfinite().all()):  # an evaluation's audit has its own word
         raise HardenerError(
             f"the model answers NaN or infinite numbers to {conditions.shown(3)}, of noise in [0, 1]. Look for a "
@@ -104,15 +124,14 @@ def _asked_in_eval_mode(classifier: ImageClassifier, conditions: Conditions) -> 
         )
     remarks = []
     if writes:
-        remarks.append("the model changes its input in place: it is given a copy")
+        remarks.append(Remark("the model changes its input in place: it is given a copy"))
     if _differ(first, again):
-        told = _line_of(stand_in.network, re.compile(r"dropout|rand|bernoulli|multinomial|normal"))
-        remarks.append(
-            "the model answers differently when it is asked twice in eval mode: no figure of it will be exact"
-            f"{told}. F.dropout needs training=self.training"
-        )
+        told = _line_of(classifier.network, re.compile(r"dropout|rand|bernoulli|multinomial|normal"))
+        text = "the model answers differently when it is asked twice in eval mode: no figure of it will be exact"
+        remarks.append(Remark(f"{text}{told}. F.dropout needs training=self.training", wrong=True))
     elif _differ(first[:1], alone):
-        remarks.append("the model's answer to an image depends on the other images of its batch, also in eval mode")
+        text = "the model's answer to an image depends on the other images of its batch, also in eval mode"
+        remarks.append(Remark(text, wrong=True))
     return remarks
 
 
@@ -128,7 +147,7 @@ def _answer(classifier: nn.Module, conditions: Conditions, count: int) -> Tensor
     return logits
 
 
-def _in_both_orders(classifier: ImageClassifier, conditions: Conditions) -> list[str]:
+def _in_both_orders(classifier: ImageClassifier, conditions: Conditions) -> list[Remark]:
     """Use the network as the run will, in channels_last; where that fails, contiguous."""
     try:
         found = _used(classifier, conditions, contiguous=False)
@@ -140,11 +159,12 @@ def _in_both_orders(classifier: ImageClassifier, conditions: Conditions) -> list
         except HardenerError as other:
             raise other from other.__cause__
         classifier.contiguous = True
-        return [_why_contiguous(place), *found.remarks]
+        return [Remark(_why_contiguous(place)), *found.remarks]
     if found.differs:
         found = _used(classifier, conditions, contiguous=True)
         classifier.contiguous = True
-        return ["images go in as contiguous: the model answers otherwise in channels_last", *found.remarks]
+        why = "images go in as contiguous: the model answers otherwise in channels_last"
+        return [Remark(why), *found.remarks]
     return found.remarks
 
 
@@ -157,53 +177,59 @@ def _why_contiguous(place: Place | None) -> str:
 
 @dataclass(frozen=True)
 class _Used:
-    remarks: list[str]
+    remarks: list[Remark]
     differs: bool
 
 
 def _used(classifier: ImageClassifier, conditions: Conditions, *, contiguous: bool) -> _Used:
     """Take a step of training, where there will be some, and ask for a gradient with respect to the images."""
     order = torch.contiguous_format if contiguous else torch.channels_last
-    remarks: list[str] = []
-    with _stand_in(classifier, conditions) as stand_in:
-        stand_in.contiguous = contiguous
-        with torch.no_grad(), in_eval_mode(stand_in):
-            plain, again = stand_in(conditions.images(2)), stand_in(conditions.images(2))
+    remarks: list[Remark] = []
+    with _tried(classifier, conditions):
+        classifier.contiguous = contiguous
+        what = f"the model fails on {conditions.shown(2)}"
+        with torch.no_grad(), in_eval_mode(classifier), _failing(what):
+            plain, again = classifier(conditions.images(2)), classifier(conditions.images(2))
         if conditions.batch is not None:  # an evaluation's weights lie as they were read
-            stand_in.to(memory_format=order)
-        with in_eval_mode(stand_in), _failing(f"the model fails on {conditions.shown(2)}"):
+            classifier.to(memory_format=order)
+        with in_eval_mode(classifier), _failing(what):
             inputs = conditions.images(2).contiguous(memory_format=order).requires_grad_(conditions.batch is None)
             with torch.set_grad_enabled(conditions.batch is None):
-                logits = stand_in(inputs)
+                logits = classifier(inputs)
                 if logits.requires_grad:
                     torch.autograd.grad(logits.float().sum(), inputs, allow_unused=True)
         if conditions.batch is not None:
-            remarks = _trained(stand_in, conditions, order)
+            remarks = _trained(classifier, conditions, order)
     return _Used(remarks, _differ(plain, logits.detach()) and not _differ(plain, again))
 
 
-def _trained(stand_in: ImageClassifier, conditions: Conditions, order: torch.memory_format) -> list[str]:
+def _trained(classifier: ImageClassifier, conditions: Conditions, order: torch.memory_format) -> list[Remark]:
     """Take the forward and backward pass of a step, in training mode."""
     assert conditions.batch is not None, "there will be training"
     count = min(max(conditions.batch, 1), _MOST)
-    stand_in.train()
+    classifier.train()
     images = conditions.images(count).contiguous(memory_format=order).requires_grad_()
-    learning = {name: p for name, p in stand_in.network.named_parameters() if p.requires_grad}
+    learning = {name: p for name, p in classifier.network.named_parameters() if p.requires_grad}
+    if not any(True for _ in classifier.network.parameters()):
+        raise HardenerError(
+            "no parameter of the model learns: it holds none. Layers in a plain list or dict are unknown to torch: "
+            "keep them in an nn.ModuleList or nn.ModuleDict."
+        )
     if not learning:
         raise HardenerError(
             "no parameter of the model learns: requires_grad is False for all of them"
-            f"{_line_of(stand_in.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and name "
-            "those that are not to learn with --freeze."
+            f"{_line_of(classifier.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and "
+            "name those that are not to learn with --freeze."
         )
     ends: list[str] = []
     what = f"a step of training fails on {conditions.shown(count)}"
     try:
-        with _failing(what, stand_in, conditions, images):
-            _step(stand_in, images, conditions, autocast=conditions.autocast, ends=ends)
+        with _failing(what, classifier, conditions, images):
+            _step(classifier, images, conditions, autocast=conditions.autocast, ends=ends)
     except torch.OutOfMemoryError:
         return []  # training takes smaller pieces, or says that none fits
     idle = [name for name, parameter in learning.items() if parameter.grad is None]
-    return [*ends, *_unreached(stand_in, idle, len(learning), images)]
+    return [*(Remark(text, wrong=True) for text in ends), *_unreached(classifier, idle, len(learning), images)]
 
 
 def _step(
@@ -226,11 +252,11 @@ def _step(
         cross_entropy(logits.float(), labels).backward()
 
 
-def _unreached(stand_in: ImageClassifier, idle: list[str], learning: int, images: Tensor) -> list[str]:
+def _unreached(classifier: ImageClassifier, idle: list[str], learning: int, images: Tensor) -> list[Remark]:
     """Say what no gradient reached."""
     if len(idle) == learning:
         raise HardenerError(
-            f"no gradient reaches any of the model's parameters{_line_of(stand_in.network, _CUTS)}: nothing would "
+            f"no gradient reaches any of the model's parameters{_line_of(classifier.network, _CUTS)}: nothing would "
             "learn. Take out what cuts it off, such as torch.no_grad or .detach()."
         )
     remarks = []
@@ -241,9 +267,9 @@ def _unreached(stand_in: ImageClassifier, idle: list[str], learning: int, images
     if images.grad is None:
         remarks.append(
             "no gradient reaches the images: attacks by gradients cannot see through the model"
-            f"{_line_of(stand_in.network, _CUTS)}"
+            f"{_line_of(classifier.network, _CUTS)}"
         )
-    return remarks
+    return [Remark(text, wrong=True) for text in remarks]
 
 
 def _end_of(logits: Tensor, network: nn.Module) -> list[str]:
@@ -268,22 +294,19 @@ def _differ(one: Tensor, other: Tensor) -> bool:
 
 
 @contextmanager
-def _stand_in(classifier: ImageClassifier, conditions: Conditions) -> Iterator[ImageClassifier]:
-    """Yield a copy of the classifier on the device; itself, put back afterwards, where it cannot be copied."""
+def _tried(classifier: ImageClassifier, conditions: Conditions) -> Iterator[None]:
+    """Bring the classifier to the device, and leave it as it was found.
+
+    A copy would not do: what a network calls through a closure or a hook is not copied with it.
+    """
+    before = classifier.contiguous, classifier.writes
     try:
-        stand_in = copy.deepcopy(classifier)
-    except Exception:  # the user's own objects: copying them may raise anything
-        kept = {name: value.detach().clone() for name, value in classifier.state_dict().items()}
-        before = classifier.contiguous, classifier.writes
-        try:
-            yield classifier.to(conditions.device)
-        finally:
-            classifier.to(device="cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-            classifier.load_state_dict(kept)
-            classifier.zero_grad()
-            classifier.contiguous, classifier.writes = before
-    else:
-        yield stand_in.to(conditions.device)
+        with contextlib.nullcontext() if conditions.batch is None else left_as_found(classifier):
+            if conditions.batch is not None:
+                classifier.to(conditions.device)
+            yield
+    finally:
+        classifier.contiguous, classifier.writes = before
 
 
 @contextmanager
@@ -295,6 +318,9 @@ def _watching(network: nn.Module) -> Iterator[list[str]]:
     def before(_: nn.Module, values: tuple[Any, ...]) -> None:
         given.append((values[0], values[0]._version, values[0].clone()))
 
+    if isinstance(network, torch.jit.ScriptModule):  # which takes no hooks
+        yield writes
+        return
     hook = network.register_forward_pre_hook(before)
     try:
         yield writes
@@ -310,7 +336,7 @@ def _changed(image: Tensor, version: int, kept: Tensor) -> bool:
 @contextmanager
 def _failing(
     what: str,
-    stand_in: ImageClassifier | None = None,
+    classifier: ImageClassifier | None = None,
     conditions: Conditions | None = None,
     images: Tensor | None = None,
 ) -> Iterator[None]:
@@ -321,29 +347,29 @@ def _failing(
         raise
     except Exception as error:  # the user's own code: it may raise anything
         more = ""
-        if stand_in is not None and conditions is not None and images is not None:
-            more = _step_advice(error, stand_in, conditions, images)
+        if classifier is not None and conditions is not None and images is not None:
+            more = _step_advice(error, classifier, conditions, images)
         raise HardenerError(f"{what}: {describe(error)}{more}") from error
 
 
-def _step_advice(error: Exception, stand_in: ImageClassifier, conditions: Conditions, images: Tensor) -> str:
+def _step_advice(error: Exception, classifier: ImageClassifier, conditions: Conditions, images: Tensor) -> str:
     if conditions.autocast:
         try:
-            _step(stand_in, images, conditions, autocast=False, ends=[])
+            _step(classifier, images, conditions, autocast=False, ends=[])
         except Exception:  # then bfloat16 is not what it fails in
             return ""
         return " It runs in float32: pass --precision float32."
     if place_of(error) is not None:
         return ""
-    return _backward_line(stand_in, images, conditions)
+    return _backward_line(classifier, images, conditions)
 
 
-def _backward_line(stand_in: ImageClassifier, images: Tensor, conditions: Conditions) -> str:
+def _backward_line(classifier: ImageClassifier, images: Tensor, conditions: Conditions) -> str:
     """Say which line's gradient cannot be computed, as torch's own search for it tells."""
     with warnings.catch_warnings(record=True) as caught, torch.autograd.set_detect_anomaly(True):
         warnings.simplefilter("always")
         with contextlib.suppress(Exception):  # the same again
-            _step(stand_in, images, conditions, autocast=False, ends=[])
+            _step(classifier, images, conditions, autocast=False, ends=[])
     lines = re.findall(r'File "(.+?)", line (\d+)', "\n".join(str(item.message) for item in caught))
     own = [f"{Path(file).name}, line {line}" for file, line in lines if is_users(Path(file))]
     return f" The gradient of {own[-1]} cannot be computed." if own else ""
@@ -356,10 +382,10 @@ def _line_of(network: nn.Module, pattern: re.Pattern[str], *, whole: bool = Fals
         whole: look through the whole files, not only the forward methods.
     """
     for kind in dict.fromkeys(type(module) for module in network.modules()):
-        method = inspect.unwrap(kind.forward)
-        file = getattr(getattr(method, "__code__", None), "co_filename", None)
-        if file is None or not is_users(Path(file)):
+        method = forward_of(kind)
+        if method is None or not is_users(Path(method.__code__.co_filename)):
             continue
+        file = method.__code__.co_filename
         try:
             lines, first = (inspect.findsource(method)[0], 1) if whole else inspect.getsourcelines(method)
         except (OSError, TypeError):

@@ -6,9 +6,10 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
+import torch
 from torch import nn
 
 from hardener.models.user_code import is_users
@@ -82,23 +83,33 @@ class Silent:
 
     def __call__(self, *values: object, **options: Any) -> None:
         """Print nothing."""
+        if torch.compiler.is_compiling():  # a compiler looks through this call, and a frame would stop it
+            return
         caller = sys._getframe(1)
         self.heard[f"{Path(caller.f_code.co_filename).name}, line {caller.f_lineno}"] = None
 
 
 def _quiet(network: nn.Module) -> None:
     for kind in {type(module) for module in network.modules()}:
-        method = inspect.unwrap(kind.forward)
-        code = getattr(method, "__code__", None)
-        if code is not None and is_users(Path(code.co_filename)):
+        method = forward_of(kind)
+        if method is not None and is_users(Path(method.__code__.co_filename)):
             method.__globals__.setdefault("print", Silent())
+
+
+def forward_of(kind: type[nn.Module]) -> FunctionType | None:
+    """Return the Python function that a class's forward is, behind its decorators; None where it is none."""
+    method = inspect.getattr_static(kind, "forward", None)
+    if not isinstance(method, FunctionType):
+        return None
+    found = inspect.unwrap(method)
+    return found if isinstance(found, FunctionType) else None
 
 
 def prints(network: nn.Module) -> list[str]:
     """Return where the network's code was to print since it was tamed, a line each."""
     heard: dict[str, None] = {}
     for kind in {type(module) for module in network.modules()}:
-        shown = getattr(inspect.unwrap(kind.forward), "__globals__", {}).get("print")
+        shown = getattr(forward_of(kind), "__globals__", {}).get("print")
         if isinstance(shown, Silent):
             heard.update(shown.heard)
     return list(heard)

@@ -7,7 +7,7 @@ import os
 import pickle
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def load_weights(
     path: Path,
     *,
     allow_pickle: bool = False,
-    fresh_head: str | None = None,
+    fresh_head: str | Sequence[str] = (),
     unsaved: Collection[str] = (),
 ) -> list[str]:
     """Copy a file's tensors into a network; every tensor of the network must be in it, with its shape.
@@ -72,7 +72,7 @@ def load_weights(
     Args:
         path: safetensors, a checkpoint of torch.save with a state dict, alone or under a usual key, or a run folder.
         allow_pickle: unpickle a file that holds more than tensors. It runs any code that the file carries.
-        fresh_head: name of a layer that keeps its own values where the file's have another shape.
+        fresh_head: names of layers that keep their own values where the file's have another shape.
         unsaved: buffers that a network does not save by itself: they may be missing in the file, and have other shapes.
     Returns:
         Names of tensors in the file that the network has no place for.
@@ -85,8 +85,9 @@ def load_weights(
         if name in state:
             put_buffer(network, name, state[name])
     own = network.state_dict()
-    in_head = tuple(f"{fresh_head}.{leaf}" for leaf in ("weight", "bias")) if fresh_head else ()
-    dropped = [name for name in in_head if name in state and name in own and state[name].shape != own[name].shape]
+    heads = tuple(f"{head}." for head in ([fresh_head] if isinstance(fresh_head, str) else fresh_head))
+    in_head = [name for name in own if name.startswith(heads)] if heads else []
+    dropped = [name for name in in_head if name in state and state[name].shape != own[name].shape]
     for name in dropped:
         del state[name]
     wrong = [

@@ -47,6 +47,31 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def left_as_found(model: nn.Module) -> Iterator[None]:
+    """Give a model back its values, gradients, modes, memory order and place, whatever is done to it inside."""
+    modes = [(module, module.training) for module in model.modules()]
+    parameters = [(p, p.data, p.detach().clone(), p.grad) for p in model.parameters()]
+    buffers = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for parameter, data, kept, gradient in parameters:
+            parameter.grad = None  # it may lie elsewhere by now
+            parameter.data = data.copy_(kept)
+            parameter.grad = gradient
+        for module, name, buffer, kept in buffers:
+            buffer.detach().copy_(kept)
+            module._buffers[name] = buffer
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
 def measuring(model: nn.Module) -> Iterator[torch.device]:
     """Put the model into eval mode and full float32, and back; the value is the device it lives on."""
     with in_eval_mode(model), full_float32():

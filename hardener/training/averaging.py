@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.schema import Averaging
+from hardener.errors import HardenerError
 from hardener.models.normalize import ImageClassifier
+from hardener.models.user_code import describe
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -61,6 +63,12 @@ def _averaged(asked: Averaging, classifier: nn.Module) -> AveragedModel:
         weight = 1 - decay if decay is not None else 1 / (int(count) + 1)
         torch._foreach_lerp_(averaged, current, weight)
 
-    average = AveragedModel(classifier, multi_avg_fn=move, use_buffers=True)
+    try:
+        average = AveragedModel(classifier, multi_avg_fn=move, use_buffers=True)
+    except Exception as error:  # the user's own objects: copying them may raise anything
+        raise HardenerError(
+            f"averaging needs a copy of the network, which cannot be made: {describe(error)} Train without an average: "
+            "--set averaging=null."
+        ) from error
     average.requires_grad_(False)
     return average

@@ -25,7 +25,7 @@ from hardener.models.build import Built, build_for, fit_head
 from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
-from hardener.models.rehearse import Conditions, rehearse
+from hardener.models.rehearse import Conditions, rehearse, tell
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, rank_and_world
 from hardener.training.build import autocasts
@@ -265,8 +265,9 @@ def _rehearsed(
         batch=smallest_piece(len(folder.train), recipe.batch_size, recipe.accumulate, rank_and_world()[1]),
         autocast=autocasts(recipe, device),
     )
-    for remark in (*built.remarks, *rehearse(tried, conditions)):
-        reporter.warn(remark)
+    for remark in built.remarks:
+        reporter.say(remark)
+    tell(rehearse(tried, conditions), reporter)
     return tried
 
 

@@ -168,3 +168,28 @@ def test_a_module_that_does_not_fit_its_images_is_refused() -> None:
         memory_subject(nn.Identity(), held)
     with pytest.raises(HardenerError, match="unknown attack 'pdg'"):
         evaluate(model, held, attacks=("pdg",))
+
+
+class Viewing(nn.Module):
+    """Takes no images in channels_last, and no empty batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        found: Tensor = self.fc(x.view(x.size(0), -1))
+        return found
+
+
+@pytest.mark.parametrize("right", [0, 3, 19])
+def test_a_network_that_flattens_by_view_is_evaluated_however_few_images_it_gets_right(right: int) -> None:
+    model, images = Viewing(), torch.rand(24, 1, 6, 6)
+    with torch.no_grad():
+        answers = model(images).argmax(dim=1)
+    labels = torch.where(torch.arange(24) < right, answers, (answers + 1) % 3)
+    found = evaluate(model, hold(images, labels), attacks=("pgd", "square"), eps=0.05, precision="float32")
+    assert found.clean_accuracy == right / 24
+    assert found.checks

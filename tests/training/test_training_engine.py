@@ -339,3 +339,40 @@ def test_what_does_not_go_together_is_said_before_anything_starts() -> None:
     ):
         with pytest.raises(HardenerError, match=message):
             load_recipe("natural", sets)
+
+
+VIEWING = """
+import threading
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(144, num_classes)
+        self.lock = threading.Lock()
+
+    def forward(self, x):
+        x = self.conv(x)
+        return self.fc(x.view(x.size(0), -1))
+"""
+
+
+def test_a_network_that_flattens_by_view_resumes_bit_for_bit(image_folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "net.py"
+    model.write_text(VIEWING)
+    reporter = Recorder()
+    straight = train(request(model, image_folder, tmp_path / "a"), reporter)
+    assert reporter.said == ["images go in as contiguous: net.py, line 13, uses .view"]
+    assert straight.read_record().input.layout == "contiguous"
+    with pytest.raises(Interrupted):
+        train(request(model, image_folder, tmp_path / "b", name="r"), Recorder(35))
+    resumed = resume(RunFolder(tmp_path / "b" / "r"), Recorder(), device="cpu")
+    assert all(torch.equal(value, last(resumed)["network"][key]) for key, value in last(straight)["network"].items())
+
+
+def test_a_network_that_cannot_be_copied_is_trained_without_an_average(image_folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "net.py"
+    model.write_text(VIEWING)
+    with pytest.raises(HardenerError, match="averaging needs a copy .* --set averaging=null"):
+        train(request(model, image_folder, tmp_path / "a", "natural", ("averaging.name=ema",)), Recorder())
+    train(request(model, image_folder, tmp_path / "b", "natural", ("averaging.name=ema", "averaging=null")), Recorder())
