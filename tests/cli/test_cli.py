@@ -353,4 +353,4 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing_behind(home: Path, tm
         assert code == 2, said
         assert "error: no space left on the disk" in said or "run.json could not be written" in said
         assert "Traceback" not in said
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert list((tmp_path / "runs").glob("*")) == []
