@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -20,6 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from hardener.words import percent
@@ -27,9 +29,49 @@ from hardener.words import percent
 if TYPE_CHECKING:
     from hardener.progress import EpochMetrics, TrainReporter
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 PROGRESS_EVERY_S = 10.0
+LINE_EVERY_S = 30.0
+NARROW = 60  # columns below which a bar has no room
+
+
+class _Folding(Console):
+    """Prints a table that does not fit a narrow terminal as a list. A terminal that has gone ends no work."""
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        """Print as rich does."""
+        if len(objects) == 1 and isinstance(objects[0], Table) and self._is_too_wide(objects[0]):
+            for line in _lines_of(objects[0]):
+                super().print(line, soft_wrap=True)
+            return
+        with suppress(OSError) if self.stderr else nullcontext():
+            super().print(*objects, **settings)
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent where stderr has no reader any more; without one for stdout, end as rich does."""
+        if not self.stderr:
+            super().on_broken_pipe()
+        self.quiet = True
+
+    def _is_too_wide(self, table: Table) -> bool:
+        return self.measure(table).minimum > self.width or (self.width < NARROW and len(table.columns) > 1)
+
+
+def _lines_of(table: Table) -> Iterator[RenderableType]:
+    if table.title:
+        yield table.title
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        first, *others = row
+        yield first
+        for column, cell in zip(table.columns[1:], others, strict=True):
+            if not isinstance(cell, str | Text):
+                yield cell
+            elif cell:
+                heading = (f"{column.header}: ", "dim") if column.header else ""
+                yield Text.assemble("  ", heading, Text.from_markup(cell) if isinstance(cell, str) else cell)
+
+
+out = _Folding(highlight=False)
+err = _Folding(stderr=True, highlight=False)
 
 
 def logs_json() -> bool:
@@ -44,7 +86,8 @@ def _quiet() -> bool:
 def log(level: str, **fields: object) -> None:
     """Write one JSON object on stderr, with the time."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    print(json.dumps({"time": stamp, "level": level, **fields}), file=sys.stderr, flush=True)
+    with suppress(OSError):  # whoever collected the logs has gone
+        print(json.dumps({"time": stamp, "level": level, **fields}), file=sys.stderr, flush=True)
 
 
 def note(text: str) -> None:
@@ -60,7 +103,7 @@ def reporter() -> TrainReporter:
 
 
 class RichReporter:
-    """Shows progress with rich on stderr: bars on a terminal, plain lines elsewhere."""
+    """Shows progress with rich on stderr: bars on a terminal; elsewhere lines, some of how far it is."""
 
     def __init__(self) -> None:
         self._console = err
@@ -74,12 +117,28 @@ class RichReporter:
         self._console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a bar with rate and time left."""
-        return self._bar(what, total, unit)
+        """Show a bar with rate and time left, or write them in a line now and then."""
+        return self._bar(what, total, unit) if self._console.is_terminal else self._lines(what, total, unit)
+
+    @contextmanager
+    def _lines(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        done, began = 0, time.monotonic()
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+
+        def tell() -> None:
+            took = time.monotonic() - began
+            left = f", about {_duration(took * (total - done) / done)} left" if 0 < done < total else ""
+            self.say(f"{what}: {done:,} of {total:,} {unit} after {_duration(took)}{left}")
+
+        with _every(LINE_EVERY_S, tell):
+            yield advance
 
     @contextmanager
     def _bar(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        columns = (
+        columns: tuple[ProgressColumn, ...] = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f} %"),
@@ -88,11 +147,12 @@ class RichReporter:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
+        if self._console.width < NARROW:
+            columns = (columns[2], columns[-1])
         with Progress(
             *columns,
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
             speed_estimate_period=600,  # an epoch's pause for validation must not look like a crawl
         ) as progress:
             task = progress.add_task(what, total=total)
@@ -143,17 +203,15 @@ class _JsonReporter:
 
     @contextmanager
     def track(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-        """Log how far the work is, at most every ten seconds, and its end."""
-        done, told = 0, time.monotonic()
+        """Log how far the work is, every ten seconds, and its end."""
+        done = 0
 
         def advance(more: int) -> None:
-            nonlocal done, told
+            nonlocal done
             done += more
-            if time.monotonic() - told > PROGRESS_EVERY_S:
-                told = time.monotonic()
-                self._progress(what, done, total, unit)
 
-        yield advance
+        with _every(PROGRESS_EVERY_S, lambda: self._progress(what, done, total, unit)):
+            yield advance
         self._progress(what, done, total, unit)
 
     def _progress(self, what: str, done: int, total: int, unit: str) -> None:
@@ -164,6 +222,30 @@ class _JsonReporter:
         """Log an epoch."""
         if not self._quiet:
             log("info", event="epoch", epochs=epochs, best=is_best, **vars(metrics))
+
+
+@contextmanager
+def _every(seconds: float, tell: Callable[[], None]) -> Iterator[None]:
+    """Call `tell` again and again while the block runs, also where it says nothing itself."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(seconds):
+            tell()
+
+    thread = threading.Thread(target=work, daemon=True, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class _Rate(ProgressColumn):

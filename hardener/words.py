@@ -16,6 +16,11 @@ def percent(share: float | None, space: str = " ") -> str:
     return "–" if share is None else f"{100 * share:.1f}{space}%"
 
 
+def plain(text: str) -> str:
+    """Return a text that can be written as UTF-8: a byte of a file name that is none becomes `\\xe9`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def ends(interval: tuple[float, float]) -> str:
     """Write an interval of fractions as `(1.2 – 3.4)`, in per cent."""
     return f"({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"

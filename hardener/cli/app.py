@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from hardener import __version__
 from hardener.cli.ablate import ablate
 from hardener.cli.bundle import bundle
 from hardener.cli.compare import compare
+from hardener.cli.console import silence_libraries
 from hardener.cli.doctor import doctor
 from hardener.cli.eval import evaluate
 from hardener.cli.examples import examples_of
@@ -25,6 +27,7 @@ from hardener.cli.predict import predict
 from hardener.cli.quickstart import quickstart
 from hardener.cli.serve import serve
 from hardener.cli.train import train
+from hardener.words import plain
 
 
 class LogFormat(enum.StrEnum):
@@ -91,8 +94,22 @@ def root(
 
 def run() -> None:
     """Start the command line; options of all commands are taken from wherever they stand."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that is not UTF-8 is shown, and ends nothing
     sys.argv = [sys.argv[0], *_options_first(sys.argv[1:])]
+    _refuse_odd(sys.argv[1:])
+    silence_libraries()
     app()
+
+
+def _refuse_odd(words: list[str]) -> None:
+    """Refuse what no record can hold, since records are JSON."""
+    for word in words:
+        if plain(word) != word:
+            told = "is not UTF-8, and records hold UTF-8 alone. Rename it, or make a link to it: ln -s"
+            print(f"error: {plain(word)} {told}", file=sys.stderr)
+            sys.exit(2)
 
 
 def _options_first(words: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hardener.cli.console import door, note, out
+from hardener.cli.console import door, literal, note, out
 from hardener.cli.options import RUNS, Runs
 
 
@@ -34,11 +34,11 @@ def bundle(
     folder = find_bundle(target, runs)
     note(f"building a Bento from {folder} …")
     made = build_bento(folder, output=output)
-    out.print(f"[bold]{made.tag}[/], built from {made.source}", soft_wrap=True)
+    out.print(f"[bold]{made.tag}[/], built from {literal(made.source)}", soft_wrap=True)
     if made.file is not None:
         out.print(
-            f"[bold]{made.file}[/], {made.file.stat().st_size / 1e6:.1f} MB; elsewhere: "
-            f"bentoml import {made.file.resolve()}",  # BentoML takes a relative path for one below /
+            f"[bold]{literal(made.file)}[/], {made.file.stat().st_size / 1e6:.1f} MB; elsewhere: "
+            f"bentoml import {literal(made.file.resolve())}",  # BentoML takes a relative path for one below /
             soft_wrap=True,
         )
     requirements = made.source / "requirements.txt"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +36,7 @@ def compare(
     are to the first run, image by image: Newcombe's paired 95 % interval (1998,
     method 10) and McNemar's exact test.
     """
-    from hardener.config.files import write_text
+    from hardener.config.files import write_json
     from hardener.config.run_folder import find_run
     from hardener.reports.comparison import compare as compare_runs
     from hardener.reports.comparison_page import write_comparison
@@ -47,7 +46,7 @@ def compare(
     comparison = compare_runs([find_run(target, runs) for target in targets or []])
     picture, page = write_comparison(comparison, to)
     if json_file is not None:
-        write_text(json_file, json.dumps(comparison.model_dump(by_alias=True), indent=2) + "\n")
+        write_json(json_file, comparison.model_dump(by_alias=True))
     show(comparison)
     out.print(f"written: {page} and {picture}", markup=False, soft_wrap=True)
 

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import errno
 import functools
+import logging
 import os
 import signal
+import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
+from rich.markup import escape
 from rich.text import Text
 
 from hardener.errors import HardenerError, Told
 from hardener.terminal import RichReporter, err, log, logs_json, note, out, reporter
 from hardener.words import percent
 
-__all__ = ["RichReporter", "debugging", "door", "err", "note", "out", "percent", "reporter", "stoppable"]
+__all__ = [
+    "RichReporter",
+    "debugging",
+    "door",
+    "err",
+    "note",
+    "out",
+    "percent",
+    "reporter",
+    "silence_libraries",
+    "stoppable",
+]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 P = ParamSpec("P")
@@ -87,6 +102,21 @@ def stoppable(command: Callable[P, R]) -> Callable[P, R]:
                 signal.signal(number, handler)
 
     return guarded
+
+
+def silence_libraries() -> None:
+    """Keep from the user what libraries say to programmers; with --debug, or where PYTHONWARNINGS asks, it is shown."""
+    if debugging() or "--debug" in sys.argv:
+        return
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.getLogger().addHandler(logging.NullHandler())  # without one, Python prints warnings of loggers on stderr
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+def literal(value: object) -> str:
+    """Return a name or a path so that what looks like markup in it is printed as it stands."""
+    return escape(str(value))
 
 
 def _unexpected(error: Exception) -> NoReturn:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hardener.cli.console import door, note, out
+from hardener.cli.console import door, literal, note, out
 from hardener.cli.options import RUNS, Runs
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "onnx", "onnxruntime-gpu", "onnxruntime", "bentoml")
@@ -155,7 +155,9 @@ def _show(findings: list[Diagnosis]) -> None:
         table.add_column(overflow="fold")
     for finding in findings:
         advice = f"\n→ {finding.advice}" if finding.advice else ""
-        table.add_row(finding.name, f"[{styles[finding.status]}]{finding.status}[/]", f"{finding.found}{advice}")
+        table.add_row(
+            finding.name, f"[{styles[finding.status]}]{finding.status}[/]", literal(f"{finding.found}{advice}")
+        )
     out.print(table)
     faults = sum(finding.status == "fault" for finding in findings)
     if faults:

@@ -219,7 +219,7 @@ def _evaluate_run(run: RunFolder, request: EvaluateRequest) -> None:
         made = evaluate_run(run, with_surrogate(run, request, shown), shown)
     if made is not None:
         show(made[0])
-        out.print(f"written: {made[1]} and {run.report}", soft_wrap=True)
+        out.print(f"written: {made[1]} and {run.report}", markup=False, soft_wrap=True)
 
 
 def _evaluate_onnx(model: Path, request: EvaluateRequest, normalize: str, ends: tuple[float, float] | None) -> None:
@@ -253,4 +253,4 @@ def _show_elsewhere(made: tuple[Evaluation, Path | None] | None) -> None:
         return
     show(made[0])
     if made[1] is not None:
-        out.print(f"written: {made[1]} and {made[1].with_suffix('.html')}", soft_wrap=True)
+        out.print(f"written: {made[1]} and {made[1].with_suffix('.html')}", markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hardener.cli.console import out, percent
+from hardener.cli.console import literal, out, percent
 from hardener.threat import ThreatModel
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def show(evaluation: Evaluation) -> None:
     low, high = evaluation.interval
     many = len(evaluation.attacks)
     style = _STYLES[evaluation.verdict]
-    out.print(f"[bold {style}]{evaluation.verdict}[/]: {evaluation.reason}", soft_wrap=True)
+    out.print(f"[bold {style}]{evaluation.verdict}[/]: {literal(evaluation.reason)}", soft_wrap=True)
     out.print(
         f"[bold]robust accuracy {percent(evaluation.robust_accuracy)}[/] (95 % interval {percent(low)} to "
         f"{percent(high)}, n = {evaluation.samples}): the worst case over {many} attack{'s' if many > 1 else ''}, "
@@ -30,7 +30,7 @@ def show(evaluation: Evaluation) -> None:
         out.print(f"[dim]not run: {', '.join(evaluation.not_run)}[/]", soft_wrap=True)
     _show_sections(evaluation)
     for flag in evaluation.flags:
-        out.print(f"[yellow]flag {flag.id}[/]: {flag.message} ({flag.page})", soft_wrap=True)
+        out.print(f"[yellow]flag {flag.id}[/]: {literal(flag.message)} ({flag.page})", soft_wrap=True)
 
 
 def _show_attacks(evaluation: Evaluation) -> None:
@@ -38,7 +38,8 @@ def _show_attacks(evaluation: Evaluation) -> None:
 
     threat = ThreatModel(evaluation.threat.norm, evaluation.threat.eps)
     table = Table(
-        title=f"{evaluation.model.name}: {evaluation.samples} images of the {evaluation.data.split} split, {threat}",
+        title=f"{literal(evaluation.model.name)}: {evaluation.samples} images of the "
+        f"{evaluation.data.split} split, {threat}",
         title_justify="left",
     )
     for heading in ("attack", "settings"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import door, note, out, reporter, stoppable
+from hardener.cli.console import door, literal, note, out, reporter, stoppable
 from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError, did_you_mean
 from hardener.words import percent
@@ -77,17 +77,18 @@ def export(
 
         names = write_triton([run.bundle] if quantize is None else [run.bundle, run.int8_bundle], run.triton)
         out.print(
-            f"[bold]{run.triton / REPOSITORY}[/]: a model repository with {' and '.join(names)}; for KServe "
-            f"{run.triton / SERVICE_FILE}",
+            f"[bold]{literal(run.triton / REPOSITORY)}[/]: a model repository with {' and '.join(names)}; for KServe "
+            f"{literal(run.triton / SERVICE_FILE)}",
             soft_wrap=True,
         )
-    out.print(f"next: hardener serve {run.path if ready == run.bundle else ready}", soft_wrap=True)
+    out.print(f"next: hardener serve {run.path if ready == run.bundle else ready}", markup=False, soft_wrap=True)
 
 
 def _say_exported(run: RunFolder, bundle: Bundle) -> None:
     parity = bundle.parity
     out.print(
-        f"[bold]{run.bundle / bundle.model.file}[/], {bundle.model.bytes / 1e6:.1f} MB, opset {bundle.model.opset}",
+        f"[bold]{literal(run.bundle / bundle.model.file)}[/], {bundle.model.bytes / 1e6:.1f} MB, "
+        f"opset {bundle.model.opset}",
         soft_wrap=True,
     )
     out.print(
@@ -107,7 +108,7 @@ def _say_quantized(run: RunFolder, made: Quantized) -> None:
     cost, comparison = made.bundle.quantization, made.comparison
     assert cost is not None, "an int8 bundle says what it cost"
     out.print(
-        f"[bold]{run.int8_bundle / made.bundle.model.file}[/], {made.bundle.model.bytes / 1e6:.1f} MB; about "
+        f"[bold]{literal(run.int8_bundle / made.bundle.model.file)}[/], {made.bundle.model.bytes / 1e6:.1f} MB; about "
         f"{made.speed:.1f} times as fast on this CPU (one thread, batches of 8)",
         soft_wrap=True,
     )

@@ -26,9 +26,11 @@ def quickstart(
     (folder / "model.py").write_text((here / "quickstart_model.py.txt").read_text("utf-8"), "utf-8")
     (folder / "recipe.yaml").write_text((here / "quickstart_recipe.yaml").read_text("utf-8"), "utf-8")
     count = _draw_images(folder / "images")
-    out.print(f"{folder}/model.py     the network; put yours here", soft_wrap=True)
-    out.print(f"{folder}/recipe.yaml  how it is trained", soft_wrap=True)
-    out.print(f"{folder}/images/      {count} images of {SIZE}x{SIZE}, a folder for each class", soft_wrap=True)
+    out.print(f"{folder}/model.py     the network; put yours here", markup=False, soft_wrap=True)
+    out.print(f"{folder}/recipe.yaml  how it is trained", markup=False, soft_wrap=True)
+    out.print(
+        f"{folder}/images/      {count} images of {SIZE}x{SIZE}, a folder for each class", markup=False, soft_wrap=True
+    )
     out.print("\nNext, in this order:")
     for command in next_commands(folder):
         out.print(f"  {command}", soft_wrap=True, markup=False)

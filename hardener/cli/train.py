@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import door, note, out, reporter, stoppable
+from hardener.cli.console import door, literal, note, out, reporter, stoppable
 from hardener.cli.options import (
     MODEL_HELP,
     RUNS,
@@ -184,7 +184,7 @@ def _show(run: RunFolder) -> None:
     record = run.read_record()
     best = record.best
     assert best is not None, "a finished run has a best epoch"
-    out.print(f"[bold]{run.path}[/]", soft_wrap=True)
+    out.print(f"[bold]{literal(run.path)}[/]", soft_wrap=True)
     out.print(
         f"kept epoch {best.epoch} of {record.epochs_done}: validation clean {percent(best.clean_accuracy)}, quick "
         f"robust {percent(best.robust_accuracy)}; {record.seconds:.0f} s, {record.model.parameters:,} parameters",

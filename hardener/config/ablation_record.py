@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.config.evaluation_record import EvaluatedThreat
 from hardener.config.fault import first_fault
-from hardener.config.files import write_text
+from hardener.config.files import write_json
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.errors import HardenerError
 
@@ -124,4 +123,4 @@ def read_ablation(path: Path) -> Ablation:
 
 def write_ablation(ablation: Ablation, path: Path) -> None:
     """Write an `ablation.json` whole."""
-    write_text(path, json.dumps(ablation.model_dump(by_alias=True), indent=2) + "\n")
+    write_json(path, ablation.model_dump(by_alias=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hardener.errors import HardenerError
+from hardener.words import plain
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _BESIDE = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-[0-9a-f]{8}(?P<old>\.old)?")
@@ -61,7 +63,16 @@ def written_whole(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with written_whole(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(plain(text), encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as a JSON file, whole or not at all.
+
+    It is what other readers of JSON take, too: names that are not UTF-8 stand in it as `plain` tells them, and numbers
+    that are not finite as texts.
+    """
+    write_text(path, json.dumps(_strict(value), indent=2, allow_nan=False) + "\n")
 
 
 def check_writable(*files: Path) -> None:
@@ -112,6 +123,16 @@ def read_lines_of_json(path: Path) -> list[dict[str, Any]]:
             if isinstance(value, dict):
                 found.append(value)
     return found
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_strict(key): _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    return plain(value) if isinstance(value, str) else value
 
 
 def _host() -> str:

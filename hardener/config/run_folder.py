@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.config.fault import first_fault
-from hardener.config.files import read_lines_of_json, tidy, write_text
+from hardener.config.files import read_lines_of_json, tidy, write_json, write_text
 from hardener.config.pixels import BEFORE, PixelRule
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.recipe import check_recipe, read_yaml
@@ -160,7 +159,7 @@ class RunFolder:
 
     def write_record(self, record: RunRecord) -> None:
         """Write `run.json` whole."""
-        write_text(self.record_file, json.dumps(record.model_dump(by_alias=True), indent=2) + "\n")
+        write_json(self.record_file, record.model_dump(by_alias=True))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Read what `metrics.jsonl` says of each epoch; a line that is damaged is passed over."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from hardener.config.data_findings import LeftOut
 from hardener.data.image_files import Files, ImageFiles, Store
+from hardener.words import plain
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -38,6 +39,13 @@ class Group:
         """Return the images with labels that point into `classes`."""
         place = {name: label for label, name in enumerate(classes)}
         return ImageFiles(self.root, self.paths, tuple(place[name] for name in self.names), self.store)
+
+    def in_text(self) -> Group:
+        """Return it with names of classes that can be written as UTF-8."""
+        told = {name: plain(name) for name in {*self.names, *self.empty}}
+        return replace(
+            self, names=tuple(told[name] for name in self.names), empty=tuple(told[name] for name in self.empty)
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from hardener.data.sources import SOURCES
 from hardener.data.split import draw_from_each_class
 from hardener.errors import HardenerError
 from hardener.progress import Reporter
+from hardener.words import plain
 
 
 class Source(Protocol):
@@ -139,7 +140,12 @@ def read_source(root: Path, reading: Reading) -> Brought:
     Raises:
         HardenerError: no such path, no source knows it, or the source cannot read it.
     """
-    return source_of(root).read(root, reading)
+    brought = source_of(root).read(root, reading)
+    return replace(
+        brought,
+        splits={split: group.in_text() for split, group in brought.splits.items()},
+        classes=None if brought.classes is None else tuple(map(plain, brought.classes)),
+    )
 
 
 def say_how(folder: DataSet, reporter: Reporter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from hardener.config.evaluation_record import (
     Evaluation,
     PerClass,
 )
-from hardener.config.files import write_text, written_whole
+from hardener.config.files import write_json, written_whole
 from hardener.config.run_folder import now
 from hardener.evaluation.asked import describe_request
 from hardener.evaluation.audit import flags_of
@@ -106,7 +105,7 @@ def write_record(evaluation: Evaluation, arrays: dict[str, Any], target: Path) -
     with written_whole(per_image) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **arrays)
     evaluation = evaluation.model_copy(update={"per_image": per_image.name})
-    write_text(target, json.dumps(evaluation.model_dump(by_alias=True), indent=2) + "\n")
+    write_json(target, evaluation.model_dump(by_alias=True))
     return evaluation
 
 

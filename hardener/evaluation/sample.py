@@ -14,6 +14,7 @@ from torch import Tensor
 from hardener.data.image_files import ImageFiles
 from hardener.data.loader import BadFile, ImageShape, load_images
 from hardener.errors import HardenerError
+from hardener.words import plain
 
 IN_MEMORY = "in memory"
 
@@ -88,7 +89,8 @@ class HeldInFiles:
         """Decode the images at these places."""
         found = load_images(self.files.pick(list(places)), self.shape, skip_bad=skip_bad, on_decoded=on_decoded)
         pixels, labels = found.take(range(len(found)))
-        return Sample(pixels, labels, found.files.paths, found.fingerprint, tuple(found.skipped))
+        names = tuple(map(plain, found.files.paths))
+        return Sample(pixels, labels, names, found.fingerprint, tuple(found.skipped))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import onnx
 
 from hardener.config.bundle import Bundle, ModelFile, sha256_of
 from hardener.config.evaluation_record import Evaluation
+from hardener.config.files import write_json, write_text
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
 from hardener.exporters.onnx import opset_of
@@ -30,7 +30,6 @@ def write_description(
     folder: Path, bundle: Bundle, record: RunRecord, recipe: Recipe, evaluations: Sequence[Evaluation] = ()
 ) -> None:
     """Write `bundle.json` and `model_card.md` into the bundle's folder."""
-    text = json.dumps(bundle.model_dump(by_alias=True), indent=2)
-    (folder / "bundle.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "bundle.json", bundle.model_dump(by_alias=True))
     card = model_card(bundle, record, recipe=recipe, evaluations=evaluations)
-    (folder / "model_card.md").write_text(card, encoding="utf-8")
+    write_text(folder / "model_card.md", card)

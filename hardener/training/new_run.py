@@ -31,6 +31,7 @@ from hardener.training.build import autocasts
 from hardener.training.launch import launch_name
 from hardener.training.prepare import Prepared
 from hardener.training.request import TrainRequest
+from hardener.words import plain
 
 
 def new_folder(request: TrainRequest, model_name: str) -> RunFolder:
@@ -64,6 +65,10 @@ def check_name(request: TrainRequest) -> None:
         HardenerError: see above.
     """
     check_writable(request.out / "name" / "run.json")
+    for place in (request.data.resolve(), request.out.resolve()):
+        if plain(str(place)) != str(place):
+            told = "is not UTF-8, and records hold UTF-8 alone. Rename the folder, or make a link to it: ln -s"
+            raise HardenerError(f"{plain(str(place))} {told}")
     if request.name is None:
         return
     check_run_name(request.name)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 import typer
+from rich.table import Table
+from rich.text import Text
 from typer.testing import CliRunner
 
+from hardener import terminal
 from hardener.cli.app import COMMANDS, _options_first, app
 from hardener.cli.console import reporter
 from hardener.cli.examples import EXAMPLES
@@ -101,3 +109,63 @@ def test_examples_stand_in_the_help() -> None:
 
 def test_completion_is_offered() -> None:
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_without_a_terminal_a_line_comes_now_and_then_though_nothing_moves(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = threading.Event()
+
+    def say(self: terminal.RichReporter, text: str) -> None:
+        lines.append(text)
+        said.set()
+
+    lines: list[str] = []
+    monkeypatch.setattr(terminal, "LINE_EVERY_S", 0.01)
+    monkeypatch.setattr(terminal.RichReporter, "say", say)
+    with reporter().track("training", 60_000, "images") as advance:
+        said.wait(60)
+        advance(30_000)
+        said.clear()
+        said.wait(60)
+        said.clear()
+        said.wait(60)
+    assert lines[0].startswith("training: 0 of 60,000 images after 0 s")
+    assert lines[-1].startswith("training: 30,000 of 60,000 images after ")
+    assert lines[-1].endswith(" left")
+    assert not any(thread.name == "progress" for thread in threading.enumerate())
+
+
+def test_a_table_that_does_not_fit_is_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("attack", "settings", "left", title="on [bold]4[/] images")
+    table.add_row("pgd", "steps 20", "[green]12.5 %[/]")
+    table.add_row("square", "", Text("[1]"))
+    type(terminal.out)(width=20).print(table)
+    assert capsys.readouterr().out.splitlines() == [
+        "on 4 images", "pgd", "  settings: steps 20", "  left: 12.5 %", "square", "  left: [1]"
+    ]  # fmt: skip
+
+
+def test_a_reader_that_went_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "err", type(terminal.err)(stderr=True))
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", buffering=1) as gone:
+        monkeypatch.setattr(sys, "stderr", gone)
+        speak()
+        monkeypatch.setenv("HARDENER_LOG_FORMAT", "json")
+        speak()
+        monkeypatch.undo()
+        with contextlib.suppress(BrokenPipeError):
+            gone.close()
+
+
+def test_libraries_are_silent_unless_debugging(tmp_path: Path) -> None:
+    noisy = (
+        "import sys, warnings, logging; from hardener.cli.console import silence_libraries; silence_libraries(); "
+        "warnings.warn('for programmers'); logging.getLogger('onnx').warning('for programmers')"
+    )
+    for words, told in (([], 0), (["--debug"], 2)):
+        done = subprocess.run([sys.executable, "-c", noisy, *words], capture_output=True, text=True, check=True)
+        assert done.stderr.count("for programmers") >= told
+        assert told or not done.stderr

@@ -272,3 +272,35 @@ def test_a_place_that_may_not_be_written_is_told_before_the_work(shell: Shell) -
         asked = shell.run("eval", "nowhere.onnx", "--attack", "pgd", "--json", f"{folder}/a.json", user=nobody)
         assert asked.ended() == 2
         assert f"error: {folder}/a.json could not be written: Permission denied." in asked.err
+
+
+def test_names_that_are_not_utf_8_are_told_and_lose_nothing(trained: Path, shell: Shell, tmp_path: Path) -> None:
+    odd = "caf" + os.fsdecode(b"\xe9")
+    data = shutil.copytree(trained / "imgs", tmp_path / "imgs")
+    (data / "cat").rename(data / odd)
+    for file in [*(data / odd).iterdir()]:
+        file.rename(file.with_name(os.fsdecode(b"\xff") + file.name))
+    words = ("train", trained / "tiny.py", "--data", data, *QUICK, "--out", tmp_path, "--name", "r")
+    stops = Before("hardener.training.session:TrainingSession._after_step", "signal SIGTERM", nth=2)
+    assert shell.run(*words, before=stops).ended() == 130
+    run = RunFolder(tmp_path / "r")
+    resumed = shell.run("train", "--resume", run.path)
+    assert resumed.ended() == 0, resumed.err
+    assert run.read_record().classes == ["caf\\xe9", "dog"]
+    found = shell.run("eval", run.path, *EVAL, "--eps", "1", "--curves", "--invariance")
+    assert found.ended() == 0, found.err
+    exported = shell.run("export", run.path)
+    assert exported.ended() == 0, exported.err
+    for record in [run.record_file, *run.evaluations.glob("*.json"), run.bundle / "bundle.json"]:
+        assert "\\ud" not in record.read_text(encoding="utf-8"), "half a character of UTF-16 is no JSON"
+    asked = shell.run("eval", tmp_path / odd)
+    assert asked.ended() == 2
+    assert asked.err == f"error: {tmp_path}/caf\\xe9 is not UTF-8, and records hold UTF-8 alone. " + (
+        "Rename it, or make a link to it: ln -s\n"
+    )
+    (tmp_path / odd).mkdir()
+    inside = shutil.copytree(trained / "imgs", tmp_path / odd / "imgs")
+    os.symlink(inside, tmp_path / "link")
+    linked = shell.run("train", trained / "tiny.py", "--data", tmp_path / "link", *QUICK, "--out", tmp_path)
+    assert linked.ended() == 2
+    assert "caf\\xe9/imgs is not UTF-8" in linked.err
