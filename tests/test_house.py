@@ -260,6 +260,18 @@ def test_a_new_flag_is_a_decision() -> None:
             "--curves",
             "--measure",
         },
+        "inspect": {
+            "--recipe",
+            "--val",
+            "--image-size",
+            "--range",
+            "--set",
+            "--ignore",
+            "--class-depth",
+            "--seed",
+            "--json",
+            "--html",
+        },
         "ablate": {
             "--data",
             "--recipe",

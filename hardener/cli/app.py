@@ -22,6 +22,7 @@ from hardener.cli.eval import evaluate
 from hardener.cli.examples import examples_of
 from hardener.cli.export import export
 from hardener.cli.gate import gate
+from hardener.cli.inspect import inspect
 from hardener.cli.lists import attacks, recipes
 from hardener.cli.predict import predict
 from hardener.cli.quickstart import quickstart
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart,
+    "inspect": inspect,
     "train": train,
     "eval": evaluate,
     "ablate": ablate,

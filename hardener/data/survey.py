@@ -5,19 +5,18 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
 
-from hardener.data import threads
 from hardener.data.cache import Facts, PixelCache, files_key
 from hardener.data.colors import profile_of, shows_through
 from hardener.data.decode import SIDEWAYS, open_image
 from hardener.data.image_files import ImageFiles
 from hardener.data.levels import FLOAT, Deep, depth_of, is_deep, is_gray
+from hardener.data.threads import mapped
 from hardener.errors import BadImage
 
 Size = tuple[int, int]
@@ -111,14 +110,34 @@ def survey(
             return None
 
     def look_at_all() -> Facts:
-        with ThreadPoolExecutor(threads.decoding_threads()) as pool:
-            return _facts(counted(pool.map(look, range(len(files))), on_done))
+        return _facts(mapped(look, range(len(files)), on_done))
 
     key = None if cache is None else files_key(files, what="headers 2")
     if cache is None or key is None:
         return _survey(look_at_all())
     entry = cache.get(key, 0, lambda write: (look_at_all(), lasting and key == files_key(files, what="headers 2")))
     return _survey(look_at_all() if entry is None else entry.facts)
+
+
+def joined(surveys: Iterable[Survey]) -> Survey:
+    """Return what several splits say together; places mean nothing there, so there are no examples."""
+    every = list(surveys)
+
+    def added(name: str) -> Counter[Any]:
+        return sum((Counter(getattr(seen, name)) for seen in every), Counter())
+
+    return Survey(
+        sizes=dict(added("sizes").most_common()),
+        examples={},
+        color=any(seen.color for seen in every),
+        formats=dict(added("formats").most_common()),
+        modes=dict(added("modes").most_common()),
+        depths=dict(added("depths").most_common()),
+        transparent=sum(seen.transparent for seen in every),
+        paged=sum(seen.paged for seen in every),
+        profiles=sum(seen.profiles for seen in every),
+        broken_profiles=(),
+    )
 
 
 def measure_levels(
@@ -143,8 +162,7 @@ def measure_levels(
         return None
 
     def measure_all() -> Facts:
-        with ThreadPoolExecutor(threads.decoding_threads()) as pool:
-            rows = [row for row in counted(pool.map(measure, range(len(files))), on_done) if row]
+        rows = [row for row in mapped(measure, range(len(files)), on_done) if row]
         if not rows:
             return {"images": 0}
         table = np.array(rows)
@@ -161,13 +179,6 @@ def measure_levels(
         return None
     low, high = facts["bulk"]
     return Levels(facts["images"], facts["low"], facts["high"], (low, high))
-
-
-def counted(found: Iterable[Any], on_done: Callable[[int], object]) -> Iterable[Any]:
-    """Yield what there is and report each."""
-    for item in found:
-        on_done(1)
-        yield item
 
 
 def upright_size(image: Image.Image) -> Size:

@@ -1,0 +1,148 @@
+"""What to do about what was found in a data set: each piece with the command to type."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hardener.config.inspection_record import Advice, Alike, DataInspection
+from hardener.data.input_rule import DEFAULT_SIZE, MANY
+from hardener.data.look import CLEAR
+from hardener.words import percent
+
+if TYPE_CHECKING:
+    from hardener.training.inspect_data import InspectionRequest
+
+_FEW_IGNORED = 4
+_UNEVEN = 10.0
+_FEW_TESTED = 100
+_SMALL = 0.5  # of the input's side: images of less are mostly made up of what scaling invents
+_LARGE = 512
+_SQUEEZED = 4
+
+
+def advice_on(found: DataInspection, request: InspectionRequest) -> tuple[Advice, ...]:
+    """Return what to do, the graver first; the last piece is how to go on."""
+    train = f"hardener train MODEL --data {shlex.quote(str(request.data))}"
+    pieces = [*_wrong_images(found, train), *_pixels(found, request, train), *_amounts(found, train)]
+    grave = [piece for piece in pieces if piece.grave]
+    light = [piece for piece in pieces if not piece.grave]
+    return (*grave, *light, Advice(text="Train on it; MODEL is your model file or torchvision:NAME.", command=train))
+
+
+def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
+    """What makes figures wrong: leaks, conflicts, and images that cannot be read."""
+    leaks = [group for group in found.leaks if not group.conflict]
+    for groups, what in (
+        (leaks, "in more than one split: a model is tested on what it was trained on"),
+        (found.conflicts, "in more than one class: one of them is wrong"),
+    ):
+        for exact in (True, False):
+            some = [group for group in groups if (group.likeness == "same file") == exact]
+            if some:
+                count = f"{len(some):,} {'image' if exact else 'group'}{'s' if len(some) > 1 else ''}"
+                which = "" if exact else " of nearly the same images"
+                look = "" if exact else " Look at them: they may differ in what counts."
+                text = f"{count}{which} {'lie' if len(some) > 1 else 'lies'} {what}.{look}"
+                command = _ignoring(some, found, train) if exact else _looking(found)
+                yield Advice(text=text, command=command, grave=exact)
+    if found.bad:
+        text = f"{len(found.bad):,} of {found.total:,} images cannot be read. Repair them, or leave them out."
+        yield Advice(text=text, command=f"{train} --skip-bad-images", grave=True)
+
+
+def _looking(found: DataInspection) -> str:
+    return f"hardener inspect {shlex.quote(found.root)} --html found.html"
+
+
+def _ignoring(groups: list[Alike], found: DataInspection, train: str) -> str:
+    """Leave out all images of a conflict, and of a leak those that are trained on."""
+    order = ("test", "validation", "train")
+    names: list[str] = []
+    for group in groups:
+        first = min(group.images, key=lambda image: order.index(image.split))
+        if group.conflict:
+            names += [image.file for image in group.images]
+        elif any(image.split in found.drawn for image in group.images):  # who stays is drawn anew
+            names += [image.file for image in group.images if image != first]
+        else:
+            names += [image.file for image in group.images if image.split != first.split]
+    if len(names) > _FEW_IGNORED:
+        return f"hardener inspect {shlex.quote(found.root)} --json found.json"
+    return " ".join([train, *(f"--ignore {shlex.quote(name)}" for name in dict.fromkeys(names))])
+
+
+def _pixels(found: DataInspection, request: InspectionRequest, train: str) -> Iterator[Advice]:
+    view, asked = found.input, request.recipe.data
+    if view.fit == "crop" and view.cut_share > MANY:
+        text = (
+            f"The crop to {view.height}x{view.width} takes more than a fifth of the area from "
+            f"{percent(view.cut_share)} of the images. A letterbox keeps all of each."
+        )
+        yield Advice(text=text, command=f"{train} --set data.fit=letterbox")
+    if found.levels is not None and asked.range is None:
+        yield _range_advice(found, train)
+    flat = [remark for remark in found.odd if remark.reason == CLEAR]
+    if flat:
+        other = "black" if view.background == (255, 255, 255) else "white"
+        text = (
+            f"{len(flat):,} image{'s with alpha are' if len(flat) > 1 else ' with alpha is'} of one single colour over "
+            "the background. Another one may show what is there."
+        )
+        yield Advice(text=text, command=f"{train} --set data.background={other}", grave=len(flat) > found.total / 100)
+    yield from _size_advice(found, request, train)
+    if view.channels == 3 and _is_gray(found):
+        text = "The images are stored in colour and show none: a model of one channel does with a third of the pixels."
+        yield Advice(text=text, command=f"{train} --set data.channels=1")
+
+
+def _range_advice(found: DataInspection, train: str) -> Advice:
+    levels = found.levels
+    assert levels is not None
+    ends = f"{levels.low:.7g},{levels.high:.7g}"
+    if found.depths.get("float"):
+        text = f"The images have float pixels. Say which values are black and white; they reach from {ends}."
+        return Advice(text=text.replace(",", " to "), command=f"{train} --range {ends}", grave=True)
+    low, high = levels.bulk
+    if high > low and levels.high - levels.low > _SQUEEZED * (high - low):
+        text = f"99 % of the levels lie between {low:.7g} and {high:.7g}, a small part of their range."
+        return Advice(text=text, command=f"{train} --range {low:.7g},{high:.7g}", grave=True)
+    text = f"Levels from {levels.low:.7g} to {levels.high:.7g} become 0 to 255, as measured. Fix them for later data."
+    return Advice(text=text, command=f"{train} --range {ends}")
+
+
+def _size_advice(found: DataInspection, request: InspectionRequest, train: str) -> Iterator[Advice]:
+    if request.recipe.data.image_size is not None or not found.sizes:
+        return
+    sides = np.repeat([min(size.height, size.width) for size in found.sizes], [size.images for size in found.sizes])
+    usual, side = int(np.median(sides)), min(found.input.height, found.input.width)
+    if usual < _SMALL * side:
+        text = f"Half of the images have a short side of {usual} pixels or less, and {side} are made of it."
+        yield Advice(text=text, command=f"{train} --image-size {max(8, usual)}")
+    elif side > _LARGE:
+        text = f"The images keep their size, {found.input.height}x{found.input.width}: a step takes long."
+        yield Advice(text=text, command=f"{train} --image-size {DEFAULT_SIZE}")
+
+
+def _is_gray(found: DataInspection) -> bool:
+    histograms = {channel.histogram for channel in found.channels}
+    return len(found.channels) == 3 and len(histograms) == 1
+
+
+def _amounts(found: DataInspection, train: str) -> Iterator[Advice]:
+    counts = {item.name: item.images.get("train", 0) for item in found.classes}
+    most, least = max(counts, key=lambda name: counts[name]), min(counts, key=lambda name: counts[name])
+    if counts[most] > _UNEVEN * max(1, counts[least]):
+        text = (
+            f"{most!r} has {counts[most]:,} training images and {least!r} {counts[least]:,}. Look at the accuracy of "
+            "each class in the report, and collect more of the rare ones."
+        )
+        yield Advice(text=text, command="hardener eval")
+    tested = found.splits.get("test", found.splits["validation"])
+    if tested < _FEW_TESTED:
+        text = f"{tested} images to test on give wide intervals; a larger share makes them narrower."
+        if "test" in found.drawn:
+            yield Advice(text=text, command=f"{train} --set data.test_fraction=0.3")

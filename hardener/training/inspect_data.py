@@ -1,0 +1,307 @@
+"""A data set as training would see it: what it holds, what is wrong with it, and pictures of each class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hardener import __version__
+from hardener.config.inspection_record import (
+    Alike,
+    Bin,
+    Channel,
+    ClassCount,
+    DataInspection,
+    ImageName,
+    InputView,
+    Likeness,
+    MeasuredLevels,
+    Remarked,
+    SizeCount,
+)
+from hardener.config.pixels import PixelRule
+from hardener.config.reading import AS_FOUND, Reading
+from hardener.config.run_folder import now
+from hardener.config.schema import Recipe
+from hardener.data.data_set import DataSet, read_data_set, read_source
+from hardener.data.decode import decode_image
+from hardener.data.image_files import ImageFiles
+from hardener.data.input_rule import bulk_size, cut_by_crop
+from hardener.data.likeness import groups, nearly_same, same
+from hardener.data.look import Seen, look_at, oddities
+from hardener.data.survey import Levels, Survey, joined, measure_levels, survey
+from hardener.errors import BadImage
+from hardener.progress import Reporter
+from hardener.training.augment import augment
+from hardener.training.data_advice import advice_on
+
+SHOWN_CLASSES, SHOWN_IMAGES, SHOWN_PAIRS = 60, 10, 24
+_RATIOS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.99, 1.01, 1.12, 1.25, 1.43, 1.67, 2.5, 5.0)
+
+
+@dataclass(frozen=True)
+class InspectionRequest:
+    """What `hardener inspect` was asked for: what `train` would get of the data."""
+
+    data: Path
+    recipe: Recipe
+    reading: Reading | None = None
+    validation_root: Path | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What there is to be looked at, all (H, W, C), uint8, as the model gets it.
+
+    Attributes:
+        classes: of some images of each class, as they are read, and after the recipe's augmentation.
+        alike: of the first groups of `DataInspection.alike`, the first images of each.
+        odd: of the first images of `DataInspection.odd`.
+    """
+
+    classes: Mapping[str, tuple[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]]]
+    alike: Sequence[Sequence[NDArray[np.uint8]]]
+    odd: Sequence[NDArray[np.uint8]]
+
+
+def inspect_data(request: InspectionRequest, reporter: Reporter) -> tuple[DataInspection, Pictures]:
+    """Read every image once and say what is found; nothing is written.
+
+    Raises:
+        HardenerError: the data cannot be read as `train` would read it.
+    """
+    folder = read_data_set(
+        request.data,
+        reading=request.reading or AS_FOUND,
+        validation_root=request.validation_root,
+        seed=request.seed,
+        val_fraction=request.recipe.data.val_fraction,
+        test_fraction=request.recipe.data.test_fraction,
+    )
+    splits = {"train": folder.train, "validation": folder.validation, "test": folder.test}
+    present = {name: files for name, files in splits.items() if files is not None}
+    headers = {name: _survey(name, files, reporter) for name, files in present.items()}
+    view, levels = _view(folder, headers["train"], request.recipe, reporter)
+    seen = {name: _look(name, files, view, reporter) for name, files in present.items()}
+    record = _described(request, folder, present, joined(headers.values()), view, levels, seen)
+    record = record.model_copy(update={"advice": advice_on(record, request)})
+    return record, _pictures(record, folder, present, view, request)
+
+
+def _survey(name: str, files: ImageFiles, reporter: Reporter) -> Survey:
+    with reporter.track(f"reading headers, {name}", len(files), "images") as advance:
+        return survey(files, on_done=advance)
+
+
+def _look(name: str, files: ImageFiles, view: InputView, reporter: Reporter) -> list[Seen]:
+    with reporter.track(f"looking at images, {name}", len(files), "images") as advance:
+        return list(look_at(files, **_input(view), on_done=advance))
+
+
+def _input(view: InputView) -> dict[str, Any]:
+    rule = PixelRule(fit=view.fit, background=view.background, range=view.range)
+    return {"height": view.height, "width": view.width, "channels": view.channels, "rule": rule}
+
+
+def _view(folder: DataSet, headers: Survey, recipe: Recipe, reporter: Reporter) -> tuple[InputView, Levels | None]:
+    """Return what training would bring images to; float images without a range are shown by what is measured."""
+    asked = recipe.data
+    height, width = asked.image_size or bulk_size(headers)
+    levels = None
+    if headers.deep:
+        with reporter.track("measuring levels", len(folder.train), "images") as advance:
+            levels = measure_levels(folder.train, on_done=advance)
+    ends = asked.range
+    if ends is None and levels is not None:
+        ends = (levels.low, levels.high if levels.high > levels.low else levels.low + 1)
+    channels: Literal[1, 3] = (3 if headers.color else 1) if asked.channels == "auto" else asked.channels
+    cut = cut_by_crop(headers, (height, width)).share if asked.fit == "crop" else 0.0
+    return InputView(
+        height=height, width=width, channels=channels, fit=asked.fit, background=asked.background, range=ends,
+        cut_share=cut,
+    ), levels  # fmt: skip
+
+
+def _described(
+    request: InspectionRequest,
+    folder: DataSet,
+    present: Mapping[str, ImageFiles],
+    headers: Survey,
+    view: InputView,
+    levels: Levels | None,
+    seen: Mapping[str, list[Seen]],
+) -> DataInspection:
+    everything = [(name, item) for name, items in seen.items() for item in items]
+
+    def named(split: str, place: int) -> ImageName:
+        files = present[split]
+        shown = _shown(files, place, request.data)
+        return ImageName(split=split, label=folder.classes[files.labels[place]], file=shown)
+
+    readable = [item for _, item in everything if not item.reason]
+    brought = read_source(request.data, request.reading or AS_FOUND)
+    given = {*brought.splits, *(("validation",) if request.validation_root else ())}
+    return DataInspection(
+        root=str(request.data),
+        created_at=now(),
+        hardener_version=__version__,
+        notes=folder.notes,
+        doubts=folder.doubts,
+        left_out=brought.left_out,
+        splits={name: len(files) for name, files in present.items()},
+        drawn=tuple(name for name in present if name not in given),
+        classes=_class_counts(folder, present),
+        bytes=sum(item.weight for _, item in everything),
+        sizes=tuple(SizeCount(height=h, width=w, images=count) for (h, w), count in headers.sizes.items()),
+        short_sides=_side_bins([min(item.size) for item in readable]),
+        long_sides=_side_bins([max(item.size) for item in readable]),
+        ratios=_bins([item.size[1] / item.size[0] for item in readable], [0.0, *_RATIOS, float("inf")]),
+        formats=headers.formats,
+        modes=headers.modes,
+        depths=headers.depths,
+        transparent=headers.transparent,
+        paged=headers.paged,
+        profiles=headers.profiles,
+        levels=None if levels is None else MeasuredLevels(**vars(levels)),
+        input=view,
+        channels=_channels([item for item in seen["train"] if not item.reason], view.channels),
+        brightness=_bins([item.brightness / 255 for item in readable], np.linspace(0, 1, 21).tolist()),
+        bad=tuple(Remarked(image=named(s, i.place), reason=i.reason) for s, i in everything if i.reason),
+        odd=tuple(
+            Remarked(image=named(split, item.place), reason=reason)
+            for split, items in seen.items()
+            for item, reason in oddities(items)
+        ),
+        alike=_alike([(named(split, item.place), item) for split, item in everything if not item.reason]),
+        advice=(),
+    )
+
+
+def _shown(files: ImageFiles, place: int, data: Path) -> str:
+    """Return a file as seen from the data's folder, which `--ignore` takes; else its whole path."""
+    where = Path(files.where(place))
+    return where.relative_to(data).as_posix() if where.is_relative_to(data) else str(where)
+
+
+def _class_counts(folder: DataSet, present: Mapping[str, ImageFiles]) -> tuple[ClassCount, ...]:
+    counted = {name: Counter(files.labels) for name, files in present.items()}
+    return tuple(
+        ClassCount(name=name, images={split: counts[label] for split, counts in counted.items()})
+        for label, name in enumerate(folder.classes)
+    )
+
+
+def _alike(images: Sequence[tuple[ImageName, Seen]]) -> tuple[Alike, ...]:
+    """Return groups of images that are the same file, and of those that look nearly the same; leaks come first."""
+    exact = groups(same([item.digest for _, item in images]))
+    first_of = {member: group[0] for group in exact for member in group}
+    rest = [place for place in range(len(images)) if first_of.get(place, place) == place]
+    small = np.stack([_thumbnail(images[place][1]) for place in rest]) if rest else np.empty((0, 16, 16), np.uint8)
+    pairs = nearly_same([images[place][1].code for place in rest], small)
+    near = groups((rest[one], rest[other]) for one, other in pairs)
+    kinds: list[tuple[Likeness, list[tuple[int, ...]]]] = [("same file", exact), ("nearly the same", near)]
+    found = []
+    for likeness, members in kinds:
+        for group in members:
+            names = tuple(images[place][0] for place in group)
+            leak, conflict = (len({getattr(name, key) for name in names}) > 1 for key in ("split", "label"))
+            found.append(Alike(likeness=likeness, images=names, leak=leak, conflict=conflict))
+    return tuple(sorted(found, key=lambda item: (not item.leak, not item.conflict)))
+
+
+def _thumbnail(item: Seen) -> NDArray[np.uint8]:
+    assert item.small is not None, "it could be read"
+    return item.small
+
+
+def _channels(seen: Sequence[Seen], count: int) -> tuple[Channel, ...]:
+    if not seen:
+        return ()
+    counts = np.sum([item.counts for item in seen if item.counts is not None], axis=0)
+    sums = np.sum([item.sums for item in seen if item.sums is not None], axis=0)
+    ends = np.stack([item.ends for item in seen if item.ends is not None])
+    pixels = counts.sum(axis=1)
+    mean = sums[0] / pixels / 255
+    std = np.sqrt(np.maximum(sums[1] / pixels / 255**2 - mean**2, 0))
+    names = ("gray",) if count == 1 else ("red", "green", "blue")
+    return tuple(
+        Channel(
+            name=name, mean=mean[place], std=std[place], low=ends[:, 0, place].min() / 255,
+            high=ends[:, 1, place].max() / 255, histogram=tuple((counts[place] / pixels[place]).tolist()),
+        )
+        for place, name in enumerate(names)
+    )  # fmt: skip
+
+
+def _side_bins(sides: Sequence[int]) -> tuple[Bin, ...]:
+    """Count sides in up to 20 bars of the same width, in whole pixels."""
+    if not sides:
+        return ()
+    low, high = min(sides), max(sides)
+    step = max(1, -(-(high - low + 1) // 20))
+    return _bins(sides, [float(low + step * place) for place in range((high - low) // step + 2)])
+
+
+def _bins(values: Sequence[float], edges: Sequence[float]) -> tuple[Bin, ...]:
+    if not values:
+        return ()
+    inside = [*edges[:-1], np.nextafter(edges[-1], np.inf)]
+    counts, _ = np.histogram(np.minimum(values, edges[-1]), inside)
+    return tuple(
+        Bin(low=low, high=min(high, 1e9), count=int(count))
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    )
+
+
+def _pictures(
+    record: DataInspection,
+    folder: DataSet,
+    present: Mapping[str, ImageFiles],
+    view: InputView,
+    request: InspectionRequest,
+) -> Pictures:
+    """Decode what is shown: it was not kept, since of a large data set it would not fit."""
+    bad = {remark.image.file for remark in record.bad}
+    classes = {}
+    generator = torch.Generator().manual_seed(request.seed)
+    for label, name in enumerate(folder.classes[:SHOWN_CLASSES]):
+        own = [place for place, found in enumerate(folder.train.labels) if found == label]
+        chosen = [own[place] for place in torch.randperm(len(own), generator=generator).tolist()]
+        readable = [p for p in chosen if _shown(folder.train, p, request.data) not in bad][:SHOWN_IMAGES]
+        images = [_decoded(folder.train, place, view) for place in readable]
+        classes[name] = (images, _augmented(images, request.recipe, request.seed + label))
+    places = {
+        split: {_shown(files, place, request.data): place for place in range(len(files))}
+        for split, files in present.items()
+    }
+
+    def picture(name: ImageName) -> NDArray[np.uint8]:
+        return _decoded(present[name.split], places[name.split][name.file], view)
+
+    alike = [[picture(name) for name in group.images[:4]] for group in record.alike[:SHOWN_PAIRS]]
+    return Pictures(classes, alike, [picture(remark.image) for remark in record.odd[:SHOWN_PAIRS]])
+
+
+def _decoded(files: ImageFiles, place: int, view: InputView) -> NDArray[np.uint8]:
+    try:
+        return decode_image(files.open(place), **_input(view))
+    except (BadImage, OSError):  # it was read a moment ago
+        return np.zeros((view.height, view.width, view.channels), np.uint8)
+
+
+def _augmented(images: Sequence[NDArray[np.uint8]], recipe: Recipe, seed: int) -> list[NDArray[np.uint8]]:
+    if not images:
+        return []
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        changed = augment(batch, shift=recipe.augment.shift, flip=recipe.augment.flip)
+    return list(changed.permute(0, 2, 3, 1).numpy())
