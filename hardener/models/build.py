@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
+from hardener.models.entry import EntryNeeded
 from hardener.models.head import Answer, auxiliary_heads, count_outputs, find_head, look_at_answer, replace_heads
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.tame import tame
@@ -66,11 +67,13 @@ def build_for(choice: ModelChoice, *, num_classes: int, channels: Sequence[int],
         random_state = torch.get_rng_state()
         loaded: LoadedModel | None = None
         try:
-            loaded = load_model(choice, num_classes=num_classes, channels=count)
+            loaded = load_model(choice, num_classes=num_classes, channels=count, size=(height, width))
             remarks = tame(loaded.network)
             answer = _asked(loaded.network, count, height, width, num_classes)
             return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
+            if isinstance(error, EntryNeeded):
+                raise
             faults.append(error)
             if choice.pretrained and loaded is None and isinstance(error.__cause__, OSError):
                 break  # what cannot be downloaded cannot be so for other channels either, after as long a wait
@@ -122,9 +125,8 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
     for count in dict.fromkeys([*channels, 3, 1]):
         fits = []
         try:
-            network = load_model(
-                dataclasses.replace(choice, pretrained=False), num_classes=num_classes, channels=count
-            ).network
+            plain = dataclasses.replace(choice, pretrained=False)
+            network = load_model(plain, num_classes=num_classes, channels=count, size=(height, width)).network
             tame(network)
         except HardenerError:
             continue

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import random
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
-from hardener.errors import HardenerError, did_you_mean
+from hardener.errors import HardenerError
+from hardener.models.arguments import Facts
+from hardener.models.entry import Wish, build_entry, conventional_entry, find_entry
 from hardener.models.files_read import data_files, files_read
-from hardener.models.model_file import find_model_file, imported, named
+from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
 from hardener.models.registry import REGISTRIES, from_registry
 from hardener.models.user_code import user_code
 
@@ -31,6 +35,7 @@ class ModelChoice:
         arguments: what else the network is built with.
         root: the uppermost folder that the file's imports are looked for in.
         pretrained: registry models only: start from the published weights, with their own number of outputs.
+        offers_head: what has another number of outputs may be offered with `--replace-head`.
     """
 
     spec: str
@@ -38,6 +43,7 @@ class ModelChoice:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
     pretrained: bool = False
+    offers_head: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class LoadedModel:
 
     `root` is the folder that their imports begin at. `entry`: the name in the file that builds it, where the
     record has to hold it. `data` is what the code read from below that folder while it was built, `elsewhere` what it
-    read from other places.
+    read from other places. `note` is what the user should know of how the entry was found.
     """
 
     network: nn.Module
@@ -56,15 +62,18 @@ class LoadedModel:
     entry: str | None = None
     data: tuple[Path, ...] = ()
     elsewhere: tuple[Path, ...] = ()
+    note: str = ""
 
 
-def load_model(choice: ModelChoice | str, *, num_classes: int, channels: int = 3) -> LoadedModel:
+def load_model(
+    choice: ModelChoice | str, *, num_classes: int, channels: int = 3, size: tuple[int, int] | None = None
+) -> LoadedModel:
     """Build the network that MODEL names.
 
     Args:
         choice: what the user says of it, or the Python file, `torchvision:NAME` or `timm:NAME` alone.
-        num_classes: given to whatever takes an argument `num_classes`.
-        channels: given to whatever takes an argument `in_channels` or `in_chans`.
+        num_classes, channels: given to whatever takes them, under the names that are in use.
+        size: height and width of the images that it must take.
     Raises:
         HardenerError: nothing by that name, a file that raises, or no single entry.
     """
@@ -85,26 +94,36 @@ def load_model(choice: ModelChoice | str, *, num_classes: int, channels: int = 3
         return LoadedModel(network, name, ())
     if choice.pretrained:
         raise HardenerError("--pretrained is for torchvision:NAME and timm:NAME; give a file's weights by --init.")
-    arguments = {"num_classes": num_classes, "in_channels": channels, "in_chans": channels}
+    facts, wish = Facts(num_classes, channels, size), Wish(choice.arguments, choice.offers_head)
     what = named(spec, choice.root)
     entry = entry or what.entry
     if what.path is None:
         assert entry is not None, "an installed module is named with what to use of it"
-        return LoadedModel(_installed(what.module, entry, arguments), entry, (), entry=entry)
+        with user_code(what.module, when=" when it is imported"):
+            module = importlib.import_module(what.module)
+        file = ModelFile(Path(what.module), (Path(what.module),))
+        return LoadedModel(build_entry(entry, Imported(file, module, set(sys.modules)), facts, wish), entry, ())
     file = find_model_file(what.path, what.root)
+    numbers, others, state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     with files_read() as read, imported(file) as found:
-        network = _build(found.module, file.path, entry, arguments)
-        data, elsewhere = data_files(read, file.folders[-1])
-        root = Path(os.path.commonpath([found.root(), *(path.parent for path in data)]))
-        return LoadedModel(network, file.name, found.sources(), root, entry, data, elsewhere)
+        known = entry or conventional_entry(found, facts, wish)
+        if known is not None:
+            return _built(known, found, read, facts, wish, entry=entry)
+        chosen = find_entry(found, facts, wish)
+    random.setstate(numbers)  # what was tried leaves no trace in what is built
+    np.random.set_state(others)
+    torch.set_rng_state(state)
+    with files_read() as read, imported(file) as found:
+        built = _built(chosen.name, found, read, facts, wish, entry=chosen.name)
+        return replace(built, note=chosen.note)
 
 
-def _installed(module: str, entry: str, arguments: dict[str, int]) -> nn.Module:
-    with user_code(module, when=" when it is imported"):
-        found = importlib.import_module(module)
-    if not hasattr(found, entry):
-        raise HardenerError(f"{module} has no {entry!r}.{did_you_mean(entry, vars(found))}")
-    return _call(getattr(found, entry), entry, Path(module), arguments)
+def _built(name: str, found: Imported, read: set[str], facts: Facts, wish: Wish, *, entry: str | None) -> LoadedModel:
+    file = found.file
+    network = build_entry(name, found, facts, wish)
+    data, elsewhere = data_files(read, file.folders[-1])
+    root = Path(os.path.commonpath([found.root(), *(path.parent for path in data)]))
+    return LoadedModel(network, file.name, found.sources(), root, entry, data, elsewhere)
 
 
 def fingerprint(model: LoadedModel) -> str:
@@ -113,66 +132,3 @@ def fingerprint(model: LoadedModel) -> str:
     for source in (*model.sources, *model.data):
         digest.update(source.read_bytes())
     return digest.hexdigest()
-
-
-def _build(module: ModuleType, path: Path, entry: str | None, arguments: dict[str, int]) -> nn.Module:
-    public = {
-        name: value
-        for name, value in vars(module).items()
-        if not name.startswith("_")
-        and getattr(value, "__module__", None) == module.__name__
-        and (inspect.isfunction(value) or (inspect.isclass(value) and issubclass(value, nn.Module)))
-    }
-    instances = {n: v for n, v in vars(module).items() if isinstance(v, nn.Module) and not n.startswith("_")}
-    known = {**public, **instances}
-    if entry is not None:
-        if entry not in vars(module):
-            listed = ", ".join(known) or "nothing"
-            raise HardenerError(f"{path} has no {entry!r}; found {listed}.{did_you_mean(entry, known)}")
-        return _call(vars(module)[entry], entry, path, arguments)
-    for name in ("build_model", "model"):
-        if name in vars(module):
-            return _call(vars(module)[name], name, path, arguments)
-    candidates = {name: value for name, value in public.items() if _can_be_built(value, arguments)}
-    if len(candidates) == 1:
-        ((name, value),) = candidates.items()
-        return _call(value, name, path, arguments)
-    listed = ", ".join(candidates or known) or "nothing"
-    choice = next(iter(candidates or known), "NAME")
-    raise HardenerError(
-        f"{path} defines {'no model' if not candidates else 'several candidates and no model'}: looked for "
-        f"build_model(num_classes) or model, found {listed}. Rename one, or pass --entry {choice}."
-    )
-
-
-def _can_be_built(value: Callable[..., Any], arguments: dict[str, int]) -> bool:
-    try:
-        parameters = inspect.signature(value).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return all(
-        p.name in arguments or p.default is not inspect.Parameter.empty or p.kind in variadic for p in parameters
-    )
-
-
-def _call(value: Any, name: str, path: Path, arguments: dict[str, int]) -> nn.Module:
-    if isinstance(value, nn.Module):
-        return value
-    if not callable(value):
-        raise HardenerError(f"{name} in {path} is a {type(value).__name__}; it must be a function or an nn.Module.")
-    if not _can_be_built(value, arguments) and name != "build_model":
-        needs = ", ".join(inspect.signature(value).parameters)
-        raise HardenerError(
-            f"{name}({needs}) in {path} cannot be called with num_classes alone. Give the rest defaults."
-        )
-    parameters = inspect.signature(value).parameters
-    wanted = {key: number for key, number in arguments.items() if key in parameters}
-    with user_code(f"{name} in {path}"):
-        if name == "build_model" and "num_classes" not in parameters and parameters:
-            network = value(arguments["num_classes"])
-        else:
-            network = value(**wanted)
-    if not isinstance(network, nn.Module):
-        raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
-    return network

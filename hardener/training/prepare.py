@@ -72,6 +72,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     torch.manual_seed(request.seed)
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
+    if loaded.note:
+        reporter.say(loaded.note)
     _say_what_it_reads(loaded, reporter)
     if seen.color and shape.channels == 1:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
@@ -190,7 +192,14 @@ def _build(request: TrainRequest, classes: Sequence[str], size: Size, *, color: 
     height, width = size
     asked = request.recipe.data.channels
     return build_for(
-        ModelChoice(request.model, request.entry, request.model_args, request.root, request.pretrained),
+        ModelChoice(
+            request.model,
+            request.entry,
+            request.model_args,
+            request.root,
+            request.pretrained,
+            offers_head=not request.replace_head,
+        ),
         num_classes=len(classes),
         channels=[asked] if asked != "auto" else [3, 1] if color else [1, 3],
         height=height,

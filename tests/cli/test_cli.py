@@ -225,7 +225,7 @@ def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:
     fails(2, "--normalize takes data, none, imagenet or MEAN/STD", "train", model, *common, "--normalize", "foo")
     fails(2, "compile: Input should be 'auto', 'on' or 'off'; got 'yess'", "train", model, *common, "--compile", "yess")
     (tmp_path / "two.py").write_text("def net_a(): ...\ndef net_b(): ...\n")
-    fails(2, "several candidates and no model", "train", tmp_path / "two.py", *common)
+    fails(2, "defines no model", "train", tmp_path / "two.py", *common)
     (tmp_path / "bad.pt").write_bytes(b"nonsense")
     fails(2, "bad.pt", "train", model, *common, "--init", tmp_path / "bad.pt")
     torch.save({"a": nn.Linear(2, 2)}, tmp_path / "pickled.pt")

@@ -1,0 +1,175 @@
+"""The names that model files give to what hardener knows: the number of classes, the channels, the size of images."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hardener.errors import HardenerError, did_you_mean
+
+CLASS_COUNT = (
+    "numclasses", "nclasses", "numclass", "nclass", "nbclasses", "nbclass", "classnum", "classcount", "classesnum",
+    "numofclasses", "numofclass", "numberofclasses", "numcls", "ncls", "clsnum", "numlabels", "nlabels", "labelnum",
+    "numcategories", "ncategories", "classes", "numtargets", "numoutputs", "noutputs", "numoutput", "nboutputs",
+    "outfeatures", "outputdim", "outdim", "outputsize", "outsize", "nout", "cout", "outputs", "outputclasses",
+    "targetsize", "outputfeatures", "numout", "dimout", "outputnum", "nbclasse", "categories", "klasses", "kclasses",
+)  # fmt: skip
+"""Spellings of the number of classes, without `_` and in lower case, the clearest first."""
+CHANNELS = (
+    "inchannels", "inchans", "inch", "inputchannels", "inputchannel", "inputchans", "inputch", "inchannel", "inchan",
+    "numinputchannels", "ninputchannels", "imagechannels", "imgchannels", "imagechannel", "imgchannel", "imgch",
+    "numinchannels", "ninchannels", "channelsin", "channelin", "inputnc", "inchs", "colorchannels", "numinchans",
+    "inputdepth", "imgchans", "imagech",
+)  # fmt: skip
+MAYBE_CHANNELS = ("numchannels", "nchannels", "channels", "channel", "cin", "nc", "inc", "nchans", "chans", "colors")
+IMAGE_SIZE = (
+    "imagesize", "imgsize", "inputsize", "inputresolution", "resolution", "imgdim", "imagedim", "imgres", "imageres",
+    "imsize", "size", "inputres", "inputimagesize", "inputimgsize", "imgwidth", "spatialsize", "imagewidth",
+)  # fmt: skip
+SIDES = {"imgh": 0, "imgheight": 0, "imageheight": 0, "inputheight": 0, "imgw": 1, "imgwidth": 1, "imagewidth": 1,
+         "inputwidth": 1, "height": 0}  # fmt: skip
+SHAPES = ("inputshape", "inshape", "imageshape", "imgshape", "inputdims")
+FEATURES = (
+    "infeatures", "inputdim", "indim", "inputsize", "inputfeatures", "ninputs", "numinputs", "nfeatures", "dimin",
+    "ninput", "numfeatures", "insize", "inputs", "dinput", "din",
+)  # fmt: skip
+OFF = ("pretrained", "weights", "pretrain", "usepretrained", "imagenetpretrained", "pretrainedweights", "progress")
+NO_DEFAULT = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the images and classes; `size` is height and width."""
+
+    num_classes: int
+    channels: int
+    size: tuple[int, int] | None = None
+
+
+@dataclass
+class Takes:
+    """What can be given to a class or a function by name, with defaults, `NO_DEFAULT` where there is none.
+
+    `anything`: it has `**kwargs`; `positional`: names that are given by place only.
+    """
+
+    names: dict[str, Any]
+    anything: bool = False
+    positional: list[str] = field(default_factory=list)
+    annotations: dict[str, Any] = field(default_factory=dict)
+
+    def required(self) -> list[str]:
+        """Return the names without a default."""
+        return [name for name, default in self.names.items() if default is NO_DEFAULT]
+
+
+def plain(name: str) -> str:
+    """Return a name as the lists above have it."""
+    return name.replace("_", "").lower()
+
+
+def takes(value: Any) -> Takes | None:
+    """Read a signature; None where there is none to read."""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    found = Takes({})
+    for p in parameters:
+        if p.kind is inspect.Parameter.VAR_KEYWORD:
+            found.anything = True
+        elif p.kind is not inspect.Parameter.VAR_POSITIONAL:
+            bound = isinstance(value, functools.partial) and p.name in value.keywords
+            found.names[p.name] = p.default if not bound else value.keywords[p.name]
+            found.annotations[p.name] = p.annotation
+            if p.kind is inspect.Parameter.POSITIONAL_ONLY:
+                found.positional.append(p.name)
+    return found
+
+
+def class_count_name(taken: Takes) -> str | None:
+    """Return the argument that is the number of classes."""
+    spelled = {plain(name): name for name, default in reversed(taken.names.items()) if _may_be_number(default)}
+    return next((spelled[known] for known in CLASS_COUNT if known in spelled), None)
+
+
+def known_arguments(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be given without guessing: what the user gives, and what the images and classes say."""
+    found: dict[str, Any] = {}
+    count = class_count_name(taken)
+    for name, default in taken.names.items():
+        if name in given:
+            continue
+        needed, word = default is NO_DEFAULT, plain(name)
+        if name == count or (needed and word in CLASS_COUNT):
+            found[name] = facts.num_classes
+        elif word in CHANNELS or (word in MAYBE_CHANNELS and (needed or default in (1, 3))):
+            if needed or default is None or (isinstance(default, int) and default in range(1, 5)):
+                found[name] = facts.channels
+        elif needed:
+            found |= _needed(name, word, facts)
+    return {**found, **given}
+
+
+def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the arguments to try, the plainest first; later ones tell the size of the images, which have a default,
+    or count their pixels.
+
+    None of them holds an argument that nothing is known of.
+    """
+    base = known_arguments(taken, facts, given)
+    ways = [base]
+    if facts.size is None:
+        return ways
+    height, width = facts.size
+    pixels = facts.channels * height * width
+    flat = [n for n in taken.names if plain(n) in FEATURES and n not in given]
+    sized = [n for n in taken.names if plain(n) in IMAGE_SIZE and n not in given and n not in base]
+    if flat:
+        ways.append({**base, **dict.fromkeys(flat, pixels)})
+    if sized:
+        ways.append({**base, **dict.fromkeys(sized, height if height == width else facts.size)})
+        ways.append({**base, **dict.fromkeys(sized, facts.size)})
+    if any(plain(n) in IMAGE_SIZE and n not in given and n in base for n in taken.names):
+        ways.append({n: facts.size if plain(n) in IMAGE_SIZE and n not in given else v for n, v in base.items()})
+    return ways
+
+
+def check_given(taken: Takes, given: Mapping[str, Any], who: str) -> None:
+    """See that what the user gives is taken.
+
+    Raises:
+        HardenerError: it is not.
+    """
+    for name in given:
+        if name not in taken.names and not taken.anything:
+            known = ", ".join(taken.names) or "no arguments"
+            raise HardenerError(
+                f"--model-arg {name}: {who} does not take it. It takes {known}.{did_you_mean(name, taken.names)}"
+            )
+
+
+def _needed(name: str, word: str, facts: Facts) -> dict[str, Any]:
+    if word in OFF:
+        return {name: False if word != "weights" else None}
+    if word == "device":
+        return {name: "cpu"}
+    if facts.size is None:
+        return {}
+    height, width = facts.size
+    if word in IMAGE_SIZE:
+        return {name: height if height == width else facts.size}
+    if word in SIDES:
+        return {name: facts.size[SIDES[word]]}
+    if word in SHAPES:
+        return {name: (facts.channels, height, width)}
+    if word in FEATURES:
+        return {name: facts.channels * height * width}
+    return {}
+
+
+def _may_be_number(default: Any) -> bool:
+    return default is NO_DEFAULT or default is None or (isinstance(default, int) and not isinstance(default, bool))

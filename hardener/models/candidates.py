@@ -1,0 +1,187 @@
+"""What in a model file may be the network: found by looking, and tried."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from hardener.models.arguments import (
+    Facts,
+    Takes,
+    class_count_name,
+    ways_to_build,
+)
+from hardener.models.model_file import Imported
+from hardener.models.probing import Trial, Trials
+from hardener.models.source_code import is_network_class, makes_network, reached, used_by
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A name of a model file whose value is a network, or makes one. `here`: the file defines it itself."""
+
+    name: str
+    value: Any
+    place: int
+    here: bool
+
+    @functools.cached_property
+    def takes(self) -> Takes | None:
+        """What it can be built with."""
+        return None if isinstance(self.value, nn.Module) else reached(self.value)
+
+    @functools.cached_property
+    def uses(self) -> set[int]:
+        """The identities of all that its code names, there and further on."""
+        found: set[int] = set()
+        pending = [self.value]
+        while pending and len(found) < 3000:
+            for one in used_by(pending.pop()):
+                if id(one) not in found and (inspect.isclass(one) or inspect.isfunction(one) or _is_partial(one)):
+                    found.add(id(one))
+                    own = (getattr(one, "__module__", "") or "").split(".")[0]
+                    if own not in {"torch", "torchvision", "timm", "builtins", "math"}:
+                        pending.append(one)
+        return found
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate, and what came of building it.
+
+    Attributes:
+        arguments: what it was built with.
+        missing: arguments that nothing is known of; it was not built then.
+        counts: it takes the number of classes.
+    """
+
+    candidate: Candidate
+    trial: Trial
+    arguments: Mapping[str, Any]
+    missing: tuple[str, ...] = ()
+    counts: bool = False
+
+    def rank(self, facts: Facts) -> int:
+        """Return how well it fits: 0 best. From 3 on it takes no such images."""
+        if self.missing:
+            return 4
+        if facts.size is None:
+            return 5 if not self.trial.built else 0 if self.counts else 1
+        if self.trial.outputs is None or not self.trial.parameters:
+            return 5
+        if facts.size is not None and self.trial.size != facts.size:
+            return 3
+        if self.trial.outputs != facts.num_classes:
+            return 2
+        return 0 if self.counts else 1
+
+
+def candidates_of(found: Imported) -> list[Candidate]:
+    """Return what may be the network, in the file's order; nothing is called."""
+    result: list[Candidate] = []
+    seen: set[int] = set()
+    for place, (name, value) in enumerate(vars(found.module).items()):
+        if name.startswith("_") or id(value) in seen or not _may_be_network(value):
+            continue
+        module = sys.modules.get(getattr(value, "__module__", "") or "")
+        here = module is found.module or isinstance(value, nn.Module) or _is_partial(value)
+        if here or found.owns(module):
+            seen.add(id(value))
+            result.append(Candidate(name, value, place, here))
+    return result
+
+
+def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: Trials) -> Tried:
+    """Build a candidate in the ways that are known, and see whether it takes the images."""
+    value, taken = candidate.value, candidate.takes
+    if isinstance(value, nn.Module):
+        return Tried(candidate, trials.run(lambda: value), {})
+    if taken is None or not (taken.anything or set(given) <= set(taken.names)):
+        return Tried(candidate, Trial(False), {}, missing=() if taken is None else ("",))
+    ways, counted = known_ways(taken, facts, given)
+    missing = tuple(name for name in taken.required() if name not in ways[-1])
+    if missing:
+        return Tried(candidate, Trial(False), ways[-1], missing, counted)
+    best: Tried | None = None
+    for way in ways:
+        trial = trials.run(lambda way=way: value(**way))  # type: ignore[misc]
+        this = Tried(candidate, trial, way, counts=counted and bool(facts.num_classes in way.values()))
+        if trial.outputs is not None and trial.parameters:
+            return this
+        best = this if best is None or (trial.built and not best.trial.built) else best
+    assert best is not None, "there is one way at least"
+    return best
+
+
+def at_other_sizes(one: Tried, trials: Trials) -> Tried:
+    """Show what was built, and does not take the images, others of the sizes that are in use."""
+    value, way = one.candidate.value, dict(one.arguments)
+    if one.missing or not one.trial.built or not one.trial.parameters or one.trial.outputs is not None:
+        return one
+    build = (lambda: value) if isinstance(value, nn.Module) else (lambda: value(**way))
+    return dataclasses.replace(one, trial=trials.run(build, other_sizes=True))
+
+
+def known_ways(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """Return the arguments to try, and whether they tell the number of classes."""
+    ways = ways_to_build(taken, facts, given)
+    if class_count_name(taken) is None and taken.anything and "num_classes" not in given:
+        return [*({**way, "num_classes": facts.num_classes} for way in ways), *ways], True
+    return ways, class_count_name(taken) is not None
+
+
+def standing_out(all_tried: list[Tried], facts: Facts, found: Imported) -> list[Tried]:
+    """Return those that fit best and are no part of another, the likeliest first: one where one stands out."""
+    best = min(one.rank(facts) for one in all_tried)
+    group = [one for one in all_tried if one.rank(facts) == best or best >= 4]
+    if best == 2:
+        unknown = [one for one in all_tried if one.missing and is_network_class(one.candidate.value)]
+        group = [one for one in group if not is_part(one, unknown)] or unknown
+    tops = [one for one in group if not is_part(one, group)] or group
+    listed = getattr(found.module, "__all__", None)
+    for wanted in (
+        lambda one: isinstance(listed, list | tuple) and one.candidate.name in listed,
+        lambda one: one.candidate.here,
+    ):
+        tops = [one for one in tops if wanted(one)] or tops
+    if len(tops) > 1:
+        stem = _letters(found.file.name)
+        for wanted in (
+            lambda one: isinstance(one.candidate.value, nn.Module),
+            lambda one: _letters(one.candidate.name) == stem,
+        ):
+            chosen = [one for one in tops if wanted(one)]
+            if len(chosen) == 1:
+                return chosen
+    return sorted(tops, key=lambda one: one.candidate.place)
+
+
+def is_part(one: Tried, of: list[Tried]) -> bool:
+    """Is a candidate used by another of these, and does not use it itself?"""
+    value = one.candidate.value
+    if isinstance(value, nn.Module):
+        return False
+    return any(
+        id(value) in other.candidate.uses and id(other.candidate.value) not in one.candidate.uses
+        for other in of
+        if other is not one
+    )
+
+
+def _may_be_network(value: Any) -> bool:
+    return isinstance(value, nn.Module) or is_network_class(value) or makes_network(value)
+
+
+def _is_partial(value: Any) -> bool:
+    return isinstance(value, functools.partial)
+
+
+def _letters(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()

@@ -1,0 +1,313 @@
+"""A model file -> the name in it that builds the network, and what it is built with."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from hardener.errors import HardenerError, did_you_mean
+from hardener.models.arguments import Facts, check_given, class_count_name
+from hardener.models.candidates import (
+    Candidate,
+    Tried,
+    at_other_sizes,
+    candidates_of,
+    is_part,
+    known_ways,
+    standing_out,
+    tried,
+)
+from hardener.models.guesses import is_config
+from hardener.models.model_file import Imported
+from hardener.models.probing import Trials
+from hardener.models.source_code import is_network_class, makes_network
+from hardener.models.user_code import first_line, place_of, user_code
+from hardener.models.wrapper import Wrapping, completed
+
+_MOST_SHOWN = 12
+_MOST_COMPLETED = 6
+_KERAS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "paddle", "mxnet", "mindspore")
+
+
+class EntryNeeded(HardenerError):
+    """The user has to choose: other numbers of channels would change nothing."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user says of a model file's network: its arguments, and whether a fresh final layer may be offered."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    offers_head: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The name that builds the network. `note` tells the user what was taken."""
+
+    name: str
+    note: str
+
+
+def conventional_entry(found: Imported, facts: Facts, wish: Wish) -> str | None:
+    """Return `build_model` or `model` where the file has it and it is what it should be."""
+    return next((name for name in ("build_model", "model") if _by_convention(name, found, facts, wish)), None)
+
+
+def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
+    """Find what in a model file is the network.
+
+    Raises:
+        EntryNeeded: several are as likely, or one needs what hardener cannot know: with the line to type.
+        HardenerError: there is none.
+    """
+    candidates = candidates_of(found)
+    if not candidates:
+        raise HardenerError(_nothing(found))
+    trials = Trials(facts)
+    everything = [tried(candidate, facts, wish.given, trials) for candidate in candidates]
+    if min(one.rank(facts) for one in everything) >= 3:
+        everything = [at_other_sizes(one, trials) for one in everything]
+    tops = standing_out(everything, facts, found)
+    if tops[0].rank(facts) >= 4:
+        return _unfit(tops, found, facts, wish, trials)
+    if len(tops) == 1:
+        return Entry(tops[0].candidate.name, _taken(tops[0], found))
+    lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
+    rows = [_row(one, facts, wish) for one in [*_likeliest_first(tops, found), *lesser]]
+    raise EntryNeeded(_table(f"{found.file.path} holds {len(rows)} networks that fit. Choose one", rows))
+
+
+def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> nn.Module:
+    """Build the network that a name of a model file stands for.
+
+    Raises:
+        HardenerError: no such name, it raises, it is no network, or needs what hardener cannot know.
+    """
+    path = found.file.path
+    value = _value_of(name, found)
+    if isinstance(value, nn.Module):
+        return value
+    if not callable(value):
+        raise HardenerError(f"{name} in {path} is a {type(value).__name__}; it must be a function or an nn.Module.")
+    candidate = Candidate(name, value, 0, True)
+    way = _way(candidate, found, facts, wish)
+    with user_code(f"{name} in {path}"):
+        network = value(**way) if isinstance(way, dict) else value(*way)
+    if isinstance(network, tuple) and network and isinstance(network[0], nn.Module):
+        network = network[0]
+    if not isinstance(network, nn.Module):
+        raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
+    return network
+
+
+def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dict[str, Any] | tuple[Any, ...]:
+    """Return what to call a candidate with: by name, or by place where its one argument has a name of its own."""
+    taken = candidate.takes
+    if taken is None:
+        return {}
+    check_given(taken, wish.given, f"{candidate.name} in {found.file.path}")
+    ways, _ = known_ways(taken, facts, wish.given)
+    missing = [name for name in taken.required() if name not in ways[-1]]
+    if candidate.name == "build_model" and _is_count(missing, candidate):
+        return (facts.num_classes,)
+    trials = Trials(facts)
+    if missing:
+        raise EntryNeeded(_needs(completed(candidate, found, facts, wish.given, trials), found, facts, wish))
+    if len(ways) == 1:
+        return ways[0]
+    runs = []
+    for way in ways:
+        trial = trials.run(lambda way=way: candidate.value(**way))  # type: ignore[misc]
+        if trial.outputs is not None:
+            return way
+        runs.append(trial)
+    return next((way for way, trial in zip(ways, runs, strict=True) if trial.built), ways[0])
+
+
+def _by_convention(name: str, found: Imported, facts: Facts, wish: Wish) -> bool:
+    """Is `build_model` or `model` in the file, and what it should be?"""
+    value = vars(found.module).get(name)
+    if isinstance(value, nn.Module):
+        return True
+    if value is None or not callable(value) or inspect.ismodule(value):
+        return False
+    candidate = Candidate(name, value, 0, True)
+    taken = candidate.takes
+    if taken is None:
+        return False
+    ways, _ = known_ways(taken, facts, wish.given)
+    missing = [argument for argument in taken.required() if argument not in ways[-1]]
+    if name == "build_model":
+        return not missing or _is_count(missing, candidate)
+    return not missing and (is_network_class(value) or makes_network(value) or class_count_name(taken) is not None)
+
+
+def _is_count(missing: list[str], candidate: Candidate) -> bool:
+    """Is one argument, of whatever name, all that is needed, and may it be the number of classes?"""
+    taken = candidate.takes
+    if taken is None or len(missing) != 1 or class_count_name(taken) not in (None, missing[0]):
+        return False
+    kind = taken.annotations.get(missing[0])
+    worded = any(part in missing[0].lower() for part in ("name", "arch", "type", "kind", "path"))
+    return not (worded or kind in (str, "str") or is_config(missing[0], candidate.value))
+
+
+def _value_of(name: str, found: Imported) -> Any:
+    value: Any = found.module
+    for part in name.split("."):
+        if not hasattr(value, part):
+            known = [one.name for one in candidates_of(found)]
+            listed = ", ".join(known) or "nothing"
+            raise HardenerError(f"{found.file.path} has no {name!r}; found {listed}.{did_you_mean(name, known)}")
+        value = getattr(value, part)
+    return value
+
+
+def _unfit(tops: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials) -> Entry:
+    """Where nothing can be taken as it is: complete what needs more, or let the one that fails say why."""
+    needy = [one for one in tops if one.missing and one.missing != ("",)]
+    needy.sort(key=lambda one: (not one.counts, inspect.isclass(one.candidate.value), one.candidate.place))
+    wrappings = [
+        completed(one.candidate, found, facts, wish.given, trials)
+        for one in needy[:_MOST_COMPLETED]
+        if not trials.spent
+    ]
+    fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
+    if len(fitting) > 1 and all(wrapping.is_plain for wrapping in fitting):
+        rows = [(_options(w, facts, wish), _figures(w)) for w in fitting]
+        raise EntryNeeded(_table(f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one", rows))
+    if fitting:
+        raise EntryNeeded(_needs(fitting[0], found, facts, wish))
+    built = [one for one in tops if not one.missing]
+    networks = [one for one in built if one.trial.parameters or not one.trial.built] or built
+    counted = [one for one in networks if one.counts] or networks
+    if len(counted) == 1:
+        return Entry(counted[0].candidate.name, _taken(counted[0], found))
+    if counted:
+        raise HardenerError(_none_fits(counted, found, facts))
+    if wrappings:
+        raise EntryNeeded(_needs(wrappings[0], found, facts, wish))
+    raise HardenerError(
+        f"--model-arg {next(iter(wish.given), '')}: nothing in {found.file.path} takes it. Name what does by --entry."
+    )
+
+
+def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> str:
+    """Say what a network needs, and what to type or to paste."""
+    name, path = wrapping.candidate.name, found.file.path
+    needs = ", ".join(wrapping.guesses)
+    told = f"{name} in {path} needs {needs}, which hardener cannot know."
+    if wrapping.is_plain and wrapping.trial is not None:
+        return (
+            f"{told} Pass what is right for you, such as\n  {_options(wrapping, facts, wish)}\n({_figures(wrapping)})"
+        )
+    if wrapping.is_plain and not any(is_config(one, wrapping.candidate.value) for one in wrapping.guesses):
+        return f"{told} Pass --entry {name} {wrapping.words()}"
+    lines, made = wrapping.function()
+    extra = _extra(wrapping, facts, wish)
+    named = f" --entry {made}" if made != "build_model" else ""
+    also = f"\nand pass{named}{extra}." if named or extra else ""
+    tried_last = (
+        ""
+        if wrapping.fault is None
+        else f" What was tried raised {type(wrapping.fault).__name__}: {first_line(wrapping.fault)}"
+    )
+    blanks = " and fill in what stands as ..." if "=..." in lines else ""
+    figures = f" ({_figures(wrapping)})" if wrapping.trial is not None else tried_last
+    return f"{told} Put this at the end of {path}{blanks}{figures}:\n\n{lines}\n{also}"
+
+
+def _options(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:
+    return f"--entry {wrapping.candidate.name} {wrapping.words()}{_extra(wrapping, facts, wish)}"
+
+
+def _extra(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:
+    trial = wrapping.trial
+    return "" if trial is None else _more(trial.outputs, trial.size, facts, wish)
+
+
+def _more(outputs: int | None, size: tuple[int, int] | None, facts: Facts, wish: Wish) -> str:
+    """Return the further options that a network needs to be trained on these images."""
+    sized = size is not None and facts.size is not None and size != facts.size
+    told = f" --image-size {size[0]}" if sized and size is not None else ""
+    fresh = outputs is not None and outputs != facts.num_classes and wish.offers_head
+    return told + (" --replace-head" if fresh else "")
+
+
+def _figures(wrapping: Wrapping) -> str:
+    trial = wrapping.trial
+    assert trial is not None, "only what fits has figures"
+    return f"{trial.parameters:,} parameters, {trial.outputs} outputs"
+
+
+def _row(one: Tried, facts: Facts, wish: Wish) -> tuple[str, str]:
+    options = f"--entry {one.candidate.name}{_more(one.trial.outputs, one.trial.size, facts, wish)}"
+    outputs = "" if one.trial.outputs is None else f", {one.trial.outputs} outputs"
+    return options, f"{one.trial.parameters:,} parameters{outputs}"
+
+
+def _table(head: str, rows: list[tuple[str, str]]) -> str:
+    shown = rows[:_MOST_SHOWN]
+    width = max(len(options) for options, _ in shown)
+    lines = [f"  {options:<{width}}  {figures}" for options, figures in shown]
+    more = [f"  … and {len(rows) - len(shown)} more"] if len(rows) > len(shown) else []
+    return "\n".join([f"{head}, the likeliest first:", *lines, *more])
+
+
+def _taken(one: Tried, found: Imported) -> str:
+    what = f", {one.trial.parameters:,} parameters" if one.trial.parameters else ""
+    return f"network: {one.candidate.name} of {found.file.path.name}{what}"
+
+
+def _likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
+    """Put first what the file itself tries out, in its main part or in a function such as test."""
+    try:
+        tree = ast.parse(inspect.getsource(found.module))
+    except (OSError, TypeError, SyntaxError):
+        return tops
+    names = {one.candidate.name for one in tops}
+    rest = [node for node in tree.body if getattr(node, "name", "") not in names]
+    used = [
+        getattr(call.func, "id", "")
+        for node in rest
+        if not isinstance(node, ast.ClassDef)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+    ]
+    return sorted(tops, key=lambda one: (one.candidate.name not in used, one.candidate.place))
+
+
+def _none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:
+    told = []
+    for one in tops[:_MOST_SHOWN]:
+        error = one.trial.error
+        place = "" if error is None or (at := place_of(error)) is None else f" ({at})"
+        why = "returns no logits of shape (N, K)" if error is None else f"{type(error).__name__}: {first_line(error)}"
+        told.append(f"  --entry {one.candidate.name}: {why}{place}")
+    images = "" if facts.size is None else f" takes images of {facts.channels} x {facts.size[0]} x {facts.size[1]}"
+    return "\n".join([f"no network in {found.file.path}{images or ' can be built'} and returns logits:", *told])
+
+
+def _nothing(found: Imported) -> str:
+    path = found.file.path
+    modules = {getattr(value, "__name__", "").partition(".")[0] for value in vars(found.module).values()}
+    owners = {(getattr(v, "__module__", "") or "").partition(".")[0] for v in vars(found.module).values()}
+    other = next((name for name in _KERAS if name in modules | owners), None)
+    if other is not None:
+        return f"{path} is made with {other}. hardener takes PyTorch networks; an ONNX file of it can be evaluated."
+    names = [
+        name
+        for name, value in vars(found.module).items()
+        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == found.module.__name__
+    ]
+    listed = ", ".join(names[:_MOST_SHOWN]) or "nothing"
+    return (
+        f"{path} defines no model: looked for build_model(num_classes), model, and whatever makes an nn.Module; found "
+        f"{listed}. Name what builds the network by --entry, or add build_model(num_classes) that returns it."
+    )

@@ -1,0 +1,343 @@
+"""What an argument that nothing is known of might be: from how the file itself uses it, and from what is usual."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from hardener.models.arguments import Takes, plain
+from hardener.models.source_code import code_of, is_network_class, looked_up, scope_of
+
+USUAL: dict[str, Sequence[Any]] = {
+    "depth": (28, 16, 18, 20, 50, 40, 29, 110, 6, 12, 4, 2),
+    "layers": ([2, 2, 2, 2], [3, 3, 3], [2, 2, 2], [1, 1], 6, 18, 28),
+    "layer": (6, 18, 50, [2, 2, 2, 2]),
+    "nlayers": (18, 4, 6, 50, [2, 2, 2, 2]),
+    "numlayers": (4, 6, 18, 50, [2, 2, 2, 2]),
+    "numblocks": ([2, 2, 2, 2], [3, 3, 3], 3, 4),
+    "nblocks": ([6, 12, 24, 16], [2, 2, 2, 2], 3, 4),
+    "blockconfig": ([6, 12, 24, 16],),
+    "depths": ([2, 2, 6, 2], [2, 2, 2, 2]),
+    "dims": ([32, 64, 128, 256], [64, 128, 256, 512]),
+    "widenfactor": (10, 4, 2, 1),
+    "widthmult": (1.0,),
+    "widthmultiplier": (1.0, 1),
+    "widenfactors": (2,),
+    "k": (2, 4, 1),
+    "dropout": (0.1, 0.0),
+    "dropoutrate": (0.3,),
+    "droprate": (0.0,),
+    "dropoutp": (0.1,),
+    "growthrate": (12, 32),
+    "reduction": (0.5, 16),
+    "compression": (0.5,),
+    "cardinality": (32, 8, 4),
+    "basewidth": (4, 64),
+    "bottleneckwidth": (64, 4),
+    "groups": (1, 3, 2),
+    "patchsize": (4, 8, 16, 7, 2, 14),
+    "patch": (4, 8, 16, 7, 2),
+    "dim": (64, 128, 256, 192),
+    "embeddim": (64, 192, 96),
+    "hiddendim": (64, 128, 256),
+    "hiddensize": (64, 128, 256),
+    "hidden": (64, 128),
+    "modeldim": (64, 128),
+    "dmodel": (64, 128),
+    "heads": (4, 8, 2, 1),
+    "numheads": (4, 8, 2, 1),
+    "nheads": (4, 8, 2, 1),
+    "nhead": (4, 8, 2, 1),
+    "numheadss": ([2, 4, 8, 16],),
+    "dimhead": (32, 64),
+    "mlpdim": (128, 256),
+    "ffdim": (128, 256),
+    "mlpratio": (4.0, 4),
+    "expansion": (4, 2, 1),
+    "expansionfactor": (4, 2),
+    "kernelsize": (3, 5, 9),
+    "width": (64, 32, 16, 1, 1.0),
+    "planes": (64, 16),
+    "inplanes": (64, 16),
+    "basechannels": (32, 64),
+    "hiddenchannels": (32, 64),
+    "numfilters": (32, 64),
+    "nfilters": (32, 64),
+    "filters": (32, 64, [32, 64, 128]),
+    "scale": (1, 1.0, 4),
+    "ratio": (1, 0.5, 4),
+    "alpha": (1, 1.0, 48),
+    "bias": (True,),
+    "stride": (1, 2),
+    "activation": ("relu",),
+    "mode": (),
+    "pool": ("cls", "mean"),
+    "bn": (True,),
+    "batchnorm": (True,),
+    "usebn": (True,),
+}
+"""Plain names of arguments, and values that networks are usually built with."""
+CONFIGS = ("args", "arg", "cfg", "cfgs", "config", "configs", "conf", "opt", "opts", "options", "hparams", "params",
+           "hps", "flags", "parameters", "settings", "modelconfig", "modelcfg", "modelargs", "hyperparams")  # fmt: skip
+_FALLBACK: dict[str, Sequence[Any]] = {
+    "int": (4, 2, 8, 16, 64, 1, 3),
+    "float": (0.1, 1.0, 0.5),
+    "bool": (False, True),
+    "str": (),
+    "list": ([2, 2, 2, 2], [64, 128, 256, 512], [2, 2, 2], [1, 1]),
+}
+_SWITCHES = ("use", "is", "with", "has", "no", "do", "enable")
+_MOST = 60
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A value, and the text that makes it in the file's own module."""
+
+    value: Any
+    text: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Can `--model-arg` say it?"""
+        if isinstance(self.value, list | tuple):
+            return all(Guess(one, repr(one)).is_plain for one in self.value)
+        return self.value is None or isinstance(self.value, str | int | float | bool)
+
+
+def plain_guess(value: Any) -> Guess:
+    """Return a number, a word or a list as a guess."""
+    return Guess(value, repr(value))
+
+
+def calls_in(modules: Sequence[ModuleType], name: str, taken: Takes) -> Iterator[dict[str, Guess]]:
+    """Yield what a class or a function is called with in the file's own code, tests and main part too, as far as that
+    can be known."""
+    for module in modules:
+        try:
+            tree = ast.parse(inspect.getsource(module))
+        except (OSError, TypeError, SyntaxError):
+            continue
+        for node in ast.walk(tree):
+            called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+            if called != name or not isinstance(node, ast.Call):
+                continue
+            places = zip(taken.names, node.args, strict=False)
+            pairs = [*places, *((k.arg, k.value) for k in node.keywords if k.arg is not None)]
+            found = {key: evaluated(value, vars(module)) for key, value in pairs if key in taken.names}
+            yield {key: guess for key, guess in found.items() if guess is not None}
+
+
+def evaluated(node: ast.expr, scope: Mapping[str, Any]) -> Guess | None:
+    """Return what an expression stands for where that is written: a literal, or a name of the module."""
+    try:
+        return Guess(ast.literal_eval(node), ast.unparse(node))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        pass
+    if isinstance(node, ast.Name | ast.Attribute):
+        value = looked_up(node, dict(scope))
+        return None if value is None else Guess(value, ast.unparse(node))
+    if isinstance(node, ast.List | ast.Tuple):
+        parts = [evaluated(one, scope) for one in node.elts]
+        if all(parts):
+            values = [part.value for part in parts if part is not None]
+            return Guess(values if isinstance(node, ast.List) else tuple(values), ast.unparse(node))
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        table = looked_up(node.value, dict(scope))
+        try:
+            return Guess(table[node.slice.value], ast.unparse(node)) if table is not None else None
+        except (KeyError, IndexError, TypeError):
+            return None
+    return None
+
+
+def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]) -> list[Guess]:
+    """Return what an argument of a class or a function might be, the likeliest first.
+
+    Args:
+        value: the class or function.
+        classes: the classes of networks in the file, by name.
+    """
+    word = plain(name)
+    written = [plain_guess(one) for one in _words_of(name, value)]
+    if written:
+        return written
+    usual = [plain_guess(one) for one in USUAL.get(word, ())]
+    kind = taken.annotations.get(name)
+    kind_name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
+    blocks = [Guess(one, key) for key, one in classes.items() if _is_block(key, one)]
+    if "norm" in word and "layer" in word:
+        return [Guess(nn.BatchNorm2d, "nn.BatchNorm2d")]
+    if word in {"act", "actlayer", "activationlayer", "activationfn", "nonlinearity", "actfn"}:
+        return [Guess(nn.ReLU, "nn.ReLU"), Guess(nn.ReLU(), "nn.ReLU()")]
+    if word.endswith(("block", "unit", "cell", "bottleneck", "blocktype", "blockclass")) and not usual:
+        return blocks or [Guess(one, key) for key, one in classes.items() if one is not value]
+    used = _used_as(name, value)
+    if used == "tuple":
+        lists = [one for one in USUAL.get(word, ()) if isinstance(one, list)]
+        return [plain_guess(tuple(one)) for one in [*lists, *_FALLBACK["list"], [2, 2, 5, 2], [64, 128]]]
+    if used == "called":
+        return blocks or [Guess(one, key) for key, one in classes.items() if one is not value]
+    if isinstance(used, int):
+        cut = [one.value[:used] for one in usual if isinstance(one.value, list) and len(one.value) >= used]
+        return [plain_guess(one) for one in [*cut, [2] * used, [64 * 2**place for place in range(used)]]]
+    if word.startswith(_SWITCHES):
+        return [plain_guess(False), plain_guess(True)]
+    near = [plain_guess(one) for key, values in USUAL.items() if not usual and key in word for one in values]
+    if usual or near:
+        return usual or near
+    return [plain_guess(one) for one in _FALLBACK.get(kind_name, _FALLBACK["int"])]
+
+
+def combinations(of: Mapping[str, Sequence[Guess]]) -> Iterator[dict[str, Guess]]:
+    """Yield guesses for all names together, the likeliest first."""
+    if not all(of.values()):
+        return
+    order = itertools.product(*(range(len(values)) for values in of.values()))
+    likely = sorted(itertools.islice(order, 4000), key=lambda places: (sum(places), max(places)))
+    for places in likely[:_MOST]:
+        yield {name: values[place] for (name, values), place in zip(of.items(), places, strict=True)}
+
+
+def is_config(name: str, value: Any) -> bool:
+    """Is an argument an object, or a mapping, that holds the settings?"""
+    return plain(name) in CONFIGS or bool(settings_of(name, value).parts)
+
+
+@dataclass
+class Settings:
+    """What code reads of an object of settings: `parts` by name; `keys`: by `["name"]` and not by `.name`."""
+
+    parts: dict[str, Settings]
+    keys: bool = False
+
+
+def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
+    """Read which settings a class, or a function, asks of an argument, there and where it hands it on."""
+    found = Settings({})
+    tree, scope = code_of(value), scope_of(value)
+    if tree is None or depth > 4:
+        return found
+    owner: ast.AST = tree
+    for node in ast.walk(owner):
+        chain = _chain(node, name)
+        if chain:
+            place = found
+            for key, by_key in chain:
+                place.keys = place.keys or by_key
+                place = place.parts.setdefault(key, Settings({}))
+        elif isinstance(node, ast.Call):
+            callee = looked_up(node.func, scope)
+            if is_network_class(callee) or inspect.isfunction(callee):
+                for place_of, argument in enumerate(node.args):
+                    handed = isinstance(argument, ast.Name) and argument.id == name
+                    if handed and (inner := _argument_name(callee, place_of)) is not None:
+                        further = settings_of(inner, callee, depth + 1)
+                        found.parts = {**further.parts, **found.parts}
+                        found.keys = found.keys or further.keys
+    return found
+
+
+def _chain(node: ast.AST, name: str) -> list[tuple[str, bool]]:
+    """Return the settings that an expression such as `args.model.width` reads of `args`, whole or not at all."""
+    steps: list[tuple[str, bool]] = []
+    while True:
+        if isinstance(node, ast.Attribute):
+            if isinstance(node.value, ast.Name) and node.value.id == "self" and node.attr == name:
+                break
+            steps.append((node.attr, False))
+            node = node.value
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            if not isinstance(node.slice.value, str):
+                return []
+            steps.append((node.slice.value, True))
+            node = node.value
+        else:
+            break
+    named = isinstance(node, ast.Attribute) or (isinstance(node, ast.Name) and node.id == name)
+    dictionary = {"get", "keys", "items", "values", "pop", "copy", "update"}
+    return list(reversed(steps)) if named and not any(step in dictionary for step, _ in steps) else []
+
+
+def _argument_name(callee: Any, place: int) -> str | None:
+    try:
+        names = list(inspect.signature(callee).parameters)
+    except (TypeError, ValueError):
+        return None
+    return names[place] if place < len(names) else None
+
+
+def _words_of(name: str, value: Any) -> list[Any]:
+    """Return the words that code compares an argument with, or looks it up under."""
+    tree, scope = code_of(value), scope_of(value)
+    found: list[Any] = []
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Subscript) and _is(node.slice, name):
+            table = looked_up(node.value, scope)
+            found += [key for key in table if isinstance(key, str | int)] if isinstance(table, dict) else []
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict) and _is(node.slice, name):
+            found += [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
+        elif isinstance(node, ast.Compare) and _is(node.left, name):
+            for other in node.comparators:
+                many = other.elts if isinstance(other, ast.List | ast.Tuple | ast.Set) else [other]
+                listed = [
+                    one.value for one in many if isinstance(one, ast.Constant) and isinstance(one.value, str | int)
+                ]
+                worth = isinstance(node.ops[0], ast.Eq | ast.In | ast.NotIn)
+                found += [one for one in listed if not isinstance(one, bool)] if worth else []
+                table = looked_up(other, scope)
+                found += list(table) if worth and isinstance(table, dict | list | tuple) else []
+    return list(dict.fromkeys(found))
+
+
+def _exact_length(node: ast.AST, name: str) -> int | None:
+    """Return the length that code asserts of an argument, or unpacks it to."""
+    if isinstance(node, ast.Assign) and _is(node.value, name) and isinstance(node.targets[0], ast.Tuple):
+        return len(node.targets[0].elts)
+    if isinstance(node, ast.Compare) and isinstance(node.left, ast.Call) and getattr(node.left.func, "id", "") == "len":
+        other = node.comparators[0]
+        length = other.value if isinstance(other, ast.Constant) and isinstance(other.value, int) else None
+        return length if node.left.args and _is(node.left.args[0], name) else None
+    return None
+
+
+def _is(node: ast.expr, name: str) -> bool:
+    return (isinstance(node, ast.Name) and node.id == name) or (isinstance(node, ast.Attribute) and node.attr == name)
+
+
+def _is_block(name: str, value: type) -> bool:
+    if getattr(value, "expansion", None) is not None:
+        return True
+    return any(part in name.lower() for part in ("block", "bottleneck", "unit"))
+
+
+def _used_as(name: str, value: Any) -> int | str | None:
+    """Return how long a list is that an argument is read as, `called` for a class that is built with, or `tuple`."""
+    tree = code_of(value)
+    longest: int | str | None = None
+    for node in ast.walk(tree) if tree is not None else ():
+        exact = _exact_length(node, name)
+        if exact is not None:
+            return exact
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance" and _is(node.args[0], name):
+            kinds = {one.id for one in ast.walk(node.args[1]) if isinstance(one, ast.Name)}
+            if "tuple" in kinds and "list" not in kinds and "int" not in kinds:
+                return "tuple"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            return "called"
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == name:
+            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int):
+                longest = max(longest if isinstance(longest, int) else 0, node.slice.value + 1)
+        elif isinstance(node, ast.Attribute) and node.attr == "expansion":
+            if isinstance(node.value, ast.Name) and node.value.id == name:
+                return "called"
+        elif isinstance(node, ast.For | ast.comprehension) and _is(node.iter, name):
+            longest = longest or 4
+    return longest

@@ -1,0 +1,163 @@
+"""Build a network as a trial, and see what it answers to images: without weights where that works, and without a trace
+in the random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from hardener.errors import HardenerError
+from hardener.models.answer import unwrap_logits
+from hardener.models.arguments import Facts
+
+SIZES = (32, 224, 64, 28, 96, 128, 299, 227, 384, 48, 256)
+"""Sides of square images that networks are often made for, the commonest first."""
+_MOST_NUMBERS = 400_000_000
+_BUDGET_S = 15.0
+_MADE_ON_CPU = {torch.linspace, torch.tensor, torch.as_tensor}
+_MADE = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of building a network and showing it images.
+
+    Attributes:
+        built: it could be built.
+        parameters: how many numbers it learns.
+        outputs: the number of its logits; None where it takes no such images, or does not classify.
+        size: of the images that it takes; others than were asked for where those do not fit.
+        error: what it raised.
+    """
+
+    built: bool
+    parameters: int = 0
+    outputs: int | None = None
+    size: tuple[int, int] | None = None
+    error: BaseException | None = None
+
+
+class Trials:
+    """Trials that together keep to a bounded time."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self._ends = time.monotonic() + _BUDGET_S
+
+    @property
+    def spent(self) -> bool:
+        """Is the time used up?"""
+        return time.monotonic() > self._ends
+
+    def run(self, build: Callable[[], Any], *, other_sizes: bool = False) -> Trial:
+        """Build a network and show it two images.
+
+        Args:
+            other_sizes: where it does not take them, try other sizes.
+        """
+        size = self.facts.size
+        with _apart():
+            tried = self._once(build, [size] if size else [])
+            if tried.built and tried.outputs is None and other_sizes and size is not None and tried.parameters:
+                further = self._once(build, [(side, side) for side in SIZES if (side, side) != size])
+                if further.outputs is not None:
+                    return replace(further, error=tried.error)
+            return tried
+
+    def _once(self, build: Callable[[], Any], sizes: Sequence[tuple[int, int]]) -> Trial:
+        """Try on the device `meta`, which computes nothing; what fails there is tried for real, within bounds."""
+        if self.spent:
+            return Trial(False, error=TimeoutError("no time was left to try it"))
+        with torch.device("meta"), _Weightless():
+            first = _try(build, sizes, self.facts)
+        if first.outputs is not None or not _is_of_meta(first.error):
+            return first
+        if self.spent or first.parameters > _MOST_NUMBERS:
+            return first
+        with _Bounded():
+            second = _try(build, sizes[:1] if not first.built or len(sizes) < 2 else sizes[:4], self.facts)
+        return second if second.built or not first.built else first
+
+
+def _is_of_meta(error: BaseException | None) -> bool:
+    """Does an error come from there being no numbers? What the code says of shapes and arguments holds anyway."""
+    return isinstance(error, NotImplementedError) or any(word in str(error) for word in ("meta", "device"))
+
+
+def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Facts) -> Trial:
+    try:
+        network = build()
+        if isinstance(network, tuple) and network:
+            network = network[0]
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"it returned a {type(network).__name__}, not an nn.Module")
+        found = Trial(True, sum(p.numel() for p in network.parameters()))
+        parameter = next(iter(network.parameters()), None)
+        network.eval()
+    except (Exception, SystemExit) as error:  # the user's own code: it may raise anything
+        return Trial(False, error=error)
+    for size in sizes:
+        images = torch.zeros(2, facts.channels, *size, device="cpu" if parameter is None else parameter.device)
+        try:
+            with torch.no_grad():
+                logits = unwrap_logits(network(images), width=facts.num_classes)
+        except Exception as error:
+            found = replace(found, error=found.error or error)
+            continue
+        if logits.shape[0] == 2:
+            return replace(found, outputs=int(logits.shape[1]), size=size, error=None)
+        found = replace(found, error=HardenerError(f"two images gave {logits.shape[0]} rows of logits"))
+    return found
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """Leave random numbers as they were, and show no warnings and nothing that is printed."""
+    numbers, others = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            random.setstate(numbers)
+            np.random.set_state(others)
+
+
+class _Weightless(TorchFunctionMode):
+    """Below `torch.device("meta")`: small tables of numbers stay readable, since networks read their depth in them."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _MADE_ON_CPU:
+            kwargs.setdefault("device", "cpu")
+        return func(*args, **kwargs)
+
+
+class _Bounded(TorchFunctionMode):
+    """Stop where tensors are made that together would take too much memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _MADE:
+            sizes = args[0] if args and isinstance(args[0], list | tuple) else args
+            count = 1
+            for size in sizes:
+                count *= size if isinstance(size, int) else 1
+            self.made += count
+            if self.made > _MOST_NUMBERS:
+                raise MemoryError("the network is too big to be tried")
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,236 @@
+"""What the code of a model file says, read and not run: what makes a network, and what uses what."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import re
+import textwrap
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from hardener.models.arguments import Takes, class_count_name, takes
+
+_NEVER = re.compile(
+    r"^(main|train|test|fit|run|demo|eval|evaluate|validate|inference|infer|predict|benchmark|export|profile|summary|"
+    r"parse|save|download|plot|show|print|check|count|weights|replace|fuse|convert)(_|\d|$)|"
+    r"(^|_)(\w*loader|dataset|transforms?|optim\w*|criterion|scheduler|args|loss|config|cfg|metrics?|hook|state_dict)(_|$)",
+    re.I,
+)
+_MAKES = re.compile(r"^(build|create|get|make|construct|define|new)", re.I)
+_NETWORK = re.compile(
+    r"(net|resnet|vgg|vit|densenet|mobilenet|inception|xception|swin|convnext|mixer|model|cnn|transformer|deit)", re.I
+)
+_TRAINS = {"backward", "zero_grad", "parse_args", "DataLoader"}
+_DEEPEST = 6
+
+
+@functools.lru_cache(maxsize=4096)
+def code_of(value: Any) -> ast.AST | None:
+    """Return the definition of a class or a function, None where it cannot be read."""
+    try:
+        text = textwrap.dedent(inspect.getsource(inspect.unwrap(value)))
+        tree = ast.parse(text)
+    except (OSError, TypeError, SyntaxError, ValueError, IndentationError):
+        return None
+    if getattr(value, "__name__", "") == "<lambda>":
+        return next((node for node in ast.walk(tree) if isinstance(node, ast.Lambda)), None)
+    return tree.body[0] if tree.body else None
+
+
+def scope_of(value: Any) -> dict[str, Any]:
+    """Return the names that are global to a class's or a function's code."""
+    unwrapped = inspect.unwrap(value) if callable(value) else value
+    if inspect.isclass(unwrapped):
+        init = unwrapped.__dict__.get("__init__") or unwrapped.__dict__.get("forward")
+        return getattr(init, "__globals__", {})
+    return getattr(unwrapped, "__globals__", {})
+
+
+def looked_up(node: ast.expr, scope: dict[str, Any]) -> Any:
+    """Return what a name, or names with dots, stand for in a scope; None for nothing."""
+    if isinstance(node, ast.Name):
+        return scope.get(node.id)
+    if isinstance(node, ast.Attribute):
+        owner = looked_up(node.value, scope)
+        return (
+            getattr(owner, node.attr, None) if isinstance(owner, types.ModuleType) or inspect.isclass(owner) else None
+        )
+    return None
+
+
+def used_by(value: Any) -> list[Any]:
+    """Return what a class's or a function's code names: other classes, functions, modules' members."""
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, nn.Module):
+        return list({type(module) for module in value.modules()})
+    tree, scope = code_of(value), scope_of(value)
+    if tree is None:
+        return list(value.__mro__[1:]) if inspect.isclass(value) else []
+    found = [
+        looked_up(node, scope)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
+    ]
+    return [one for one in found if one is not None and one is not value]
+
+
+def is_network_class(value: Any) -> bool:
+    """Is this a class of networks?"""
+    return inspect.isclass(value) and issubclass(value, nn.Module)
+
+
+def makes_network(value: Any, *, by_name: bool = True) -> bool:
+    """Does a function return a network? Its code says so: what it returns, its annotation, or its name.
+
+    Args:
+        by_name: let a name such as `make_net`, with an argument that is the number of classes, be enough.
+    """
+    if isinstance(value, functools.partial):
+        return is_network_class(value.func) or makes_network(value.func, by_name=by_name)
+    if not inspect.isfunction(inspect.unwrap(value) if callable(value) else value):
+        return False
+    name = getattr(value, "__name__", "")
+    if _NEVER.search(name) or _trains(value):
+        return False
+    if _returns_network(value, 0):
+        return True
+    taken = takes(value)
+    named = by_name and (_MAKES.match(name) is not None or (name == name.lower() and _NETWORK.search(name) is not None))
+    return bool(named and taken is not None and class_count_name(taken) is not None)
+
+
+def reached(value: Any, depth: int = 0) -> Takes | None:
+    """Read what a class or a function takes, and what its `**kwargs` are handed on to."""
+    taken = takes(value)
+    target = value.func if isinstance(value, functools.partial) else value
+    if taken is None or not taken.anything or depth > _DEEPEST:
+        return taken
+    if inspect.isclass(target):
+        inner = [base for base in target.__mro__[1:] if base is not object and "__init__" in vars(base)][:1]
+        calls = [(base, set[str]()) for base in inner if base is not nn.Module]
+    else:
+        calls = list(_handed_on(target))
+    for callee, bound in calls:
+        further = reached(callee, depth + 1)
+        if further is not None:
+            for name, default in further.names.items():
+                if name not in taken.names and name not in bound:
+                    taken.names[name] = default
+                    taken.annotations.setdefault(name, further.annotations.get(name))
+    return taken
+
+
+def _handed_on(function: Any) -> Iterator[tuple[Any, set[str]]]:
+    """Yield what a function calls with its `**kwargs`, and the names that are bound there already."""
+    tree, scope = code_of(function), scope_of(function)
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Call) and any(keyword.arg is None for keyword in node.keywords):
+            callee = looked_up(node.func, scope)
+            if inspect.isclass(callee) or inspect.isfunction(callee):
+                names = list(t.names) if (t := takes(callee)) is not None else []
+                spread = any(isinstance(argument, ast.Starred) for argument in node.args)
+                placed = set() if spread else set(names[: len(node.args)])
+                yield callee, placed | {str(keyword.arg) for keyword in node.keywords if keyword.arg}
+
+
+def _trains(function: Any) -> bool:
+    tree = code_of(function)
+    if tree is None:
+        return False
+    called = {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    }
+    return bool(called & _TRAINS)
+
+
+def _returns_network(function: Any, depth: int) -> bool:
+    target = inspect.unwrap(function)
+    if _is_network_annotation(getattr(target, "__annotations__", {}).get("return"), scope_of(target)):
+        return True
+    tree, scope = code_of(target), scope_of(target)
+    if tree is None or depth > _DEEPEST:
+        return False
+    if isinstance(tree, ast.Lambda):
+        return _makes(tree.body, scope, {}, depth)
+    if not isinstance(tree, ast.FunctionDef):
+        return False
+    own = list(_own_nodes(tree))
+    local: dict[str, list[ast.expr]] = {}
+    for node in own:
+        if isinstance(node, ast.Assign):
+            for name in [target for target in node.targets if isinstance(target, ast.Name)]:
+                local.setdefault(name.id, []).append(node.value)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            local.setdefault(node.target.id, []).append(node.value)
+    returned = [node.value for node in own if isinstance(node, ast.Return) and node.value is not None]
+    return any(_makes(value, scope, local, depth) for value in returned)
+
+
+def _own_nodes(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    pending: list[ast.AST] = list(function.body)
+    while pending:
+        node = pending.pop(0)
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            pending += ast.iter_child_nodes(node)
+
+
+def _makes(node: ast.expr, scope: dict[str, Any], local: dict[str, list[ast.expr]], depth: int) -> bool:
+    """Does an expression make a network?"""
+    if depth > _DEEPEST:
+        return False
+    if isinstance(node, ast.Name):
+        if node.id in local:
+            values = local[node.id]
+            others = {key: value for key, value in local.items() if key != node.id}
+            return any(_makes(value, scope, others, depth + 1) for value in values)
+        return isinstance(scope.get(node.id), nn.Module)
+    if isinstance(node, ast.IfExp):
+        return _makes(node.body, scope, local, depth) or _makes(node.orelse, scope, local, depth)
+    if isinstance(node, ast.Tuple):
+        return bool(node.elts) and _makes(node.elts[0], scope, local, depth)
+    if not isinstance(node, ast.Call):
+        return False
+    callee = looked_up(node.func, scope)
+    if callee is None and isinstance(node.func, ast.Attribute):  # Net(…).eval(), net.to(device)
+        return _makes(node.func.value, scope, local, depth + 1)
+    if callee is None and isinstance(node.func, ast.Subscript):  # NETWORKS[name](…)
+        table = looked_up(node.func.value, scope)
+        made = list(table.values()) if isinstance(table, dict) else []
+        return any(is_network_class(one) or _returns_network_safely(one, depth) for one in made)
+    if callee is None and isinstance(node.func, ast.Name) and node.func.id in local:
+        return any(is_network_class(looked_up(value, scope)) for value in local[node.func.id])
+    if is_network_class(callee):
+        return True
+    return _returns_network_safely(callee, depth)
+
+
+def _returns_network_safely(callee: Any, depth: int) -> bool:
+    if isinstance(callee, functools.partial):
+        return is_network_class(callee.func) or _returns_network_safely(callee.func, depth)
+    if not inspect.isfunction(callee):
+        return False
+    where = getattr(callee, "__module__", "") or ""
+    known = where.startswith("timm.") and callee.__name__ in {"create_model", "build_model_with_cfg"}
+    return (
+        known
+        or (where, callee.__name__) == ("torchvision.models._api", "get_model")
+        or _returns_network(callee, depth + 1)
+    )
+
+
+def _is_network_annotation(annotation: Any, scope: dict[str, Any]) -> bool:
+    if isinstance(annotation, str):
+        try:
+            return is_network_class(looked_up(ast.parse(annotation, mode="eval").body, scope))
+        except SyntaxError:
+            return False
+    return is_network_class(annotation)

@@ -1,0 +1,193 @@
+"""A network that needs what hardener cannot know -> the line, or the three lines, that give it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from hardener.models.arguments import NO_DEFAULT, Facts, Takes, class_count_name, known_arguments, plain
+from hardener.models.candidates import Candidate, known_ways
+from hardener.models.guesses import (
+    Guess,
+    Settings,
+    calls_in,
+    combinations,
+    guesses_for,
+    is_config,
+    settings_of,
+)
+from hardener.models.model_file import Imported
+from hardener.models.probing import Trial, Trials
+from hardener.models.source_code import is_network_class
+
+PLACEHOLDER = Guess(..., "...")
+_COUNT = "num_classes"
+_ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """Arguments that complete a call, as texts; `trial` is what came of them, None where nothing that was tried fits;
+    then `fault` is what was raised first."""
+
+    candidate: Candidate
+    guesses: Mapping[str, Guess]
+    known: Mapping[str, Any]
+    trial: Trial | None
+    fault: BaseException | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Can `--model-arg` say all of it?"""
+        return all(guess.is_plain for guess in self.guesses.values())
+
+    def words(self) -> str:
+        """Return the options that say it."""
+        return " ".join(f"--model-arg {_shell(f'{name}={_yaml(g.value)}')}" for name, g in self.guesses.items())
+
+    def function(self) -> tuple[str, str]:
+        """Return the lines of a function that builds the network, and its name."""
+        name = "build_model" if self.candidate.name != "build_model" else "make_network"
+        taken = self.candidate.takes or Takes({})
+        count = class_count_name(taken)
+        count = count if count is not None or not taken.anything else _COUNT
+        parts = [f"{key}={guess.text}" for key, guess in self.guesses.items()]
+        parts += [f"{key}={_COUNT if key == count else repr(value)}" for key, value in self.known.items()]
+        called = f"{self.candidate.name}({', '.join(parts)})"
+        lines = [f"def {name}({_COUNT}):", f"    return {called}"]
+        if "SimpleNamespace(" in called:
+            lines.insert(1, "    from types import SimpleNamespace")
+        if " nn." in called.replace("(", " ").replace("=", " "):
+            lines.insert(1, "    from torch import nn")
+        return "\n".join(lines), name
+
+
+def completed(
+    candidate: Candidate, found: Imported, facts: Facts, given: Mapping[str, Any], trials: Trials
+) -> Wrapping:
+    """Find values for what a candidate needs and nothing is known of; each is tried before it is shown."""
+    taken = candidate.takes
+    assert taken is not None, "what has no signature needs nothing"
+    known = known_arguments(taken, facts, given)
+    missing = [name for name in taken.required() if name not in known]
+    own = {module.__name__ for module in found.modules()}
+    classes = {n: v for n, v in vars(found.module).items() if is_network_class(v) and v.__module__ in own}
+    written = list(calls_in([found.module], candidate.name, taken))
+    options: dict[str, list[Guess]] = {}
+    for name in missing:
+        seen = [call[name] for call in written if name in call]
+        if is_config(name, candidate.value):
+            options[name] = seen + _configs(name, candidate.value, taken, found, facts)
+        else:
+            options[name] = seen + guesses_for(name, candidate.value, taken, classes)
+    if {plain(name) for name in missing} & _ATTENDS and "depth" in options:
+        options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
+    ways, _ = known_ways(taken, facts, given)
+    calls = [{name: call[name] for name in missing} for call in written if set(missing) <= set(call)]
+    fault: BaseException | None = None
+    for guesses in [*calls, *combinations(options)]:
+        for way in ways:
+            if trials.spent:
+                break
+            trial = trials.run(lambda way=way, guesses=guesses: _call(candidate, way, guesses))  # type: ignore[misc]
+            if trial.outputs is not None and trial.parameters:
+                return Wrapping(candidate, guesses, {k: v for k, v in way.items() if k not in guesses}, trial)
+            fault = fault or trial.error
+    for guesses in itertools.islice(itertools.chain(calls, combinations(options)), 3):
+        trial = trials.run(lambda guesses=guesses: _call(candidate, known, guesses), other_sizes=True)  # type: ignore[misc]
+        if trial.outputs is not None and trial.parameters:
+            return Wrapping(candidate, guesses, known, trial)
+    first = {name: _first(values) for name, values in options.items()}
+    sure = {name: calls[0][name] if calls else guess for name, guess in first.items()}
+    return Wrapping(candidate, sure, known, None, fault)
+
+
+def _first(guesses: Sequence[Guess]) -> Guess:
+    return guesses[0] if guesses and not guesses[0].is_plain else PLACEHOLDER
+
+
+def _call(candidate: Candidate, way: Mapping[str, Any], guesses: Mapping[str, Guess]) -> Any:
+    values = {name: _fresh(guess.value) for name, guess in guesses.items()}
+    return candidate.value(**{**way, **values})
+
+
+def _fresh(value: Any) -> Any:
+    return copy.deepcopy(value) if isinstance(value, list | dict | SimpleNamespace) else value
+
+
+def _configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts) -> list[Guess]:
+    """Return objects of settings that an argument may be: of the file's own, or made from what its code reads."""
+    scope = vars(found.module)
+    kind = taken.annotations.get(name)
+    kind_name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
+    own = []
+    for key, one in scope.items():
+        if isinstance(one, type) and dataclasses.is_dataclass(one) and kind_name in ("", "_empty", key):
+            count = class_count_name(Takes(dict.fromkeys(field.name for field in dataclasses.fields(one))))
+            filled = {} if count is None else {count: facts.num_classes}
+            try:
+                made = one(**filled)
+            except TypeError:
+                continue
+            own.append(Guess(made, f"{key}({'' if count is None else f'{count}={_COUNT}'})"))
+    own += [
+        Guess(one, key)
+        for key, one in scope.items()
+        if key.lower() in {name, "config", "cfg", "args", "opt"} and not key.startswith("_") and not callable(one)
+        and not hasattr(one, "__path__") and type(one).__name__ != "module"
+    ]  # fmt: skip
+    read = settings_of(name, value)
+    return [*own, *_built_settings(read, value, facts)] if read.parts else own
+
+
+def _built_settings(settings: Settings, value: Any, facts: Facts) -> list[Guess]:
+    leaves = list(_leaves(settings, ()))
+    of: dict[str, list[Guess]] = {}
+    for path in leaves:
+        one = known_arguments(Takes({path[-1]: NO_DEFAULT}), facts, {})
+        if path[-1] in one:
+            count = class_count_name(Takes({path[-1]: None}))
+            of[".".join(path)] = [Guess(one[path[-1]], _COUNT if count else repr(one[path[-1]]))]
+        else:
+            of[".".join(path)] = guesses_for(path[-1], value, Takes({}), {})
+    made = []
+    for chosen in combinations(of):
+        values = {tuple(key.split(".")): guess for key, guess in chosen.items()}
+        made.append(_assembled(settings, (), values))
+    return made
+
+
+def _leaves(settings: Settings, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    if not settings.parts:
+        return [path]
+    return [leaf for name, part in settings.parts.items() for leaf in _leaves(part, (*path, name))]
+
+
+def _assembled(settings: Settings, path: tuple[str, ...], values: Mapping[tuple[str, ...], Guess]) -> Guess:
+    if not settings.parts:
+        return values[path]
+    parts = {name: _assembled(part, (*path, name), values) for name, part in settings.parts.items()}
+    if settings.keys:
+        text = ", ".join(f'"{name}": {part.text}' for name, part in parts.items())
+        return Guess({name: part.value for name, part in parts.items()}, f"{{{text}}}")
+    text = ", ".join(f"{name}={part.text}" for name, part in parts.items())
+    return Guess(SimpleNamespace(**{name: part.value for name, part in parts.items()}), f"SimpleNamespace({text})")
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_yaml(one) for one in value)}]"
+    return str(value)
+
+
+def _shell(text: str) -> str:
+    return f"'{text}'" if any(c in text for c in ' []{}()*?&|;<>$"') else text
