@@ -26,6 +26,21 @@ def ends(interval: tuple[float, float]) -> str:
     return f"({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"
 
 
+def duration(seconds: float) -> str:
+    """Return a time in words: 45 s, 12 min, 3.5 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def amount(value: float, unit: str) -> str:
+    """Write a large number of a unit with a decimal prefix: `296 MFLOPs`, `1.2 GB`."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
 def points(share: float, *, sign: bool = False) -> str:
     """Write a difference of fractions in percentage points, `−1.2`; with `sign` a gain as `+1.2`."""
     shown = round(100 * share, 1) + 0.0  # never a zero with a minus

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "quickstart": ("hardener quickstart first",),
-    "inspect": ("hardener inspect ./imgs", "hardener inspect ./imgs --html imgs.html --json imgs.json"),
+    "inspect": (
+        "hardener inspect ./imgs",
+        "hardener inspect ./imgs --html imgs.html --json imgs.json",
+        "hardener inspect resnet50.py --data ./imgs",
+    ),
     "train": (
         "hardener train resnet50.py --data ./imgs",
         "hardener train torchvision:resnet18 --pretrained --replace-head --data ./imgs --image-size 96",

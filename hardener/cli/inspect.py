@@ -8,17 +8,38 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, note, out, reporter, stoppable
-from hardener.cli.options import ClassDepth, Ignore, Seed, asked_reading, asked_recipe
+from hardener.cli.options import (
+    MODEL_HELP,
+    AllowPickle,
+    ClassDepth,
+    DeviceOption,
+    EntryOption,
+    Ignore,
+    ModelArgs,
+    Root,
+    Seed,
+    asked_arguments,
+    asked_reading,
+    asked_recipe,
+)
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
     from hardener.training.inspect_data import InspectionRequest
+    from hardener.training.inspect_model import InspectRequest
+
+_OF_DATA = {"recipe", "val", "range_", "set_", "ignore", "class_depth", "seed", "html"}
+_OF_MODEL = {"data", "init", "entry", "model_arg", "root", "classes", "device", "allow_pickle"}
 
 
 @door
 @stoppable
 def inspect(
-    target: Annotated[str, typer.Argument(metavar="DIR", help="Images, as `train --data` takes them.")],
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="DIR|MODEL", help=f"Images, as `train --data` takes them. Or a network: {MODEL_HELP}"),
+    ],
     recipe: Annotated[str, typer.Option(help="What `train` would be given; its data and augment sections count.")] = (
         "sprout"
     ),
@@ -41,10 +62,32 @@ def inspect(
         str | None, typer.Option("--json", metavar="FILE", help="Write what was found; - for stdout, and no tables.")
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with pictures of each class.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Images that a MODEL is for: they tell classes, size and time.")
+    ] = None,
+    init: Annotated[Path | None, typer.Option(help="A MODEL's weights: safetensors, a state dict or a run.")] = None,
+    entry: EntryOption = None,
+    model_arg: ModelArgs = None,
+    root: Root = None,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help="How many a MODEL is built for, where no data tells. (default: 10)")
+    ] = None,
+    device: DeviceOption = "auto",
+    allow_pickle: AllowPickle = False,
 ) -> None:
-    """Look at a data set before training: counts, sizes, leaks, doubles, bad files, and what the model would get."""
+    """Look before training: at a data set and what of it the model would get, or at a network and how it will do."""
     shortcuts = {"data.image_size": image_size, "data.range": range_}
-    _check_data(target)
+    is_model = _is_model(target)
+    _no_strays(context, target, is_model=is_model)
+    if is_model:
+        from hardener.config.quantity import parse_image_size
+        from hardener.models.load import ModelChoice
+        from hardener.training.inspect_model import InspectRequest
+
+        choice = ModelChoice(target, entry, asked_arguments(model_arg), root)
+        size = None if image_size is None else parse_image_size(image_size)
+        _inspect_model(InspectRequest(choice, data, init, size, classes, device, allow_pickle), json_file)
+        return
     asked = asked_recipe(recipe, shortcuts, set_)
     note(f"inspecting {target} …")
     from hardener.training.inspect_data import InspectionRequest
@@ -53,10 +96,35 @@ def inspect(
     _inspect(request, json_file, html)
 
 
-def _check_data(target: str) -> None:
+def _is_model(target: str) -> bool:
     path = Path(target)
-    if target.endswith(".py") or (":" in target and not path.exists()) or (path / "__init__.py").is_file():
-        raise HardenerError(f"{target} is a model. Name its data: hardener inspect DIR")
+    return target.endswith(".py") or (":" in target and not path.exists()) or (path / "__init__.py").is_file()
+
+
+def _no_strays(context: typer.Context, target: str, *, is_model: bool) -> None:
+    for key in _OF_DATA if is_model else _OF_MODEL:
+        source = context.get_parameter_source(key)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + key.strip("_").replace("_", "-")
+            kind, other = ("model", "a data set") if is_model else ("data set", "a model")
+            raise HardenerError(f"{option} is for {other}, and {target} is a {kind}.")
+
+
+def _inspect_model(request: InspectRequest, json_file: str | None) -> None:
+    note(f"inspecting {request.choice.spec} …")
+    from hardener.cli.inspect_model_table import show_model
+    from hardener.config.files import write_text
+    from hardener.training.inspect_model import inspect_model
+
+    found = inspect_model(request, reporter())
+    text = found.model_dump_json(by_alias=True, indent=2)
+    if json_file == "-":
+        typer.echo(text)
+        return
+    show_model(found)
+    if json_file is not None:
+        write_text(Path(json_file), text + "\n")
+        note(f"written: {json_file}")
 
 
 def _inspect(request: InspectionRequest, json_file: str | None, html: Path | None) -> None:

@@ -36,6 +36,7 @@ from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.reports.page import WorstImage, write_report
 from hardener.runtime.model_state import device_of, in_eval_mode
 from hardener.runtime.processes import from_first, own_share
+from hardener.words import duration
 
 KEPT_EXAMPLES = 48
 
@@ -232,16 +233,9 @@ def _announce(session: EvaluationSession, choice: Choice) -> None:
         norm=plan.threat.norm,
     )
     seconds /= rank_and_world()[1]
-    shown = (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
     session.reporter.say(
-        f"{len(plan.attacks)} attacks on {images} images: at most about {shown}, if every image stood to the end; "
-        "what falls leaves early"
+        f"{len(plan.attacks)} attacks on {images} images: at most about {duration(seconds)}, if every image stood to "
+        "the end; what falls leaves early"
     )
     rough = [attack for attack in plan.attacks if attack.settings.get("bf16")]
     if rough:

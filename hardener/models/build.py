@@ -54,11 +54,20 @@ class Built:
         return self.answer.way
 
 
-def build_for(choice: ModelChoice, *, num_classes: int, channels: Sequence[int], height: int, width: int) -> Built:
+def build_for(
+    choice: ModelChoice,
+    *,
+    num_classes: int,
+    channels: Sequence[int],
+    height: int,
+    width: int,
+    advises: bool = True,
+) -> Built:
     """Build a network and find which number of channels it takes.
 
     Args:
         channels: the numbers to try, the preferred one first.
+        advises: where it fails on such images, find those that it takes.
     Raises:
         HardenerError: it cannot be built, or takes images with none of these numbers of channels.
     """
@@ -84,7 +93,7 @@ def build_for(choice: ModelChoice, *, num_classes: int, channels: Sequence[int],
     if not isinstance(fault, _Unfit):
         raise fault
     assert fault.__cause__ is not None, "the network's own error"
-    fits = _what_fits(choice, num_classes, channels, height, width)
+    fits = _what_fits(choice, num_classes, channels, height, width) if advises else ""
     raise HardenerError(f"{fault.where}: {describe(fault.__cause__, advise=not fits)} {fits}".rstrip()) from (
         fault.__cause__
     )
