@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -18,6 +18,9 @@ class Reporter(Protocol):
     def warn(self, text: str) -> None:
         """State a fact that the user must not miss."""
 
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Show facts, each with its name."""
+
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """Show progress through `total` units; the value is called with the number just done."""
 
@@ -30,6 +33,9 @@ class Silent:
 
     def warn(self, text: str) -> None:
         """Drop the text."""
+
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Drop the facts."""
 
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """Count nothing."""

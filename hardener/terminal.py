@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +116,19 @@ class RichReporter:
         """Print a fact that must not be missed."""
         self._console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Print facts as a small table, or where no terminal wraps them as lines."""
+        if not self._console.is_terminal:
+            for name, text in [(title, ""), *rows]:
+                self._console.print(Text(f"{name:<11} {text}".rstrip()), soft_wrap=True)
+            return
+        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, text in rows:
+            table.add_row(Text(name), Text(text))
+        self._console.print(table)
+
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """Show a bar with rate and time left, or write them in a line now and then."""
         return self._bar(what, total, unit) if self._console.is_terminal else self._lines(what, total, unit)
@@ -178,6 +191,9 @@ class _Quiet(RichReporter):
     def say(self, text: str) -> None:
         """Drop the text."""
 
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Drop the facts."""
+
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """Count nothing."""
         return nullcontext(lambda done: None)
@@ -200,6 +216,11 @@ class _JsonReporter:
     def warn(self, text: str) -> None:
         """Log a fact that must not be missed."""
         log("warning", message=text)
+
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Log facts."""
+        if not self._quiet:
+            log("info", event=title, facts=[{"name": name, "value": text} for name, text in rows])
 
     @contextmanager
     def track(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:

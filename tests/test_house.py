@@ -226,6 +226,7 @@ def test_a_new_flag_is_a_decision() -> None:
     assert found == {
         "train": shared
         | {
+            "--dedupe",
             "--compile",
             "--freeze",
             "--recipe",
@@ -241,6 +242,7 @@ def test_a_new_flag_is_a_decision() -> None:
         },
         "eval": shared
         | {
+            "--dedupe",
             "--attack",
             "--norm",
             "--eps",

@@ -16,6 +16,7 @@ from hardener.cli.options import (
     RUNS,
     AllowPickle,
     ClassDepth,
+    Dedupe,
     DeviceOption,
     EntryOption,
     Ignore,
@@ -118,6 +119,7 @@ def evaluate(
     skip_bad_images: SkipBad = False,
     ignore: Ignore = None,
     class_depth: ClassDepth = None,
+    dedupe: Dedupe = False,
     allow_pickle: AllowPickle = False,
 ) -> None:
     """Attack a model and say how robust it is: the worst case, image by image, over all attacks."""
@@ -162,6 +164,7 @@ def evaluate(
         precision=precision,
         skip_bad_images=skip_bad_images,
         reading=asked_reading(ignore, class_depth),
+        dedupe=dedupe,
         json_file=json_file,
         surrogate=lender,
         sections=frozenset([*(name for name, wanted in asked.items() if wanted), *(measure or [])]),

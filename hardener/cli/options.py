@@ -46,6 +46,10 @@ ClassDepth = Annotated[
         metavar="N|leaf", help="How many folders below the data, or below a split, the classes lie. (default: 1)"
     ),
 ]
+Dedupe = Annotated[
+    bool,
+    typer.Option("--dedupe", help="Leave out images of train, or nearly so, where a model is judged."),
+]
 RUNS = Path("runs")
 
 
@@ -79,7 +83,7 @@ def asked_recipe(name: str, shortcuts: Mapping[str, object], sets: Sequence[str]
     return load_recipe(name, [*overrides, *(sets or [])])
 
 
-def asked_reading(ignore: list[str] | None, class_depth: str | None) -> Reading | None:
+def asked_reading(ignore: list[str] | None, class_depth: str | None, *, dedupe: bool = False) -> Reading | None:
     """Return how data is to be read; None where no option says so.
 
     Raises:
@@ -94,5 +98,5 @@ def asked_reading(ignore: list[str] | None, class_depth: str | None) -> Reading 
         if not class_depth.isdecimal() or not int(class_depth):
             raise HardenerError(f"--class-depth takes a number from 1 on, or leaf; got {class_depth}.")
         depth = int(class_depth)
-    reading = Reading(ignore=tuple(ignore or ()), class_depth=depth)
+    reading = Reading(ignore=tuple(ignore or ()), class_depth=depth, dedupe=dedupe)
     return None if reading == Reading() else reading

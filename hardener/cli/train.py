@@ -14,6 +14,7 @@ from hardener.cli.options import (
     RUNS,
     AllowPickle,
     ClassDepth,
+    Dedupe,
     DeviceOption,
     EntryOption,
     Ignore,
@@ -110,6 +111,7 @@ def train(
     skip_bad_images: SkipBad = False,
     ignore: Ignore = None,
     class_depth: ClassDepth = None,
+    dedupe: Dedupe = False,
     allow_pickle: AllowPickle = False,
 ) -> None:
     """Train a classifier to be robust, from a model file and a folder of images."""
@@ -148,7 +150,7 @@ def train(
             allow_pickle=allow_pickle,
             validation_root=val,
             skip_bad_images=skip_bad_images,
-            reading=asked_reading(ignore, class_depth) or AS_FOUND,
+            reading=asked_reading(ignore, class_depth, dedupe=dedupe) or AS_FOUND,
             device=device,
             seed=seed,
             out=runs,

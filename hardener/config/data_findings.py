@@ -6,13 +6,20 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
+from hardener.words import plain
+
 SHOWN = 3
+_MANY = 20
+_UNEVEN = 3.0
+_FEW = 10
 
 
-class LeftOut(BaseModel):
-    """Files that are not used, for one reason: how many, and the first of them."""
-
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LeftOut(_Strict):
+    """Files that are not used, for one reason: how many, and the first of them."""
 
     reason: str
     count: int
@@ -23,7 +30,122 @@ class LeftOut(BaseModel):
         return f"{self.count} {self.reason} ({', '.join(self.first)}{more})"
 
 
+class SplitFound(_Strict):
+    """A split: where it comes from, and how many images each class has in it, also those that have none."""
+
+    source: str
+    classes: dict[str, int]
+
+    @property
+    def images(self) -> int:
+        """How many images it has."""
+        return sum(self.classes.values())
+
+
+class Alike(_Strict):
+    """Images of one split that are in another too: equal in every byte, or nearly equal to look at.
+
+    `near` is None where both splits are too large to compare. `first`: (image, its like) of the first few.
+    `contradicting`: how many have another class there. `dropped`: they were left out of the first split.
+    """
+
+    split: str
+    other: str
+    equal: int
+    near: int | None
+    first: tuple[tuple[str, str], ...]
+    contradicting: int = 0
+    dropped: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many images there are in both."""
+        return self.equal + (self.near or 0)
+
+    def __str__(self) -> str:
+        near = "not compared for near copies" if self.near is None else f"{self.near} nearly equal"
+        named = ", ".join(f"{ours} = {theirs}" for ours, theirs in self.first)
+        left = "; left out" if self.dropped else ""
+        both = f"{self.count} {self.split} images are {self.other} images too"
+        other = f", {self.contradicting} of another class" if self.contradicting else ""
+        return f"{both}: {self.equal} equal, {near}{other} ({named}){left}"
+
+
+class Repeated(_Strict):
+    """Images of a split with the bytes of another one in it; `contradicting`: of another class."""
+
+    split: str
+    images: int
+    contradicting: int
+    first: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        named = ", ".join(f"{ours} = {theirs}" for ours, theirs in self.first)
+        other = f", {self.contradicting} of them in another class" if self.contradicting else ""
+        return f"{self.images} {self.split} images repeat another{other} ({named})"
+
+
+class DataFound(_Strict):
+    """What was found. `input`: what images are brought to, and why. `formats`: how many images are of each."""
+
+    kind: str
+    splits: dict[str, SplitFound]
+    input: str = ""
+    color: str = ""
+    formats: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    repeated: tuple[Repeated, ...] = ()
+    alike: tuple[Alike, ...] = ()
+
+    @property
+    def uneven(self) -> float:
+        """How many times more images the largest class has than the smallest, in the first split."""
+        counts = [count for count in next(iter(self.splits.values())).classes.values() if count]
+        return max(counts) / min(counts)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what a reader is to see, as names and texts."""
+        first = next(iter(self.splits.values()))
+        rows = [("classes", _classes(first))]
+        rows += [(name, _split(name, found)) for name, found in self.splits.items()]
+        rows += [("input", self.input)] if self.input else []
+        rows += [("colour", self.color)] if self.color else []
+        told = ", ".join(f"{count:,} {name}" for name, count in self.formats.items())
+        rows += [("formats", told)] if told else []
+        rows += [("balance", text)] if (text := _balance(first, self.uneven)) else []
+        rows += [("read as", note) for note in self.notes]
+        rows += [("look at", doubt) for doubt in self.doubts]
+        rows += [("left out", str(fact)) for fact in self.left_out]
+        rows += [("repeated", str(fact)) for fact in self.repeated if fact.images]
+        return rows + [("leak", str(fact)) for fact in self.alike if fact.count]
+
+
 def left_out(reason: str, names: Iterable[str]) -> LeftOut | None:
     """Return what to say of files that are not used; None where there are none."""
-    found = sorted(names)
+    found = sorted(map(plain, names))
     return LeftOut(reason=reason, count=len(found), first=tuple(found[:SHOWN])) if found else None
+
+
+def _classes(first: SplitFound) -> str:
+    counts = first.classes
+    if len(counts) < _MANY:
+        return f"{len(counts)}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    order = sorted(counts, key=lambda name: counts[name])
+    few, many = order[0], order[-1]
+    return f"{len(counts)}, from {counts[few]:,} images ({few}) to {counts[many]:,} ({many})"
+
+
+def _split(name: str, found: SplitFound) -> str:
+    empty = [own for own, count in found.classes.items() if not count]
+    lacks = f"; no image of {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}" if empty else ""
+    return f"{found.images:,} images, {found.source}{lacks}"
+
+
+def _balance(first: SplitFound, uneven: float) -> str:
+    counts = first.classes
+    few = [f"{name} {count}" for name, count in counts.items() if 0 < count < _FEW]
+    texts = [f"the largest class has {uneven:.1f} times the images of the smallest"] if uneven > _UNEVEN else []
+    texts += [f"few images: {', '.join(few[:5])}{' …' if len(few) > 5 else ''}"] if few else []
+    return "; ".join(texts)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hardener.config.data_findings import DataFound
 from hardener.config.fault import first_fault
 from hardener.config.reading import Reading
 from hardener.errors import HardenerError
@@ -30,13 +31,17 @@ class EvaluatedModel(_Strict):
 
 
 class EvaluatedData(_Strict):
-    """`split` is test, validation or all; `fingerprint` covers names and contents of the images that were used."""
+    """`split` is test, validation or all; `fingerprint` covers names and contents of the images that were read.
+
+    `found`: what was found where the images lie, and which of them the run had seen.
+    """
 
     root: str
     split: Literal["test", "validation", "all"]
     images_in_split: int
     skipped: int
     fingerprint: str
+    found: DataFound | None = None
 
 
 class EvaluatedThreat(_Strict):
@@ -78,6 +83,7 @@ class EvaluationRequest(_Strict):
     model_args: dict[str, Any] = {}
     root: str | None = None
     reading: Reading | None = None
+    dedupe: bool = False
 
 
 class EvaluatedAttack(_Strict):

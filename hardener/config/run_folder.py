@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import datetime
 import os
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hardener.config.data_findings import DataFound
 from hardener.config.fault import first_fault
-from hardener.config.files import read_lines_of_json, tidy, write_json, write_text
+from hardener.config.files import read_lines_of_json, tidy, write_json, write_text, written_whole
 from hardener.config.pixels import BEFORE, PixelRule
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.recipe import check_recipe, read_yaml
 from hardener.config.run_lock import holder
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 RUN_SCHEMA: Literal["hardener/run/1"] = "hardener/run/1"
 Status = Literal["training", "interrupted", "failed", "finished"]
@@ -57,7 +65,8 @@ class SplitRecord(_Strict):
 class DataRecord(_Strict):
     """`listings` holds, for each split, the sha256 over its file names: a change of the folder shows there.
 
-    `reading`: how the user asked for the data to be read.
+    `reading`: how the user asked for the data to be read. `drawn`: the splits that were drawn by the seed. `found`:
+    what was found before training; runs of version 0.2 and before do not say.
     """
 
     root: str
@@ -66,6 +75,8 @@ class DataRecord(_Strict):
     splits: dict[str, SplitRecord]
     listings: dict[str, str]
     reading: Reading = AS_FOUND
+    drawn: tuple[str, ...] = ()
+    found: DataFound | None = None
 
 
 class InputRecord(_Strict):
@@ -130,6 +141,7 @@ class RunFolder:
         self.recipe_file = path / "recipe.yaml"
         self.weights = path / "model.safetensors"
         self.metrics = path / "metrics.jsonl"
+        self.prints = path / "images.npz"
         self.curves = path / "train.png"
         self.cropped = path / "cropped.jpg"
         self.model_files = path / "model"
@@ -168,6 +180,32 @@ class RunFolder:
     def tidy(self) -> None:
         """Clean what processes that were killed left half written."""
         tidy(self.path, self.checkpoint.parent, self.evaluations)
+
+    def read_prints(self) -> dict[str, NDArray[np.uint8]]:
+        """Return, for each split, what its images are known by again; nothing for a run that does not keep that.
+
+        Raises:
+            HardenerError: the file is damaged.
+        """
+        if not self.prints.is_file():
+            return {}
+        import numpy as np
+
+        try:
+            with self.prints.open("rb") as file, np.load(file, allow_pickle=False) as found:
+                return {name: found[name] for name in found.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise HardenerError(
+                f"{self.prints} is damaged ({error}). It says which images the run has seen. Remove it to go on "
+                "without."
+            ) from None
+
+    def write_prints(self, prints: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Keep what the images of each split are known by."""
+        import numpy as np
+
+        with written_whole(self.prints) as beside, beside.open("wb") as file:
+            np.savez(file, **dict(prints.items()))  # type: ignore[arg-type]
 
     def read_recipe(self) -> Recipe:
         """Read the resolved `recipe.yaml`."""

@@ -58,6 +58,7 @@ class Brought:
         notes: how it was read, where that is not plain.
         doubts: what the user must look at.
         left_out: what is not used.
+        kind: the name of the source, in `SOURCES`.
     """
 
     splits: Mapping[SplitName | None, Group]
@@ -65,3 +66,4 @@ class Brought:
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    kind: str = ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.data.brought import Brought, Group, SplitName
@@ -38,22 +39,33 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class DataSet:
-    """The splits of a data set; `test` is None where the data brings a train split and no test split."""
+    """The splits of a data set; `test` is None where the data brings a train split and no test split.
+
+    Attributes:
+        brought: what the source gave.
+        drawn: the splits that were drawn by the seed.
+        sources: for each split, where it comes from.
+    """
 
     classes: tuple[str, ...]
     train: ImageFiles
     validation: ImageFiles
     test: ImageFiles | None
-    notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    brought: Brought
+    drawn: tuple[SplitName, ...] = ()
+    sources: Mapping[SplitName, str] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> dict[SplitName, ImageFiles]:
+        """Those that there are."""
+        found: dict[SplitName, ImageFiles] = {"train": self.train, "validation": self.validation}
+        return found if self.test is None else {**found, "test": self.test}
 
     def listings(self) -> dict[str, str]:
         """Return, for each split that there is, the sha256 over the names of its images."""
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {
             name: hashlib.sha256("\n".join(files.paths).encode("utf-8", "surrogateescape")).hexdigest()
-            for name, files in splits.items()
-            if files is not None
+            for name, files in self.splits.items()
         }
 
 
@@ -103,20 +115,39 @@ def read_data_set(
         train, test = _draw(train, classes, test_fraction, f"{seed}/test")
     if validation is None:
         train, validation = _draw(train, classes, val_fraction, f"{seed}/validation")
-    return DataSet(classes, train, validation, test, brought.notes, brought.doubts)
+    drawn: tuple[SplitName, ...] = () if divided else ("test",)
+    if "validation" not in others:
+        drawn = ("validation", *drawn)
+    sources: dict[SplitName, str] = {"train": training.source or "what was not drawn"}
+    sources |= {split: group.source for split, group in others.items() if split}
+    shares = {"validation": val_fraction, "test": test_fraction}
+    sources |= {split: f"drawn, {shares[split]:.0%} of each class" for split in drawn}
+    if validation_root is not None:
+        sources["validation"] = str(validation_root)
+    return DataSet(classes, train, validation, test, brought, drawn, sources)
 
 
-def read_held_out(
-    root: Path, reading: Reading = AS_FOUND, *, known: tuple[str, ...] = ()
-) -> tuple[tuple[str, ...], ImageFiles, str]:
+@dataclass(frozen=True)
+class HeldOut:
+    """Images to evaluate a model on.
+
+    Attributes:
+        split: `test` or `validation` where the data brings one, else `all`, every image there is.
+        brought: what the source gave.
+    """
+
+    classes: tuple[str, ...]
+    files: ImageFiles
+    split: Literal["test", "validation", "all"]
+    brought: Brought
+    source: str
+
+
+def read_held_out(root: Path, reading: Reading = AS_FOUND, *, known: tuple[str, ...] = ()) -> HeldOut:
     """Find images to evaluate a model on.
 
     Args:
         known: the classes of the model, where they are known; the images may lack some of them.
-
-    Returns:
-        The classes, the images, and which split they are: `test` or `validation` where the data brings one, else
-        `all`, every image there is.
     Raises:
         HardenerError: as `read_data_set`; or an image of a class that the model does not know.
     """
@@ -126,12 +157,12 @@ def read_held_out(
     if split not in brought.splits:
         inner = brought.splits["train"].root
         raise HardenerError(f"{root} has a train split and no other. To evaluate on its images, pass --data {inner}.")
+    assert split != "train", "it is none of those asked for"
     group = brought.splits[split]
     refuse_alike({**({"the model's": known} if known else {}), str(group.root): group.names})
-    if known:
-        return known, _like(group, known, "the model was trained on"), split or "all"
-    classes = _classes(root, brought, group)
-    return classes, group.labelled(classes), split or "all"
+    classes = known or _classes(root, brought, group)
+    files = _like(group, known, "the model was trained on") if known else group.labelled(classes)
+    return HeldOut(classes, files, split or "all", brought, group.source or "every image there is")
 
 
 def read_source(root: Path, reading: Reading) -> Brought:
@@ -140,34 +171,36 @@ def read_source(root: Path, reading: Reading) -> Brought:
     Raises:
         HardenerError: no such path, no source knows it, or the source cannot read it.
     """
-    brought = source_of(root).read(root, reading)
+    name, source = source_of(root)
+    brought = source.read(root, reading)
     return replace(
         brought,
         splits={split: group.in_text() for split, group in brought.splits.items()},
         classes=None if brought.classes is None else tuple(map(plain, brought.classes)),
+        kind=name,
     )
 
 
 def say_how(folder: DataSet, reporter: Reporter) -> None:
     """Say how data was read, where that is not plain, and warn of what the user must look at."""
-    for note in folder.notes:
+    for note in folder.brought.notes:
         reporter.say(note)
-    for doubt in folder.doubts:
+    for doubt in folder.brought.doubts:
         reporter.warn(doubt)
 
 
-def source_of(root: Path) -> Source:
-    """Return the first of `SOURCES` that knows a path.
+def source_of(root: Path) -> tuple[str, Source]:
+    """Return the name of the first of `SOURCES` that knows a path, and the source.
 
     Raises:
         HardenerError: no such path, or none does.
     """
     if not root.exists():
         raise HardenerError(f"no such folder: {root}.")
-    for entry in SOURCES.values():
+    for name, entry in SOURCES.items():
         source: Source = entry.load()()
         if source.recognises(root):
-            return source
+            return name, source
     known = "; ".join(entry.line for entry in SOURCES.values())
     raise HardenerError(f"{root} is a file that no source of images knows. Pass {known}.")
 

@@ -22,6 +22,7 @@ from hardener.data.blocks import PixelBlocks
 from hardener.data.cache import Facts, PixelCache, Write, files_key, total_memory
 from hardener.data.decode import STANDARD, decode_image
 from hardener.data.image_files import ImageFiles
+from hardener.data.prints import Prints, packed, print_of, unpacked, unread
 from hardener.errors import BadImage, HardenerError
 
 _CHUNK = 512
@@ -66,6 +67,7 @@ class LoadedImages:
         flat: how many are of one colour.
         fingerprint: sha256 over names and contents.
         mean, std: per channel, of all pixels, in [0, 1].
+        prints: what the images are known by again, also those that were skipped.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class LoadedImages:
         fingerprint: str,
         mean: tuple[float, ...],
         std: tuple[float, ...],
+        prints: Prints,
     ) -> None:
         self.files = files
         self.shape = shape
@@ -88,6 +91,7 @@ class LoadedImages:
         self.fingerprint = fingerprint
         self.mean = mean
         self.std = std
+        self.prints = prints
         self._pixels = pixels
         self._on_device: Tensor | None = None
         self._planes = (shape.channels, shape.height, shape.width)
@@ -215,7 +219,7 @@ def load_images(
         HardenerError: images that cannot be read, named and counted; or none that can.
     """
     size = len(files) * shape.height * shape.width * shape.channels
-    key = None if cache is None else files_key(files, what="pixels 2", **shape.told())
+    key = None if cache is None else files_key(files, what="pixels 3", **shape.told())
     opened = False
     if cache is not None and key is not None:
 
@@ -223,7 +227,7 @@ def load_images(
             nonlocal opened
             opened = True
             facts, lasting = _read_all(files, shape, write, skip_bad, on_decoded)
-            return facts, lasting and key == files_key(files, what="pixels 2", **shape.told())
+            return facts, lasting and key == files_key(files, what="pixels 3", **shape.told())
 
         entry = cache.get(key, size, make)
         if entry is not None:
@@ -245,11 +249,29 @@ def load_images(
     return _images(files, shape, pixels[:filled], facts, skip_bad)
 
 
+def read_prints(files: ImageFiles, shape: ImageShape, cache: PixelCache | None = None) -> Prints:
+    """Return the prints of a split whose pixels are not asked for; they are read once and kept.
+
+    Raises:
+        HardenerError: no image can be read.
+    """
+    key = None if cache is None else files_key(files, what="prints", **shape.told())
+
+    def make(write: Write) -> tuple[Facts, bool]:
+        facts, lasting = _read_all(files, shape, lambda planes: None, True, None)
+        return facts, lasting and key == files_key(files, what="prints", **shape.told())
+
+    entry = None if cache is None or key is None else cache.get(key, 0, make)
+    facts = make(lambda planes: None)[0] if entry is None else entry.facts
+    return unpacked(facts["prints"], len(files))
+
+
 @dataclass(frozen=True)
 class _Decoded:
     planes: NDArray[np.uint8]  # (C, H, W)
     digest: bytes
     flat: bool
+    mark: bytes
     sums: NDArray[np.float64]  # (2, C), of levels and of their squares: whole numbers, so in any order the same
 
 
@@ -262,6 +284,7 @@ def _read_all(
 ) -> tuple[Facts, bool]:
     """Decode every file and `put` its planes, in order; return what was learned and whether it will hold again."""
     digests: list[bytes] = []
+    marks: list[bytes] = []
     skipped: list[tuple[int, str]] = []
     sums = np.zeros((2, shape.channels))
     lasting, flat = True, 0
@@ -274,12 +297,15 @@ def _read_all(
             return error
         levels = planes.reshape(shape.channels, -1).astype(np.float64)
         found = np.stack([levels.sum(axis=1), np.einsum("cp,cp->c", levels, levels)])
-        return _Decoded(planes, hashlib.sha256(data).digest(), bool((np.ptp(levels, axis=1) == 0).all()), found)
+        digest = hashlib.sha256(data).digest()
+        flat = bool((np.ptp(levels, axis=1) == 0).all())
+        return _Decoded(planes, digest, flat, print_of(digest, planes, len(files)), found)
 
     with ThreadPoolExecutor(threads.decoding_threads()) as pool:
         for start in range(0, len(files), _CHUNK):
             places = range(start, min(start + _CHUNK, len(files)))
             for place, found in zip(places, pool.map(read, places), strict=True):
+                marks.append(found.mark if isinstance(found, _Decoded) else unread(len(files)))
                 if isinstance(found, _Decoded):
                     put(found.planes)
                     sums += found.sums
@@ -296,6 +322,7 @@ def _read_all(
     return {
         "skipped": skipped,
         "flat": flat,
+        "prints": packed(marks),
         "fingerprint": hashlib.sha256(b"\n".join(sorted(digests))).hexdigest(),
         "mean": first.tolist(),
         "std": np.sqrt(np.maximum(second - first**2, 0)).tolist(),
@@ -333,4 +360,5 @@ def _images(
         fingerprint=facts["fingerprint"],
         mean=tuple(facts["mean"]),
         std=tuple(facts["std"]),
+        prints=unpacked(facts["prints"], len(files)),
     )

@@ -53,7 +53,8 @@ class Partial:
         ]
         told = (
             asked, request.precision, plan.threat, request.seed, request.samples, request.batch_size,
-            session.sample.fingerprint, None if request.surrogate is None else str(request.surrogate.path),
+            session.sample.fingerprint, len(session.sample),
+            None if request.surrogate is None else str(request.surrogate.path),
             session.subject.described.fingerprint, rank_and_world(), describe_versions()["torch"],
         )  # fmt: skip
         name = f".partial-{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}.pt"

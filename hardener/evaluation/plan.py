@@ -28,7 +28,8 @@ class EvaluateRequest:
 
     `surrogate`: a run to transfer attacks from, or the one that lends an ONNX file its gradients.
     `sections`: what is measured beside attacks, by the names or options in MEASURES.
-    `reading`: how images are to be read; None as the run read its own.
+    `reading`: how images are to be read; None as the run read its own. `dedupe`: images that the run has seen are left
+    out.
     `precision`: of PRECISIONS, what attacks take gradients in.
     """
 
@@ -49,6 +50,7 @@ class EvaluateRequest:
     surrogate: RunFolder | None = None
     sections: frozenset[str] = frozenset()
     reading: Reading | None = None
+    dedupe: bool = False
 
 
 @dataclass(frozen=True)

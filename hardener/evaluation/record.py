@@ -71,6 +71,7 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
             images_in_split=len(subject.images),
             skipped=len(sample.skipped),
             fingerprint=sample.fingerprint,
+            found=subject.found,
         ),
         threat=EvaluatedThreat(norm=result.threat.norm, eps=result.threat.eps),
         suite=plan.suite,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hardener.data.image_files import ImageFiles
 from hardener.data.loader import BadFile, ImageShape, load_images
+from hardener.data.prints import Prints
 from hardener.errors import HardenerError
 from hardener.words import plain
 
@@ -29,6 +32,7 @@ class Sample:
         paths: what each is called.
         fingerprint: sha256 over what was read.
         skipped: those that could not be read.
+        prints: what files are known by again; None for images in memory.
     """
 
     pixels: Tensor
@@ -36,6 +40,14 @@ class Sample:
     paths: tuple[str, ...]
     fingerprint: str
     skipped: tuple[BadFile, ...] = ()
+    prints: Prints | None = None
+
+    def pick(self, places: NDArray[np.int64]) -> Sample:
+        """Return some of the images; what was read, and its fingerprint, stays."""
+        chosen = torch.from_numpy(places)
+        paths = tuple(self.paths[place] for place in places.tolist())
+        prints = None if self.prints is None else self.prints.pick(places)
+        return replace(self, pixels=self.pixels[chosen], labels=self.labels[chosen], paths=paths, prints=prints)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -90,7 +102,8 @@ class HeldInFiles:
         found = load_images(self.files.pick(list(places)), self.shape, skip_bad=skip_bad, on_decoded=on_decoded)
         pixels, labels = found.take(range(len(found)))
         names = tuple(map(plain, found.files.paths))
-        return Sample(pixels, labels, names, found.fingerprint, tuple(found.skipped))
+        prints = found.prints.pick(np.flatnonzero(found.prints.known()))
+        return Sample(pixels, labels, names, found.fingerprint, tuple(found.skipped), prints)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import nn
 
+from hardener.config.data_findings import Alike
 from hardener.errors import HardenerError
 from hardener.evaluation.plan import Plan
 from hardener.evaluation.sample import Sample, draw
+from hardener.evaluation.seen import flag_overwritten, flag_seen
 from hardener.evaluation.subject import Subject
 from hardener.models.trained import open_classifier
 from hardener.progress import Reporter
@@ -59,10 +62,37 @@ def begin(subject: Subject, plan: Plan, reporter: Reporter) -> EvaluationSession
         )
     if sample.skipped:
         reporter.warn(f"{len(sample.skipped)} images cannot be read and are left out, such as {sample.skipped[0].path}")
+    subject, sample = _look(subject, sample, dedupe=request.dedupe, reporter=reporter)
     subject.model.to(device).eval()
     if any(attack.entry.needs_surrogate for attack in plan.attacks):
         plan = _with_surrogate(plan, subject, device)
     return EvaluationSession(subject, plan, sample, reporter, started)
+
+
+def _look(subject: Subject, sample: Sample, *, dedupe: bool, reporter: Reporter) -> tuple[Subject, Sample]:
+    """See which images the run has seen before, say what is evaluated, and leave out copies if asked."""
+    flags = list(subject.flags)
+    alike: tuple[Alike, ...] = ()
+    if subject.seen is not None and sample.prints is not None:
+        alike, known = subject.seen.among(sample.paths, sample.prints)
+        changed = flag_overwritten(subject.seen.overwritten(sample.paths, sample.prints))
+        if dedupe and known.all():
+            raise HardenerError(
+                "all images are ones that the run has seen: --dedupe leaves none. Name others with --data."
+            )
+        if dedupe:
+            sample = sample.pick(np.flatnonzero(~known))
+            alike = tuple(fact.model_copy(update={"dropped": True}) for fact in alike)
+        seen = None if dedupe else flag_seen(alike, len(sample))
+        for flag in (seen, changed):
+            if flag is not None:
+                reporter.warn(flag.message)
+                flags.append(flag)
+    found = subject.found
+    if found is not None:
+        found = found.model_copy(update={"alike": alike})
+        reporter.show("data", found.rows())
+    return replace(subject, flags=flags, found=found), sample
 
 
 def _with_surrogate(plan: Plan, subject: Subject, device: torch.device) -> Plan:

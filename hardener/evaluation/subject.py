@@ -6,23 +6,27 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hardener.config.bundle import read_bundle, sha256_of
+from hardener.config.data_findings import DataFound
 from hardener.config.evaluation_record import EvaluatedModel, Flag
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.run_folder import RunFolder, RunRecord, unfinished
-from hardener.data.data_set import read_data_set, read_held_out
+from hardener.data.data_set import HeldOut, read_held_out
+from hardener.data.describe import describe
 from hardener.data.image_files import ImageFiles
 from hardener.data.input_rule import bulk_size, choose_range, cut_by_crop, tell_cut, tell_pixels, tell_size
 from hardener.data.loader import ImageShape, shape_of
-from hardener.data.survey import Size, survey
+from hardener.data.survey import Size, Survey, survey
 from hardener.errors import HardenerError
+from hardener.evaluation.held_out import Split, held_out
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
+from hardener.evaluation.seen import Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import build_for, fit_head
 from hardener.models.load import ModelChoice
@@ -34,7 +38,6 @@ from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, device_of, measuring
 
 DEFAULT_NOISE_SIGMA = 0.1
-Split = Literal["test", "validation", "all"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Subject:
 
     `differentiable`: has gradients, its own or those of the run that an ONNX file was exported from.
     `noise_sigma` is the noise of training, or a default, for randomized smoothing. `asked` are the fields of
-    `EvaluationRequest` that name the model.
+    `EvaluationRequest` that name the model. `found` is what was found where the images lie, and `seen` what the run has
+    seen of its images.
     """
 
     model: nn.Module
@@ -73,6 +77,8 @@ class Subject:
     differentiable: bool = True
     noise_sigma: float = DEFAULT_NOISE_SIGMA
     asked: Mapping[str, Any] = field(default_factory=dict)
+    found: DataFound | None = None
+    seen: Seen | None = None
 
 
 def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: Reading | None = None) -> Subject:
@@ -84,18 +90,21 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: 
     """
     record, recipe = run.read_record(), run.read_recipe()
     classifier, weights = open_with_fingerprint(run, record)
-    files, split, root, flags = _held_out(run, record, data, reporter, reading)
+    held = held_out(run, record, data, reading, reporter)
+    flags = held.flags
     if record.status != "finished":
         flags.append(_unfinished(run, record, recipe.epochs, reporter))
     return Subject(
         classifier,
         EvaluatedModel(name=record.name, run=record.name, recipe=recipe.name, fingerprint=weights),
         classifier.classes,
-        HeldInFiles(files, root, shape_of(record.input)),
-        split,
+        HeldInFiles(held.files, held.root, shape_of(record.input)),
+        held.split,
         flags,
         noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
         asked={"target": str(run.path)},
+        found=describe(held.brought, {held.split: (held.files, held.source)}, record.classes),
+        seen=held.seen,
     )
 
 
@@ -115,8 +124,9 @@ def foreign_subject(
     """
     if data is None:
         raise HardenerError("a model that was not trained here needs --data DIR, the images to evaluate it on.")
-    classes, files, found = read_held_out(data, reading or AS_FOUND)
-    color, (height, width), rule = _look(files, model.image_size, model.range, reporter)
+    held = read_held_out(data, reading or AS_FOUND)
+    classes, files = held.classes, held.files
+    seen, (height, width), rule = _look(files, model.image_size, model.range, reporter)
     if model.normalize == "data":
         raise HardenerError(
             "--normalize data is for training; say how this model was trained: none, imagenet or MEAN/STD."
@@ -124,7 +134,7 @@ def foreign_subject(
     built = build_for(
         ModelChoice(model.spec, model.entry, model.model_args, model.root),
         num_classes=len(classes),
-        channels=[3, 1] if color else [1, 3],
+        channels=[3, 1] if seen.color else [1, 3],
         height=height,
         width=width,
     )
@@ -141,7 +151,8 @@ def foreign_subject(
         EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init)),
         classes,
         HeldInFiles(files, data, ImageShape(height, width, channels, rule)),
-        _split_of(found),
+        held.split,
+        found=_found(held, seen),
         asked={
             "target": model.spec,
             "init": str(model.init),
@@ -186,20 +197,24 @@ def onnx_subject(
         own = _normalized(network, normalize, lender.images.shape.channels)
         model: nn.Module = BorrowedGradient(own, lender.model)
         images, split, classes = lender.images, lender.split, lender.classes
+        found, seen = lender.found, lender.seen
     else:
         assert data is not None, "checked above"
-        classes, files, found = read_held_out(data, reading or AS_FOUND, known=network.classes)
+        held = read_held_out(data, reading or AS_FOUND, known=network.classes)
+        classes, files = held.classes, held.files
         height, width, channels = network.image_shape
         known = (height, width) if height and width else None
-        color, size, rule = _look(files, known, ends, reporter, network.pixels)
-        shape = ImageShape(height or size[0], width or size[1], channels or (3 if color else 1), rule)
-        images, split = HeldInFiles(files, data, shape), _split_of(found)
+        told, size, rule = _look(files, known, ends, reporter, network.pixels)
+        shape = ImageShape(height or size[0], width or size[1], channels or (3 if told.color else 1), rule)
+        images, split = HeldInFiles(files, data, shape), held.split
+        found, seen = _found(held, told), None
         model = _normalized(network, normalize, shape.channels)
         reporter.say(f"{path.name} gives no gradients: only gradient-free attacks are run (--surrogate RUN lends some)")
     described = EvaluatedModel(name=str(path), run=None, recipe=None, fingerprint=network.fingerprint)
     return Subject(
         model, described, classes, images, split,
         differentiable=gradients is not None, asked={"target": str(path), "normalize": normalize, "range": ends},
+        found=found, seen=seen,
     )  # fmt: skip
 
 
@@ -266,8 +281,8 @@ def _look(
     asked_range: tuple[float, float] | None,
     reporter: Reporter,
     known: PixelRule | None = None,
-) -> tuple[bool, Size, PixelRule]:
-    """Return whether images hold colour, and the size and rule that they are brought to.
+) -> tuple[Survey, Size, PixelRule]:
+    """Return what the headers say, and the size and rule that they are brought to.
 
     Args:
         known: the rule that comes with the model.
@@ -277,11 +292,15 @@ def _look(
     if asked_size is None:
         tell_size(seen, files, size, reporter)
     if known is not None:
-        return seen.color, size, known
+        return seen, size, known
     rule = PixelRule(range=choose_range(files, seen, asked_range, None, reporter))
     tell_pixels(seen, files, rule, reporter)
     tell_cut(cut_by_crop(seen, size), files, size, rule.fit, reporter)
-    return seen.color, size, rule
+    return seen, size, rule
+
+
+def _found(held: HeldOut, seen: Survey) -> DataFound:
+    return describe(held.brought, {held.split: (held.files, held.source)}, held.classes, seen=seen)
 
 
 def exported_from(model: Path) -> RunFolder | None:
@@ -301,45 +320,3 @@ def _same_classes(path: Path, own: tuple[str, ...], found: tuple[str, ...]) -> N
     if own and own != found:
         differing = sorted(set(own) ^ set(found))[:5] or ["their order"]
         raise HardenerError(f"{path} knows other classes than the images show; they differ in {', '.join(differing)}.")
-
-
-def _split_of(found: str) -> Split:
-    return "test" if found == "test" else "validation" if found == "validation" else "all"
-
-
-def _held_out(
-    run: RunFolder, record: RunRecord, data: Path | None, reporter: Reporter, reading: Reading | None
-) -> tuple[ImageFiles, Split, Path, list[Flag]]:
-    """Find the run's test split, or its validation split where there is no other; or the folder that was asked for."""
-    own, reading = Path(record.data.root), reading or record.data.reading
-    if data is not None and data.resolve() != own:
-        _, files, found = read_held_out(data, reading, known=tuple(record.classes))
-        return files, _split_of(found), data, []
-    recipe = run.read_recipe()
-    folder = read_data_set(
-        own,
-        reading=reading,
-        validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
-        seed=record.seed,
-        val_fraction=recipe.data.val_fraction,
-        test_fraction=recipe.data.test_fraction,
-    )
-    flags = []
-    if list(folder.classes) != record.classes:
-        raise HardenerError(f"the class folders below {own} have changed since {run.path} was trained on them.")
-    listings = folder.listings()
-    changed = [name for name, digest in record.data.listings.items() if listings.get(name) != digest]
-    if changed:
-        message = (
-            f"the files below {own} have changed since the run was trained ({', '.join(changed)} split): images "
-            "evaluated here may have been trained on"
-        )
-        reporter.warn(message)
-        flags.append(Flag(id="data-changed", message=message, page="docs/flags.md#data-changed"))
-    if folder.test is not None:
-        return folder.test, "test", own, flags
-    reporter.say(
-        "no test split below the data folder: evaluating on the validation split, which also chose the epoch that "
-        "was kept, so the figures may be a little high"
-    )
-    return folder.validation, "validation", own, flags

@@ -41,7 +41,7 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words += _value("--samples", asked.samples) + _value("--seed", asked.seed)
     words += _value("--batch-size", asked.batch_size, but=128) + _value("--device", asked.device, but="auto")
     words += ["--skip-bad-images"] if asked.skip_bad_images else []
-    words += _reading_words(asked.reading)
+    words += _reading_words(asked.reading) + (["--dedupe"] if asked.dedupe else [])
     words += _value("--init", asked.init) + _value("--normalize", asked.normalize) + _value("--entry", asked.entry)
     words += argument_words(asked.model_args) + _value("--root", asked.root)
     words += _value("--image-size", None if asked.image_size is None else "{}x{}".format(*asked.image_size))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hardener.config.bundle import Bundle, OfflineRobustness, Quantization
+from hardener.config.data_findings import DataFound
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.pixels import Fit, PixelRule
 from hardener.config.run_folder import RunRecord
@@ -52,6 +53,7 @@ def model_card(
         _quantized(bundle.quantization),
         _input_and_output(bundle),
         _training(bundle, record, recipe),
+        _images(record.data.found, full),
         _limits(shown, full),
         _repeat(bundle, record, full),
     ]
@@ -230,6 +232,18 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
             f"(clean {percent(record.best.clean_accuracy)}, quick attack {percent(record.best.robust_accuracy)})."
         )
     return [*lines, f"- Fingerprint of the weights: `{bundle.fingerprint}`."]
+
+
+def _images(found: DataFound | None, full: Sequence[Evaluation]) -> list[str]:
+    """Say what was found in the images of the training, and in those of each evaluation."""
+    facts = [("training", found), *((f"evaluation, {_threat_of(item)}", item.data.found) for item in full)]
+    lines = [
+        f"| {title} | {cell(name)} | {cell(words)} |"
+        for title, known in facts
+        if known is not None
+        for name, words in known.rows()
+    ]
+    return ["## Its images", "", "| images of the | what | found |", "| --- | --- | --- |", *lines] if lines else []
 
 
 def _recipe_facts(recipe: Recipe) -> list[str]:

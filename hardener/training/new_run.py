@@ -134,6 +134,7 @@ def write_beginning(run: RunFolder, request: TrainRequest, prepared: Prepared) -
     if rank == 0:
         run.write_recipe(request.recipe)
         run.write_record(record)
+        run.write_prints({name: found.rows for name, found in prepared.looked.prints.items()})
         if prepared.cut is not None:
             shape = prepared.material.train_images.shape
             worst = crop_sheet(prepared.folder.train, prepared.cut.worst, (shape.height, shape.width), shape.rule)
@@ -170,6 +171,8 @@ def _data_record(request: TrainRequest, prepared: Prepared) -> DataRecord:
         },
         listings=prepared.folder.listings(),
         reading=request.reading,
+        drawn=prepared.folder.drawn,
+        found=prepared.looked.found,
     )
 
 

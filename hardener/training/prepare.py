@@ -30,6 +30,7 @@ from hardener.models.trained import open_classifier
 from hardener.progress import Reporter, rank_and_world
 from hardener.training.build import autocasts
 from hardener.training.launch import own_device
+from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
 from hardener.training.request import TrainRequest
 from hardener.training.session import Material
@@ -50,6 +51,7 @@ class Prepared:
 
     material: Material
     folder: DataSet
+    looked: Looked
     loaded: LoadedModel
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -81,14 +83,16 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     _change_network(built, recipe, shape, len(folder.classes), reporter)
     keep_all_buffers(loaded.network)
     tried = _rehearsed(built, recipe, folder, device, reporter)
-    train_images, validation_images = _load(folder, shape, request.skip_bad_images, cache, reporter)
+    splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
+    train_images = splits.train
     check_enough(train_images)
+    looked = look_at_data(folder, splits, seen, recipe.data.image_size, cache, reporter)
     mean, std = normalization(
         recipe.data.normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std
     )
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
-    material = Material(classifier, train_images, validation_images, device)
-    return Prepared(material, folder, loaded, mean, std, replaced, cut)
+    material = Material(classifier, train_images, splits.validation, device)
+    return Prepared(material, folder, looked, loaded, mean, std, replaced, cut)
 
 
 def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str, reporter: Reporter) -> Material:
@@ -115,10 +119,10 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     )
     shape = shape_of(record.input)
     cache = _pixel_cache(recipe, reporter)
-    train_images, validation_images = _load(folder, shape, record.data.skip_bad_images, cache, reporter)
-    _check_same(record, folder, {"train": train_images, "validation": validation_images})
-    check_enough(train_images)
-    return Material(classifier, train_images, validation_images, chosen)
+    splits = _load(folder, shape, record.data.skip_bad_images, record.data.reading.dedupe, cache, reporter)
+    _check_same(record, folder, {"train": splits.train, "validation": splits.validation})
+    check_enough(splits.train)
+    return Material(classifier, splits.train, splits.validation, chosen)
 
 
 def _check_same(record: RunRecord, folder: DataSet, splits: dict[str, LoadedImages]) -> None:
@@ -281,9 +285,9 @@ def _rehearsed(
 
 
 def _load(
-    folder: DataSet, shape: ImageShape, skip_bad: bool, cache: PixelCache | None, reporter: Reporter
-) -> tuple[LoadedImages, LoadedImages]:
-    """Return the images of the training and the validation split."""
+    folder: DataSet, shape: ImageShape, skip_bad: bool, dedupe: bool, cache: PixelCache | None, reporter: Reporter
+) -> Splits:
+    """Return the images of the training and the validation split, without copies of the one in the other if asked."""
     with reporter.track("reading images", len(folder.train) + len(folder.validation), "images") as advance:
         train_images, validation_images = (
             load_images(files, shape, skip_bad=skip_bad, cache=cache, on_decoded=advance)
@@ -301,4 +305,7 @@ def _load(
             "sees them. If their shape is in their alpha channel, choose another background, such as "
             "--set data.background=black"
         )
-    return train_images, validation_images
+    splits = Splits(train_images, validation_images, validation_images.prints)
+    if not dedupe:
+        return splits
+    return drop_copies(folder, splits, lambda files: load_images(files, shape, skip_bad=skip_bad, cache=cache))

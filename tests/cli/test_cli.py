@@ -120,12 +120,12 @@ def test_without_a_test_split_the_validation_split_is_used_and_said(home: Path, 
     assert "6 images of the validation split" in found.stdout
 
 
-def test_images_added_after_training_raise_a_flag(home: Path, tmp_path: Path) -> None:
+def test_held_out_images_that_were_overwritten_raise_a_flag(home: Path, tmp_path: Path) -> None:
     data = write_image_folder(tmp_path / "imgs", {"cat": 12, "dog": 12})
     hardener("train", home / "tiny.py", "--data", data, *QUICK, "--out", tmp_path / "runs")
     write_image_folder(data, {"cat": 30, "dog": 30})
     found = hardener("eval", "--out", tmp_path / "runs", "--steps", 1, "--json", tmp_path / "e.json", "--device", "cpu")
-    assert "images evaluated here may have been trained on" in found.output.replace("\n", " ")
+    assert "1 of the 2 images that the run held out are gone or have other contents" in found.output
     assert [flag["id"] for flag in json.loads((tmp_path / "e.json").read_text())["flags"]] == ["data-changed"]
 
 

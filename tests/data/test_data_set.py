@@ -64,8 +64,8 @@ def test_own_splits_are_taken_where_they_stand(tmp_path: Path) -> None:
     folder = read_data_set(tmp_path / "d")
     assert folder.test is not None
     assert [len(folder.train), len(folder.validation), len(folder.test)] == [20, 8, 10]
-    classes, files, split = read_held_out(tmp_path / "d")
-    assert (classes, len(files), split) == (("a", "b"), 10, "test")
+    held = read_held_out(tmp_path / "d")
+    assert (held.classes, len(held.files), held.split) == (("a", "b"), 10, "test")
 
 
 def test_without_a_validation_folder_it_is_drawn_from_train_and_test_stays(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_layout_is_read_as_a_reader_would(case: Case, tmp_path: Path) -> None:
     assert len(found.train) == case.train or not case.train
     assert len(found.validation) == case.validation or not case.validation
     assert case.test in (0, 0 if found.test is None else len(found.test))
-    assert case.says in " ".join([*found.notes, *found.doubts])
+    assert case.says in " ".join([*found.brought.notes, *found.brought.doubts])
     for files in (found.train, found.validation, found.test):
         for place in range(0 if files is None else len(files)):
             assert files is not None
@@ -253,12 +253,12 @@ def test_images_of_train_alone_are_evaluated_only_by_name(tmp_path: Path) -> Non
     with pytest.raises(HardenerError, match="has a train split and no other") as refused:
         read_held_out(root)
     (advice,) = re.findall(r"--data (\S+)\.$", str(refused.value))
-    assert read_held_out(Path(advice))[2] == "all"
+    assert read_held_out(Path(advice)).split == "all"
 
 
 def test_images_to_evaluate_on_may_lack_classes_of_the_model_and_not_bring_others(tmp_path: Path) -> None:
     known = ("bird", "cat", "dog")
-    classes, files, _ = read_held_out(build(tmp_path / "d", *pair(".")), known=known)
-    assert (classes, sorted(set(files.labels))) == (known, [1, 2])
+    held = read_held_out(build(tmp_path / "d", *pair(".")), known=known)
+    assert (held.classes, sorted(set(held.files.labels))) == (known, [1, 2])
     with pytest.raises(HardenerError, match="than the model was trained on: it lacks bird, cat and has wolf besides"):
         read_held_out(build(tmp_path / "e", "dog x4", "wolf x4"), known=known)

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +48,9 @@ class Quiet:
 
     def warn(self, text: str) -> None:
         self.said.append(text)
+
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        pass
 
     @contextmanager
     def track(self, what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:

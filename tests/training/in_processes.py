@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -65,6 +65,9 @@ class Stops(SilentTraining):
 
     def __init__(self, after: int) -> None:
         self.after = after
+
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        pass
 
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         seen = 0

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +42,9 @@ class Recorder(Silent):
         self.said.append(text)
 
     warn = say
+
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        pass
 
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         self.left -= bool(self.what) and what.startswith(self.what)

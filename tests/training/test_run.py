@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,9 @@ class Recorder(Silent):
         self.said.append(text)
 
     warn = say
+
+    def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
+        pass
 
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         seen = 0

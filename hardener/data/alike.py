@@ -1,0 +1,99 @@
+"""Images that are in a data set more than once: repeated in a split, or in two splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardener.config.data_findings import SHOWN, Alike, Repeated
+from hardener.data.cache import PixelCache
+from hardener.data.image_files import ImageFiles
+from hardener.data.prints import Prints, equal_places, near_places
+from hardener.words import plain
+
+_BESIDES = {"validation": ("train",), "test": ("train", "validation")}
+
+
+@dataclass(frozen=True)
+class Twins:
+    """For each image of a split, the place of its like in another, or -1; `near` is None where not compared."""
+
+    equal: NDArray[np.int64]
+    near: NDArray[np.int64] | None
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """The place of an equal image, else of a nearly equal one."""
+        return self.equal if self.near is None else np.where(self.equal >= 0, self.equal, self.near)
+
+
+def find_twins(ours: Prints, theirs: Prints, *, cache: PixelCache | None = None) -> Twins:
+    """Compare each image of ours with each of theirs.
+
+    Args:
+        cache: where the answer is kept.
+    """
+
+    def compare() -> dict[str, Any]:
+        near = near_places(ours, theirs)
+        return {"equal": equal_places(ours, theirs).tolist(), "near": None if near is None else near.tolist()}
+
+    key = hashlib.sha256(b"twins" + ours.rows.tobytes() + b"and" + theirs.rows.tobytes()).hexdigest()
+    entry = None if cache is None else cache.get(key, 0, lambda write: (compare(), True))
+    facts = compare() if entry is None else entry.facts
+    near = facts["near"]
+    return Twins(np.array(facts["equal"], np.int64), None if near is None else np.array(near, np.int64))
+
+
+def describe_twins(
+    split: str, ours: ImageFiles, other: str, theirs: ImageFiles, twins: Twins, *, dropped: bool = False
+) -> Alike:
+    """Put on record which images of one split are in another."""
+    places = twins.places
+    both = np.flatnonzero(places >= 0).tolist()
+    crossing = [place for place in both if ours.labels[place] != theirs.labels[int(places[place])]]
+    found = list(dict.fromkeys([*crossing, *both]))[:SHOWN]
+    equal = int((twins.equal >= 0).sum())
+    return Alike(
+        split=split,
+        other=other,
+        equal=equal,
+        near=None if twins.near is None else len(both) - equal,
+        first=tuple((plain(ours.paths[place]), plain(theirs.paths[int(places[place])])) for place in found),
+        contradicting=len(crossing),
+        dropped=dropped,
+    )
+
+
+def find_alike(
+    splits: Mapping[str, ImageFiles], prints: Mapping[str, Prints], cache: PixelCache | None
+) -> tuple[Alike, ...]:
+    """Compare validation with train, and test with both."""
+    return tuple(
+        describe_twins(
+            split, splits[split], other, splits[other], find_twins(prints[split], prints[other], cache=cache)
+        )
+        for split, others in _BESIDES.items()
+        for other in others
+        if split in prints and other in prints
+    )
+
+
+def find_repeated(split: str, files: ImageFiles, prints: Prints) -> Repeated:
+    """Count images with the bytes of an earlier one, and those whose class is another one's."""
+    first: dict[bytes, int] = {}
+    pairs = []
+    for place, digest in enumerate(prints.digests):
+        if any(digest):
+            earlier = first.setdefault(digest, place)
+            if earlier != place:
+                pairs.append((place, earlier))
+    labels: Sequence[int] = files.labels
+    crossing = [(place, earlier) for place, earlier in pairs if labels[place] != labels[earlier]]
+    named = [(plain(files.paths[place]), plain(files.paths[earlier])) for place, earlier in [*crossing, *pairs][:SHOWN]]
+    return Repeated(split=split, images=len(pairs), contradicting=len(crossing), first=tuple(named))

@@ -1,0 +1,112 @@
+"""What is found in the data before training: said, put on record, and where asked for put right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hardener.config.data_findings import Alike, DataFound
+from hardener.data.alike import describe_twins, find_alike, find_repeated, find_twins
+from hardener.data.cache import PixelCache
+from hardener.data.data_set import DataSet
+from hardener.data.describe import describe, describe_input
+from hardener.data.image_files import ImageFiles
+from hardener.data.loader import LoadedImages, read_prints
+from hardener.data.prints import Prints
+from hardener.data.survey import Size, Survey
+from hardener.errors import HardenerError
+from hardener.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found, and what the images of each split are known by again."""
+
+    found: DataFound
+    prints: Mapping[str, Prints]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The images that training works on.
+
+    Attributes:
+        validation_prints: of all validation images, also those that were dropped.
+        dropped: validation images that are in train too and were left out, where that was asked for.
+    """
+
+    train: LoadedImages
+    validation: LoadedImages
+    validation_prints: Prints
+    dropped: Alike | None = None
+
+
+def look_at_data(
+    folder: DataSet,
+    splits: Splits,
+    seen: Survey,
+    asked_size: Size | None,
+    cache: PixelCache | None,
+    reporter: Reporter,
+) -> Looked:
+    """Compare the splits, and say what was found.
+
+    Args:
+        seen: the headers of the training images.
+        asked_size: what the user asked images to be brought to.
+    """
+    shape = splits.train.shape
+    prints: dict[str, Prints] = {"train": splits.train.prints, "validation": splits.validation_prints}
+    if folder.test is not None:
+        with reporter.track("looking at the test split", len(folder.test), "images") as advance:
+            prints["test"] = read_prints(folder.test, shape, cache)
+            advance(len(folder.test))
+    files = {str(name): found for name, found in folder.splits.items()}
+    alike = find_alike(files, prints, cache)
+    if splits.dropped is not None:
+        alike = (splits.dropped, *(fact for fact in alike if (fact.split, fact.other) != ("validation", "train")))
+    found = describe(
+        folder.brought,
+        {name: (found, folder.sources[name]) for name, found in folder.splits.items()},
+        folder.classes,
+        seen=seen,
+        brought_to=describe_input((shape.height, shape.width), shape.channels, asked_size, seen),
+        repeated=[find_repeated(name, found, prints[name]) for name, found in files.items()],
+        alike=alike,
+    )
+    reporter.show("data", found.rows())
+    _warn(found, reporter)
+    return Looked(found, prints)
+
+
+def drop_copies(folder: DataSet, splits: Splits, load: Callable[[ImageFiles], LoadedImages]) -> Splits:
+    """Leave out validation images that are copies of training images.
+
+    Args:
+        load: reads the images that are left.
+    Raises:
+        HardenerError: all of them are copies.
+    """
+    twins = find_twins(splits.validation_prints, splits.train.prints)
+    copies = twins.places >= 0
+    dropped = describe_twins("validation", folder.validation, "train", folder.train, twins, dropped=True)
+    if not copies.any():
+        return replace(splits, dropped=dropped)
+    if copies.all():
+        raise HardenerError(
+            f"all {len(copies)} validation images are copies of training images: --dedupe leaves none to choose the "
+            "epoch by. Name other images with --val DIR."
+        )
+    kept = folder.validation.pick(np.flatnonzero(~copies).tolist())
+    return replace(splits, validation=load(kept), dropped=dropped)
+
+
+def _warn(found: DataFound, reporter: Reporter) -> None:
+    for fact in found.alike:
+        if fact.count and not fact.dropped:
+            reporter.warn(f"{fact}. Figures of these are too high; --dedupe leaves them out")
+    for repeat in found.repeated:
+        if repeat.contradicting:
+            reporter.warn(f"{repeat}: one of the two classes must be wrong")
