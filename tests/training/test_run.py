@@ -101,6 +101,7 @@ def test_the_run_folder_says_everything(model_file: Path, image_folder: Path, tm
         "run.json",
         "model.safetensors",
         "model/tiny.py",
+        "images.npz",
         "metrics.jsonl",
         "train.png",
         "checkpoint/last.pt",
