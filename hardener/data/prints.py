@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,7 @@ from PIL import Image
 
 from hardener.data.cache import Facts, PixelCache, Write, files_key
 from hardener.data.image_files import ImageFiles
-from hardener.data.survey import counted
-from hardener.data.threads import decoding_threads
+from hardener.data.threads import mapped
 
 SIDE = 12
 _DIGEST = 16
@@ -108,8 +106,7 @@ def read_digests(files: ImageFiles, cache: PixelCache | None, on_done: Callable[
             return bytes(_DIGEST)
 
     def make(write: Write) -> tuple[Facts, bool]:
-        with ThreadPoolExecutor(decoding_threads()) as pool:
-            rows = list(counted(pool.map(digest, range(len(files))), on_done))
+        rows = list(mapped(digest, range(len(files)), on_done))
         return {"prints": packed(rows)}, all(map(any, rows)) and key == files_key(files, what="digests")
 
     key = None if cache is None else files_key(files, what="digests")
