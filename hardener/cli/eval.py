@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hardener.evaluation.subject import ForeignModel
 
 _ELSEWHERE = ("--init", "--entry", "--model-arg", "--root", "--image-size", "--normalize", "--range")
+_SWITCHES = ("invariance", "corruptions", "certify", "clever", "curves")
 _Kind = Literal["run", "onnx", "foreign"]
 
 
@@ -142,13 +143,7 @@ def evaluate(
     note(f"evaluating {target if run is None else run.path} …")
     from hardener.evaluation.plan import EvaluateRequest
 
-    asked = {
-        "invariance": invariance,
-        "corruptions": corruptions,
-        "certify": certify,
-        "clever": clever,
-        "curves": curves,
-    }
+    told = zip(_SWITCHES, (invariance, corruptions, certify, clever, curves), strict=True)
     request = EvaluateRequest(
         attacks=tuple(attack or ()),
         suite=suite,
@@ -167,7 +162,7 @@ def evaluate(
         dedupe=dedupe,
         json_file=json_file,
         surrogate=lender,
-        sections=frozenset([*(name for name, wanted in asked.items() if wanted), *(measure or [])]),
+        sections=frozenset([*(name for name, wanted in told if wanted), *(measure or [])]),
     )
     if run is not None:
         _evaluate_run(run, request)
