@@ -77,21 +77,18 @@ class LoadedImages:
         *,
         pixels: NDArray[np.uint8] | PixelBlocks | None,
         skipped: list[BadFile],
-        flat: int,
-        fingerprint: str,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
         prints: Prints,
+        facts: Facts,
     ) -> None:
         self.files = files
         self.shape = shape
         self.labels = torch.tensor(files.labels, dtype=torch.int64)
         self.skipped = skipped
-        self.flat = flat
-        self.fingerprint = fingerprint
-        self.mean = mean
-        self.std = std
         self.prints = prints
+        self.flat: int = facts["flat"]
+        self.fingerprint: str = facts["fingerprint"]
+        self.mean: tuple[float, ...] = tuple(facts["mean"])
+        self.std: tuple[float, ...] = tuple(facts["std"])
         self._pixels = pixels
         self._on_device: Tensor | None = None
         self._planes = (shape.channels, shape.height, shape.width)
@@ -356,9 +353,6 @@ def _images(
         shape,
         pixels=pixels.reshape(planes) if isinstance(pixels, np.ndarray) else pixels,
         skipped=[BadFile(files.where(place), reason) for place, reason in facts["skipped"]],
-        flat=facts["flat"],
-        fingerprint=facts["fingerprint"],
-        mean=tuple(facts["mean"]),
-        std=tuple(facts["std"]),
         prints=unpacked(facts["prints"], len(files)),
+        facts=facts,
     )
