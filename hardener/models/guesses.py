@@ -208,7 +208,7 @@ def combinations(of: Mapping[str, Sequence[Guess]]) -> Iterator[dict[str, Guess]
 
 def is_config(name: str, value: Any) -> bool:
     """Is an argument an object, or a mapping, that holds the settings?"""
-    return plain(name) in CONFIGS or bool(settings_of(name, value).parts)
+    return plain(name) in CONFIGS or (_used_as(name, value) != "called" and bool(settings_of(name, value).parts))
 
 
 @dataclass

@@ -282,13 +282,15 @@ def _in_package(file: ModelFile, level: int, before: set[str]) -> ModuleType:
 
 def _forget(file: ModelFile, before: set[str]) -> None:
     """Drop what was loaded since from around the file, and the stand-ins of packages."""
-    for key in set(sys.modules) - before:
-        module = sys.modules[key]
-        loaded_from = getattr(module, "__file__", None)
-        places = [loaded_from] if loaded_from else list(getattr(module, "__path__", []))
-        inside = [Path(place).resolve() for place in places]
-        if any(p.is_relative_to(file.folders[-1]) and "site-packages" not in p.parts for p in inside):
-            del sys.modules[key]
+    for key in [key for key in set(sys.modules) - before if _lies_below(sys.modules[key], file.folders[-1])]:
+        del sys.modules[key]
+
+
+def _lies_below(module: ModuleType, folder: Path) -> bool:
+    loaded_from = getattr(module, "__file__", None)
+    places = [loaded_from] if loaded_from else list(getattr(module, "__path__", []))
+    inside = [Path(place).resolve() for place in places]
+    return any(path.is_relative_to(folder) and "site-packages" not in path.parts for path in inside)
 
 
 def _is_users(module_name: str, file: ModelFile) -> bool:

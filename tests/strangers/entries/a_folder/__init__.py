@@ -1,0 +1,3 @@
+# kind: a package
+# expect: as typed Net
+from .net import Net

@@ -1,0 +1,19 @@
+# kind: a build_model of another kind
+# expect: after pasting def make_network(num_classes):
+import torch
+import torch.nn as nn
+
+
+class Net(nn.Module):
+    def __init__(self, width, depth, nclass):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(4 * width, nclass)
+
+    def forward(self, x):
+        return self.fc(self.pool(torch.relu(self.conv(x))).flatten(1))
+
+
+def build_model(args):
+    return Net(args.width, args.depth, args.nclass)

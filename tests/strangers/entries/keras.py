@@ -1,0 +1,7 @@
+# kind: another framework
+# expect: refused "Install it: pip install keras_of_nobody"
+import keras_of_nobody as keras  # a name that is never installed
+
+
+def build_model(num_classes):
+    return keras.Sequential([keras.layers.Dense(num_classes)])

@@ -1,0 +1,16 @@
+# kind: spellings
+# needs: slow
+# expect: as typed Net
+import torch
+import torch.nn as nn
+
+
+class Net(nn.Module):
+    def __init__(self, input_nc, output_dim):
+        super().__init__()
+        self.conv = nn.Conv2d(input_nc, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, output_dim)
+
+    def forward(self, x):
+        return self.fc(self.pool(torch.relu(self.conv(x))).flatten(1))
