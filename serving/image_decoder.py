@@ -10,10 +10,12 @@ from typing import TypeVar
 
 from hardener.config.bundle import InputSpec
 
-from .intake import LARGE_PIXELS, SMALL_PIXELS, Decoded, decode_upload
+from .decode_memory import DecodeMemory
+from .intake import LARGE_PIXELS, SMALL_PIXELS, Decoded, open_upload
 from .metrics import Metrics
 from .observe import span
 from .problem import Problem
+from .settings import Settings
 
 DECODE_THREADS = 2
 INLINE_BYTES = 65_536
@@ -22,16 +24,16 @@ T = TypeVar("T")
 
 
 class ImageDecoder:
-    """Decodes small images at once, larger ones in a few threads, and the largest one by one."""
+    """Decodes small images at once, larger ones in a few threads, and the largest one by one, as memory allows."""
 
-    def __init__(self, metrics: Metrics, *, max_pixels: int) -> None:
+    def __init__(self, metrics: Metrics, settings: Settings) -> None:
         """Start without threads; they come with the work.
 
         Args:
             metrics: hears of images that are refused.
-            max_pixels: an image of more is refused.
         """
-        self._metrics, self._max_pixels = metrics, max_pixels
+        self._metrics, self._settings = metrics, settings
+        self._memory = DecodeMemory(settings.max_decode_bytes, most_waiting=settings.max_waiting)
         self._threads = ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode")
         self._large = ThreadPoolExecutor(1, thread_name_prefix="decode-large")
 
@@ -45,24 +47,32 @@ class ImageDecoder:
         Args:
             data: the file, or what was wrong with it already.
         Raises:
-            Problem: 413, 415 or 422, as `decode_upload` does.
+            Problem: 413, 415 or 422 as `open_upload` does, 503 where too many images wait for memory.
         """
         if isinstance(data, Problem):
             raise data
-        decode = functools.partial(decode_upload, data, spec, max_pixels=self._max_pixels)
+        settings = self._settings
+        open_it = functools.partial(
+            open_upload,
+            data,
+            spec,
+            max_pixels=settings.max_pixels,
+            max_side=settings.max_side,
+            max_bytes=settings.max_decode_bytes,
+        )
         try:
             with span("decode"):
+                opened = await self.run(open_it, size=len(data))
                 # Small ones at once: a thread, and its quarrel about the interpreter's lock, would cost as much again.
-                image = decode(at_most=SMALL_PIXELS) if len(data) <= INLINE_BYTES else None
-                if image is None:
-                    image = await run_in(self._threads, functools.partial(decode, at_most=LARGE_PIXELS))
-                if image is None:  # one at a time, so that large ones neither hold all threads nor fill the memory
-                    image = await run_in(self._large, decode)
+                if opened.pixels <= SMALL_PIXELS and len(data) <= INLINE_BYTES:
+                    return opened.decode()
+                async with self._memory.reserved(opened.needs):
+                    # the largest one at a time, so that they do not hold all threads
+                    threads = self._threads if opened.pixels <= LARGE_PIXELS else self._large
+                    return await run_in(threads, opened.decode)
         except Problem as problem:
             self._metrics.note_decode_error(problem.status)
             raise
-        assert image is not None, "nothing is left alone without at_most"
-        return image
 
     def close(self) -> None:
         """End the threads; what has not begun is dropped."""

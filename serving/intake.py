@@ -7,16 +7,19 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 
 from hardener.config.bundle import InputSpec
 from hardener.data.decode import open_image, to_input_with_size
+from hardener.data.decode_cost import decode_bytes
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
 from .multipart import BrokenMultipart, parse_multipart
@@ -135,23 +138,67 @@ def parse_upload(
     return Upload(images, options)
 
 
-def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int, at_most: int | None = None) -> Decoded | None:
-    """Decode an uploaded image to the model's input; the file's name and stated type play no part.
+@dataclass(frozen=True)
+class Opened:
+    """An image whose header was read, and what decoding it will take.
+
+    Attributes:
+        pixels: of the file.
+        needs: bytes at once, at most.
+    """
+
+    image: Image.Image
+    spec: InputSpec
+    pixels: int
+    needs: int
+
+    def decode(self) -> Decoded:
+        """Decode it to the model's input.
+
+        Raises:
+            Problem: 422 truncated or damaged.
+        """
+        spec = self.spec
+        with _refused():
+            pixels, (width, height) = to_input_with_size(
+                self.image, height=spec.height, width=spec.width, channels=spec.channels, rule=spec.pixels
+            )
+        return Decoded(pixels, width, height)
+
+
+def open_upload(data: bytes, spec: InputSpec, *, max_pixels: int, max_side: int, max_bytes: int) -> Opened:
+    """Read the header of an uploaded image; the file's name and stated type play no part.
 
     Args:
-        at_most: leave an image of more pixels alone, and answer None to it.
+        max_bytes: that decoding it may take.
     Raises:
-        Problem: 415 no image of an allowed format, 413 too many pixels, 422 truncated or damaged.
+        Problem: 415 no image of an allowed format, 413 too many pixels, too long a side, or too much memory to decode
+            it, 422 a damaged header.
     """
-    try:
-        formats = FORMATS if spec.pixels.range is None else (*FORMATS, *DEEP_FORMATS)
+    formats = FORMATS if spec.pixels.range is None else (*FORMATS, *DEEP_FORMATS)
+    with _refused():
         image = open_image(data, max_pixels=max_pixels, formats=formats)
-        if at_most is not None and math.prod(image.size) > at_most:
-            return None
-        pixels, (width, height) = to_input_with_size(
-            image, height=spec.height, width=spec.width, channels=spec.channels, rule=spec.pixels
-        )
-        return Decoded(pixels, width, height)
+        if max(image.size) > max_side:
+            raise ImageTooLarge(f"{image.width} x {image.height} pixels; a side of at most {max_side:,} is read")
+        needs = decode_bytes(image, height=spec.height, width=spec.width, channels=spec.channels, rule=spec.pixels)
+        if needs > max_bytes:
+            raise ImageTooLarge(
+                f"{image.width} x {image.height} pixels as {image.format}, {image.mode}, take about "
+                f"{math.ceil(needs / 1e6):,} MB to decode; at most {max_bytes // 1_000_000:,} MB are there for it"
+            )
+        return Opened(image, spec, math.prod(image.size), needs)
+
+
+def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int) -> Decoded:
+    """Open and decode an uploaded image; raises as `open_upload` and `Opened.decode` do."""
+    return open_upload(data, spec, max_pixels=max_pixels, max_side=max_pixels, max_bytes=2**62).decode()
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """Turn what is wrong with an image into a problem."""
+    try:
+        yield
     except UnknownFormat as error:
         raise Problem(415, f"the image: {error}") from None
     except ImageTooLarge as error:

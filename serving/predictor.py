@@ -46,7 +46,7 @@ class Predictor:
         """
         self._settings, self._registry, self._metrics = settings, registry, metrics
         self._admission = Admission(settings)
-        self._decoder = ImageDecoder(metrics, max_pixels=settings.max_pixels)
+        self._decoder = ImageDecoder(metrics, settings)
         self._making = ThreadPoolExecutor(1, thread_name_prefix="report")  # so that no upload waits behind its noise
 
     async def predict(self, request: Request, *, options: tuple[str, ...], report: bool = False) -> Prediction:

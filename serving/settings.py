@@ -61,6 +61,8 @@ class Settings:
     header_timeout_s: float = _default("header_timeout_s")
     write_timeout_s: float = _default("write_timeout_s")
     max_pixels: int = _default("max_pixels")
+    max_side: int = _default("max_side")
+    max_decode_bytes: int = _default("max_decode_bytes")
     max_batch_images: int = _default("max_batch_images")
     max_requests: int = _default("max_requests")
     max_held_bytes: int = _default("max_held_bytes")

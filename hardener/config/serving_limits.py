@@ -73,6 +73,8 @@ _TABLE = (
     Limit("header_timeout_s", 10.0, 0.1, 3600, "seconds for a request's headers to come", whole=False),
     Limit("write_timeout_s", 20.0, 0.1, 3600, "seconds that a client may leave an answer unread", whole=False),
     Limit("max_pixels", 50_000_000, 1, 2**40, "pixels of an image; a larger one is not decoded"),
+    Limit("max_side", 32_768, 1, 2**31, "pixels of an image's longer side"),
+    Limit("max_decode_bytes", 448 * MEBIBYTE, MEBIBYTE, 2**40, "bytes that decoding takes, of all images in work"),
     Limit("max_batch_images", 32, 1, 10_000, "images in one request to /predict/batch"),
     Limit("max_requests", 64, 1, 1_000_000, "requests in work at once"),
     Limit("max_waiting", 32, 1, 1_000_000, "images that wait for the model"),

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from hardener.config.pixels import Fit, PixelRule
 from hardener.data.colors import in_srgb, on_background, profile_of, shows_through
+from hardener.data.completeness import see_that_it_is_whole
 from hardener.data.file_kind import reads_heic
 from hardener.data.levels import Deep, is_deep
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
@@ -150,6 +151,8 @@ def _loaded(
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Decode an image, turn it the right way up, and scale it to 8 bits; return its whole size too."""
     size = image.size
+    fp = getattr(image, "fp", None)
+    data = fp.getvalue() if isinstance(fp, io.BytesIO) else b""
     if draft is not None and image.format == "JPEG" and image.mode != "CMYK":
         image.draft("RGB", draft)  # decode at 1/2 .. 1/8 size; never below twice the target
     try:
@@ -157,12 +160,14 @@ def _loaded(
             warnings.simplefilter("ignore")  # Pillow warns about odd EXIF; the pixels are what counts
             if is_deep(image):
                 deep = Deep(image)
+                see_that_it_is_whole(deep.image, data)
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
                 shown = deep.scaled(deep.ends() if own_range and rule.range is None else rule.range)
                 if shown is not image:
                     shown.getexif()[ExifTags.Base.Orientation] = orientation
             else:
                 image.load()
+                see_that_it_is_whole(image, data)
                 shown = image
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             if orientation in SIDEWAYS:
