@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hardener.config.schema import Recipe
 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every random choice.")]
 Runs = Annotated[Path, typer.Option("--out", help="The folder that runs lie in.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that cannot be read.")]
 AllowPickle = Annotated[

@@ -25,17 +25,21 @@ def parse_quantity(text: str | float) -> float:
     return value
 
 
-def parse_image_size(value: str | int | list[int] | tuple[int, int]) -> tuple[int, int]:
+LARGEST_SIDE = 1 << 16
+
+
+def parse_image_size(value: object) -> tuple[int, int]:
     """Turn `224`, `48x64` or [48, 64] into (height, width).
 
     Raises:
-        HardenerError: not one or two positive whole numbers.
+        HardenerError: not one or two whole numbers in [1, LARGEST_SIDE].
     """
-    parts = str(value).lower().split("x") if isinstance(value, str | int) else list(value)
-    try:
-        sizes = [int(part) for part in parts]
-    except (ValueError, TypeError):
-        sizes = []
-    if len(sizes) not in {1, 2} or min(sizes) < 1:
+    parts: list[object] = [value]
+    if isinstance(value, str):
+        parts = [int(part) if part.strip().isdecimal() else part for part in value.lower().split("x") if len(part) < 20]
+    elif isinstance(value, list | tuple):
+        parts = list(value)
+    sizes = [part for part in parts if isinstance(part, int) and not isinstance(part, bool)]
+    if len(sizes) != len(parts) or len(sizes) not in {1, 2} or not all(1 <= size <= LARGEST_SIDE for size in sizes):
         raise HardenerError(f"an image size is 224, or HEIGHTxWIDTH such as 48x64; got {value!r}.")
     return sizes[0], sizes[-1]

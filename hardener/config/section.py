@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hardener.catalog import Entry, named
 from hardener.config.pixels import parse_color, parse_range
@@ -41,13 +50,25 @@ NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Switch = Annotated[Literal["auto", "on", "off"], BeforeValidator(_switch)]
 
+LARGEST = 2**53  # whole numbers up to here are floats, too
 Kind = TypeVar("Kind", bound="Section")
 
 
 class Section(BaseModel):
     """Keys of a recipe with their defaults and ranges; an unknown key is a fault."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a truth value for a number, and whole numbers that no machine counts to."""
+        assert info.field_name is not None, "it is a field's"
+        if isinstance(value, bool) and not _takes_truth(cls.model_fields[info.field_name].annotation):
+            raise ValueError(f"expected a number or a word; got {value!r}.")
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"a number of {len(str(abs(value)))} digits is too large.")
+        return value
 
     def find(self, kind: type[Kind]) -> Kind | None:
         """Return the section of this kind that stands in this one; None: there is none, or it is off."""
@@ -78,6 +99,14 @@ class Ball(Section):
         except HardenerError as error:
             raise ValueError(str(error)) from None
         return self
+
+
+def _takes_truth(annotation: Any) -> bool:
+    """Say whether a field's type has a place for True and False; YAML 1.1 writes a bare `on` so."""
+    inner = [annotation, *get_args(annotation)]
+    return any(kind is bool or kind is Any or kind in ("on", "off") or _takes_truth(kind) for kind in inner[1:]) or (
+        annotation is bool or annotation is Any
+    )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -81,6 +82,7 @@ def load_weights(
     """
     read = _read(path, allow_pickle)
     state = _strip_prefixes(read, network)
+    _check_plain(state, network.state_dict(), path)
     for name in unsaved:
         if name in state:
             put_buffer(network, name, state[name])
@@ -115,9 +117,35 @@ def load_weights(
     fitting = OrderedDict((name, state[name]) for name in own if name in state)
     # names that were stripped no longer belong to the versions of their modules
     fitting._metadata = (state is read and _versions(read)) or own._metadata  # type: ignore[attr-defined]
-    with torch.no_grad():
-        network.load_state_dict(fitting, strict=False)
+    _copy(fitting, network, path)
     return extra
+
+
+def _copy(state: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:
+    try:
+        with torch.no_grad():
+            network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        told = (str(error).strip().splitlines() or [""])[-1].strip()
+        raise HardenerError(f"{path} holds tensors that the model cannot take: {told}") from None
+
+
+def _check_plain(state: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
+    """See that what the network takes are dense tensors of real numbers; others would be copied wrongly, if at all."""
+    odd = []
+    for name, value in state.items():
+        if name in own:
+            kinds = {
+                "on no device": value.is_meta,
+                "quantised": value.is_quantized,
+                "sparse": value.is_nested or value.layout != torch.strided,
+                "complex": value.is_complex() and not own[name].is_complex(),
+            }
+            odd += [f"{name} is {kind}" for kind, holds in kinds.items() if holds][:1]
+    if odd:
+        raise HardenerError(
+            f"{path} holds tensors that are no plain ones: {_some(odd)}. Save dense tensors of real numbers."
+        )
 
 
 def _with_versions(state: Mapping[str, Tensor], versions: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -150,7 +178,9 @@ def _read(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
         state |= {name: state[kept] for name, kept in aliases.items() if kept in state and name not in state}
         return _with_versions(state, json.loads(aliases.get(_VERSIONS, "{}")))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=not allow_pickle)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it holds is looked at below
+            content = torch.load(path, map_location="cpu", weights_only=not allow_pickle)
     except pickle.UnpicklingError:
         raise HardenerError(
             f"{path} holds more than tensors: reading it would run code that the file carries. If you trust where "

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +52,24 @@ def read_outcomes(path: Path) -> Outcomes:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as rows:
             paths, clean, robust = rows["path"], rows["clean"], rows["robust"]
+            if any(column.ndim != 1 for column in (paths, clean, robust)) or paths.dtype.kind != "U":
+                raise ValueError("a column is no list")
+            clean, robust = (_truths(column) for column in (clean, robust))
     except FileNotFoundError:
         raise HardenerError(f"{path} is gone: it held the results of each image.") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and numpy raise nearly anything on a damaged file
         raise HardenerError(f"{path} does not hold the results of each image: {error}.") from None
     if not len(paths) == len(clean) == len(robust):
         raise HardenerError(f"{path} does not hold the results of each image: its columns differ in length.")
     order = np.argsort(paths, kind="stable")
-    return Outcomes(tuple(paths[order].tolist()), clean[order].astype(bool), robust[order].astype(bool))
+    return Outcomes(tuple(paths[order].tolist()), clean[order], robust[order])
+
+
+def _truths(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return a column of yes and no, which some versions wrote as 0 and 1."""
+    if column.dtype.kind not in "biu" or not np.isin(column, (0, 1)).all():
+        raise ValueError("a column holds more than yes and no")
+    return column.astype(bool)
 
 
 def paired_difference(first: Outcomes, second: Outcomes, which: Literal["clean", "robust"]) -> Difference:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import pickle
 import zipfile
@@ -83,10 +84,13 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
         HardenerError: it is one of another model.
     """
     content = _read(path)
+    fault = _fault(content)
+    if fault is not None:
+        raise DamagedCheckpoint(f"{path} is damaged: {fault}.")
     try:
         for name, part in _parts(state).items():
             part.load_state_dict(placed(content[name], part))
-    except (RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # torch's optimisers raise nearly anything on another's state
         raise HardenerError(f"{path} does not fit the model or recipe of its run: {error}.") from None
     loss_sum: Tensor = content["loss_sum"]
     state.progress = Progress(
@@ -95,6 +99,21 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     state.method.attack_steps = content["attack_steps"]
     for name in _COUNTS:
         setattr(state, name, content[name])
+
+
+def _fault(content: Any) -> str | None:
+    """Return what is wrong with a file that torch reads and that this room did not write; None: nothing that shows."""
+    if not isinstance(content, dict):
+        return f"it holds a {type(content).__name__}"
+    for name in ("epoch", "images", "losses", "attack_steps", *_COUNTS):
+        value = content.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
+            return f"{name} in it is {value!r:.40}"
+    whole = [content[name] for name in ("epoch", "images", "losses", "piece", "rollbacks", "rows")]
+    if not all(isinstance(value, int) and value >= 0 for value in whole) or content["piece"] < 1:
+        return "a count in it is none"
+    loss_sum = content.get("loss_sum")
+    return None if isinstance(loss_sum, Tensor) and loss_sum.ndim == 0 else "it holds no sum of losses"
 
 
 def _parts(state: TrainingState) -> dict[str, nn.Module | torch.optim.Optimizer]:
