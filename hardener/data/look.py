@@ -14,7 +14,7 @@ from hardener.config.pixels import PixelRule
 from hardener.data.colors import shows_through
 from hardener.data.decode import decode_image, open_image
 from hardener.data.image_files import ImageFiles
-from hardener.data.likeness import features
+from hardener.data.prints import print_of
 from hardener.data.survey import upright_size
 from hardener.data.threads import mapped
 from hardener.errors import BadImage
@@ -38,7 +38,7 @@ class Seen:
         counts: (C, 32), how many pixels of the input lie in each bin of the levels.
         sums: (2, C), of the input's levels and of their squares.
         ends: the input's lowest and highest level of each channel.
-        code, small: see `features`.
+        mark: what the image is known by again, see `print_of`.
     """
 
     place: int
@@ -50,8 +50,7 @@ class Seen:
     counts: NDArray[np.uint32] | None = None
     sums: NDArray[np.float64] | None = None
     ends: NDArray[np.uint8] | None = None
-    code: int | None = None
-    small: NDArray[np.uint8] | None = None
+    mark: bytes = b""
 
     @property
     def brightness(self) -> float:
@@ -106,7 +105,7 @@ def look_at(
             counts=counts,
             sums=np.stack([wide.sum(axis=0), np.einsum("pc,pc->c", wide, wide)]),
             ends=np.stack([levels.min(axis=0), levels.max(axis=0)]),
-            **dict(zip(("code", "small"), features(image), strict=True)),  # type: ignore[arg-type]
+            mark=print_of(digest, image.transpose(2, 0, 1), len(files)),
         )
 
     return mapped(look, range(len(files)), on_done)

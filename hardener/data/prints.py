@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +146,39 @@ def near_places(ours: Prints, theirs: Prints) -> NDArray[np.int64] | None:
             best, value = np.where(top > value, at + other, best), np.maximum(top, value)
         places[part] = np.where(shows[part], best, -1)
     return places
+
+
+def near_pairs(prints: Prints) -> Iterator[tuple[int, int]]:
+    """Yield the places of images that are nearly equal; nothing where there are too many to compare."""
+    if len(prints) ** 2 > 2 * _PAIRS or not len(prints) or prints.rows.shape[1] < PRINT_BYTES:
+        return
+    copies, shows = prints.copies()
+    copies[~shows] = 0
+    for start in range(0, len(prints), _ROWS):
+        for other in range(start, len(prints), 8 * _ROWS):
+            alike = copies[start : start + _ROWS] @ copies[other : other + 8 * _ROWS].T
+            for one, two in np.argwhere(alike >= 1 - NEAR).tolist():
+                if start + one < other + two:
+                    yield start + one, other + two
+
+
+def joined(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:
+    """Join pairs that share a member into groups, each ascending, by their first member."""
+    above: dict[int, int] = {}
+
+    def first(member: int) -> int:
+        while above.setdefault(member, member) != member:
+            above[member] = above[above[member]]
+            member = above[member]
+        return member
+
+    for one, other in pairs:
+        low, high = sorted((first(one), first(other)))
+        above[high] = low
+    found: dict[int, list[int]] = {}
+    for member in sorted(above):
+        found.setdefault(first(member), []).append(member)
+    return sorted(tuple(members) for members in found.values() if len(members) > 1)
 
 
 def _numbers(prints: Prints) -> NDArray[np.uint64]:

@@ -119,7 +119,7 @@ def survey(
     return _survey(look_at_all() if entry is None else entry.facts)
 
 
-def joined(surveys: Iterable[Survey]) -> Survey:
+def together(surveys: Iterable[Survey]) -> Survey:
     """Return what several splits say together; places mean nothing there, so there are no examples."""
     every = list(surveys)
 

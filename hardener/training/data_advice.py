@@ -36,40 +36,34 @@ def advice_on(found: DataInspection, request: InspectionRequest) -> tuple[Advice
 def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
     """What makes figures wrong: leaks, conflicts, and images that cannot be read."""
     leaks = [group for group in found.leaks if not group.conflict]
-    for groups, what in (
-        (leaks, "in more than one split: a model is tested on what it was trained on"),
-        (found.conflicts, "in more than one class: one of them is wrong"),
-    ):
-        for exact in (True, False):
-            some = [group for group in groups if (group.likeness == "same file") == exact]
-            if some:
-                count = f"{len(some):,} {'image' if exact else 'group'}{'s' if len(some) > 1 else ''}"
-                which = "" if exact else " of nearly the same images"
-                look = "" if exact else " Look at them: they may differ in what counts."
-                text = f"{count}{which} {'lie' if len(some) > 1 else 'lies'} {what}.{look}"
-                command = _ignoring(some, found, train) if exact else _looking(found)
-                yield Advice(text=text, command=command, grave=exact)
+    if leaks:
+        near = sum(group.likeness != "same file" for group in leaks)
+        told = f", {near:,} of them nearly" if near else ""
+        text = (
+            f"{_lie(len(leaks))} in more than one split{told}: a model is judged by what it was trained on. "
+            "--dedupe leaves them out there, for eval too."
+        )
+        yield Advice(text=text, command=f"{train} --dedupe", grave=True)
+    exact = [group for group in found.conflicts if group.likeness == "same file"]
+    near = len(found.conflicts) - len(exact)
+    if exact:
+        text = f"{_lie(len(exact))} in more than one class: one of them is wrong."
+        yield Advice(text=text, command=_ignoring(exact, found, train), grave=True)
+    if near:
+        text = f"{_lie(near)} nearly the same in more than one class. Look at them: they may differ in what counts."
+        yield Advice(text=text, command=f"hardener inspect {shlex.quote(found.root)} --html found.html")
     if found.bad:
         text = f"{len(found.bad):,} of {found.total:,} images cannot be read. Repair them, or leave them out."
         yield Advice(text=text, command=f"{train} --skip-bad-images", grave=True)
 
 
-def _looking(found: DataInspection) -> str:
-    return f"hardener inspect {shlex.quote(found.root)} --html found.html"
+def _lie(count: int) -> str:
+    return f"{count:,} images lie" if count > 1 else "1 image lies"
 
 
 def _ignoring(groups: list[Alike], found: DataInspection, train: str) -> str:
-    """Leave out all images of a conflict, and of a leak those that are trained on."""
-    order = ("test", "validation", "train")
-    names: list[str] = []
-    for group in groups:
-        first = min(group.images, key=lambda image: order.index(image.split))
-        if group.conflict:
-            names += [image.file for image in group.images]
-        elif any(image.split in found.drawn for image in group.images):  # who stays is drawn anew
-            names += [image.file for image in group.images if image != first]
-        else:
-            names += [image.file for image in group.images if image.split != first.split]
+    """Leave out all images of some groups; where they are many, name them in a file."""
+    names = [image.file for group in groups for image in group.images]
     if len(names) > _FEW_IGNORED:
         return f"hardener inspect {shlex.quote(found.root)} --json found.json"
     return " ".join([train, *(f"--ignore {shlex.quote(name)}" for name in dict.fromkeys(names))])

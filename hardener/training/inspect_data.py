@@ -30,13 +30,13 @@ from hardener.config.pixels import PixelRule
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.run_folder import now
 from hardener.config.schema import Recipe
-from hardener.data.data_set import DataSet, read_data_set, read_source
+from hardener.data.data_set import DataSet, read_data_set
 from hardener.data.decode import decode_image
 from hardener.data.image_files import ImageFiles
 from hardener.data.input_rule import bulk_size, cut_by_crop
-from hardener.data.likeness import groups, nearly_same, same
 from hardener.data.look import Seen, look_at, oddities
-from hardener.data.survey import Levels, Survey, joined, measure_levels, survey
+from hardener.data.prints import PRINT_BYTES, Prints, joined, near_pairs
+from hardener.data.survey import Levels, Survey, measure_levels, survey, together
 from hardener.errors import BadImage
 from hardener.progress import Reporter
 from hardener.training.augment import augment
@@ -91,7 +91,7 @@ def inspect_data(request: InspectionRequest, reporter: Reporter) -> tuple[DataIn
     headers = {name: _survey(name, files, reporter) for name, files in present.items()}
     view, levels = _view(folder, headers["train"], request.recipe, reporter)
     seen = {name: _look(name, files, view, reporter) for name, files in present.items()}
-    record = _described(request, folder, present, joined(headers.values()), view, levels, seen)
+    record = _described(request, folder, present, together(headers.values()), view, levels, seen)
     record = record.model_copy(update={"advice": advice_on(record, request)})
     return record, _pictures(record, folder, present, view, request)
 
@@ -147,17 +147,15 @@ def _described(
         return ImageName(split=split, label=folder.classes[files.labels[place]], file=shown)
 
     readable = [item for _, item in everything if not item.reason]
-    brought = read_source(request.data, request.reading or AS_FOUND)
-    given = {*brought.splits, *(("validation",) if request.validation_root else ())}
     return DataInspection(
         root=str(request.data),
         created_at=now(),
         hardener_version=__version__,
         notes=folder.brought.notes,
         doubts=folder.brought.doubts,
-        left_out=brought.left_out,
+        left_out=folder.brought.left_out,
         splits={name: len(files) for name, files in present.items()},
-        drawn=tuple(name for name in present if name not in given),
+        drawn=tuple(map(str, folder.drawn)),
         classes=_class_counts(folder, present),
         bytes=sum(item.weight for _, item in everything),
         sizes=tuple(SizeCount(height=h, width=w, images=count) for (h, w), count in headers.sizes.items()),
@@ -201,12 +199,14 @@ def _class_counts(folder: DataSet, present: Mapping[str, ImageFiles]) -> tuple[C
 
 def _alike(images: Sequence[tuple[ImageName, Seen]]) -> tuple[Alike, ...]:
     """Return groups of images that are the same file, and of those that look nearly the same; leaks come first."""
-    exact = groups(same([item.digest for _, item in images]))
-    first_of = {member: group[0] for group in exact for member in group}
-    rest = [place for place in range(len(images)) if first_of.get(place, place) == place]
-    small = np.stack([_thumbnail(images[place][1]) for place in rest]) if rest else np.empty((0, 16, 16), np.uint8)
-    pairs = nearly_same([images[place][1].code for place in rest], small)
-    near = groups((rest[one], rest[other]) for one, other in pairs)
+    first_of: dict[bytes, int] = {}
+    pairs = ((first_of.setdefault(item.digest, place), place) for place, (_, item) in enumerate(images))
+    exact = joined((first, place) for first, place in pairs if first != place)
+    rest = sorted(first_of.values())
+    lengths = {len(item.mark) for _, item in images}  # of a large split only the digest is kept
+    marks = b"".join(images[place][1].mark for place in rest) if lengths == {PRINT_BYTES} else b""
+    prints = Prints(np.frombuffer(marks, np.uint8).reshape(-1, PRINT_BYTES))
+    near = joined((rest[one], rest[other]) for one, other in near_pairs(prints))
     kinds: list[tuple[Likeness, list[tuple[int, ...]]]] = [("same file", exact), ("nearly the same", near)]
     found = []
     for likeness, members in kinds:
@@ -215,11 +215,6 @@ def _alike(images: Sequence[tuple[ImageName, Seen]]) -> tuple[Alike, ...]:
             leak, conflict = (len({getattr(name, key) for name in names}) > 1 for key in ("split", "label"))
             found.append(Alike(likeness=likeness, images=names, leak=leak, conflict=conflict))
     return tuple(sorted(found, key=lambda item: (not item.leak, not item.conflict)))
-
-
-def _thumbnail(item: Seen) -> NDArray[np.uint8]:
-    assert item.small is not None, "it could be read"
-    return item.small
 
 
 def _channels(seen: Sequence[Seen], count: int) -> tuple[Channel, ...]:

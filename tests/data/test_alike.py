@@ -15,7 +15,17 @@ from hardener.data.cache import PixelCache
 from hardener.data.data_set import read_data_set
 from hardener.data.image_files import ImageFiles
 from hardener.data.loader import ImageShape, load_images, read_prints
-from hardener.data.prints import PRINT_BYTES, Prints, equal_places, near_places
+from hardener.data.prints import (
+    PRINT_BYTES,
+    Prints,
+    equal_places,
+    joined,
+    near_pairs,
+    near_places,
+    packed,
+    print_of,
+    unpacked,
+)
 
 SHAPE = ImageShape(48, 48, 3)
 
@@ -145,3 +155,22 @@ def test_an_image_that_cannot_be_read_is_like_no_other(tmp_path: Path) -> None:
     prints = load_images(files, SHAPE, skip_bad=True).prints
     assert prints.known().tolist() == [True, False, True]
     assert find_twins(prints, prints).places.tolist() == [0, -1, 2]
+
+
+def test_pairs_that_share_an_image_are_one_group() -> None:
+    assert joined([(5, 3), (3, 1), (8, 9)]) == [(1, 3, 5), (8, 9)]
+    assert joined([]) == []
+
+
+def test_near_pairs_of_one_list_are_those_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    images = [random.integers(0, 256, (3, 24, 24), dtype=np.uint8) for _ in range(30)]
+    images += [(images[4] * 0.9).astype(np.uint8), images[7], np.full((3, 24, 24), 9, np.uint8)]
+    images.append(images[-1])
+    marks = [print_of(bytes([place]) * 32, image, 40) for place, image in enumerate(images)]
+    prints = unpacked(packed(marks), len(marks))
+    assert sorted(near_pairs(prints)) == [(4, 30), (7, 31)]
+    monkeypatch.setattr("hardener.data.prints._ROWS", 3)
+    assert sorted(near_pairs(prints)) == [(4, 30), (7, 31)]
+    monkeypatch.setattr("hardener.data.prints._PAIRS", 10)
+    assert list(near_pairs(prints)) == []

@@ -19,7 +19,6 @@ from hardener.cli.app import app
 from hardener.config.inspection_record import DataInspection, ImageName
 from hardener.config.reading import Reading
 from hardener.config.recipe import load_recipe
-from hardener.data.likeness import features, groups, nearly_same, same
 from hardener.errors import HardenerError
 from hardener.progress import Silent
 from hardener.terminal import out
@@ -135,17 +134,15 @@ def ignored(command: list[str]) -> tuple[str, ...]:
 
 def test_to_follow_the_advice_mends_what_it_is_about(found: DataInspection, messy: Path) -> None:
     assert [piece.grave for piece in found.advice] == sorted((p.grave for p in found.advice), reverse=True)
-    (leak,) = following(found, "image lies in more than one split")
+    (leak,) = following(found, "2 images lie in more than one split, 1 of them nearly")
+    assert leak[-1] == "--dedupe"
     (conflict,) = following(found, "image lies in more than one class")
     (bad,) = following(found, "cannot be read")
     assert bad[-1] == "--skip-bad-images"
-    mended = look(messy, reading=Reading(ignore=(*ignored(leak), *ignored(conflict))))
-    assert [group for group in mended.alike if group.likeness == "same file"] == []
-    assert mended.total == found.total - 3
+    mended = look(messy, reading=Reading(ignore=ignored(conflict)))
+    assert (mended.conflicts, mended.total) == ((), found.total - 2)
     (flat,) = following(found, "with alpha")
     assert flat[-2:] == ["--set", "data.background=black"]
-    (near,) = following(found, "nearly the same")
-    assert near[:2] == ["hardener", "inspect"]
     assert found.advice[-1].command == f"hardener train MODEL --data {messy}"
 
 
@@ -266,10 +263,10 @@ def test_a_page_escapes_what_names_hold(tmp_path: Path) -> None:
 def test_an_interruption_leaves_nothing_half_written(
     messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(image: object) -> None:
+    def stop(*marked: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hardener.data.look.features", stop)
+    monkeypatch.setattr("hardener.data.look.print_of", stop)
     told = invoke("inspect", messy, "--html", tmp_path / "p.html", "--json", tmp_path / "p.json")
     assert told.exit_code == 130
     assert list(tmp_path.iterdir()) == []
@@ -282,16 +279,3 @@ def test_what_training_would_refuse_is_refused_in_its_words(tmp_path: Path) -> N
     told = invoke("inspect", tmp_path)
     assert told.exit_code == 2
     assert str(refused.value)[:40] in told.stderr
-
-
-def test_images_are_known_by_their_look_and_faint_ones_are_not_compared() -> None:
-    images = [np.asarray(photo(RANDOM)) for _ in range(40)]
-    darker = (images[7] * 0.99).astype(np.uint8)
-    scaled = np.asarray(Image.fromarray(images[9]).resize((96, 80)))
-    plain = np.full((40, 48, 3), 100, np.uint8)
-    codes, small = zip(*map(features, [*images, darker, scaled, plain, plain]), strict=True)
-    found = groups(nearly_same(codes, np.stack(small)))
-    assert found == [(7, 40), (9, 41)]
-    assert codes[42] is None
-    assert groups(same([b"a", b"b", b"a", b"c", b"b", b"a"])) == [(0, 2, 5), (1, 4)]
-    assert groups([(5, 3), (3, 1), (8, 9)]) == [(1, 3, 5), (8, 9)]
