@@ -40,7 +40,8 @@ class TrainOptions(TypedDict, total=False):
         entry: the name in the model file that builds the network; looked for by default.
         model_args: what else the network is built with, such as {"width": 64}.
         root: the uppermost folder that the model file's imports are looked for in.
-        init: weights to start from: safetensors, a state dict or a run.
+        init: weights to start from: a checkpoint of nearly any kind, a folder of one, or a run.
+        weights: which of several sets of weights in `init`: `plain`, `ema` or a name in the file.
         pretrained: start from a registry model's published weights.
         replace_head: put a fresh final layer in where the number of classes differs.
         validation: class folders to use as the validation split.
@@ -58,6 +59,7 @@ class TrainOptions(TypedDict, total=False):
     model_args: Mapping[str, Any]
     root: str | Path | None
     init: str | Path | None
+    weights: str | None
     pretrained: bool
     replace_head: bool
     validation: str | Path | None

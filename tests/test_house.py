@@ -215,6 +215,7 @@ def test_a_new_flag_is_a_decision() -> None:
         "--model-arg",
         "--root",
         "--init",
+        "--weights",
         "--normalize",
         "--image-size",
         "--range",

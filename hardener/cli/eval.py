@@ -25,6 +25,7 @@ from hardener.cli.options import (
     Runs,
     Seed,
     SkipBad,
+    Weights,
     asked_arguments,
     asked_reading,
 )
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from hardener.evaluation.plan import EvaluateRequest
     from hardener.evaluation.subject import ForeignModel
 
-_ELSEWHERE = ("--init", "--entry", "--model-arg", "--root", "--image-size", "--normalize", "--range")
+_ELSEWHERE = ("--init", "--weights", "--entry", "--model-arg", "--root", "--image-size", "--normalize", "--range")
 _SWITCHES = ("invariance", "corruptions", "certify", "clever", "curves")
 _Kind = Literal["run", "onnx", "foreign"]
 
@@ -73,6 +74,7 @@ def evaluate(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Images, drawn by the seed; at most all there are.")] = 1000,
     init: Annotated[Path | None, typer.Option(help="Weights of a MODEL from elsewhere.")] = None,
+    weights: Weights = None,
     normalize: Annotated[
         str | None, typer.Option(help="Of a MODEL from elsewhere: none, imagenet or MEAN/STD.")
     ] = None,
@@ -129,7 +131,7 @@ def evaluate(
     from hardener.config.run_folder import find_run
 
     kind = _kind_of(target)
-    strays = (init, entry, model_arg, root, image_size, normalize, range_)
+    strays = (init, weights, entry, model_arg, root, image_size, normalize, range_)
     _check_strays(kind, {option for option, value in zip(_ELSEWHERE, strays, strict=True) if value is not None})
     ends = None if range_ is None else parse_range(range_)
     radius, length = _lengths(eps, step_size)
@@ -176,7 +178,9 @@ def evaluate(
     from hardener.evaluation.subject import ForeignModel
 
     size = None if image_size is None else parse_image_size(image_size)
-    model = ForeignModel(target, init, normalize, entry, size, allow_pickle, asked_arguments(model_arg), root, ends)
+    model = ForeignModel(
+        target, init, normalize, entry, size, allow_pickle, asked_arguments(model_arg), root, ends, weights
+    )
     _evaluate_foreign(model, request)
 
 

@@ -19,7 +19,14 @@ Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every random c
 Runs = Annotated[Path, typer.Option("--out", help="The folder that runs lie in.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that cannot be read.")]
 AllowPickle = Annotated[
-    bool, typer.Option("--allow-pickle", help="Unpickle --init. It runs any code that the file carries.")
+    bool, typer.Option("--allow-pickle", help="Unpickle --init where it asks for it. Then it may run any code.")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which weights of --init, where it holds several: plain, ema or a name in the file. (default: plain)",
+    ),
 ]
 EntryOption = Annotated[
     str | None,

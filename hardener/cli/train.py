@@ -23,6 +23,7 @@ from hardener.cli.options import (
     Runs,
     Seed,
     SkipBad,
+    Weights,
     asked_arguments,
     asked_reading,
     asked_recipe,
@@ -50,8 +51,10 @@ def train(
     ] = None,
     recipe: Annotated[str, typer.Option(help="A name that `hardener recipes` lists, or a YAML file.")] = "sprout",
     init: Annotated[
-        Path | None, typer.Option(help="Start from these weights: safetensors, a state dict or a run.")
+        Path | None,
+        typer.Option(help="Start from these weights: a checkpoint of nearly any kind, a folder of one, or a run."),
     ] = None,
+    weights: Weights = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="Start from a registry model's published weights.")
     ] = False,
@@ -145,6 +148,7 @@ def train(
             model_args=asked_arguments(model_arg),
             root=root,
             init=init,
+            weights=weights,
             pretrained=pretrained,
             replace_head=replace_head,
             allow_pickle=allow_pickle,

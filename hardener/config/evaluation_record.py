@@ -54,7 +54,7 @@ class EvaluationRequest(_Strict):
 
     `target` is a run, an ONNX file or a model's code. `settings` are those of the attacks that were named, under the
     names of their options: steps, step_size, random_start. `sections` are the words that ask for measures.
-    `reading`: how the data is read, None as the run read its own. The seven before it are of a target that was not
+    `reading`: how the data is read, None as the run read its own. Those from `init` on are of a target that was not
     trained here.
     """
 
@@ -75,6 +75,7 @@ class EvaluationRequest(_Strict):
     precision: str = "auto"
     skip_bad_images: bool = False
     init: str | None = None
+    weights: str | None = None
     normalize: str | None = None
     entry: str | None = None
     image_size: tuple[int, int] | None = None

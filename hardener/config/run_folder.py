@@ -40,7 +40,8 @@ class _Strict(BaseModel):
 class ModelRecord(_Strict):
     """Where the network came from. `file` is its copy inside the run, None for a registry's model.
 
-    `activation` stands in place of its ReLUs; `keep` leaves them. `arguments`: what else the network was built with.
+    `weights` names one of several sets in `init`. `activation` stands in place of its ReLUs; `keep` leaves them.
+    `arguments`: what else the network was built with.
     """
 
     spec: str
@@ -50,6 +51,7 @@ class ModelRecord(_Strict):
     fingerprint: str
     parameters: int
     init: str | None
+    weights: str | None = None
     pretrained: bool
     replaced_head: str | None
     activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"

@@ -34,6 +34,7 @@ from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
 from hardener.models.rehearse import Conditions, rehearse, settle_order, tell
 from hardener.models.trained import open_with_fingerprint
+from hardener.models.weights import Start, beside, file_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, device_of, measuring
 
@@ -44,7 +45,8 @@ DEFAULT_NOISE_SIGMA = 0.1
 class ForeignModel:
     """A model that was not trained here: its code, its weights, and how its inputs are normalised.
 
-    `range`: the levels of deep pixels that become 0 and 255; None: those of the images it is evaluated on.
+    `range`: the levels of deep pixels that become 0 and 255; None: those of the images it is evaluated on. `weights`:
+    the name of one of several sets of weights in `init`.
     """
 
     spec: str
@@ -56,6 +58,7 @@ class ForeignModel:
     model_args: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
     range: tuple[float, float] | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,12 @@ def foreign_subject(
         height=height,
         width=width,
     )
-    fit_head(built, len(classes), replace=False, init=model.init, allow_pickle=model.allow_pickle)
+    start = Start(model.init, model.allow_pickle, model.weights, trains=False)
+    _, began = fit_head(built, len(classes), replace=False, start=start)
+    for remark in began.remarks:
+        reporter.say(remark)
+    if began.extra:
+        reporter.warn(beside(model.init, began.extra))
     channels, loaded = built.channels, built.loaded
     mean, std = normalization(model.normalize, channels=channels, mean=(), std=())
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=classes)
@@ -148,7 +156,7 @@ def foreign_subject(
     tell(rehearse(classifier, Conditions(channels, height, width)), reporter)
     return Subject(
         classifier.eval(),
-        EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(model.init)),
+        EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(file_of(model.init))),
         classes,
         HeldInFiles(files, data, ImageShape(height, width, channels, rule)),
         held.split,
@@ -156,6 +164,7 @@ def foreign_subject(
         asked={
             "target": model.spec,
             "init": str(model.init),
+            "weights": began.which if model.weights is None else model.weights,
             "normalize": model.normalize,
             "entry": model.entry,
             "image_size": model.image_size,

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from hardener.models.head import Answer, auxiliary_heads, count_outputs, find_he
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.tame import tame
 from hardener.models.user_code import describe
-from hardener.models.weights import load_weights
+from hardener.models.weights import Loaded, Start, load_weights
 
 USUAL_SIZES = (28, 32, 64, 96, 128, 224, 256, 299, 384)
 
@@ -166,37 +165,39 @@ def fit_head(
     *,
     replace: bool,
     heads: Sequence[str] | None = None,
-    init: Path | None = None,
-    allow_pickle: bool = False,
-) -> tuple[str | None, list[str]]:
-    """Load `init` into a network and give it the right number of outputs.
+    start: Start | None = None,
+) -> tuple[str | None, Loaded]:
+    """Load the weights of `start` into a network and give it the right number of outputs.
 
     Args:
         replace: put a fresh final layer in where the network's, or the file's, has another number of outputs.
         heads: what was replaced before, by its name; by default the layers that make the logits.
     Returns:
-        The names of the replaced layers or None, and names of tensors in the file that had no place.
+        The names of the replaced layers or None, and what came of loading weights.
     Raises:
         HardenerError: the numbers differ and `replace` is not set, or the weights do not fit.
     """
     network, outputs = built.network, built.outputs
     if outputs != num_classes and not replace:
-        raise HardenerError(
-            f"the model has {outputs} outputs and the data has {num_classes} classes. Pass --replace-head to put a "
-            f"fresh final layer with {num_classes} outputs in, or let the model file build it: "
-            "build_model(num_classes)."
+        fresh = (
+            f"Pass --replace-head to put a fresh final layer with {num_classes} outputs in, or let the model file "
+            "build it: build_model(num_classes)."
+            if start is None or start.trains
+            else "Evaluate it on images of its own classes, or train it on these first: hardener train MODEL --data "
+            "DIR --init FILE --replace-head."
         )
+        raise HardenerError(f"the model has {outputs} outputs and the data has {num_classes} classes. {fresh}")
     chosen = tuple(heads or built.answer.heads)
     if replace and not chosen:  # no graph tells
         chosen = (find_head(network, outputs),)
     if replace and not heads:
         images = noise(2, built.channels, built.height, built.width)
         chosen = tuple(dict.fromkeys([*chosen, *auxiliary_heads(network, outputs, images)]))
-    extra: list[str] = []
-    if init is not None:
-        extra = load_weights(network, init, allow_pickle=allow_pickle, fresh_head=chosen if replace else ())
+    loaded = Loaded()
+    if start is not None:
+        loaded = load_weights(network, start, fresh_head=chosen if replace else (), heads=chosen)
     if outputs == num_classes:
-        return None, extra
+        return None, loaded
     replaced = replace_heads(network, outputs, num_classes, chosen)
     left = _asked(network, built.channels, built.height, built.width, num_classes).outputs
     if left != num_classes:
@@ -204,4 +205,4 @@ def fit_head(
             f"with a fresh {', '.join(replaced)} the model still has {left} outputs, and the data has {num_classes} "
             "classes. Let the model file build the right number: build_model(num_classes)."
         )
-    return ", ".join(replaced), extra
+    return ", ".join(replaced), loaded

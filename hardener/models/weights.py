@@ -1,30 +1,72 @@
-"""Weight files -> tensors in a network, and back. Nothing is unpickled unless the user allows it."""
+"""Tensors of a network -> a weights file, and back into a network."""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 import re
-import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_model
 from torch import Tensor, nn
 
 from hardener.config.files import written_whole
 from hardener.errors import HardenerError
 from hardener.models.buffers import put_buffer
+from hardener.models.checkpoint_file import VERSIONS, Content, read_checkpoint
+from hardener.models.file_kind import weights_in
+from hardener.models.match import Fit, choose, fits, nearest, with_heads
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
-_OF_A_RUN = "model.safetensors"
-_VERSIONS = "state dict versions"  # of each module's layout, as torch keeps them beside a state dict
+_OF_OPTIMIZERS = re.compile(r"(^|\.)(exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer|square_avg|sum|step)$")
+_POSITIONS = re.compile(r"pos(ition)?_embed")
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights that a network starts from, as the user names them.
+
+    Attributes:
+        path: a file, or a folder of a run or of HuggingFace.
+        allow_pickle: unpickle what holds more than tensors. It runs any code that the file carries.
+        which: the name of one of several sets of weights in it, `plain` or `ema`.
+        trains: for training, where a head that does not fit can be replaced.
+    """
+
+    path: Path
+    allow_pickle: bool = False
+    which: str | None = None
+    trains: bool = True
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of loading weights.
+
+    Attributes:
+        extra: names of tensors in the file that the network has no place for.
+        remarks: what the user should know, a line each.
+        which: the set of weights that was taken, where the file holds several.
+    """
+
+    extra: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    which: str | None = None
+
+
+def file_of(path: Path) -> Path:
+    """Return the file that weights are read from: of a folder, the one in it."""
+    return weights_in(path) if path.is_dir() else path
+
+
+def beside(path: Path, extra: Sequence[str]) -> str:
+    """Say what a file holds besides what was taken."""
+    return f"{path} holds {len(extra)} tensors that the model has no place for: {_some(extra)}"
 
 
 class _Contiguous(nn.Module):
@@ -50,7 +92,7 @@ def save_weights(network: nn.Module, path: Path) -> None:
     with written_whole(path) as beside:
         try:
             network = _Contiguous(network)
-            save_model(network, str(beside), metadata={_VERSIONS: json.dumps(_versions(network.state_dict()))})
+            save_model(network, str(beside), metadata={VERSIONS: json.dumps(_versions(network.state_dict()))})
         except SafetensorError as error:
             code = re.search(r"os error (\d+)", str(error))  # how its writer words a full disk
             if code is None:
@@ -62,63 +104,50 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 def load_weights(
     network: nn.Module,
-    path: Path,
+    start: Start | Path,
     *,
-    allow_pickle: bool = False,
     fresh_head: str | Sequence[str] = (),
+    heads: Sequence[str] = (),
     unsaved: Collection[str] = (),
-) -> list[str]:
+) -> Loaded:
     """Copy a file's tensors into a network; every tensor of the network must be in it, with its shape.
 
     Args:
-        path: safetensors, a checkpoint of torch.save with a state dict, alone or under a usual key, or a run folder.
-        allow_pickle: unpickle a file that holds more than tensors. It runs any code that the file carries.
-        fresh_head: names of layers that keep their own values where the file's have another shape.
+        fresh_head: names of layers that keep their own values where the file has none, or has them in another shape.
+        heads: names of the layers that make the logits, as far as they are known.
         unsaved: buffers that a network does not save by itself: they may be missing in the file, and have other shapes.
-    Returns:
-        Names of tensors in the file that the network has no place for.
     Raises:
         HardenerError: no such file, not a checkpoint, one that needs unpickling, or other names or shapes.
     """
-    read = _read(path, allow_pickle)
-    state = _strip_prefixes(read, network)
-    _check_plain(state, network.state_dict(), path)
-    for name in unsaved:
-        if name in state:
-            put_buffer(network, name, state[name])
-    own = network.state_dict()
-    heads = tuple(f"{head}." for head in ([fresh_head] if isinstance(fresh_head, str) else fresh_head))
-    in_head = [name for name in own if name.startswith(heads)] if heads else []
-    dropped = [name for name in in_head if name in state and state[name].shape != own[name].shape]
-    for name in dropped:
-        del state[name]
-    wrong = [
-        f"{name} is {tuple(state[name].shape)} in the file and {tuple(own[name].shape)} in the model"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    if wrong:
-        raise HardenerError(
-            f"{path} has other shapes than the model: {_some(wrong)}. Is it of another architecture? Where only "
-            "the number of classes differs, pass --replace-head."
-        )
-    missing = [
-        name
-        for name in own
-        if name not in state and name not in {*dropped, *unsaved} and not name.endswith("num_batches_tracked")
-    ]
-    extra = [name for name in state if name not in own]
-    if missing:
-        also = f" It has instead: {_some(extra)}." if extra else ""
-        raise HardenerError(
-            f"{path} lacks {len(missing)} of the model's {len(own)} tensors: {_some(missing)}.{also} Is it of "
-            "another architecture?"
-        )
-    fitting = OrderedDict((name, state[name]) for name in own if name in state)
-    # names that were stripped no longer belong to the versions of their modules
-    fitting._metadata = (state is read and _versions(read)) or own._metadata  # type: ignore[attr-defined]
-    _copy(fitting, network, path)
-    return extra
+    start = Start(start) if isinstance(start, Path) else start
+    path, own = start.path, network.state_dict()
+    content = read_checkpoint(path, network, allow_pickle=start.allow_pickle)
+    own = {name: value for name, value in own.items() if isinstance(value, Tensor)}  # extra state may be anything
+    for name in set(unsaved) & content.tensors.keys() & own.keys():
+        put_buffer(network, name, content.tensors[name])
+        own[name] = content.tensors[name]
+    found = fits(content.tensors, own)
+    if not found:
+        raise HardenerError(_nothing(path, content, own))
+    learnt = {name for name, _ in network.named_parameters(remove_duplicate=False)}
+
+    def same(one: Fit, other: Fit) -> bool:
+        shared = one.found.keys() & other.found.keys()
+        return all(_equal(content.tensors[one.found[n]], content.tensors[other.found[n]]) for n in shared)
+
+    fit, said = choose(found, learnt, start.which, same, path)
+    fit = with_heads(fit, content.tensors, own, heads)
+    _check_plain(path, fit, content, own)
+    fresh = (fresh_head,) if isinstance(fresh_head, str) else tuple(fresh_head)
+    left = [*unsaved, *(name for name in own if _is_in(name, fresh) and name not in fit.found)]
+    kept = _may_be_missing(network, own, fit, left)
+    _check_whole(start, own, fit, {*left, *kept}, heads, content)
+    _check_finite(path, fit, content, learnt)
+    chosen = OrderedDict((name, content.tensors[there]) for name, there in fit.found.items())
+    chosen._metadata = _versions_of(content, fit) or _versions(network.state_dict())  # type: ignore[attr-defined]
+    _copy(chosen, network, path)
+    remarks = (*content.remarks, *said, *_of_kept(path, kept, _tied(own, fit)))
+    return Loaded(_extra(content, fit, found), remarks, fit.name if said else None)
 
 
 def _copy(state: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:
@@ -130,28 +159,152 @@ def _copy(state: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:
         raise HardenerError(f"{path} holds tensors that the model cannot take: {told}") from None
 
 
-def _check_plain(state: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
+def _check_plain(path: Path, fit: Fit, content: Content, own: Mapping[str, Tensor]) -> None:
     """See that what the network takes are dense tensors of real numbers; others would be copied wrongly, if at all."""
     odd = []
-    for name, value in state.items():
-        if name in own:
-            kinds = {
-                "on no device": value.is_meta,
-                "quantised": value.is_quantized,
-                "sparse": value.is_nested or value.layout != torch.strided,
-                "complex": value.is_complex() and not own[name].is_complex(),
-            }
-            odd += [f"{name} is {kind}" for kind, holds in kinds.items() if holds][:1]
+    for name, there in {**fit.found, **fit.unlike}.items():
+        value = content.tensors[there]
+        kinds = {
+            "on no device": value.is_meta,
+            "quantised": value.is_quantized,
+            "sparse": value.is_nested or value.layout != torch.strided,
+            "complex": value.is_complex() and not own[name].is_complex(),
+        }
+        odd += [f"{name} is {kind}" for kind, holds in kinds.items() if holds][:1]
     if odd:
         raise HardenerError(
             f"{path} holds tensors that are no plain ones: {_some(odd)}. Save dense tensors of real numbers."
         )
 
 
-def _with_versions(state: Mapping[str, Tensor], versions: Mapping[str, Any]) -> dict[str, Tensor]:
-    kept = OrderedDict(state)
-    kept._metadata = versions  # type: ignore[attr-defined]
-    return kept
+def _is_in(name: str, layers: Sequence[str]) -> bool:
+    return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one is other or one.is_nested or other.is_nested or one.is_meta or other.is_meta:
+        return one is other
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _may_be_missing(network: nn.Module, own: Mapping[str, Tensor], fit: Fit, left: Sequence[str]) -> list[str]:
+    """Return buffers that a file need not hold: tables of whole numbers, and the means and deviations of a layer that
+    normalises images in front of the network."""
+    buffers = {name for name, _ in network.named_buffers(remove_duplicate=False)}
+    missing = [n for n in own if n in buffers and n not in fit.found and n not in fit.unlike and n not in left]
+    outside = [n for n in missing if fit.within and not n.startswith(fit.within) and own[n].numel() in {1, 3}]
+    whole = [n for n in missing if not own[n].is_floating_point() and not own[n].is_complex()]
+    return [*dict.fromkeys([*whole, *outside, *_tied(own, fit)])]
+
+
+def _tied(own: Mapping[str, Tensor], fit: Fit) -> list[str]:
+    """Return names of tensors that are others of the network as well, which are written once."""
+    places = {(own[n].data_ptr(), own[n].shape) for n in fit.found if own[n].numel()}
+    return [n for n in own if n not in fit.found and own[n].numel() and (own[n].data_ptr(), own[n].shape) in places]
+
+
+def _of_kept(path: Path, kept: Sequence[str], tied: Sequence[str]) -> list[str]:
+    told = [name for name in kept if name not in tied and not name.endswith("num_batches_tracked")]
+    if not told:
+        return []
+    return [f"{path} has no {_some(told)}: the model keeps {'it' if len(told) == 1 else 'them'} as it was built"]
+
+
+def _check_whole(
+    start: Start, own: Mapping[str, Tensor], fit: Fit, optional: Collection[str], heads: Sequence[str], content: Content
+) -> None:
+    """See that the file has what the network needs; else say what it lacks, and what to do."""
+    theirs = content.tensors
+    wrong = [name for name in fit.unlike if name not in optional]
+    missing = [name for name in own if name not in fit.found and name not in fit.unlike and name not in optional]
+    if not (wrong or missing):
+        return
+    of_head = bool(heads) and all(_is_in(name, heads) for name in (*wrong, *missing))
+    parts, way = [], _way(start, own, fit, (*wrong, *missing), of_head=of_head, heads_known=bool(heads))
+    if wrong:
+        shown = [
+            f"{name} is {tuple(theirs[fit.unlike[name]].shape)} in the file and {tuple(own[name].shape)} in the model"
+            for name in wrong
+        ]
+        parts.append(f"has other shapes than the model: {_some(shown)}.")
+    if missing:
+        used = {*fit.found.values(), *fit.unlike.values()}
+        free = {n.removeprefix(fit.before): v for n, v in theirs.items() if n not in used}
+        listed = [nearest(name.removeprefix(fit.within), own[name].shape, free) for name in missing[:3]]
+        also = f" It has instead: {_some(list(free))}." if free and not of_head else ""
+        named = _some(missing) if of_head or not free else _some([*listed, *missing[3:]])
+        parts.append(f"lacks {len(missing)} of the model's {len(own)} tensors: {named}.{also}")
+    raise HardenerError(f"{start.path} {' It '.join(parts)} {way}")
+
+
+def _way(
+    start: Start, own: Mapping[str, Tensor], fit: Fit, faulty: Sequence[str], *, of_head: bool, heads_known: bool
+) -> str:
+    if of_head and start.trains:
+        return "All else fits: pass --replace-head to begin with a fresh final layer."
+    if of_head:
+        return (
+            "All else fits, and eval judges a model whose final layer has learnt these very classes. Train it first: "
+            "hardener train MODEL --data DIR --init FILE --replace-head."
+        )
+    if all(_POSITIONS.search(name) for name in faulty):
+        return "It was trained on images of another size: pass that by --image-size."
+    advice = "Is it of another architecture?"
+    if not heads_known and start.trains and fit.unlike:
+        advice += " Where only the number of classes differs, pass --replace-head."
+    return advice
+
+
+def _nothing(path: Path, content: Content, own: Mapping[str, Tensor]) -> str:
+    """Say why a file without one name of the network's is none of its checkpoints."""
+    names = list(content.tensors)
+    keys = f" It holds {_some(list(content.keys))}." if content.keys else ""
+    if not names:
+        if "param_groups" in content.keys:
+            return f"{path} holds the state of an optimizer, and no network's weights. Pass the network's checkpoint."
+        return f"{path} holds no state dict: a mapping from names to tensors was looked for.{keys}"
+    if all(_OF_OPTIMIZERS.search(name) for name in names):
+        return f"{path} holds the state of an optimizer, and no network's weights. Pass the network's checkpoint."
+    if all(part.isdecimal() for name in names for part in name.split(".")[-1:]):
+        return (
+            f"{path} holds {len(names)} tensors without names. Which is which could only be guessed by their shapes: "
+            "save the network's state_dict."
+        )
+    first = next(iter(own), None)
+    asked = f" The model's first is {first}." if first else ""
+    return (
+        f"{path} lacks {len(own)} of the model's {len(own)} tensors: no name in it is the model's. It has instead: "
+        f"{_some(names)}.{asked} Is it of another architecture?"
+    )
+
+
+def _check_finite(path: Path, fit: Fit, content: Content, learnt: Collection[str]) -> None:
+    for name, there in fit.found.items():
+        value = content.tensors[there]
+        if name in learnt and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise HardenerError(
+                f"{path} holds numbers in {there} that are not finite: its training has diverged. Take an earlier "
+                "checkpoint."
+            )
+
+
+def _extra(content: Content, fit: Fit, found: Sequence[Fit]) -> tuple[str, ...]:
+    """Return the names of what lies beside the tensors that were taken, and was not."""
+    used = set(fit.found.values())
+    others = {there for other in found if other is not fit for there in other.found.values()} - used
+    holders = {content.holders.get(there, "") for there in used}
+    beside = [n for n in content.tensors if n not in used | others and content.holders.get(n, "") in holders]
+    return tuple(name.removeprefix(content.holders.get(name, "")) for name in beside)
+
+
+def _versions_of(content: Content, fit: Fit) -> dict[str, dict[str, int]]:
+    """Return the versions of the network's modules as the file tells them."""
+    found: dict[str, dict[str, int]] = {}
+    for name, there in fit.found.items():
+        module, their_module = name.rpartition(".")[0], there.rpartition(".")[0]
+        if their_module in content.versions:
+            found[module] = content.versions[their_module]
+    return found
 
 
 def _versions(state: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
@@ -159,67 +312,5 @@ def _versions(state: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
     return {name: dict(facts) for name, facts in found.items()}
 
 
-def _read(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
-    if path.is_dir():
-        if not (path / _OF_A_RUN).is_file():
-            raise HardenerError(
-                f"{path} is a folder without {_OF_A_RUN}: weights are a file, or a run that was trained."
-            )
-        path = path / _OF_A_RUN
-    if not path.is_file():
-        raise HardenerError(f"no such file: {path}.")
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-                aliases = file.metadata() or {}
-        except (SafetensorError, OSError) as error:
-            raise HardenerError(f"{path} is no safetensors file, or it is damaged: {error}.") from None
-        state |= {name: state[kept] for name, kept in aliases.items() if kept in state and name not in state}
-        return _with_versions(state, json.loads(aliases.get(_VERSIONS, "{}")))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it holds is looked at below
-            content = torch.load(path, map_location="cpu", weights_only=not allow_pickle)
-    except pickle.UnpicklingError:
-        raise HardenerError(
-            f"{path} holds more than tensors: reading it would run code that the file carries. If you trust where "
-            "it came from, pass --allow-pickle; safer: save its state_dict alone."
-        ) from None
-    except Exception as error:  # torch.load raises nearly anything on a file that is no checkpoint
-        first = (str(error).splitlines() or [""])[0]
-        raise HardenerError(f"{path} is no checkpoint that torch reads ({type(error).__name__}: {first}).") from None
-    return _find_state(content, path)
-
-
-def _find_state(content: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(content, nn.Module):
-        return _find_state(content.state_dict(), path)
-    if isinstance(content, Mapping):
-        for key in _WRAPPERS:
-            inner = content.get(key)
-            if isinstance(inner, nn.Module | Mapping):
-                return _find_state(inner, path)
-        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        if state:
-            return _with_versions(state, _versions(content))
-    raise HardenerError(f"{path} holds no state dict: a mapping from names to tensors was looked for.")
-
-
-def _strip_prefixes(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Drop what DataParallel, torch.compile and wrappers put before names, until names of the file are the network's.
-
-    Some tensors may stand beside the wrapped network: a counter of averages, the weights of a loss.
-    """
-    own = set(network.state_dict())
-    for _ in range(len(_PREFIXES)):
-        wrapped = {prefix: sum(name.startswith(prefix) for name in state) for prefix in _PREFIXES}
-        prefix = max(wrapped, key=lambda prefix: wrapped[prefix])
-        if own & set(state) or 2 * wrapped[prefix] <= len(state):
-            break
-        state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
-
-
-def _some(items: list[str]) -> str:
+def _some(items: Sequence[str]) -> str:
     return ", ".join(items[:3]) + (f", and {len(items) - 3} more" if len(items) > 3 else "")

@@ -42,7 +42,8 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words += _value("--batch-size", asked.batch_size, but=128) + _value("--device", asked.device, but="auto")
     words += ["--skip-bad-images"] if asked.skip_bad_images else []
     words += _reading_words(asked.reading) + (["--dedupe"] if asked.dedupe else [])
-    words += _value("--init", asked.init) + _value("--normalize", asked.normalize) + _value("--entry", asked.entry)
+    words += _value("--init", asked.init) + _value("--weights", asked.weights)
+    words += _value("--normalize", asked.normalize) + _value("--entry", asked.entry)
     words += argument_words(asked.model_args) + _value("--root", asked.root)
     words += _value("--image-size", None if asked.image_size is None else "{}x{}".format(*asked.image_size))
     words += _value("--range", None if asked.range is None else "{!r},{!r}".format(*asked.range))
@@ -91,7 +92,7 @@ def alike(evaluation: Evaluation, run: Path, *, data: str | None = None) -> Eval
     """
     asked = request_of(evaluation) or _told_by_figures(evaluation, str(run))
     elsewhere: dict[str, Any] = {
-        **dict.fromkeys(("init", "normalize", "entry", "image_size", "root", "range")),
+        **dict.fromkeys(("init", "weights", "normalize", "entry", "image_size", "root", "range")),
         "allow_pickle": False,
         "model_args": {},
     }

@@ -285,6 +285,7 @@ def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> li
     train += argument_words(record.model.arguments)
     train += ["--pretrained"] if record.model.pretrained else []
     train += ["--init", Path(record.model.init).name] if record.model.init else []
+    train += ["--weights", record.model.weights] if record.model.weights else []
     train += ["--replace-head"] if record.model.replaced_head else []
     train += ["--recipe", "recipe.yaml", "--seed", str(record.seed), "--name", record.name]
     lines = [

@@ -27,6 +27,7 @@ from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.rehearse import Conditions, rehearse, tell
 from hardener.models.trained import open_classifier
+from hardener.models.weights import Start, beside
 from hardener.progress import Reporter, rank_and_world
 from hardener.training.build import autocasts
 from hardener.training.launch import own_device
@@ -47,6 +48,7 @@ class Prepared:
         mean, std: by which the classifier normalises; empty for not at all.
         replaced_head: the name of the fresh final layer, if there is one.
         cut: what the crop takes away, where that is much from many images.
+        which: the set of weights that was taken, of several in a file.
     """
 
     material: Material
@@ -57,6 +59,7 @@ class Prepared:
     std: tuple[float, ...]
     replaced_head: str | None
     cut: Cut | None = None
+    which: str | None = None
 
 
 def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
@@ -79,7 +82,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     _say_what_it_reads(loaded, reporter)
     if seen.color and shape.channels == 1:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
-    replaced = _give_weights_and_head(built, request, len(folder.classes), reporter)
+    replaced, which = _give_weights_and_head(built, request, len(folder.classes), reporter)
     _change_network(built, recipe, shape, len(folder.classes), reporter)
     keep_all_buffers(loaded.network)
     tried = _rehearsed(built, recipe, folder, device, reporter)
@@ -92,7 +95,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     )
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, splits.validation, device)
-    return Prepared(material, folder, looked, loaded, mean, std, replaced, cut)
+    return Prepared(material, folder, looked, loaded, mean, std, replaced, cut, which)
 
 
 def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str, reporter: Reporter) -> Material:
@@ -234,20 +237,23 @@ def _say_what_it_reads(loaded: LoadedModel, reporter: Reporter) -> None:
         )
 
 
-def _give_weights_and_head(built: Built, request: TrainRequest, num_classes: int, reporter: Reporter) -> str | None:
-    """Load the weights to start from, and return the name of the final layer where a fresh one was put in."""
-    replaced, extra = fit_head(
-        built,
-        num_classes,
-        replace=request.replace_head,
-        init=request.init,
-        allow_pickle=request.allow_pickle,
-    )
+def _give_weights_and_head(
+    built: Built, request: TrainRequest, num_classes: int, reporter: Reporter
+) -> tuple[str | None, str | None]:
+    """Load the weights to start from.
+
+    Returns:
+        The name of the final layer where a fresh one was put in, and that of the set of weights, of several in a file.
+    """
+    start = None if request.init is None else Start(request.init, request.allow_pickle, request.weights)
+    replaced, began = fit_head(built, num_classes, replace=request.replace_head, start=start)
+    for remark in began.remarks:
+        reporter.say(remark)
     if replaced:
         reporter.say(f"final layer {replaced} replaced: {built.outputs} → {num_classes} outputs")
-    if extra:
-        reporter.warn(f"{request.init} holds {len(extra)} tensors that the model has no place for, such as {extra[0]}")
-    return replaced
+    if request.init is not None and began.extra:
+        reporter.warn(beside(request.init, began.extra))
+    return replaced, began.which or request.weights
 
 
 def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter) -> None:

@@ -21,6 +21,7 @@ class TrainRequest:
     recipe: Recipe
     entry: str | None = None
     init: Path | None = None
+    weights: str | None = None
     pretrained: bool = False
     replace_head: bool = False
     allow_pickle: bool = False
