@@ -276,6 +276,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--html",
             "--data",
             "--init",
+            "--weights",
             "--entry",
             "--model-arg",
             "--root",

@@ -18,6 +18,7 @@ from hardener.cli.options import (
     ModelArgs,
     Root,
     Seed,
+    Weights,
     asked_arguments,
     asked_reading,
     asked_recipe,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from hardener.training.inspect_model import InspectRequest
 
 _OF_DATA = {"recipe", "val", "range_", "set_", "ignore", "class_depth", "seed", "html"}
-_OF_MODEL = {"data", "init", "entry", "model_arg", "root", "classes", "device", "allow_pickle"}
+_OF_MODEL = {"data", "init", "weights", "entry", "model_arg", "root", "classes", "device", "allow_pickle"}
 
 
 @door
@@ -65,7 +66,10 @@ def inspect(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Images that a MODEL is for: they tell classes, size and time.")
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="A MODEL's weights: safetensors, a state dict or a run.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="A MODEL's weights: a checkpoint, a folder of one, or a run.")
+    ] = None,
+    weights: Weights = None,
     entry: EntryOption = None,
     model_arg: ModelArgs = None,
     root: Root = None,
@@ -86,7 +90,7 @@ def inspect(
 
         choice = ModelChoice(target, entry, asked_arguments(model_arg), root)
         size = None if image_size is None else parse_image_size(image_size)
-        _inspect_model(InspectRequest(choice, data, init, size, classes, device, allow_pickle), json_file)
+        _inspect_model(InspectRequest(choice, data, init, size, classes, device, allow_pickle, weights), json_file)
         return
     asked = asked_recipe(recipe, shortcuts, set_)
     note(f"inspecting {target} …")

@@ -244,8 +244,8 @@ def _way(
         return "All else fits: pass --replace-head to begin with a fresh final layer."
     if of_head:
         return (
-            "All else fits, and eval judges a model whose final layer has learnt these very classes. Train it first: "
-            "hardener train MODEL --data DIR --init FILE --replace-head."
+            "All else fits, and a model is judged with a final layer that has learnt these very classes. Train it "
+            "first: hardener train MODEL --data DIR --init FILE --replace-head."
         )
     if all(_POSITIONS.search(name) for name in faulty):
         return "It was trained on images of another size: pass that by --image-size."

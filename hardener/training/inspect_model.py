@@ -28,6 +28,7 @@ from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
 from hardener.models.onnx_program import onnx_program
 from hardener.models.rehearse import Conditions, Remark, rehearse
+from hardener.models.weights import Start
 from hardener.progress import Reporter
 from hardener.runtime.device import choose_device
 from hardener.runtime.model_state import in_eval_mode, left_as_found, same_draws
@@ -51,6 +52,7 @@ class InspectRequest:
     classes: int | None = None
     device: str = "auto"
     allow_pickle: bool = False
+    weights: str | None = None
 
 
 def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
@@ -63,7 +65,8 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
     with reporter.track("inspecting", 6, "questions") as advance:
         material = _Data.of(request)
         built = _built(request, material)
-        fit_head(built, built.outputs, replace=False, init=request.init, allow_pickle=request.allow_pickle)
+        start = None if request.init is None else Start(request.init, request.allow_pickle, request.weights, False)
+        began = fit_head(built, built.outputs, replace=False, start=start)[1]
         names = tuple(map(str, range(built.outputs)))
         classifier = ImageClassifier(built.network, mean=(), std=(), classes=names)
         classifier.way = built.way
@@ -104,7 +107,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         trains=trains,
         exports=exports,
         served="" if exports else f"uint8 images of any size, brought to {shape} → {answer}",
-        remarks=[*built.remarks, *(remark.text for remark in remarks), *_of_classes(built, material)],
+        remarks=[*built.remarks, *began.remarks, *(remark.text for remark in remarks), *_of_classes(built, material)],
         **facts,
     )
 
