@@ -224,7 +224,7 @@ def _odd_tensor(draw: Draw, value: torch.Tensor, home: Home) -> Any:
         lambda: flat.bool(),
         lambda: torch.randn(3, *value.shape)[1],
         lambda: flat.t() if flat.ndim == 2 else flat.flip(0) if flat.ndim else flat,
-        lambda: torch.zeros(1).expand(value.shape),
+        lambda: torch.zeros(()).expand(value.shape),
         lambda: nn.Parameter(flat),
         lambda: torch.zeros(0),
         lambda: flat.tolist(),

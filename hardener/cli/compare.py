@@ -36,13 +36,14 @@ def compare(
     are to the first run, image by image: Newcombe's paired 95 % interval (1998,
     method 10) and McNemar's exact test.
     """
-    from hardener.config.files import write_json
+    from hardener.config.files import check_writable, write_json
     from hardener.config.run_folder import find_run
     from hardener.reports.comparison import compare as compare_runs
     from hardener.reports.comparison_page import write_comparison
 
     if json_file is not None and not json_file.parent.is_dir():
         raise HardenerError(f"no such folder: {json_file.parent}, for --json {json_file}.")
+    check_writable(to / "compare.html", *([] if json_file is None else [json_file]))
     comparison = compare_runs([find_run(target, runs) for target in targets or []])
     picture, page = write_comparison(comparison, to)
     if json_file is not None:

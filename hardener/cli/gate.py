@@ -51,6 +51,7 @@ def gate(
 
     A robust accuracy whose verdict is inconclusive meets no condition.
     """
+    from hardener.config.files import check_writable
     from hardener.config.run_folder import find_run
     from hardener.reports.gate import judge, parse_condition, write_junit, write_summary
 
@@ -59,6 +60,8 @@ def gate(
     for option, file in (("--junit", junit), ("--summary", summary)):
         if file is not None and not file.parent.is_dir():
             raise HardenerError(f"no such folder: {file.parent}, for {option} {file}.")
+        if file is not None:
+            check_writable(file)
     judgement = judge(find_run(target, runs), conditions, None if against is None else find_run(against, runs))
     if junit is not None:
         write_junit(judgement, junit)

@@ -76,7 +76,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def check_writable(*files: Path) -> None:
-    """See, before work is spent on them, that files can be written.
+    """See, before work is spent on them, that files can be written; clean what killed processes left beside them.
 
     Raises:
         HardenerError: a folder that takes no file. One that is still to be made is judged by the one that it goes into.
@@ -86,6 +86,7 @@ def check_writable(*files: Path) -> None:
             raise HardenerError(f"{file} is a folder: name a file in it.")
         try:
             place = next(folder for folder in file.absolute().parents if folder.exists())
+            tidy(place)
             with tempfile.TemporaryFile(dir=place) as probe:
                 probe.write(bytes(_PROBE))
         except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,14 +69,13 @@ class Partial:
             return None
         try:
             held = torch.load(self.file, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError):
+            choice = Choice(**{**held["choice"], "timing": Timing(**held["timing"])})
+            return KeptEvaluation(Standing.from_state(held["standing"]), choice)
+        except Exception:  # torch raises nearly anything on a damaged file, and a whole one may hold something else
             raise HardenerError(
                 f"{self.file}, where an evaluation was interrupted, is damaged. Remove it, and the evaluation starts "
                 "anew."
             ) from None
-        return KeptEvaluation(
-            Standing.from_state(held["standing"]), Choice(**{**held["choice"], "timing": Timing(**held["timing"])})
-        )
 
     def keep(self, standing: Standing, choice: Choice) -> None:
         """Remember the state, and write it down now and then."""

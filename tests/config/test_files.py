@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 import os
 import signal
 import subprocess
@@ -9,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from hardener.config.files import read_lines_of_json, tidy, write_text, written_whole
+from hardener.config.files import (
+    check_writable,
+    read_lines_of_json,
+    tidy,
+    write_json,
+    write_text,
+    written_whole,
+)
+from hardener.errors import HardenerError
 
 
 def test_a_file_appears_whole_or_stays_as_it_was(tmp_path: Path) -> None:
@@ -72,6 +82,28 @@ def test_what_killed_processes_left_is_cleaned_and_what_is_being_written_stays(t
         tidy(tmp_path, tmp_path / "nowhere")
         assert sorted(tmp_path.iterdir()) == sorted([beside, file, folder])
     assert (folder / "inside").read_text() == file.read_text() == "whole"
+
+
+def test_what_a_killed_process_left_beside_a_file_is_cleaned_by_who_is_to_write_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("whole")
+    killed("a file", file)
+    assert len(list(tmp_path.iterdir())) == 2
+    check_writable(file, tmp_path / "to" / "be" / "made.json")
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(HardenerError, match="is a folder: name a file in it"):
+        check_writable(tmp_path)
+    with pytest.raises(HardenerError, match=r"a.json/b.json could not be written: Not a directory"):
+        check_writable(file / "b.json")
+
+
+def test_records_are_json_that_every_reader_takes(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    odd = os.fsdecode(b"caf\xe9")
+    write_json(file, {odd: [odd, math.nan, math.inf, -math.inf, (1, True, None)], "猫": "🐈"})
+    told = json.loads(file.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert told == {"caf\\xe9": ["caf\\xe9", "NaN", "Infinity", "-Infinity", [1, True, None]], "猫": "🐈"}
+    assert "\\ud" not in json.dumps(told, ensure_ascii=False)
 
 
 def test_what_another_machine_writes_stays_for_a_day(tmp_path: Path) -> None:
