@@ -115,32 +115,30 @@ def lost_area(own: Size, size: Size) -> float:
     return 1 - min(ratio, 1 / ratio)
 
 
-def tell_cut(
-    cut: Cut, files: ImageFiles, size: Size, fit: Fit, reporter: Reporter, *, sheet: str | None = None
-) -> bool:
+def tell_cut(cut: Cut, files: ImageFiles, size: Size, fit: Fit, advice: str, reporter: Reporter) -> bool:
     """Say what the crop takes away, where that is much from many; return whether it is.
 
     Args:
-        sheet: where a picture of the worst will be.
+        advice: what else the user can do there.
     """
     if fit != "crop" or cut.share <= MANY:
         return False
     place, lost = cut.worst[0]
     reporter.warn(
         f"the crop to {_size(size)} takes more than a fifth of the area from {percent(cut.share)} of the images, most "
-        f"from {files.where(place)} ({percent(lost)}). --set data.fit=letterbox keeps all of every image, "
-        "--set data.fit=stretch too, in other proportions" + (f". The worst are shown in {sheet}" if sheet else "")
+        f"from {files.where(place)} ({percent(lost)}). {advice}"
     )
     return True
 
 
-def tell_pixels(seen: Survey, files: ImageFiles, rule: PixelRule, reporter: Reporter) -> None:
+def tell_pixels(seen: Survey, files: ImageFiles, rule: PixelRule, reporter: Reporter, *, training: bool = True) -> None:
     """Say what is done to pixels that are more than plain colours of 8 bits."""
     if seen.transparent and rule.background is not None:
         color = ",".join(map(str, rule.background))
         reporter.say(
             f"{seen.transparent:,} images have an alpha channel or a transparent colour: they are laid over "
-            f"{'white' if color == '255,255,255' else color}; --set data.background=COLOR sets another"
+            f"{'white' if color == '255,255,255' else color}"
+            + ("; --set data.background=COLOR sets another" if training else "")
         )
     if seen.paged:
         reporter.say(f"{seen.paged:,} files hold several pages or frames: the first of each is read")
@@ -152,11 +150,30 @@ def tell_pixels(seen: Survey, files: ImageFiles, rule: PixelRule, reporter: Repo
         )
 
 
+def tell_depth(seen: Survey, files: ImageFiles, rule: PixelRule, reporter: Reporter) -> None:
+    """Say how deep images are read by a model that was trained on images of 8 bits.
+
+    Raises:
+        HardenerError: float images.
+    """
+    if rule.range is not None or not seen.deep:
+        return
+    if seen.floats:
+        raise HardenerError(
+            f"{seen.floats:,} of {seen.images:,} images below {files.root} have float pixels, and the model was "
+            "trained on images of 8 bits: nothing says which values are black and white. Save them with 8 or 16 bits."
+        )
+    reporter.warn(
+        f"{seen.deep:,} of {seen.images:,} images have more than 8 bits, and the model was trained on images of 8: the "
+        "whole range of 16 bits becomes 0 to 255, so levels that fill a part of it look dark"
+    )
+
+
 def _tell_range(seen: Survey, found: Levels, reporter: Reporter) -> None:
     depths = ", ".join(depth for depth in seen.depths if depth not in {"1 bit", "8 bit"})
     reporter.say(
         f"{found.images:,} images of {depths} hold levels from {_number(found.low)} to {_number(found.high)}: these "
-        f"become 0 to 255, for the service too; --range LO,HI sets other ends"
+        f"become 0 to 255; --range LO,HI sets other ends"
     )
     low, high = found.bulk
     if high > low and found.high - found.low > _SQUEEZED * (high - low):

@@ -98,7 +98,7 @@ class Deep:
         if ends is None and self.depth == FLOAT:
             low, high = self.ends()
             raise BadImage(
-                f"32-bit float pixels, here from {low:.6g} to {high:.6g}, have no known range; name one with "
+                f"32-bit float pixels, here from {low:.6g} to {high:.6g}, have no known range; training takes "
                 "--range LO,HI"
             )
         if ends is None and self._low is not None and self._clear is None:

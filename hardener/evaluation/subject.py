@@ -20,7 +20,7 @@ from hardener.config.run_folder import RunFolder, RunRecord, unfinished
 from hardener.data.data_set import HeldOut, read_held_out
 from hardener.data.describe import describe
 from hardener.data.image_files import ImageFiles
-from hardener.data.input_rule import bulk_size, choose_range, cut_by_crop, tell_cut, tell_pixels, tell_size
+from hardener.data.input_rule import bulk_size, choose_range, cut_by_crop, tell_cut, tell_depth, tell_pixels, tell_size
 from hardener.data.loader import ImageShape, shape_of
 from hardener.data.survey import Size, Survey, survey
 from hardener.errors import HardenerError
@@ -95,6 +95,8 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: 
     classifier, weights = open_with_fingerprint(run, record)
     held = held_out(run, record, data, reading, reporter)
     flags = held.flags
+    if data is not None:
+        tell_depth(survey(held.files), held.files, record.input.pixels, reporter)
     if record.status != "finished":
         flags.append(_unfinished(run, record, recipe.epochs, reporter))
     return Subject(
@@ -301,10 +303,12 @@ def _look(
     if asked_size is None:
         tell_size(seen, files, size, reporter)
     if known is not None:
+        tell_depth(seen, files, known, reporter)
         return seen, size, known
     rule = PixelRule(range=choose_range(files, seen, asked_range, None, reporter))
-    tell_pixels(seen, files, rule, reporter)
-    tell_cut(cut_by_crop(seen, size), files, size, rule.fit, reporter)
+    tell_pixels(seen, files, rule, reporter, training=False)
+    advice = "--image-size HEIGHTxWIDTH names another shape, if the model was trained on one"
+    tell_cut(cut_by_crop(seen, size), files, size, rule.fit, advice, reporter)
     return seen, size, rule
 
 

@@ -50,7 +50,8 @@ def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
         text = f"{_lie(len(exact))} in more than one class: one of them is wrong."
         yield Advice(text=text, command=_ignoring(exact, found, train), grave=True)
     if near:
-        text = f"{_lie(near)} nearly the same in more than one class. Look at them: they may differ in what counts."
+        groups = f"{near:,} groups" if near > 1 else "A group"
+        text = f"{groups} of nearly the same images in more than one class. Look: they may differ in what counts."
         yield Advice(text=text, command=f"hardener inspect {shlex.quote(found.root)} --html found.html")
     if found.bad:
         text = f"{len(found.bad):,} of {found.total:,} images cannot be read. Repair them, or leave them out."

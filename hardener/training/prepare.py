@@ -36,6 +36,10 @@ from hardener.training.loop import smallest_piece
 from hardener.training.request import TrainRequest
 from hardener.training.session import Material
 
+_FITS = (
+    "--set data.fit=letterbox keeps all of every image, --set data.fit=stretch too, in other proportions. The worst "
+    "are shown in the run's cropped.jpg"
+)
 _MANY_FLAT = 0.01
 MOST_COPIED = 2_000_000_000  # bytes
 
@@ -190,7 +194,7 @@ def _look(
     rule = PixelRule(fit=asked.fit, background=asked.background, range=ends)
     tell_pixels(seen, files, rule, reporter)
     cut = cut_by_crop(seen, size)
-    is_much = tell_cut(cut, files, size, rule.fit, reporter, sheet="the run's cropped.jpg")
+    is_much = tell_cut(cut, files, size, rule.fit, _FITS, reporter)
     return seen, size, rule, cut if is_much else None
 
 

@@ -310,7 +310,7 @@ def test_float_pixels_need_a_range_and_what_is_no_number_is_black() -> None:
     levels = np.linspace(-0.5, 1.5, 192, dtype=np.float32).reshape(12, 16)
     levels[0, :3] = (np.nan, np.inf, -np.inf)
     data = encode(Image.fromarray(levels), "TIFF")
-    with pytest.raises(BadImage, match=r"from -0.468586 to 1.5, have no known range; name one with --range LO,HI"):
+    with pytest.raises(BadImage, match=r"from -0.468586 to 1.5, have no known range; training takes --range LO,HI"):
         read(data)
     found = read(data, PixelRule(range=(-0.5, 1.5)), channels=1)[:, :, 0]
     assert found[0, :3].tolist() == [0, 255, 0]

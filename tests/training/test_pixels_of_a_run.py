@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hardener.data.decode import decode_image
 from hardener.data.sources.image_folder import read_class_folders
 from hardener.data.survey import measure_levels, survey
 from hardener.errors import HardenerError
-from hardener.evaluation.subject import run_subject
+from hardener.evaluation.subject import ForeignModel, foreign_subject, onnx_subject, run_subject
 from hardener.exporters.run import export
 from hardener.progress import Silent
 from hardener.training.prepare import prepare
@@ -195,3 +196,55 @@ def test_runs_of_version_0_1_are_read_as_they_were_trained(tmp_path: Path) -> No
     left = Path(__file__).resolve().parent.parent / "compatibility" / "v0.1" / "runs" / "sprout"
     assert RunFolder(left).read_record().input.pixels == BEFORE
     assert read_bundle(left / "bundle").input.pixels == BEFORE
+
+
+def trained(tmp_path: Path, draw: Draw, **images: Any) -> tuple[RunFolder, Path]:
+    data = write_images(tmp_path / "imgs", draw, **images)
+    model = tmp_path / "tiny.py"
+    model.write_text(TINY_MODEL)
+    return train(request(model, data, tmp_path / "runs", "natural", ("epochs=1",)), Recorder()), data
+
+
+def test_a_model_from_elsewhere_gets_images_by_the_same_choices(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, gray(0, 256, np.uint8))
+    model = ForeignModel(str(tmp_path / "tiny.py"), run.weights, "none")
+    deep = write_images(tmp_path / "deep", gray(100, 4000, np.uint16), count=20)
+    Image.fromarray(np.zeros((30, 20), np.uint16)).save(deep / "a" / "odd.png")
+    heard = Recorder()
+    shape = foreign_subject(model, deep, heard).images.shape
+    assert shape.rule.range is not None
+    assert (shape.height, shape.width) == (8, 8)
+    told = "\n".join(heard.said)
+    assert "1 of 41 images are not 8x8 as the rest" in told
+    assert "these become 0 to 255; --range LO,HI sets other ends" in told
+    asked = replace(model, range=(0.0, 4095.0))
+    assert foreign_subject(asked, deep, Silent()).images.shape.rule.range == (0.0, 4095.0)
+
+
+def test_float_images_of_a_model_from_elsewhere_demand_a_range(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, gray(0, 256, np.uint8))
+    model = ForeignModel(str(tmp_path / "tiny.py"), run.weights, "none")
+    data = write_images(tmp_path / "f", lambda random: Image.fromarray(random.random((8, 8), np.float32)), ending="tif")
+    with pytest.raises(HardenerError, match="Name the range with --range LO,HI, such as --range 0"):
+        foreign_subject(model, data, Silent())
+    assert foreign_subject(replace(model, range=(0.0, 1.0)), data, Silent()).images.shape.rule.range == (0.0, 1.0)
+
+
+def test_a_file_far_from_its_run_says_how_images_are_read(tmp_path: Path) -> None:
+    run, data = trained(tmp_path, gray(100, 4000, np.uint16))
+    export(run, Silent())
+    alone = tmp_path / "alone.onnx"
+    alone.write_bytes((run.bundle / "model.onnx").read_bytes())
+    subject = onnx_subject(alone, data, None, "none", Silent())
+    assert subject.images.shape.rule == run.read_record().input.pixels
+
+
+def test_deep_images_before_a_model_of_plain_ones_are_told_and_float_ones_refused(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, gray(0, 256, np.uint8))
+    deep = write_images(tmp_path / "deep", gray(100, 4000, np.uint16))
+    heard = Recorder()
+    run_subject(run, deep, heard)
+    assert "24 of 24 images have more than 8 bits, and the model was trained on images of 8" in "\n".join(heard.said)
+    data = write_images(tmp_path / "f", lambda random: Image.fromarray(random.random((8, 8), np.float32)), ending="tif")
+    with pytest.raises(HardenerError, match="have float pixels, and the model was trained on images of 8 bits"):
+        run_subject(run, data, Silent())
