@@ -32,6 +32,7 @@ from hardener.models.build import build_for, fit_head
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
+from hardener.models.own_normalization import fault_of_normalization
 from hardener.models.rehearse import Conditions, rehearse, settle_order, tell
 from hardener.models.trained import open_with_fingerprint
 from hardener.models.weights import Start, beside, file_of
@@ -162,6 +163,7 @@ def foreign_subject(
         classes,
         HeldInFiles(files, data, ImageShape(height, width, channels, rule)),
         held.split,
+        _normalization_flags(loaded.network, model.normalize, began.normalization, reporter),
         found=_found(held, seen),
         asked={
             "target": model.spec,
@@ -176,6 +178,14 @@ def foreign_subject(
             "root": None if model.root is None else str(model.root),
         },
     )
+
+
+def _normalization_flags(network: nn.Module, asked: str, left: str | None, reporter: Reporter) -> list[Flag]:
+    fault = fault_of_normalization(network, asked, left)
+    if fault is None:
+        return []
+    reporter.warn(fault)
+    return [Flag(id="normalization", message=fault, page="docs/flags.md#normalization")]
 
 
 def onnx_subject(

@@ -22,6 +22,7 @@ from hardener.models.buffers import put_buffer
 from hardener.models.checkpoint_file import VERSIONS, Content, read_checkpoint
 from hardener.models.file_kind import weights_in
 from hardener.models.match import Fit, choose, fits, nearest, with_heads
+from hardener.models.own_normalization import normalization_in
 
 _OF_OPTIMIZERS = re.compile(r"(^|\.)(exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer|square_avg|sum|step)$")
 _POSITIONS = re.compile(r"pos(ition)?_embed")
@@ -52,11 +53,13 @@ class Loaded:
         extra: names of tensors in the file that the network has no place for.
         remarks: what the user should know, a line each.
         which: the set of weights that was taken, where the file holds several.
+        normalization: mean and deviation of a layer that the file holds and the network does not, as MEAN/STD.
     """
 
     extra: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     which: str | None = None
+    normalization: str | None = None
 
 
 def file_of(path: Path) -> Path:
@@ -147,7 +150,9 @@ def load_weights(
     chosen._metadata = _versions_of(content, fit) or _versions(network.state_dict())  # type: ignore[attr-defined]
     _copy(chosen, network, path)
     remarks = (*content.remarks, *said, *_of_kept(path, kept, _tied(own, fit)))
-    return Loaded(_extra(content, fit, found), remarks, fit.name if said else None)
+    left_over = sorted(content.tensors.keys() - set(fit.found.values()))
+    apart = normalization_in(content.tensors, left_over)
+    return Loaded(_extra(content, fit, found), remarks, fit.name if said else None, apart)
 
 
 def _copy(state: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:
@@ -281,7 +286,7 @@ def _nothing(path: Path, content: Content, own: Mapping[str, Tensor]) -> str:
 def _check_finite(path: Path, fit: Fit, content: Content, learnt: Collection[str]) -> None:
     for name, there in fit.found.items():
         value = content.tensors[there]
-        if name in learnt and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if name in learnt and value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
             raise HardenerError(
                 f"{path} holds numbers in {there} that are not finite: its training has diverged. Take an earlier "
                 "checkpoint."

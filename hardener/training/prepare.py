@@ -25,9 +25,10 @@ from hardener.models.build import Built, build_for, fit_head
 from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
+from hardener.models.own_normalization import fault_of_normalization, own_normalization
 from hardener.models.rehearse import Conditions, rehearse, tell
 from hardener.models.trained import open_classifier
-from hardener.models.weights import Start, beside
+from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
 from hardener.training.build import autocasts
 from hardener.training.launch import own_device
@@ -86,20 +87,19 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     _say_what_it_reads(loaded, reporter)
     if seen.color and shape.channels == 1:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
-    replaced, which = _give_weights_and_head(built, request, len(folder.classes), reporter)
+    replaced, began = _give_weights_and_head(built, request, len(folder.classes), reporter)
     _change_network(built, recipe, shape, len(folder.classes), reporter)
     keep_all_buffers(loaded.network)
+    normalize = _normalization(built, recipe.data.normalize, began.normalization, reporter)
     tried = _rehearsed(built, recipe, folder, device, reporter)
     splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
     train_images = splits.train
     check_enough(train_images)
     looked = look_at_data(folder, splits, seen, recipe.data.image_size, cache, reporter)
-    mean, std = normalization(
-        recipe.data.normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std
-    )
+    mean, std = normalization(normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std)
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, splits.validation, device)
-    return Prepared(material, folder, looked, loaded, mean, std, replaced, cut, which)
+    return Prepared(material, folder, looked, loaded, mean, std, replaced, cut, began.which or request.weights)
 
 
 def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str, reporter: Reporter) -> Material:
@@ -243,11 +243,11 @@ def _say_what_it_reads(loaded: LoadedModel, reporter: Reporter) -> None:
 
 def _give_weights_and_head(
     built: Built, request: TrainRequest, num_classes: int, reporter: Reporter
-) -> tuple[str | None, str | None]:
+) -> tuple[str | None, Loaded]:
     """Load the weights to start from.
 
     Returns:
-        The name of the final layer where a fresh one was put in, and that of the set of weights, of several in a file.
+        The name of the final layer where a fresh one was put in, and what came of loading.
     """
     start = None if request.init is None else Start(request.init, request.allow_pickle, request.weights)
     replaced, began = fit_head(built, num_classes, replace=request.replace_head, start=start)
@@ -257,7 +257,19 @@ def _give_weights_and_head(
         reporter.say(f"final layer {replaced} replaced: {built.outputs} → {num_classes} outputs")
     if request.init is not None and began.extra:
         reporter.warn(beside(request.init, began.extra))
-    return replaced, began.which or request.weights
+    return replaced, began
+
+
+def _normalization(built: Built, asked: str, left: str | None, reporter: Reporter) -> str:
+    """Return how images are normalised: not at all where the network does it by itself, unless that was asked for."""
+    own = own_normalization(built.network)
+    if own and asked == "data":
+        reporter.say(f"the model normalises images by itself ({own[0]}): nothing else does, as with --normalize none")
+        return "none"
+    fault = fault_of_normalization(built.network, asked, left)
+    if fault is not None:
+        reporter.warn(fault)
+    return asked
 
 
 def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter) -> None:

@@ -3,18 +3,24 @@ out, which works."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
 from checkpoints import TABLE, Checkpoint
+from oracles import write_image_folder
 from torch import Tensor, nn
+from typer.testing import CliRunner, Result
 
+from hardener.cli.app import app
+from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.models.weights import Loaded, Start, load_weights
 
 CLASSES = 3
+QUICK = "--epochs 1 --batch-size 8 --device cpu --set validation.steps=1 --set validation.samples=4"
 
 
 class Net(nn.Module):
@@ -76,3 +82,78 @@ def test_a_checkpoint_is_loaded_whole_or_refused_with_the_way_out(given: Checkpo
 
 def test_the_table_is_long_and_its_names_are_different() -> None:
     assert len({given.name for given in TABLE}) == len(TABLE) >= 60
+
+
+NORMALISING = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.register_buffer("mean", torch.full((1, 1, 1, 1), 0.5))
+        self.register_buffer("std", torch.full((1, 1, 1, 1), 0.25))
+        self.body = nn.Conv2d(1, 4, 3)
+        self.fc = nn.Linear(4, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.body((x - self.mean) / self.std).mean((2, 3)))
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of two classes, a network that normalises by itself, and its weights, plain and averaged."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    write_image_folder(folder / "imgs", {"cat": 8, "dog": 8})
+    (folder / "net.py").write_text(NORMALISING)
+    names: dict[str, type[nn.Module]] = {}
+    exec(NORMALISING, names)
+    plain, averaged = (names["Net"]().state_dict() for _ in range(2))
+    torch.save({"model": plain, "model_ema": averaged, "epoch": 1}, folder / "both.pth")
+    torch.save({"backbone." + n: v for n, v in plain.items() if not n.startswith("fc.")}, folder / "headless.pth")
+    return folder
+
+
+def hardener(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def trained(home: Path, name: str, *words: str) -> Result:
+    where = f"--data {home / 'imgs'} --out {home / 'runs'} --name {name}"
+    return hardener("train", home / "net.py", *f"{QUICK} {where}".split(), *words)
+
+
+def test_train_says_which_weights_it_takes_and_records_it(home: Path) -> None:
+    found = trained(home, "plain", "--init", str(home / "both.pth"))
+    assert found.exit_code == 0, found.output
+    said = found.stderr.replace("\n", " ")
+    assert "both.pth holds model, model_ema (averaged): model is loaded. For the others: --weights ema" in said
+    assert "the model normalises images by itself (mean and std): nothing else does" in said
+    record = RunFolder(home / "runs" / "plain").read_record()
+    assert (record.model.weights, record.input.mean) == ("model", [])
+    assert trained(home, "ema", "--init", str(home / "both.pth"), "--weights", "ema").exit_code == 0
+    assert RunFolder(home / "runs" / "ema").read_record().model.weights == "model_ema"
+
+
+def test_a_head_that_was_left_out_is_replaced_in_training_and_eval_sends_there(home: Path) -> None:
+    init = ["--init", str(home / "headless.pth")]
+    refused = trained(home, "headless", *init)
+    assert refused.exit_code == 2
+    assert "pass --replace-head" in refused.stderr
+    assert trained(home, "headless", *init, "--replace-head").exit_code == 0
+    judged = hardener("eval", home / "net.py", "--data", home / "imgs", "--normalize", "none", *init)
+    assert judged.exit_code == 2
+    assert "hardener train MODEL --data DIR --init FILE --replace-head" in judged.stderr
+
+
+def test_eval_takes_the_named_weights_and_flags_what_is_normalised_twice(home: Path) -> None:
+    words = f"--init {home / 'both.pth'} --weights model_ema --attack fgsm --samples 4 --device cpu".split()
+    target = ["eval", home / "net.py", "--data", home / "imgs", *words, "--json", home / "e.json"]
+    twice = hardener(*target, "--normalize", "imagenet")
+    assert twice.exit_code == 0, twice.output
+    record = json.loads((home / "e.json").read_text())
+    assert record["request"]["weights"] == "model_ema"
+    assert "normalization" in [flag["id"] for flag in record["flags"]]
+    assert hardener(*target, "--normalize", "none").exit_code == 0
+    assert "normalization" not in [flag["id"] for flag in json.loads((home / "e.json").read_text())["flags"]]
