@@ -274,7 +274,7 @@ def memory_subject(
 def _outputs(module: nn.Module, held: HeldInMemory) -> int:
     """Ask a module about two images, and count what it answers."""
     with measuring(module) as device:
-        few = as_float(held.images[:2].to(device))
+        few = as_float(held.images[:2].to(device)).clone()  # the module may change its input in place
         found = module(few)
     if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(few) or found.shape[1] < 2:
         told = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__

@@ -117,7 +117,7 @@ def _asked(network: nn.Module, channels: int, height: int, width: int, num_class
         return look_at_answer(network, noise(2, channels, height, width, device), num_classes)
     except HardenerError:
         raise
-    except Exception as error:  # the user's own code: it may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code: it may raise anything
         raise _Unfit(
             f"the model fails on images of {channels} x {height} x {width} (channels, height, width)"
         ) from error

@@ -41,7 +41,7 @@ def count_outputs(network: nn.Module, *, channels: int, height: int, width: int,
             output = network(torch.zeros(2, channels, height, width, device=device))
     except HardenerError:
         raise
-    except Exception as error:  # the user's own code: it may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code: it may raise anything
         raise HardenerError(
             f"the model fails on images of {channels} x {height} x {width} (channels, height, width): {describe(error)}"
         ) from error

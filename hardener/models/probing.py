@@ -104,7 +104,8 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
             raise TypeError(f"it returned a {type(network).__name__}, not an nn.Module")
         found = Trial(True, sum(p.numel() for p in network.parameters()))
         parameter = next(iter(network.parameters()), None)
-        network.eval()
+        for module in network.modules():  # what bears the names `eval` and `train` may be of another kind
+            module.training = False
     except (Exception, SystemExit) as error:  # the user's own code: it may raise anything
         return Trial(False, error=error)
     for size in sizes:
@@ -112,7 +113,7 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
         try:
             with torch.no_grad():
                 logits = unwrap_logits(network(images), width=facts.num_classes)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # code may end the program
             found = replace(found, error=found.error or error)
             continue
         if logits.shape[0] == 2:

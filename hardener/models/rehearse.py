@@ -98,8 +98,19 @@ def rehearse(classifier: ImageClassifier, conditions: Conditions) -> list[Remark
 
 
 def settle_order(classifier: ImageClassifier, conditions: Conditions) -> None:
-    """Set the memory order in which a classifier is given its images; what it fails at in both is left for later."""
+    """Set how a classifier is given its images, in which memory order and whether as a copy.
+
+    What it fails at in both orders is left for later.
+    """
     with same_draws(conditions.device), contextlib.suppress(HardenerError):
+        with (
+            torch.no_grad(),
+            in_eval_mode(classifier),
+            _watching(classifier.network) as writes,
+            _failing("the model fails"),
+        ):
+            classifier(conditions.images(2))
+        classifier.writes = bool(writes)
         _in_both_orders(classifier, conditions)
 
 
@@ -345,14 +356,14 @@ def _failing(
         yield
     except (HardenerError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # the user's own code: it may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code: it may raise anything
         more = ""
         if classifier is not None and conditions is not None and images is not None:
             more = _step_advice(error, classifier, conditions, images)
         raise HardenerError(f"{what}: {describe(error)}{more}") from error
 
 
-def _step_advice(error: Exception, classifier: ImageClassifier, conditions: Conditions, images: Tensor) -> str:
+def _step_advice(error: BaseException, classifier: ImageClassifier, conditions: Conditions, images: Tensor) -> str:
     if conditions.autocast:
         try:
             _step(classifier, images, conditions, autocast=False, ends=[])

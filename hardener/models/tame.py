@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -90,10 +90,27 @@ class Silent:
 
 
 def _quiet(network: nn.Module) -> None:
-    for kind in {type(module) for module in network.modules()}:
-        method = forward_of(kind)
-        if method is not None and is_users(Path(method.__code__.co_filename)):
-            method.__globals__.setdefault("print", Silent())
+    for names in _spaces(network):
+        names.setdefault("print", Silent())
+
+
+def _spaces(network: nn.Module) -> list[dict[str, Any]]:
+    """Return the global names of the user's files that the network's classes come from, and of those they import."""
+    methods = [forward_of(kind) for kind in {type(module) for module in network.modules()}]
+    border: list[Any] = [method for method in methods if method is not None]
+    found: dict[int, dict[str, Any]] = {}
+    while border:
+        value = border.pop()
+        if isinstance(value, FunctionType):
+            file, names = value.__code__.co_filename, value.__globals__
+        elif isinstance(value, ModuleType):
+            file, names = str(getattr(value, "__file__", None)), vars(value)
+        else:
+            continue
+        if id(names) not in found and Path(file).suffix == ".py" and is_users(Path(file)):
+            found[id(names)] = names
+            border += names.values()
+    return list(found.values())
 
 
 def forward_of(kind: type[nn.Module]) -> FunctionType | None:
@@ -108,8 +125,7 @@ def forward_of(kind: type[nn.Module]) -> FunctionType | None:
 def prints(network: nn.Module) -> list[str]:
     """Return where the network's code was to print since it was tamed, a line each."""
     heard: dict[str, None] = {}
-    for kind in {type(module) for module in network.modules()}:
-        shown = getattr(forward_of(kind), "__globals__", {}).get("print")
-        if isinstance(shown, Silent):
-            heard.update(shown.heard)
+    for names in _spaces(network):
+        if isinstance(names.get("print"), Silent):
+            heard.update(names["print"].heard)
     return list(heard)

@@ -28,6 +28,7 @@ _ENDS = (
 )
 _FIXED = "a fixed number of images or of features stands there: write x.flatten(1), which keeps the batch as it is"
 _FIXED_BATCH = re.compile(r"\.(view|reshape)\(\(?\s*[0-9]+\s*,")
+_KEY = re.compile(r"\w\[[\"']")
 
 ADVICE = (
     (
@@ -44,6 +45,10 @@ ADVICE = (
     (
         r"Calculated padded input size|[Oo]utput size is too small|smaller than the kernel|non-zero size|too small",
         "the images are too small for the network: try a larger --image-size",
+    ),
+    (
+        r"to have \d+ channels, but got (?![13] )\d+ channels",
+        "the dimensions are in another order there: images go in as (batch, channels, height, width)",
     ),
     (
         r"expected input.* to have \d+ channels",
@@ -117,7 +122,8 @@ def user_code(who: str, *, when: str = "") -> Iterator[None]:
     except BaseException as error:  # the user's own code: it may raise anything
         place = place_of(error)
         at = "" if place is None else f" ({place})"
-        more = _ENDS if isinstance(error, SystemExit) else ""
+        advice = advice_for(error, "" if place is None else place.whole_code)
+        more = _ENDS if isinstance(error, SystemExit) else f". {advice[0].upper()}{advice[1:]}." if advice else ""
         raise HardenerError(f"{who} raises {type(error).__name__}{when}: {first_line(error)}{at}{more}") from error
 
 
@@ -166,6 +172,8 @@ def advice_for(error: BaseException, code: str = "") -> str:
     text = str(error)
     if isinstance(error, RuntimeError) and _FIXED_BATCH.search(code):
         return _FIXED
+    if isinstance(error, IndexError | TypeError) and _KEY.search(code):
+        return "hardener calls the model with a tensor of images, not with a dict: take the tensor itself"
     return next((advice for pattern, advice in ADVICE if re.search(pattern, text)), "")
 
 

@@ -193,3 +193,28 @@ def test_a_network_that_flattens_by_view_is_evaluated_however_few_images_it_gets
     found = evaluate(model, hold(images, labels), attacks=("pgd", "square"), eps=0.05, precision="float32")
     assert found.clean_accuracy == right / 24
     assert found.checks
+
+
+class Writing(nn.Module):
+    """Changes its input in place, or a copy of it."""
+
+    def __init__(self, *, copies: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers, self.copies = network(), copies
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layers((x.clone() if self.copies else x).mul_(0.5))
+        return found
+
+
+def test_a_network_that_writes_into_its_input_changes_no_image_and_no_figure() -> None:
+    images, labels = torch.rand(30, 1, 6, 6), torch.arange(30) % 3
+    before = images.clone()
+    records = [
+        evaluate(Writing(copies=copies), hold(images, labels), attacks=("pgd",), eps=0.05, precision="float32")
+        for copies in (True, False)
+    ]
+    assert torch.equal(images, before)
+    one, other = ((record.clean_accuracy, record.robust_accuracy) for record in records)
+    assert one == other

@@ -1,0 +1,17 @@
+# kind: code that ends the program
+# expect: error: SystemExit: nothing to do (ends_the_program.py, line HERE
+import sys
+
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        sys.exit("nothing to do")  # here
+        return self.fc(self.pool(self.conv(x)).flatten(1))
