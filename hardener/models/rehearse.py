@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from hardener.errors import HardenerError
 from hardener.models.answer import show_way
 from hardener.models.build import noise
 from hardener.models.normalize import ImageClassifier
-from hardener.models.tame import forward_of, prints
+from hardener.models.tame import line_of, prints
 from hardener.models.user_code import Place, describe, is_users, place_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import in_eval_mode, left_as_found, same_draws
@@ -137,7 +136,7 @@ def _asked_in_eval_mode(classifier: ImageClassifier, conditions: Conditions) -> 
     if writes:
         remarks.append(Remark("the model changes its input in place: it is given a copy"))
     if _differ(first, again):
-        told = _line_of(classifier.network, re.compile(r"dropout|rand|bernoulli|multinomial|normal"))
+        told = line_of(classifier.network, re.compile(r"dropout|rand|bernoulli|multinomial|normal"))
         text = "the model answers differently when it is asked twice in eval mode: no figure of it will be exact"
         remarks.append(Remark(f"{text}{told}. F.dropout needs training=self.training", wrong=True))
     elif _differ(first[:1], alone):
@@ -152,7 +151,7 @@ def _answer(classifier: nn.Module, conditions: Conditions, count: int) -> Tensor
     if len(logits) != count:
         raise HardenerError(
             f"the model answers {conditions.shown(count)} with logits of shape {tuple(logits.shape)}: the number of "
-            f"images is fixed in its code{_line_of(classifier, re.compile(r'(view|reshape)[(]'))}. Write x.flatten(1) "
+            f"images is fixed in its code{line_of(classifier, re.compile(r'(view|reshape)[(]'))}. Write x.flatten(1) "
             "or x.view(x.size(0), -1)."
         )
     return logits
@@ -229,7 +228,7 @@ def _trained(classifier: ImageClassifier, conditions: Conditions, order: torch.m
     if not learning:
         raise HardenerError(
             "no parameter of the model learns: requires_grad is False for all of them"
-            f"{_line_of(classifier.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and "
+            f"{line_of(classifier.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and "
             "name those that are not to learn with --freeze."
         )
     ends: list[str] = []
@@ -255,7 +254,7 @@ def _step(
             )
         if not logits.requires_grad:
             raise HardenerError(
-                f"no gradient reaches the model's parameters{_line_of(classifier.network, _CUTS)}: what runs under "
+                f"no gradient reaches the model's parameters{line_of(classifier.network, _CUTS)}: what runs under "
                 "torch.no_grad, or is detached, cannot be trained. Take that out."
             )
         ends += _end_of(logits, classifier.network)
@@ -267,7 +266,7 @@ def _unreached(classifier: ImageClassifier, idle: list[str], learning: int, imag
     """Say what no gradient reached."""
     if len(idle) == learning:
         raise HardenerError(
-            f"no gradient reaches any of the model's parameters{_line_of(classifier.network, _CUTS)}: nothing would "
+            f"no gradient reaches any of the model's parameters{line_of(classifier.network, _CUTS)}: nothing would "
             "learn. Take out what cuts it off, such as torch.no_grad or .detach()."
         )
     remarks = []
@@ -278,7 +277,7 @@ def _unreached(classifier: ImageClassifier, idle: list[str], learning: int, imag
     if images.grad is None:
         remarks.append(
             "no gradient reaches the images: attacks by gradients cannot see through the model"
-            f"{_line_of(classifier.network, _CUTS)}"
+            f"{line_of(classifier.network, _CUTS)}"
         )
     return [Remark(text, wrong=True) for text in remarks]
 
@@ -291,7 +290,7 @@ def _end_of(logits: Tensor, network: nn.Module) -> list[str]:
     name = None if node is None else _ENDS.get(node.name())
     if name is None:
         return []
-    told = _line_of(network, re.compile(name, re.IGNORECASE), whole=True)
+    told = line_of(network, re.compile(name, re.IGNORECASE), whole=True)
     return [
         f"the model ends in a {name}{told}: what it returns are no logits. Training already takes the softmax, so it "
         "learns less, and attacks see less of its gradients. Take it out of the model file"
@@ -384,24 +383,3 @@ def _backward_line(classifier: ImageClassifier, images: Tensor, conditions: Cond
     lines = re.findall(r'File "(.+?)", line (\d+)', "\n".join(str(item.message) for item in caught))
     own = [f"{Path(file).name}, line {line}" for file, line in lines if is_users(Path(file))]
     return f" The gradient of {own[-1]} cannot be computed." if own else ""
-
-
-def _line_of(network: nn.Module, pattern: re.Pattern[str], *, whole: bool = False) -> str:
-    """Return ` (file, line n)` of the first line of the user's forward methods that matches, or nothing.
-
-    Args:
-        whole: look through the whole files, not only the forward methods.
-    """
-    for kind in dict.fromkeys(type(module) for module in network.modules()):
-        method = forward_of(kind)
-        if method is None or not is_users(Path(method.__code__.co_filename)):
-            continue
-        file = method.__code__.co_filename
-        try:
-            lines, first = (inspect.findsource(method)[0], 1) if whole else inspect.getsourcelines(method)
-        except (OSError, TypeError):
-            continue
-        for place, line in enumerate(lines):
-            if pattern.search(line) and not line.lstrip().startswith(("import ", "from ", "#")):
-                return f" ({Path(file).name}, line {first + place})"
-    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -129,3 +130,24 @@ def prints(network: nn.Module) -> list[str]:
         if isinstance(names.get("print"), Silent):
             heard.update(names["print"].heard)
     return list(heard)
+
+
+def line_of(network: nn.Module, pattern: re.Pattern[str], *, whole: bool = False) -> str:
+    """Return ` (file, line n)` of the first line of the user's forward methods that matches, or nothing.
+
+    Args:
+        whole: look through the whole files, not only the forward methods.
+    """
+    for kind in dict.fromkeys(type(module) for module in network.modules()):
+        method = forward_of(kind)
+        if method is None or not is_users(Path(method.__code__.co_filename)):
+            continue
+        file = method.__code__.co_filename
+        try:
+            lines, first = (inspect.findsource(method)[0], 1) if whole else inspect.getsourcelines(method)
+        except (OSError, TypeError):
+            continue
+        for place, line in enumerate(lines):
+            if pattern.search(line) and not line.lstrip().startswith(("import ", "from ", "#")):
+                return f" ({Path(file).name}, line {first + place})"
+    return ""
