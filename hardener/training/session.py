@@ -118,11 +118,10 @@ class TrainingSession:
             Lost: another process can no longer be reached; the run can be resumed.
         """
         state, epochs, total = self.state, self.recipe.epochs, self.order.usable * self.recipe.epochs
-        with self._saying_how_to_go_on():
+        with StopRequest() as stop, self._saying_how_to_go_on():  # torchrun's SIGTERM must not cut the message short
             self.journal.keep_rows(state.rows)
             self._put_away("training")  # from here on a run that is killed can be resumed
             with (
-                StopRequest() as stop,
                 self.journal.events(epochs_done=state.progress.epoch),
                 self.reporter.track("training", total, "images") as advance,
             ):
