@@ -29,6 +29,7 @@ from hardener.cli.options import (
     asked_arguments,
     asked_reading,
 )
+from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError, Unwritten
 from hardener.threat import EPS_HELP, NORM_HELP
 
@@ -191,7 +192,7 @@ def _kind_of(target: str | None) -> _Kind:
         return "run"
     named = re.fullmatch(r"[\w.]+:[\w.\-]+", target) is not None  # torchvision:NAME, timm:NAME, MODULE:NAME
     package = (Path(target) / "__init__.py").is_file() and not (Path(target) / "run.json").is_file()
-    return "foreign" if target.endswith(".py") or named or package else "run"
+    return "foreign" if target.endswith(".py") or named or package or is_hugging_face(target) else "run"
 
 
 def _check_strays(kind: _Kind, given: set[str]) -> None:

@@ -23,6 +23,7 @@ from hardener.cli.options import (
     asked_reading,
     asked_recipe,
 )
+from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def inspect(
 
 def _is_model(target: str) -> bool:
     path = Path(target)
+    if is_hugging_face(target):
+        return True
     return target.endswith(".py") or (":" in target and not path.exists()) or (path / "__init__.py").is_file()
 
 

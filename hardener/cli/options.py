@@ -42,7 +42,9 @@ Root = Annotated[
     Path | None,
     typer.Option("--root", metavar="DIR", help="Where imports of the model file begin. (default: its repository)"),
 ]
-MODEL_HELP = "A Python file, a package's folder, MODULE:NAME, torchvision:NAME or timm:NAME."
+MODEL_HELP = (
+    "A Python file, a package's folder, MODULE:NAME, torchvision:NAME, timm:NAME, hf:ORG/NAME or a HuggingFace folder."
+)
 Ignore = Annotated[
     list[str] | None,
     typer.Option(metavar="PATTERN", help="Files and folders of the data to pass over; repeatable."),

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
 from hardener.models.entry import Wish, build_entry, conventional_entry, find_entry
 from hardener.models.files_read import data_files, files_read
+from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
 from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
 from hardener.models.registry import REGISTRIES, from_registry
 from hardener.models.user_code import user_code
@@ -92,8 +94,11 @@ def load_model(
             arguments=choice.arguments,
         )
         return LoadedModel(network, name, ())
+    refuse_code_of_others(spec)
+    if is_hugging_face(spec):
+        return _of_hugging_face(choice, num_classes)
     if choice.pretrained:
-        raise HardenerError("--pretrained is for torchvision:NAME and timm:NAME; give a file's weights by --init.")
+        raise HardenerError("--pretrained is for torchvision:, timm: and hf: names; give a file's weights by --init.")
     facts, wish = Facts(num_classes, channels, size), Wish(choice.arguments, choice.offers_head)
     what = named(spec, choice.root)
     entry = entry or what.entry
@@ -116,6 +121,19 @@ def load_model(
     with files_read() as read, imported(file) as found:
         built = _built(chosen.name, found, read, facts, wish, entry=chosen.name)
         return replace(built, note=chosen.note)
+
+
+def _of_hugging_face(choice: ModelChoice, num_classes: int) -> LoadedModel:
+    if choice.entry:
+        raise HardenerError("--entry is for model files; a network of HuggingFace is named in full.")
+    network, file = build_hugging_face(
+        choice.spec,
+        num_classes=num_classes,
+        pretrained=choice.pretrained,
+        arguments=choice.arguments,
+    )
+    name = choice.spec.rstrip("/").removesuffix("/config.json").rpartition("/")[2].removeprefix("hf:")
+    return LoadedModel(network, name or "model", (file,), file.resolve().parent)
 
 
 def _built(name: str, found: Imported, read: set[str], facts: Facts, wish: Wish, *, entry: str | None) -> LoadedModel:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hardener.errors import HardenerError
 from hardener.models.buffers import put_buffer
 from hardener.models.checkpoint_file import VERSIONS, Content, read_checkpoint
 from hardener.models.file_kind import weights_in
+from hardener.models.hugging_face import in_its_names
 from hardener.models.match import Fit, choose, fits, nearest, with_heads
 from hardener.models.own_normalization import normalization_in
 
@@ -130,6 +132,9 @@ def load_weights(
         put_buffer(network, name, content.tensors[name])
         own[name] = content.tensors[name]
     found = fits(content.tensors, own)
+    if "transformers" in sys.modules and (not found or len(found[0].found) < len(own)):
+        content = replace(content, tensors=in_its_names(network, content.tensors))
+        found = fits(content.tensors, own)
     if not found:
         raise HardenerError(_nothing(path, content, own))
     learnt = {name for name, _ in network.named_parameters(remove_duplicate=False)}
