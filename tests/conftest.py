@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from advice import unknown_advice
 from oracles import TINY_MODEL, write_image_folder
 
 if TYPE_CHECKING:
@@ -28,6 +29,27 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARDENER_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def advice_that_can_be_followed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """See that no command advises an option that it does not have, in whatever test it fails."""
+    from typer._click.globals import get_current_context
+
+    from hardener.cli import console
+
+    say = console._say
+    vain: list[str] = []
+
+    def looked_at(kind: str, text: str) -> None:
+        context = get_current_context(silent=True)
+        if context is not None and context.info_name:
+            vain.extend(f"{found}, in: {text}" for found in unknown_advice(text, context.info_name))
+        say(kind, text)
+
+    monkeypatch.setattr(console, "_say", looked_at)
+    yield
+    assert vain == []
 
 
 @pytest.fixture
