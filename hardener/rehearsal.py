@@ -79,7 +79,7 @@ def _gradient(classifier: ImageClassifier, images: Tensor) -> Found:
 
 def _export(classifier: ImageClassifier, record: RunRecord, images: Tensor, folder: Path) -> Found:
     shape, path = record.input, folder / "model.onnx"
-    export_onnx(
+    batch = export_onnx(
         classifier,
         path,
         height=shape.height,
@@ -88,7 +88,7 @@ def _export(classifier: ImageClassifier, record: RunRecord, images: Tensor, fold
         metadata={"name": record.name},
     )
     parity = compare(classifier, path, images)
-    return {"difference": parity.largest_logit_difference, "bytes": path.stat().st_size}
+    return {"difference": parity.largest_logit_difference, "bytes": path.stat().st_size, "batch": batch}
 
 
 def _step(classifier: ImageClassifier, record: RunRecord, recipe: Recipe, images: Tensor, labels: Tensor) -> Found:

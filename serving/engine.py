@@ -38,13 +38,17 @@ class Engine:
         self._shape = (bundle.input.height, bundle.input.width, bundle.input.channels)
         self._session = _open_session(folder / bundle.model.file, on_gpu=self.on_gpu)
         _check_graph(self._session, bundle)
-        self._bound = BoundSession(self._session, self._shape, device="cuda") if self.on_gpu else None
+        self._only = bundle.input.batch
+        sizes = BUCKETS if self._only is None else (self._only,)
+        self._bound = BoundSession(self._session, self._shape, device="cuda", sizes=sizes) if self.on_gpu else None
         self.provider: str = self._session.get_providers()[0]
         self.one_core = not self.on_gpu and _cores() == 1
         self.lanes = lanes or (1 if self.on_gpu else _cores())
         self.max_batch = BUCKETS[-1] if self.on_gpu else 8
         self.report_chunk = 8 if self.on_gpu else 2  # on a CPU a plain request waits for this many images
-        for batch in BUCKETS if self.on_gpu else (1, self.report_chunk, self.max_batch):
+        if self._only is not None:  # a run of fewer costs as much
+            self.max_batch = self.report_chunk = self._only
+        for batch in sizes if self.on_gpu else (1, self.report_chunk, self.max_batch):
             self.answers(np.zeros((batch, *self._shape), np.uint8))
 
     def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -55,13 +59,19 @@ class Engine:
         Returns:
             (N, 2, K): an image's logits, and its probabilities, which sum to 1.
         Raises:
-            Failure: an answer is not finite.
+            Failure: an answer is not finite, or ONNX Runtime cannot run the model.
         """
         count = len(images)
-        if self._bound is None:
-            logits, probabilities = self._session.run(list(OUTPUTS), {INPUT: images})
-        else:
-            logits, probabilities = self._bound.run(images)
+        if self._only is not None and count < self._only:
+            images = _filled(images, self._only)
+        try:
+            if self._bound is None:
+                logits, probabilities = self._session.run(list(OUTPUTS), {INPUT: images})
+            else:
+                logits, probabilities = self._bound.run(images)
+        except Exception as error:  # ONNX Runtime has a dozen exception types, derived from Exception alone
+            reason = str(error).strip().splitlines()[0]
+            raise Failure(f"ONNX Runtime cannot run the model on {count} images: {reason}") from error
         answers: NDArray[np.float32] = np.stack([logits[:count], probabilities[:count]], axis=1)
         if not np.isfinite(answers).all():
             raise Failure("the model's probabilities for this image are not finite")
@@ -69,23 +79,28 @@ class Engine:
 
 
 class BoundSession:
-    """Runs a session on inputs that lie on its device already, in batches of the sizes in `BUCKETS`.
+    """Runs a session on inputs that lie on its device already, in batches of a few sizes.
 
     cuDNN searches its algorithms anew for a batch size that it has not seen, and memory that a run allocates anew on a
     GPU holds up what runs there. On a CPU it gains nothing. Each thread has buffers of its own.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, shape: tuple[int, ...], *, device: str) -> None:
-        """Take a session with one input, uint8 (N, *`shape`), and the two outputs."""
-        self._session, self._shape, self._device = session, shape, device
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        shape: tuple[int, ...],
+        *,
+        device: str,
+        sizes: tuple[int, ...] = BUCKETS,
+    ) -> None:
+        """Take a session with one input, uint8 (N, *`shape`), and the two outputs; N is one of `sizes`."""
+        self._session, self._shape, self._device, self._sizes = session, shape, device, sizes
         self._threads = threading.local()
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Answer (N, *shape), at most the largest bucket, with logits and probabilities: (n, K), n >= N, each."""
-        bucket = next(size for size in BUCKETS if size >= len(images))
-        if len(images) < bucket:
-            padding = np.zeros((bucket - len(images), *self._shape), np.uint8)
-            images = np.concatenate([images, padding])
+        bucket = next(size for size in self._sizes if size >= len(images))
+        images = _filled(images, bucket)
         binding, place = self._binding(bucket)
         place.update_inplace(np.ascontiguousarray(images))
         self._session.run_with_iobinding(binding)
@@ -104,6 +119,12 @@ class BoundSession:
             made[bucket] = binding, place
         found: tuple[onnxruntime.IOBinding, onnxruntime.OrtValue] = made[bucket]
         return found
+
+
+def _filled(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Add black images until there are `size`."""
+    missing = size - len(images)
+    return images if missing <= 0 else np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
 
 
 def check_model(folder: Path, bundle: Bundle, *, device: Device) -> None:
@@ -189,10 +210,14 @@ def _check_graph(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
         )
     images = inputs[INPUT]
     batch, *found = images.shape
-    if images.type != "tensor(uint8)" or found != size or isinstance(batch, int):
+    if (
+        images.type != "tensor(uint8)"
+        or found != size
+        or (batch if isinstance(batch, int) else None) != bundle.input.batch
+    ):
         raise HardenerError(
             f"{bundle.model.file} takes {images.type} {images.shape}, bundle.json says tensor(uint8) "
-            f"{['batch', *size]}. Export it again with `hardener export RUN`."
+            f"{[bundle.input.batch or 'batch', *size]}. Export it again with `hardener export RUN`."
         )
     for name in OUTPUTS:
         shape = outputs[name].shape

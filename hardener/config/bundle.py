@@ -28,7 +28,8 @@ class ModelFile(_Strict):
 class InputSpec(_Strict):
     """The graph's input `images`: uint8 (N, height, width, channels), decoded by the rule `pixels`.
 
-    `resize` names how an image is brought to size. Bundles of version 0.1 hold no `pixels`.
+    `resize` names how an image is brought to size. Bundles of version 0.1 hold no `pixels`. `batch` is the only N that
+    the graph takes; None for any.
     """
 
     height: int
@@ -36,6 +37,7 @@ class InputSpec(_Strict):
     channels: Literal[1, 3]
     resize: str
     pixels: PixelRule = BEFORE
+    batch: int | None = Field(None, ge=1)
 
 
 class OfflineRobustness(_Strict):

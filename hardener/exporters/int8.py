@@ -17,7 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from hardener.errors import Failure, HardenerError
-from hardener.exporters._session import open_session
+from hardener.exporters._session import batch_taken, filled, logits_of, open_session
 from hardener.exporters.onnx import opset_of, strip_traces
 
 ENOUGH_AGREEMENT = 0.99
@@ -115,7 +115,7 @@ class _Work:
                 f"{source} has no layer that int8 would speed up: beside its last one it needs a convolution or a "
                 "matrix product. Serve it in float32."
             )
-        self._source = source
+        self._source, self._batch = source, batch_taken(open_session(source))
 
     def quantize(self, kept: Sequence[str]) -> onnx.ModelProto:
         """Quantise all layers but these."""
@@ -136,7 +136,7 @@ class _Work:
             quantize_static(
                 str(self._prepared),
                 str(self._result),
-                None if known else _Reader(self._calibration, self._on_done),
+                None if known else _Reader(self._calibration, self._batch, self._on_done),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(_QUANTIZED),
                 per_channel=True,
@@ -151,8 +151,10 @@ class _Work:
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """Hands the images out in small batches, so that a network's activations are in memory for a few images only."""
 
-    def __init__(self, images: PixelBatch, on_done: Callable[[int], None] | None) -> None:
-        self._pieces = iter([images[first : first + _CHUNK] for first in range(0, len(images), _CHUNK)])
+    def __init__(self, images: PixelBatch, batch: int | None, on_done: Callable[[int], None] | None) -> None:
+        size = batch or _CHUNK
+        pieces = [images[first : first + size] for first in range(0, len(images), size)]
+        self._pieces = iter(pieces if batch is None else [filled(piece, size) for piece in pieces])
         self._on_done = on_done or (lambda _: None)
 
     def get_next(self) -> dict[str, PixelBatch] | None:
@@ -188,11 +190,9 @@ def _most_sensitive(work: _Work, images: PixelBatch, expected: NDArray[np.float3
 
 def _logits(path: Path, images: PixelBatch) -> NDArray[np.float32]:
     session = open_session(path, threads=1)
-    rows = [
-        session.run(["logits"], {"images": images[first : first + _CHUNK]})[0]
-        for first in range(0, len(images), _CHUNK)
-    ]
-    return np.concatenate(rows)
+    return np.concatenate(
+        [logits_of(session, images[first : first + _CHUNK]) for first in range(0, len(images), _CHUNK)]
+    )
 
 
 def _agreement(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

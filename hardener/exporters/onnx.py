@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hardener.errors import Failure
 from hardener.models.normalize import ImageClassifier
-from hardener.models.onnx_program import OPSET, onnx_program
+from hardener.models.onnx_program import OPSET, batch_of, onnx_program
 
 
 class _Deployable(nn.Module):
@@ -36,8 +36,8 @@ def export_onnx(
     width: int,
     channels: int,
     metadata: Mapping[str, str],
-) -> None:
-    """Write a classifier as one ONNX file with a dynamic batch.
+) -> int | None:
+    """Write a classifier as one ONNX file, for any number of images where its code allows that.
 
     The graph's input is `images`, uint8 (N, height, width, channels); its outputs are `logits` and `probabilities`,
     float32 (N, K). Normalisation is inside.
@@ -45,10 +45,13 @@ def export_onnx(
     Args:
         classifier: on the CPU; exported in eval mode.
         metadata: texts for the file's metadata.
+    Returns:
+        The only number of images that the file takes at once; None for any.
     Raises:
-        Failure: the exporter cannot translate the network, or the file would exceed 1.5 GB.
+        Failure: the exporter cannot translate the network, ONNX Runtime answers otherwise, or the file would exceed
+            1.5 GB.
     """
-    example = torch.zeros(2, height, width, channels, dtype=torch.uint8)  # a batch of 1 would be taken as fixed
+    example = torch.zeros(1, height, width, channels, dtype=torch.uint8)
     model = onnx_program(_Deployable(classifier), example, outputs=["logits", "probabilities"])
     strip_traces(model)
     opset = opset_of(model)
@@ -57,6 +60,7 @@ def export_onnx(
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
+    return batch_of(model)
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hardener.config.bundle import Parity
 from hardener.errors import Failure
-from hardener.exporters._session import open_session
+from hardener.exporters._session import logits_of, open_session
 from hardener.models.normalize import ImageClassifier
 
 _RELATIVE_TOLERANCE = 1e-3
@@ -35,16 +35,7 @@ def compare(classifier: ImageClassifier, path: Path, images: Tensor, *, batch_si
             continue
         with torch.no_grad():
             logits = classifier(piece.float() / 255).numpy()
-        fed = {"images": piece.permute(0, 2, 3, 1).contiguous().numpy()}
-        try:
-            answer = session.run(["logits"], fed)[0]
-        except Exception as error:  # ONNX Runtime has a dozen exception types, derived from Exception alone
-            first = (str(error).strip().splitlines() or ["no message"])[0]
-            raise Failure(
-                f"the ONNX file cannot be run on {len(piece)} images: {first} Is their number fixed in the network's "
-                "code? No bundle was written."
-            ) from error
-        rows.append((logits, np.asarray(answer)))
+        rows.append((logits, logits_of(session, piece.permute(0, 2, 3, 1).contiguous().numpy())))
     expected = np.concatenate([row[0] for row in rows])
     found = np.concatenate([row[1] for row in rows])
     scale = max(float(np.abs(expected).max()), 1.0)

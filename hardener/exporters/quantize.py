@@ -24,7 +24,7 @@ from hardener.evaluation.sample import Sample
 from hardener.evaluation.subject import Subject, run_subject
 from hardener.exporters._bundle import describe_file, write_description
 from hardener.exporters._images import draw_images, read_images
-from hardener.exporters._session import open_session
+from hardener.exporters._session import batch_taken, filled, open_session
 from hardener.exporters.int8 import add_metadata, quantize_int8
 from hardener.exporters.run import MODEL_FILE
 from hardener.models.onnx_model import open_onnx
@@ -216,6 +216,8 @@ def _quantization(comparison: SideBySide, calibration_images: int, float32_layer
 def _speed(first: Path, second: Path, images: NDArray[np.uint8]) -> float:
     """Return the first file's time by the second's: one thread, in turns, CPU time, so that neighbours matter less."""
     sessions = [open_session(path, threads=1) for path in (first, second)]
+    size = batch_taken(sessions[0])
+    images = images if size is None else filled(images[:size], size)
     for session in sessions:
         session.run(None, {"images": images})  # the first run also allocates
 

@@ -71,7 +71,7 @@ def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int)
         folder.mkdir()
         model = folder / MODEL_FILE
         with reporter.track("exporting to ONNX", 1, "model") as advance:
-            export_onnx(
+            batch = export_onnx(
                 classifier,
                 model,
                 height=shape.height,
@@ -80,6 +80,12 @@ def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int)
                 metadata=_metadata(record, fingerprint, chosen),
             )
             advance(1)
+        if batch is not None:
+            reporter.warn(
+                f"the file takes {batch} image{'s' if batch > 1 else ''} at once and no other number: the model's code "
+                "makes a constant of the number of images. hardener splits and fills batches by itself; others who run "
+                "the file must too"
+            )
         parity = compare(classifier, model, images)
         bundle = Bundle(
             name=record.name,
@@ -88,7 +94,7 @@ def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int)
             recipe=recipe.name,
             fingerprint=fingerprint,
             model=describe_file(model),
-            input=_input(shape),
+            input=_input(shape, batch),
             classes=record.classes,
             noise_sigma=recipe.vicinity.noise_sigma or None,
             parity=parity,
@@ -101,9 +107,15 @@ def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int)
     return bundle
 
 
-def _input(shape: InputRecord) -> InputSpec:
-    rule = shape.pixels
-    return InputSpec(height=shape.height, width=shape.width, channels=shape.channels, resize=rule.resize, pixels=rule)
+def _input(shape: InputRecord, batch: int | None) -> InputSpec:
+    return InputSpec(
+        height=shape.height,
+        width=shape.width,
+        channels=shape.channels,
+        resize=shape.pixels.resize,
+        pixels=shape.pixels,
+        batch=batch,
+    )
 
 
 def _metadata(record: RunRecord, fingerprint: str, chosen: OfflineRobustness | None) -> dict[str, str]:

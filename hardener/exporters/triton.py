@@ -53,16 +53,36 @@ def write_triton(bundles: Sequence[Path], target: Path) -> list[str]:
     return names
 
 
+_BATCHING = f"""\
+dynamic_batching {{
+  preferred_batch_size: [ {", ".join(map(str, _PREFERRED))} ]
+  max_queue_delay_microseconds: {_DELAY_US}
+  default_queue_policy {{
+    timeout_action: REJECT
+    default_timeout_microseconds: {_TIMEOUT_US}
+    allow_timeout_override: true
+    max_queue_size: {_QUEUE}
+  }}
+}}
+"""
+
+
+def _dims(*sizes: int) -> str:
+    return f"[ {', '.join(map(str, sizes))} ]"
+
+
 def model_config(name: str, bundle: Bundle) -> str:
     """Return `config.pbtxt`: text in protobuf's form of Triton's message `ModelConfig`."""
     spec, classes = bundle.input, len(bundle.classes)
-    size = f"[ {spec.height}, {spec.width}, {spec.channels} ]"
+    whole = [] if spec.batch is None else [spec.batch]  # Triton cannot batch what takes one number of images only
+    size = _dims(*whole, spec.height, spec.width, spec.channels)
+    answer = _dims(*whole, classes)
     # int8 is made for CPUs; a GPU takes it apart into float32 again
     kind = "KIND_CPU" if bundle.quantization is not None else "KIND_AUTO"
     return f"""\
 name: {json.dumps(name)}
 platform: "onnxruntime_onnx"
-max_batch_size: {_LARGEST_BATCH}
+max_batch_size: {0 if whole else _LARGEST_BATCH}
 input [
   {{
     name: "images"
@@ -74,27 +94,18 @@ output [
   {{
     name: "logits"
     data_type: TYPE_FP32
-    dims: [ {classes} ]
+    dims: {answer}
     label_filename: "labels.txt"
   }},
   {{
     name: "probabilities"
     data_type: TYPE_FP32
-    dims: [ {classes} ]
+    dims: {answer}
     label_filename: "labels.txt"
   }}
 ]
 instance_group [ {{ kind: {kind} count: 1 }} ]
-dynamic_batching {{
-  preferred_batch_size: [ {", ".join(map(str, _PREFERRED))} ]
-  max_queue_delay_microseconds: {_DELAY_US}
-  default_queue_policy {{
-    timeout_action: REJECT
-    default_timeout_microseconds: {_TIMEOUT_US}
-    allow_timeout_override: true
-    max_queue_size: {_QUEUE}
-  }}
-}}
+{"" if whole else _BATCHING}\
 # 1: by heuristics. The default tries all algorithms of cuDNN, again for every new batch size.
 parameters {{ key: "cudnn_conv_algo_search" value: {{ string_value: "1" }} }}
 model_warmup [

@@ -15,7 +15,7 @@ from hardener.models.answer import Way
 from hardener.models.entry import EntryNeeded
 from hardener.models.head import Answer, auxiliary_heads, count_outputs, find_head, look_at_answer, replace_heads
 from hardener.models.load import LoadedModel, ModelChoice, load_model
-from hardener.models.tame import tame
+from hardener.models.tame import tame, unscripted
 from hardener.models.user_code import describe
 from hardener.models.weights import Loaded, Start, load_weights
 
@@ -75,7 +75,8 @@ def build_for(
         random_state = torch.get_rng_state()
         loaded: LoadedModel | None = None
         try:
-            loaded = load_model(choice, num_classes=num_classes, channels=count, size=(height, width))
+            with unscripted():
+                loaded = load_model(choice, num_classes=num_classes, channels=count, size=(height, width))
             remarks = tame(loaded.network)
             answer = _asked(loaded.network, count, height, width, num_classes)
             return Built(loaded, count, height, width, answer, tuple(remarks))
@@ -134,7 +135,8 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
         fits = []
         try:
             plain = dataclasses.replace(choice, pretrained=False)
-            network = load_model(plain, num_classes=num_classes, channels=count, size=(height, width)).network
+            with unscripted():
+                network = load_model(plain, num_classes=num_classes, channels=count, size=(height, width)).network
             tame(network)
         except HardenerError:
             continue

@@ -92,7 +92,8 @@ def rehearse(classifier: ImageClassifier, conditions: Conditions) -> list[Remark
     if printed:
         remarks.append(Remark(f"what the model prints at every call is not shown ({', '.join(printed[:3])})"))
     if any(isinstance(module, torch.jit.ScriptModule) for module in classifier.network.modules()):
-        remarks.append(Remark("a scripted network cannot be exported to ONNX: build it without torch.jit", wrong=True))
+        text = "what is loaded from a file of torch.jit cannot be exported to ONNX: build the network from its code"
+        remarks.append(Remark(text, wrong=True))
     return remarks
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -14,6 +16,33 @@ import torch
 from torch import nn
 
 from hardener.models.user_code import is_users
+
+_COMPILERS = ("script", "trace", "trace_module", "freeze", "optimize_for_inference")
+
+
+@contextmanager
+def unscripted() -> Iterator[None]:
+    """Let torch.jit leave networks and functions as they are while a network is built: what it makes of them is closed
+    to export, hooks and copies. What is loaded from a file of torch.jit stays what it is.
+    """
+    before = {name: getattr(torch.jit, name) for name in _COMPILERS}
+
+    def sparing(compiler: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(compiler)
+        def compiled(network: Any, *values: Any, **options: Any) -> Any:
+            if isinstance(network, torch.jit.ScriptModule):
+                return compiler(network, *values, **options)
+            return network
+
+        return compiled
+
+    for name, compiler in before.items():
+        setattr(torch.jit, name, sparing(compiler))
+    try:
+        yield
+    finally:
+        for name, compiler in before.items():
+            setattr(torch.jit, name, compiler)
 
 
 def tame(network: nn.Module) -> list[str]:

@@ -187,14 +187,24 @@ def _input_and_output(bundle: Bundle) -> list[str]:
     return [
         "## What it takes and gives",
         "",
-        f"- Input `images`: uint8 (N, {spec.height}, {spec.width}, {spec.channels}), "
+        f"- Input `images`: uint8 ({spec.batch or 'N'}, {spec.height}, {spec.width}, {spec.channels}), "
         f"{'RGB' if spec.channels == 3 else 'gray'}, brought to size by the rule `{spec.resize}`: "
         f"{_FITS[spec.pixels.fit]}. Normalisation is inside the graph.",
         *_pixels(spec.pixels),
-        "- Outputs: `logits` and `probabilities`, float32 (N, K), in the order of classes above.",
+        *_at_once(spec.batch),
+        f"- Outputs: `logits` and `probabilities`, float32 ({spec.batch or 'N'}, K), in the order of classes above.",
         f"- {'The file agrees with' if bundle.quantization is None else 'Beside'} the trained network: largest logit "
         f"difference {parity.largest_logit_difference:.2g} on {parity.images} images, same answer on "
         f"{100 * parity.argmax_agreement:.0f} %.",
+    ]
+
+
+def _at_once(batch: int | None) -> list[str]:
+    if batch is None:
+        return []
+    return [
+        f"- It takes {batch} image{'s' if batch > 1 else ''} at once and no other number: split larger batches, fill "
+        "smaller ones with any images and leave their answers out. `hardener serve`, `eval` and `predict` do so."
     ]
 
 

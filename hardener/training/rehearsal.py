@@ -147,7 +147,10 @@ def _see_that_it_opened(found: Found, expected: Tensor | None) -> None:
 def _of_export(found: Found) -> tuple[str, bool]:
     if "fault" in found:
         return f"the network cannot be exported as it is, and hardener export will fail: {found['fault']}", False
-    return "exports to ONNX, for any number of images at once", True
+    batch = found.get("batch")
+    if batch is None:
+        return "exports to ONNX, for any number of images at once", True
+    return f"exports to ONNX, for {batch} image{'s' if batch > 1 else ''} at once only", True
 
 
 def _of_attacks(found: Found) -> tuple[str, bool]:

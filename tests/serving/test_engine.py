@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from bundles import linear_bundle
 
-from hardener.config.bundle import read_bundle
+from hardener.config.bundle import Bundle, read_bundle
 from hardener.errors import HardenerError
 from serving.access import Rate
 from serving.engine import BoundSession, Engine, check_model, cuda_devices
@@ -177,3 +177,23 @@ def test_a_folder_with_an_equals_sign_in_its_name_is_a_path(monkeypatch: pytest.
     folder.mkdir()
     monkeypatch.setenv("HARDENER_BUNDLE", str(folder))
     assert settings_from_environment().bundles == (BundleSource(folder),)
+
+
+@pytest.mark.parametrize("only", [1, 4])
+def test_a_file_for_one_number_of_images_answers_fewer_as_well(tmp_path: Path, only: int) -> None:
+    plain = Engine(*bundle_of(tmp_path / "plain"), device="cpu")
+    folder = linear_bundle(tmp_path / "fixed", WEIGHTS, (0, 0), changes={"input": {"batch": only}})
+    model = onnx.load(str(folder / "model.onnx"))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = only
+    rewrite_model(folder, model.SerializeToString())
+    engine = Engine(folder, read_bundle(folder), device="cpu")
+    assert engine.max_batch == engine.report_chunk == only
+    images = np.random.default_rng(1).integers(0, 256, (only, 8, 8, 3), dtype=np.uint8)
+    for count in range(1, only + 1):
+        np.testing.assert_allclose(engine.answers(images[:count]), plain.answers(images[:count]), rtol=1e-6)
+
+
+def bundle_of(folder: Path) -> tuple[Path, Bundle]:
+    made = linear_bundle(folder, WEIGHTS, (0, 0))
+    return made, read_bundle(made)

@@ -101,3 +101,12 @@ def test_two_of_one_name_and_a_changed_bundle_are_refused_and_nothing_is_left(tm
     with pytest.raises(HardenerError, match="is not the file that bundle.json describes"):
         write_triton([second], tmp_path / "triton")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_file_for_8_images_is_configured_without_batching(tmp_path: Path) -> None:
+    bundle = linear_bundle(tmp_path / "bundle", WEIGHTS, (0, 0), changes={"input": {"batch": 8}})
+    config = parsed(model_config("fixed", read_bundle(bundle)))
+    assert config["max_batch_size"] == 0
+    assert "dynamic_batching" not in config
+    assert config["input"][0]["dims"] == [8, 4, 6, 3]
+    assert [output["dims"] for output in config["output"]] == [[8, 2], [8, 2]]

@@ -1,0 +1,20 @@
+# kind: torch.jit
+# expect: trains
+# expect: exports: any
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.fc = nn.Linear(36, num_classes)
+
+    def forward(self, x):
+        return self.fc(F.adaptive_avg_pool2d(self.conv(x), 3).flatten(1))
+
+
+def build_model(num_classes):
+    return torch.jit.trace(Net(num_classes), torch.zeros(2, 1, 8, 8))
