@@ -309,6 +309,8 @@ def _extra(content: Content, fit: Fit, found: Sequence[Fit]) -> tuple[str, ...]:
 
 def _versions_of(content: Content, fit: Fit) -> dict[str, dict[str, int]]:
     """Return the versions of the network's modules as the file tells them."""
+    if all(name == there for name, there in fit.found.items()):
+        return content.versions  # of modules without tensors of their own as well
     found: dict[str, dict[str, int]] = {}
     for name, there in fit.found.items():
         module, their_module = name.rpartition(".")[0], there.rpartition(".")[0]

@@ -178,7 +178,7 @@ def test_training_images_that_are_gone_are_one_clear_error(run: RunFolder, tmp_p
     others = write_image_folder(tmp_path / "others", {"cat": 12, "cow": 12})
     with pytest.raises(HardenerError, match="has other classes than the run was trained on"):
         export_int8(run, read_bundle(run.bundle), Quiet(), data=others, quick=True)
-    same = write_image_folder(tmp_path / "same", {"cat": 12, "dog": 12})
+    same = write_image_folder(tmp_path / "same", {"cat": 12, "dog": 12}, seed=9)  # images that it never saw
     assert (
         export_int8(run, read_bundle(run.bundle), Quiet(), data=same, samples=4, quick=True).bundle.parity.images == 4
     )
