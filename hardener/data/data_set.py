@@ -154,13 +154,16 @@ def read_held_out(root: Path, reading: Reading = AS_FOUND, *, known: tuple[str, 
     brought = read_source(root, reading)
     order: tuple[SplitName | None, ...] = ("test", "validation", None)
     split = next((split for split in order if split in brought.splits), None)
-    if split not in brought.splits:
-        inner = brought.splits["train"].root
+    splits = brought.splits
+    inner = root if split in splits else splits["train"].root
+    if split not in splits and not inner.is_dir():  # a file of images has no folder to name
+        splits = {None: splits["train"]}
+    if split not in splits:
         raise HardenerError(f"{root} has a train split and no other. To evaluate on its images, pass --data {inner}.")
     assert split != "train", "it is none of those asked for"
-    group = brought.splits[split]
+    group = splits[split]
     refuse_alike({**({"the model's": known} if known else {}), str(group.root): group.names})
-    classes = known or _classes(root, brought, group)
+    classes = known or _classes(root, brought, group, training=False)
     files = _like(group, known, "the model was trained on") if known else group.labelled(classes)
     return HeldOut(classes, files, split or "all", brought, group.source or "every image there is")
 
@@ -197,7 +200,7 @@ def source_of(root: Path) -> tuple[str, Source]:
     """
     if not root.exists():
         raise HardenerError(f"no such folder: {root}.")
-    for name, entry in SOURCES.items():
+    for name, entry in sorted(SOURCES.items(), key=lambda item: item[0] == "image-folder"):
         source: Source = entry.load()()
         if source.recognises(root):
             return name, source
@@ -205,7 +208,7 @@ def source_of(root: Path) -> tuple[str, Source]:
     raise HardenerError(f"{root} is a file that no source of images knows. Pass {known}.")
 
 
-def _classes(root: Path, brought: Brought, group: Group) -> tuple[str, ...]:
+def _classes(root: Path, brought: Brought, group: Group, *, training: bool = True) -> tuple[str, ...]:
     """Return the classes that a model is to know.
 
     Raises:
@@ -219,7 +222,7 @@ def _classes(root: Path, brought: Brought, group: Group) -> tuple[str, ...]:
         )
     classes = tuple(sorted(set(group.names))) if brought.classes is None else brought.classes
     missing = sorted(set(classes) - set(group.names))
-    if missing:
+    if missing and training:
         raise HardenerError(f"{root} names classes without a training image: {', '.join(missing[:5])}.")
     if len(classes) == 1:
         raise HardenerError(
@@ -234,7 +237,9 @@ def _only_group(root: Path, reading: Reading) -> Group:
     group = splits.get(None) or splits.get("validation") or (next(iter(splits.values())) if len(splits) == 1 else None)
     if group is None:
         first = next(iter(splits.values()))
-        raise HardenerError(f"{root} holds several splits. Pass one of them, such as {first.root}.")
+        names = ", ".join(sorted(str(split) for split in splits))
+        advice = f"Pass one of them, such as {first.root}." if first.root.is_dir() else "Pass images of one split."
+        raise HardenerError(f"{root} holds several splits ({names}), and none is called validation. {advice}")
     return group
 
 

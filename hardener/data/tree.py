@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -82,6 +83,26 @@ def walk(root: Path, patterns: Sequence[str] = ()) -> Tree:
     for names in (tree.images, tree.others, tree.folders):
         names.sort()
     return tree
+
+
+def grown(tree: Tree, names: Sequence[str], patterns: Sequence[str], first_bytes: Callable[[str], bytes]) -> None:
+    """Add the files of an archive to a tree.
+
+    Args:
+        names: of files, with `/` between folders.
+        first_bytes: of a file by its name.
+    """
+    folders = {""}
+    for name in names:
+        parts = name.split("/")
+        ways = ["/".join(parts[: end + 1]) for end in range(len(parts))]
+        if any(is_passed_over(way, patterns) for way in ways):
+            continue
+        folders.update(ways[:-1])
+        tree.add(name, functools.partial(first_bytes, name))
+    tree.folders.extend(folders)
+    for found in (tree.images, tree.others, tree.folders):
+        found.sort()
 
 
 def _walk(tree: Tree, root: Path, below: str, patterns: Sequence[str], above: tuple[str, ...]) -> bool:

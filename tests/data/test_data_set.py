@@ -29,7 +29,7 @@ class Members:
 
 class Zip:
     def recognises(self, root):
-        return zipfile.is_zipfile(root)
+        return root.suffix == ".pack"
 
     def read(self, root, reading):
         with zipfile.ZipFile(root) as archive:
@@ -125,8 +125,8 @@ def test_each_fault_has_one_clear_error(tmp_path: Path) -> None:
 
 def test_a_new_source_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_image_folder(tmp_path / "d", {"a": 20, "b": 10})
-    archive = Path(shutil.make_archive(str(tmp_path / "d"), "zip", root))
-    with pytest.raises(HardenerError, match="d.zip is a file that no source of images knows"):
+    archive = Path(shutil.make_archive(str(tmp_path / "d"), "zip", root)).rename(tmp_path / "d.pack")
+    with pytest.raises(HardenerError, match="d.pack is a file that no source of images knows"):
         read_data_set(archive)
     (tmp_path / "source_of_zips.py").write_text(SOURCE_OF_ZIPS)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -1,4 +1,5 @@
-"""Sources: what people bring -> classes and labelled images. One file each; the first that knows a path reads it."""
+"""Sources: what people bring -> classes and labelled images. One file each; the first that knows a path
+reads it; a folder that no other knows is one of class folders."""
 
 from __future__ import annotations
 
@@ -9,4 +10,10 @@ SOURCES: Catalog = {
         "hardener.data.sources.image_folder:ImageFolder",
         "a folder of class folders, DIR/cat/001.jpg, alone or below DIR/train, DIR/val and DIR/test",
     ),
+    "archive": Entry("hardener.data.sources.archive:Archive", "a zip or tar of such a folder, read in place"),
+    "npz": Entry(
+        "hardener.data.sources.npz:Npz", "a NumPy archive with train_images and train_labels, as MedMNIST's are"
+    ),
+    "idx": Entry("hardener.data.sources.idx:Idx", "a folder of IDX files, as MNIST's are, packed by gzip or not"),
+    "cifar-binary": Entry("hardener.data.sources.cifar:Cifar", "a folder of CIFAR's binary version"),
 }

@@ -1,0 +1,105 @@
+"""Images that are rows of an array: their names, their bytes, and their labels."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hardener.data.brought import Group
+from hardener.errors import HardenerError
+
+
+class Rows:
+    """The bytes of images that lie in an array, (N, H, W) or (N, H, W, C), uint8: each as a small lossless file.
+
+    Args:
+        source: the file that they came from; when it changes, so do the images.
+    """
+
+    def __init__(self, source: Path, images: NDArray[np.uint8]) -> None:
+        self._source = source
+        self._images = images
+
+    def read(self, root: Path, path: str) -> bytes:
+        """Return an image as PGM or PPM, and one of two or four channels as PNG."""
+        image = self._images[int(path.rpartition("/")[2])]
+        if image.ndim == 3 and image.shape[2] == 1:
+            image = image[:, :, 0]
+        if image.ndim == 2 or image.shape[2] == 3:
+            head = f"P{5 if image.ndim == 2 else 6} {image.shape[1]} {image.shape[0]} 255\n"
+            return head.encode("ascii") + np.ascontiguousarray(image).tobytes()
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        return file.getvalue()
+
+    def stamp(self, root: Path, path: str) -> str:
+        """Return size and times of the file that the array came from."""
+        found = os.stat(self._source)
+        return f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
+
+
+def group_of(source: Path, name: str, images: NDArray[Any], labels: NDArray[Any], names: list[str] | None) -> Group:
+    """Return the images of an array as a split.
+
+    Args:
+        source: the file that it came from.
+        name: of the array, as messages call it.
+        labels: (N,) or (N, 1), numbers or texts; or (N, K), one 1 in each row.
+        names: of the classes that numbers stand for.
+    Raises:
+        HardenerError: the array holds no images of 8 bits, or labels do not go with it.
+    """
+    where = f"{name} of {source}"
+    pixels = _pixels(images, where)
+    truth = _labels(labels, len(pixels), where)
+    if names is not None and len(truth) and int(truth.max()) >= len(names):
+        raise HardenerError(f"{where} has the label {int(truth.max())}, and {len(names)} classes are named.")
+    told = tuple(str(value) if names is None else names[int(value)] for value in truth.tolist())
+    paths = tuple(f"{name}/{place:06}" for place in range(len(pixels)))
+    return Group(source, paths, told, Rows(source, pixels), source=name)
+
+
+def class_order(groups: list[Group]) -> tuple[str, ...]:
+    """Return the classes: numbers by their size, texts by the alphabet."""
+    found = {name for group in groups for name in group.names}
+    return tuple(sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found))
+
+
+def _pixels(images: NDArray[Any], where: str) -> NDArray[np.uint8]:
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 2, 3, 4):
+        images = images.transpose(0, 2, 3, 1)
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 2, 3, 4)):
+        raise HardenerError(
+            f"{where} has the shape {images.shape}. Images are (N, H, W), (N, H, W, C) or (N, C, H, W), of 1, 3 or 4 "
+            "channels."
+        )
+    if images.dtype != np.uint8:
+        raise HardenerError(
+            f"{where} holds {images.dtype}; images in arrays are uint8, from 0 to 255. Convert them, such as "
+            "(images * 255).round().astype('uint8') of floats in [0, 1]."
+        )
+    return images
+
+
+def _labels(labels: NDArray[Any], count: int, where: str) -> NDArray[Any]:
+    if len(labels) != count:
+        raise HardenerError(f"{where} has {count} images and {len(labels)} labels.")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return labels[:, 0]
+    if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
+        return np.asarray(labels.argmax(axis=1))
+    if labels.ndim != 1:
+        raise HardenerError(f"{where}: labels have the shape {labels.shape}; an image has one class here.")
+    if labels.dtype.kind == "f":
+        if not (labels == labels.round()).all():
+            raise HardenerError(f"{where}: labels are no whole numbers; an image has a class here, no value.")
+        return labels.astype(np.int64)
+    if labels.dtype.kind not in "iuUb":
+        raise HardenerError(f"{where}: labels are {labels.dtype}; numbers or texts are read.")
+    return labels

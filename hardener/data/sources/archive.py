@@ -1,0 +1,159 @@
+"""A zip or tar of class folders, read in place: nothing is unpacked beside it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import tarfile
+import tempfile
+import weakref
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Protocol
+
+from hardener.config.reading import Reading
+from hardener.data.brought import Brought, Group
+from hardener.data.layout import read_layout
+from hardener.data.tree import Tree, grown
+from hardener.errors import HardenerError
+
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_LARGEST = 1 << 29  # bytes of one image: what claims more is no image
+
+
+class Members(Protocol):
+    """The files in an archive."""
+
+    def names(self) -> Iterator[str]:
+        """Yield each file's name."""
+        ...
+
+    def read(self, name: str, most: int = _LARGEST) -> bytes:
+        """Return the first bytes of a file, or all.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        ...
+
+
+class Archive:
+    """A zip, or a tar as it is or packed by gzip, bzip2 or xz."""
+
+    def recognises(self, root: Path) -> bool:
+        """Tell whether the path is an archive, by its name."""
+        return root.is_file() and root.name.lower().endswith((".zip", *_TAR))
+
+    def read(self, root: Path, reading: Reading) -> Brought:
+        """Return the images as those of a folder.
+
+        Raises:
+            HardenerError: a damaged or encrypted archive; else see `read_layout`.
+        """
+        members = _Tar(root) if root.name.lower().endswith(_TAR) else _Zip(root)
+        tree = Tree()
+        names = []
+        for name in members.names():
+            if name.startswith("/") or ".." in name.split("/") or "\\" in name:
+                tree.leave("names that lead out of the archive", name)
+            else:
+                names.append(name)
+        grown(tree, names, reading.ignore, lambda name: members.read(name, 512))
+        layout = read_layout(tree, str(root), reading)
+        groups = {}
+        for split, found in layout.members.items():
+            base = layout.base[split]
+            paths, classes = (tuple(column) for column in zip(*found, strict=True))
+            empty = tuple(layout.empty.get(split, ()))
+            store = _Inside(root, base, members)
+            groups[split] = Group(root / base, paths, classes, store, empty=empty, source=f"{base}/" if base else "")
+        return Brought(groups, notes=tuple(layout.notes), doubts=tuple(layout.doubts), left_out=tree.facts())
+
+
+class _Inside:
+    """Bytes of images in an archive, below one of its folders."""
+
+    def __init__(self, archive: Path, base: str, members: Members) -> None:
+        self._archive, self._base, self._members = archive, base, members
+
+    def read(self, root: Path, path: str) -> bytes:
+        return self._members.read(f"{self._base}/{path}" if self._base else path)
+
+    def stamp(self, root: Path, path: str) -> str:
+        found = os.stat(self._archive)
+        return f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
+
+
+class _Zip:
+    def __init__(self, root: Path) -> None:
+        try:
+            self._file = zipfile.ZipFile(root)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise HardenerError(f"{root} is no zip that can be read: {error}.") from None
+        self._infos = {info.filename: info for info in self._file.infolist() if not info.is_dir()}
+        locked = [name for name, info in self._infos.items() if info.flag_bits & 1]
+        if locked:
+            raise HardenerError(
+                f"{root} is encrypted ({len(locked)} files, such as {locked[0]}). Unpack it with its password, "
+                "and pass the folder."
+            )
+
+    def names(self) -> Iterator[str]:
+        yield from self._infos
+
+    def read(self, name: str, most: int = _LARGEST) -> bytes:
+        info = self._infos[name]
+        if most == _LARGEST and info.file_size > most:
+            raise OSError(f"{info.file_size:,} bytes are no image")
+        try:
+            with self._file.open(info) as member:
+                return member.read(min(most, info.file_size))
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise OSError(f"it is damaged in the archive: {error}") from None
+
+
+class _Tar:
+    """Where each file lies in a tar; one that is packed is unpacked to a file without a name first."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            with _plain_tar(root) as file, tarfile.open(fileobj=file, mode="r:") as found:
+                self._descriptor = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._descriptor)
+                self._places = {
+                    member.name.removeprefix("./"): (member.offset_data, member.size)
+                    for member in found
+                    if member.isreg()
+                }
+        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+            raise HardenerError(f"{root} is no tar that can be read: {error}.") from None
+
+    def names(self) -> Iterator[str]:
+        yield from self._places
+
+    def read(self, name: str, most: int = _LARGEST) -> bytes:
+        start, size = self._places[name]
+        if most == _LARGEST and size > most:
+            raise OSError(f"{size:,} bytes are no image")
+        return os.pread(self._descriptor, min(most, size), start)
+
+
+def _plain_tar(root: Path) -> IO[bytes]:
+    with root.open("rb") as file:
+        start = file.read(6)
+    openers = {b"\x1f\x8b": "gzip", b"BZ": "bz2", b"\xfd7": "lzma"}
+    packed = openers.get(start[:2])
+    if packed is None:
+        return root.open("rb")
+    unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the images are asked for
+    try:
+        with importlib.import_module(packed).open(root, "rb") as source:
+            shutil.copyfileobj(source, unpacked, 1 << 20)
+    except BaseException:
+        unpacked.close()
+        raise
+    unpacked.seek(0)
+    return unpacked

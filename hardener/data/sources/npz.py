@@ -1,0 +1,78 @@
+"""A NumPy archive of images and labels, such as MedMNIST's or Keras's mnist.npz."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardener.config.reading import Reading
+from hardener.data.brought import Brought, Group, SplitName
+from hardener.data.sources._arrays import class_order, group_of
+from hardener.data.split_names import split_of
+from hardener.errors import HardenerError
+
+_IMAGES = r"images?|x|data|imgs?|pixels"
+_LABELS = r"labels?|y|targets?|classes"
+
+
+class Npz:
+    """Arrays in pairs: train_images and train_labels, x_test and y_test, or images and labels alone."""
+
+    def recognises(self, root: Path) -> bool:
+        """Tell whether the path is such a file, by its name."""
+        return root.is_file() and root.suffix.lower() == ".npz"
+
+    def read(self, root: Path, reading: Reading) -> Brought:
+        """Return the images of each pair of arrays.
+
+        Raises:
+            HardenerError: the file is damaged, holds pickled objects, or has no such pair.
+        """
+        arrays = _arrays(root)
+        names = arrays.pop("class_names", arrays.pop("label_names", None))
+        pairs = {split: (images, labels) for split, images, labels in _pairs(list(arrays))}
+        if not pairs:
+            raise HardenerError(
+                f"{root} holds {', '.join(sorted(arrays)) or 'nothing'}. Name arrays in pairs: train_images and "
+                "train_labels, val_images and val_labels, test_images and test_labels; or images and labels."
+            )
+        told = None if names is None else [str(name) for name in names.tolist()]
+        groups: dict[SplitName | None, Group] = {
+            split: group_of(root, images, arrays[images], arrays[labels], told)
+            for split, (images, labels) in pairs.items()
+        }
+        return Brought(groups, classes=class_order(list(groups.values())) if told is None else tuple(told))
+
+
+def _arrays(root: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with root.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except ValueError as error:
+        if "pickle" in str(error).lower() or "object arrays" in str(error).lower():
+            raise HardenerError(
+                f"{root} holds pickled objects, which run any code when they are read. Save plain arrays: "
+                "numpy.savez(FILE, train_images=..., train_labels=...), with labels of an integer type."
+            ) from None
+        raise HardenerError(f"{root} is no NumPy archive that can be read: {error}.") from None
+    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise HardenerError(f"{root} is no NumPy archive that can be read: {error}.") from None
+
+
+def _pairs(names: list[str]) -> list[tuple[SplitName | None, str, str]]:
+    """Find the arrays that belong together, each with its split."""
+    images, labels = {}, {}
+    for name in names:
+        parts = [part for part in re.split(r"[_\W]+", name.lower()) if part]
+        split = next((found for part in parts if (found := split_of(part))), None)
+        rest = "_".join(part for part in parts if split_of(part) is None)
+        if re.fullmatch(_IMAGES, rest):
+            images[split] = name
+        elif re.fullmatch(_LABELS, rest):
+            labels[split] = name
+    return [(split, images[split], labels[split]) for split in images if split in labels]
