@@ -18,6 +18,8 @@ from oracles import TINY_MODEL, write_image_folder
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow  # processes that are stopped, killed and filled disks: half a second each
+
 EVAL = ("--attack", "pgd", "--attack", "bim", "--samples", "4", "--precision", "float32", "--device", "cpu")
 QUICK = (
     "--epochs", "2", "--batch-size", "8", "--device", "cpu",

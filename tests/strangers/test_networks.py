@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from oracles import write_image_folder
 from typer.testing import CliRunner, Result
 
@@ -53,7 +54,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def marked(path: Path) -> ParameterSet:
+    """An export takes seconds."""
+    exports = any(line.startswith(("exports", "fails")) for line in header(path)["expect"])
+    return pytest.param(path, id=path.stem, marks=pytest.mark.slow if exports else ())
+
+
+@pytest.mark.parametrize("path", [marked(path) for path in MODELS])
 def test_a_network_works_or_is_refused_with_the_reason(path: Path, home: Path) -> None:
     told = header(path)
     if "no GPU" in told["needs"] and torch.cuda.is_available():

@@ -105,6 +105,7 @@ def test_four_lines_say_what_will_work_once_and_nothing_of_the_run_changes(place
     assert weights[0] == weights[1] == weights[2]
 
 
+@pytest.mark.slow
 def test_a_run_that_would_open_as_another_network_is_not_begun(place: Path) -> None:
     with pytest.raises(HardenerError, match=r"open as another network.*register_buffer"):
         begin(place, OTHERWISE, "run")
