@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check pytest slow docs bench gpu-table clean
+.PHONY: install demo test check pytest slow long docs bench gpu-table clean
 
 install: .venv/installed
 
@@ -26,7 +26,10 @@ pytest: install ## a worker a core; a file's tests stay together, with what they
 	$(BIN)/pytest -n logical --dist loadscope -m "not slow"
 
 slow: install ## what takes longer: the notebook, the examples of CONTRIBUTING, processes that die
-	$(BIN)/pytest -n logical --dist loadscope -m slow
+	$(BIN)/pytest -n logical --dist loadscope -m "slow and not long"
+
+long: install ## minutes more: every stranger's model file is also attacked and exported
+	$(BIN)/pytest -n logical --dist worksteal -m long
 
 docs: install ## the site, into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -q -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html

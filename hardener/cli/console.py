@@ -36,6 +36,7 @@ __all__ = [
     "stoppable",
 ]
 
+_ending = threading.Event()  # an error is being told: a signal must not cut its words short
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +47,7 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        _ending.clear()
         try:
             return command(*args, **kwargs)
         except (typer.Exit, typer.Abort):
@@ -54,6 +56,7 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
             _say("stopped", "interrupted")
             raise typer.Exit(130) from None
         except HardenerError as error:
+            _ending.set()
             if isinstance(error, Told):
                 if debugging():
                     err.print(traceback.format_exc(), markup=False)
@@ -87,6 +90,8 @@ def stoppable(command: Callable[P, R]) -> Callable[P, R]:
         before: dict[int, Any] = {}
 
         def stop(number: int, _: FrameType | None) -> None:
+            if _ending.is_set():
+                return
             for each in before:
                 signal.signal(each, signal.SIG_IGN)
             raise KeyboardInterrupt

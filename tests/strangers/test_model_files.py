@@ -8,7 +8,7 @@ long, and what to `expect`:
     after pasting TEXT       it is refused; a function is printed that holds TEXT, and with it the file trains
     refused "TEXT"           it is refused, with the reason
 
-All are opened again as a run. With the mark `slow` they are attacked and exported too.
+All are opened again as a run. With the mark `long` they are attacked and exported too.
 """
 
 from __future__ import annotations
@@ -145,6 +145,7 @@ def test_a_file_trains_as_typed_or_by_what_is_printed_and_opens_again(name: str,
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_what_trains_can_be_attacked_and_exported(name: str, images: Path, tmp_path: Path) -> None:
     run = followed(name, images, tmp_path)
