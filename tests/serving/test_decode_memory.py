@@ -69,6 +69,7 @@ def test_images_wait_for_memory_in_their_order_and_too_many_are_refused() -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_kind_of_file_takes_more_than_is_reserved_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCH))
     from decode_memory import KINDS, found
