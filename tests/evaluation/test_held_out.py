@@ -143,7 +143,7 @@ def test_copies_of_training_images_are_said_before_training_and_left_out_of_vali
 
 def test_what_was_found_stands_in_the_run_and_before_the_first_epoch(home: Path, tmp_path: Path) -> None:
     data = write_image_folder(tmp_path / "d", {"ant": 40, "bee": 8})
-    (data / "ant" / "phone.heif").write_bytes(b"x")
+    (data / "ant" / "phone.jp2").write_bytes(b"x")
     (data / "ant" / "clip.mp4").write_bytes(b"x")
     found = hardener("train", home / "tiny.py", "--data", data, *QUICK, "--out", tmp_path / "runs", "--name", "r")
     said = found.stderr
