@@ -26,6 +26,7 @@ def rows(root: Path, part: str) -> dict[str, dict[str, object]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_part_ends_with_its_rows_and_none_is_measured_twice(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "imgs/train", {"cat": 12, "dog": 12})
     write_image_folder(tmp_path / "imgs/test", {"cat": 4, "dog": 4})
