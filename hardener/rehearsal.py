@@ -7,7 +7,6 @@ would begin, and `asked.pt`, images and the answers to them. It writes a line of
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -23,15 +22,13 @@ from hardener.data.loader import shape_of
 from hardener.errors import HardenerError
 from hardener.exporters.onnx import export_onnx
 from hardener.exporters.parity import compare
-from hardener.models.freeze import freeze
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
 from hardener.models.user_code import explained
 from hardener.runtime.gradient import gradient_of
-from hardener.training.build import build_method, build_optimizers, step_rule
+from hardener.training.build import build_method, first_state, freeze_as_asked, step_rule
 from hardener.training.loop import Minibatch, train_epoch
 from hardener.training.parallel import spread
-from hardener.training.state import Progress, TrainingState
 
 Found = dict[str, Any]
 
@@ -43,16 +40,18 @@ def main(folder: Path) -> None:
     asked = torch.load(folder / "asked.pt", weights_only=True)
     images: Tensor = asked["images"]
 
-    def reopens() -> Found:
-        classifier = open_classifier(run, record)
-        with torch.no_grad():
-            return {"answers": classifier(images.float() / 255).tolist()}
+    opened: list[ImageClassifier] = []
 
-    acts: dict[str, Callable[[], Found]] = {
+    def reopens() -> Found:
+        opened.append(open_classifier(run, record))
+        with torch.no_grad():
+            return {"answers": opened[0](images.float() / 255).tolist()}
+
+    acts: dict[str, Callable[[], Found]] = {  # the last one changes the network
         "reopens": reopens,
-        "attacks": lambda: _gradient(open_classifier(run, record), images),
-        "exports": lambda: _export(open_classifier(run, record), record, images, folder),
-        "trains": lambda: _step(open_classifier(run, record), record, recipe, asked["batch"], asked["labels"]),
+        "attacks": lambda: _gradient(opened[0], images),
+        "exports": lambda: _export(opened[0], record, images, folder),
+        "trains": lambda: _step(opened[0], record, recipe, asked["batch"], asked["labels"]),
     }
     for name, act in acts.items():
         found = _played(act)
@@ -94,21 +93,11 @@ def _export(classifier: ImageClassifier, record: RunRecord, images: Tensor, fold
 def _step(classifier: ImageClassifier, record: RunRecord, recipe: Recipe, images: Tensor, labels: Tensor) -> Found:
     """Take two steps as training does, and time the second."""
     device = torch.device(record.device)
-    freeze(classifier.network, recipe.network.freeze, num_classes=len(record.classes))
+    freeze_as_asked(classifier, recipe)
     method = build_method(recipe, len(record.classes)).to(device)
     method.awp_gamma = 0.0 if recipe.awp is None else recipe.awp.gamma
-    shape = shape_of(record.input)
-    exchange = spread(classifier, method, device, shape, sharded=False, compiled=False)
-    theta, beta = build_optimizers(recipe, classifier.network, method)
-    state = TrainingState(
-        classifier.network,
-        method,
-        theta,
-        beta,
-        None,
-        Progress.start_of(0, device),
-        piece=math.ceil(recipe.batch_size / recipe.accumulate),
-    )
+    exchange = spread(classifier, method, device, shape_of(record.input), sharded=False, compiled=False)
+    state = first_state(recipe, classifier.network, method, device)
     exchange.training_loss.train()
     seconds = 0.0
     for _ in range(2):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from hardener.catalog import resolve
 from hardener.config.schema import Recipe
 from hardener.methods import METHODS
 from hardener.methods.method import Method
+from hardener.models.freeze import freeze
+from hardener.models.normalize import ImageClassifier
 from hardener.training.groups import parameter_groups
 from hardener.training.loop import StepRule
+from hardener.training.state import Progress, TrainingState
 
 
 def build_method(recipe: Recipe, num_classes: int) -> Method:
@@ -51,6 +57,38 @@ def build_optimizers(
         momentum=recipe.beta.momentum,
         weight_decay=recipe.beta.weight_decay,
         maximize=True,
+    )
+
+
+def first_state(
+    recipe: Recipe,
+    network: nn.Module,
+    method: Method,
+    device: torch.device,
+    *,
+    average: AveragedModel | None = None,
+    sharded: bool = False,
+) -> TrainingState:
+    """Return the moving parts of a run before its first step; `sharded` as `build_optimizers` takes it."""
+    theta, beta = build_optimizers(recipe, network, method, sharded=sharded)
+    return TrainingState(
+        network=network,
+        method=method,
+        theta=theta,
+        beta=beta,
+        average=average,
+        progress=Progress.start_of(0, device),
+        piece=math.ceil(recipe.batch_size / recipe.accumulate),
+    )
+
+
+def freeze_as_asked(classifier: ImageClassifier, recipe: Recipe) -> None:
+    """Freeze what the recipe names in a run's network, whose head is known."""
+    freeze(
+        classifier.network,
+        recipe.network.freeze,
+        num_classes=len(classifier.classes),
+        head=next(iter(classifier.heads), None),
     )
 
 

@@ -30,7 +30,7 @@ from hardener.models.rehearse import Conditions, rehearse, tell
 from hardener.models.trained import open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
-from hardener.training.build import autocasts
+from hardener.training.build import autocasts, freeze_as_asked
 from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
@@ -118,12 +118,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
             )
     folder = _read_folder(Path(record.data.root), validation_root, recipe, record.seed, record.data.reading)
     classifier = open_classifier(run, record, weights=False)
-    freeze(
-        classifier.network,
-        recipe.network.freeze,
-        num_classes=len(record.classes),
-        head=next(iter(classifier.heads), None),
-    )
+    freeze_as_asked(classifier, recipe)
     shape = shape_of(record.input)
     cache = _pixel_cache(recipe, reporter)
     splits = _load(folder, shape, record.data.skip_bad_images, record.data.reading.dedupe, cache, reporter)

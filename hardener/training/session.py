@@ -20,7 +20,7 @@ from hardener.progress import EpochMetrics, TrainReporter, rank_and_world
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.averaging import WeightAverage
-from hardener.training.build import build_method, build_optimizers, compiles, step_rule
+from hardener.training.build import build_method, compiles, first_state, step_rule
 from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
 from hardener.training.journal import Journal
@@ -29,7 +29,7 @@ from hardener.training.learning_rate import set_learning_rate
 from hardener.training.loop import train_epoch
 from hardener.training.order import DataOrder
 from hardener.training.parallel import spread
-from hardener.training.state import Progress, TrainingState
+from hardener.training.state import Progress
 from hardener.training.stop import StopRequest
 from hardener.training.validation import Validator
 
@@ -78,7 +78,14 @@ class TrainingSession:
         )
         self.average = WeightAverage(recipe.averaging, material.classifier)
         self.rule = step_rule(recipe, self.device)
-        self.state = self._first_state(material.classifier)
+        self.state = first_state(
+            recipe,
+            material.classifier.network,
+            self.method,
+            self.device,
+            average=self.average.model,
+            sharded=self.exchange.sharded,
+        )
         self.validation = Validator(
             material.validation_images,
             recipe.validation,
@@ -140,19 +147,6 @@ class TrainingSession:
             self._put_away("finished")
             self.keeper.drop_spares()
         return self.run
-
-    def _first_state(self, classifier: ImageClassifier) -> TrainingState:
-        recipe = self.recipe
-        theta, beta = build_optimizers(recipe, classifier.network, self.method, sharded=self.exchange.sharded)
-        return TrainingState(
-            network=classifier.network,
-            method=self.method,
-            theta=theta,
-            beta=beta,
-            average=self.average.model,
-            progress=Progress.start_of(0, self.device),
-            piece=math.ceil(recipe.batch_size / recipe.accumulate),
-        )
 
     def _share(self) -> float:
         """Return the share of the run that is done."""
