@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 from PIL import Image
 
 from hardener.config.files import write_text
 from hardener.config.inspection_record import Bin, Channel, DataInspection
+from hardener.reports._templates import page_environment
 from hardener.words import NO_BREAK, percent
 
 SPLITS = ("train", "validation", "test")
@@ -43,14 +43,8 @@ class Shown:
 
 def write_inspection(found: DataInspection, shown: Shown, path: Path) -> None:
     """Write the page whole or not at all."""
-    environment = Environment(
-        loader=PackageLoader("hardener.reports", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": lambda share: percent(share, NO_BREAK), "megabytes": _megabytes}
+    environment = page_environment()
+    environment.filters |= {"megabytes": _megabytes}
     page = environment.get_template("inspection.html.j2").render(
         found=found,
         name=Path(found.root).resolve().name or found.root,

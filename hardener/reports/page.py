@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
@@ -17,9 +16,10 @@ from hardener.config.evaluation_record import CorruptionKind, Evaluation
 from hardener.config.files import write_text
 from hardener.reports._charts import charts_of, show_distance
 from hardener.reports._plots import picture, png_uri
+from hardener.reports._templates import page_environment
 from hardener.reports.command import AUDIT, eval_command, request_of
 from hardener.threat import NORMS, ThreatModel, show_eps
-from hardener.words import NO_BREAK, figure, number, percent
+from hardener.words import NO_BREAK, figure, number
 
 MANY_CLASSES = 20
 
@@ -54,15 +54,8 @@ def write_report(
         pictures: images that fell, to be shown in this order.
     """
     norm = evaluation.threat.norm
-    environment = Environment(
-        loader=PackageLoader("hardener.reports", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {
-        "percent": lambda share: percent(share, NO_BREAK),
         "figure": lambda value, unit: figure(value, unit, NO_BREAK),
         "setting": show_setting,
         "code": _code,
