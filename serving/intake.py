@@ -189,11 +189,6 @@ def open_upload(data: bytes, spec: InputSpec, *, max_pixels: int, max_side: int,
         return Opened(image, spec, math.prod(image.size), needs)
 
 
-def decode_upload(data: bytes, spec: InputSpec, *, max_pixels: int) -> Decoded:
-    """Open and decode an uploaded image; raises as `open_upload` and `Opened.decode` do."""
-    return open_upload(data, spec, max_pixels=max_pixels, max_side=max_pixels, max_bytes=2**62).decode()
-
-
 @contextmanager
 def _refused() -> Iterator[None]:
     """Turn what is wrong with an image into a problem."""

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from hardener.config.pixels import Fit, PixelRule
 from hardener.data.colors import in_srgb, on_background, profile_of, shows_through
 from hardener.data.completeness import see_that_it_is_whole
-from hardener.data.file_kind import reads_heic
+from hardener.data.file_kind import is_heic, reads_heic
 from hardener.data.levels import Deep, is_deep
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
@@ -35,7 +35,7 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str,
     """
     if not data:
         raise UnknownFormat("the file is empty (0 bytes)")
-    usable = formats if _is_heic(data) and reads_heic() else tuple(kind for kind in formats if kind != _HEIC)
+    usable = formats if is_heic(data) and reads_heic() else tuple(kind for kind in formats if kind != _HEIC)
     if _HEIC in usable:
         _open_heic()
     try:
@@ -60,15 +60,11 @@ def _open_heic() -> None:
     importlib.import_module("pillow_heif").register_heif_opener()
 
 
-def _is_heic(data: bytes) -> bool:
-    return data[4:8] == b"ftyp" and data[8:12] in {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
-
-
 def _unknown(data: bytes, formats: tuple[str, ...]) -> str:
     """Say what is wrong with bytes that no decoder takes."""
     if data[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"} and "TIFF" in formats:
         return "a TIFF of a layout that is not read; save it as 8, 16 or 32 bit, one or three channels"
-    if _is_heic(data) and _HEIC in formats:
+    if is_heic(data) and _HEIC in formats:
         return "a HEIC image; pip install 'hardener[heic]' brings what reads it"
     return f"not an image of a known format ({', '.join(formats)})"
 

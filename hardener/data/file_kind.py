@@ -62,6 +62,11 @@ def reads_heic() -> bool:
     return importlib.util.find_spec("pillow_heif") is not None
 
 
+def is_heic(data: bytes) -> bool:
+    """Tell by its first bytes whether a file is a HEIC image."""
+    return any(kind == HEIC and data[at : at + len(magic)] == magic for at, magic, kind in _SIGNATURES)
+
+
 def kind_of(name: str, first_bytes: Callable[[], bytes]) -> str | None:
     """Return `image`, what a file is called that could be one and is not read, or None for any other.
 

@@ -18,6 +18,7 @@ from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.tame import tame, unscripted
 from hardener.models.user_code import describe
 from hardener.models.weights import Loaded, Start, load_weights
+from hardener.runtime.model_state import device_of
 
 USUAL_SIZES = (28, 32, 64, 96, 128, 224, 256, 299, 384)
 
@@ -113,7 +114,7 @@ def noise(count: int, channels: int, height: int, width: int, device: torch.devi
 
 
 def _asked(network: nn.Module, channels: int, height: int, width: int, num_classes: int) -> Answer:
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    device = device_of(network)
     try:
         return look_at_answer(network, noise(2, channels, height, width, device), num_classes)
     except HardenerError:

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations, parametrize
 from hardener.errors import HardenerError
 from hardener.models.answer import Way, answers, unwrap_logits
 from hardener.models.user_code import describe
-from hardener.runtime.model_state import left_as_found, same_draws
+from hardener.runtime.model_state import device_of, left_as_found, same_draws
 
 _COUNTS = ("num_labels", "num_classes", "n_classes", "num_class", "nclasses")
 """What networks call their number of outputs, which their forward may use."""
@@ -34,7 +34,7 @@ def count_outputs(network: nn.Module, *, channels: int, height: int, width: int,
         HardenerError: the network fails on such images, or returns no logits.
     """
     was_training = network.training
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    device = device_of(network)
     try:
         with torch.no_grad():
             network.train(False)

@@ -22,7 +22,7 @@ from hardener.data.loader import load_images, shape_of
 from hardener.data.statistics import training_statistics
 from hardener.evaluation.sample import HeldInFiles
 from hardener.exporters._images import draw_images
-from serving.intake import decode_upload
+from serving.intake import open_upload
 
 RANDOM = np.random.default_rng(0)
 RGB = np.asarray(Image.fromarray(RANDOM.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize((21, 15)))
@@ -106,7 +106,9 @@ def test_all_who_read_a_file_see_the_same_pixels(tmp_path: Path, fit: Fit, chann
     )
     served = InputSpec(height=HEIGHT, width=WIDTH, channels=channels, resize=rule.resize, pixels=rule)
     for name, image in zip(names, expected, strict=True):
-        found = decode_upload((tmp_path / name).read_bytes(), served, max_pixels=10_000)
+        found = open_upload(
+            (tmp_path / name).read_bytes(), served, max_pixels=10_000, max_side=10_000, max_bytes=2**30
+        ).decode()
         assert found is not None
         assert np.array_equal(found.pixels, image), name
     measured = training_statistics(
