@@ -105,6 +105,8 @@ def _scans(data: bytes) -> Iterator[_Scan]:
         if kind == 0xDA and len(part) >= 4 + 2 * part[0]:
             first, last, bits = part[1 + 2 * part[0] : 4 + 2 * part[0]]
             yield _Scan(part[1 : 1 + 2 * part[0] : 2], first, last, bits & 15, progressive)
+            if data.find(b"\xff\xda", body) < 0:  # the pixels of the last scan need no look
+                return
         place = body + max(length, 2)
 
 
