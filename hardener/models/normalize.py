@@ -62,6 +62,8 @@ class ImageClassifier(nn.Module):
             images = images.clone()
         if self.contiguous:
             images = images.contiguous()
+            if images.shape[1] == 1:  # one channel lies the same in both orders, and layers take it for channels_last
+                images = images.squeeze(1).unsqueeze(1)
         output = self.network(images)
         return unwrap_logits(output, width=len(self.classes) or None, images=images.shape[0], way=self.way)
 

@@ -1,6 +1,7 @@
 # kind: memory order
 # expect: trains
 # expect: says: images go in as contiguous: view_flatten.py, line HERE, uses .view
+# expect: exports: any
 import torch.nn.functional as F
 from torch import nn
 
