@@ -8,7 +8,9 @@ import sys
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from hardener.errors import HardenerError
 
@@ -60,24 +62,31 @@ class _BadHead(Exception):
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with an end to its patience: for headers, for readers, in bytes and in connections.
 
-    A request's body is bounded where it is read, by the app.
+    A request's body is bounded where it is read, by the app. Every connection speaks HTTP/1: an offer to change to
+    another protocol is not taken up, and the request is answered as if it had not been made (RFC 9110, section 7.8).
     """
 
     header_timeout_s: ClassVar[float] = Settings.header_timeout_s
+    keep_alive_timeout_s: ClassVar[float] = Settings.keep_alive_timeout_s
     write_timeout_s: ClassVar[float] = Settings.write_timeout_s
     max_header_bytes: ClassVar[int] = Settings.max_header_bytes
     max_headers: ClassVar[int] = Settings.max_headers
     max_connections: ClassVar[int] = min(_MOST, _room_for_connections() or _MOST)
-    _waiting: ClassVar[dict[BoundedProtocol, None]] = {}  # for headers, the longest first
+    _waiting: ClassVar[dict[BoundedProtocol, None]] = {}  # for a request, the longest first
 
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _in_head = False
+    _in_message = False
+    _begun = 0  # heads, in the last read
     _head_bytes = 0
+    _in_work: RequestResponseCycle | None = None  # uvicorn's own `cycle` is the last one, which may wait behind it
+    _is_deaf = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; beyond `max_connections` the one that has waited longest without a request goes."""
         super().connection_made(transport)
+        self.timeout_keep_alive = self.keep_alive_timeout_s  # type: ignore[assignment]
         if len(self.connections) > self.max_connections:
             if not self._waiting:
                 self._refuse(503, "too many connections. Try again shortly.", "retry-after: 1\r\n")
@@ -87,9 +96,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
-        super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._unset_keepalive_if_required()
+        if self._is_deaf:
+            return
+        alone, self._begun = not self._in_message, 0
+        self._parse(data)
+        if self._in_head and not self._is_deaf:
+            if not self._begun:
+                self._head_bytes += len(data)
+            elif alone and self._begun == 1:
+                self._head_bytes = len(data)
+            else:  # what came before it in this read is no part of it, and a read has an end
+                self._head_bytes = 0
             if self._head_bytes > self.max_header_bytes:
                 self._refuse(431, TOO_LARGE)
                 return
@@ -97,22 +115,71 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
 
+    def _parse(self, data: bytes) -> None:
+        while data and not self._is_deaf:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stop:
+                # the parser holds what follows for the other protocol, a body too; a new one reads it as HTTP/1
+                data = self._head_without_upgrade() + data[stop.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            except httptools.HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
+                self.send_400_response("")
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+    def _should_upgrade(self) -> bool:
+        return True  # uvicorn leaves a request alone then, until `_parse` has made another one of it
+
     def on_message_begin(self) -> None:
         """Hear that a request begins."""
         super().on_message_begin()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head = self._in_message = True
+        self._begun += 1
+
+    def on_message_complete(self) -> None:
+        """Hear that a request's body is there."""
+        self._in_message = False
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         """Hear that a request's headers are there."""
-        if self._head_is_too_large() or (self.parser.get_http_version() == "1.1" and not self._has_one_host()):
+        version = self.parser.get_http_version()
+        if self._head_is_too_large() or (version == "1.1" and not self._has_one_host()):
             raise _BadHead  # the parser gives up, and `send_400_response` is called
+        if self.parser.get_method() == b"CONNECT":
+            raise _BadHead  # no proxy; what follows would be a stranger's protocol
+        if self.parser.should_upgrade():
+            return
         self._in_head = False
         self._end_head_timer()
         super().on_headers_complete()
+        if version == "1.0":  # RFC 9112, sections 6.1 and 9.3; uvicorn ends each of these connections
+            chunked = any(name == b"transfer-encoding" for name, _ in self.headers)
+            self.cycle.keep_alive = self.parser.should_keep_alive() and not chunked
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._in_work = cycle
+        super()._start_asgi_task(cycle, _keeping_alive(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
+
+    def on_response_complete(self) -> None:
+        """Hear that an answer is written; without another request the connection is one that may go."""
+        super().on_response_complete()
+        if self._in_work is None or self._in_work.response_complete:
+            self._waiting[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._end_head_timer()
+        self._leave_request()
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -120,7 +187,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Hear that the client does not read."""
         super().pause_writing()
         if self._write_timer is None:
-            self._write_timer = self.loop.call_later(self.write_timeout_s, self.transport.abort)
+            self._write_timer = self.loop.call_later(self.write_timeout_s, self._cut_off)
 
     def resume_writing(self) -> None:
         """Hear that it does."""
@@ -147,14 +214,25 @@ class BoundedProtocol(HttpToolsProtocol):
         return sum(name == b"host" for name, _ in self.headers) == 1  # RFC 9112, section 3.2
 
     def _await_head(self) -> None:
+        self._waiting.pop(self, None)
         self._head_timer = self.loop.call_later(self.header_timeout_s, self._late)
         self._waiting[self] = None
 
     def _end_head_timer(self) -> None:
+        self._waiting.pop(self, None)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-            self._waiting.pop(self, None)
+
+    def _cut_off(self) -> None:
+        self._leave_request()
+        self.transport.abort()
+
+    def _leave_request(self) -> None:
+        """Let the request in work know that nobody waits for it; uvicorn tells the last one that came."""
+        if self._in_work is not None and not self._in_work.response_complete:
+            self._in_work.disconnected = True
+            self._in_work.message_event.set()
 
     def _late(self) -> None:
         self._end_head_timer()
@@ -165,8 +243,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, detail: str, header: str = "") -> None:
         self._end_head_timer()
+        self._is_deaf = True
+        last = self.cycle
+        if last is not None and not last.response_complete and not (last is self._in_work and last.more_body):
+            last.keep_alive = False  # the answers to what came before go first, and then the connection
+            return
         if self.transport.is_closing():
             return
+        self._leave_request()
         title = HTTPStatus(status).phrase
         document: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
         body = json.dumps(document, separators=(",", ":"))
@@ -175,9 +259,24 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+def _keeping_alive(app: ASGIApp, cycle: RequestResponseCycle) -> Any:  # uvicorn has types of its own for an app
+    """Say in the answer that the connection stays, which HTTP/1.0 does not take for granted."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def mark(message: Message) -> None:
+            if message["type"] == "http.response.start" and cycle.keep_alive:
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"keep-alive")]}
+            await send(message)
+
+        await app(scope, receive, mark)
+
+    return answer
+
+
 def bound_connections_by(settings: Settings) -> None:
     """Give every connection of this process the bounds of the settings."""
     BoundedProtocol.header_timeout_s = settings.header_timeout_s
+    BoundedProtocol.keep_alive_timeout_s = settings.keep_alive_timeout_s
     BoundedProtocol.write_timeout_s = settings.write_timeout_s
     BoundedProtocol.max_header_bytes = settings.max_header_bytes
     BoundedProtocol.max_headers = settings.max_headers

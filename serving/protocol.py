@@ -78,7 +78,7 @@ class DirectProtocol(BoundedProtocol):
     def on_headers_complete(self) -> None:
         """Hear that a request is there; while the server stops, it is the connection's last."""
         super().on_headers_complete()
-        if self._draining:
+        if self._draining and not self.parser.should_upgrade():
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:

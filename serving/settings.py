@@ -59,6 +59,7 @@ class Settings:
     max_headers: int = _default("max_headers")
     max_header_bytes: int = _default("max_header_bytes")
     header_timeout_s: float = _default("header_timeout_s")
+    keep_alive_timeout_s: float = _default("keep_alive_timeout_s")
     write_timeout_s: float = _default("write_timeout_s")
     max_pixels: int = _default("max_pixels")
     max_side: int = _default("max_side")

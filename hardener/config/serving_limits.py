@@ -71,6 +71,7 @@ _TABLE = (
     Limit("max_headers", 100, 1, 10_000, "headers of a request"),
     Limit("max_header_bytes", 65_536, 1024, 2**30, "bytes of a request's headers together"),
     Limit("header_timeout_s", 10.0, 0.1, 3600, "seconds for a request's headers to come", whole=False),
+    Limit("keep_alive_timeout_s", 75.0, 0.1, 3600, "seconds that a connection stays between requests", whole=False),
     Limit("write_timeout_s", 20.0, 0.1, 3600, "seconds that a client may leave an answer unread", whole=False),
     Limit("max_pixels", 50_000_000, 1, 2**40, "pixels of an image; a larger one is not decoded"),
     Limit("max_side", 32_768, 1, 2**31, "pixels of an image's longer side"),

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
@@ -25,17 +26,23 @@ from serving.settings import Settings
 ROOT = Path(__file__).parents[2]
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 SHORT_S = 0.25  # long enough for a busy machine to send what is meant to come in time
+ends: list[str] = []  # what an app that waits at /wait has heard
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 async def inner(scope: Scope, receive: Receive, send: Send) -> None:
-    """Reads the body; `/large` answers more than the buffers between client and server hold."""
+    """Reads the body; `/large` answers more than the buffers between client and server hold, `/echo` the body."""
     if scope["path"] == "/refuse":
         await PlainTextResponse("no", status_code=401)(scope, receive, send)
         return
-    while (await receive()).get("more_body"):
-        pass
-    await PlainTextResponse("x" * 50_000_000 if scope["path"] == "/large" else "good")(scope, receive, send)
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    if scope["path"] == "/wait":
+        ends.append((await receive())["type"])
+    said = {"/large": b"x" * 50_000_000, "/echo": body}.get(scope["path"], b"good")
+    await PlainTextResponse(said)(scope, receive, send)
 
 
 @asynccontextmanager
@@ -75,7 +82,8 @@ def run(conversation: Callable[[Connect], Awaitable[None]], **bounds: Any) -> No
         async with listening(**bounds) as connect:
             await conversation(connect)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the service does
+        runner.run(main())
 
 
 def test_requests_on_one_connection_are_answered_whole_split_and_pipelined() -> None:
@@ -135,6 +143,78 @@ def test_an_upload_that_goes_on_after_its_refusal_ends() -> None:
     run(conversation, header_timeout_s=SHORT_S)
 
 
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
+WEBSOCKET = b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
+
+
+@pytest.mark.parametrize("offer", [H2C, WEBSOCKET], ids=["h2c", "websocket"])
+@pytest.mark.parametrize("step", [1, 50, 10_000], ids="in pieces of {}".format)
+def test_an_offer_to_upgrade_is_ignored_and_the_body_read(offer: bytes, step: int) -> None:
+    inside = b"GET /inside HTTP/1.1\r\nhost: x\r\n\r\n"  # a body that must not be taken for a request
+    chunked = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (inside[:9], inside[9:])) + b"0\r\n\r\n"
+    sent = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n%s\r\n%s" % (len(inside), offer, inside)
+    sent += b"GET / HTTP/1.1\r\nhost: x\r\n%s\r\n" % offer
+    sent += b"POST /echo HTTP/1.1\r\nhost: x\r\n%stransfer-encoding: chunked\r\n\r\n%s" % (offer, chunked) + REQUEST
+
+    async def conversation(connect: Connect) -> None:
+        reader, writer = await connect()
+        for start in range(0, len(sent), step):
+            writer.write(sent[start : start + step])
+            await writer.drain()
+        assert [await answer(reader) for _ in range(4)] == [
+            (200, inside),
+            (200, b"good"),
+            (200, inside),
+            (200, b"good"),
+        ]
+        writer.write(b"no http\r\n\r\n")
+        assert (await answer(reader))[0] == 400  # nothing was answered between
+
+    run(conversation)
+
+
+@pytest.mark.parametrize("target", [b"x:1", b"/"])
+def test_it_is_no_proxy(target: bytes) -> None:
+    async def conversation(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(b"CONNECT %s HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc" % target + REQUEST)
+        assert (await answer(reader))[0] == 400
+        assert await reader.read() == b""
+
+    run(conversation)
+
+
+def test_an_old_client_may_keep_its_connection() -> None:
+    async def conversation(connect: Connect) -> None:
+        for how, stays in (
+            (b"connection: keep-alive\r\n\r\n", True),
+            (b"\r\n", False),
+            (b"connection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", False),
+        ):
+            reader, writer = await connect()
+            for _ in range(2 if stays else 1):
+                writer.write(b"POST / HTTP/1.0\r\n" + how)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert (b"connection: keep-alive" in head, b"connection: close" in head) == (stays, not stays)
+                assert await reader.readexactly(4) == b"good"
+            if not stays:
+                assert await reader.read() == b""
+
+    run(conversation)
+
+
+def test_a_connection_stays_between_requests_for_a_while() -> None:
+    async def conversation(connect: Connect) -> None:
+        reader, writer = await connect()
+        for _ in range(3):
+            writer.write(REQUEST)
+            assert await answer(reader) == (200, b"good")
+            await asyncio.sleep(SHORT_S / 2)
+        assert await reader.read() == b""
+
+    run(conversation, keep_alive_timeout_s=SHORT_S)
+
+
 def test_headers_without_end_are_refused() -> None:
     async def conversation(connect: Connect) -> None:
         reader, writer = await connect()
@@ -150,6 +230,18 @@ def test_headers_without_end_are_refused() -> None:
         status, body = await answer(reader)
         assert (status, json.loads(body)["detail"]) == (431, "the request has more than 100 headers.")
         assert await reader.read() == b""
+
+    run(conversation)
+
+
+def test_a_body_before_them_does_not_count_as_headers() -> None:
+    async def conversation(connect: Connect) -> None:
+        reader, writer = await connect()
+        body = bytes(100_000)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body) + REQUEST[:-2])
+        assert await answer(reader) == (200, b"good")
+        writer.write(REQUEST[-2:])
+        assert await answer(reader) == (200, b"good")
 
     run(conversation)
 
@@ -209,9 +301,49 @@ def test_a_client_who_reads_nothing_is_cut_off() -> None:
     run(conversation, write_timeout_s=0.05, header_timeout_s=SHORT_S)
 
 
+def test_whoever_sends_more_and_reads_nothing_is_cut_off_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    async def conversation(connect: Connect) -> None:
+        _, writer = await connect()
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(REQUEST.replace(b"/ ", b"/large ", 1) * 2)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    run(conversation, write_timeout_s=0.05)
+    assert not caplog.text
+
+
+def test_a_client_who_goes_is_missed_though_it_has_sent_another_request() -> None:
+    async def conversation(connect: Connect) -> None:
+        _, writer = await connect()
+        writer.write(REQUEST.replace(b"/ ", b"/wait ", 1) + REQUEST)
+        await writer.drain()
+        await asyncio.sleep(SHORT_S)
+        assert not ends
+        writer.close()
+        while not ends:
+            await asyncio.sleep(0.001)
+        assert ends.pop() == "http.disconnect"
+
+    run(conversation)
+
+
+def test_what_is_no_http_waits_for_the_answer_to_what_came_before() -> None:
+    async def conversation(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(REQUEST * 2 + b"\x16\x03\x01 no http\r\n\r\n" + REQUEST)
+        assert [await answer(reader) for _ in range(2)] == [(200, b"good")] * 2
+        assert await reader.read() == b""
+
+    run(conversation)
+
+
 def test_beyond_the_most_connections_the_longest_idle_one_makes_room() -> None:
     async def conversation(connect: Connect) -> None:
-        first, _ = await connect()
+        first, first_writer = await connect()
+        first_writer.write(REQUEST)
+        assert await answer(first) == (200, b"good")
         second, second_writer = await connect()
         third, third_writer = await connect()
         assert await first.read() == b""
@@ -230,7 +362,13 @@ def test_more_connections_than_open_files_are_refused() -> None:
 
 
 def test_the_settings_bound_every_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = {"header_timeout_s": 3.0, "write_timeout_s": 4.0, "max_header_bytes": 2000, "max_headers": 20}
+    wanted = {
+        "header_timeout_s": 3.0,
+        "keep_alive_timeout_s": 5.0,
+        "write_timeout_s": 4.0,
+        "max_header_bytes": 2000,
+        "max_headers": 20,
+    }
     for name in (*wanted, "max_connections"):
         monkeypatch.setattr(BoundedProtocol, name, getattr(BoundedProtocol, name))  # put back afterwards
     bound_connections_by(Settings(bundles=(), max_connections=17, **wanted))  # type: ignore[arg-type]
