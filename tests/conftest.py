@@ -31,6 +31,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def operators_read_once() -> Iterator[None]:
+    """Let torch's exporter read the source of its operators once: it does so in each export, for half of the time."""
+    from torch.onnx._internal.exporter import _registration
+
+    apis = vars(_registration)["onnxscript_apis"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apis, "get_torchlib_ops", functools.cache(apis.get_torchlib_ops))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def advice_that_can_be_followed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """See that no command advises an option that it does not have, in whatever test it fails."""

@@ -208,7 +208,8 @@ def imported(file: ModelFile) -> Iterator[Imported]:
         HardenerError: the file cannot be read as Python, raises, ends the program, or trains when it is imported.
     """
     check_no_training(file.path)
-    shadowed = {key: sys.modules[key] for key in list(sys.modules) if _is_users(key, file)}
+    users = {top for top in {name.partition(".")[0] for name in list(sys.modules)} if _is_users(top, file)}
+    shadowed = {name: sys.modules[name] for name in list(sys.modules) if name.partition(".")[0] in users}
     for key in shadowed:
         del sys.modules[key]
     before, path_before, argv = set(sys.modules), list(sys.path), sys.argv
@@ -293,9 +294,8 @@ def _lies_below(module: ModuleType, folder: Path) -> bool:
     return any(path.is_relative_to(folder) and "site-packages" not in path.parts for path in inside)
 
 
-def _is_users(module_name: str, file: ModelFile) -> bool:
-    """Would the import of this name find the user's own file, were it not loaded already?"""
-    top = module_name.partition(".")[0]
+def _is_users(top: str, file: ModelFile) -> bool:
+    """Would the import of this top name find the user's own file, were it not loaded already?"""
     if top in sys.stdlib_module_names or top in _NEVER_TWICE or top in {"__main__", "conftest"}:
         return False
     own = [p for f in file.folders for p in (f / f"{top}.py", f / top / "__init__.py") if p.is_file()]
