@@ -22,6 +22,7 @@ from hardener.data.decode import open_image, to_input_with_size
 from hardener.data.decode_cost import decode_bytes
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
+from .content_coding import unpacker_for
 from .multipart import BrokenMultipart, parse_multipart
 from .options import Options, read_options
 from .problem import Problem
@@ -33,6 +34,7 @@ MAX_FIELDS = 16
 MAX_FIELD_BYTES = 4096
 SMALL_PIXELS = 160_000  # what has no more is decoded in a millisecond
 LARGE_PIXELS = 4_000_000  # what has more takes long, and much memory, to decode
+BREAKS = b" \t\r\n"  # stand in base64 as MIME and the program base64 write it, in lines of 76 or 64
 HOW_TO_SEND = (
     "Send multipart/form-data with the file in the field image, as `curl -F image=@cat.jpg` does; "
     "or the file itself as image/* or application/octet-stream; or JSON with base64."
@@ -60,37 +62,47 @@ class Decoded:
 
 
 async def read_body(request: Request, *, max_bytes: int, timeout_s: float, hold: Callable[[int], None]) -> bytes:
-    """Read a body, counting its bytes as they come.
+    """Read a body, unpacked where it says that it is packed, counting its bytes as they come.
 
     Args:
+        max_bytes: of the packed body as of the unpacked one.
         hold: hears of every piece's size before the next is read; what it raises ends the reading.
 
     Raises:
-        Problem: 413 too many bytes, 408 they took too long.
+        Problem: 413 too many bytes, 408 they took too long, 415 packed in another way, 400 packed and damaged.
         ClientDisconnect: nobody waits for the answer any more.
     """
     too_large = Problem(413, f"the body has more than the {max_bytes:,} bytes that are taken")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
         raise too_large
+    unpacker = unpacker_for(", ".join(request.headers.getlist("content-encoding")))
     chunks: list[bytes] = []
-    read = 0
+    read = unpacked = 0
     try:
         async with asyncio.timeout(timeout_s):
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
-                chunks.append(message.get("body", b""))
-                read += len(chunks[-1])
-                if read > max_bytes:
-                    raise too_large
-                hold(len(chunks[-1]))
+                received = message.get("body", b"")
+                read += len(received)
+                for piece in (received,) if unpacker is None else unpacker.pieces(received):
+                    chunks.append(piece)
+                    unpacked += len(piece)
+                    if max(read, unpacked) > max_bytes:
+                        raise too_large
+                    hold(len(piece))
+                    if unpacker is not None:
+                        await asyncio.sleep(0)  # others have their turn between two pieces
                 if not message.get("more_body", False):
-                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    break
     except TimeoutError:
         detail = f"the body did not arrive within {timeout_s:g} seconds: {read:,} bytes of it did"
         raise Problem(408, detail, headers={"Connection": "close"}) from None
+    if unpacker is not None:
+        unpacker.check_end()
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def body_kind(content_type: str, *, several: bool) -> Literal["form", "json", "raw"]:
@@ -245,7 +257,7 @@ def _from_base64(text: Any, name: str) -> bytes | Problem:
     if not isinstance(text, str):
         raise Problem(422, f"{name} must be the image file in base64, as a string")
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text.encode("ascii").translate(None, BREAKS), validate=True)
     except (binascii.Error, ValueError) as error:
         hint = " Leave out all up to the comma." if text.startswith("data:") else ""
         return Problem(422, f"{name} is no base64 (RFC 4648, section 4): {error}.{hint}")

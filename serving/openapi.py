@@ -17,12 +17,12 @@ from .options import SCHEMAS
 from .settings import Settings
 
 STATUSES = {
-    400: "the body cannot be read, or has no image",
+    400: "the body cannot be read or unpacked, or has no image",
     401: "no token, or one that is not known",
     404: "there is no model of this name",
     408: "the body did not arrive in time",
     413: "the body has too many bytes, the image too many pixels, or the batch too many images",
-    415: "the body is of another kind, or the image is no JPEG, PNG, WEBP or BMP file",
+    415: "the body is of another kind, or packed in another way, or the image is no JPEG, PNG, WEBP or BMP file",
     422: "the image is truncated or damaged, or an option is unknown or out of range",
     429: "too many requests of this caller; Retry-After says when to come back",
     500: "the service or the model failed on this request",

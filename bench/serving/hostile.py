@@ -9,6 +9,7 @@ import base64
 import gzip
 import json
 import random
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -123,14 +124,40 @@ def _wrong_content_type(chance: random.Random) -> Case:
     return Case("wrong content type", post("/predict", multipart(jpeg()), content_type=kind), frozenset({"400", "415"}))
 
 
-def _gzipped(chance: random.Random) -> Case:
-    body = gzip.compress(multipart(bytes(2_000_000)))
-    head = _head(
-        f"Content-Type: multipart/form-data; boundary={BOUNDARY}",
-        "Content-Encoding: gzip",
-        f"Content-Length: {len(body)}",
+def _packed(chance: random.Random) -> Case:
+    good = gzip.compress(multipart(jpeg()))
+    kind, coding, body, right = chance.choice(
+        [
+            ("packed as gzip", "gzip", good, GOOD),
+            ("packed as deflate", "deflate", zlib.compress(multipart(jpeg())), GOOD),
+            ("packed, with zeros inside", "gzip", gzip.compress(multipart(bytes(2_000_000))), TYPE),
+            ("gzip bomb", "gzip", _bomb(), LARGE),
+            ("gzip of gzip", "gzip", gzip.compress(_bomb()), BAD),
+            ("packed, cut", "gzip", good[: chance.randint(0, len(good) - 1)], BAD),
+            ("packed, not packed", "gzip", multipart(jpeg()), BAD),
+            ("packed, damaged", "gzip", good[:-8] + chance.randbytes(8), BAD),
+            ("packed, and more", "gzip", good + gzip.compress(b"") * chance.randint(1, 10_000), BAD),
+            ("packed twice", "gzip, gzip", gzip.compress(good), TYPE),
+            ("packed otherwise", chance.choice(["br", "zstd", "compress", "x" * 1000]), good, TYPE),
+        ]
     )
-    return Case("gzip-packed body", head + body, frozenset({"400", "415", "422"}))
+    lines = [f"Content-Type: multipart/form-data; boundary={BOUNDARY}", f"Content-Encoding: {coding}"]
+    return Case(kind, _head(*lines, f"Content-Length: {len(body)}") + body, frozenset(right))
+
+
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(bytes(200_000_000))
+
+
+def _upgrade(chance: random.Random) -> Case:
+    body = multipart(jpeg())
+    offer = chance.choice(["h2c", "websocket", "TLS/1.0", "h2c, websocket"])
+    lines = [f"Content-Type: multipart/form-data; boundary={BOUNDARY}", f"Content-Length: {len(body)}"]
+    request = (
+        _head(*lines, "Connection: Upgrade, HTTP2-Settings", f"Upgrade: {offer}", "HTTP2-Settings: AAMAAABk") + body
+    )
+    return Case("offer to upgrade", request, frozenset(GOOD))
 
 
 def _short_length(chance: random.Random) -> Case:
@@ -208,7 +235,8 @@ _REQUESTS: list[Maker] = [
     _text_in_image_field,
     _bad_option,
     _wrong_content_type,
-    _gzipped,
+    _packed,
+    _upgrade,
     _short_length,
     _bad_http,
     _long_header,

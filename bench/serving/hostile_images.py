@@ -204,6 +204,6 @@ IMAGES: list[tuple[str, Callable[[random.Random], bytes], set[str]]] = [
     ("animated WebP", _fixed(lambda: _animated("WEBP")), GOOD),
     ("animated PNG", _fixed(lambda: _animated("PNG")), GOOD),
     ("one pixel", _fixed(lambda: png_of(1, 1)), GOOD),
-    ("60000 x 1 pixels", _fixed(lambda: png_of(60_000, 1)), GOOD),
+    ("60000 x 1 pixels", _fixed(lambda: png_of(60_000, 1)), LARGE),
     ("zero bytes", _fixed(bytes), BAD | BROKEN),
 ]
