@@ -8,6 +8,7 @@ from .access import Access, RateLimit, allow_origins
 from .dispatcher import Dispatcher
 from .log import RequestLog
 from .observe import Observer
+from .other_sites import OtherSites
 from .routes import open_endpoints
 from .service_state import ServiceState
 
@@ -16,13 +17,17 @@ def create_app(service: ServiceState, *, log: RequestLog | None = None) -> ASGIA
     """Make the ASGI app that answers for the loaded models, and writes a line a request into `log`."""
     endpoints = open_endpoints(service.settings)
     rate = service.settings.rate
+    open_paths = {endpoint.path for endpoint in endpoints if not endpoint.needs_token}
     app: ASGIApp = Dispatcher(endpoints, service)  # the innermost
     app = Access(
         app,
         tokens=service.tokens,
         rate_limit=None if rate is None else RateLimit(rate),
-        open_paths={endpoint.path for endpoint in endpoints if not endpoint.needs_token},
+        open_paths=open_paths,
     )
+    if service.tokens is None:
+        settings = service.settings
+        app = OtherSites(app, hosts=settings.hosts, origins=settings.cors, open_paths=open_paths)
     app = allow_origins(app, service.settings.cors)
     routes = {endpoint.path: endpoint.in_log for endpoint in endpoints}
     return Observer(app, metrics=service.metrics, routes=routes, log=log)

@@ -19,10 +19,12 @@ from .settings import Settings
 STATUSES = {
     400: "the body cannot be read or unpacked, or has no image",
     401: "no token, or one that is not known",
+    403: "a page of another site asks, and the service has no tokens",
     404: "there is no model of this name",
     408: "the body did not arrive in time",
     413: "the body has too many bytes, the image too many pixels, or the batch too many images",
     415: "the body is of another kind, or packed in another way, or the image is no JPEG, PNG, WEBP or BMP file",
+    421: "the service has no tokens, and does not go by the name that it was asked by",
     422: "the image is truncated or damaged, or an option is unknown or out of range",
     429: "too many requests of this caller; Retry-After says when to come back",
     500: "the service or the model failed on this request",
@@ -88,7 +90,7 @@ def _options(models: ModelList) -> _Schemas:
 
 def _operation(endpoint: Endpoint, options: _Schemas, most_images: int) -> dict[str, Any]:
     taken = {name: options[name] for name in endpoint.options}
-    statuses = [401, 429, 500, 503]
+    statuses = [401, 403, 421, 429, 500, 503] if endpoint.needs_token else [500, 503]
     if endpoint.body:
         statuses += [400, 404, 408, 413, 415, 422, 504]
     elif taken:

@@ -13,6 +13,7 @@ from hardener.errors import HardenerError
 
 from .access import Rate, read_origins, read_rate
 from .log import LogForm
+from .other_sites import read_hosts
 
 Device = Literal["auto", "cpu", "cuda"]
 CLOSABLE = ("metrics", "docs", "page")
@@ -43,6 +44,7 @@ class Settings:
         tokens: the file of the tokens' hashes; token_hashes: the same as text.
         rate: requests a second that one caller may send, and how many at once; None: any number.
         cors: origins whose pages may call; `*` for all.
+        hosts: names that the service goes by besides its addresses, where it has no tokens; `*` for any.
         closed: of `CLOSABLE`, what answers 404.
         log: one line a request as text or as JSON.
     """
@@ -81,6 +83,7 @@ class Settings:
     token_hashes: str = ""
     rate: Rate | None = None
     cors: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     closed: frozenset[str] = frozenset()
     log: LogForm = "text"
 
@@ -102,6 +105,7 @@ def settings_from_environment() -> Settings:
         token_hashes=os.environ.get("HARDENER_TOKEN_HASHES", ""),
         rate=read_rate(rate) if rate else None,
         cors=read_origins(os.environ.get("HARDENER_CORS", "")),
+        hosts=read_hosts(os.environ.get("HARDENER_ALLOWED_HOSTS", "")),
         closed=_closed(),
         log=cast(LogForm, _one_of("HARDENER_LOG", get_args(LogForm))),
         **limits,

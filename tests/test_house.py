@@ -324,6 +324,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--tokens",
             "--rate",
             "--cors",
+            "--allowed-host",
             "--close",
             "--limits",
             "--json",

@@ -74,6 +74,10 @@ def serve(
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="A site whose pages may call; may be repeated.")
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name of this service, where it has no tokens; may be repeated."),
+    ] = None,
     close: Annotated[list[Closable] | None, typer.Option(help="Answer 404 there; may be repeated.")] = None,
     limits: Annotated[
         bool, typer.Option("--limits", help="List every limit, how to set it and its value now; start nothing.")
@@ -95,6 +99,7 @@ def serve(
         "TOKENS": None if tokens is None else tokens.absolute(),
         "RATE": rate,
         "CORS": ",".join(cors or ()) or None,
+        "ALLOWED_HOSTS": ",".join(allowed_host or ()) or None,
         "CLOSED": ",".join(close or ()) or None,
     }
     environment = {key: value for key, value in os.environ.items() if key != "BENTOML_CONTAINERIZED"}
