@@ -46,6 +46,8 @@ class Silent:
 class EpochMetrics:
     """A line of metrics.jsonl. Accuracies are of the validation split; the robust one is of a quick PGD.
 
+    The balanced ones are means over classes, where the largest class has more than 3 times the images of the smallest.
+    `class_accuracies`: the clean one of each class; None for one without images.
     `waiting`: the share of the epoch's steps that was spent waiting for images. `rolled_back`: training collapsed in
     this epoch and was taken back to the best one before.
     """
@@ -62,10 +64,15 @@ class EpochMetrics:
     seconds: float
     waiting: float
     rolled_back: bool = False
+    balanced_accuracy: float | None = None
+    balanced_robust_accuracy: float | None = None
+    class_accuracies: tuple[float | None, ...] = ()
 
-    def score(self, select: Literal["mean", "clean", "robust"]) -> float:
-        """Return what the best epoch is chosen by."""
+    def score(self, select: Literal["mean", "clean", "robust"], *, balanced: bool = False) -> float:
+        """Return what the best epoch is chosen by; of uneven classes the means over classes, if `balanced`."""
         clean, robust = self.clean_accuracy, self.robust_accuracy
+        if balanced and self.balanced_accuracy is not None and self.balanced_robust_accuracy is not None:
+            clean, robust = self.balanced_accuracy, self.balanced_robust_accuracy
         return {"clean": clean, "robust": robust, "mean": (clean + robust) / 2}[select]
 
 

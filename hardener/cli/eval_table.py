@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from hardener.cli.console import literal, out, percent
 from hardener.threat import ThreatModel
+from hardener.words import ends
 
 if TYPE_CHECKING:
     from hardener.config.evaluation_record import EvaluatedAttack, Evaluation
 
 _STYLES = {"robust": "green", "partly robust": "yellow", "not robust": "red", "inconclusive": "magenta"}
+_CLASSES, _WEAKEST = 12, 5
 
 
 def show(evaluation: Evaluation) -> None:
@@ -28,6 +30,7 @@ def show(evaluation: Evaluation) -> None:
     )
     if evaluation.not_run:
         out.print(f"[dim]not run: {', '.join(evaluation.not_run)}[/]", soft_wrap=True)
+    _show_classes(evaluation)
     _show_sections(evaluation)
     for flag in evaluation.flags:
         out.print(f"[yellow]flag {flag.id}[/]: {literal(flag.message)} ({flag.page})", soft_wrap=True)
@@ -57,6 +60,30 @@ def _show_attacks(evaluation: Evaluation) -> None:
             f"{attack.seconds:.1f}",
         )
     out.print(table)
+
+
+def _show_classes(evaluation: Evaluation) -> None:
+    """Print accuracy by class, of many the weakest; and its mean over classes where they are of unequal size."""
+    from rich import box
+    from rich.table import Table
+
+    from hardener.reports.by_class import few_images, robust_interval, weakest_first
+
+    many = len(evaluation.per_class) > _CLASSES
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(f"the {_WEAKEST} weakest of {len(evaluation.per_class)} classes" if many else "class")
+    for heading in ("images", "clean", "robust (95 %)"):
+        table.add_column(heading, justify="right")
+    for row in weakest_first(evaluation)[:_WEAKEST] if many else evaluation.per_class:
+        robust = f"{percent(row.robust_accuracy)} {ends(robust_interval(row))}"
+        table.add_row(literal(row.name), str(row.samples), percent(row.clean_accuracy), robust)
+    if evaluation.balanced is not None:
+        mean = evaluation.balanced
+        table.add_row("[bold]balanced: mean[/]", "", percent(mean.clean_accuracy), percent(mean.robust_accuracy))
+    out.print(table)
+    few = few_images(evaluation.per_class)
+    if few:
+        out.print(f"[yellow]{literal(few)}[/]", soft_wrap=True)
 
 
 def _settings(attack: EvaluatedAttack) -> str:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from hardener.config.run_folder import RunFolder
     from hardener.training.request import TrainRequest
 
+_WEAKEST = 5
+
 
 @door
 @stoppable
@@ -192,10 +194,19 @@ def _show(run: RunFolder) -> None:
     assert best is not None, "a finished run has a best epoch"
     out.print(f"[bold]{literal(run.path)}[/]", soft_wrap=True)
     out.print(
-        f"kept epoch {best.epoch} of {record.epochs_done}: validation clean {percent(best.clean_accuracy)}, quick "
-        f"robust {percent(best.robust_accuracy)}; {record.seconds:.0f} s, {record.model.parameters:,} parameters",
+        f"kept epoch {best.epoch} of {record.epochs_done}: validation clean {percent(best.clean_accuracy)}, "
+        + ("" if best.balanced_accuracy is None else f"balanced {percent(best.balanced_accuracy)}, ")
+        + f"quick robust {percent(best.robust_accuracy)}; {record.seconds:.0f} s, "
+        f"{record.model.parameters:,} parameters",
         soft_wrap=True,
     )
+    found = zip(record.classes, best.class_accuracies, strict=False)
+    weakest = sorted(((share, name) for name, share in found if share is not None))[:_WEAKEST]
+    if weakest:
+        head = "clean by class" if len(record.classes) <= _WEAKEST else f"the {_WEAKEST} weakest classes, clean"
+        out.print(
+            f"{head}: {', '.join(f'{name} {percent(share)}' for share, name in weakest)}", markup=False, soft_wrap=True
+        )
     out.print(f"next: {fresh_command(run.path, attacks=['pgd'])}", markup=False, soft_wrap=True)
 
 

@@ -11,7 +11,8 @@ from hardener.words import plain
 SHOWN = 3
 _MANY = 20
 _UNEVEN = 3.0
-_FEW = 10
+FEW = 10
+"""Of fewer images in a class, its figures say next to nothing."""
 
 
 class _Strict(BaseModel):
@@ -102,8 +103,7 @@ class DataFound(_Strict):
     @property
     def uneven(self) -> float:
         """How many times more images the largest class has than the smallest, in the first split."""
-        counts = [count for count in next(iter(self.splits.values())).classes.values() if count]
-        return max(counts) / min(counts)
+        return unevenness(next(iter(self.splits.values())).classes.values())
 
     def rows(self) -> list[tuple[str, str]]:
         """Return what a reader is to see, as names and texts."""
@@ -120,6 +120,17 @@ class DataFound(_Strict):
         rows += [("left out", str(fact)) for fact in self.left_out]
         rows += [("repeated", str(fact)) for fact in self.repeated if fact.images]
         return rows + [("leak", str(fact)) for fact in self.alike if fact.count]
+
+
+def unevenness(counts: Iterable[int]) -> float:
+    """Return how many times more images the largest class has than the smallest; classes without images are none."""
+    known = [count for count in counts if count]
+    return max(known, default=1) / min(known, default=1)
+
+
+def are_uneven(counts: Iterable[int]) -> bool:
+    """Tell whether classes differ so much that accuracy is mostly that of the large ones."""
+    return unevenness(counts) > _UNEVEN
 
 
 def left_out(reason: str, names: Iterable[str]) -> LeftOut | None:
@@ -145,7 +156,12 @@ def _split(name: str, found: SplitFound) -> str:
 
 def _balance(first: SplitFound, uneven: float) -> str:
     counts = first.classes
-    few = [f"{name} {count}" for name, count in counts.items() if 0 < count < _FEW]
+    few = [f"{name} {count}" for name, count in counts.items() if 0 < count < FEW]
     texts = [f"the largest class has {uneven:.1f} times the images of the smallest"] if uneven > _UNEVEN else []
-    texts += [f"few images: {', '.join(few[:5])}{' …' if len(few) > 5 else ''}"] if few else []
+    told = f"very few images of {', '.join(few[:5])}{' …' if len(few) > 5 else ''}"
+    texts += (
+        [f"{told}: figures of {'such a class' if len(few) == 1 else 'these classes'} say next to nothing"]
+        if few
+        else []
+    )
     return "; ".join(texts)

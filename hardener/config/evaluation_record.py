@@ -133,6 +133,15 @@ class PerClass(_Strict):
     robust_accuracy: float
 
 
+class Balanced(_Strict):
+    """Means over the classes that have images, of a split whose largest class has more than 3 times the images of its
+    smallest. There, accuracy is mostly that of the large classes."""
+
+    classes: int
+    clean_accuracy: float
+    robust_accuracy: float
+
+
 class Distances(_Strict):
     """Norms of the smallest adversarial perturbations found, over images that are right when clean.
 
@@ -286,6 +295,7 @@ class Evaluation(_Strict):
     precision: Precision | None = None
     not_run: list[str] = []
     per_class: list[PerClass]
+    balanced: Balanced | None = None
     per_image: str | None
     flags: list[Flag]
     checks: list[Check] = []

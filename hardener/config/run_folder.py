@@ -99,12 +99,18 @@ class InputRecord(_Strict):
 
 
 class BestRecord(_Strict):
-    """The epoch whose weights were kept; accuracies are of the validation split."""
+    """The epoch whose weights were kept; accuracies are of the validation split.
+
+    `balanced_accuracy`: the mean over classes of the clean one, where classes differ by more than 3 times.
+    `class_accuracies`: clean, in the order of the run's classes; None for one without images.
+    """
 
     epoch: int
     score: float
     clean_accuracy: float
     robust_accuracy: float
+    balanced_accuracy: float | None = None
+    class_accuracies: list[float | None] = []
 
 
 class RunRecord(_Strict):

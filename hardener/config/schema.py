@@ -132,6 +132,8 @@ class Data(Section):
     R,G,B) lies under transparent pixels and fills the bars. `range` (LO,HI) of pixels with more than 8 bits becomes 0
     to 255; null: measured on the training images.
     `normalize`: data, none, imagenet or MEAN/STD. The fractions apply where the data has no such split of its own.
+    `balance`: classes of few images are seen as often as the others (sampler), or count as much in the loss (weights).
+    The best epoch is then chosen by balanced accuracies, where classes differ by more than 3 times.
     `cache`: keep decoded images on disk for the next run, where they fit `cache_gb` and leave the disk room.
     """
 
@@ -141,6 +143,7 @@ class Data(Section):
     range: Range | None = None
     channels: Literal["auto", 1, 3] = "auto"
     normalize: str = "data"
+    balance: Literal["none", "sampler", "weights"] = "none"
     val_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     cache: bool = True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hardener.config.data_findings import are_uneven
 from hardener.config.evaluation_record import (
+    Balanced,
     Check,
     Distances,
     EvaluatedAttack,
@@ -61,7 +65,14 @@ class Findings:
 def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
     """Put on record what was found; `per_image` is left for whoever writes it."""
     subject, plan, sample, result = session.subject, session.plan, session.sample, found.result
-    judged, reason = verdict(result, num_classes=len(subject.classes), checks=found.checks)
+    per_class = _describe_classes(subject.classes, sample.labels, result)
+    balanced = _balanced(per_class, subject.images.labels)
+    judged, reason = verdict(
+        result,
+        num_classes=len(subject.classes),
+        checks=found.checks,
+        largest_class=None if balanced is None else _largest_class(per_class, len(subject.classes)),
+    )
     return Evaluation(
         created_at=now(),
         model=subject.described,
@@ -85,7 +96,8 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
         attacks=_describe_attacks(session, found),
         precision=found.choice.record(plan.attacks),
         not_run=left_out(plan.attacks),
-        per_class=_describe_classes(subject.classes, sample.labels, result),
+        per_class=per_class,
+        balanced=balanced,
         per_image=None,
         flags=[*subject.flags, *flags_of(found.checks)],
         checks=found.checks,
@@ -183,6 +195,28 @@ def _describe_classes(classes: tuple[str, ...], labels: Tensor, result: RobustAc
                 PerClass(name=name, samples=count, clean_accuracy=clean / count, robust_accuracy=robust / count)
             )
     return described
+
+
+def _balanced(per_class: list[PerClass], labels: Sequence[int]) -> Balanced | None:
+    """Return the means over classes; None where the split, whose labels these are, has classes of similar size."""
+    if not are_uneven(Counter(labels).values()):
+        return None
+    clean, robust = (
+        sum(found) / len(per_class)
+        for found in zip(*((item.clean_accuracy, item.robust_accuracy) for item in per_class), strict=True)
+    )
+    return Balanced(classes=len(per_class), clean_accuracy=clean, robust_accuracy=robust)
+
+
+def _largest_class(per_class: list[PerClass], num_classes: int) -> float | None:
+    """Return the share of the largest class, which is what a model that always names it gets right.
+
+    None where the mean over classes is surely above 1 / num_classes, so that the model does more than that.
+    """
+    lows = [clopper_pearson(round(item.robust_accuracy * item.samples), item.samples)[0] for item in per_class]
+    if sum(lows) / len(lows) > 1 / num_classes:
+        return None
+    return max(item.samples for item in per_class) / sum(item.samples for item in per_class)
 
 
 def _describe_distances(result: RobustAccuracy) -> Distances:

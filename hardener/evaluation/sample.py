@@ -66,6 +66,11 @@ class Held(Protocol):
         """What every image is brought to."""
         ...
 
+    @property
+    def labels(self) -> Sequence[int]:
+        """The class of each image."""
+        ...
+
     def __len__(self) -> int: ...
 
     def load(
@@ -92,6 +97,11 @@ class HeldInFiles:
         """The folder."""
         return str(self.folder)
 
+    @property
+    def labels(self) -> Sequence[int]:
+        """The class of each image."""
+        return self.files.labels
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -108,15 +118,20 @@ class HeldInFiles:
 
 @dataclass(frozen=True)
 class HeldInMemory:
-    """Images that the caller has: (N, C, H, W), float in [0, 1] or uint8, and labels, (N,) int64, both on the CPU."""
+    """Images that the caller has, (N, C, H, W), float in [0, 1] or uint8, and their classes, (N,) int64; on the CPU."""
 
     images: Tensor
-    labels: Tensor
+    truth: Tensor
 
     @property
     def root(self) -> str:
         """Nowhere on disk."""
         return IN_MEMORY
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The class of each image."""
+        return list(self.truth.tolist())
 
     @property
     def shape(self) -> ImageShape:
@@ -132,7 +147,7 @@ class HeldInMemory:
     ) -> Sample:
         """Return the images at these places; all of them can be read."""
         chosen = torch.tensor(list(places), dtype=torch.int64)
-        pixels, labels = self.images[chosen].contiguous(), self.labels[chosen]
+        pixels, labels = self.images[chosen].contiguous(), self.truth[chosen]
         if on_decoded is not None:
             on_decoded(len(chosen))
         told = hashlib.sha256(f"{tuple(pixels.shape)} {pixels.dtype}".encode())

@@ -257,7 +257,7 @@ def memory_subject(
     names = tuple(map(str, range(outputs) if classes is None else classes))
     if len(names) != outputs:
         raise HardenerError(f"the model answers {outputs} logits an image, and {len(names)} classes are named.")
-    low, high = int(held.labels.min()), int(held.labels.max())
+    low, high = int(held.truth.min()), int(held.truth.max())
     if low < 0 or high >= outputs:
         raise HardenerError(f"labels must lie in [0, {outputs}), the model's classes; got {low} to {high}.")
     described = EvaluatedModel(

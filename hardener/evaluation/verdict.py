@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from hardener.attacks import ATTACKS, Attack
@@ -13,13 +14,27 @@ Verdict = Literal["robust", "partly robust", "not robust", "inconclusive"]
 
 LITTLE, MOST = 0.25, 0.75  # of the clean accuracy
 STRONG_QUERIES = 1000
+_LARGEST = "always naming the largest class"
 
 
-def verdict(result: RobustAccuracy, *, num_classes: int, checks: Sequence[Check]) -> tuple[Verdict, str]:
+@dataclass(frozen=True)
+class _Guess:
+    """What a model without any knowledge of the image gets right, and how."""
+
+    share: float
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.words}, {100 * self.share:.1f} %"
+
+
+def verdict(
+    result: RobustAccuracy, *, num_classes: int, checks: Sequence[Check], largest_class: float | None = None
+) -> tuple[Verdict, str]:
     """Return the verdict and the reason for it, one sentence with its figures.
 
     In this order, where clean is the clean accuracy, the interval that of the worst case (95 %, exact), and chance is
-    1 / num_classes:
+    1 / num_classes; or, where classes are uneven, what a model gets right that always names the largest:
 
     - not robust: no image stands, or the interval lies below chance, below a quarter of clean, or so near to chance
       that it holds chance and ends within a quarter of the way from there to 1. No flag can save it: every image that
@@ -38,17 +53,20 @@ def verdict(result: RobustAccuracy, *, num_classes: int, checks: Sequence[Check]
         result: the worst case, what the audit broke included.
         num_classes: K >= 2.
         checks: the audit's; empty if there was none.
+        largest_class: its share of the images, where classes differ by more than 3 times and the model may do no more
+            than name it.
     """
     low, high = result.interval
-    clean, chance = result.clean_accuracy, 1 / num_classes
+    clean = result.clean_accuracy
+    guess = _Guess(1 / num_classes, "guessing") if largest_class is None else _Guess(largest_class, _LARGEST)
     shown = (
         f"The worst case leaves {100 * result.robust_accuracy:.1f} % of {result.samples} images right "
         f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %), of {100 * clean:.1f} % when clean"
     )
-    fallen = _fallen(result, chance)
+    fallen = _fallen(result, guess)
     if fallen:
         return "not robust", f"{shown}: {fallen}."
-    unsettled = _unsettled(result, chance, checks)
+    unsettled = _unsettled(result, guess, checks)
     if unsettled:
         return "inconclusive", f"{shown}{unsettled}."
     if low <= MOST * clean:
@@ -58,21 +76,21 @@ def verdict(result: RobustAccuracy, *, num_classes: int, checks: Sequence[Check]
     return "partly robust", f"{shown}, but only weaker attacks ran: `--suite standard` may find less."
 
 
-def _fallen(result: RobustAccuracy, chance: float) -> str:
+def _fallen(result: RobustAccuracy, guess: _Guess) -> str:
     """Say why a model is not robust, or nothing."""
     low, high = result.interval
     if not result.robust_correct.any():
         return "every image that was right falls" if result.clean_correct.any() else "no image is right to begin with"
-    if high < chance:
-        return f"no better than guessing, {100 * chance:.1f} %"
+    if high < guess.share:
+        return f"no better than {guess}"
     if high < LITTLE * result.clean_accuracy:
         return "surely less than a quarter of it"
-    if low <= chance and high <= chance + LITTLE * (1 - chance):
-        return f"hardly better than guessing, {100 * chance:.1f} %, if at all"
+    if low <= guess.share and high <= guess.share + LITTLE * (1 - guess.share):
+        return f"hardly better than {guess}, if at all"
     return ""
 
 
-def _unsettled(result: RobustAccuracy, chance: float, checks: Sequence[Check]) -> str:
+def _unsettled(result: RobustAccuracy, guess: _Guess, checks: Sequence[Check]) -> str:
     """Say why nothing can be said, or nothing."""
     low, high = result.interval
     raised = [check.id for check in checks if check.raised]
@@ -82,8 +100,8 @@ def _unsettled(result: RobustAccuracy, chance: float, checks: Sequence[Check]) -
     followed = {"gradients-zero", "not-converged"} <= asked  # by the audit's own attack, up the gradients
     if not (followed or any(entry.follows_gradients for entry in _entries(result))):
         return ", but no attack followed the model's gradients over several steps"
-    if low <= chance:
-        return f": too few images to tell it from guessing, {100 * chance:.1f} %"
+    if low <= guess.share:
+        return f": too few images to tell it from {guess}"
     if low < LITTLE * result.clean_accuracy and high > MOST * result.clean_accuracy:
         return ": too few images to tell"
     return ""

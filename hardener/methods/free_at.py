@@ -68,7 +68,7 @@ class FreeAt(Method):
         """Return the mean loss of a minibatch at the perturbation of its first rows; see `Method.loss`."""
         self._fit(images)
         self._inputs = (images + fit_box(images, self.delta[: len(images)])).detach().requires_grad_()
-        return cross_entropy(wide_logits(model, self._inputs), labels).mean()
+        return self.mean(cross_entropy(wide_logits(model, self._inputs), labels), labels)
 
     @torch.no_grad()
     def after_backward(self) -> None:

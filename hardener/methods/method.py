@@ -22,9 +22,11 @@ class Method(nn.Module):
         divisible: whether a minibatch may be cut into pieces with a pass each.
         awp_gamma: size of the adversarial weight perturbation, relative to each layer's weights; 0: none. May change
             from step to step. `free-at` takes none.
+        class_weights: (K,), what an image of each class counts in the loss; None: all count alike.
     """
 
     beta: nn.Parameter | None
+    class_weights: Tensor | None
     attack_steps: int = 0
     can_step_up: bool = False
     divisible = True
@@ -33,6 +35,7 @@ class Method(nn.Module):
         super().__init__()
         self.beta = None
         self.awp_gamma = 0.0
+        self.register_buffer("class_weights", None, persistent=False)  # it follows from the images
 
     @classmethod
     def build(cls, recipe: Recipe, num_classes: int) -> Self:
@@ -52,6 +55,26 @@ class Method(nn.Module):
     def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss that `beta` climbs where it takes a step of its own on the clean minibatch."""
         raise NotImplementedError
+
+    def weigh(self, class_weights: Tensor) -> None:
+        """Let an image of each class count as much as its entry of (K,) says."""
+        self.class_weights = class_weights
+
+    def weights_of(self, labels: Tensor) -> Tensor | None:
+        """Return what images count, (N,); None: all alike.
+
+        Args:
+            labels: (N,) int64; or (N, K), rows that sum to 1, of images that are mixed of several: those count as their
+                parts do. Smoothed labels are none of these: the mass that a smoothing moves is of no image.
+        """
+        if self.class_weights is None:
+            return None
+        return self.class_weights[labels] if labels.ndim == 1 else (labels * self.class_weights).sum(dim=1)
+
+    def mean(self, losses: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean of one loss an image, (N,), as the images with these labels count."""
+        weights = self.weights_of(labels)
+        return losses.mean() if weights is None else (weights * losses).mean()
 
     def after_backward(self) -> None:
         """Take from the backward pass what the method needs besides the network's gradient; before any step."""

@@ -68,10 +68,10 @@ class Trades(Method):
 
         def loss_of_pair() -> Tensor:
             clean, other = wide_logits(model, images), wide_logits(model, moved)
-            divergence = kl_div(
-                other.log_softmax(dim=1), clean.log_softmax(dim=1), reduction="batchmean", log_target=True
-            )
-            return cross_entropy(clean, labels).mean() + self.weight * divergence
+            divergences = kl_div(
+                other.log_softmax(dim=1), clean.log_softmax(dim=1), reduction="none", log_target=True
+            ).sum(dim=1)
+            return self.mean(cross_entropy(clean, labels) + self.weight * divergences, labels)
 
         return self._weights.loss(model, loss_of_pair, gamma=self.awp_gamma)
 

@@ -71,8 +71,10 @@ class VicinityRisk(Method):
         One backward pass through it gives the gradients for the network and for beta. With `awp_gamma` the loss is
         that at weights moved up the same draw's loss; `after_backward` puts them back.
         """
-        drawn, soft_labels = self._draw(self.links, model, images, labels)
-        return self._weights.loss(model, lambda: soft_cross_entropy(model(drawn), soft_labels), gamma=self.awp_gamma)
+        drawn, soft_labels, weights = self._draw(self.links, model, images, labels)
+        return self._weights.loss(
+            model, lambda: soft_cross_entropy(model(drawn), soft_labels, weights), gamma=self.awp_gamma
+        )
 
     def after_backward(self) -> None:
         """Put back the weights that a perturbation moved."""
@@ -80,8 +82,8 @@ class VicinityRisk(Method):
 
     def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of the label law alone, on the images as they are: what the reference code's beta climbs."""
-        _, soft_labels = self._draw(self._labels_alone, model, images, labels)
-        return soft_cross_entropy(model(images), soft_labels)
+        _, soft_labels, weights = self._draw(self._labels_alone, model, images, labels)
+        return soft_cross_entropy(model(images), soft_labels, weights)
 
     @torch.no_grad()
     def target_mass(self) -> Tensor:
@@ -103,9 +105,13 @@ class VicinityRisk(Method):
 
     def _draw(
         self, links: Iterable[Link], model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return images, soft labels, and what each image counts: as its labels say before a law smooths them."""
         soft_labels = one_hot(labels, self.num_classes).float()
+        weights = self.weights_of(soft_labels)
         offered = {"model": model, "beta": self._vector()}
         for link in links:
             images, soft_labels = link(images, soft_labels, offered)
-        return images, soft_labels
+            if "beta" not in link.entry.needs:
+                weights = self.weights_of(soft_labels)
+        return images, soft_labels, weights

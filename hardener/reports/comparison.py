@@ -128,6 +128,8 @@ def _compare_under(
                 flags=[flag.id for flag in item.flags],
                 clean_difference=paired_difference(first, own, "clean") if paired and first and own else None,
                 robust_difference=paired_difference(first, own, "robust") if paired and first and own else None,
+                clean_balanced=None if item.balanced is None else item.balanced.clean_accuracy,
+                robust_balanced=None if item.balanced is None else item.balanced.robust_accuracy,
             )
         )
     if not all(attacked_alike(shared[0], item) for item in shared):

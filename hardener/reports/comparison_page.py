@@ -12,6 +12,7 @@ from typing import Any
 
 from hardener.config.files import write_text, written_whole
 from hardener.errors import HardenerError
+from hardener.reports.by_class import UNEVEN
 from hardener.reports.command import compare_command
 from hardener.reports.comparison_record import ComparedMeasure, ComparedThreat, Comparison, RadarAxis
 from hardener.statistics.paired import Difference
@@ -64,11 +65,16 @@ def table_blocks(comparison: Comparison) -> list[Block]:
 def _threat_block(threat: ComparedThreat, first: str, *, with_clean: bool) -> Block:
     """What the runs showed under one threat model; the clean figures once for the same images."""
     rows = []
+    uneven = any(r.clean_balanced is not None for r in threat.results)
     if with_clean:
         rows.append(Row("clean accuracy", [_with_ends(r.clean_accuracy, r.clean_interval) for r in threat.results]))
         rows.append(Row(f"minus {first}", [_difference(r.clean_difference) for r in threat.results], minor=True))
+        if uneven:
+            rows.append(Row("clean, balanced", [percent(r.clean_balanced) for r in threat.results]))
     rows.append(Row("robust accuracy", [_with_ends(r.robust_accuracy, r.interval) for r in threat.results]))
     rows.append(Row(f"minus {first}", [_difference(r.robust_difference) for r in threat.results], minor=True))
+    if uneven:
+        rows.append(Row("robust, balanced", [percent(r.robust_balanced) for r in threat.results]))
     for attack in threat.attacks:
         label = f"left after {attack.label}" + ("" if attack.alike else " *")
         rows.append(Row(label, [percent(value) for value in attack.accuracies]))
@@ -92,6 +98,8 @@ def remarks(comparison: Comparison) -> list[str]:
         "10), the p value of McNemar's exact test, and how many images only this run, and only the first, gets right.",
         "An attack goes only at images that still stand: 'left after' counts it and all attacks before it.",
     ]
+    if any(r.clean_balanced is not None for threat in comparison.threats for r in threat.results):
+        said.append(f"{UNEVEN} Balanced is the mean over classes.")
     told = (comparison.invariance, comparison.corruption, *comparison.certified[:1], *comparison.measured)
     said += [f"{item.label}: {item.detail}.{_direction(item)}" for item in told if item is not None]
     if any(not attack.alike for threat in comparison.threats for attack in threat.attacks):

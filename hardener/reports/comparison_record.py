@@ -27,7 +27,10 @@ class ComparedRun(_Strict):
 
 
 class ComparedResult(_Strict):
-    """One run under one threat model. The differences are to the first run, None for that run itself."""
+    """One run under one threat model. The differences are to the first run, None for that run itself.
+
+    The balanced accuracies are means over classes, where these differ by more than 3 times in images.
+    """
 
     evaluated_at: str
     clean_accuracy: float
@@ -39,6 +42,8 @@ class ComparedResult(_Strict):
     flags: list[str]
     clean_difference: Difference | None
     robust_difference: Difference | None
+    clean_balanced: float | None = None
+    robust_balanced: float | None = None
 
 
 class ComparedAttack(_Strict):

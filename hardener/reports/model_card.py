@@ -14,6 +14,7 @@ from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
 from hardener.reports._card_measures import beyond_attacks
 from hardener.reports._markdown import cell, text
+from hardener.reports.by_class import classes_of
 from hardener.reports.command import AUDIT, argument_words, eval_command, request_of
 from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent
@@ -49,6 +50,7 @@ def model_card(
         _intended_use(bundle),
         _robustness(shown, told, of=len(current), stale=len(stale)),
         _attacks(full),
+        classes_of(full),
         beyond_attacks(evaluations, bundle.fingerprint) if evaluations else [],
         _quantized(bundle.quantization),
         _input_and_output(bundle),
@@ -239,7 +241,9 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
     if record.best is not None:
         lines.append(
             f"- The weights are those of epoch {record.best.epoch}, chosen on the validation split alone "
-            f"(clean {percent(record.best.clean_accuracy)}, quick attack {percent(record.best.robust_accuracy)})."
+            f"(clean {percent(record.best.clean_accuracy)}"
+            + ("" if record.best.balanced_accuracy is None else f", balanced {percent(record.best.balanced_accuracy)}")
+            + f", quick attack {percent(record.best.robust_accuracy)})."
         )
     return [*lines, f"- Fingerprint of the weights: `{bundle.fingerprint}`."]
 
@@ -265,6 +269,7 @@ def _recipe_facts(recipe: Recipe) -> list[str]:
     if labels.law in {"uniform", "budget"}:
         law += f" (smoothing {labels.smoothing:g})"
     facts.append(law)
+    facts += [f"classes balanced by {recipe.data.balance}"] if recipe.data.balance != "none" else []
     return [*facts, f"{optimizer.name} with learning rate {optimizer.lr:g}, {optimizer.schedule}"]
 
 

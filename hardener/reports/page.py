@@ -17,6 +17,7 @@ from hardener.config.files import write_text
 from hardener.reports._charts import charts_of, show_distance
 from hardener.reports._plots import picture, png_uri
 from hardener.reports._templates import page_environment
+from hardener.reports.by_class import UNEVEN, few_images, robust_interval, weakest_first
 from hardener.reports.command import AUDIT, eval_command, request_of
 from hardener.threat import NORMS, ThreatModel, show_eps
 from hardener.words import NO_BREAK, figure, number
@@ -59,12 +60,13 @@ def write_report(
         "figure": lambda value, unit: figure(value, unit, NO_BREAK),
         "setting": show_setting,
         "code": _code,
+        "robust_interval": robust_interval,
         "number": number,
         "distance": show_distance,
         "eps": show_eps,
         "seconds": _show_seconds,
     }
-    classes = sorted(evaluation.per_class, key=lambda item: (item.robust_accuracy, item.clean_accuracy))
+    classes = weakest_first(evaluation)
     many = len(classes) > MANY_CLASSES
     asked = request_of(evaluation)
     page = environment.get_template("report.html.j2").render(
@@ -78,6 +80,8 @@ def write_report(
         severities=_severity_means(evaluation),
         families=_families(evaluation),
         classes=classes[: MANY_CLASSES // 2] if many else evaluation.per_class,
+        uneven=UNEVEN,
+        few_images=few_images(evaluation.per_class),
         more_classes=classes[MANY_CLASSES // 2 :] if many else [],
         pictures=[_show_picture(item, norm) for item in pictures],
         curves=png_uri(curves.read_bytes()) if curves is not None and curves.is_file() else None,

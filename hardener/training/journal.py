@@ -59,7 +59,7 @@ class Journal:
             file.write(json.dumps(asdict(metrics)) + "\n")
         with self._told("TensorBoard's events"):
             for name, value in asdict(metrics).items():
-                if self._events is not None and value is not None and name != "epoch":
+                if self._events is not None and isinstance(value, int | float) and name != "epoch":
                     self._events.add_scalar(name, value, metrics.epoch)
             if self._events is not None:
                 self._events.flush()

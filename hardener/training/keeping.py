@@ -63,6 +63,8 @@ class Keeper:
             score=score,
             clean_accuracy=metrics.clean_accuracy,
             robust_accuracy=metrics.robust_accuracy,
+            balanced_accuracy=metrics.balanced_accuracy,
+            class_accuracies=list(metrics.class_accuracies),
         )
 
     def fail(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hardener.config.data_findings import Alike, DataFound
+from hardener.config.data_findings import Alike, DataFound, are_uneven
 from hardener.data.alike import describe_twins, find_alike, find_repeated, find_twins
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import DataSet
@@ -50,12 +50,15 @@ def look_at_data(
     asked_size: Size | None,
     cache: PixelCache | None,
     reporter: Reporter,
+    *,
+    balance: str,
 ) -> Looked:
     """Compare the splits, and say what was found.
 
     Args:
         seen: the headers of the training images.
         asked_size: what the user asked images to be brought to.
+        balance: the recipe's `data.balance`.
     """
     shape = splits.train.shape
     prints: dict[str, Prints] = {"train": splits.train.prints, "validation": splits.validation_prints}
@@ -78,6 +81,11 @@ def look_at_data(
     )
     reporter.show("data", found.rows())
     _warn(found, reporter)
+    if are_uneven(found.splits["train"].classes.values()) and balance == "none":
+        reporter.say(
+            "accuracy is mostly that of the large classes. --set data.balance=sampler shows all classes equally often, "
+            "--set data.balance=weights makes them count alike"
+        )
     return Looked(found, prints)
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
@@ -13,6 +14,7 @@ from hardener.data.wait_time import WaitTime
 from hardener.progress import rank_and_world
 from hardener.runtime.model_state import as_float
 from hardener.training.augment import augment
+from hardener.training.balance import even_order
 from hardener.training.loop import Minibatch
 from hardener.training.state import Progress
 
@@ -46,7 +48,7 @@ class DataOrder:
         """Yield what is left of an epoch from this place on: this process's part of each minibatch."""
         epoch, place = progress.epoch, progress.images
         shuffle = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self._images), generator=shuffle)[place : self.usable]
+        order = self._order(shuffle)[place : self.usable]
         if len(order) == 0:  # a checkpoint of the epoch's end
             return
         own = torch.cat([whole.tensor_split(self._world)[self._rank] for whole in order.split(self._together)])
@@ -62,6 +64,12 @@ class DataOrder:
                 labels.to(self._device, non_blocking=True),
                 whole,
             )
+
+    def _order(self, shuffle: torch.Generator) -> Tensor:
+        """Return the places of a whole epoch."""
+        if self._recipe.data.balance == "sampler":
+            return even_order(self._images.labels, shuffle)
+        return torch.randperm(len(self._images), generator=shuffle)
 
 
 def step_seed(seed: int, epoch: int, place: int, rank: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from hardener.models.rehearse import Conditions, rehearse, tell
 from hardener.models.trained import open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
+from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
 from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
@@ -94,8 +96,11 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     tried = _rehearsed(built, recipe, folder, device, reporter)
     splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
     train_images = splits.train
-    check_enough(train_images)
-    looked = look_at_data(folder, splits, seen, recipe.data.image_size, cache, reporter)
+    check_enough(train_images, folder.classes)
+    looked = look_at_data(folder, splits, seen, recipe.data.image_size, cache, reporter, balance=recipe.data.balance)
+    balance = describe_balance(recipe, train_images.labels, folder.classes)
+    if balance is not None:
+        reporter.say(balance)
     mean, std = normalization(normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std)
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, splits.validation, device)
@@ -123,7 +128,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     cache = _pixel_cache(recipe, reporter)
     splits = _load(folder, shape, record.data.skip_bad_images, record.data.reading.dedupe, cache, reporter)
     _check_same(record, folder, {"train": splits.train, "validation": splits.validation})
-    check_enough(splits.train)
+    check_enough(splits.train, folder.classes)
     return Material(classifier, splits.train, splits.validation, chosen)
 
 
@@ -149,12 +154,19 @@ def _check_same(record: RunRecord, folder: DataSet, splits: dict[str, LoadedImag
         )
 
 
-def check_enough(images: LoadedImages) -> None:
-    """See that each process has images to train on.
+def check_enough(images: LoadedImages, classes: Sequence[str]) -> None:
+    """See that each process has images to train on, and each class one.
 
     Raises:
         HardenerError: there are too few.
     """
+    counts = torch.bincount(images.labels, minlength=len(classes)).tolist()
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        raise HardenerError(
+            f"no training image of {', '.join(empty[:5])} can be read: nothing of it can be learned. Repair the files, "
+            f"or leave them out: {' '.join(f'--ignore {shlex.quote(name)}' for name in empty[:5])}."
+        )
     world = rank_and_world()[1]
     if world > 1 and len(images) < 2 * world:
         raise HardenerError(f"{len(images)} training images are too few for {world} processes: each needs two.")

@@ -20,6 +20,7 @@ from hardener.progress import EpochMetrics, TrainReporter, rank_and_world
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.averaging import WeightAverage
+from hardener.training.balance import class_weights
 from hardener.training.build import build_method, compiles, first_state, step_rule
 from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
@@ -67,7 +68,10 @@ class TrainingSession:
         self.rank, self.world = rank_and_world()
         material.train_images.keep_on(self.device)
         self.order = DataOrder(material.train_images, recipe, seed=record.seed, device=self.device)
-        self.method = build_method(recipe, len(record.classes)).to(self.device)
+        self.method = build_method(recipe, len(record.classes))
+        if recipe.data.balance == "weights":
+            self.method.weigh(class_weights(material.train_images.labels, len(record.classes)))
+        self.method.to(self.device)
         self.exchange = spread(
             material.classifier,
             self.method,
@@ -89,6 +93,7 @@ class TrainingSession:
         self.validation = Validator(
             material.validation_images,
             recipe.validation,
+            num_classes=len(record.classes),
             seed=record.seed,
             batch_size=recipe.batch_size,
             device=self.device,
@@ -199,14 +204,17 @@ class TrainingSession:
         took = max(time.monotonic() - sitting.began, 1e-9)
         self._check_finite(loss)
         self.average.after_epoch(self._share())
-        clean, robust = self.validation.measure(self.average.judged, progress.epoch)
+        measured = self.validation.measure(self.average.judged, progress.epoch)
         state.progress = Progress.start_of(progress.epoch + 1, self.device)
         self.record.images_per_s = round(sitting.images / took, 1)
         return EpochMetrics(
             epoch=progress.epoch + 1,
             loss=loss,
-            clean_accuracy=clean,
-            robust_accuracy=robust,
+            clean_accuracy=measured.clean,
+            robust_accuracy=measured.robust,
+            balanced_accuracy=measured.balanced,
+            balanced_robust_accuracy=measured.balanced_robust,
+            class_accuracies=measured.by_class,
             target_mass=float(self.method.target_mass()),
             beta_min=None if beta is None else float(beta.detach().min()),
             beta_max=None if beta is None else float(beta.detach().max()),
@@ -214,7 +222,7 @@ class TrainingSession:
             images_per_s=sitting.images / took,
             seconds=time.monotonic() - sitting.began,
             waiting=min(self.order.wait_time.seconds / took, 1.0),
-            rolled_back=self.watch.collapsed(robust) and self.watch.can_go_back,
+            rolled_back=self.watch.collapsed(measured.robust) and self.watch.can_go_back,
         )
 
     def _check_finite(self, loss: float) -> None:
@@ -236,7 +244,7 @@ class TrainingSession:
             self._answer_collapse(metrics)
             return False
         self.watch.keep(metrics.robust_accuracy, write=self.rank == 0)
-        score = metrics.score(self.recipe.validation.select)
+        score = metrics.score(self.recipe.validation.select, balanced=self.recipe.data.balance != "none")
         if score <= self.state.best_score:
             return False
         self.keeper.keep_best(self.exchange.whole(self.average.judged.network), metrics, score)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from hardener.config.data_findings import are_uneven
 from hardener.config.schema import Validation as Rule
 from hardener.data.loader import LoadedImages
 from hardener.evaluation.robust_accuracy import robust_accuracy
@@ -17,11 +19,36 @@ from hardener.runtime.processes import own_share, sum_of
 from hardener.training.parallel import SameAnswers, share_buffers
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Accuracies on the validation split.
+
+    Attributes:
+        robust: of the images that the quick attack was asked about.
+        by_class: clean, of each class; None for one without images.
+        balanced, balanced_robust: means over classes, where these are so uneven that it is told.
+    """
+
+    clean: float
+    robust: float
+    by_class: tuple[float | None, ...]
+    balanced: float | None
+    balanced_robust: float | None
+
+
 class Validator:
     """The validation split, shared out among the processes."""
 
     def __init__(
-        self, images: LoadedImages, rule: Rule, *, seed: int, batch_size: int, device: torch.device, sharded: bool
+        self,
+        images: LoadedImages,
+        rule: Rule,
+        *,
+        num_classes: int,
+        seed: int,
+        batch_size: int,
+        device: torch.device,
+        sharded: bool,
     ) -> None:
         """Choose the images that the quick attack is asked about.
 
@@ -30,35 +57,50 @@ class Validator:
         """
         self.images, self.device = images, device
         self.samples = min(rule.samples, len(images))
+        self._counts = torch.bincount(images.labels, minlength=num_classes)
         self._rule, self._seed, self._batch_size, self._sharded = rule, seed, batch_size, sharded
         self._order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[: self.samples]
 
-    def measure(self, judged: nn.Module, epoch: int) -> tuple[float, float]:
-        """Return clean accuracy on the whole split and quick robust accuracy on part of it."""
+    def measure(self, judged: nn.Module, epoch: int) -> Measured:
+        """Return clean accuracies on the whole split and quick robust accuracy on part of it."""
         share_buffers(judged)
         stood = (
             self._stood(SameAnswers(judged), self._order, epoch)
             if self._sharded
-            else int(sum_of(torch.tensor(self._stood(judged, self._order[own_share(self.samples)], epoch))))
+            else sum_of(self._stood(judged, self._order[own_share(self.samples)], epoch))
         )
-        return self._clean(judged), stood / self.samples
+        asked = torch.bincount(self.images.labels[self._order], minlength=len(self._counts))
+        right, uneven = self._right(judged), are_uneven(self._counts.tolist())
+        by_class, robust = _shares(right, self._counts), _shares(stood, asked)
+        return Measured(
+            int(right.sum()) / len(self.images),
+            int(stood.sum()) / self.samples,
+            by_class,
+            balanced=_mean(by_class) if uneven else None,
+            balanced_robust=_mean(robust) if uneven else None,
+        )
 
-    def _clean(self, judged: nn.Module) -> float:
+    def _right(self, judged: nn.Module) -> Tensor:
+        """Return how many images of each class are answered rightly, (K,) int64."""
         judged.eval()
         count = len(self.images)
         own = own_share(count)
         even = torch.zeros(math.ceil(count / rank_and_world()[1]), dtype=own.dtype)  # all processes ask equally often
         even[: len(own)] = own
-        answers = []
+        right = torch.zeros(len(own), dtype=torch.bool)
+        done = 0
         with torch.no_grad():
             for pixels, truth in self.images.batches(even, 256):
-                answers.append(judged(as_float(pixels.to(self.device))).argmax(dim=1).cpu() == truth)
-        return int(sum_of(torch.cat(answers)[: len(own)].sum())) / count
+                stood = judged(as_float(pixels.to(self.device))).argmax(dim=1).cpu() == truth
+                stood = stood[: len(own) - done]
+                right[done : done + len(stood)] = stood
+                done += len(stood)
+        return sum_of(torch.bincount(self.images.labels[own][right], minlength=len(self._counts)))
 
-    def _stood(self, model: nn.Module, places: Tensor, epoch: int) -> int:
-        """Return how many of the images at these places the quick attack leaves standing."""
+    def _stood(self, model: nn.Module, places: Tensor, epoch: int) -> Tensor:
+        """Return how many of the images at these places the quick attack leaves standing, of each class: (K,) int64."""
         if len(places) == 0:
-            return 0
+            return torch.zeros_like(self._counts)
         rank = 0 if self._sharded else rank_and_world()[0]
         pixels, labels = self.images.take(places)
         attacked = robust_accuracy(
@@ -70,4 +112,14 @@ class Validator:
             batch_size=max(self._batch_size, 128),
             generator=torch.Generator(self.device).manual_seed(self._seed + epoch + 1_000_003 * rank),
         )
-        return int(attacked.robust_correct.sum())
+        stood = self.images.labels[places][attacked.robust_correct.cpu()]
+        return torch.bincount(stood, minlength=len(self._counts))
+
+
+def _shares(right: Tensor, counts: Tensor) -> tuple[float | None, ...]:
+    return tuple(own / count if count else None for own, count in zip(right.tolist(), counts.tolist(), strict=True))
+
+
+def _mean(shares: tuple[float | None, ...]) -> float:
+    known = [share for share in shares if share is not None]
+    return sum(known) / len(known)

@@ -156,7 +156,8 @@ def test_an_interrupted_run_goes_on_to_where_the_straight_one_ended(home: Path) 
     assert run.metrics.read_text().splitlines()[: len(rows)] == rows
     record, other = run.read_record(), straight.read_record()
     assert (record.status, record.epochs_done) == ("finished", 8)
-    assert record.best == other.best
+    assert record.best is not None
+    assert record.best.model_copy(update={"class_accuracies": []}) == other.best  # which version 0.1 does not keep
     np.testing.assert_allclose(logits_of(run), EXPECTED["sprout"], atol=1e-3)
 
 

@@ -218,3 +218,17 @@ def test_a_network_that_writes_into_its_input_changes_no_image_and_no_figure() -
     assert torch.equal(images, before)
     one, other = ((record.clean_accuracy, record.robust_accuracy) for record in records)
     assert one == other
+
+
+def test_of_uneven_classes_the_mean_over_classes_stands_beside_the_accuracy() -> None:
+    model, images, _ = problem(48)
+    labels = torch.tensor([0] * 38 + [1] * 6 + [2] * 4)
+    found = evaluate(model, hold(images, labels), eps=0.02, attacks=("fgsm",), measures=False)
+    assert found.balanced is not None
+    for name in ("clean_accuracy", "robust_accuracy"):
+        each = [getattr(row, name) for row in found.per_class]
+        assert getattr(found.balanced, name) == pytest.approx(sum(each) / 3)
+    assert found.balanced.classes == len(found.per_class) == 3
+    even = evaluate(model, hold(images, torch.arange(48) % 3), eps=0.02, attacks=("fgsm",), measures=False)
+    assert even.balanced is None
+    assert len(even.per_class) == 3

@@ -149,3 +149,11 @@ def test_it_never_gets_better_as_more_images_fall() -> None:
     places = [order.index(verdict(result(1000, left), num_classes=10, checks=[])[0]) for left in range(0, 1001, 50)]
     assert places == sorted(places)
     assert set(places) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("robust", "expected"), [(900, "not robust"), (905, "not robust"), (990, "robust")])
+def test_a_model_that_may_always_name_the_largest_class_must_do_better_than_that(robust: int, expected: str) -> None:
+    word, reason = verdict(result(robust, robust), num_classes=2, checks=[], largest_class=0.9)
+    assert word == expected
+    assert ("better than always naming the largest class, 90.0 %" in reason) == (expected == "not robust")
+    assert verdict(result(robust, robust), num_classes=2, checks=[])[0] == "robust"

@@ -9,6 +9,7 @@ import torch
 from networks import conv_problem, state
 
 from hardener.config.recipe import load_recipe, recipe_files
+from hardener.errors import HardenerError
 from hardener.methods import METHODS
 from hardener.training.build import build_method
 
@@ -63,3 +64,29 @@ def test_each_method_can_be_saved_and_taken_up_again(name: str, tmp_path: Path) 
         network.load_state_dict(before)
     assert torch.equal(*found)
     assert method.can_step_up <= (method.attack_steps > 0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_image_counts_what_its_class_weighs_or_the_method_says_that_it_cannot(name: str, tmp_path: Path) -> None:
+    if not METHODS[name].weighs:
+        with pytest.raises(HardenerError, match=f"method {name} weighs no classes: data.balance=sampler goes with any"):
+            load_recipe(a_recipe_of(name, tmp_path), ["data.balance=weights"])
+        return
+    recipe = load_recipe(a_recipe_of(name, tmp_path), ["data.balance=weights"])
+    network, images, labels = conv_problem()
+    before, found = state(network), []
+    for weights, asked in (
+        (None, labels),
+        ([1.0, 1, 1], labels),
+        (None, labels * 0 + 2),
+        ([9.0, 7, 0.5], labels * 0 + 2),
+    ):
+        method = build_method(recipe, 3)
+        if weights is not None:
+            method.weigh(torch.tensor(weights))
+        torch.manual_seed(1)
+        found.append(float(method.loss(network, images, asked).detach()))
+        method.after_backward()
+        network.load_state_dict(before)
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+    assert found[3] == pytest.approx(0.5 * found[2], rel=1e-5)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import risk
+from networks import flat_problem, risk
 from oracles import Linear
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.functional import cross_entropy, log_softmax, one_hot
 
+from hardener.vicinity.mixup import mixup
 from hardener.vicinity.worst_point import Settings as Ball
 
 LAWS = ("budget", "paper", "paper-printed", "reference")
@@ -156,3 +157,29 @@ def test_attack_steps_are_those_of_the_vicinity_that_climbs_and_can_be_raised() 
         passes.clear()
         climbing.loss(model, images, labels)
         assert (climbing.attack_steps, len(passes)) == (steps, steps + 1)
+
+
+def test_weighed_classes_are_torchs_weights_and_a_smoothing_moves_no_weight() -> None:
+    network, images, labels = flat_problem()
+    weights = torch.tensor([0.2, 1.0, 4.0], dtype=torch.float64)
+    method = risk(3)
+    method.weigh(weights)
+    theirs = cross_entropy(network(images), labels, weights, reduction="sum") / len(labels)
+    torch.testing.assert_close(method.loss(network, images, labels), theirs)
+    smoothed = risk(3, law="uniform", smoothing=0.3)
+    smoothed.weigh(weights)
+    each = cross_entropy(network(images), labels, label_smoothing=0.3, reduction="none")
+    torch.testing.assert_close(smoothed.loss(network, images, labels), (weights[labels] * each).mean())
+
+
+def test_an_image_mixed_of_two_classes_counts_as_much_as_its_parts() -> None:
+    network, images, labels = flat_problem()
+    weights = torch.tensor([0.2, 1.0, 4.0], dtype=torch.float64)
+    method = risk(3, mixup_alpha=1.0)
+    method.weigh(weights)
+    torch.manual_seed(4)
+    found = method.loss(network, images, labels)
+    torch.manual_seed(4)
+    drawn, mixed = mixup(images, one_hot(labels, 3).float(), mixup_alpha=1.0)
+    each = cross_entropy(network(drawn), mixed.double(), reduction="none")
+    torch.testing.assert_close(found, ((mixed @ weights.float()) * each).mean())

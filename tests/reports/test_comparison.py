@@ -8,7 +8,7 @@ import pytest
 from run_folders import Attacks, bits, certification, corruptions, curve, write_evaluation, write_run
 from scipy.stats import binomtest
 
-from hardener.config.evaluation_record import Flag
+from hardener.config.evaluation_record import Balanced, Flag
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.reports.beyond import mean_invariance
@@ -371,3 +371,18 @@ def test_the_comparison_survives_its_json(pair: tuple[RunFolder, RunFolder]) -> 
     text = json.dumps(comparison.model_dump(by_alias=True))
     assert Comparison.model_validate_json(text) == comparison
     assert json.loads(text)["schema"] == "hardener/compare/1"
+
+
+def test_balanced_accuracies_stand_beside_the_others_where_classes_are_uneven(
+    pair: tuple[RunFolder, RunFolder],
+) -> None:
+    for run in pair:
+        write_evaluation(run, bits(1, 2), bits(1, 2))
+    assert "balanced" not in str(table_blocks(compare(pair)))
+    for place, run in enumerate(pair):
+        write_evaluation(
+            run, bits(1, 2), bits(1, 2), minute=9, images="c",
+            balanced=Balanced(classes=2, clean_accuracy=0.75, robust_accuracy=0.25 + place / 4),
+        )  # fmt: skip
+    assert cells(compare(pair), "clean, balanced") == [["75.0 %", "75.0 %"]]
+    assert cells(compare(pair), "robust, balanced") == [["25.0 %", "50.0 %"]]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from hardener.cli.app import app
 from hardener.config.bundle import Bundle, InputSpec, ModelFile, OfflineRobustness, Parity, sha256_of
-from hardener.config.evaluation_record import Evaluation, Flag
+from hardener.config.evaluation_record import Balanced, Evaluation, Flag, PerClass
 from hardener.config.run_folder import RunFolder
 from hardener.exporters.run import offline
 from hardener.reports.model_card import model_card
@@ -193,3 +193,21 @@ def test_a_bundle_alone_gives_a_card_of_what_it_carries(run: RunFolder) -> None:
     card = model_card(bundle_of(run, [found]), run.read_record())
     assert "| linf 8/255 | test | 10 | 90.0 % | 40.0 % (" in card
     assert "Beyond attacks" not in card
+
+
+def test_each_class_has_its_row_and_a_class_of_few_images_is_named(run: RunFolder) -> None:
+    sizes = {"cat": (200, 0.9), "dog": (40, 0.5), "owl": (5, 0.2)}
+    rows = [
+        PerClass(name=name, samples=n, clean_accuracy=0.9, robust_accuracy=left) for name, (n, left) in sizes.items()
+    ]
+    found = write_evaluation(run, bits(1, 2), bits(1, 2)).model_copy(
+        update={"per_class": rows, "balanced": Balanced(classes=3, clean_accuracy=0.9, robust_accuracy=0.533)}
+    )
+    card = card_of(run, found)
+    assert "balanced (the mean over 3 classes): clean 90.0 %, robust 53.3 %" in card
+    assert "| owl | 5 | 90.0 % | 20.0 % (0.5 – 71.6) |" in card
+    assert "Very few images: owl 5. Figures of this class say next to nothing" in card
+    even = card_of(run, found.model_copy(update={"balanced": None, "per_class": rows[:2]}))
+    assert "balanced" not in even
+    assert "| dog | 40 |" in even
+    assert "Very few images" not in even

@@ -30,10 +30,10 @@ COMMON = [
 ]
 # name -> model, recipe, settings; without random draws, so that one process with the doubled batch must find the same
 EQUAL = {
-    "natural": ("plain", "natural", []),
+    "natural": ("plain", "natural", ["data.balance=weights"]),
     "sprout": ("plain", "sprout", ["beta.lr=5", "accumulate=2", "optimizer.gradient_clip=0.3"]),
     "clean-beta": ("plain", "sprout-reference", ["beta.lr=5", "optimizer.name=adamw", "optimizer.lr=0.01"]),
-    "unused": ("unused", "natural", []),
+    "unused": ("unused", "natural", ["data.balance=sampler"]),
     "fsdp": ("plain", "sprout", ["parallel=fsdp", "beta.lr=5", "accumulate=2", "optimizer.gradient_clip=0.3"]),
     "fsdp-adamw": ("plain", "natural", ["parallel=fsdp", "optimizer.name=adamw", "optimizer.lr=0.01"]),
 }

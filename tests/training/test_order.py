@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hardener.config.recipe import load_recipe
 from hardener.data.loader import LoadedImages
+from hardener.training.balance import class_weights, even_order
 from hardener.training.loop import Minibatch
 from hardener.training.order import DataOrder
 from hardener.training.prepare import prepare
@@ -34,11 +35,13 @@ def sorted_rows(parts: list[Tensor]) -> list[list[float]]:
     return sorted(torch.cat(parts).flatten(1).tolist())
 
 
-def test_from_any_place_on_an_epoch_is_the_rest_of_the_whole_draws_included(images: LoadedImages) -> None:
-    whole = batches(images, "batch_size=6", "augment.flip=true")
+@pytest.mark.parametrize("balance", ["none", "sampler"])
+def test_from_any_place_on_an_epoch_is_the_rest_of_the_whole_draws_included(images: LoadedImages, balance: str) -> None:
+    own = f"data.balance={balance}"
+    whole = batches(images, "batch_size=6", "augment.flip=true", own)
     assert [len(batch.images) for batch in whole] == [batch.whole for batch in whole] == [6, 6, 6, 2]
     for place, left in ((6, whole[1:]), (18, whole[3:]), (20, [])):
-        rest = batches(images, "batch_size=6", "augment.flip=true", place=place)
+        rest = batches(images, "batch_size=6", "augment.flip=true", own, place=place)
         assert len(rest) == len(left)
         assert all(torch.equal(ours.images, theirs.images) for ours, theirs in zip(rest, left, strict=True))
         assert all(torch.equal(ours.labels, theirs.labels) for ours, theirs in zip(rest, left, strict=True))
@@ -53,15 +56,17 @@ def test_an_epoch_has_each_image_once_and_the_next_one_has_them_in_another_order
     assert order.done(Progress(2, 6, torch.zeros(()))) == 46
 
 
+@pytest.mark.parametrize("balance", ["none", "sampler"])
 def test_two_processes_share_the_minibatch_that_one_would_have(
-    images: LoadedImages, monkeypatch: pytest.MonkeyPatch
+    images: LoadedImages, balance: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = batches(images, "batch_size=12", "augment.shift=0")
+    still = ("augment.shift=0", f"data.balance={balance}")
+    alone = batches(images, "batch_size=12", *still)
     monkeypatch.setenv("WORLD_SIZE", "2")
     shared = []
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        shared.append(batches(images, "batch_size=6", "augment.shift=0"))
+        shared.append(batches(images, "batch_size=6", *still))
     assert [batch.whole for batch in alone] == [12, 8]
     for whole, *parts in zip(alone, *shared, strict=True):
         assert torch.equal(whole.images, torch.cat([part.images for part in parts]))
@@ -78,3 +83,27 @@ def test_a_last_minibatch_that_leaves_a_process_fewer_than_two_images_is_left_ou
     monkeypatch.setenv("WORLD_SIZE", str(world))
     order = DataOrder(images, load_recipe("natural", [f"batch_size={batch_size}"]), seed=0, device=CPU)
     assert order.usable == usable
+
+
+def test_an_even_order_shows_all_classes_alike_and_no_image_of_one_more_than_once_too_often() -> None:
+    labels = torch.tensor([0] * 80 + [2] * 2 + [1] * 18)
+    orders = [even_order(labels, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert torch.equal(orders[0], orders[1])
+    assert not torch.equal(orders[0], orders[2])
+    for order in orders:
+        assert len(order) == 100
+        assert sorted(torch.bincount(labels[order]).tolist()) == [33, 33, 34]
+        times = torch.bincount(order, minlength=100)
+        for label in range(3):
+            own = times[labels == label]
+            assert own.max() - own.min() <= 1
+    assert len({tuple(sorted(order[labels[order] == 0].tolist())) for order in orders}) == 2
+
+
+def test_weights_make_all_classes_count_alike() -> None:
+    labels = torch.tensor([0] * 80 + [2] * 2 + [1] * 18)
+    weights = class_weights(labels, 3)
+    totals = [float(weights[labels[labels == label]].sum()) for label in range(3)]
+    assert totals == pytest.approx([100 / 3] * 3)
+    with pytest.raises(AssertionError, match="a class without images has no weight"):
+        class_weights(labels, 4)

@@ -279,7 +279,7 @@ def test_too_few_images_for_the_processes_are_an_error(
     images = load_images(folder.train, ImageShape(8, 8, 1))
     monkeypatch.setenv("WORLD_SIZE", "16")
     with pytest.raises(HardenerError, match="20 training images are too few for 16 processes: each needs two"):
-        check_enough(images)
+        check_enough(images, folder.classes)
 
 
 def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

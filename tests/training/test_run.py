@@ -149,6 +149,36 @@ def test_a_resumed_run_equals_the_straight_one_bit_for_bit(
     assert rows(undisturbed) == rows(resumed)
 
 
+@pytest.mark.parametrize("balance", ["sampler", "weights"])
+def test_uneven_classes_are_told_and_a_balanced_run_resumes_bit_for_bit(
+    balance: str, model_file: Path, tmp_path: Path
+) -> None:
+    data = write_image_folder(tmp_path / "uneven", {"cat": 24, "dog": 6})
+    sets = (f"data.balance={balance}",)
+    heard = Recorder()
+    straight = train(request(model_file, data, tmp_path / "a", sets=sets, name="straight"), heard)
+    assert any(text.startswith(f"data.balance={balance}: ") for text in heard.said)
+    with pytest.raises(Interrupted):
+        train(request(model_file, data, tmp_path / "b", sets=sets, name="stopped"), Recorder(20))
+    resumed = resume(RunFolder(tmp_path / "b" / "stopped"), Recorder(), device="cpu")
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
+    assert rows(resumed) == rows(straight)
+    plain = weights(train(request(model_file, data, tmp_path / "c"), Recorder()))
+    assert not all(torch.equal(value, plain[name]) for name, value in weights(straight).items())
+    best = straight.read_record().best
+    assert best is not None
+    cat, dog = best.class_accuracies
+    assert best.balanced_accuracy is None or best.balanced_accuracy == pytest.approx((cat + dog) / 2)  # type: ignore[operator]
+
+
+def test_a_class_of_which_no_image_can_be_read_is_an_error(model_file: Path, tmp_path: Path) -> None:
+    data = write_image_folder(tmp_path / "imgs", {"cat": 12, "dog": 12, "owl": 4})
+    for file in (data / "owl").iterdir():
+        file.write_bytes(b"none")
+    with pytest.raises(HardenerError, match="no training image of owl can be read.*leave them out: --ignore owl"):
+        train(request(model_file, data, tmp_path, skip_bad_images=True), Recorder())
+
+
 def test_the_seed_decides_everything(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
     first, again, other = (
         weights(train(request(model_file, image_folder, tmp_path / str(i), sets=("epochs=1",), seed=seed), Recorder()))
