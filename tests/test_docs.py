@@ -138,10 +138,15 @@ def test_every_command_is_one_that_its_parser_takes(page: str, words: tuple[str,
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make what the documents speak of: model.py, imgs, and the runs NAME, A and B, all attacked alike."""
+    """Make what the documents speak of: a model, images in three forms, and runs NAME, A and B, all attacked alike."""
     place = tmp_path_factory.mktemp("user")
     (place / "model.py").write_text(TINY_MODEL)
     write_image_folder(place / "imgs", {"cat": 30, "dog": 30})
+    images = [(path.relative_to(place), path.parent.name) for path in sorted((place / "imgs").rglob("*.png"))]
+    (place / "labels.csv").write_text("image,label\n" + "".join(f"{path},{label}\n" for path, label in images))
+    (place / "pets").mkdir()
+    for path, label in images:
+        shutil.copy(place / path, place / "pets" / f"{label}.{path.stem}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         run(["hardener", "train", "model.py", "--data", "imgs", "--epochs", "1", "--name", "NAME"])

@@ -17,6 +17,7 @@ import typer
 
 from hardener.attacks import ATTACKS
 from hardener.catalog import Catalog, resolve
+from hardener.data.layouts import LAYOUTS
 from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
 from hardener.geometry import NORMS, Norm, norm_geometry
@@ -48,6 +49,7 @@ ALLOWED_ON_ONE_FLOOR = {
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
+    "data/layouts": LAYOUTS,
     "data/sources": SOURCES,
     "geometry": NORMS,
     "losses": LOSSES,
@@ -223,6 +225,11 @@ def test_a_new_flag_is_a_decision() -> None:
         "--data",
         "--ignore",
         "--class-depth",
+        "--label-from",
+        "--path-column",
+        "--label-column",
+        "--split-column",
+        "--images-root",
     }
     assert found == {
         "train": shared
@@ -271,6 +278,11 @@ def test_a_new_flag_is_a_decision() -> None:
             "--set",
             "--ignore",
             "--class-depth",
+            "--label-from",
+            "--path-column",
+            "--label-column",
+            "--split-column",
+            "--images-root",
             "--seed",
             "--json",
             "--html",
@@ -307,6 +319,11 @@ def test_a_new_flag_is_a_decision() -> None:
             "--skip-bad-images",
             "--ignore",
             "--class-depth",
+            "--label-from",
+            "--path-column",
+            "--label-column",
+            "--split-column",
+            "--images-root",
         },
         "compare": {"--to", "--json", "--out"},
         "gate": {"--min", "--max-drop", "--against", "--junit", "--summary", "--out"},

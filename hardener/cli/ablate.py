@@ -15,11 +15,16 @@ from hardener.cli.options import (
     DeviceOption,
     EntryOption,
     Ignore,
+    ImagesRoot,
+    LabelColumn,
+    LabelFrom,
     ModelArgs,
+    PathColumn,
     Root,
     Runs,
     Seed,
     SkipBad,
+    SplitColumn,
     asked_arguments,
     asked_reading,
     asked_recipe,
@@ -83,6 +88,11 @@ def ablate(
     skip_bad_images: SkipBad = False,
     ignore: Ignore = None,
     class_depth: ClassDepth = None,
+    label_from: LabelFrom = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    images_root: ImagesRoot = None,
 ) -> None:
     """Switch SPROUT's three modules on and off: noise, mixup and learned labels, all eight combinations.
 
@@ -110,7 +120,8 @@ def ablate(
         model_args=asked_arguments(model_arg),
         root=root,
         skip_bad_images=skip_bad_images,
-        reading=asked_reading(ignore, class_depth) or AS_FOUND,
+        reading=asked_reading(ignore, class_depth, label_from, (path_column, label_column, split_column), images_root)
+        or AS_FOUND,
         seed=seed,
         suite=suite or "standard",
         attacks=tuple(attack or ()),

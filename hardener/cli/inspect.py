@@ -15,9 +15,14 @@ from hardener.cli.options import (
     DeviceOption,
     EntryOption,
     Ignore,
+    ImagesRoot,
+    LabelColumn,
+    LabelFrom,
     ModelArgs,
+    PathColumn,
     Root,
     Seed,
+    SplitColumn,
     Weights,
     asked_arguments,
     asked_reading,
@@ -30,7 +35,8 @@ if TYPE_CHECKING:
     from hardener.training.inspect_data import InspectionRequest
     from hardener.training.inspect_model import InspectRequest
 
-_OF_DATA = {"recipe", "val", "range_", "set_", "ignore", "class_depth", "seed", "html"}
+_OF_TABLES = {"label_from", "path_column", "label_column", "split_column", "images_root"}
+_OF_DATA = {"recipe", "val", "range_", "set_", "ignore", "class_depth", "seed", "html", *_OF_TABLES}
 _OF_MODEL = {"data", "init", "weights", "entry", "model_arg", "root", "classes", "device", "allow_pickle"}
 
 
@@ -59,6 +65,11 @@ def inspect(
     ] = None,
     ignore: Ignore = None,
     class_depth: ClassDepth = None,
+    label_from: LabelFrom = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    images_root: ImagesRoot = None,
     seed: Seed = 0,
     json_file: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write what was found; - for stdout, and no tables.")
@@ -97,7 +108,13 @@ def inspect(
     note(f"inspecting {target} …")
     from hardener.training.inspect_data import InspectionRequest
 
-    request = InspectionRequest(Path(target), asked, asked_reading(ignore, class_depth), val, seed)
+    request = InspectionRequest(
+        Path(target),
+        asked,
+        asked_reading(ignore, class_depth, label_from, (path_column, label_column, split_column), images_root),
+        val,
+        seed,
+    )
     _inspect(request, json_file, html)
 
 

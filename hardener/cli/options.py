@@ -59,6 +59,27 @@ Dedupe = Annotated[
     bool,
     typer.Option("--dedupe", help="Leave out images of train, or nearly so, where a model is judged."),
 ]
+LabelFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="How names of files tell the class: '{label}.{#}.jpg' for cat.0.jpg; or a regular expression with "
+        "(?P<label>…).",
+    ),
+]
+PathColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of a table: the paths of images. (default: guessed, and said)")
+]
+LabelColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of a table: their classes. (default: guessed, and said)")
+]
+SplitColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of a table: train, val or test. (default: guessed, and said)")
+]
+ImagesRoot = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The folder that paths in a table count from. (default: the table's own)"),
+]
 RUNS = Path("runs")
 
 
@@ -92,11 +113,21 @@ def asked_recipe(name: str, shortcuts: Mapping[str, object], sets: Sequence[str]
     return load_recipe(name, [*overrides, *(sets or [])])
 
 
-def asked_reading(ignore: list[str] | None, class_depth: str | None, *, dedupe: bool = False) -> Reading | None:
+def asked_reading(
+    ignore: list[str] | None,
+    class_depth: str | None,
+    label_from: str | None = None,
+    columns: tuple[str | None, str | None, str | None] = (None, None, None),
+    images_root: Path | None = None,
+    *,
+    dedupe: bool = False,
+) -> Reading | None:
     """Return how data is to be read; None where no option says so.
 
+    Args:
+        columns: of a table: paths, labels, splits.
     Raises:
-        HardenerError: a depth that is none.
+        HardenerError: a depth that is none, or no such folder of images.
     """
     from hardener.config.reading import Reading
 
@@ -107,5 +138,17 @@ def asked_reading(ignore: list[str] | None, class_depth: str | None, *, dedupe: 
         if not class_depth.isdecimal() or not int(class_depth):
             raise HardenerError(f"--class-depth takes a number from 1 on, or leaf; got {class_depth}.")
         depth = int(class_depth)
-    reading = Reading(ignore=tuple(ignore or ()), class_depth=depth, dedupe=dedupe)
+    if images_root is not None and not images_root.is_dir():
+        raise HardenerError(f"--images-root takes a folder; there is none at {images_root}.")
+    path, label, split = columns
+    reading = Reading(
+        ignore=tuple(ignore or ()),
+        class_depth=depth,
+        dedupe=dedupe,
+        label_from=label_from,
+        path_column=path,
+        label_column=label,
+        split_column=split,
+        images_root=None if images_root is None else str(images_root.resolve()),
+    )
     return None if reading == Reading() else reading

@@ -18,11 +18,16 @@ from hardener.cli.options import (
     DeviceOption,
     EntryOption,
     Ignore,
+    ImagesRoot,
+    LabelColumn,
+    LabelFrom,
     ModelArgs,
+    PathColumn,
     Root,
     Runs,
     Seed,
     SkipBad,
+    SplitColumn,
     Weights,
     asked_arguments,
     asked_reading,
@@ -49,7 +54,7 @@ def train(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Class folders, or train/ and val/ or test/ with class folders."),
+        typer.Option(metavar="DIR", help="A folder of classes, or of splits; an archive, a table, arrays or shards."),
     ] = None,
     recipe: Annotated[str, typer.Option(help="A name that `hardener recipes` lists, or a YAML file.")] = "sprout",
     init: Annotated[
@@ -116,6 +121,11 @@ def train(
     skip_bad_images: SkipBad = False,
     ignore: Ignore = None,
     class_depth: ClassDepth = None,
+    label_from: LabelFrom = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    images_root: ImagesRoot = None,
     dedupe: Dedupe = False,
     allow_pickle: AllowPickle = False,
 ) -> None:
@@ -125,7 +135,7 @@ def train(
 
     if resume is not None:
         _only_resume(context)
-        finished = _go_on(resume, runs, device, data, val)
+        finished = _go_on(resume, runs, device, data, val, images_root)
     else:
         if model is None or data is None:
             raise HardenerError(
@@ -156,7 +166,10 @@ def train(
             allow_pickle=allow_pickle,
             validation_root=val,
             skip_bad_images=skip_bad_images,
-            reading=asked_reading(ignore, class_depth, dedupe=dedupe) or AS_FOUND,
+            reading=asked_reading(
+                ignore, class_depth, label_from, (path_column, label_column, split_column), images_root, dedupe=dedupe
+            )
+            or AS_FOUND,
             device=device,
             seed=seed,
             out=runs,
@@ -176,13 +189,15 @@ def _begin(request: TrainRequest) -> RunFolder:
     return train(request, reporter())
 
 
-def _go_on(name: str, runs: Path, device: str, data: Path | None, val: Path | None) -> RunFolder:
+def _go_on(
+    name: str, runs: Path, device: str, data: Path | None, val: Path | None, images_root: Path | None
+) -> RunFolder:
     from hardener.config.run_folder import find_run
 
     run = find_run(name, runs)
     from hardener.training.run import resume
 
-    return resume(run, reporter(), device=device, data=data, validation_root=val)
+    return resume(run, reporter(), device=device, data=data, validation_root=val, images_root=images_root)
 
 
 def _show(run: RunFolder) -> None:
@@ -211,7 +226,7 @@ def _show(run: RunFolder) -> None:
 
 
 def _only_resume(context: typer.Context) -> None:
-    allowed = {"resume", "runs", "device", "data", "val"}
+    allowed = {"resume", "runs", "device", "data", "val", "images_root"}
     given = [
         key
         for key in context.params

@@ -13,6 +13,9 @@ class Reading(BaseModel):
     `ignore`: patterns of files and folders that are passed over, such as `samples` or `*.bak.jpg`.
     `dedupe`: images that are in train too, or nearly so, are left out of the other splits.
     `class_depth`: how many folders below the data, or below a split, the class folders lie; `leaf` for the deepest.
+    `label_from`: how the name of an image's file tells its class, such as `{label}.{*}.jpg`.
+    `path_column`, `label_column`, `split_column`: of a table that names images; None for those that its names tell.
+    `images_root`: the folder that the paths in a table count from; None for the table's own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -20,6 +23,11 @@ class Reading(BaseModel):
     ignore: tuple[str, ...] = ()
     dedupe: bool = False
     class_depth: int | Literal["leaf"] | None = None
+    label_from: str | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    images_root: str | None = None
 
 
 AS_FOUND = Reading()

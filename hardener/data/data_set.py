@@ -180,7 +180,7 @@ def read_source(root: Path, reading: Reading) -> Brought:
         brought,
         splits={split: group.in_text() for split, group in brought.splits.items()},
         classes=None if brought.classes is None else tuple(map(plain, brought.classes)),
-        kind=name,
+        kind=brought.kind or name,
     )
 
 

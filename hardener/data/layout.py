@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
+from hardener.data.layouts.file_names import guess
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
@@ -37,6 +38,12 @@ class Node:
     def images(self) -> list[str]:
         """Return all images below, sorted as class folders list them."""
         return sorted([*self.own, *(name for node in self.children.values() for name in node.images())])
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all images lie in one folder that is called as no class is: `images/`."""
+        filled = self.filled()
+        return len(filled) == 1 and all(node.is_leaf and says_nothing(name) for name, node in filled.items())
 
     @property
     def is_leaf(self) -> bool:
@@ -91,6 +98,7 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
         name = splits[min(splits, key=lambda split: split != "train")].path
         raise HardenerError(
             f"{shown} has images and no class folders. Put each class in its own folder: {shown}/{name}/cat/001.jpg."
+            + _by_names(tree)
         )
     return layout
 
@@ -193,9 +201,9 @@ def _read_classes(
     """
     here = f"{shown}/{node.path}" if split is None and node.path else shown
     filled = node.filled()
-    if not filled:
-        _refuse_flat(node, here, tree)
     depth = reading.class_depth
+    if not filled or (depth is None and node.is_flat):
+        _refuse_flat(node, here, tree)
     if depth is None:
         _refuse_parts(filled, here)
         _refuse_splits_below(filled, here)
@@ -265,6 +273,15 @@ def _refuse_flat(node: Node, here: str, tree: Tree) -> None:
         )
     raise HardenerError(
         f"{here} has {found} and no class folders. Put each class in its own folder: {here}/cat/001.jpg."
+        + _by_names(tree)
+    )
+
+
+def _by_names(tree: Tree) -> str:
+    """Return what to pass where the names of files tell the classes: cat.0.jpg, dog.0.jpg."""
+    pattern = guess(tree.images)
+    return (
+        f" The names of its images seem to tell classes: pass --label-from {shlex.quote(pattern)}." if pattern else ""
     )
 
 

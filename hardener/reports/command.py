@@ -54,7 +54,10 @@ def eval_command(asked: EvaluationRequest) -> str | None:
 def _reading_words(reading: Reading | None) -> list[str]:
     if reading is None:
         return []
-    return [word for p in reading.ignore for word in ("--ignore", p)] + _value("--class-depth", reading.class_depth)
+    words = [word for p in reading.ignore for word in ("--ignore", p)] + _value("--class-depth", reading.class_depth)
+    for option in ("label-from", "path-column", "label-column", "split-column", "images-root"):
+        words += _value(f"--{option}", getattr(reading, option.replace("-", "_")))
+    return words
 
 
 def fresh_command(target: Path, **asked: Any) -> str:

@@ -67,13 +67,14 @@ def resume(
     device: str = "auto",
     data: Path | None = None,
     validation_root: Path | None = None,
+    images_root: Path | None = None,
 ) -> RunFolder:
     """Go on with a run from its last checkpoint, on the data and with the recipe that it names.
 
     The number of processes may be another than before: each epoch's images come in the same order all the same.
 
     Args:
-        data, validation_root: where the images lie now, if they moved; they must be the same images.
+        data, validation_root, images_root: where the images lie now, if they moved; they must be the same images.
     Raises:
         HardenerError: the run is finished, another process trains it, it has no checkpoint, or its data has changed.
     """
@@ -91,6 +92,9 @@ def resume(
             record.data.root = record.data.root if data is None else str(data.resolve())
             if validation_root is not None:
                 record.data.validation_root = str(validation_root.resolve())
+            if images_root is not None:
+                moved = {"images_root": str(images_root.resolve())}
+                record.data.reading = record.data.reading.model_copy(update=moved)
             material = prepare_again(run, record, recipe, device, reporter)
         before, record.processes = record.processes, world
         record.status, record.launch = "training", launch_name()

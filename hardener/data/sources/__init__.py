@@ -11,6 +11,10 @@ SOURCES: Catalog = {
         "a folder of class folders, DIR/cat/001.jpg, alone or below DIR/train, DIR/val and DIR/test",
     ),
     "archive": Entry("hardener.data.sources.archive:Archive", "a zip or tar of such a folder, read in place"),
+    "manifest": Entry(
+        "hardener.data.sources.manifest:Manifest",
+        "a table that names images and their classes: CSV, TSV, JSON lines, JSON, or a text file of paths and classes",
+    ),
     "npz": Entry(
         "hardener.data.sources.npz:Npz", "a NumPy archive with train_images and train_labels, as MedMNIST's are"
     ),

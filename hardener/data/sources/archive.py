@@ -10,18 +10,18 @@ import tempfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group
-from hardener.data.layout import read_layout
+from hardener.data.place import LARGEST
+from hardener.data.sources._inside import read_inside
 from hardener.data.tree import Tree, grown
 from hardener.errors import HardenerError
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_LARGEST = 1 << 29  # bytes of one image: what claims more is no image
 
 
 class Members(Protocol):
@@ -31,7 +31,7 @@ class Members(Protocol):
         """Yield each file's name."""
         ...
 
-    def read(self, name: str, most: int = _LARGEST) -> bytes:
+    def read(self, name: str, most: int = LARGEST) -> bytes:
         """Return the first bytes of a file, or all.
 
         Raises:
@@ -51,26 +51,53 @@ class Archive:
         """Return the images as those of a folder.
 
         Raises:
-            HardenerError: a damaged or encrypted archive; else see `read_layout`.
+            HardenerError: a damaged or encrypted archive; else see `read_inside`.
         """
-        members = _Tar(root) if root.name.lower().endswith(_TAR) else _Zip(root)
-        tree = Tree()
-        names = []
-        for name in members.names():
+        return read_inside(Packed(root), reading)
+
+
+class Packed:
+    """The files in an archive, as a place."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._members: Members = _Tar(root) if root.name.lower().endswith(_TAR) else _Zip(root)
+        self._led_out: list[str] = []
+        self._names: list[str] = []
+        self._folders: dict[str, set[str]] = {}
+        for name in self._members.names():
             if name.startswith("/") or ".." in name.split("/") or "\\" in name:
-                tree.leave("names that lead out of the archive", name)
-            else:
-                names.append(name)
-        grown(tree, names, reading.ignore, lambda name: members.read(name, 512))
-        layout = read_layout(tree, str(root), reading)
-        groups = {}
-        for split, found in layout.members.items():
-            base = layout.base[split]
-            paths, classes = (tuple(column) for column in zip(*found, strict=True))
-            empty = tuple(layout.empty.get(split, ()))
-            store = _Inside(root, base, members)
-            groups[split] = Group(root / base, paths, classes, store, empty=empty, source=f"{base}/" if base else "")
-        return Brought(groups, notes=tuple(layout.notes), doubts=tuple(layout.doubts), left_out=tree.facts())
+                self._led_out.append(name)
+                continue
+            self._names.append(name)
+            folder, _, own = name.rpartition("/")
+            self._folders.setdefault(folder, set()).add(own)
+
+    @property
+    def root(self) -> Path:
+        """The archive."""
+        return self._root
+
+    def files_in(self, folder: str) -> frozenset[str]:
+        """See `Place`."""
+        return frozenset(self._folders.get(folder, ()))
+
+    def read(self, name: str, most: int = LARGEST) -> bytes:
+        """See `Place`."""
+        return self._members.read(name, most)
+
+    def tree(self, ignore: Sequence[str]) -> Tree:
+        """See `Place`."""
+        tree = Tree()
+        for name in self._led_out:
+            tree.leave("names that lead out of the archive", name)
+        grown(tree, self._names, ignore, lambda name: self._members.read(name, 512))
+        return tree
+
+    def group(self, base: str, paths: Sequence[str], names: Sequence[str], *, source: str = "") -> Group:
+        """See `Place`."""
+        store = _Inside(self._root, base, self._members)
+        return Group(self._root / base, tuple(paths), tuple(names), store, source=source)
 
 
 class _Inside:
@@ -104,9 +131,9 @@ class _Zip:
     def names(self) -> Iterator[str]:
         yield from self._infos
 
-    def read(self, name: str, most: int = _LARGEST) -> bytes:
+    def read(self, name: str, most: int = LARGEST) -> bytes:
         info = self._infos[name]
-        if most == _LARGEST and info.file_size > most:
+        if most == LARGEST and info.file_size > most:
             raise OSError(f"{info.file_size:,} bytes are no image")
         try:
             with self._file.open(info) as member:
@@ -134,9 +161,9 @@ class _Tar:
     def names(self) -> Iterator[str]:
         yield from self._places
 
-    def read(self, name: str, most: int = _LARGEST) -> bytes:
+    def read(self, name: str, most: int = LARGEST) -> bytes:
         start, size = self._places[name]
-        if most == _LARGEST and size > most:
+        if most == LARGEST and size > most:
             raise OSError(f"{size:,} bytes are no image")
         return os.pread(self._descriptor, min(most, size), start)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from hardener.config.reading import AS_FOUND, Reading
-from hardener.data.brought import Brought, Group
+from hardener.data.brought import Brought
 from hardener.data.image_files import ImageFiles
-from hardener.data.layout import read_layout
-from hardener.data.tree import walk
+from hardener.data.place import Folder
+from hardener.data.sources._inside import read_inside
 
 
 class ImageFolder:
@@ -22,18 +22,9 @@ class ImageFolder:
         """Return the images of each split, or of the class folders.
 
         Raises:
-            HardenerError: see `read_layout`.
+            HardenerError: see `read_inside`.
         """
-        tree = walk(root, reading.ignore)
-        layout = read_layout(tree, str(root), reading)
-        groups = {}
-        for split, members in layout.members.items():
-            paths, names = (tuple(column) for column in zip(*members, strict=True))
-            base = layout.base[split]
-            groups[split] = Group(
-                root / base, paths, names, empty=tuple(layout.empty.get(split, ())), source=f"{base}/" if base else ""
-            )
-        return Brought(groups, notes=tuple(layout.notes), doubts=tuple(layout.doubts), left_out=tree.facts())
+        return read_inside(Folder(root), reading)
 
 
 def read_class_folders(root: Path) -> tuple[tuple[str, ...], ImageFiles]:

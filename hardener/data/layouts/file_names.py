@@ -1,0 +1,107 @@
+"""Files whose names tell their class: cat.0.jpg, n01_cat.jpg. The pattern is the user's: `--label-from`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from hardener.config.data_findings import left_out
+from hardener.config.reading import Reading
+from hardener.data.brought import Brought, SplitName
+from hardener.data.place import Place
+from hardener.data.split_names import looks_unlabelled, split_of
+from hardener.data.tree import Tree
+from hardener.errors import HardenerError
+
+_FIELD = re.compile(r"\{(\*|#|label|split)\}")
+_FIELDS = {"*": "[^/]*?", "#": r"\d+", "label": r"(?P<label>[^/]+?)", "split": r"(?P<split>[^/]+?)"}
+_HELP = (
+    "Write the name with {label} where the class stands, {*} for any text and {#} for a number, such as "
+    "'{label}.{#}.jpg' for cat.0.jpg; or a regular expression with a group (?P<label>…)."
+)
+_GUESSES = ("{label}.{#}", "{label}_{#}", "{label}-{#}", "{label} ({#})", "{label}{#}", "{#}_{label}", "{*}_{label}")
+_REASON = "images whose name does not fit --label-from"
+
+
+def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
+    """Return images by what their names tell; None where the user gave no pattern.
+
+    Raises:
+        HardenerError: the pattern cannot be read, or no name fits it.
+    """
+    if reading.label_from is None:
+        return None
+    pattern = compiled(reading.label_from)
+    members: dict[SplitName | None, dict[str, str]] = {}
+    spare: list[str] = []
+    unlabelled: list[str] = []
+    depth = re.sub(r"\[\^?/[^\]]*\]", "", reading.label_from).count("/")
+    for name in tree.images:
+        found = _match(pattern, name, depth)
+        folders = name.split("/")[:-1]
+        told = found["split"] if found is not None and "split" in pattern.groupindex else None
+        split = split_of(told) if told else next((own for part in folders if (own := split_of(part))), None)
+        if found is None:
+            (unlabelled if any(map(looks_unlabelled, folders)) or split == "test" else spare).append(name)
+        else:
+            members.setdefault(split, {})[name] = found["label"]
+    if not members:
+        raise HardenerError(
+            f"no image below {place.root} has a name that fits --label-from {shlex.quote(reading.label_from)}, such as "
+            f"{', '.join(tree.images[:3]) or 'none at all'}. {_HELP}"
+        )
+    if "train" not in members:  # what lies in no folder of a split is what there is to train on
+        members = {None: {name: label for found in members.values() for name, label in found.items()}}
+    elif None in members:
+        members["train"] |= members.pop(None)
+    groups = {split: place.group("", list(found), list(found.values())) for split, found in members.items()}
+    count = len({label for found in members.values() for label in found.values()})
+    left = [*tree.facts(), left_out(_REASON, spare), left_out("images without a class", unlabelled)]
+    return Brought(
+        groups,
+        notes=(f"classes from the names of files, by {reading.label_from}: {count}",),
+        doubts=tuple([f"{len(spare)} {_REASON}, such as {spare[0]}: they are left out"] if spare else []),
+        left_out=tuple(fact for fact in left if fact is not None),
+    )
+
+
+def compiled(text: str) -> re.Pattern[str]:
+    """Read a pattern, in words or as a regular expression.
+
+    Raises:
+        HardenerError: it is neither, or names no label.
+    """
+    if "(?P<label>" in text:
+        try:
+            return re.compile(text)
+        except re.error as error:
+            raise HardenerError(
+                f"--label-from {shlex.quote(text)} is no regular expression: {error}. {_HELP}"
+            ) from None
+    fields = _FIELD.findall(text)
+    if fields.count("label") != 1 or fields.count("split") > 1 or re.search(r"[{}]", _FIELD.sub("", text)):
+        raise HardenerError(f"--label-from takes a pattern with one {{label}}; got {shlex.quote(text)}. {_HELP}")
+    parts = _FIELD.split(text)
+    shape = "".join(_FIELDS[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
+    return re.compile(f"^{shape}" + ("$" if re.search(r"\.\w+$", parts[-1]) else r"(?:\.[^./]+)?$"))
+
+
+def guess(names: Sequence[str]) -> str | None:
+    """Return a pattern that reads classes out of the names of files, where one does."""
+    own = [name.rpartition("/")[2].rpartition(".")[0] for name in names]
+    for text in _GUESSES:
+        found = [compiled(text).search(name) for name in own]
+        labels = [match["label"] for match in found if match is not None]
+        if len(labels) > 0.9 * len(own) and 2 <= len(set(labels)) <= max(2, len(own) // 3) and not _numbers(labels):
+            return text + ".{*}"
+    return None
+
+
+def _numbers(labels: Sequence[str]) -> bool:
+    return any(label.isdecimal() for label in labels)
+
+
+def _match(pattern: re.Pattern[str], name: str, folders: int) -> re.Match[str] | None:
+    """Hold a pattern against the name of a file and as many folders above it as the pattern has."""
+    return pattern.search("/".join(name.split("/")[-folders - 1 :]))

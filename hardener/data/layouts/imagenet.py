@@ -1,0 +1,121 @@
+"""ImageNet (ILSVRC) as it is handed out: train/nXXXXXXXX/, and val/ whose classes stand in a file of their own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hardener.config.reading import Reading
+from hardener.data.brought import Brought
+from hardener.data.layouts._listed import Numbered, bring_listed, numbered
+from hardener.data.place import Place
+from hardener.data.tree import Tree
+from hardener.errors import HardenerError
+
+_TRUTH = re.compile(r"ILSVRC20\d\d(?:_clsloc)?_validation_ground_truth\.txt")
+_WNID = re.compile(r"n\d{8}")
+_WAYS = "LOC_val_solution.csv, val.txt, or ILSVRC2012_validation_ground_truth.txt with map_clsloc.txt or meta.mat"
+
+
+def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
+    """Return training and validation images; None where validation images have class folders, or none lie flat.
+
+    Raises:
+        HardenerError: the file of ground truth cannot be read, or does not belong to the images.
+    """
+    found = numbered(tree)
+    if found is None:
+        return None
+    by_name = {name.rpartition("/")[2]: name for name in tree.others}
+    truths = [name for name in by_name if _TRUTH.fullmatch(name)]
+    truth: dict[str, str] = {}
+    told = ""
+    if "validation" in found.flat:
+        if "LOC_val_solution.csv" in by_name:
+            told = by_name["LOC_val_solution.csv"]
+            truth = _solution(place.read(told))
+        elif truths:
+            told = by_name[truths[0]]
+            truth = _by_number(place, told, by_name, found)
+        elif "val.txt" in by_name:
+            told = by_name["val.txt"]
+            truth = _listing(place, told, tree, found)
+    brought = bring_listed(place, tree, found, truth, told)
+    if "validation" in found.flat and not truth:
+        folder = found.flat["validation"][0]
+        return replace(brought, doubts=(*brought.doubts, f"{folder}/ is read with the file of its classes: {_WAYS}"))
+    return brought
+
+
+def _solution(data: bytes) -> dict[str, str]:
+    """Read Kaggle's list: an image, and its class before the corners of its box."""
+    rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
+    return {row[0]: row[1].split()[0] for row in rows if len(row) > 1 and _WNID.match(row[1])}
+
+
+def _listing(place: Place, name: str, tree: Tree, found: Numbered) -> dict[str, str]:
+    """Read lines such as `ILSVRC2012_val_00000001.JPEG 65`: the place of the class in the order of their names."""
+    classes = _classes(tree, found)
+    truth = {}
+    for line in place.read(name).decode("utf-8", "replace").splitlines():
+        cells = line.split()
+        if len(cells) != 2:
+            continue
+        own = cells[0].rpartition("/")[2].rpartition(".")[0]
+        if _WNID.fullmatch(cells[1]):
+            truth[own] = cells[1]
+        elif cells[1].isdecimal() and int(cells[1]) < len(classes):
+            truth[own] = classes[int(cells[1])]
+    return truth
+
+
+def _by_number(place: Place, name: str, by_name: dict[str, str], found: Numbered) -> dict[str, str]:
+    """Read a number a line, in the order of the images; the devkit tells which class each number is.
+
+    Raises:
+        HardenerError: the devkit's table is not there, or the lines are not as many as the images.
+    """
+    lines = place.read(name).decode("ascii", "replace").split()
+    folder, images = found.flat["validation"]
+    if len(lines) != len(images):
+        raise HardenerError(
+            f"{place.root}/{name} has {len(lines):,} lines, and {folder}/ {len(images):,} images. Take the list that "
+            f"belongs to them, or pass --ignore {name.rpartition('/')[2]} to leave {folder}/ out."
+        )
+    if "map_clsloc.txt" in by_name:
+        cells = [line.split() for line in place.read(by_name["map_clsloc.txt"]).decode().splitlines() if line.strip()]
+        numbers = {row[1]: row[0] for row in cells if len(row) > 1}
+    elif "meta.mat" in by_name:
+        numbers = _meta(place.read(by_name["meta.mat"]))
+    else:
+        raise HardenerError(
+            f"{place.root}/{name} tells classes by the devkit's numbers. Put map_clsloc.txt or meta.mat of the devkit "
+            "beside it."
+        )
+    unknown = sorted({line for line in lines if line not in numbers})
+    if unknown:
+        raise HardenerError(f"{place.root}/{name} has numbers that the devkit does not know: {', '.join(unknown[:3])}.")
+    return {
+        image.rpartition("/")[2].rpartition(".")[0]: numbers[line]
+        for image, line in zip(sorted(images), lines, strict=True)
+    }
+
+
+def _meta(data: bytes) -> dict[str, str]:
+    try:
+        from scipy.io import loadmat
+    except ModuleNotFoundError as error:
+        if error.name not in {"scipy", "scipy.io"}:
+            raise
+        raise HardenerError("meta.mat is read by scipy. Install it: pip install scipy.") from None
+    synsets: Sequence[Any] = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
+    return {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in synsets}
+
+
+def _classes(tree: Tree, found: Numbered) -> list[str]:
+    start = len(found.train) + 1
+    return sorted({name[start:].partition("/")[0] for name in tree.images if name.startswith(f"{found.train}/")})

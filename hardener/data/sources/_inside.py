@@ -1,0 +1,32 @@
+"""What lies in a folder or an archive -> classes and labelled images, by whichever layout knows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hardener.config.reading import Reading
+from hardener.data.brought import Brought
+from hardener.data.layout import read_layout
+from hardener.data.layouts import LAYOUTS
+from hardener.data.place import Place
+
+
+def read_inside(place: Place, reading: Reading) -> Brought:
+    """Return the images of each split; class folders where no layout knows the place.
+
+    Raises:
+        HardenerError: see `read_layout`, and the layout that knows the place.
+    """
+    tree = place.tree(reading.ignore)
+    for name, entry in LAYOUTS.items():
+        found: Brought | None = entry.load()(place, tree, reading)
+        if found is not None:
+            return replace(found, kind=name)
+    layout = read_layout(tree, str(place.root), reading)
+    groups = {}
+    for split, members in layout.members.items():
+        paths, names = (tuple(column) for column in zip(*members, strict=True))
+        base = layout.base[split]
+        group = place.group(base, paths, names, source=f"{base}/" if base else "")
+        groups[split] = replace(group, empty=tuple(layout.empty.get(split, ())))
+    return Brought(groups, notes=tuple(layout.notes), doubts=tuple(layout.doubts), left_out=tree.facts())

@@ -1,0 +1,1 @@
+"""Tables: CSV, TSV, JSON, JSON lines, text and parquet -> columns of text -> images with classes and splits."""

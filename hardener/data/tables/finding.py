@@ -1,0 +1,131 @@
+"""The paths that a table names -> files of a place. Nothing outside the place is ever named."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import shlex
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from hardener.data.brought import SplitName
+from hardener.data.file_kind import EXTENSIONS
+from hardener.data.place import Place
+from hardener.data.split_names import split_of
+from hardener.errors import HardenerError
+
+
+class Finder:
+    """Finds the files that a table names, below a place.
+
+    Args:
+        folders: that its paths may count from, of which the first that has a file is taken.
+        ignore: what is passed over.
+        split: what the table's own name tells, as `train.csv` does: of files with one name, those of that split count.
+    """
+
+    def __init__(
+        self, place: Place, folders: Sequence[str], ignore: Sequence[str], split: SplitName | None = None
+    ) -> None:
+        self._place, self._folders, self._ignore, self._split = place, folders, ignore, split
+        self._stems: dict[str, dict[str, list[str]]] = {}
+        self._everywhere: dict[str, list[str]] | None = None
+        self.outside: list[str] = []
+        self.below: set[str] = set()
+
+    def find(self, path: str, split: SplitName | None) -> str | None:
+        """Return a file's name in the place; None where it is not there or would lie outside."""
+        named = path.replace("\\", "/") if "/" not in path else path
+        if not named or "\0" in named:
+            return None
+        inside = [way for way in self._ways(named) if way != ".." and not way.startswith("../")]
+        if not inside:
+            self.outside.append(path)
+            return None
+        here = next((found for way in inside if (found := self._here(way)) is not None), None)
+        return here or self._elsewhere(posixpath.normpath(named), split or self._split)
+
+    def _ways(self, named: str) -> list[str]:
+        """Return the names in the place that a path may stand for, those that lead out of it too."""
+        if posixpath.isabs(named):
+            return [os.path.relpath(named, os.path.abspath(self._place.root))]
+        return [posixpath.normpath(posixpath.join(folder, named)) for folder in self._folders]
+
+    def _here(self, name: str) -> str | None:
+        folder, _, own = name.rpartition("/")
+        files = self._place.files_in(folder)
+        if own in files:
+            return name
+        if own.lower().endswith(EXTENSIONS):
+            return None
+        if folder not in self._stems:  # Kaggle's tables name images without their extension
+            self._stems[folder] = _by_stem(files)
+        found = self._stems[folder].get(own, ())
+        return posixpath.join(folder, found[0]) if len(found) == 1 else None
+
+    def _elsewhere(self, named: str, split: SplitName | None) -> str | None:
+        """Return the one file below whose path ends so."""
+        if self._everywhere is None:
+            images = self._place.tree(self._ignore).images
+            self._everywhere = defaultdict(list)
+            for image in images:
+                own = image.rpartition("/")[2]
+                self._everywhere[own].append(image)
+                self._everywhere[own.rpartition(".")[0]].append(image)
+        own = named.rpartition("/")[2]
+        found = [image for image in self._everywhere.get(own, ()) if _ends(image, named)]
+        if len(found) > 1 and split is not None:
+            found = [image for image in found if split in map(split_of, image.split("/")[:-1])]
+        if len(found) != 1:
+            return None
+        name = found[0]
+        if name.rpartition("/")[2] not in self._place.files_in(name.rpartition("/")[0]):
+            return None
+        self.below.add(name.rpartition("/")[0])
+        return name
+
+
+def refuse_outside(name: str, place: Place, outside: Sequence[str]) -> None:
+    """Say that paths lead out of the place, and what to do.
+
+    Raises:
+        HardenerError: always, where there are such paths.
+    """
+    if not outside:
+        return
+    some = ", ".join(outside[:3]) + (", …" if len(outside) > 3 else "")
+    start = f"{len(outside)} paths of {name} lead out of {place.root} ({some})."
+    root = os.path.abspath(place.root)
+    ways = {os.path.dirname(os.path.normpath(os.path.join(root, path))) for path in outside}
+    shared = os.path.commonpath(ways)
+    chosen = shared if posixpath.isabs(outside[0]) else os.path.commonpath([shared, root])
+    if os.path.isdir(shared) and os.path.isdir(root) and shared != "/":
+        raise HardenerError(f"{start} Name the folder that they may lie in: --images-root {shlex.quote(chosen)}.")
+    raise HardenerError(
+        f"{start} They are not on this machine. Take what comes before the folder of the images off each path, and "
+        "name that folder: --images-root DIR."
+    )
+
+
+def likely_root(root: Path, path: str) -> Path | None:
+    """Return a folder near a place from which a path leads to a file."""
+    near = [*root.absolute().parents[:2]]
+    with contextlib.suppress(OSError):
+        near += sorted(folder for folder in root.absolute().parent.iterdir() if folder.is_dir())
+    return next((folder for folder in near if not posixpath.isabs(path) and (folder / path).is_file()), None)
+
+
+def _by_stem(files: frozenset[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in files:
+        stem, _, ending = name.rpartition(".")
+        if f".{ending.lower()}" in EXTENSIONS:
+            found[stem].append(name)
+    return found
+
+
+def _ends(image: str, named: str) -> bool:
+    """Tell whether an image's path, with its extension or without, ends with what a table says."""
+    return any(f"/{way}".endswith(f"/{named}") for way in (image, image.rpartition(".")[0]))

@@ -1,0 +1,198 @@
+"""Tables of a place -> images with classes and splits, and what is to be said of them."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hardener.config.data_findings import left_out
+from hardener.config.reading import Reading
+from hardener.data.brought import Brought, Group, SplitName
+from hardener.data.class_names import refuse_alike
+from hardener.data.place import Place
+from hardener.data.sources._arrays import class_order
+from hardener.data.split_names import split_of
+from hardener.data.tables.columns import choose
+from hardener.data.tables.finding import Finder, likely_root, refuse_outside
+from hardener.data.tables.table import Table
+from hardener.data.tree import is_passed_over
+from hardener.errors import HardenerError
+
+MOST_WRONG = 0.1
+"""The share of rows that may lack their image, or images that may have two classes."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table, the folders of a place that its paths may count from, and the split that its name tells."""
+
+    table: Table
+    folders: tuple[str, ...] = ("",)
+    split: SplitName | None = None
+
+
+@dataclass
+class _Rows:
+    """Images by split: name -> class; and what is said of them."""
+
+    members: dict[SplitName | None, dict[str, str]] = field(default_factory=dict)
+    sources: dict[SplitName | None, dict[str, None]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    left: dict[str, list[str]] = field(default_factory=dict)
+    two: dict[str, tuple[str, str]] = field(default_factory=dict)
+    again: int = 0
+
+    def leave(self, reason: str, name: str) -> None:
+        self.left.setdefault(reason, []).append(name)
+
+    def add(self, split: SplitName | None, name: str, label: str, source: str) -> None:
+        members = self.members.setdefault(split, {})
+        self.sources.setdefault(split, {})[source] = None
+        if name not in members:
+            members[name] = label
+        elif members[name] != label:
+            self.two.setdefault(name, (members[name], label))
+        else:
+            self.again += 1
+
+
+def bring(sheets: Sequence[Sheet], place: Place, reading: Reading) -> Brought:
+    """Find the images that tables name.
+
+    Args:
+        place: the images lie below it.
+    Raises:
+        HardenerError: see `choose`; too many images are missing, or lie outside; or none has a class.
+    """
+    rows = _Rows()
+    for sheet in sheets:
+        _read(sheet, place, reading, rows)
+    shown = ", ".join(sheet.table.name for sheet in sheets)
+    _settle_two(rows, shown)
+    if set(rows.members) == {None}:
+        _divide_by_folders(rows, shown)
+    if not any(rows.members.values()):
+        told = "; ".join(f"{len(names)} {reason}" for reason, names in rows.left.items())
+        raise HardenerError(f"{shown} names no image with a class: {told or 'every row is passed over'}.")
+    groups: dict[SplitName | None, Group] = {}
+    for split, members in rows.members.items():
+        names = sorted(members, key=lambda name: name.split("/"))
+        source = ", ".join(rows.sources[split])
+        if names:
+            groups[split] = place.group("", names, [members[name] for name in names], source=source)
+    refuse_alike({shown: sorted({label for group in groups.values() for label in group.names})})
+    if rows.again:
+        rows.notes.append(f"{rows.again} rows of {shown} repeat another row: each image is taken once")
+    return Brought(
+        groups,
+        classes=class_order([groups["train"]] if "train" in groups else list(groups.values())),
+        notes=tuple(rows.notes),
+        doubts=tuple(rows.doubts),
+        left_out=tuple(fact for reason, names in rows.left.items() if (fact := left_out(reason, names))),
+    )
+
+
+def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
+    table = sheet.table
+    columns = choose(table, reading)
+    finder = Finder(place, sheet.folders, reading.ignore, sheet.split)
+    rows.notes += columns.notes
+    rows.doubts += columns.doubts
+    source = table.name if columns.splits is None else f"{table.name}, by its column"
+    missing: list[str] = []
+    asked = 0
+    for number, (path, label) in enumerate(zip(columns.paths, columns.labels, strict=True)):
+        split = sheet.split if columns.splits is None else columns.splits[number]
+        if columns.splits is not None and split is None:
+            rows.leave("rows of no known split", path)
+        elif _is_passed_over(path, label, reading):
+            continue
+        else:
+            asked += 1
+            name = finder.find(path, split)
+            if name is None:
+                missing.append(path)
+            elif label:
+                rows.add(split, name, label, source)
+            else:
+                rows.leave("rows without a class", path)
+    _tell_missing(sheet, missing, asked, finder, place, rows)
+    if finder.below:
+        folders = ", ".join(f"{folder or '.'}/" for folder in sorted(finder.below)[:3])
+        rows.notes.append(f"{table.name}: images were found by their names in {folders}")
+
+
+def _is_passed_over(path: str, label: str, reading: Reading) -> bool:
+    return any(text and is_passed_over(text, reading.ignore) for text in (path.removeprefix("./"), label))
+
+
+def _tell_missing(sheet: Sheet, missing: list[str], asked: int, finder: Finder, place: Place, rows: _Rows) -> None:
+    """Say which images are not there.
+
+    Raises:
+        HardenerError: too many.
+    """
+    name = sheet.table.name
+    refuse_outside(name, place, finder.outside)
+    if not missing:
+        return
+    some = ", ".join(path or "(empty)" for path in missing[:3]) + (", …" if len(missing) > 3 else "")
+    if len(missing) > MOST_WRONG * asked:
+        near = likely_root(place.root, missing[0])
+        raise HardenerError(
+            f"{len(missing)} of the {asked} images that {name} names are not below {place.root}: {some}. "
+            + (
+                f"Its paths count from {near}: pass --images-root {shlex.quote(str(near))}."
+                if near is not None
+                else "Name the folder that its paths count from, --images-root DIR; or the column that holds them, "
+                "--path-column NAME."
+            )
+        )
+    for path in missing:
+        rows.leave("rows whose image is not there", path)
+    rows.doubts.append(f"{len(missing)} images that {name} names are not there ({some}): they are left out")
+
+
+def _settle_two(rows: _Rows, shown: str) -> None:
+    """Leave out images that have two classes, and say so.
+
+    Raises:
+        HardenerError: there are too many.
+    """
+    if not rows.two:
+        return
+    name, (one, other) = next(iter(rows.two.items()))
+    start = f"{len(rows.two)} images have two classes in {shown}, such as {name}: {one} and {other}"
+    if len(rows.two) > MOST_WRONG * sum(map(len, rows.members.values())):
+        raise HardenerError(
+            f"{start}. An image has one class here. Keep one row an image, or name another column by --label-column."
+        )
+    rows.doubts.append(f"{start}: they are left out")
+    for members in rows.members.values():
+        for own in rows.two.keys() & members.keys():
+            del members[own]
+            rows.leave("images with two classes", own)
+
+
+def _divide_by_folders(rows: _Rows, shown: str) -> None:
+    """Take the splits that folders tell, where each image lies in one: train/1.jpg, test/1.jpg."""
+    members = rows.members[None]
+    told: dict[str, SplitName | None] = {}
+    for folder in {name.rpartition("/")[0] for name in members}:
+        told[folder] = next((split for part in folder.split("/") if (split := split_of(part))), None)
+    splits = set(told.values())
+    if None in splits or "train" not in splits or len(splits) < 2:
+        return
+    counts: Counter[str] = Counter()
+    source = rows.sources[None]
+    rows.members, rows.sources = {}, {}
+    for name, label in members.items():
+        split = told[name.rpartition("/")[0]]
+        counts[str(split)] += 1
+        rows.members.setdefault(split, {})[name] = label
+        rows.sources[split] = {f"{own}, by its folders": None for own in source}
+    found = ", ".join(f"{count} {split}" for split, count in counts.items())
+    rows.notes.append(f"{shown}: its images lie in folders of splits ({found})")

@@ -1,0 +1,200 @@
+"""The bytes of a table -> columns of text. It knows nothing of images but how their names end."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hardener.data.file_kind import EXTENSIONS
+from hardener.errors import HardenerError
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
+_DELIMITERS = ",\t;|"
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_PEEKED = 20
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows by columns.
+
+    Attributes:
+        name: what messages call it.
+        columns: name -> the text in each row, empty where there is none.
+        headed: whether the table names its columns; else they are called 1, 2, …
+    """
+
+    name: str
+    columns: dict[str, list[str]]
+    headed: bool = True
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+
+def looks_like_image(text: str) -> bool:
+    """Tell whether a text ends as the name of an image file does."""
+    return text.strip().lower().endswith(EXTENSIONS)
+
+
+def read_table(name: str, data: bytes) -> Table:
+    """Read a table by the ending of its name.
+
+    Args:
+        name: what messages call it.
+    Raises:
+        HardenerError: it is empty, in an unknown encoding, or torn; or two columns have one name.
+    """
+    text = _text(name, data)
+    ending = name.lower().rpartition(".")[2]
+    if ending in {"jsonl", "ndjson"}:
+        table = _of_objects(name, _lines_of_json(name, text))
+    elif ending == "json":
+        table = _of_json(name, text)
+    else:
+        table = _of_rows(name, _listing(text) if ending == "txt" and not _is_divided(text) else _cells(name, text))
+    if not len(table):
+        raise HardenerError(f"{name} has {'a header and no rows' if table.columns else 'no rows'}. Add a row an image.")
+    return table
+
+
+def _text(name: str, data: bytes) -> str:
+    mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", "utf-8"))
+    try:
+        text = data.decode(encoding) if encoding == "utf-16" else data[len(mark) :].decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        stem, dot, ending = name.rpartition(".")
+        raise HardenerError(
+            f"{name} is not UTF-8 (line {line}). If it was written on Windows, convert it: iconv -f WINDOWS-1252 -t "
+            f"UTF-8 {shlex.quote(name)} > {shlex.quote(f'{stem}-utf8{dot}{ending}')}, and pass the new file."
+        ) from None
+    text = text.removeprefix("\ufeff")
+    if "\0" in text:
+        raise HardenerError(f"{name} holds zero bytes: it is no table of text. Save it as CSV in UTF-8.")
+    if not text.strip():
+        raise HardenerError(f"{name} is empty. It needs a header such as path,label and a row an image.")
+    return text
+
+
+def _is_divided(text: str) -> bool:
+    return any(mark in text.partition("\n")[0] for mark in _DELIMITERS)
+
+
+def _listing(text: str) -> list[tuple[int, list[str]]]:
+    """Return lines such as `photos/1.jpg cat`; a path may hold spaces."""
+    lines = enumerate(text.splitlines(), 1)
+    return [(number, line.strip().rsplit(maxsplit=1)) for number, line in lines if line.strip()]
+
+
+def _cells(name: str, text: str) -> list[tuple[int, list[str]]]:
+    first, _, rest = text.partition("\n")
+    told = None
+    if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own way to say it
+        told, text = first.strip()[-1], rest
+    delimiter = told or _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise HardenerError(f"{name} cannot be read at line {reader.line_num}: {error}. Mend its quotes.") from None
+    return rows
+
+
+def _delimiter(text: str) -> str:
+    """Return what divides the cells: of what gives the first rows the same number of cells, what gives most."""
+    best, most = ",", 1
+    for mark in _DELIMITERS:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        counts: Counter[int] = Counter()
+        try:
+            for cells, _ in zip(reader, range(_PEEKED), strict=False):
+                if cells:
+                    counts[len(cells)] += 1
+        except csv.Error:
+            continue
+        width, times = counts.most_common(1)[0] if counts else (1, 0)
+        if width > most and times * 2 > counts.total():
+            best, most = mark, width
+    return best
+
+
+def _of_rows(name: str, rows: Sequence[tuple[int, Sequence[str]]]) -> Table:
+    _, first = rows[0]
+    headed = not any(map(looks_like_image, first))
+    header = [cell.strip() for cell in first] if headed else [str(place) for place in range(1, len(first) + 1)]
+    while header and not header[-1]:  # a delimiter at the end of the line
+        header.pop()
+    header = [cell or f"column {place}" for place, cell in enumerate(header, 1)]
+    _refuse_twice(name, header)
+    cells: list[list[str]] = [[] for _ in header]
+    for line, row in rows[1:] if headed else rows:
+        if len(row) != len(header) and (len(row) < len(header) or any(cell.strip() for cell in row[len(header) :])):
+            raise HardenerError(
+                f"line {line} of {name} has {len(row)} cells, and {'its header' if headed else 'the first line'} "
+                f"{len(header)}. Put quotes around cells that hold the delimiter, or mend the line."
+            )
+        for column, cell in zip(cells, row, strict=False):
+            column.append(cell.strip())
+    return Table(name, dict(zip(header, cells, strict=True)), headed)
+
+
+def _refuse_twice(name: str, header: Iterable[str]) -> None:
+    twice = [column for column, count in Counter(header).items() if count > 1]
+    if twice:
+        raise HardenerError(
+            f"{name} has several columns called {', '.join(map(repr, twice[:3]))}. Rename them in its first line."
+        )
+
+
+def _lines_of_json(name: str, text: str) -> list[Any]:
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                found.append(json.loads(line))
+            except (ValueError, RecursionError):
+                raise HardenerError(
+                    f"line {number} of {name} is no JSON. Each line is an object such as "
+                    '{"path": "imgs/1.jpg", "label": "cat"}.'
+                ) from None
+    return found
+
+
+def _of_json(name: str, text: str) -> Table:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise HardenerError(f"{name} is no JSON that can be read: {error}.") from None
+    if isinstance(found, dict) and found and all(map(looks_like_image, found)):
+        return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
+    if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
+        if len({len(value) for value in found.values()}) == 1:
+            return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
+    return _of_objects(name, found)
+
+
+def _of_objects(name: str, found: object) -> Table:
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise HardenerError(
+            f'{name} is no list of objects. A row an image is read, such as {{"path": "imgs/1.jpg", "label": "cat"}}.'
+        )
+    header = list(dict.fromkeys(key for item in found for key in item))
+    return Table(name, {key: [as_text(item.get(key)) for item in found] for key in header})
+
+
+def as_text(value: object) -> str:
+    """Return a value as a table of text would hold it; of a list or object its JSON."""
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
