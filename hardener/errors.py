@@ -23,9 +23,17 @@ from typing import Any
 
 
 class HardenerError(Exception):
-    """A user's mistake: the message says what happened, with which value, and what to do."""
+    """A user's mistake: the message says what happened, with which value, and what to do.
+
+    Attributes:
+        options: of the command line; with them, the same command is likely to work.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", *, options: str = "") -> None:
+        super().__init__(message)
+        self.options = options
 
 
 class Failure(HardenerError):

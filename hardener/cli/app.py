@@ -26,6 +26,7 @@ from hardener.cli.inspect import inspect
 from hardener.cli.lists import attacks, recipes
 from hardener.cli.predict import predict
 from hardener.cli.quickstart import quickstart
+from hardener.cli.retyped import Command
 from hardener.cli.serve import serve
 from hardener.cli.train import train
 from hardener.words import plain
@@ -62,7 +63,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
 }
 for name, command in COMMANDS.items():
-    app.command(name, epilog=examples_of(name))(command)
+    app.command(name, epilog=examples_of(name), cls=Command)(command)
 
 
 def _show_version(asked: bool) -> None:

@@ -19,6 +19,7 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
+from hardener.cli.retyped import retyped
 from hardener.errors import HardenerError, Told
 from hardener.terminal import RichReporter, err, log, logs_json, note, out, reporter
 from hardener.words import percent
@@ -63,7 +64,7 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
             elif error.exit_code == 130:
                 _say("stopped", str(error))
             else:
-                _say("error", str(error))
+                _say("error", f"{error}{_followed(error.options)}")
             raise typer.Exit(error.exit_code) from None
         except BrokenPipeError:  # whoever read the output has gone, as `| head` does
             raise
@@ -140,6 +141,12 @@ def _unexpected(error: Exception) -> NoReturn:
         hint = "" if debugging() else " This should not happen; --debug shows where it came from."
         _say("error", f"{type(error).__name__}: {error}.{hint}")
     raise typer.Exit(1) from None
+
+
+def _followed(options: str) -> str:
+    """Return the whole command that follows an error's advice, on a line of its own."""
+    command = retyped(options) if options else ""
+    return f"\nType:\n  {command}" if command else ""
 
 
 def debugging() -> bool:

@@ -39,11 +39,18 @@ def _rows(found: NetworkRecord) -> Iterator[tuple[str, str]]:
     yield "random layers", ", ".join(found.random[:6]) + (" …" if len(found.random) > 6 else "") or "none"
     yield from _speeds(found)
     yield "trains", found.trains or "yes"
-    yield "exports", found.exports or "yes"
+    yield "exports", found.exports or _of_batch(found.export_batch)
     if found.served:
         yield "served as", found.served
     for remark in found.remarks:
         yield "note", remark
+
+
+def _of_batch(count: int | None) -> str:
+    if count is None:
+        return "yes, for any number of images at once"
+    images = "1 image" if count == 1 else f"{count} images"
+    return f"yes, for {images} at once only: a service fills up what is fewer"
 
 
 def _speeds(found: NetworkRecord) -> Iterator[tuple[str, str]]:

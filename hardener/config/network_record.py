@@ -43,6 +43,7 @@ class NetworkRecord(_Strict):
         normalisation, random: what inside of it normalises its input, and what draws random numbers in training.
         batch_bytes: memory that a training step needs for a batch of `speed.batch`, its weights and optimiser included.
         trains, exports: empty where it does, else why not.
+        export_batch: the only number of images that its ONNX file takes at once; None for any, or for no file.
         served: what a service of it would take and answer.
         remarks: what else its owner should know.
     """
@@ -70,5 +71,6 @@ class NetworkRecord(_Strict):
     speed: Speed
     trains: str
     exports: str
+    export_batch: int | None = None
     served: str
     remarks: list[str]

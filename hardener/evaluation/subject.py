@@ -146,7 +146,7 @@ def foreign_subject(
     )
     start = Start(model.init, model.allow_pickle, model.weights, trains=False)
     _, began = fit_head(built, len(classes), replace=False, start=start)
-    for remark in began.remarks:
+    for remark in (*built.loaded.notes, *began.remarks):
         reporter.say(remark)
     if began.extra:
         reporter.warn(beside(model.init, began.extra))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 from collections.abc import Mapping
@@ -36,7 +37,11 @@ FEATURES = (
     "infeatures", "inputdim", "indim", "inputsize", "inputfeatures", "ninputs", "numinputs", "nfeatures", "dimin",
     "ninput", "numfeatures", "insize", "inputs", "dinput", "din",
 )  # fmt: skip
-OFF = ("pretrained", "weights", "pretrain", "usepretrained", "imagenetpretrained", "pretrainedweights", "progress")
+_OF_WEIGHTS = (
+    "pretrained", "weights", "pretrain", "usepretrained", "imagenetpretrained", "pretrainedweights", "usepretrain",
+    "ispretrained", "loadpretrained", "withpretrained", "useweights", "loadweights", "imagenetweights",
+)  # fmt: skip
+OFF = (*_OF_WEIGHTS, "progress")
 NO_DEFAULT = inspect.Parameter.empty
 
 
@@ -111,7 +116,17 @@ def known_arguments(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> dic
                 found[name] = facts.channels
         elif needed:
             found |= _needed(name, word, facts)
+        elif word in _OF_WEIGHTS and (default is True or isinstance(default, str | enum.Enum)):
+            found[name] = False if isinstance(default, bool) else None
     return {**found, **given}
+
+
+def switched_off(taken: Takes | None, way: object, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return, as `pretrained=False`, what keeps a builder from fetching weights that it would have by default."""
+    if taken is None or not isinstance(way, Mapping):
+        return ()
+    named = [name for name, value in way.items() if plain(name) in _OF_WEIGHTS and not value and name not in given]
+    return tuple(f"{name}={way[name]}" for name in named if taken.names.get(name, NO_DEFAULT) is not NO_DEFAULT)
 
 
 def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -154,7 +169,7 @@ def check_given(taken: Takes, given: Mapping[str, Any], who: str) -> None:
 
 def _needed(name: str, word: str, facts: Facts) -> dict[str, Any]:
     if word in OFF:
-        return {name: False if word != "weights" else None}
+        return {name: None if word in {"weights", "imagenetweights", "pretrainedweights"} else False}
     if word == "device":
         return {name: "cpu"}
     if facts.size is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,10 +94,11 @@ def build_for(
     if not isinstance(fault, _Unfit):
         raise fault
     assert fault.__cause__ is not None, "the network's own error"
-    fits = _what_fits(choice, num_classes, channels, height, width) if advises else ""
-    raise HardenerError(f"{fault.where}: {describe(fault.__cause__, advise=not fits)} {fits}".rstrip()) from (
-        fault.__cause__
-    )
+    fits = _what_fits(choice, num_classes, channels, height, width) if advises else None
+    told = f"{fault.where}: {describe(fault.__cause__, advise=fits is None)}"
+    if fits is None:
+        raise HardenerError(told) from fault.__cause__
+    raise HardenerError(f"{told} {fits.text}".rstrip(), options=fits.options) from fault.__cause__
 
 
 class _Unfit(HardenerError):
@@ -130,10 +131,18 @@ def _is_of_channels(error: HardenerError) -> bool:
     return "channels" in str(error.__cause__)
 
 
-def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], height: int, width: int) -> str:
-    """Say which images the network does take, of usual sizes and of one or three channels; nothing where of none."""
+@dataclass(frozen=True)
+class _Fits:
+    """Which images a network does take, in words, and the options that give it such."""
+
+    text: str
+    options: str
+
+
+def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], height: int, width: int) -> _Fits | None:
+    """Say which images the network does take, of usual sizes and of one or three channels; None where of none."""
     for count in dict.fromkeys([*channels, 3, 1]):
-        fits = []
+        fits: dict[tuple[int, int], int] = {}
         try:
             plain = dataclasses.replace(choice, pretrained=False)
             with unscripted():
@@ -143,23 +152,44 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
             continue
         for size in dict.fromkeys([(height, width), *((usual, usual) for usual in USUAL_SIZES)]):
             with contextlib.suppress(HardenerError):
-                count_outputs(network, channels=count, height=size[0], width=size[1])
-                fits.append(size)
+                fits[size] = count_outputs(
+                    network, channels=count, height=size[0], width=size[1], num_classes=num_classes
+                )
         if fits:
-            return _advice(count, fits, channels, (height, width))
-    return ""
+            return _advice(choice, count, fits, channels, (height, width), num_classes)
+    return None
 
 
-def _advice(count: int, fits: list[tuple[int, int]], channels: Sequence[int], size: tuple[int, int]) -> str:
+def _advice(
+    choice: ModelChoice,
+    count: int,
+    fits: Mapping[tuple[int, int], int],
+    channels: Sequence[int],
+    size: tuple[int, int],
+    num_classes: int,
+) -> _Fits | None:
     flags = []
     if count not in channels:
         flags.append(f"--set data.channels={count}")
-    if size not in fits:
-        flags.append(f"--image-size {fits[-1][0] if 224 not in (f[0] for f in fits) else 224}")
+    chosen = size if size in fits else _nearest([side for side, _ in fits], size)
+    if chosen != size:
+        flags.append(f"--image-size {chosen[0]}")
     if not flags:
-        return ""
+        return None
+    if fits[chosen] != num_classes and choice.offers_head:
+        flags.append("--replace-head")
     sizes = ", ".join(f"{height} x {width}" for height, width in fits)
-    return f"It takes images of {count} channel{'s' if count > 1 else ''} and {sizes}: pass {' '.join(flags)}."
+    options = " ".join(flags)
+    head = f" It has {fits[chosen]} outputs, and the data has {num_classes} classes." * ("--replace-head" in flags)
+    text = f"It takes images of {count} channel{'s' if count > 1 else ''} and {sizes}.{head} Pass {options}."
+    return _Fits(text, options)
+
+
+def _nearest(sides: Sequence[int], size: tuple[int, int]) -> tuple[int, int]:
+    """Choose among sizes that a network takes: 224 where it is one, else the smallest that loses no pixel."""
+    larger = [side for side in sides if side >= max(size)]
+    chosen = 224 if 224 in sides and max(size) < 224 else min(larger) if larger else max(sides)
+    return chosen, chosen
 
 
 def fit_head(
@@ -189,7 +219,10 @@ def fit_head(
             else "Evaluate it on images of its own classes, or train it on these first: hardener train MODEL --data "
             "DIR --init FILE --replace-head."
         )
-        raise HardenerError(f"the model has {outputs} outputs and the data has {num_classes} classes. {fresh}")
+        raise HardenerError(
+            f"the model has {outputs} outputs and the data has {num_classes} classes. {fresh}",
+            options="--replace-head" if start is None or start.trains else "",
+        )
     chosen = tuple(heads or built.answer.heads)
     if replace and not chosen:  # no graph tells
         chosen = (find_head(network, outputs),)

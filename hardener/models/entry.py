@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
-from hardener.models.arguments import Facts, check_given, class_count_name
+from hardener.models.arguments import Facts, check_given, class_count_name, switched_off
 from hardener.models.candidates import (
     Candidate,
     Tried,
@@ -48,10 +48,18 @@ class Wish:
 
 @dataclass(frozen=True)
 class Entry:
-    """The name that builds the network. `note` tells the user what was taken."""
+    """The name that builds the network, and how many numbers it learns, where that is known."""
 
     name: str
-    note: str
+    parameters: int = 0
+
+
+@dataclass(frozen=True)
+class BuiltEntry:
+    """A network, and what it was built with that differs from the file's own defaults, as `NAME=VALUE`."""
+
+    network: nn.Module
+    switched_off: tuple[str, ...] = ()
 
 
 def conventional_entry(found: Imported, facts: Facts, wish: Wish) -> str | None:
@@ -77,13 +85,14 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     if tops[0].rank(facts) >= 4:
         return _unfit(tops, found, facts, wish, trials)
     if len(tops) == 1:
-        return Entry(tops[0].candidate.name, _taken(tops[0], found))
+        return _taken(tops[0])
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
     rows = [_row(one, facts, wish) for one in [*_likeliest_first(tops, found), *lesser]]
-    raise EntryNeeded(_table(f"{found.file.path} holds {len(rows)} networks that fit. Choose one", rows))
+    head = f"{found.file.path} holds {len(rows)} networks that fit. Choose one"
+    raise EntryNeeded(_table(head, rows), options=rows[0][0])
 
 
-def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> nn.Module:
+def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEntry:
     """Build the network that a name of a model file stands for.
 
     Raises:
@@ -92,7 +101,7 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> nn.Modu
     path = found.file.path
     value = _value_of(name, found)
     if isinstance(value, nn.Module):
-        return value
+        return BuiltEntry(value)
     if not callable(value):
         raise HardenerError(f"{name} in {path} is a {type(value).__name__}; it must be a function or an nn.Module.")
     candidate = Candidate(name, value, 0, True)
@@ -103,7 +112,7 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> nn.Modu
         network = network[0]
     if not isinstance(network, nn.Module):
         raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
-    return network
+    return BuiltEntry(network, switched_off(candidate.takes, way, wish.given))
 
 
 def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dict[str, Any] | tuple[Any, ...]:
@@ -118,7 +127,7 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
         return (facts.num_classes,)
     trials = Trials(facts)
     if missing:
-        raise EntryNeeded(_needs(completed(candidate, found, facts, wish.given, trials), found, facts, wish))
+        raise _needs(completed(candidate, found, facts, wish.given, trials), found, facts, wish)
     if len(ways) == 1:
         return ways[0]
     runs = []
@@ -181,34 +190,35 @@ def _unfit(tops: list[Tried], found: Imported, facts: Facts, wish: Wish, trials:
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
     if len(fitting) > 1 and all(wrapping.is_plain for wrapping in fitting):
         rows = [(_options(w, facts, wish), _figures(w)) for w in fitting]
-        raise EntryNeeded(_table(f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one", rows))
+        head = f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one"
+        raise EntryNeeded(_table(head, rows), options=rows[0][0])
     if fitting:
-        raise EntryNeeded(_needs(fitting[0], found, facts, wish))
+        raise _needs(fitting[0], found, facts, wish)
     built = [one for one in tops if not one.missing]
     networks = [one for one in built if one.trial.parameters or not one.trial.built] or built
     counted = [one for one in networks if one.counts] or networks
     if len(counted) == 1:
-        return Entry(counted[0].candidate.name, _taken(counted[0], found))
+        return _taken(counted[0])
     if counted:
         raise HardenerError(_none_fits(counted, found, facts))
     if wrappings:
-        raise EntryNeeded(_needs(wrappings[0], found, facts, wish))
+        raise _needs(wrappings[0], found, facts, wish)
     raise HardenerError(
         f"--model-arg {next(iter(wish.given), '')}: nothing in {found.file.path} takes it. Name what does by --entry."
     )
 
 
-def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> str:
+def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> EntryNeeded:
     """Say what a network needs, and what to type or to paste."""
     name, path = wrapping.candidate.name, found.file.path
     needs = ", ".join(wrapping.guesses)
     told = f"{name} in {path} needs {needs}, which hardener cannot know."
     if wrapping.is_plain and wrapping.trial is not None:
-        return (
-            f"{told} Pass what is right for you, such as\n  {_options(wrapping, facts, wish)}\n({_figures(wrapping)})"
-        )
+        options = _options(wrapping, facts, wish)
+        text = f"{told} Pass what is right for you, such as\n  {options}\n({_figures(wrapping)})"
+        return EntryNeeded(text, options=options)
     if wrapping.is_plain and not any(is_config(one, wrapping.candidate.value) for one in wrapping.guesses):
-        return f"{told} Pass --entry {name} {wrapping.words()}"
+        return EntryNeeded(f"{told} Pass --entry {name} {wrapping.words()}")
     lines, made = wrapping.function()
     extra = _extra(wrapping, facts, wish)
     named = f" --entry {made}" if made != "build_model" else ""
@@ -220,7 +230,7 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> str
     )
     blanks = " and fill in what stands as ..." if "=..." in lines else ""
     figures = f" ({_figures(wrapping)})" if wrapping.trial is not None else tried_last
-    return f"{told} Put this at the end of {path}{blanks}{figures}:\n\n{lines}\n{also}"
+    return EntryNeeded(f"{told} Put this at the end of {path}{blanks}{figures}:\n\n{lines}\n{also}")
 
 
 def _options(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:
@@ -260,9 +270,8 @@ def _table(head: str, rows: list[tuple[str, str]]) -> str:
     return "\n".join([f"{head}, the likeliest first:", *lines, *more])
 
 
-def _taken(one: Tried, found: Imported) -> str:
-    what = f", {one.trial.parameters:,} parameters" if one.trial.parameters else ""
-    return f"network: {one.candidate.name} of {found.file.path.name}{what}"
+def _taken(one: Tried) -> Entry:
+    return Entry(one.candidate.name, one.trial.parameters)
 
 
 def _likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:

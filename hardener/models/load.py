@@ -8,18 +8,19 @@ import os
 import random
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 
 from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
-from hardener.models.entry import Wish, build_entry, conventional_entry, find_entry
+from hardener.models.entry import BuiltEntry, Wish, build_entry, conventional_entry, find_entry
 from hardener.models.files_read import data_files, files_read
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
 from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
@@ -54,7 +55,8 @@ class LoadedModel:
 
     `root` is the folder that their imports begin at. `entry`: the name in the file that builds it, where the
     record has to hold it. `data` is what the code read from below that folder while it was built, `elsewhere` what it
-    read from other places. `note` is what the user should know of how the entry was found.
+    read from other places. `found` says what of which file was taken, and how that was found; `notes` what the
+    user should know of it, a line each.
     """
 
     network: nn.Module
@@ -64,7 +66,8 @@ class LoadedModel:
     entry: str | None = None
     data: tuple[Path, ...] = ()
     elsewhere: tuple[Path, ...] = ()
-    note: str = ""
+    found: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def load_model(
@@ -107,20 +110,23 @@ def load_model(
         with user_code(what.module, when=" when it is imported"):
             module = importlib.import_module(what.module)
         file = ModelFile(Path(what.module), (Path(what.module),))
-        return LoadedModel(build_entry(entry, Imported(file, module, set(sys.modules)), facts, wish), entry, ())
+        built = build_entry(entry, Imported(file, module, set(sys.modules)), facts, wish)
+        said = f"{entry} of {what.module}, as asked for"
+        return LoadedModel(built.network, entry, (), found=said, notes=_notes(built, entry, said))
     file = find_model_file(what.path, what.root)
     numbers, others, state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     with files_read() as read, imported(file) as found:
         known = entry or conventional_entry(found, facts, wish)
         if known is not None:
-            return _built(known, found, read, facts, wish, entry=entry)
+            how = "by its name" if entry is None else "as asked for"
+            return _built(known, found, read, facts, wish, entry=entry, how=how)
         chosen = find_entry(found, facts, wish)
     random.setstate(numbers)  # what was tried leaves no trace in what is built
     np.random.set_state(others)
     torch.set_rng_state(state)
     with files_read() as read, imported(file) as found:
-        built = _built(chosen.name, found, read, facts, wish, entry=chosen.name)
-        return replace(built, note=chosen.note)
+        how = "found by looking"
+        return _built(chosen.name, found, read, facts, wish, entry=chosen.name, how=how)
 
 
 def _of_hugging_face(choice: ModelChoice, num_classes: int) -> LoadedModel:
@@ -136,12 +142,28 @@ def _of_hugging_face(choice: ModelChoice, num_classes: int) -> LoadedModel:
     return LoadedModel(network, name or "model", (file,), file.resolve().parent)
 
 
-def _built(name: str, found: Imported, read: set[str], facts: Facts, wish: Wish, *, entry: str | None) -> LoadedModel:
+def _built(
+    name: str, found: Imported, read: set[str], facts: Facts, wish: Wish, *, entry: str | None, how: str
+) -> LoadedModel:
     file = found.file
-    network = build_entry(name, found, facts, wish)
+    built = build_entry(name, found, facts, wish)
     data, elsewhere = data_files(read, file.folders[-1])
     root = Path(os.path.commonpath([found.root(), *(path.parent for path in data)]))
-    return LoadedModel(network, file.name, found.sources(), root, entry, data, elsewhere)
+    said = f"{name} of {file.path.name}, {how}"
+    notes = _notes(built, name, said)
+    return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes)
+
+
+def _notes(built: BuiltEntry, name: str, found: str) -> tuple[str, ...]:
+    """Say which entry was taken and how it was found, and what of the file's own defaults was not followed."""
+    numbers = list(built.network.parameters())
+    lazy = any(isinstance(one, UninitializedParameter) for one in numbers)
+    told = f"entry: {found}" + ("" if lazy else f"; {sum(one.numel() for one in numbers):,} parameters")
+    off = " ".join(f"--model-arg {one.partition('=')[0]}=…" for one in built.switched_off)
+    if not off:
+        return (told,)
+    given = ", ".join(built.switched_off)
+    return (told, f"{name} would fetch weights by default and is built with {given}. {off} builds it otherwise")
 
 
 def fingerprint(model: LoadedModel) -> str:

@@ -27,6 +27,7 @@ from hardener.models.match import Fit, choose, fits, nearest, with_heads
 from hardener.models.own_normalization import normalization_in
 
 _OF_OPTIMIZERS = re.compile(r"(^|\.)(exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer|square_avg|sum|step)$")
+_FRESH_HEAD = "All else fits: pass --replace-head to begin with a fresh final layer."
 _POSITIONS = re.compile(r"pos(ition)?_embed")
 
 
@@ -244,14 +245,15 @@ def _check_whole(
         also = f" It has instead: {_some(list(free))}." if free and not of_head else ""
         named = _some(missing) if of_head or not free else _some([*listed, *missing[3:]])
         parts.append(f"lacks {len(missing)} of the model's {len(own)} tensors: {named}.{also}")
-    raise HardenerError(f"{start.path} {' It '.join(parts)} {way}")
+    options = "--replace-head" if way == _FRESH_HEAD else ""
+    raise HardenerError(f"{start.path} {' It '.join(parts)} {way}", options=options)
 
 
 def _way(
     start: Start, own: Mapping[str, Tensor], fit: Fit, faulty: Sequence[str], *, of_head: bool, heads_known: bool
 ) -> str:
     if of_head and start.trains:
-        return "All else fits: pass --replace-head to begin with a fresh final layer."
+        return _FRESH_HEAD
     if of_head:
         return (
             "All else fits, and a model is judged with a final layer that has learnt these very classes. Train it "

@@ -26,7 +26,7 @@ from hardener.models.build import USUAL_SIZES, Built, build_for, fit_head, noise
 from hardener.models.head import count_outputs
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
-from hardener.models.onnx_program import onnx_program
+from hardener.models.onnx_program import batch_of, onnx_program
 from hardener.models.rehearse import Conditions, Remark, rehearse
 from hardener.models.weights import Start
 from hardener.progress import Reporter
@@ -78,7 +78,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         advance(1)
         images = noise(1, built.channels, built.height, built.width)
         facts = {**_parts(built, images), "flops": _flops(classifier, images)}
-        exports = _exports(classifier, built)
+        exports, export_batch = _exports(classifier, built)
         advance(1)
         classifier.to(device)
         memory = None if trains else _memory(classifier, built, device)
@@ -90,7 +90,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
     return NetworkRecord(
         name=built.loaded.name,
         spec=request.choice.spec,
-        entry=_entry(request, built),
+        entry=built.loaded.found or request.choice.spec,
         sources=[str(path) for path in built.loaded.sources],
         parameters=sum(p.numel() for p in built.network.parameters()),
         learning=sum(p.numel() for p in built.network.parameters() if p.requires_grad),
@@ -106,8 +106,15 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         speed=speed,
         trains=trains,
         exports=exports,
+        export_batch=export_batch,
         served="" if exports else f"uint8 images of any size, brought to {shape} → {answer}",
-        remarks=[*built.remarks, *began.remarks, *(remark.text for remark in remarks), *_of_classes(built, material)],
+        remarks=[
+            *built.loaded.notes[1:],
+            *built.remarks,
+            *began.remarks,
+            *(remark.text for remark in remarks),
+            *_of_classes(built, material),
+        ],
         **facts,
     )
 
@@ -173,16 +180,6 @@ def _rehearsed(classifier: ImageClassifier, built: Built, device: torch.device) 
         return [], str(error)
 
 
-def _entry(request: InspectRequest, built: Built) -> str:
-    if not built.loaded.sources:
-        return request.choice.spec
-    if request.choice.entry:
-        return f"{request.choice.entry}, as asked for"
-    return (
-        f"{built.loaded.entry}, found by looking" if built.loaded.entry else f"found in {built.loaded.sources[0].name}"
-    )
-
-
 def _flops(classifier: ImageClassifier, images: Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad(), in_eval_mode(classifier):
         classifier(images)
@@ -232,15 +229,15 @@ def _first_called(network: nn.Module, images: Tensor) -> str | None:
     return called[0] if called else None
 
 
-def _exports(classifier: ImageClassifier, built: Built) -> str:
-    """Return why the network cannot become an ONNX file; nothing where it can."""
+def _exports(classifier: ImageClassifier, built: Built) -> tuple[str, int | None]:
+    """Return why the network cannot become an ONNX file, nothing where it can; and the number of images that the file
+    would take at once, None for any."""
     example = noise(2, built.channels, built.height, built.width)
     try:
         with in_eval_mode(classifier), same_draws(example.device):
-            onnx_program(_Named(classifier), example, outputs=["logits"])
+            return "", batch_of(onnx_program(_Named(classifier), example, outputs=["logits"]))
     except Failure as error:
-        return str(error)
-    return ""
+        return str(error), None
 
 
 class _Named(nn.Module):

@@ -84,8 +84,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     torch.manual_seed(request.seed)
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
-    if loaded.note:
-        reporter.say(loaded.note)
+    for note in loaded.notes:
+        reporter.say(note)
     _say_what_it_reads(loaded, reporter)
     if seen.color and shape.channels == 1:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")

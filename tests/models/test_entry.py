@@ -56,7 +56,7 @@ def test_what_is_found_by_looking_is_built_as_if_it_had_been_named(tmp_path: Pat
     assert torch.equal(torch.rand(1), after), "the random numbers that follow are the same"
     assert found.entry == "Small"
     assert int(found.network.number) == 1, "built once: what was tried is forgotten"  # type: ignore[arg-type]
-    assert found.note.startswith("network: Small of net.py, 965 parameters")
+    assert found.notes == ("entry: Small of net.py, found by looking; 965 parameters",)
     for one, other in zip(found.network.parameters(), named.network.parameters(), strict=True):
         assert torch.equal(one, other)
 

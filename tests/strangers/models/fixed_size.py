@@ -1,6 +1,6 @@
 # kind: another size of images
 # expect: error: fixed_size.py, line HERE
-# expect: error: It takes images of 1 channel and 224 x 224: pass --image-size 224.
+# expect: error: It takes images of 1 channel and 224 x 224. Pass --image-size 224.
 from torch import nn
 
 

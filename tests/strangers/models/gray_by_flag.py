@@ -1,7 +1,7 @@
 # kind: another number of channels
 # train: --set data.channels=3
 # expect: error: to have 1 channels, but got 3 channels
-# expect: error: pass --set data.channels=1
+# expect: error: Pass --set data.channels=1
 from torch import nn
 
 

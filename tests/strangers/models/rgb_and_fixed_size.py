@@ -1,6 +1,6 @@
 # kind: another number of channels
 # expect: error: fails on images of 3 x 8 x 8
-# expect: error: pass --image-size 32.
+# expect: error: Pass --image-size 32.
 from torch import nn
 
 
