@@ -22,11 +22,11 @@ from hardener.models.candidates import (
     standing_out,
     tried,
 )
-from hardener.models.guesses import is_config
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trials
+from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class, makes_network
-from hardener.models.user_code import first_line, place_of, user_code
+from hardener.models.user_code import describe, first_line, place_of, user_code
 from hardener.models.wrapper import Wrapping, completed
 
 _MOST_SHOWN = 12
@@ -223,14 +223,14 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
     extra = _extra(wrapping, facts, wish)
     named = f" --entry {made}" if made != "build_model" else ""
     also = f"\nand pass{named}{extra}." if named or extra else ""
-    tried_last = (
-        ""
-        if wrapping.fault is None
-        else f" What was tried raised {type(wrapping.fault).__name__}: {first_line(wrapping.fault)}"
-    )
+    tried_last = "" if wrapping.fault is None else f". What was tried raised {describe(wrapping.fault).rstrip('.')}"
     blanks = " and fill in what stands as ..." if "=..." in lines else ""
     figures = f" ({_figures(wrapping)})" if wrapping.trial is not None else tried_last
-    return EntryNeeded(f"{told} Put this at the end of {path}{blanks}{figures}:\n\n{lines}\n{also}")
+    text = f"{told} Put this at the end of {path}{blanks}{figures}:\n\n{lines}\n{also}"
+    if wrapping.trial is None or not wrapping.is_said:
+        return EntryNeeded(text)
+    options = _options(wrapping, facts, wish)
+    return EntryNeeded(f"{text}\nOr leave the file as it is, and pass\n  {options}", options=options)
 
 
 def _options(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from hardener.models.arguments import Takes, plain
-from hardener.models.source_code import code_of, is_network_class, looked_up, scope_of
+from hardener.models.source_code import code_of, looked_up, scope_of
 
 USUAL: dict[str, Sequence[Any]] = {
     "depth": (28, 16, 18, 20, 50, 40, 29, 110, 6, 12, 4, 2),
@@ -84,8 +84,6 @@ USUAL: dict[str, Sequence[Any]] = {
     "usebn": (True,),
 }
 """Plain names of arguments, and values that networks are usually built with."""
-CONFIGS = ("args", "arg", "cfg", "cfgs", "config", "configs", "conf", "opt", "opts", "options", "hparams", "params",
-           "hps", "flags", "parameters", "settings", "modelconfig", "modelcfg", "modelargs", "hyperparams")  # fmt: skip
 _FALLBACK: dict[str, Sequence[Any]] = {
     "int": (4, 2, 8, 16, 64, 1, 3),
     "float": (0.1, 1.0, 0.5),
@@ -94,7 +92,7 @@ _FALLBACK: dict[str, Sequence[Any]] = {
     "list": ([2, 2, 2, 2], [64, 128, 256, 512], [2, 2, 2], [1, 1]),
 }
 _SWITCHES = ("use", "is", "with", "has", "no", "do", "enable")
-_MOST = 60
+_MOST = 150
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
         classes: the classes of networks in the file, by name.
     """
     word = plain(name)
-    written = [plain_guess(one) for one in _words_of(name, value)]
+    written = [plain_guess(one) for one in words_of(name, value)]
     if written:
         return written
     usual = [plain_guess(one) for one in USUAL.get(word, ())]
@@ -186,8 +184,7 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
     if used == "called":
         return blocks or [Guess(one, key) for key, one in classes.items() if one is not value]
     if isinstance(used, int):
-        cut = [one.value[:used] for one in usual if isinstance(one.value, list) and len(one.value) >= used]
-        return [plain_guess(one) for one in [*cut, [2] * used, [64 * 2**place for place in range(used)]]]
+        return lists_of(used, word)
     if word.startswith(_SWITCHES):
         return [plain_guess(False), plain_guess(True)]
     near = [plain_guess(one) for key, values in USUAL.items() if not usual and key in word for one in values]
@@ -196,85 +193,30 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
     return [plain_guess(one) for one in _FALLBACK.get(kind_name, _FALLBACK["int"])]
 
 
+def lists_of(length: int, word: str) -> list[Guess]:
+    """Return lists of a length that an argument of that plain name might be."""
+    usual = [one[:length] for one in USUAL.get(word, ()) if isinstance(one, list) and len(one) >= length]
+    numbers = [[2] * length, [64 * 2**place for place in range(length)]]
+    return [plain_guess(one) for one in [*usual, *(reversed(numbers) if "channel" in word else numbers)]]
+
+
 def combinations(of: Mapping[str, Sequence[Guess]]) -> Iterator[dict[str, Guess]]:
     """Yield guesses for all names together, the likeliest first."""
     if not all(of.values()):
         return
-    order = itertools.product(*(range(len(values)) for values in of.values()))
-    likely = sorted(itertools.islice(order, 4000), key=lambda places: (sum(places), max(places)))
+    most = 6 if len(of) > 2 else None
+    order = itertools.product(*(range(len(values[:most])) for values in of.values()))
+    likely = sorted(itertools.islice(order, 50_000), key=lambda places: (sum(places), max(places)))
     for places in likely[:_MOST]:
         yield {name: values[place] for (name, values), place in zip(of.items(), places, strict=True)}
 
 
-def is_config(name: str, value: Any) -> bool:
-    """Is an argument an object, or a mapping, that holds the settings?"""
-    return plain(name) in CONFIGS or (_used_as(name, value) != "called" and bool(settings_of(name, value).parts))
+def is_called_with(name: str, value: Any) -> bool:
+    """Is an argument of a class or a function a class, which its code calls?"""
+    return _used_as(name, value) == "called"
 
 
-@dataclass
-class Settings:
-    """What code reads of an object of settings: `parts` by name; `keys`: by `["name"]` and not by `.name`."""
-
-    parts: dict[str, Settings]
-    keys: bool = False
-
-
-def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
-    """Read which settings a class, or a function, asks of an argument, there and where it hands it on."""
-    found = Settings({})
-    tree, scope = code_of(value), scope_of(value)
-    if tree is None or depth > 4:
-        return found
-    owner: ast.AST = tree
-    for node in ast.walk(owner):
-        chain = _chain(node, name)
-        if chain:
-            place = found
-            for key, by_key in chain:
-                place.keys = place.keys or by_key
-                place = place.parts.setdefault(key, Settings({}))
-        elif isinstance(node, ast.Call):
-            callee = looked_up(node.func, scope)
-            if is_network_class(callee) or inspect.isfunction(callee):
-                for place_of, argument in enumerate(node.args):
-                    handed = isinstance(argument, ast.Name) and argument.id == name
-                    if handed and (inner := _argument_name(callee, place_of)) is not None:
-                        further = settings_of(inner, callee, depth + 1)
-                        found.parts = {**further.parts, **found.parts}
-                        found.keys = found.keys or further.keys
-    return found
-
-
-def _chain(node: ast.AST, name: str) -> list[tuple[str, bool]]:
-    """Return the settings that an expression such as `args.model.width` reads of `args`, whole or not at all."""
-    steps: list[tuple[str, bool]] = []
-    while True:
-        if isinstance(node, ast.Attribute):
-            if isinstance(node.value, ast.Name) and node.value.id == "self" and node.attr == name:
-                break
-            steps.append((node.attr, False))
-            node = node.value
-        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            if not isinstance(node.slice.value, str):
-                return []
-            steps.append((node.slice.value, True))
-            node = node.value
-        else:
-            break
-    named = isinstance(node, ast.Attribute) or (isinstance(node, ast.Name) and node.id == name)
-    dictionary = {"get", "keys", "items", "values", "pop", "copy", "update"}
-    return list(reversed(steps)) if named and not any(step in dictionary for step, _ in steps) else []
-
-
-def _argument_name(callee: Any, place: int) -> str | None:
-    try:
-        names = list(inspect.signature(callee).parameters)
-    except (TypeError, ValueError):
-        return None
-    return names[place] if place < len(names) else None
-
-
-def _words_of(name: str, value: Any) -> list[Any]:
+def words_of(name: str, value: Any) -> list[Any]:
     """Return the words that code compares an argument with, or looks it up under."""
     tree, scope = code_of(value), scope_of(value)
     found: list[Any] = []
@@ -284,6 +226,9 @@ def _words_of(name: str, value: Any) -> list[Any]:
             found += [key for key in table if isinstance(key, str | int)] if isinstance(table, dict) else []
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict) and _is(node.slice, name):
             found += [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("startswith", "endswith"):
+            if isinstance(node.func, ast.Attribute) and _is(node.func.value, name) and node.args:
+                found += [node.args[0].value] if isinstance(node.args[0], ast.Constant) else []
         elif isinstance(node, ast.Compare) and _is(node.left, name):
             for other in node.comparators:
                 many = other.elts if isinstance(other, ast.List | ast.Tuple | ast.Set) else [other]

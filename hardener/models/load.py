@@ -22,6 +22,7 @@ from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
 from hardener.models.entry import BuiltEntry, Wish, build_entry, conventional_entry, find_entry
 from hardener.models.files_read import data_files, files_read
+from hardener.models.given import as_built_with
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
 from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
 from hardener.models.registry import REGISTRIES, from_registry
@@ -102,7 +103,7 @@ def load_model(
         return _of_hugging_face(choice, num_classes)
     if choice.pretrained:
         raise HardenerError("--pretrained is for torchvision:, timm: and hf: names; give a file's weights by --init.")
-    facts, wish = Facts(num_classes, channels, size), Wish(choice.arguments, choice.offers_head)
+    facts = Facts(num_classes, channels, size)
     what = named(spec, choice.root)
     entry = entry or what.entry
     if what.path is None:
@@ -110,12 +111,14 @@ def load_model(
         with user_code(what.module, when=" when it is imported"):
             module = importlib.import_module(what.module)
         file = ModelFile(Path(what.module), (Path(what.module),))
-        built = build_entry(entry, Imported(file, module, set(sys.modules)), facts, wish)
+        found = Imported(file, module, set(sys.modules))
+        built = build_entry(entry, found, facts, _wish(choice, found))
         said = f"{entry} of {what.module}, as asked for"
         return LoadedModel(built.network, entry, (), found=said, notes=_notes(built, entry, said))
     file = find_model_file(what.path, what.root)
     numbers, others, state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     with files_read() as read, imported(file) as found:
+        wish = _wish(choice, found)
         known = entry or conventional_entry(found, facts, wish)
         if known is not None:
             how = "by its name" if entry is None else "as asked for"
@@ -125,8 +128,12 @@ def load_model(
     np.random.set_state(others)
     torch.set_rng_state(state)
     with files_read() as read, imported(file) as found:
-        how = "found by looking"
+        how, wish = "found by looking", _wish(choice, found)
         return _built(chosen.name, found, read, facts, wish, entry=chosen.name, how=how)
+
+
+def _wish(choice: ModelChoice, found: Imported) -> Wish:
+    return Wish(as_built_with(choice.arguments, found), choice.offers_head)
 
 
 def _of_hugging_face(choice: ModelChoice, num_classes: int) -> LoadedModel:

@@ -56,7 +56,8 @@ ADVICE = (
     ),
     (r"more than 1 value per channel", "batch norm cannot train on one image: raise --batch-size to 2 or more"),
     (
-        r"not compiled with CUDA|no NVIDIA driver|No CUDA|CUDA driver|no kernel image|invalid device ordinal",
+        r"not compiled with CUDA|cuda\.\w+ not available|no NVIDIA driver|No CUDA|CUDA driver|no kernel image|"
+        r"invalid device ordinal",
         "the code asks for a GPU that is not here: write .to(x.device) in place of .cuda(), and leave the device to "
         "--device",
     ),
@@ -75,6 +76,11 @@ ADVICE = (
     (
         r"same dtype|expected scalar type|dtype|should be the same",
         "numbers of two kinds meet: make tensors with dtype=x.dtype, and leave .half() and .double() out",
+    ),
+    (
+        r"urlopen error|HTTP Error|Name or service not known|Connection(Error| refused| reset)|Max retries",
+        "it fetches weights from the net, which cannot be reached: switch that off there, as by pretrained=False or "
+        "weights=None, and give weights by --init",
     ),
     (r"does not require grad|no grad_fn", "no gradient reaches the parameters: is there a torch.no_grad or a .detach?"),
 )

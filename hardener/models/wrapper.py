@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from hardener.errors import HardenerError
 from hardener.models.arguments import NO_DEFAULT, Facts, Takes, class_count_name, known_arguments, plain
 from hardener.models.candidates import Candidate, known_ways
+from hardener.models.given import said
 from hardener.models.guesses import (
     Guess,
-    Settings,
     calls_in,
     combinations,
     guesses_for,
-    is_config,
-    settings_of,
+    lists_of,
+    plain_guess,
 )
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trial, Trials
+from hardener.models.settings_read import Settings, is_config, settings_of
 from hardener.models.source_code import is_network_class
 
 PLACEHOLDER = Guess(..., "...")
@@ -43,12 +46,18 @@ class Wrapping:
 
     @property
     def is_plain(self) -> bool:
+        """Is all of it numbers, words and lists, or classes of the file?"""
+        return all(guess.is_plain or inspect.isclass(guess.value) for guess in self.guesses.values()) and self.is_said
+
+    @property
+    def is_said(self) -> bool:
         """Can `--model-arg` say all of it?"""
-        return all(guess.is_plain for guess in self.guesses.values())
+        return all(guess.value is ... or said(guess.value, guess.text) is not None for guess in self.guesses.values())
 
     def words(self) -> str:
         """Return the options that say it."""
-        return " ".join(f"--model-arg {_shell(f'{name}={_yaml(g.value)}')}" for name, g in self.guesses.items())
+        texts = {name: f"{name}={said(guess.value, guess.text) or guess.text}" for name, guess in self.guesses.items()}
+        return " ".join(f"--model-arg {_shell(text)}" for text in texts.values())
 
     def function(self) -> tuple[str, str]:
         """Return the lines of a function that builds the network, and its name."""
@@ -97,7 +106,7 @@ def completed(
             trial = trials.run(lambda way=way, guesses=guesses: _call(candidate, way, guesses))  # type: ignore[misc]
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, {k: v for k, v in way.items() if k not in guesses}, trial)
-            fault = fault or trial.error
+            fault = trial.error if _says_more(trial, fault) else fault
     for guesses in itertools.islice(itertools.chain(calls, combinations(options)), 3):
         trial = trials.run(lambda guesses=guesses: _call(candidate, known, guesses), other_sizes=True)  # type: ignore[misc]
         if trial.outputs is not None and trial.parameters:
@@ -105,6 +114,11 @@ def completed(
     first = {name: _first(values) for name, values in options.items()}
     sure = {name: calls[0][name] if calls else guess for name, guess in first.items()}
     return Wrapping(candidate, sure, known, None, fault)
+
+
+def _says_more(trial: Trial, before: BaseException | None) -> bool:
+    """Is what a trial raised worth more than what was raised before? The user's own code says more when it runs."""
+    return before is None or (trial.built and isinstance(before, HardenerError | ValueError | AssertionError))
 
 
 def _first(guesses: Sequence[Guess]) -> Guess:
@@ -148,13 +162,16 @@ def _configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts)
 def _built_settings(settings: Settings, value: Any, facts: Facts) -> list[Guess]:
     leaves = list(_leaves(settings, ()))
     of: dict[str, list[Guess]] = {}
-    for path in leaves:
+    for path, leaf in leaves:
+        words = [plain_guess(word) for word in leaf.words]
         one = known_arguments(Takes({path[-1]: NO_DEFAULT}), facts, {})
-        if path[-1] in one:
+        if leaf.length:
+            of[".".join(path)] = lists_of(leaf.length, plain(path[-1]))
+        elif path[-1] in one:
             count = class_count_name(Takes({path[-1]: None}))
             of[".".join(path)] = [Guess(one[path[-1]], _COUNT if count else repr(one[path[-1]]))]
         else:
-            of[".".join(path)] = guesses_for(path[-1], value, Takes({}), {})
+            of[".".join(path)] = words or guesses_for(path[-1], value, Takes({}), {})
     made = []
     for chosen in combinations(of):
         values = {tuple(key.split(".")): guess for key, guess in chosen.items()}
@@ -162,9 +179,9 @@ def _built_settings(settings: Settings, value: Any, facts: Facts) -> list[Guess]
     return made
 
 
-def _leaves(settings: Settings, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _leaves(settings: Settings, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Settings]]:
     if not settings.parts:
-        return [path]
+        return [(path, settings)]
     return [leaf for name, part in settings.parts.items() for leaf in _leaves(part, (*path, name))]
 
 
@@ -177,16 +194,6 @@ def _assembled(settings: Settings, path: tuple[str, ...], values: Mapping[tuple[
         return Guess({name: part.value for name, part in parts.items()}, f"{{{text}}}")
     text = ", ".join(f"{name}={part.text}" for name, part in parts.items())
     return Guess(SimpleNamespace(**{name: part.value for name, part in parts.items()}), f"SimpleNamespace({text})")
-
-
-def _yaml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value is None:
-        return "null"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_yaml(one) for one in value)}]"
-    return str(value)
 
 
 def _shell(text: str) -> str:

@@ -1,5 +1,5 @@
 # kind: block and layers
-# expect: after pasting return ResNet(block=BasicBlock, num_blocks=[2, 2], num_classes=num_classes)
+# expect: after --entry ResNet --model-arg block=BasicBlock --model-arg 'num_blocks=[2, 2]'
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

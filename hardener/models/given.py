@@ -1,0 +1,92 @@
+"""Values of `--model-arg`, which are texts, and what a network is built with: settings by name, classes of its file."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from torch import nn
+
+from hardener.models.candidates import candidates_of
+from hardener.models.guesses import is_called_with
+from hardener.models.model_file import Imported
+
+_CLASSES = ("block", "unit", "cell", "bottleneck", "layer", "act", "activation")
+"""How arguments end that a class is given to."""
+
+
+class Given(dict[str, Any]):
+    """Settings that code reads as it likes: `args["width"]` or `args.width`."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__({key: _value(one) for key, one in values.items()})
+        self.__dict__ = self
+
+
+def as_built_with(given: Mapping[str, Any], found: Imported) -> dict[str, Any]:
+    """Return the values that a file's networks are built with: mappings as settings, and the names of its classes as
+    these, where an argument is for a class."""
+    return {key: _made(key, one, found) for key, one in given.items()}
+
+
+def said(value: Any, text: str = "") -> str | None:
+    """Return a value as `--model-arg` reads it; None where it can't.
+
+    Args:
+        text: what makes it in the file's own module.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "null"
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, list | tuple):
+        parts = [said(one) for one in value]
+        return None if None in parts else f"[{', '.join(map(str, parts))}]"
+    if isinstance(value, dict | SimpleNamespace):
+        pairs = {key: said(one) for key, one in (value if isinstance(value, dict) else vars(value)).items()}
+        return None if None in pairs.values() else f"{{{', '.join(f'{key}: {one}' for key, one in pairs.items())}}}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return said({one.name: now for one in fields if (now := getattr(value, one.name)) != one.default})
+    return text if inspect.isclass(value) and text.replace(".", "").isidentifier() else None
+
+
+def _made(argument: str, value: Any, found: Imported) -> Any:
+    if isinstance(value, str):
+        return _class_named(argument, value, found) or value
+    if not isinstance(value, Mapping):
+        return value
+    kind = _dataclass_for(argument, value, found)
+    return Given(value) if kind is None else kind(**value)
+
+
+def _value(value: Any) -> Any:
+    return Given(value) if isinstance(value, Mapping) else value
+
+
+def _dataclass_for(argument: str, value: Mapping[str, Any], found: Imported) -> type | None:
+    """Return the one dataclass of the file that has these fields, and is what the argument is annotated with, if so."""
+    kinds = [one for one in vars(found.module).values() if isinstance(one, type) and dataclasses.is_dataclass(one)]
+    takers = [one.takes for one in candidates_of(found) if one.takes is not None]
+    annotated = [taken.annotations.get(argument) for taken in takers if argument in taken.names]
+    names = [one if isinstance(one, str) else getattr(one, "__name__", "") for one in annotated]
+    fitting = [one for one in dict.fromkeys(kinds) if set(value) <= {field.name for field in dataclasses.fields(one)}]
+    named = [one for one in fitting if one.__name__ in names]
+    chosen = named or fitting
+    return chosen[0] if len(chosen) == 1 else None
+
+
+def _class_named(argument: str, text: str, found: Imported) -> type | None:
+    """Return the class of the file, or of `nn.`, that a text names, where a class is what the argument is for."""
+    owner, name = (nn, text.removeprefix("nn.")) if text.startswith("nn.") else (found.module, text)
+    value = getattr(owner, name, None)
+    if not inspect.isclass(value):
+        return None
+    takers = [one.value for one in candidates_of(found) if one.takes is not None and argument in one.takes.names]
+    fits = argument.lower().endswith(_CLASSES) or any(is_called_with(argument, taker) for taker in takers)
+    return value if fits else None

@@ -1,0 +1,121 @@
+"""Which settings code reads of an argument that holds several: `args.width`, `config["model"]["depth"]`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hardener.models.arguments import plain
+from hardener.models.guesses import is_called_with, words_of
+from hardener.models.source_code import code_of, is_network_class, looked_up, scope_of
+
+CONFIGS = ("args", "arg", "cfg", "cfgs", "config", "configs", "conf", "opt", "opts", "options", "hparams", "params",
+           "hps", "flags", "parameters", "settings", "modelconfig", "modelcfg", "modelargs", "hyperparams")  # fmt: skip
+_METHODS = {name for kind in (dict, list, str) for name in dir(kind)}
+_DEEPEST = 4
+_Steps = tuple[tuple[str, bool], ...]
+
+
+@dataclass
+class Settings:
+    """What code reads of an object of settings: `parts` by name; `keys`: by `["name"]` and not by `.name`; `words`:
+    what a part without parts of its own is compared with where it is handed on; `length` of one that is a list."""
+
+    parts: dict[str, Settings]
+    keys: bool = False
+    words: list[Any] = field(default_factory=list)
+    length: int = 0
+
+    def at(self, steps: _Steps) -> Settings:
+        """Return the part that some steps lead to; it is made where there is none."""
+        place = self
+        for key, by_key in steps:
+            place.keys = place.keys or by_key
+            place = place.parts.setdefault(key, Settings({}))
+        return place
+
+
+def is_config(name: str, value: Any) -> bool:
+    """Is an argument an object, or a mapping, that holds the settings?"""
+    return plain(name) in CONFIGS or (not is_called_with(name, value) and bool(settings_of(name, value).parts))
+
+
+def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
+    """Read which settings a class, or a function, asks of an argument, there and where it hands it on."""
+    found = Settings({})
+    tree, scope = code_of(value), scope_of(value)
+    if tree is None or depth > _DEEPEST:
+        return found
+    roots = _roots(name, tree)
+    for node in ast.walk(tree):
+        steps = _steps(node, roots)
+        if steps:
+            found.at(steps)
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            listed = _steps(node.value, roots) or roots.get(ast.unparse(node.value))
+            if listed and isinstance(node.slice.value, int):
+                place = found.at(listed)
+                place.length = max(place.length, node.slice.value + 1)
+        elif isinstance(node, ast.Call):
+            callee = looked_up(node.func, scope)
+            if is_network_class(callee) or inspect.isfunction(callee):
+                for where, argument in _handed(node):
+                    handed = () if isinstance(argument, ast.Name) and argument.id == name else _steps(argument, roots)
+                    inner = _argument_name(callee, where)
+                    if handed is not None and inner is not None:
+                        _add(found.at(handed), settings_of(inner, callee, depth + 1), words_of(inner, callee))
+    return found
+
+
+def _add(place: Settings, further: Settings, words: list[Any]) -> None:
+    place.parts = {**further.parts, **place.parts}
+    place.keys = place.keys or further.keys
+    place.words += words
+
+
+def _roots(name: str, tree: ast.AST) -> dict[str, _Steps]:
+    """Return what stands for an argument, or for a part of it, in some code: `model_config = config.model`."""
+    roots: dict[str, _Steps] = {name: (), f"self.{name}": ()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            steps, target = _steps(node.value, roots), node.targets[0]
+            if steps and isinstance(target, ast.Name | ast.Attribute):
+                roots[ast.unparse(target)] = steps
+    return roots
+
+
+def _steps(node: ast.AST, roots: Mapping[str, _Steps]) -> _Steps | None:
+    """Return the settings that an expression such as `args.model.width` reads of `args`, whole or not at all."""
+    steps: list[tuple[str, bool]] = []
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in roots:
+            break
+        if isinstance(node, ast.Attribute):
+            steps.append((node.attr, False))
+        elif isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+            steps.append((node.slice.value, True))
+        else:
+            return None
+        node = node.value
+    root = roots.get(ast.unparse(node)) if isinstance(node, ast.Attribute | ast.Name) else None
+    if root is None or not steps or any(step in _METHODS for step, _ in steps):
+        return None
+    return (*root, *reversed(steps))
+
+
+def _handed(call: ast.Call) -> list[tuple[int | str, ast.expr]]:
+    named = [(keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg is not None]
+    return [*enumerate(call.args), *named]
+
+
+def _argument_name(callee: Any, place: int | str) -> str | None:
+    if isinstance(place, str):
+        return place
+    try:
+        names = list(inspect.signature(callee).parameters)
+    except (TypeError, ValueError):
+        return None
+    return names[place] if place < len(names) else None

@@ -1,0 +1,107 @@
+"""Values of --model-arg: what a network is built with by them, and how they are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from torch import nn
+
+from hardener.errors import HardenerError
+from hardener.models.given import said
+from hardener.models.load import ModelChoice, load_model
+
+FILE = """
+from dataclasses import dataclass
+from torch import nn
+
+
+class Wide(nn.Linear):
+    pass
+
+
+@dataclass
+class Settings:
+    width: int = 4
+    classes: int = 10
+
+
+class Net(nn.Module):
+    def __init__(self, block=nn.Linear, args=None, word="Wide"):
+        super().__init__()
+        self.word = word
+        self.args = args
+        self.fc = block(3, args.width)
+
+
+class Configured(nn.Module):
+    def __init__(self, config: Settings):
+        super().__init__()
+        self.fc = nn.Linear(3, config.width + config.classes)
+"""
+
+
+@dataclass
+class Two:
+    width: int = 4
+    depth: int = 2
+
+
+def test_names_of_classes_and_settings_reach_the_network(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(FILE)
+    given = {"block": "Wide", "args": {"width": 5, "inner": {"deep": 1}}, "word": "Wide"}
+    network = load_model(ModelChoice(str(tmp_path / "net.py"), "Net", given), num_classes=2).network
+    assert type(network.fc).__name__ == "Wide"
+    assert network.word == "Wide", "a text is one where no class is asked for"
+    assert network.args["inner"].deep == network.args.inner["deep"] == 1  # type: ignore[index, union-attr]
+    choice = ModelChoice(str(tmp_path / "net.py"), "Configured", {"config": {"width": 5}})
+    assert load_model(choice, num_classes=2).network.fc.out_features == 15  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "value", [3, 0.5, "basic", True, None, [2, 2], {"a": {"b": [1, True]}, "c": None}, SimpleNamespace(a=1), Two(7)]
+)
+def test_what_is_said_is_read_back(value: object) -> None:
+    plain = {Two: {"width": 7}, SimpleNamespace: {"a": 1}}.get(type(value), value)
+    assert yaml.safe_load(str(said(value))) == plain
+
+
+def test_what_no_text_stands_for_is_not_said() -> None:
+    assert said(nn.Linear, "nn.Linear") == "nn.Linear"
+    assert said(nn.ReLU(), "nn.ReLU()") is None
+    assert said({"block": object()}) is None
+
+
+FETCHES = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.fc = nn.Linear(3, num_classes)
+
+    def forward(self, x):
+        return self.fc(x.mean((2, 3)))
+
+
+def build_model(num_classes, pretrained=True, weights="DEFAULT", progress=True):
+    if pretrained or weights:
+        raise RuntimeError("it would fetch weights")
+    return Net(num_classes)
+"""
+
+
+def test_weights_that_a_builder_fetches_by_default_are_not_fetched_unless_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(FETCHES)
+    said = load_model(ModelChoice(str(path)), num_classes=2).notes
+    assert "fetch weights by default and is built with pretrained=False, weights=None" in said[1]
+    with pytest.raises(HardenerError, match="it would fetch weights"):
+        load_model(ModelChoice(str(path), arguments={"pretrained": True}), num_classes=2)
+    path.write_text(FETCHES.replace("build_model", "small_net"))
+    assert load_model(ModelChoice(str(path), "small_net"), num_classes=2).network is not None
