@@ -77,8 +77,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         remarks, trains = _rehearsed(classifier, built, device)
         advance(1)
         images = noise(1, built.channels, built.height, built.width)
-        facts = {**_parts(built, images), "flops": _flops(classifier, images)}
-        exports, export_batch = _exports(classifier, built)
+        facts = {**_parts(built, images), "flops": _flops(classifier, images), **_exports(classifier, built)}
         advance(1)
         classifier.to(device)
         memory = None if trains else _memory(classifier, built, device)
@@ -105,9 +104,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         batch_bytes=memory,
         speed=speed,
         trains=trains,
-        exports=exports,
-        export_batch=export_batch,
-        served="" if exports else f"uint8 images of any size, brought to {shape} → {answer}",
+        served="" if facts["exports"] else f"uint8 images of any size, brought to {shape} → {answer}",
         remarks=[
             *built.loaded.notes[1:],
             *built.remarks,
@@ -229,15 +226,15 @@ def _first_called(network: nn.Module, images: Tensor) -> str | None:
     return called[0] if called else None
 
 
-def _exports(classifier: ImageClassifier, built: Built) -> tuple[str, int | None]:
-    """Return why the network cannot become an ONNX file, nothing where it can; and the number of images that the file
-    would take at once, None for any."""
+def _exports(classifier: ImageClassifier, built: Built) -> dict[str, Any]:
+    """Say why the network cannot become an ONNX file, or how many images that would take at once."""
     example = noise(2, built.channels, built.height, built.width)
     try:
         with in_eval_mode(classifier), same_draws(example.device):
-            return "", batch_of(onnx_program(_Named(classifier), example, outputs=["logits"]))
+            model = onnx_program(_Named(classifier), example, outputs=["logits"])
     except Failure as error:
-        return str(error), None
+        return {"exports": str(error)}
+    return {"exports": "", "export_batch": batch_of(model)}
 
 
 class _Named(nn.Module):
