@@ -64,8 +64,7 @@ EXPOSE 3000
 # No proxy: one that the environment names would be asked for 127.0.0.1 too.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:3000/readyz', timeout=4)"]
-# As `hardener serve` starts it: done within the ten seconds that Docker waits after SIGTERM, and without
-# BENTOML_CONTAINERIZED, which some platforms set and which keeps BentoML from restarting a worker that died.
-CMD ["env", "-u", "BENTOML_CONTAINERIZED", \
-     "python", "-m", "bentoml", "serve", "hardener.serving.service:HardenerService", \
-     "--host", "0.0.0.0", "--port", "3000", "--timeout-graceful-shutdown", "5", "--working-dir", "/service"]
+# As `hardener serve` starts it: done within the ten seconds that Docker waits after SIGTERM, of which it goes on for
+# HARDENER_DRAIN_S and then finishes what is in work within HARDENER_STOP_S.
+CMD ["python", "-m", "bentoml", "serve", "hardener.serving.service:HardenerService", \
+     "--host", "0.0.0.0", "--port", "3000", "--working-dir", "/service"]

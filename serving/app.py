@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 
 from .access import Access, RateLimit, allow_origins
 from .dispatcher import Dispatcher
+from .in_work import InWork
 from .log import RequestLog
 from .observe import Observer
 from .other_sites import OtherSites
@@ -13,8 +14,12 @@ from .routes import open_endpoints
 from .service_state import ServiceState
 
 
-def create_app(service: ServiceState, *, log: RequestLog | None = None) -> ASGIApp:
-    """Make the ASGI app that answers for the loaded models, and writes a line a request into `log`."""
+def create_app(service: ServiceState, *, log: RequestLog | None = None, in_work: InWork | None = None) -> ASGIApp:
+    """Make the ASGI app that answers for the loaded models, and writes a line a request into `log`.
+
+    Args:
+        in_work: hears of each request while it is in work.
+    """
     endpoints = open_endpoints(service.settings)
     rate = service.settings.rate
     open_paths = {endpoint.path for endpoint in endpoints if not endpoint.needs_token}
@@ -30,4 +35,4 @@ def create_app(service: ServiceState, *, log: RequestLog | None = None) -> ASGIA
         app = OtherSites(app, hosts=settings.hosts, origins=settings.cors, open_paths=open_paths)
     app = allow_origins(app, service.settings.cors)
     routes = {endpoint.path: endpoint.in_log for endpoint in endpoints}
-    return Observer(app, metrics=service.metrics, routes=routes, log=log)
+    return Observer(app, metrics=service.metrics, routes=routes, log=log, in_work=in_work)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import sys
 import threading
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +46,31 @@ class Engine:
         self.report_chunk = 8 if self.on_gpu else 2  # on a CPU a plain request waits for this many images
         if self._only is not None:  # a run of fewer costs as much
             self.max_batch = self.report_chunk = self._only
-        for batch in sizes if self.on_gpu else (1, self.report_chunk, self.max_batch):
-            self.answers(np.zeros((batch, *self._shape), np.uint8))
+        self._classes = len(bundle.classes)
+        self._warm(sizes if self.on_gpu else (1, self.report_chunk, self.max_batch))
+
+    def _warm(self, sizes: tuple[int, ...]) -> None:
+        """Ask the model in every batch size, and look whether its answers can be answers."""
+        images = np.random.default_rng(0).integers(0, 256, (max(2, *sizes), *self._shape), np.uint8)
+        images[0], images[1] = 0, 255
+        for size in sorted({*sizes, 2 if self._only is None else self._only}):
+            try:
+                answers = self.answers(images[:size])
+            except Failure as error:
+                raise HardenerError(
+                    f"asked about a few images before it is served, {error}. Export it again."
+                ) from None
+            if answers.shape != (size, 2, self._classes):
+                raise HardenerError(
+                    f"the model answers {size} images with {answers.shape}, not {(size, 2, self._classes)}: images, "
+                    "logits and probabilities, classes. Export it again."
+                )
+            sums = answers[:, 1].sum(axis=1)
+            if (answers[:, 1] < 0).any() or not np.allclose(sums, 1, atol=0.05):
+                raise HardenerError(
+                    f"the model's probabilities add up to {sums[np.abs(sums - 1).argmax()]:.4g} and not to 1, or one "
+                    "is negative. Export it again with `hardener export RUN`."
+                )
 
     def answers(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Answer a batch.
@@ -74,7 +95,7 @@ class Engine:
             raise Failure(f"ONNX Runtime cannot run the model on {count} images: {reason}") from error
         answers: NDArray[np.float32] = np.stack([logits[:count], probabilities[:count]], axis=1)
         if not np.isfinite(answers).all():
-            raise Failure("the model's probabilities for this image are not finite")
+            raise Failure("the model's answer to an image is not finite")
         return answers
 
 
@@ -127,18 +148,6 @@ def _filled(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return images if missing <= 0 else np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
 
 
-def check_model(folder: Path, bundle: Bundle, *, device: Device) -> None:
-    """Find out whether an `Engine` could be made, and leave nothing behind in this process.
-
-    Raises:
-        HardenerError: it could not; see `Engine`.
-    """
-    _check_graph(_open_session(folder / bundle.model.file, on_gpu=False, optimize=False), bundle)
-    if _wants_gpu(device):  # a CUDA context would stay, so it is opened in a process that ends
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
-            other.submit(_make_engine, folder, bundle, device).result()
-
-
 def cuda_devices() -> int:
     """Count the GPUs that the NVIDIA driver shows to this process.
 
@@ -158,16 +167,10 @@ def _wants_gpu(device: Device) -> bool:
     return device == "cuda" or (device == "auto" and cuda_devices() > 0)
 
 
-def _make_engine(folder: Path, bundle: Bundle, device: Device) -> None:
-    Engine(folder, bundle, device=device)
-
-
-def _open_session(path: Path, *, on_gpu: bool, optimize: bool = True) -> onnxruntime.InferenceSession:
+def _open_session(path: Path, *, on_gpu: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # lanes, not one run's threads, fill the cores
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not optimize:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     providers: list[str | tuple[str, dict[str, str]]] = [CPU]
     if on_gpu:
         if CUDA not in onnxruntime.get_available_providers():

@@ -8,11 +8,8 @@ this server alone. In a process without the variable the figures are the process
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from hardener.config.answer import Prediction, Report
+
+from .private_folder import make_private_folder
+from .worker_figures import WorkerCounters
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 OWN_FOLDER_VARIABLE = "HARDENER_METRICS_FOLDER"
@@ -34,22 +34,16 @@ _RADII = (0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1, 1.5, 2, 3)
 _SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1)
 
 
-def share_figures() -> None:
-    """Make the folder of a server's figures, in the process that starts the workers; it goes with that process.
+def share_figures() -> Path | None:
+    """Make and return the folder of a server's figures, in the process that starts the workers; it goes with it.
 
     Its files are mapped into memory, and a disk that fills up would end a worker at its first touch of a new page. So
     they lie in memory where the system has such a place.
     """
-    for place in ("/dev/shm", None):  # noqa: S108 - mkdtemp makes a folder that is ours alone
-        try:
-            folder = tempfile.mkdtemp(prefix="hardener-metrics-", dir=place)
-            break
-        except OSError:
-            continue
-    else:  # nothing can be written: BentoML has found a place, or has ended the start
-        return
-    os.environ[OWN_FOLDER_VARIABLE] = folder
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = make_private_folder("metrics", ["/dev/shm", None])  # noqa: S108 - it is ours alone
+    if folder is not None:  # else nothing can be written: BentoML has found a place, or has ended the start
+        os.environ[OWN_FOLDER_VARIABLE] = str(folder)
+    return folder
 
 
 def use_shared_figures() -> None:
@@ -197,6 +191,7 @@ class Metrics:
             multiprocess.MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
         workers = CollectorRegistry()
         workers.register(_Workers(pids))
+        workers.register(WorkerCounters(self._folder))
         return generate_latest(registry) + generate_latest(workers)
 
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hardener.errors import HardenerError
 
 from .coalesced_call import CoalescedCall
+from .in_work import InWork
 from .log import RequestLog
 from .metrics import Metrics
 from .notes import Notes, notes_of
@@ -46,7 +47,13 @@ class Observer:
     """
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, routes: Mapping[str, bool], log: RequestLog | None = None
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        routes: Mapping[str, bool],
+        log: RequestLog | None = None,
+        in_work: InWork | None = None,
     ) -> None:
         """Stand before an app.
 
@@ -54,8 +61,10 @@ class Observer:
             routes: the paths that exist, and whether a request there is logged though it went well. All other paths
                 share one label: a scanner would fill the memory with series.
             log: None: no line is written.
+            in_work: where it is written down what would be lost if this process died now; None: nowhere.
         """
         self._app, self._metrics, self._routes, self._log = app, metrics, dict(routes), log
+        self._in_work = in_work
         # once for all requests that begin or end in a while: each value costs microseconds
         self._gauges = CoalescedCall(GAUGES_AFTER_S, metrics.write_gauges)
 
@@ -84,6 +93,9 @@ class Observer:
                 notes.bytes_out += len(message.get("body", b""))
             await send(message)
 
+        slot = None
+        if self._in_work is not None:
+            slot = self._in_work.begin(f"{scope['method'][:16]} {route} {notes.request_id}")
         self._metrics.in_flight += 1
         self._gauges.ask()
         try:
@@ -94,6 +106,8 @@ class Observer:
                 detail = "the service failed on this request; its log says why."
                 await ProblemResponse(Problem(500, detail))(scope, receive, marked_send)
         finally:
+            if slot is not None and self._in_work is not None:
+                self._in_work.end(slot)
             self._metrics.in_flight -= 1
             self._gauges.ask()
             seconds = time.perf_counter() - started

@@ -35,8 +35,12 @@ PATCHED = {
         "circus.sighandler:SysHandler._register",
         "circus.sighandler:SysHandler.handle_hup",
         "circus.sighandler:SysHandler.quit",
-        "circus.arbiter:Arbiter.iter_watchers",
+        "circus.sighandler:SysHandler.handle_int",
         "circus.arbiter:Arbiter.manage_watchers",
+        "circus.arbiter:Arbiter.reap_processes",
+        "circus.arbiter:Arbiter.stop",
+        "circus.arbiter:Arbiter.stop_controller_and_close_sockets",
+        "circus.watcher:Watcher.call_hook",
     ),
     "bentoml": ("bentoml._internal.configuration.containers:BentoMLContainer.tracer_provider",),
 }

@@ -14,9 +14,8 @@ from starlette.types import ASGIApp
 from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from .ending import CLOSE, Ending
 from .http_bounds import BoundedProtocol
-
-CLOSE = (b"connection", b"close")
 
 
 def answer_directly(app: ASGIApp) -> None:
@@ -29,8 +28,8 @@ def answer_directly(app: ASGIApp) -> None:
     HTTP_PROTOCOLS["auto"] = f"{__name__}:DirectProtocol"
 
 
-def take_all_before_closing() -> None:
-    """Let the uvicorn server that this process is about to start take every connection that waits before it ends.
+def take_all_before_closing(ending: Ending) -> None:
+    """Let the uvicorn server that this process is about to start drain, and take every connection that waits.
 
     The kernel makes connections before a server takes them, and resets those that wait when the last process closes
     the socket. A busy event loop looks at them once in some milliseconds.
@@ -38,6 +37,7 @@ def take_all_before_closing() -> None:
     shutdown = uvicorn.Server.shutdown
 
     async def take_all(server: uvicorn.Server, sockets: list[socket.socket] | None = None) -> None:
+        await ending.drain(server)
         make = functools.partial(
             server.config.http_protocol_class,  # type: ignore[call-arg]
             config=server.config,

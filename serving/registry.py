@@ -15,8 +15,10 @@ from hardener.config.bundle import Bundle, read_bundle
 from hardener.config.served import served_default, served_names
 from hardener.errors import did_you_mean
 
+from .accepted import sources
 from .batcher import Batcher, Priority
-from .engine import Engine, check_model
+from .bundle_check import check_bundle, read_card
+from .engine import Engine
 from .problem import Problem
 from .settings import BundleSource, Settings
 
@@ -55,8 +57,7 @@ class Model:
             field: getattr(bundle, field) for field in ModelInfo.model_fields if field not in {"name", "provider"}
         }
         self.info = ModelInfo(**shared, name=name, provider=self.engine.provider)
-        card = source.path / "model_card.md"
-        self.card = card.read_text(encoding="utf-8") if card.is_file() else None
+        self.card = read_card(source.path)
         self._users = 0
         self._retired = False
 
@@ -96,7 +97,8 @@ class Registry:
         self._settings = settings
         self._on_batch = on_batch
         self._reloading: asyncio.Task[bool] | None = None
-        self._models, self.default = _load(settings, on_batch)
+        self._sources = sources(settings)
+        self._models, self.default = _load(settings, self._sources, on_batch)
 
     def find(self, name: str | None) -> Model:
         """Return a model by name; None: the default.
@@ -135,12 +137,15 @@ class Registry:
             model.close()
 
     async def _reload(self) -> bool:
+        found = sources(self._settings)
+        if self._settings.accepted is not None and found == self._sources:  # nothing else was accepted
+            return True
         try:
-            models, default = await asyncio.to_thread(_load, self._settings, self._on_batch)
+            models, default = await asyncio.to_thread(_load, self._settings, found, self._on_batch)
         except Exception as error:  # whatever it is, what runs goes on
             logger.error("error: the models were not exchanged: %s", error)
             return False
-        before, self._models, self.default = self._models, models, default
+        before, self._models, self.default, self._sources = self._models, models, default, found
         for model in before.values():
             model.retire()
         loaded = ", ".join(f"{name} ({model.bundle.fingerprint[:12]})" for name, model in models.items())
@@ -149,18 +154,20 @@ class Registry:
 
 
 def check_bundles(settings: Settings) -> None:
-    """Find out whether a `Registry` could be made, and leave nothing behind in this process.
+    """Find out whether a `Registry` could be made.
 
     Raises:
         HardenerError: it could not.
     """
-    bundles, _, _ = _read(settings)
-    for source, bundle in bundles:
-        check_model(source.path, bundle, device=settings.device)
+    _read(settings, settings.bundles)
+    for source in settings.bundles:
+        check_bundle(source.path, device=settings.device)
 
 
-def _load(settings: Settings, on_batch: Callable[[int], None]) -> tuple[dict[str, Model], str]:
-    bundles, names, default = _read(settings)
+def _load(
+    settings: Settings, found: tuple[BundleSource, ...], on_batch: Callable[[int], None]
+) -> tuple[dict[str, Model], str]:
+    bundles, names, default = _read(settings, found)
     models: dict[str, Model] = {}
     try:
         for name, (source, bundle) in zip(names, bundles, strict=True):
@@ -172,7 +179,9 @@ def _load(settings: Settings, on_batch: Callable[[int], None]) -> tuple[dict[str
     return models, default
 
 
-def _read(settings: Settings) -> tuple[list[tuple[BundleSource, Bundle]], list[str], str]:
-    bundles = [(source, read_bundle(source.path)) for source in settings.bundles]
+def _read(
+    settings: Settings, found: tuple[BundleSource, ...]
+) -> tuple[list[tuple[BundleSource, Bundle]], list[str], str]:
+    bundles = [(source, read_bundle(source.path)) for source in found]
     names = served_names((source.name, source.path, bundle) for source, bundle in bundles)
     return bundles, names, served_default(names, settings.default)

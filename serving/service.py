@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first event; only this word switches it off
 
@@ -27,19 +28,21 @@ except HardenerError as error:
 
 from bentoml._internal.configuration.containers import BentoMLContainer
 
-from . import supervisor
-from .access import find_tokens
+from . import lifeline, supervisor
+from .accepted import Acceptance
 from .app import create_app
+from .ending import Ending
 from .heap import give_large_blocks_back
 from .http_bounds import bound_connections_by, check_open_files, use_bounded_protocol
+from .in_work import InWork
 from .log import RequestLog, log_all_as_json
-from .metrics import share_figures, use_shared_figures
+from .metrics import OWN_FOLDER_VARIABLE, share_figures, use_shared_figures
 from .observe import check_tracing, tracing_options
 from .protocol import answer_directly, take_all_before_closing
-from .registry import check_bundles
 from .service_state import ServiceState
 from .settings import longest_request_s, settings_from_environment, worker_count
 
+logger = logging.getLogger("hardener.serving")
 give_large_blocks_back()
 # By default SIGHUP would end a worker that is still starting; it may have read the old bundles already, so it is noted.
 _reloads_asked_early: list[int] = []
@@ -65,7 +68,8 @@ if _traces:  # BentoML makes the span of a request that comes through it
     use_bounded_protocol()
 else:
     answer_directly(_mounted)
-take_all_before_closing()
+_ending = Ending()
+take_all_before_closing(_ending)
 
 
 # The timeout is BentoML's, of requests that come through it; it lies just above the longest deadline of our own, for
@@ -90,42 +94,49 @@ class HardenerService:
             log_all_as_json()
         if _traces:  # BentoML keeps the provider to itself; our spans inside a request find the global one
             trace.set_tracer_provider(BentoMLContainer.tracer_provider.get())
-        logging.getLogger("hardener.serving").setLevel(logging.INFO)  # BentoML shows warnings alone of others' loggers
+        logger.setLevel(logging.INFO)  # BentoML shows warnings alone of others' loggers
         bound_connections_by(settings)
+        _ending.go_by(settings)
+        lifeline.follow(_stop_without_drain, patience_s=_ending.patience_s)
         self._state = ServiceState(settings)
         self._log = RequestLog(settings.log, on_lost=self._state.metrics.lost_log_lines.inc)
-        _mounted.app = create_app(self._state, log=self._log)
+        self._state.is_ending = lambda: _ending.draining
+        _mounted.app = create_app(self._state, log=self._log, in_work=_shared_in_work())
         gc.collect()
         gc.freeze()  # what is loaded now stays: it need not be looked through again and again
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def prepare_supervisor() -> None:
-        """Refuse a bundle that cannot be served, once and before any worker starts.
-
-        BentoML starts a worker that fails to initialise over and over, so a fault must be found here.
-        """
+        """Take what the workers are to load, and refuse what cannot be served, before any worker starts."""
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # until circus has its own
         try:
             settings = settings_from_environment()
             check_tracing(_traces)
             check_open_files(settings)
-            find_tokens(settings.tokens, settings.token_hashes)
-            check_bundles(settings)
-            share_figures()
             if settings.log == "json":
                 log_all_as_json()
+            acceptance = Acceptance(settings)
+            figures = share_figures()
         except HardenerError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
-        supervisor.install()
+        logger.setLevel(logging.INFO)
+        lifeline.hold()
+        supervisor.install(settings, acceptance, figures)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def listen_for_reloads(self) -> None:
         """Load the bundles again on SIGHUP, which the supervisor hands on to its workers."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._state.reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload()))
         if _reloads_asked_early:
-            await self._state.reload()
+            await self._reload()
+
+    async def _reload(self) -> None:
+        if not await self._state.reload() and self._state.settings.accepted is not None:
+            # what was accepted is served by all workers or by none: another one starts with it
+            os.kill(os.getpid(), signal.SIGTERM)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
@@ -137,4 +148,17 @@ class HardenerService:
         return True
 
     def __is_ready__(self) -> bool:
-        return _mounted.app is not None
+        return _mounted.app is not None and not _ending.draining
+
+
+def _stop_without_drain() -> None:
+    _ending.hurry = True
+    logger.error("the process that keeps the workers is gone: this one stops")
+
+
+def _shared_in_work() -> InWork | None:
+    folder = os.environ.get(OWN_FOLDER_VARIABLE)
+    try:
+        return InWork(Path(folder)) if folder else None
+    except OSError:  # no room: what is lost with a worker is not told then
+        return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from hardener.errors import HardenerError
 
+from .accepted import tokens_file
 from .access import find_tokens
 from .batcher import Priority
 from .metrics import Metrics
@@ -17,7 +19,10 @@ logger = logging.getLogger("hardener.serving")
 
 
 class ServiceState:
-    """Everything that an endpoint may use. `reload` exchanges the models; `close` ends all threads."""
+    """Everything that an endpoint may use. `reload` exchanges the models; `close` ends all threads.
+
+    `is_ending` says whether this process was told to stop.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Load the bundles and warm the models.
@@ -26,8 +31,9 @@ class ServiceState:
             HardenerError: a bundle is broken, or its model is not the one that it describes.
         """
         self.settings = settings
+        self.is_ending: Callable[[], bool] = lambda: False
         self.metrics = Metrics()
-        self.tokens = find_tokens(settings.tokens, settings.token_hashes)
+        self.tokens = find_tokens(tokens_file(settings), settings.token_hashes)
         self.registry = Registry(settings, self.metrics.batch_images.observe)
         self.metrics.watch_queues(
             lambda: {priority.name.lower(): self.registry.waiting(priority) for priority in Priority}
@@ -35,15 +41,20 @@ class ServiceState:
         self.predictor = Predictor(settings, self.registry, self.metrics)
         self._show_models()
 
-    async def reload(self) -> None:
-        """Load the bundles and read the tokens again; either stays as it was where the new one is broken."""
+    async def reload(self) -> bool:
+        """Load the bundles and read the tokens again; either stays as it was where the new one is broken.
+
+        Returns:
+            whether the models were exchanged.
+        """
         try:
             if self.tokens is not None:
                 self.tokens.reload()
         except HardenerError as error:
             logger.error("error: the tokens stay as they were: %s", error)
-        await self.registry.reload()
+        exchanged = await self.registry.reload()
         self._show_models()
+        return exchanged
 
     def close(self) -> None:
         """End the threads."""

@@ -16,6 +16,7 @@ from .log import LogForm
 from .other_sites import read_hosts
 
 Device = Literal["auto", "cpu", "cuda"]
+ACCEPTED_VARIABLE = "HARDENER_ACCEPTED_FOLDER"
 CLOSABLE = ("metrics", "docs", "page")
 
 
@@ -47,6 +48,7 @@ class Settings:
         hosts: names that the service goes by besides its addresses, where it has no tokens; `*` for any.
         closed: of `CLOSABLE`, what answers 404.
         log: one line a request as text or as JSON.
+        accepted: the folder of what this server's supervisor took; None: there is no supervisor.
     """
 
     bundles: tuple[BundleSource, ...]
@@ -63,6 +65,9 @@ class Settings:
     header_timeout_s: float = _default("header_timeout_s")
     keep_alive_timeout_s: float = _default("keep_alive_timeout_s")
     write_timeout_s: float = _default("write_timeout_s")
+    drain_s: float = _default("drain_s")
+    stop_s: float = _default("stop_s")
+    max_quick_deaths: int = _default("max_quick_deaths")
     max_pixels: int = _default("max_pixels")
     max_side: int = _default("max_side")
     max_decode_bytes: int = _default("max_decode_bytes")
@@ -86,6 +91,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     closed: frozenset[str] = frozenset()
     log: LogForm = "text"
+    accepted: Path | None = None
 
 
 def settings_from_environment() -> Settings:
@@ -96,6 +102,7 @@ def settings_from_environment() -> Settings:
     """
     tokens = os.environ.get("HARDENER_TOKENS", "")
     rate = os.environ.get("HARDENER_RATE", "")
+    accepted = os.environ.get(ACCEPTED_VARIABLE)
     limits: dict[str, Any] = read_limits(os.environ)
     return Settings(
         bundles=parse_bundles(os.environ.get("HARDENER_BUNDLE", "")),
@@ -108,6 +115,7 @@ def settings_from_environment() -> Settings:
         hosts=read_hosts(os.environ.get("HARDENER_ALLOWED_HOSTS", "")),
         closed=_closed(),
         log=cast(LogForm, _one_of("HARDENER_LOG", get_args(LogForm))),
+        accepted=Path(accepted) if accepted else None,
         **limits,
     )
 

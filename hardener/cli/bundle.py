@@ -43,5 +43,5 @@ def bundle(
         )
     requirements = made.source / "requirements.txt"
     out.print(f"next: pip install -r {requirements}    in an environment of its own; no torch", soft_wrap=True)
-    out.print(f"      env -u BENTOML_CONTAINERIZED bentoml serve {made.tag}", soft_wrap=True)
+    out.print(f"      bentoml serve {made.tag}", soft_wrap=True)
     out.print(f"      bentoml containerize {made.tag}    needs Docker", soft_wrap=True)

@@ -102,7 +102,7 @@ def serve(
         "ALLOWED_HOSTS": ",".join(allowed_host or ()) or None,
         "CLOSED": ",".join(close or ()) or None,
     }
-    environment = {key: value for key, value in os.environ.items() if key != "BENTOML_CONTAINERIZED"}
+    environment = dict(os.environ)
     environment |= {f"HARDENER_{name}": str(value) for name, value in flags.items() if value is not None}
     environment["BENTOML_DO_NOT_TRACK"] = "True"
     values = read_limits(environment)
@@ -146,7 +146,7 @@ def _start(names: list[str], host: str, port: int, environment: dict[str, str]) 
     service = packaged_folder("serving")
     module, home = ("hardener.serving", service.parent.parent) if _installed(service) else ("serving", service.parent)
     command = [sys.executable, "-m", "bentoml", "serve", f"{module}.service:HardenerService"]
-    command += ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "5", "--working-dir", str(home)]
+    command += ["--host", host, "--port", str(port), "--working-dir", str(home)]
     os.execve(sys.executable, command, environment)  # noqa: S606 - the server takes this process's place, signals included
 
 

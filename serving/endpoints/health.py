@@ -1,11 +1,12 @@
-"""Whether the service lives and is ready. A worker listens only once its models are loaded and warm: it is both."""
+"""Whether the service lives and is ready. A worker listens only once its models are loaded and warm."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..endpoint import Endpoint
+from ..endpoint import Answer, Endpoint
+from ..problem import Problem
 from ..service_state import ServiceState
 
 
@@ -13,12 +14,18 @@ async def _alive(service: ServiceState, request: Request) -> Response:
     return Response("\n", media_type="text/plain")
 
 
-def _probe(name: str, summary: str) -> Endpoint:
+async def _ready(service: ServiceState, request: Request) -> Response:
+    if service.is_ending():
+        raise Problem(503, "the service is about to stop. Ask another one.", retry_after_s=1)
+    return await _alive(service, request)
+
+
+def _probe(name: str, summary: str, answer: Answer = _alive) -> Endpoint:
     return Endpoint(
         path=f"/{name}",
         name=name,
         summary=summary,
-        answer=_alive,
+        answer=answer,
         returns="text/plain",
         example="\n",
         needs_token=False,
@@ -29,5 +36,5 @@ def _probe(name: str, summary: str) -> Endpoint:
 PROBES = (
     _probe("healthz", "200 while the process lives"),
     _probe("livez", "the same"),
-    _probe("readyz", "200 once the models are loaded and warm"),
+    _probe("readyz", "200 once the models are loaded and warm, until the service is told to stop", _ready),
 )

@@ -76,12 +76,15 @@ def server(bundle: Path, **variables: str) -> Iterator[RunningServer]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    environment = {name: value for name, value in os.environ.items() if name != "BENTOML_CONTAINERIZED"}
-    environment |= {"HARDENER_BUNDLE": str(bundle), "HARDENER_DEVICE": "cpu", "BENTOML_DO_NOT_TRACK": "True"}
+    environment = os.environ | {
+        "HARDENER_BUNDLE": str(bundle),
+        "HARDENER_DEVICE": "cpu",
+        "BENTOML_DO_NOT_TRACK": "True",
+    }
+    environment["HARDENER_DRAIN_S"] = "0"
     environment |= variables
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:HardenerService"]
-    command += ["--host", "127.0.0.1", "--port", port]
-    command += ["--timeout-graceful-shutdown", "5", "--working-dir", str(ROOT)]
+    command += ["--host", "127.0.0.1", "--port", port, "--working-dir", str(ROOT)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     running = RunningServer(process, f"http://127.0.0.1:{port}")
     try:

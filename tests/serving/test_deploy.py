@@ -15,6 +15,7 @@ from hardener.client._call import BATCH_BYTES, BATCH_IMAGES, REPORT_SLACK_S
 from hardener.client.client import SILENCE_S
 from hardener.config.answer import ModelList
 from hardener.config.serving_limits import LIMITS
+from serving.ending import longest_end_s
 from serving.examples import EXAMPLES
 from serving.metrics import Metrics
 from serving.openapi import openapi_document
@@ -30,6 +31,7 @@ SHIPPED = [
     ROOT / "docs" / "deploy.md",
     *(path for path in DEPLOY.rglob("*") if path.is_file()),
 ]
+INTERNAL = {"HARDENER_METRICS_FOLDER", "HARDENER_ACCEPTED_FOLDER", "HARDENER_LIFELINE"}
 DEFAULTS = Settings(bundles=())
 
 
@@ -53,9 +55,9 @@ def docker_command() -> list[str]:
 
 
 def variables() -> set[str]:
-    """Find what the service reads; HARDENER_METRICS_FOLDER its processes tell each other."""
+    """Find what the service reads, without what its processes tell each other."""
     text = "".join(path.read_text() for path in (ROOT / "serving").rglob("*.py"))
-    named = set(re.findall(r'"(HARDENER_[A-Z_]+)"', text)) - {"HARDENER_METRICS_FOLDER"}
+    named = set(re.findall(r'"(HARDENER_[A-Z_]+)"', text)) - INTERNAL
     return named | {limit.variable for limit in LIMITS.values()}
 
 
@@ -129,9 +131,9 @@ def test_probes_ask_for_routes_that_exist() -> None:
 
 
 def test_a_pod_has_time_to_finish_what_it_began() -> None:
-    graceful = float(option(docker_command(), "--timeout-graceful-shutdown"))
-    _, seconds = container()["lifecycle"]["preStop"]["exec"]["command"]
-    assert pod()["spec"]["terminationGracePeriodSeconds"] > float(seconds) + graceful + 1
+    (drain,) = (item["value"] for item in container()["env"] if item["name"] == "HARDENER_DRAIN_S")
+    assert pod()["spec"]["terminationGracePeriodSeconds"] > longest_end_s(float(drain), DEFAULTS.stop_s)
+    graceful = DEFAULTS.drain_s + DEFAULTS.stop_s
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     assert float(compose["services"]["serving"]["stop_grace_period"].rstrip("s")) > graceful + 1
     unit = (DEPLOY / "hardener.service").read_text()

@@ -18,7 +18,8 @@ from bundles import linear_bundle
 from hardener.config.bundle import Bundle, read_bundle
 from hardener.errors import HardenerError
 from serving.access import Rate
-from serving.engine import BoundSession, Engine, check_model, cuda_devices
+from serving.bundle_check import check_bundle
+from serving.engine import BoundSession, Engine, cuda_devices
 from serving.service_state import ServiceState
 from serving.settings import BundleSource, Settings, settings_from_environment
 
@@ -38,7 +39,7 @@ def refused(folder: Path, match: str) -> None:
     with pytest.raises(HardenerError, match=match):
         Engine(folder, bundle, device="cpu")
     with pytest.raises(HardenerError, match=match):
-        check_model(folder, bundle, device="cpu")
+        check_bundle(folder, device="cpu")
 
 
 def test_a_model_file_that_was_changed_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from serving import protocol
+from serving.ending import Ending
+from serving.settings import Settings
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
@@ -34,7 +36,9 @@ def test_what_waits_in_the_kernel_when_a_server_stops_is_answered(
 ) -> None:
     monkeypatch.setattr(uvicorn.Server, "shutdown", uvicorn.Server.shutdown)  # put back afterwards
     monkeypatch.setattr(protocol.DirectProtocol, "direct", staticmethod(app), raising=False)
-    protocol.take_all_before_closing()
+    ending = Ending()
+    ending.go_by(Settings(bundles=(), drain_s=0))
+    protocol.take_all_before_closing(ending)
     address = listener.getsockname()
 
     async def scene() -> list[bytes]:

@@ -45,7 +45,6 @@ def test_the_flags_become_settings(
     first, second = bundles
     tokens = first / "tokens"
     tokens.write_text("")
-    monkeypatch.setenv("BENTOML_CONTAINERIZED", "true")
     flags = "--default second --workers 2 --device cpu --draws 50 --queries 20 --report-seconds 2.5 --rate 5:10"
     flags += " --cors https://a.example --cors https://b.example --close page --close docs --host localhost"
     found = serve(first, f"second={second}", *flags.split(), "--tokens", tokens)
@@ -68,7 +67,6 @@ def test_the_flags_become_settings(
         "HARDENER_CLOSED": "page,docs",
     }
     assert environment["BENTOML_DO_NOT_TRACK"] == "True"
-    assert "BENTOML_CONTAINERIZED" not in environment
 
 
 def test_a_flag_that_is_not_given_leaves_the_environment_as_it_is(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -74,8 +77,8 @@ def wait_until(happened: Callable[[], bool], otherwise: str) -> None:
 
 
 @contextmanager
-def under_traffic(bundle: Path, workers: int) -> Iterator[tuple[RunningServer, Traffic]]:
-    with server(bundle, HARDENER_WORKERS=str(workers)) as running:
+def under_traffic(bundle: Path, workers: int, drain: str) -> Iterator[tuple[RunningServer, Traffic]]:
+    with server(bundle, HARDENER_WORKERS=str(workers), HARDENER_DRAIN_S=drain) as running:
         running.wait_until_ready()
         running.wait_for(STARTED, times=workers)  # ready is said as soon as one of them is
         traffic = Traffic(running.url)
@@ -87,11 +90,34 @@ def under_traffic(bundle: Path, workers: int) -> Iterator[tuple[RunningServer, T
 
 
 def worker_pids(running: RunningServer) -> set[int]:
-    children = psutil.Process(running.process.pid).children()
-    return {child.pid for child in children if "_bentoml_impl" in " ".join(child.cmdline())}
+    found = set()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(running.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                found |= {child.pid} if "_bentoml_impl" in " ".join(child.cmdline()) else set()
+    return found
 
 
-def reload_and_survive_a_broken_bundle(running: RunningServer, traffic: Traffic, bundle: Path, workers: int) -> None:
+def spoil_the_model(bundle: Path) -> None:
+    (bundle / "model.onnx").write_bytes(b"broken")
+
+
+def spoil_the_card(bundle: Path) -> None:
+    (bundle / "model_card.md").write_bytes(b"\xff\xfe\0")
+
+
+def spoil_the_answers(bundle: Path) -> None:
+    linear_bundle(bundle, WEIGHTS, (float("nan"), 0.0))
+
+
+SPOILED = [
+    (spoil_the_model, "is not the file that bundle.json describes"),
+    (spoil_the_card, "model_card.md cannot be read: it is no UTF-8 text"),
+    (spoil_the_answers, "the model's answer to an image is not finite"),
+]
+
+
+def reload_and_survive_broken_bundles(running: RunningServer, traffic: Traffic, bundle: Path, workers: int) -> None:
     pids = worker_pids(running)
     assert len(pids) == workers
     animal_bundle(bundle, 1)
@@ -102,34 +128,48 @@ def reload_and_survive_a_broken_bundle(running: RunningServer, traffic: Traffic,
     after = traffic.answers[before:]
     assert after.count((200, 0)) <= CLIENTS  # those that were in work when the last worker had the new one
     assert after[-1] == (200, 1)
-    (bundle / "model.onnx").write_bytes(b"broken")
-    running.process.send_signal(signal.SIGHUP)
-    running.wait_for("the models were not exchanged", times=workers)
+    for spoil, said in SPOILED:
+        animal_bundle(bundle, 0)
+        (bundle / "model_card.md").unlink(missing_ok=True)
+        spoil(bundle)
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for(said)
+    assert running.count("the models were not exchanged") == len(SPOILED)  # the supervisor says it, once
     before = len(traffic.answers)
     traffic.more(20 * CLIENTS)
     assert set(traffic.answers[before:]) == {(200, 1)}
     assert set(traffic.answers) == {(200, 0), (200, 1)}
     assert traffic.failures == []
     assert worker_pids(running) == pids
-    assert running.count("reloaded linear") == running.count("the models were not exchanged") == workers
+    assert running.count("reloaded linear") == workers
 
 
-def lose_a_worker(running: RunningServer, traffic: Traffic, bundle: Path) -> None:
-    animal_bundle(bundle, 1)  # the one that comes back loads what is there now
+def lose_all_workers(running: RunningServer, traffic: Traffic, bundle: Path) -> None:
+    """The folder is broken by now; those that come serve what was accepted."""
     before = worker_pids(running)
-    victim = min(before)
-    psutil.Process(victim).kill()
+    for number, victim in enumerate(sorted(before)):
+        psutil.Process(victim).kill()
+        traffic.more(100)
+        running.wait_for(STARTED, times=3 + number)
+    assert len(worker_pids(running)) == 2
+    assert not worker_pids(running) & before
+    asked = len(traffic.answers)
     traffic.more(100)
-    running.wait_for(STARTED, times=3)
-    assert len(worker_pids(running) - {victim}) == 2
-    traffic.more(100)
-    assert len(traffic.failures) <= CLIENTS  # those that the victim had in work
+    assert set(traffic.answers[asked:]) == {(200, 1)}
+    assert len(traffic.failures) <= 2 * CLIENTS  # those that the victims had in work
     assert {status for status, _ in traffic.answers} == {200}
 
 
 def stop(running: RunningServer, traffic: Traffic) -> None:
+    """The service goes on for a while, no longer ready, and then refuses; nothing that it took is lost."""
     lost = len(traffic.failures)
     running.process.terminate()
+    wait_until(lambda: httpx.get(f"{running.url}/readyz", timeout=PATIENCE_S).status_code == 503, "it stays ready")
+    asked = len(traffic.answers)
+    traffic.more(20)
+    assert httpx.get(f"{running.url}/livez", timeout=PATIENCE_S).status_code == 200
+    assert len(traffic.failures) == lost, "it stopped before the drain was over"
+    assert len(traffic.answers) > asked
     assert running.wait_for_end() == 0
     wait_until(lambda: len(traffic.failures) > lost, "nobody is refused")
     assert {status for status, _ in traffic.answers} == {200}
@@ -140,16 +180,111 @@ def stop(running: RunningServer, traffic: Traffic) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_under_traffic_a_reload_a_broken_bundle_a_dead_worker_and_a_stop_lose_no_request(
-    tmp_path: Path, workers: int
-) -> None:
+def test_under_traffic_reloads_dead_workers_and_a_stop_lose_no_request(tmp_path: Path) -> None:
     bundle = animal_bundle(tmp_path, 0)
-    with under_traffic(bundle, workers) as (running, traffic):
-        reload_and_survive_a_broken_bundle(running, traffic, bundle, workers)
-        if workers == 2:
-            lose_a_worker(running, traffic, bundle)
+    with under_traffic(bundle, workers=2, drain="1.5") as (running, traffic):
+        reload_and_survive_broken_bundles(running, traffic, bundle, 2)
+        lose_all_workers(running, traffic, bundle)
         stop(running, traffic)
+
+
+class HalfRequest:
+    """An upload that waits for its second half."""
+
+    def __init__(self, running: RunningServer, request_id: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", int(running.url.rpartition(":")[2])), PATIENCE_S)
+        head = f"POST /predict HTTP/1.1\r\nHost: h\r\nX-Request-Id: {request_id}\r\nContent-Type: image/jpeg\r\n"
+        self._socket.sendall(f"{head}Content-Length: {len(IMAGE)}\r\n\r\n".encode() + IMAGE[:100])
+
+    def finish(self) -> bytes:
+        """Send the rest; return what came back."""
+        self._socket.sendall(IMAGE[100:])
+        return self.answer()
+
+    def answer(self) -> bytes:
+        """Return what comes before the connection ends."""
+        with self._socket:
+            found = b""
+            while piece := self._socket.recv(65536):
+                found += piece
+            return found
+
+
+def figure(running: RunningServer, name: str) -> float:
+    lines = httpx.get(f"{running.url}/metrics", timeout=PATIENCE_S).text.splitlines()
+    (found,) = (line for line in lines if line.startswith(f"{name} "))
+    return float(found.split()[1])
+
+
+def lose_a_request(running: RunningServer) -> None:
+    """A worker is killed with a request in work: its id is told, and counted."""
+    half = HalfRequest(running, "the-lost-one")
+    wait_until(lambda: figure(running, "hardener_requests_in_flight") >= 2, "it is not in work")
+    (victim,) = worker_pids(running)
+    psutil.Process(victim).kill()
+    assert half.answer() == b""
+    running.wait_for("the-lost-one")
+    running.wait_for(STARTED, times=2)
+    running.wait_until_ready()
+    (told,) = (line for line in running.output.splitlines() if "worker_died" in line)
+    died = json.loads(told)
+    assert (died["pid"], died["how"].split(",")[0], died["lost_requests"]) == (victim, "was ended by SIGKILL", 1)
+    (told,) = (line for line in running.output.splitlines() if "request_lost" in line)
+    assert json.loads(told)["request"] == "POST /predict the-lost-one"
+    names = ("hardener_worker_deaths_total", "hardener_worker_restarts_total", "hardener_lost_requests_total")
+    assert [figure(running, name) for name in names] == [1, 1, 1]
+
+
+def lose_the_supervisor(running: RunningServer) -> None:
+    """No worker outlives it, and the next server removes what it left."""
+    workers = [psutil.Process(pid) for pid in worker_pids(running)]
+    running.process.kill()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert len(gone) == len(workers) == 1
+    assert not alive
+
+
+@pytest.mark.slow
+def test_what_a_dead_worker_took_along_is_told_and_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
+    bundle = animal_bundle(tmp_path / "bundle", 0)
+    places = {"TMPDIR": str(tmp_path), "HARDENER_LOG": "json", "HARDENER_STOP_S": "0.5"}
+    with server(bundle, **places) as running:
+        running.wait_until_ready()
+        lose_a_request(running)
+        half = HalfRequest(running, "in-work")
+        wait_until(lambda: figure(running, "hardener_requests_in_flight") >= 2, "it is not in work")
+        running.process.send_signal(signal.SIGKILL)
+        lose_the_supervisor(running)
+        assert half.answer()[:12] in {b"HTTP/1.1 503", b""}
+        for line in running.output.splitlines():
+            json.loads(line)
+    assert len(list(tmp_path.glob("hardener-accepted-*"))) == 1
+    with server(bundle, **places) as running:
+        running.wait_until_ready()
+        left = list(tmp_path.glob("hardener-accepted-*"))
+        assert len(left) == 1
+        assert left[0].stat().st_mode & 0o777 == 0o700
+        half = HalfRequest(running, "under-way")
+        wait_until(lambda: figure(running, "hardener_requests_in_flight") >= 2, "it is not in work")
+        running.process.terminate()
+        wait_until(lambda: running.count("worker_died") == 0 and half.finish()[:12] == b"HTTP/1.1 200", "it was lost")
+        assert running.wait_for_end() == 0
+    assert list(tmp_path.glob("hardener-accepted-*")) == []
+
+
+@pytest.mark.slow
+def test_workers_that_die_again_and_again_end_the_service_with_one_line(tmp_path: Path) -> None:
+    with server(animal_bundle(tmp_path, 0), HARDENER_MAX_QUICK_DEATHS="2") as running:
+        killed: set[int] = set()
+        while running.process.poll() is None and len(killed) < 3:
+            for pid in worker_pids(running) - killed:
+                killed.add(pid)
+                psutil.Process(pid).kill()
+            time.sleep(0.02)
+        assert running.wait_for_end() == 1
+    assert len(killed) == 2
+    assert running.count("error: 2 workers ended within seconds of their start") == 1
+    assert "Traceback" not in running.output
 
 
 @pytest.mark.slow

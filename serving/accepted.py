@@ -1,0 +1,151 @@
+"""What every worker serves: copies of the bundles and the tokens as they were when the service last took them.
+
+The supervisor makes the copies, checks them, and only then names them as accepted. A worker loads nothing else,
+whenever it starts. So a folder that is overwritten under a running service changes nothing until a reload is accepted.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardener.config.bundle import Bundle, read_bundle
+from hardener.config.served import served_default, served_names
+from hardener.errors import HardenerError
+
+from .access import find_tokens
+from .bundle_check import CARD, check_in_other_process
+from .private_folder import make_private_folder
+from .settings import ACCEPTED_VARIABLE, BundleSource, Settings
+
+_CURRENT, _TOKENS = "current", "tokens"
+
+
+def sources(settings: Settings) -> tuple[BundleSource, ...]:
+    """Return where a worker finds its bundles: the accepted copies; without a supervisor, where the settings say."""
+    if settings.accepted is None:
+        return settings.bundles
+    current = settings.accepted / (settings.accepted / _CURRENT).read_text(encoding="ascii")
+    return tuple(BundleSource(current / str(place), source.name) for place, source in enumerate(settings.bundles))
+
+
+def tokens_file(settings: Settings) -> Path | None:
+    """Return where a worker finds the tokens' hashes; None: they come from no file."""
+    if settings.accepted is None or settings.tokens is None:
+        return settings.tokens
+    return settings.accepted / _TOKENS
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What came of a reload: whether something new is accepted, and why something else is not."""
+
+    anything: bool
+    refusals: list[str]
+
+
+class Acceptance:
+    """Takes bundles and tokens, for the process that starts the workers."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take all that the settings name; workers that are started from now on load it.
+
+        Raises:
+            HardenerError: something cannot be served, or there is no place for the copies.
+        """
+        self._settings = settings
+        self._round = 0
+        folder = make_private_folder("accepted", [None])
+        if folder is None:
+            raise HardenerError("there is no folder for temporary files. Set TMPDIR to one that can be written to.")
+        self.folder = folder
+        self._take_tokens()
+        self._take_bundles()
+        os.environ[ACCEPTED_VARIABLE] = str(folder)
+
+    def take_again(self) -> Taken:
+        """Take the bundles and the tokens as they are now; what cannot be taken stays as it was."""
+        parts = {"the models were not exchanged": self._take_bundles}
+        if self._settings.tokens is not None:
+            parts["the tokens stay as they were"] = self._take_tokens
+        refusals = []
+        for what, take in parts.items():
+            try:
+                take()
+            except HardenerError as error:
+                refusals.append(f"{what}: {error}")
+        return Taken(len(refusals) < len(parts), refusals)
+
+    def _take_tokens(self) -> None:
+        find_tokens(self._settings.tokens, self._settings.token_hashes)
+        if self._settings.tokens is None:
+            return
+        new = self.folder / "tokens.new"
+        try:
+            shutil.copyfile(self._settings.tokens, new)
+            new.chmod(0o600)
+        except OSError as error:
+            raise self._no_copy(self._settings.tokens, error) from None
+        find_tokens(new, "")
+        new.replace(self.folder / _TOKENS)
+
+    def _take_bundles(self) -> None:
+        bundles = [(source, read_bundle(source.path)) for source in self._settings.bundles]
+        names = served_names((source.name, source.path, bundle) for source, bundle in bundles)
+        served_default(names, self._settings.default)
+        self._round += 1
+        new = self.folder / f"bundles-{self._round}"
+        try:
+            self._remove_older()
+            new.mkdir(mode=0o700)
+            copies = [self._copy(source, bundle, new / str(place)) for place, (source, bundle) in enumerate(bundles)]
+            self._check(copies)
+            self._name_as_current(new)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+    def _copy(self, source: BundleSource, bundle: Bundle, copy: Path) -> Path:
+        try:
+            copy.mkdir(mode=0o700)
+            names = ["bundle.json", bundle.model.file, *([CARD] if (source.path / CARD).is_file() else [])]
+            for name in names:  # no hard links: what is overwritten in place there must not change here
+                shutil.copyfile(source.path / name, copy / name)
+        except OSError as error:
+            raise self._no_copy(source.path, error) from None
+        if Bundle.model_validate_json((copy / "bundle.json").read_bytes()) != bundle:
+            raise HardenerError(f"{source.path} was changed while it was read. Try again when it is whole.")
+        return copy
+
+    def _check(self, copies: list[Path]) -> None:
+        try:
+            check_in_other_process(copies, device=self._settings.device)
+        except HardenerError as error:
+            told = str(error)
+            for copy, source in zip(copies, self._settings.bundles, strict=True):
+                told = told.replace(str(copy), str(source.path))
+            raise HardenerError(told) from None
+
+    def _name_as_current(self, new: Path) -> None:
+        written = self.folder / "current.new"
+        try:
+            written.write_text(new.name, encoding="ascii")
+        except OSError as error:
+            raise self._no_copy(new, error) from None
+        written.replace(self.folder / _CURRENT)
+
+    def _remove_older(self) -> None:
+        """Make room: what is served stays, and a worker that starts may load it; what was served before goes."""
+        current = self.folder / _CURRENT
+        kept = current.read_text(encoding="ascii") if current.is_file() else None
+        for folder in self.folder.glob("bundles-*"):
+            if folder.name != kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _no_copy(self, what: Path, error: OSError) -> HardenerError:
+        return HardenerError(
+            f"{what} cannot be copied to {self.folder}: {error.strerror or error}. The service keeps a copy of what it "
+            "serves, while it reloads two. Set TMPDIR to a folder with room for it."
+        )
