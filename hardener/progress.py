@@ -49,7 +49,8 @@ class EpochMetrics:
     The balanced ones are means over classes, where the largest class has more than 3 times the images of the smallest.
     `class_accuracies`: the clean one of each class; None for one without images.
     `waiting`: the share of the epoch's steps that was spent waiting for images. `rolled_back`: training collapsed in
-    this epoch and was taken back to the best one before.
+    this epoch and was taken back to the best one before. `eps`: of the attack in the epoch's last step; None where
+    training has none.
     """
 
     epoch: int
@@ -67,6 +68,7 @@ class EpochMetrics:
     balanced_accuracy: float | None = None
     balanced_robust_accuracy: float | None = None
     class_accuracies: tuple[float | None, ...] = ()
+    eps: float | None = None
 
     def score(self, select: Literal["mean", "clean", "robust"], *, balanced: bool = False) -> float:
         """Return what the best epoch is chosen by; of uneven classes the means over classes, if `balanced`."""

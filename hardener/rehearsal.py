@@ -108,7 +108,7 @@ def _step(classifier: ImageClassifier, record: RunRecord, recipe: Recipe, images
             [batch],
             state,
             step_rule(recipe, device),
-            set_learning_rate=lambda _: None,
+            before_step=lambda: None,
             on_step=lambda _: True,
         )
         if device.type == "cuda":

@@ -179,7 +179,8 @@ class RichReporter:
             f"[cyan]clean {clean:>7}[/]  "
             + ("" if metrics.balanced_accuracy is None else f"balanced {percent(metrics.balanced_accuracy):>7}  ")
             + f"[magenta]quick robust {robust:>7}[/]  "
-            f"target mass {metrics.target_mass:.3f}  {metrics.images_per_s:>7,.0f} images/s  {metrics.seconds:5.1f} s"
+            + ("" if metrics.eps is None else f"eps {metrics.eps:.4f}  ")
+            + f"target mass {metrics.target_mass:.3f}  {metrics.images_per_s:>7,.0f} images/s  {metrics.seconds:5.1f} s"
             + (f"  [yellow]{100 * metrics.waiting:.0f} % waiting for images[/]" if metrics.waiting > 0.05 else "")
             + ("  [green]best[/]" if is_best else "")
             + ("  [red]taken back[/]" if metrics.rolled_back else ""),

@@ -81,7 +81,7 @@ class Stepper:
             prepared(),
             self.state,
             self.rule,
-            set_learning_rate=lambda _: None,
+            before_step=lambda: None,
             on_step=lambda _: True,
         )
         if not bool(self.state.progress.loss_sum.isfinite()):

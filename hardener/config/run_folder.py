@@ -99,7 +99,7 @@ class InputRecord(_Strict):
 
 
 class BestRecord(_Strict):
-    """The epoch whose weights were kept; accuracies are of the validation split.
+    """The epoch whose weights were kept; accuracies are of the validation split, `eps` is what it was trained at.
 
     `balanced_accuracy`: the mean over classes of the clean one, where classes differ by more than 3 times.
     `class_accuracies`: clean, in the order of the run's classes; None for one without images.
@@ -111,6 +111,7 @@ class BestRecord(_Strict):
     robust_accuracy: float
     balanced_accuracy: float | None = None
     class_accuracies: list[float | None] = []
+    eps: float | None = None
 
 
 class RunRecord(_Strict):

@@ -17,3 +17,5 @@ def ball_faults(recipe: Recipe) -> Iterator[str]:
         yield f"method {recipe.method} needs vicinity.adversarial, such as vicinity.adversarial.eps=8/255"
     elif ball.start != 1 or not ball.project:
         yield f"method {recipe.method} has its own start and stays in the ball: no start or project"
+    elif ball.schedule != "constant":
+        yield f"method {recipe.method} trains at one eps: no schedule"

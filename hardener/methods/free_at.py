@@ -47,6 +47,7 @@ class FreeAt(Method):
     Source: Shafahi et al., "Adversarial Training for Free!", NeurIPS 2019.
     """
 
+    eps: float
     attack_steps = 1  # each replay climbs once
     divisible = False  # pieces of one minibatch would share rows
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hardener.config.schema import Recipe
 from hardener.config.section import Section
+from hardener.vicinity.worst_point import WorstPoint
 
 
 class Method(nn.Module):
@@ -18,6 +19,9 @@ class Method(nn.Module):
     Attributes:
         beta: the vector that ascends on the loss while the network descends, or None.
         attack_steps: gradient steps of the attack that it trains against; 0: it trains against none.
+        eps: radius of that attack at this step, a fraction of the pixel range in linf; None: there is none.
+        eps_share: the share of the recipe's eps that the attack has at this step, in [0, 1].
+        progression: the attack whose `schedule` says how `eps_share` grows over the run; None: it is 1 throughout.
         can_step_up: whether `attack_steps` may be raised on the way, which is the answer to a collapse.
         divisible: whether a minibatch may be cut into pieces with a pass each.
         awp_gamma: size of the adversarial weight perturbation, relative to each layer's weights; 0: none. May change
@@ -28,6 +32,9 @@ class Method(nn.Module):
     beta: nn.Parameter | None
     class_weights: Tensor | None
     attack_steps: int = 0
+    eps: float | None = None
+    eps_share: float = 1.0
+    progression: WorstPoint | None = None
     can_step_up: bool = False
     divisible = True
 

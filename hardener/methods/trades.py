@@ -45,6 +45,8 @@ class Trades(Method):
     Source: Zhang et al., "Theoretically Principled Trade-off between Robustness and Accuracy", ICML 2019.
     """
 
+    eps: float
+
     def __init__(
         self, *, norm: str, eps: float, steps: int = 10, step_size: float | None = None, weight: float = 6.0
     ) -> None:

@@ -38,6 +38,7 @@ class VicinityRisk(Method):
         self.num_classes = num_classes
         self.links = tuple(links)
         self.can_step_up = any(link.entry.climbs for link in links)
+        self.progression = next((link.draw for link in links if link.entry.climbs), None)
         self._labels_alone = tuple(link for link in links if "beta" in link.entry.needs)
         assert len(self._labels_alone) <= 1, "there is one vector to learn"
         self._law: Learner | None = self._labels_alone[0].draw if self._labels_alone else None
@@ -61,8 +62,25 @@ class VicinityRisk(Method):
 
     @attack_steps.setter
     def attack_steps(self, steps: int) -> None:
+        self._change_climbs(steps=steps)
+
+    @property
+    def eps(self) -> float | None:  # type: ignore[override]  # it follows from the links
+        """Radius of the climb at this step; None without one."""
+        return next((link.draw.share * link.draw.eps for link in self.links if link.entry.climbs), None)
+
+    @property
+    def eps_share(self) -> float:
+        """Share of the recipe's eps that the climb has at this step."""
+        return next((link.draw.share for link in self.links if link.entry.climbs), 1.0)
+
+    @eps_share.setter
+    def eps_share(self, share: float) -> None:
+        self._change_climbs(share=share)
+
+    def _change_climbs(self, **settings: float) -> None:
         self.links = tuple(
-            replace(link, draw=replace(link.draw, steps=steps)) if link.entry.climbs else link for link in self.links
+            replace(link, draw=replace(link.draw, **settings)) if link.entry.climbs else link for link in self.links
         )
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

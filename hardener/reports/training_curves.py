@@ -10,7 +10,7 @@ from hardener.config.files import written_whole
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threat: str) -> None:
-    """Draw loss and mean target mass, and the validation accuracies, over epochs.
+    """Draw loss and mean target mass, and the validation accuracies, over epochs; and eps, where it changed.
 
     An epoch that training was taken back from is a cross beside the curve.
 
@@ -26,7 +26,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
     marker = "o" if len(rows) < 30 else None
     figure = Figure(figsize=(10, 3.8))
     left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.135, top=0.89, wspace=0.3)
+    figure.subplots_adjust(left=0.065, right=0.94, bottom=0.135, top=0.89, wspace=0.3)
     left.plot(epochs, [row["loss"] for row in rows], color="#1f4e79", marker=marker, markersize=3)
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     left.yaxis.label.set_color("#1f4e79")
@@ -53,6 +53,11 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
     if taken_back:
         fallen = [100 * row["robust_accuracy"] for row in taken_back]
         right.plot([row["epoch"] for row in taken_back], fallen, "x", color="#b8500f", label="collapsed, taken back")
+    if len({row.get("eps") for row in rows}) > 1:  # it rose: the accuracies are read beside it
+        eps = right.twinx()
+        eps.step(epochs, [row.get("eps") or 0.0 for row in rows], where="mid", color="#888888", linewidth=1)
+        eps.set(ylabel="eps of training", ylim=(0, None))
+        eps.yaxis.label.set_color("#666666")
     right.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 102))
     right.legend(frameon=False, loc="best")
     for axes in (left, right):

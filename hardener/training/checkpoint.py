@@ -18,7 +18,8 @@ from hardener.errors import DamagedCheckpoint, HardenerError
 from hardener.training.parallel import gathered, placed
 from hardener.training.state import Progress, TrainingState
 
-_COUNTS = ("piece", "best_score", "best_robust", "rollbacks", "seconds", "rows")
+_EPS = {"eps_level": 0.0, "eps_lid": 1.0, "eps_best": -1.0}  # what a checkpoint of version 0.2 does not hold
+_COUNTS = ("piece", "best_score", "best_robust", "rollbacks", "seconds", "rows", *_EPS)
 
 
 def before(path: Path) -> Path:
@@ -132,4 +133,4 @@ def _read(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise DamagedCheckpoint(f"{path} is damaged: {type(error).__name__}: {error}.") from None
-    return content
+    return {**_EPS, **content} if isinstance(content, dict) else content

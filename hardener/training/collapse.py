@@ -32,7 +32,8 @@ class CollapseWatch:
 
     def collapsed(self, robust: float) -> bool:
         """Tell whether an epoch with this robust accuracy is a collapse; see the function."""
-        if self.state.method.attack_steps == 0:  # nothing but chance holds up what trains without an attack
+        method = self.state.method
+        if method.attack_steps == 0 or method.eps_share == 0:  # chance alone holds up what trains without an attack
             return False
         return collapsed(robust, max(self.state.best_robust, 0.0), self._samples, num_classes=self._num_classes)
 
@@ -44,9 +45,11 @@ class CollapseWatch:
         if self.can_go_back:
             save_checkpoint(self.good, self.state, keep_before=False, write=write)
 
-    def go_back(self) -> None:
-        """Go back to the epoch with the best robust accuracy, and attack with one more gradient step from there.
+    def go_back(self, *, step_up: bool) -> None:
+        """Go back to the epoch with the best robust accuracy.
 
+        Args:
+            step_up: attack with one more gradient step from there.
         Raises:
             HardenerError: its state is damaged.
         """
@@ -63,7 +66,7 @@ class CollapseWatch:
         for name, value in kept.items():
             setattr(state, name, value)
         state.rollbacks += 1
-        state.method.attack_steps = steps + 1
+        state.method.attack_steps = steps + step_up
 
 
 def collapsed(robust: float, best: float, samples: int, *, num_classes: int) -> bool:

@@ -65,6 +65,7 @@ class Keeper:
             robust_accuracy=metrics.robust_accuracy,
             balanced_accuracy=metrics.balanced_accuracy,
             class_accuracies=list(metrics.class_accuracies),
+            eps=metrics.eps,
         )
 
     def fail(self) -> None:

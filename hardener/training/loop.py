@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from hardener.errors import Failure
 from hardener.training.parallel import Exchange
-from hardener.training.state import Progress, TrainingState
+from hardener.training.state import TrainingState
 
 MIN_PIECE = 4  # batch norm learns nothing from fewer
 
@@ -55,7 +55,7 @@ def train_epoch(
     state: TrainingState,
     rule: StepRule,
     *,
-    set_learning_rate: Callable[[Progress], None],
+    before_step: Callable[[], None],
     on_step: Callable[[int], bool],
 ) -> None:
     """Take the steps of an epoch's remaining minibatches.
@@ -64,12 +64,13 @@ def train_epoch(
     serves both.
 
     Args:
+        before_step: called before each minibatch.
         on_step: called after each minibatch with its size over all processes; False ends the epoch there.
     Source: Cheng et al., "Self-Progressing Robust Training", AAAI 2021, Algorithm 1.
     """
     method, theta, beta, progress = exchange.training_loss.method, state.theta, state.beta, state.progress
     for batch in batches:
-        set_learning_rate(progress)
+        before_step()
         for _ in range(rule.theta_steps):
             progress.loss_sum += _descend_in_memory(exchange, batch, state, rule)
             progress.losses += 1

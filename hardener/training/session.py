@@ -24,6 +24,7 @@ from hardener.training.balance import class_weights
 from hardener.training.build import build_method, compiles, first_state, step_rule
 from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
+from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
 from hardener.training.keeping import Keeper
 from hardener.training.learning_rate import set_learning_rate
@@ -106,6 +107,7 @@ class TrainingSession:
             samples=self.validation.samples,
             num_classes=len(record.classes),
         )
+        self.eps = EpsSchedule(self.state)
         self.journal = Journal(run, reporter.warn, writes=self.rank == 0)
         self.keeper = Keeper(run, record, self.state)
         keep_freed_memory()
@@ -172,12 +174,16 @@ class TrainingSession:
             advance(images)
             return self._after_step(sitting, stop)
 
+        def before_step() -> None:
+            set_learning_rate(state, self.recipe, self._share())
+            self.eps.before_step(self._share())
+
         train_epoch(
             self.exchange,
             self.order.batches(state.progress),
             state,
             self.rule,
-            set_learning_rate=lambda _: set_learning_rate(state, self.recipe, self._share()),
+            before_step=before_step,
             on_step=on_step,
         )
         return sitting
@@ -223,6 +229,7 @@ class TrainingSession:
             seconds=time.monotonic() - sitting.began,
             waiting=min(self.order.wait_time.seconds / took, 1.0),
             rolled_back=self.watch.collapsed(measured.robust) and self.watch.can_go_back,
+            eps=self.method.eps,
         )
 
     def _check_finite(self, loss: float) -> None:
@@ -243,6 +250,7 @@ class TrainingSession:
         if self.watch.collapsed(metrics.robust_accuracy):
             self._answer_collapse(metrics)
             return False
+        self.eps.after_epoch(metrics.clean_accuracy, metrics.robust_accuracy)
         self.watch.keep(metrics.robust_accuracy, write=self.rank == 0)
         score = metrics.score(self.recipe.validation.select, balanced=self.recipe.data.balance != "none")
         if score <= self.state.best_score:
@@ -258,10 +266,13 @@ class TrainingSession:
         if not metrics.rolled_back:
             self.reporter.warn(f"{fell}. This epoch's weights are not kept")
             return
-        self.watch.go_back()
+        share, lowers = self.method.eps_share, self.eps.answers_collapse
+        self.watch.go_back(step_up=not lowers)
+        self.eps.fall_back(share)
+        now = f"eps at most {self.state.eps_lid:.0%} of the recipe's" if lowers else ""
         self.reporter.warn(
             f"{fell}. Back to the end of epoch {self.state.progress.epoch}, from here with "
-            f"{self.method.attack_steps} gradient steps"
+            f"{now or f'{self.method.attack_steps} gradient steps'}"
         )
 
     def _put_away(self, status: Status) -> None:

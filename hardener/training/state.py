@@ -47,6 +47,8 @@ class TrainingState:
         rollbacks: how often training was taken back.
         seconds: training time so far, validation included.
         rows: lines of metrics.jsonl.
+        eps_level, eps_lid, eps_best: what `EpsSchedule` remembers: the share of eps that was reached, the most that it
+            may be now, and the best validation score at that level, -1 before the first.
     """
 
     network: nn.Module
@@ -61,3 +63,6 @@ class TrainingState:
     rollbacks: int = 0
     seconds: float = 0.0
     rows: int = 0
+    eps_level: float = 0.0
+    eps_lid: float = 1.0
+    eps_best: float = -1.0

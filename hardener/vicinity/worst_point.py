@@ -4,28 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
-from hardener.config.section import Ball, NotNegative, Quantity
+from hardener.config.section import Ball, NotNegative, Quantity, Share
 from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
+
+Schedule = Literal["constant", "ramp", "auto"]
 
 
 class Settings(Ball):
     """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own.
 
     `start`: radius of the random start, as a multiple of eps. `project`: bring each step back into the ball; N-FGSM
-    does not.
+    does not. `schedule`: how the run comes to `eps`. `constant`: from its first step. `ramp`: 0 for the share `quiet`
+    of the run, then evenly up to eps at its share `full`. `auto`: as the ramp or ahead of it; see
+    `training.eps_schedule`.
     """
 
     steps: PositiveInt = 1
     step_size: Annotated[Quantity, Field(gt=0)] | None = None
     start: NotNegative = 1.0
     project: bool = True
+    schedule: Schedule = "constant"
+    quiet: Share = 0.25
+    full: Share = 0.75
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        if self.schedule == "constant":
+            return self
+        if "eps" not in self.model_fields_set:
+            raise ValueError(
+                f"schedule={self.schedule} raises the eps of an attack, and this recipe names none: set "
+                "vicinity.adversarial.eps as well, such as vicinity.adversarial.eps=4/255"
+            )
+        if self.quiet >= self.full:
+            raise ValueError(
+                f"quiet={self.quiet:g} and full={self.full:g} are out of order: eps is 0 up to the share quiet of the "
+                "run and whole from the share full on, such as quiet=0.25 and full=0.75"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,8 @@ class WorstPoint:
             projection eps / steps, so that no number of steps leads farther than (start + 1) eps.
         start: radius of the uniform random start, as a multiple of eps, >= 0.
         project: back into the ball after each step. False: only the box holds the climb.
+        schedule, quiet, full: how a run comes to eps; `share` follows from them.
+        share: of eps and of the steps' size that this draw has, in [0, 1]. 0: the images as they came, at no cost.
     Note: the model keeps the mode that it is in, training mode, as in the published codes of the first and the third
         source: batch statistics of the climb go into its running averages too.
     Source: Wong, Rice, Kolter, "Fast is Better than Free: Revisiting Adversarial Training", ICLR 2020, Algorithm 3;
@@ -56,6 +81,10 @@ class WorstPoint:
     step_size: float | None = None
     start: float = 1.0
     project: bool = True
+    schedule: Schedule = "constant"
+    quiet: float = 0.25
+    full: float = 0.75
+    share: float = 1.0
 
     def __call__(
         self, images: Tensor, soft_labels: Tensor, *, model: Callable[[Tensor], Tensor]
@@ -67,16 +96,25 @@ class WorstPoint:
             soft_labels: (N, K), rows sum to 1.
             model: images -> logits (N, K). Neither its mode nor any `.grad` changes.
         """
-        ball, length = norm_geometry(self.norm), self._length()
-        delta = fit_box(images, ball.random_point(images, self.start * self.eps))
+        if self.share == 0:
+            return images, soft_labels
+        ball, eps, length = norm_geometry(self.norm), self.share * self.eps, self.share * self._length()
+        delta = fit_box(images, ball.random_point(images, self.start * eps))
         for _ in range(self.steps):
             inputs = (images + delta).requires_grad_()
             (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)
-            delta = delta + length * ball.climbing_step(gradient, self.eps)
+            delta = delta + length * ball.climbing_step(gradient, eps)
             if self.project:
-                delta = ball.project(delta, self.eps)
+                delta = ball.project(delta, eps)
             delta = fit_box(images, delta)
         return (images + delta).detach(), soft_labels
+
+    def ramp(self, done: float) -> float:
+        """Return the share of eps that a ramp has come to at a share `done` of the run, both in [0, 1].
+
+        Source: the linear schedule of arXiv 2509.23325, with its quiet quarter at either end as the default.
+        """
+        return min(max((done - self.quiet) / (self.full - self.quiet), 0.0), 1.0)
 
     def _length(self) -> float:
         if self.step_size is not None:

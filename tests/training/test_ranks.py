@@ -330,6 +330,6 @@ def test_of_several_processes_none_cuts_its_minibatch_smaller_than_the_others() 
             [batch],
             state,
             rule,
-            set_learning_rate=lambda _: None,
+            before_step=lambda: None,
             on_step=lambda _: True,
         )

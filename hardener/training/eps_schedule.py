@@ -1,0 +1,65 @@
+"""The eps that a run trains against, from step to step: constant, a ramp, or one that follows the validation split."""
+
+from __future__ import annotations
+
+from hardener.training.state import TrainingState
+
+STEP = 1 / 8
+"""Of the recipe's eps: what `auto` rises by ahead of the ramp, and falls by after a collapse."""
+CONVERGED = 0.01
+"""Accuracy that an epoch must gain at one eps, or `auto` takes training to be done there."""
+
+
+class EpsSchedule:
+    """Gives a method's attack its share of eps, and judges epochs where the recipe says `schedule: auto`.
+
+    `auto` is at the ramp or ahead of it: an epoch that gains less than `CONVERGED` over the best one at the same share
+    lets the share rise by `STEP`. After a collapse it has a lid, `STEP` below the share that collapsed; each epoch that
+    stands under the lid lifts it by `STEP`.
+
+    Note: all that it remembers lies in the state, so that a run that is resumed goes on as it would have.
+    Source: the ramp: arXiv 2509.23325; the rules of `auto` are ours.
+    """
+
+    def __init__(self, state: TrainingState) -> None:
+        self.state = state
+        self._climb = state.method.progression
+        if self._climb is not None and self._climb.schedule == "constant":
+            self._climb = None
+
+    @property
+    def answers_collapse(self) -> bool:
+        """Whether it answers a collapse by itself; it does so once, after that more gradient steps are needed too."""
+        return self._climb is not None and self._climb.schedule == "auto" and self.state.rollbacks == 0
+
+    def before_step(self, done: float) -> None:
+        """Set the attack's share of eps for a step at a share `done` of the run, in [0, 1]."""
+        if self._climb is not None:
+            self.state.method.eps_share = self._share(done)
+
+    def after_epoch(self, clean: float, robust: float) -> None:
+        """Let `auto` judge an epoch that did not collapse, by its accuracies on the validation split."""
+        state, share = self.state, self.state.method.eps_share
+        if self._climb is None or self._climb.schedule != "auto":
+            return
+        if share >= state.eps_lid:
+            state.eps_lid = min(state.eps_lid + STEP, 1.0)
+        score = clean if share == 0 else (clean + robust) / 2
+        if share > state.eps_level:  # the ramp has moved on: another eps, whose epochs are compared among themselves
+            state.eps_level, state.eps_best = share, score
+        elif score - state.eps_best >= CONVERGED:
+            state.eps_best = score
+        else:
+            state.eps_level, state.eps_best = min(state.eps_level + STEP, 1.0), -1.0
+
+    def fall_back(self, collapsed_share: float) -> None:
+        """Hold eps below the share that training has collapsed at; training is back at a state from before."""
+        if self._climb is not None and self._climb.schedule == "auto":
+            self.state.eps_lid = max(collapsed_share - STEP, STEP)
+
+    def _share(self, done: float) -> float:
+        assert self._climb is not None, "a schedule that is not constant is that of a climb"
+        ramped = self._climb.ramp(done)
+        if self._climb.schedule == "ramp":
+            return ramped
+        return min(max(ramped, self.state.eps_level), self.state.eps_lid)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from test_run import Recorder, request, rows, weights
+from test_training_engine import script_validation
+
+from hardener.config.recipe import load_recipe
+from hardener.config.run_folder import RunFolder
+from hardener.errors import HardenerError, Interrupted
+from hardener.training.build import build_method
+from hardener.training.eps_schedule import CONVERGED, STEP, EpsSchedule
+from hardener.training.run import resume, train
+
+RAMP = ("vicinity.adversarial.eps=8/255", "vicinity.adversarial.schedule=ramp")
+AUTO = (RAMP[0], "vicinity.adversarial.schedule=auto")
+
+
+def scheduled(*overrides: str) -> EpsSchedule:
+    method = build_method(load_recipe("n-fgsm", overrides), 10)
+    state = SimpleNamespace(method=method, rollbacks=0, eps_level=0.0, eps_lid=1.0, eps_best=-1.0)
+    return EpsSchedule(state)  # type: ignore[arg-type]
+
+
+def share_at(schedule: EpsSchedule, done: float) -> float:
+    schedule.before_step(done)
+    return schedule.state.method.eps_share
+
+
+def test_a_ramp_is_quiet_then_rises_evenly_and_then_stays() -> None:
+    ramp = scheduled(*RAMP)
+    assert [share_at(ramp, done) for done in (0.0, 0.25, 0.375, 0.5, 0.75, 1.0)] == [0, 0, 0.25, 0.5, 1, 1]
+    assert ramp.state.method.eps == 8 / 255
+    share_at(ramp, 0.5)
+    assert ramp.state.method.eps == 4 / 255
+
+
+def test_without_a_schedule_eps_is_whole_from_the_first_step() -> None:
+    constant = scheduled("vicinity.adversarial.eps=8/255")
+    assert [share_at(constant, done) for done in (0.0, 0.5)] == [1, 1]
+
+
+def test_a_quiet_step_asks_the_network_nothing_more_than_a_natural_one() -> None:
+    images, labels = torch.rand(4, 1, 8, 8), torch.randint(10, (4,))
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    passes: list[torch.Tensor] = []
+    network.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0]))
+    ramp = scheduled(*RAMP)
+    share_at(ramp, 0.1)
+    natural = build_method(load_recipe("natural"), 10)
+    assert torch.equal(ramp.state.method.loss(network, images, labels), natural.loss(network, images, labels))
+    assert len(passes) == 2
+    share_at(ramp, 0.5)
+    ramp.state.method.loss(network, images, labels)
+    assert len(passes) == 4
+    assert 0 < float((passes[-1] - images).abs().max()) <= 3 * 4 / 255 + 1e-6
+
+
+def test_auto_runs_ahead_of_the_ramp_where_an_epoch_gains_nothing_more() -> None:
+    auto = scheduled(*AUTO)
+    assert share_at(auto, 0.1) == 0
+    auto.after_epoch(0.5, 0.0)  # the first epoch at this eps is what later ones are compared with
+    assert share_at(auto, 0.15) == 0
+    auto.after_epoch(0.5 + 2 * CONVERGED, 0.0)
+    assert share_at(auto, 0.2) == 0
+    auto.after_epoch(0.5 + 2.5 * CONVERGED, 0.9)  # without an attack the robust accuracy says nothing
+    assert share_at(auto, 0.2) == STEP
+    assert share_at(auto, 0.5) == 0.5  # never behind the ramp
+
+
+def test_after_a_collapse_auto_holds_a_lid_that_every_epoch_lifts() -> None:
+    auto = scheduled(*AUTO)
+    assert share_at(auto, 0.75) == 1
+    auto.fall_back(1.0)
+    assert share_at(auto, 0.75) == 1 - STEP
+    auto.after_epoch(0.5, 0.4)
+    assert share_at(auto, 0.8) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("vicinity.adversarial.schedule=ramp",), "this recipe names none: set vicinity.adversarial.eps"),
+        ((*RAMP, "vicinity.adversarial.quiet=0.8"), "quiet=0.8 and full=0.75 are out of order"),
+        ((*RAMP, "method=trades"), "method trades trains at one eps: no schedule"),
+        ((RAMP[0], "vicinity.adversarial.schedule=slow"), "'constant', 'ramp' or 'auto'"),
+    ],
+)
+def test_what_makes_no_schedule_is_refused_in_words(overrides: tuple[str, ...], said: str) -> None:
+    with pytest.raises(HardenerError, match=said):
+        load_recipe("natural", overrides)
+
+
+@pytest.mark.parametrize("schedule", ["ramp", "auto"])
+def test_eps_is_in_the_metrics_and_a_resumed_run_goes_on_bit_for_bit(
+    schedule: str, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    sets = (RAMP[0], f"vicinity.adversarial.schedule={schedule}", "epochs=4")
+    straight = train(request(model_file, image_folder, tmp_path / "straight", "n-fgsm", sets), Recorder())
+    eps = [row["eps"] for row in rows(straight)]
+    assert eps[0] == 0
+    assert eps == sorted(eps)
+    assert eps[-1] == 8 / 255
+    best = straight.read_record().best
+    assert best is not None
+    assert best.eps in eps
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "cut", "n-fgsm", sets), Recorder(interrupt_at=50))
+    (cut,) = (tmp_path / "cut").iterdir()
+    resumed = resume(RunFolder(cut), Recorder())
+    assert rows(resumed) == rows(straight)
+    assert all(torch.equal(value, weights(straight)[name]) for name, value in weights(resumed).items())
+
+
+def test_auto_answers_a_collapse_with_less_eps_and_the_next_with_a_gradient_step_more(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script_validation(monkeypatch, [0.3, 0.5, 0.5, 0.0, 0.1, 0.6])
+    reporter = Recorder()
+    sets = (*AUTO, "vicinity.adversarial.quiet=0", "vicinity.adversarial.full=0.5", "epochs=4")
+    run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at", sets), reporter)
+    fell = ": catastrophic overfitting. Back to the end of epoch 3, from here with "
+    assert reporter.said == [
+        f"quick robust accuracy fell from 50.0 to 0.0 % in epoch 4{fell}eps at most 88% of the recipe's",
+        f"quick robust accuracy fell from 50.0 to 10.0 % in epoch 4{fell}2 gradient steps",
+    ]
+    full, eps = 8 / 255, [row["eps"] for row in rows(run)]
+    assert eps[3:] == [full, (1 - STEP) * full, (1 - 2 * STEP) * full]
