@@ -23,7 +23,7 @@ from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import before
 from hardener.training.collapse import collapsed
 from hardener.training.run import resume, train
-from hardener.training.validation import Validator
+from hardener.training.validation import Measured, Validator
 
 STILL = ("augment.shift=0", "optimizer.warmup_epochs=0", "optimizer.schedule=constant")
 PLAIN = "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 2))\n"
@@ -160,10 +160,14 @@ def test_a_collapse_is_more_than_a_half_and_more_than_chance(
     assert expected == (apart and robust < best / 2 and best > 0.1)
 
 
+def measured(robust: float, clean: float = 0.9) -> Measured:
+    return Measured(clean=clean, robust=robust, by_class=(clean, clean), balanced=None, balanced_robust=None)
+
+
 def script_validation(monkeypatch: pytest.MonkeyPatch, robust: list[float]) -> None:
     """Let validation find these robust accuracies, one an epoch: a real collapse takes minutes of training."""
     left = iter(robust)
-    monkeypatch.setattr(Validator, "measure", lambda self, judged, epoch: (0.9, next(left)))
+    monkeypatch.setattr(Validator, "measure", lambda self, judged, epoch: measured(next(left)))
     monkeypatch.setattr(
         "hardener.training.collapse.collapsed", lambda robust, best, samples, num_classes: robust < best / 2
     )
@@ -201,7 +205,7 @@ def test_the_weights_of_a_collapsed_epoch_are_not_kept_where_nothing_is_rolled_b
 ) -> None:
     script_validation(monkeypatch, [0.1, 0.0, 0.2])
     monkeypatch.setattr(
-        Validator, "measure", lambda self, judged, epoch: ([0.2, 0.9, 0.3][epoch], [0.3, 0.0, 0.2][epoch])
+        Validator, "measure", lambda self, judged, epoch: measured([0.3, 0.0, 0.2][epoch], [0.2, 0.9, 0.3][epoch])
     )
     reporter = Recorder()
     sets = ("validation.rollback=0",)
@@ -221,10 +225,10 @@ def test_a_collapse_is_a_clear_error_where_the_state_to_go_back_to_is_damaged(
     script_validation(monkeypatch, [])
     good = RunFolder(tmp_path / "runs" / "r").good_checkpoint
 
-    def measure(self: Validator, judged: object, epoch: int) -> tuple[float, float]:
+    def measure(self: Validator, judged: object, epoch: int) -> Measured:
         if epoch == 2:
             good.write_bytes(good.read_bytes()[:500])
-        return 0.9, [0.3, 0.5, 0.0][epoch]
+        return measured([0.3, 0.5, 0.0][epoch])
 
     monkeypatch.setattr(Validator, "measure", measure)
     with pytest.raises(HardenerError, match=r"cannot be taken back: .*good.pt is damaged: .*validation.rollback=0"):
