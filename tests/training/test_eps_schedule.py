@@ -123,7 +123,7 @@ def test_auto_answers_a_collapse_with_less_eps_and_the_next_with_a_gradient_step
     sets = (*AUTO, "vicinity.adversarial.quiet=0", "vicinity.adversarial.full=0.5", "epochs=4")
     run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at", sets), reporter)
     fell = ": catastrophic overfitting. Back to the end of epoch 3, from here with "
-    assert reporter.said == [
+    assert reporter.warned == [
         f"quick robust accuracy fell from 50.0 to 0.0 % in epoch 4{fell}eps at most 88% of the recipe's",
         f"quick robust accuracy fell from 50.0 to 10.0 % in epoch 4{fell}2 gradient steps",
     ]

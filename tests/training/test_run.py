@@ -30,13 +30,16 @@ class Recorder(Silent):
 
     def __init__(self, interrupt_at: int | None = None) -> None:
         self.said: list[str] = []
+        self.warned: list[str] = []
         self.epochs: list[EpochMetrics] = []
         self.interrupt_at = interrupt_at
 
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    warn = say
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+        self.warned.append(text)
 
     def show(self, title: str, rows: Sequence[tuple[str, str]]) -> None:
         pass
@@ -282,7 +285,7 @@ def test_a_head_is_replaced_on_request_and_the_run_opens_again(image_folder: Pat
     ten.write_text("from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n")
     reporter = Recorder()
     run = train(request(ten, image_folder, tmp_path / "runs", replace_head=True), reporter)
-    assert reporter.said == ["final layer 1 replaced: 10 → 2 outputs"]
+    assert "final layer 1 replaced: 10 → 2 outputs" in reporter.said
     assert open_classifier(run, run.read_record())(torch.zeros(1, 1, 8, 8)).shape == (1, 2)
 
 

@@ -131,7 +131,7 @@ def test_a_minibatch_that_fits_no_memory_is_cut(image_folder: Path, tmp_path: Pa
     reporter = Recorder()
     sets = (*STILL, "batch_size=10")
     run = train(request(model, image_folder, tmp_path / "a", "natural", sets), reporter)
-    assert reporter.said == ["a minibatch does not fit in the memory of cpu: it is cut into pieces of 3"]
+    assert reporter.warned == ["a minibatch does not fit in the memory of cpu: it is cut into pieces of 3"]
     model.write_text(NARROW.format(limit=1000))
     whole = train(request(model, image_folder, tmp_path / "b", "natural", sets), Recorder())
     assert all(torch.allclose(value, weights(run)[name], atol=1e-6) for name, value in weights(whole).items())
@@ -179,7 +179,7 @@ def test_training_that_collapses_goes_back_and_takes_another_gradient_step(
     script_validation(monkeypatch, [0.3, 0.5, 0.0, 0.1, 0.6])
     reporter = Recorder()
     run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at"), reporter)
-    assert reporter.said == [
+    assert reporter.warned == [
         "quick robust accuracy fell from 50.0 to 0.0 % in epoch 3: catastrophic overfitting. Back to the end of epoch "
         "2, from here with 2 gradient steps",
         "quick robust accuracy fell from 50.0 to 10.0 % in epoch 3: catastrophic overfitting. Back to the end of epoch "
@@ -210,7 +210,7 @@ def test_the_weights_of_a_collapsed_epoch_are_not_kept_where_nothing_is_rolled_b
     reporter = Recorder()
     sets = ("validation.rollback=0",)
     run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at", sets), reporter)
-    assert reporter.said == [
+    assert reporter.warned == [
         "quick robust accuracy fell from 30.0 to 0.0 % in epoch 2: catastrophic overfitting. This epoch's weights are "
         "not kept"
     ]
@@ -268,7 +268,7 @@ def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
         patch.setattr("hardener.training.keeping.save_weights", full)
         train(request(model_file, image_folder, tmp_path / "b", name="r"), reporter)
     run = RunFolder(tmp_path / "b" / "r")
-    assert reporter.said == [f"what is done up to the last checkpoint is kept: hardener train --resume {run.path}"]
+    assert reporter.warned == [f"what is done up to the last checkpoint is kept: hardener train --resume {run.path}"]
     resumed = resume(run, Recorder(), device="cpu")
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight("sprout")).items())
 
