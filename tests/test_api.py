@@ -27,8 +27,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     root = tmp_path_factory.mktemp("door")
     (root / "tiny.py").write_text(TINY_MODEL)
     data = write_image_folder(root / "imgs", {"a": 20, "b": 20})
+    write_image_folder(root / "imgs", {"spare": 3})
     return hardener.train(
         root / "tiny.py", data, recipe="natural", out=root / "runs", name="run", device="cpu",
+        ignore=["spare"], class_depth=1, dedupe=True, image_size=(8, 8), range=None, rehearse=False,
         settings={"epochs": 1, "batch_size": 8, "validation.steps": 1, "validation.samples": 4},
     )  # fmt: skip
 
@@ -110,6 +112,27 @@ def test_the_audit_answers_its_questions_and_measures_nothing_else() -> None:
     record = hardener.audit(model, images, labels, eps=float(margin.median()), attacks=["fgsm"])
     assert {check.id for check in record.checks} >= {"gradients-zero", "answers-differ"}
     assert record.calibration is None
+
+
+def test_it_takes_what_the_commands_take_of_reading_and_of_models_from_elsewhere(run: RunFolder) -> None:
+    record = run.read_record()
+    assert (record.data.reading.ignore, record.data.reading.class_depth) == (("spare",), 1)
+    assert record.data.reading.dedupe
+    root, model = Path(record.data.root), run.path.parent.parent / "tiny.py"
+    own = {"attacks": ["fgsm"], "eps": 0.1, "samples": 8, "device": "cpu", "ignore": ["spare"], "data": root}
+    found = hardener.evaluate(model, init=run.weights, normalize="none", image_size=8, **own)  # type: ignore[arg-type]
+    assert (found.samples, found.model.run, found.data.split) == (8, None, "all")
+    for options, message in (
+        ({"init": run.weights}, "say how its inputs are normalised, by normalize='none'"),
+        ({"ignore": "spare"}, "ignore takes a list of patterns"),
+        ({"class_depth": 0}, "class_depth takes a number from 1 on, or 'leaf'; got 0"),
+    ):
+        with pytest.raises(HardenerError, match=message):
+            hardener.evaluate(model, data=root, **options)
+    with pytest.raises(HardenerError, match="normalize is for a model from elsewhere, .* not for a run"):
+        hardener.evaluate(run, normalize="none")
+    with pytest.raises(HardenerError, match="image_size is for a model from elsewhere, .* not for a module in memory"):
+        hardener.audit(torch.nn.Identity(), torch.zeros(1, 3), image_size=3)
 
 
 def test_an_endless_loader_gives_what_is_asked_for() -> None:

@@ -324,6 +324,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--label-column",
             "--split-column",
             "--images-root",
+            "--dedupe",
         },
         "compare": {"--to", "--json", "--out"},
         "gate": {"--min", "--max-drop", "--against", "--junit", "--summary", "--out"},

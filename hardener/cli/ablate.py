@@ -12,6 +12,7 @@ from hardener.cli.options import (
     MODEL_HELP,
     RUNS,
     ClassDepth,
+    Dedupe,
     DeviceOption,
     EntryOption,
     Ignore,
@@ -93,6 +94,7 @@ def ablate(
     label_column: LabelColumn = None,
     split_column: SplitColumn = None,
     images_root: ImagesRoot = None,
+    dedupe: Dedupe = False,
 ) -> None:
     """Switch SPROUT's three modules on and off: noise, mixup and learned labels, all eight combinations.
 
@@ -120,7 +122,9 @@ def ablate(
         model_args=asked_arguments(model_arg),
         root=root,
         skip_bad_images=skip_bad_images,
-        reading=asked_reading(ignore, class_depth, label_from, (path_column, label_column, split_column), images_root)
+        reading=asked_reading(
+            ignore, class_depth, label_from, (path_column, label_column, split_column), images_root, dedupe=dedupe
+        )
         or AS_FOUND,
         seed=seed,
         suite=suite or "standard",

@@ -73,17 +73,30 @@ class Alike(_Strict):
 
 
 class Repeated(_Strict):
-    """Images of a split with the bytes of another one in it; `contradicting`: of another class."""
+    """Images of a split with the bytes of another one in it; `contradicting`: of another class.
+
+    Those with `near` are nearly equal to another, to look at; None where they are too many to compare.
+    """
 
     split: str
     images: int
     contradicting: int
     first: tuple[tuple[str, str], ...]
+    near: int | None = None
+    near_contradicting: int = 0
+    near_first: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        named = ", ".join(f"{ours} = {theirs}" for ours, theirs in self.first)
-        other = f", {self.contradicting} of them in another class" if self.contradicting else ""
-        return f"{self.images} {self.split} images repeat another{other} ({named})"
+        equal = _told(f"{self.images} {self.split} images repeat another", self.contradicting, self.first)
+        look = f"{self.near} {self.split} images are nearly equal to another"
+        near = _told(look, self.near_contradicting, self.near_first)
+        return "; ".join(text for text, count in ((equal, self.images), (near, self.near)) if count)
+
+
+def _told(what: str, contradicting: int, first: tuple[tuple[str, str], ...]) -> str:
+    named = ", ".join(f"{ours} = {theirs}" for ours, theirs in first)
+    other = f", {contradicting} of them in another class" if contradicting else ""
+    return f"{what}{other} ({named})"
 
 
 class DataFound(_Strict):
@@ -118,7 +131,7 @@ class DataFound(_Strict):
         rows += [("read as", note) for note in self.notes]
         rows += [("look at", doubt) for doubt in self.doubts]
         rows += [("left out", str(fact)) for fact in self.left_out]
-        rows += [("repeated", str(fact)) for fact in self.repeated if fact.images]
+        rows += [("repeated", str(fact)) for fact in self.repeated if fact.images or fact.near]
         return rows + [("leak", str(fact)) for fact in self.alike if fact.count]
 
 

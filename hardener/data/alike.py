@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hardener.config.data_findings import SHOWN, Alike, Repeated
 from hardener.data.cache import PixelCache
 from hardener.data.image_files import ImageFiles
-from hardener.data.prints import Prints, equal_places, near_places
+from hardener.data.prints import Prints, can_be_paired, equal_places, joined, near_pairs, near_places
 from hardener.words import plain
 
 _BESIDES = {"validation": ("train",), "test": ("train", "validation")}
@@ -84,8 +84,13 @@ def find_alike(
     )
 
 
-def find_repeated(split: str, files: ImageFiles, prints: Prints) -> Repeated:
-    """Count images with the bytes of an earlier one, and those whose class is another one's."""
+def find_repeated(split: str, files: ImageFiles, prints: Prints, cache: PixelCache | None = None) -> Repeated:
+    """Count images with the bytes of an earlier one, then those that are nearly equal to one, and those whose class is
+    another one's.
+
+    Args:
+        cache: where the comparison is kept.
+    """
     first: dict[bytes, int] = {}
     pairs = []
     for place, digest in enumerate(prints.digests):
@@ -93,7 +98,39 @@ def find_repeated(split: str, files: ImageFiles, prints: Prints) -> Repeated:
             earlier = first.setdefault(digest, place)
             if earlier != place:
                 pairs.append((place, earlier))
+    near = _near_within(prints, sorted(first.values()), cache)
+    alike = [(place, group[0]) for group in near or () for place in group[1:]]
+    contradicting, told = _named(files, pairs)
+    near_contradicting, near_told = _named(files, alike)
+    return Repeated(
+        split=split,
+        images=len(pairs),
+        contradicting=contradicting,
+        first=told,
+        near=None if near is None else len(alike),
+        near_contradicting=near_contradicting,
+        near_first=near_told,
+    )
+
+
+def _named(files: ImageFiles, pairs: Sequence[tuple[int, int]]) -> tuple[int, tuple[tuple[str, str], ...]]:
+    """Return how many pairs are of two classes, and the names of a few, those first."""
     labels: Sequence[int] = files.labels
     crossing = [(place, earlier) for place, earlier in pairs if labels[place] != labels[earlier]]
-    named = [(plain(files.paths[place]), plain(files.paths[earlier])) for place, earlier in [*crossing, *pairs][:SHOWN]]
-    return Repeated(split=split, images=len(pairs), contradicting=len(crossing), first=tuple(named))
+    shown = list(dict.fromkeys([*crossing, *pairs]))[:SHOWN]
+    return len(crossing), tuple((plain(files.paths[place]), plain(files.paths[other])) for place, other in shown)
+
+
+def _near_within(prints: Prints, places: Sequence[int], cache: PixelCache | None) -> list[list[int]] | None:
+    """Return groups of places whose images are nearly equal; None where they are too many to compare."""
+    some = prints.pick(np.array(places, np.int64))
+    if not can_be_paired(some):
+        return None
+
+    def compare() -> dict[str, Any]:
+        return {"groups": joined(near_pairs(some))}
+
+    key = hashlib.sha256(b"within" + some.rows.tobytes()).hexdigest()
+    entry = None if cache is None else cache.get(key, 0, lambda write: (compare(), True))
+    groups = (compare() if entry is None else entry.facts)["groups"]
+    return [[places[place] for place in group] for group in groups]

@@ -30,6 +30,7 @@ _FLAT = 2.0  # levels of standard deviation: below it, a copy shows noise alone
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of Pillow's "L": a copy saved in gray has it
 _PAIRS = 4_000_000_000  # compared at most: ten seconds of one core or so
 _ROWS = 2048
+_LIKES = 8  # of an image, in each block, where images have more
 
 Rows = NDArray[np.uint8]
 
@@ -148,18 +149,29 @@ def near_places(ours: Prints, theirs: Prints) -> NDArray[np.int64] | None:
     return places
 
 
+def can_be_paired(prints: Prints) -> bool:
+    """Tell whether so few images are known by their look that each can be compared with each."""
+    return len(prints) ** 2 <= 2 * _PAIRS and prints.rows.shape[1] == PRINT_BYTES
+
+
 def near_pairs(prints: Prints) -> Iterator[tuple[int, int]]:
-    """Yield the places of images that are nearly equal; nothing where there are too many to compare."""
-    if len(prints) ** 2 > 2 * _PAIRS or not len(prints) or prints.rows.shape[1] < PRINT_BYTES:
+    """Yield the places of images that are nearly equal; nothing where there are too many to compare.
+
+    Of many images that are all alike, such as frames of a film, not every pair comes, but enough to join them.
+    """
+    if not len(prints) or not can_be_paired(prints):
         return
     copies, shows = prints.copies()
     copies[~shows] = 0
     for start in range(0, len(prints), _ROWS):
         for other in range(start, len(prints), 8 * _ROWS):
             alike = copies[start : start + _ROWS] @ copies[other : other + 8 * _ROWS].T
-            for one, two in np.argwhere(alike >= 1 - NEAR).tolist():
-                if start + one < other + two:
-                    yield start + one, other + two
+            near = alike >= 1 - NEAR
+            near &= np.arange(other, other + near.shape[1]) > np.arange(start, start + len(near))[:, None]
+            if near.sum() > _LIKES * len(near):
+                near &= near.cumsum(axis=1) <= _LIKES
+            for one, two in np.argwhere(near).tolist():
+                yield start + one, other + two
 
 
 def joined(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:

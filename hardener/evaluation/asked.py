@@ -38,5 +38,5 @@ def describe_request(subject: Subject, plan: Plan) -> EvaluationRequest | None:
         precision=request.precision,
         skip_bad_images=request.skip_bad_images,
         reading=request.reading,
-        dedupe=request.dedupe,
+        dedupe=request.dedupe or subject.dedupe,
     )

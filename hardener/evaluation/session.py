@@ -62,7 +62,9 @@ def begin(subject: Subject, plan: Plan, reporter: Reporter) -> EvaluationSession
         )
     if sample.skipped:
         reporter.warn(f"{len(sample.skipped)} images cannot be read and are left out, such as {sample.skipped[0].path}")
-    subject, sample = _look(subject, sample, dedupe=request.dedupe, reporter=reporter)
+    if subject.dedupe and not request.dedupe:
+        reporter.say("the run was trained with --dedupe: images that it has seen are left out here, too")
+    subject, sample = _look(subject, sample, dedupe=request.dedupe or subject.dedupe, reporter=reporter)
     subject.model.to(device).eval()
     if any(attack.entry.needs_surrogate for attack in plan.attacks):
         plan = _with_surrogate(plan, subject, device)

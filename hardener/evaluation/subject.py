@@ -69,7 +69,7 @@ class Subject:
     `differentiable`: has gradients, its own or those of the run that an ONNX file was exported from.
     `noise_sigma` is the noise of training, or a default, for randomized smoothing. `asked` are the fields of
     `EvaluationRequest` that name the model. `found` is what was found where the images lie, and `seen` what the run has
-    seen of its images.
+    seen of its images. `dedupe`: the run was trained without copies, and is judged without them.
     """
 
     model: nn.Module
@@ -83,6 +83,7 @@ class Subject:
     asked: Mapping[str, Any] = field(default_factory=dict)
     found: DataFound | None = None
     seen: Seen | None = None
+    dedupe: bool = False
 
 
 def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: Reading | None = None) -> Subject:
@@ -111,6 +112,7 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: 
         asked={"target": str(run.path)},
         found=describe(held.brought, {held.split: (held.files, held.source)}, record.classes),
         seen=held.seen,
+        dedupe=record.data.reading.dedupe,
     )
 
 
@@ -218,7 +220,7 @@ def onnx_subject(
         own = _normalized(network, normalize, lender.images.shape.channels)
         model: nn.Module = BorrowedGradient(own, lender.model)
         images, split, classes = lender.images, lender.split, lender.classes
-        found, seen = lender.found, lender.seen
+        found, seen, dedupe = lender.found, lender.seen, lender.dedupe
     else:
         assert data is not None, "checked above"
         held = read_held_out(data, reading or AS_FOUND, known=network.classes)
@@ -228,14 +230,14 @@ def onnx_subject(
         told, size, rule = _look(files, known, ends, reporter, network.pixels)
         shape = ImageShape(height or size[0], width or size[1], channels or (3 if told.color else 1), rule)
         images, split = HeldInFiles(files, data, shape), held.split
-        found, seen = _found(held, told), None
+        found, seen, dedupe = _found(held, told), None, False
         model = _normalized(network, normalize, shape.channels)
         reporter.say(f"{path.name} gives no gradients: only gradient-free attacks are run (--surrogate RUN lends some)")
     described = EvaluatedModel(name=str(path), run=None, recipe=None, fingerprint=network.fingerprint)
     return Subject(
         model, described, classes, images, split,
         differentiable=gradients is not None, asked={"target": str(path), "normalize": normalize, "range": ends},
-        found=found, seen=seen,
+        found=found, seen=seen, dedupe=dedupe,
     )  # fmt: skip
 
 

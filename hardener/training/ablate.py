@@ -167,6 +167,7 @@ def _evaluation(request: AblateRequest, folder: Path) -> EvaluateRequest:
         precision=request.precision,
         skip_bad_images=request.skip_bad_images,
         reading=request.reading,
+        dedupe=request.reading.dedupe,
         surrogate=RunFolder(folder / NATURAL),
     )
 

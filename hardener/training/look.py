@@ -68,6 +68,11 @@ def look_at_data(
             advance(len(folder.test))
     files = {str(name): found for name, found in folder.splits.items()}
     alike = find_alike(files, prints, cache)
+    with reporter.track("looking for copies", len(files), "splits") as advance:
+        repeated = []
+        for name, part in files.items():
+            repeated.append(find_repeated(name, part, prints[name], cache))
+            advance(1)
     if splits.dropped is not None:
         alike = (splits.dropped, *(fact for fact in alike if (fact.split, fact.other) != ("validation", "train")))
     found = describe(
@@ -76,7 +81,7 @@ def look_at_data(
         folder.classes,
         seen=seen,
         brought_to=describe_input((shape.height, shape.width), shape.channels, asked_size, seen),
-        repeated=[find_repeated(name, found, prints[name]) for name, found in files.items()],
+        repeated=repeated,
         alike=alike,
     )
     reporter.show("data", found.rows())
@@ -118,3 +123,5 @@ def _warn(found: DataFound, reporter: Reporter) -> None:
     for repeat in found.repeated:
         if repeat.contradicting:
             reporter.warn(f"{repeat}: one of the two classes must be wrong")
+        elif repeat.near_contradicting:
+            reporter.warn(f"{repeat}. Look at them: one of the two classes may be wrong")

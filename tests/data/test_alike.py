@@ -114,6 +114,29 @@ def test_repeated_images_are_counted_and_those_of_two_classes_named_first(tmp_pa
     found = find_repeated("train", files, read_prints(files, SHAPE))
     assert (found.images, found.contradicting) == (2, 1)
     assert found.first[0] == ("dog/wrong.png", "cat/1.png")
+    assert (found.near, found.near_first) == (0, ())
+
+
+def test_near_copies_within_a_split_are_counted_and_those_of_two_classes_named_first(tmp_path: Path) -> None:
+    pictures = [photograph(0), photograph(1), again(photograph(0), 80), again(photograph(1), 80), photograph(0)]
+    prints = prints_of(tmp_path / "d", pictures)
+    names = tuple(f"{place:03}.png" for place in range(len(pictures)))
+    files, cache = ImageFiles(tmp_path / "d", names, (0, 0, 0, 1, 0)), PixelCache(1, print, folder=tmp_path / "cache")
+    for _ in range(2):
+        found = find_repeated("train", files, prints, cache)
+        assert (found.images, found.near, found.contradicting, found.near_contradicting) == (1, 2, 0, 1)
+        assert found.near_first == (("003.png", "001.png"), ("002.png", "000.png"))
+    assert "2 train images are nearly equal to another, 1 of them in another class (003.png = 001.png" in str(found)
+    digests = Prints(np.random.default_rng(0).integers(0, 256, (5, 16), dtype=np.uint8))
+    assert find_repeated("train", files, digests).near is None
+
+
+def test_many_images_that_are_all_alike_are_one_group_and_do_not_take_all_their_pairs() -> None:
+    one = np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8)
+    marks = [print_of(bytes([place, 1]) * 16, one, 40) for place in range(200)]
+    pairs = list(near_pairs(unpacked(packed(marks), len(marks))))
+    assert len(pairs) <= 8 * 200
+    assert joined(pairs) == [tuple(range(200))]
 
 
 def test_an_image_in_two_splits_is_found_with_its_names(tmp_path: Path) -> None:

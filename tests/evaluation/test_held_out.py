@@ -137,8 +137,9 @@ def test_copies_of_training_images_are_said_before_training_and_left_out_of_vali
     assert clean.splits["validation"].images == 16
     assert clean.found is not None
     assert clean.found.alike[0].dropped
-    again = hardener("eval", home / "runs" / "clean", "--attack", "fgsm", "--device", "cpu", "--dedupe")
+    again = hardener("eval", home / "runs" / "clean", "--attack", "fgsm", "--device", "cpu")
     assert "16 images of the validation split" in again.stdout, again.output
+    assert "the run was trained with --dedupe: images that it has seen are left out here, too" in again.stderr
 
 
 def test_what_was_found_stands_in_the_run_and_before_the_first_epoch(home: Path, tmp_path: Path) -> None:

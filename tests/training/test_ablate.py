@@ -18,12 +18,13 @@ from oracles import TINY_MODEL, write_image_folder
 
 from hardener.config.ablation_record import Ablation, read_ablation, weakest_first
 from hardener.config.evaluation_record import Evaluation
+from hardener.config.reading import Reading
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError, Interrupted
 from hardener.progress import EpochMetrics, Silent
 from hardener.statistics.paired import read_outcomes
-from hardener.training.ablate import AblateRequest, ablate
+from hardener.training.ablate import AblateRequest, _check, _evaluation, ablate
 from hardener.training.module_sets import module_sets, name_of, recipe_with
 
 NAMES = ["natural", "noise", "mixup", "labels", "noise+mixup", "noise+labels", "mixup+labels", "noise+mixup+labels"]
@@ -98,6 +99,13 @@ def test_the_eight_differ_in_the_modules_alone() -> None:
             source = base if module in modules else natural
             assert getattr(recipe.vicinity, field) == getattr(source.vicinity, field)
         assert recipe.vicinity.labels.law == ("budget" if "labels" in modules else "one-hot")
+
+
+def test_without_copies_all_are_trained_and_judged_without_them(home: Path) -> None:
+    asked = request(home, reading=Reading(dedupe=True))
+    assert _check(asked).reading.dedupe
+    assert _evaluation(asked, home).dedupe
+    assert not _evaluation(request(home), home).dedupe
 
 
 def test_the_folder_holds_eight_runs_a_record_and_a_figure(home: Path) -> None:

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from hardener.api.options import (
+    RUNS,
+    EvaluateOptions,
+    Run,
+    TrainOptions,
+    ends_of,
+    evaluate_request,
+    foreign_model,
+    refuse_strays,
+    run_of,
+    train_request,
+)
 from hardener.config.bundle import Bundle
 from hardener.config.evaluation_record import Evaluation
-from hardener.config.quantity import parse_quantity
-from hardener.config.run_folder import RunFolder, find_run
+from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.models.user_code import explaining
 from hardener.progress import SilentTraining, TrainReporter
@@ -25,88 +36,6 @@ if TYPE_CHECKING:
 
     from hardener.evaluation.plan import EvaluateRequest
     from hardener.models.normalize import ImageClassifier
-
-Run = RunFolder | str | Path
-"""A run: its folder, its name below `runs/`, or what `train` returned."""
-RUNS = Path("runs")
-
-
-class TrainOptions(TypedDict, total=False):
-    """What `hardener train` takes besides model and data; see `hardener train --help`.
-
-    Attributes:
-        recipe: a name that `hardener recipes` lists, or a YAML file; `sprout` by default.
-        settings: fields of the recipe, such as {"optimizer.lr": 0.01, "epochs": 10}.
-        entry: the name in the model file that builds the network; looked for by default.
-        model_args: what else the network is built with, such as {"width": 64}.
-        root: the uppermost folder that the model file's imports are looked for in.
-        init: weights to start from: a checkpoint of nearly any kind, a folder of one, or a run.
-        weights: which of several sets of weights in `init`: `plain`, `ema` or a name in the file.
-        pretrained: start from a registry model's published weights.
-        replace_head: put a fresh final layer in where the number of classes differs.
-        validation: class folders to use as the validation split.
-        name: the run's name.
-        out: the folder that runs lie in.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        seed: of every random choice.
-        skip_bad_images: leave out images that cannot be read.
-        allow_pickle: unpickle `init`, which runs any code that the file carries.
-    """
-
-    recipe: str
-    settings: Mapping[str, object]
-    entry: str | None
-    model_args: Mapping[str, Any]
-    root: str | Path | None
-    init: str | Path | None
-    weights: str | None
-    pretrained: bool
-    replace_head: bool
-    validation: str | Path | None
-    name: str | None
-    out: str | Path
-    device: str
-    seed: int
-    skip_bad_images: bool
-    allow_pickle: bool
-
-
-class EvaluateOptions(TypedDict, total=False):
-    """What `hardener eval` takes; see `hardener eval --help`.
-
-    Attributes:
-        attacks: names that `hardener attacks` lists; not together with `suite`.
-        suite: `quick` (the default), `standard` or `full`.
-        norm: `linf` (the default), `l2` or `l1`.
-        eps: the radius, a number or a text such as "8/255"; the norm's own by default.
-        settings: of the attacks, such as {"steps": 50}.
-        restarts: how often attacks with a random start are repeated.
-        measures: what is measured besides, such as "corruptions" or "certify".
-        samples: images, drawn by the seed; at most all there are.
-        batch_size: images at once.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`; a module in memory stays where it is by default.
-        seed: of every random choice.
-        precision: of the attacks' gradients: `auto`, `float32` or `bfloat16`.
-        surrogate: a run to transfer attacks from.
-        skip_bad_images: leave out images that cannot be read.
-        json_file: write the record here, and a report beside it.
-    """
-
-    attacks: Sequence[str]
-    suite: str | None
-    norm: str
-    eps: float | str | None
-    settings: Mapping[str, Any]
-    restarts: int
-    measures: Iterable[str]
-    samples: int
-    batch_size: int
-    device: str
-    seed: int
-    precision: str
-    surrogate: Run | None
-    skip_bad_images: bool
-    json_file: str | Path | None
 
 
 @explaining()
@@ -121,17 +50,9 @@ def train(model: str | Path, data: str | Path, *, progress: bool = False, **opti
     Raises:
         HardenerError: a mistake in what was asked for, or a loss that is no longer finite (its subclass `Failure`).
     """
-    from hardener.config.recipe import load_recipe
-    from hardener.training.run import TrainRequest
     from hardener.training.run import train as work
 
-    given: dict[str, Any] = dict(options)
-    fields = [f"{key}={value}" for key, value in given.pop("settings", {}).items()]
-    recipe = load_recipe(given.pop("recipe", "sprout"), fields)
-    given["validation_root"] = given.pop("validation", None)
-    given |= {key: Path(given[key]) for key in ("init", "out", "validation_root", "root") if given.get(key) is not None}
-    request = TrainRequest(model=str(model), data=Path(data), recipe=recipe, **given)
-    return work(request, _reporter(progress))
+    return work(train_request(model, data, options), _reporter(progress))
 
 
 @explaining()
@@ -146,7 +67,7 @@ def load(run: Run, *, runs: str | Path = RUNS) -> ImageClassifier:
     """
     from hardener.models.trained import open_classifier
 
-    found = _run(run, runs)
+    found = run_of(run, runs)
     return open_classifier(found, found.read_record())
 
 
@@ -164,32 +85,40 @@ def evaluate(
     """Attack a model and return the record: the worst case, image by image, over every attack that was run.
 
     Args:
-        target: a run, whose record and report are also written into it; an ONNX file; or a module that takes images
-            (N, C, H, W) in [0, 1] and returns logits (N, K), which is left as it was found.
+        target: a run, whose record and report are also written into it; an ONNX file; a model file or name whose
+            weights `init` names; or a module that takes images (N, C, H, W) in [0, 1] and returns logits (N, K), which
+            is left as it was found.
         images: for a module: a tensor or an array (N, C, H, W), float in [0, 1] or uint8, or a torch DataLoader that
             yields (images, labels).
         labels: (N,), whole numbers; None with a DataLoader.
-        data: for a run or an ONNX file: images to attack; by default the run's own test split.
+        data: for all but a module: images to attack; by default the run's own test split.
         classes: for a module: the names of its classes.
         progress: draw bars on stderr.
         options: see `EvaluateOptions`.
     Raises:
         HardenerError: a mistake in what was asked for.
     """
-    request = _request(options, data)
+    request = evaluate_request(options, data)
     reporter = _reporter(progress)
     if not isinstance(target, str | Path | RunFolder):
+        refuse_strays(options, "a module in memory")
         return _evaluate_module(target, images, labels, classes, request, reporter)
     if images is not None or labels is not None:
         raise HardenerError("images and labels are for a module in memory; a run's are named by data=DIR.")
-    from hardener.evaluation.run import evaluate_onnx, evaluate_run
+    from hardener.evaluation.run import evaluate_foreign, evaluate_onnx, evaluate_run
     from hardener.training.surrogate import with_surrogate
 
     made: tuple[Evaluation, Path | None] | None
-    if not isinstance(target, RunFolder) and str(target).endswith(".onnx"):
-        made = evaluate_onnx(Path(target), request, reporter)
+    foreign = None if isinstance(target, RunFolder) else foreign_model(target, options)
+    if foreign is not None:
+        made = evaluate_foreign(foreign, request, reporter)
+    elif not isinstance(target, RunFolder) and str(target).endswith(".onnx"):
+        refuse_strays(options, str(target), ("normalize", "range"))
+        normalize = options.get("normalize") or "none"
+        made = evaluate_onnx(Path(target), request, reporter, normalize=normalize, ends=ends_of(options))
     else:
-        run = _run(target, RUNS)
+        refuse_strays(options, "a run")
+        run = run_of(target, RUNS)
         made = evaluate_run(run, with_surrogate(run, request, reporter), reporter)
     return _first_process(None if made is None else made[0])
 
@@ -212,7 +141,8 @@ def audit(
     Raises:
         HardenerError: a mistake in what was asked for.
     """
-    request = _request(options, None)
+    refuse_strays(options, "a module in memory")
+    request = evaluate_request(options, None)
     return _evaluate_module(module, images, labels, classes, request, _reporter(progress), measures=False)
 
 
@@ -239,7 +169,7 @@ def export(
     """
     from hardener.exporters.run import export as work
 
-    found, where, reporter = _run(run, runs), None if data is None else Path(data), _reporter(progress)
+    found, where, reporter = run_of(run, runs), None if data is None else Path(data), _reporter(progress)
     bundle = work(found, reporter, data=where)
     if quantize is None:
         return bundle
@@ -256,7 +186,7 @@ def compare(*runs: Run) -> Comparison:
     """
     from hardener.reports.comparison import compare as work
 
-    return work([_run(run, RUNS) for run in runs])
+    return work([run_of(run, RUNS) for run in runs])
 
 
 def gate(
@@ -278,7 +208,7 @@ def gate(
 
     conditions = [parse_condition("min", f"{name}={bound}") for name, bound in (minimum or {}).items()]
     conditions += [parse_condition("max-drop", f"{name}={bound}") for name, bound in (max_drop or {}).items()]
-    return judge(_run(run, RUNS), conditions, None if against is None else _run(against, RUNS))
+    return judge(run_of(run, RUNS), conditions, None if against is None else run_of(against, RUNS))
 
 
 def attack(name: str) -> Callable[..., Tensor]:
@@ -294,32 +224,12 @@ def attack(name: str) -> Callable[..., Tensor]:
     return found
 
 
-def _run(run: Run, runs: str | Path) -> RunFolder:
-    return run if isinstance(run, RunFolder) else find_run(str(run), Path(runs))
-
-
 def _reporter(progress: bool) -> TrainReporter:
     if not progress:
         return SilentTraining()
     from hardener.terminal import RichReporter
 
     return RichReporter()
-
-
-def _request(options: EvaluateOptions, data: str | Path | None) -> EvaluateRequest:
-    from hardener.evaluation.plan import EvaluateRequest
-
-    given: dict[str, Any] = dict(options)
-    eps, surrogate, json_file = (given.pop(key, None) for key in ("eps", "surrogate", "json_file"))
-    return EvaluateRequest(
-        attacks=tuple(given.pop("attacks", ())),
-        sections=frozenset(given.pop("measures", ())),
-        eps=None if eps is None else parse_quantity(eps),
-        surrogate=None if surrogate is None else _run(surrogate, RUNS),
-        json_file=None if json_file is None else Path(json_file),
-        data=None if data is None else Path(data),
-        **given,
-    )
 
 
 def _evaluate_module(
