@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+from hardener.config.data_path import hub_name
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
@@ -198,7 +199,7 @@ def source_of(root: Path) -> tuple[str, Source]:
     Raises:
         HardenerError: no such path, or none does.
     """
-    if not root.exists():
+    if hub_name(root) is None and not root.exists():
         raise HardenerError(f"no such folder: {root}.")
     for name, entry in sorted(SOURCES.items(), key=lambda item: item[0] == "image-folder"):
         source: Source = entry.load()()

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from hardener.config.data_path import lasting
 from hardener.config.evaluation_record import Flag
 from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord
@@ -62,7 +63,7 @@ def held_out(
     reading = reading or record.data.reading
     prints = {name: Prints(rows) for name, rows in run.read_prints().items()}
     own = Path(record.data.root)
-    if data is not None and data.resolve() != own:
+    if data is not None and lasting(data) != own:
         return _elsewhere(run, record, data, reading, prints, reporter)
     folder = _own(run, record, reading)
     split: Literal["validation", "test"] = "validation" if folder.test is None else "test"

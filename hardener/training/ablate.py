@@ -20,6 +20,7 @@ from hardener.config.ablation_record import (
     write_ablation,
 )
 from hardener.config.bundle import sha256_of
+from hardener.config.data_path import lasting
 from hardener.config.evaluation_record import EvaluatedThreat
 from hardener.config.files import check_writable, tidy
 from hardener.config.reading import AS_FOUND, Reading
@@ -141,7 +142,7 @@ def _check(request: AblateRequest) -> Asked:
         model_sha256=None if file is None else sha256_of(file),
         entry=request.entry,
         model_args=dict(request.model_args),
-        data=str(request.data.resolve()),
+        data=str(lasting(request.data)),
         skip_bad_images=request.skip_bad_images,
         reading=request.reading,
         recipe=request.recipe.model_dump(mode="json"),

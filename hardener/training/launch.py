@@ -8,6 +8,7 @@ import socket
 
 import torch
 
+from hardener.config.data_path import lasting
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
@@ -52,7 +53,7 @@ def begun_by_this_launch(request: TrainRequest) -> str | None:
 
 def _asks_for(request: TrainRequest, run: RunFolder, record: RunRecord) -> bool:
     """Tell whether a run is one that this request would make."""
-    asked = (request.model, request.seed, str(request.data.resolve()))
+    asked = (request.model, request.seed, str(lasting(request.data)))
     if (record.model.spec, record.seed, record.data.root) != asked or request.name not in {None, record.name}:
         return False
     return run.read_recipe() == request.recipe

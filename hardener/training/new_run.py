@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hardener.config.data_path import lasting
 from hardener.config.files import check_writable
 from hardener.config.run_folder import (
     DataRecord,
@@ -65,7 +66,7 @@ def check_name(request: TrainRequest) -> None:
         HardenerError: see above.
     """
     check_writable(request.out / "name" / "run.json")
-    for place in (request.data.resolve(), request.out.resolve()):
+    for place in (lasting(request.data), request.out.resolve()):
         if plain(str(place)) != str(place):
             told = "is not UTF-8, and records hold UTF-8 alone. Rename the folder, or make a link to it: ln -s"
             raise HardenerError(f"{plain(str(place))} {told}")
@@ -163,8 +164,8 @@ def _model_record(request: TrainRequest, prepared: Prepared, file: str | None) -
 def _data_record(request: TrainRequest, prepared: Prepared) -> DataRecord:
     material, own_validation = prepared.material, request.validation_root
     return DataRecord(
-        root=str(request.data.resolve()),
-        validation_root=None if own_validation is None else str(own_validation.resolve()),
+        root=str(lasting(request.data)),
+        validation_root=None if own_validation is None else str(lasting(own_validation)),
         skip_bad_images=request.skip_bad_images,
         splits={
             "train": _split_record(material.train_images),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from hardener.config.data_path import lasting
 from hardener.config.run_folder import RunFolder
 from hardener.config.run_lock import locked
 from hardener.errors import HardenerError
@@ -89,9 +90,9 @@ def resume(
         if from_first(record.status) == "finished":  # torchrun has started all anew because one fell after the end
             return run
         with together():
-            record.data.root = record.data.root if data is None else str(data.resolve())
+            record.data.root = record.data.root if data is None else str(lasting(data))
             if validation_root is not None:
-                record.data.validation_root = str(validation_root.resolve())
+                record.data.validation_root = str(lasting(validation_root))
             if images_root is not None:
                 moved = {"images_root": str(images_root.resolve())}
                 record.data.reading = record.data.reading.model_copy(update=moved)

@@ -10,6 +10,16 @@ SOURCES: Catalog = {
         "hardener.data.sources.image_folder:ImageFolder",
         "a folder of class folders, DIR/cat/001.jpg, alone or below DIR/train, DIR/val and DIR/test",
     ),
+    "hub": Entry(
+        "hardener.data.sources.hub:Hub", "hf:ORG/NAME, a data set of the HuggingFace hub, from the cache or fetched"
+    ),
+    "webdataset": Entry("hardener.data.sources.webdataset:WebDataset", "WebDataset's tar files, alone or in a folder"),
+    "parquet": Entry(
+        "hardener.data.sources.parquet:Parquet", "parquet files of images or of their paths, as the hub holds them"
+    ),
+    "saved-dataset": Entry(
+        "hardener.data.sources.saved_dataset:SavedDataset", "a folder that HuggingFace's save_to_disk wrote"
+    ),
     "archive": Entry("hardener.data.sources.archive:Archive", "a zip or tar of such a folder, read in place"),
     "manifest": Entry(
         "hardener.data.sources.manifest:Manifest",

@@ -64,14 +64,15 @@ class Packed:
         self._members: Members = _Tar(root) if root.name.lower().endswith(_TAR) else _Zip(root)
         self._led_out: list[str] = []
         self._names: list[str] = []
-        self._folders: dict[str, set[str]] = {}
+        folders: dict[str, set[str]] = {}
         for name in self._members.names():
             if name.startswith("/") or ".." in name.split("/") or "\\" in name:
                 self._led_out.append(name)
                 continue
             self._names.append(name)
             folder, _, own = name.rpartition("/")
-            self._folders.setdefault(folder, set()).add(own)
+            folders.setdefault(folder, set()).add(own)
+        self._folders = {folder: frozenset(found) for folder, found in folders.items()}
 
     @property
     def root(self) -> Path:
@@ -80,11 +81,15 @@ class Packed:
 
     def files_in(self, folder: str) -> frozenset[str]:
         """See `Place`."""
-        return frozenset(self._folders.get(folder, ()))
+        return self._folders.get(folder, frozenset())
 
     def read(self, name: str, most: int = LARGEST) -> bytes:
         """See `Place`."""
         return self._members.read(name, most)
+
+    def all_names(self) -> tuple[str, ...]:
+        """Return the names of all files."""
+        return tuple(self._names)
 
     def tree(self, ignore: Sequence[str]) -> Tree:
         """See `Place`."""

@@ -218,7 +218,7 @@ def _is_url(cells: list[str]) -> bool:
 def _may_be_label(cells: list[str]) -> bool:
     """Tell whether a column repeats itself as classes do, and holds no measurements."""
     values = set(cells)
-    return 2 <= len(values) <= max(2, len(cells) // 2) and not any(re.fullmatch(r"-?\d*\.\d+", cell) for cell in values)
+    return 2 <= len(values) <= len(cells) // 2 and not any(re.fullmatch(r"-?\d*\.\d+", cell) for cell in values)
 
 
 def _whole(cells: list[str]) -> list[str]:

@@ -42,6 +42,7 @@ class _Rows:
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     left: dict[str, list[str]] = field(default_factory=dict)
+    outside: list[str] = field(default_factory=list)
     two: dict[str, tuple[str, str]] = field(default_factory=dict)
     again: int = 0
 
@@ -71,6 +72,7 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading) -> Brought:
     for sheet in sheets:
         _read(sheet, place, reading, rows)
     shown = ", ".join(sheet.table.name for sheet in sheets)
+    refuse_outside(shown, place, rows.outside)
     _settle_two(rows, shown)
     if set(rows.members) == {None}:
         _divide_by_folders(rows, shown)
@@ -119,7 +121,9 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
                 rows.add(split, name, label, source)
             else:
                 rows.leave("rows without a class", path)
-    _tell_missing(sheet, missing, asked, finder, place, rows)
+    rows.outside += finder.outside
+    if not rows.outside:
+        _tell_missing(sheet, missing, asked, place, rows)
     if finder.below:
         folders = ", ".join(f"{folder or '.'}/" for folder in sorted(finder.below)[:3])
         rows.notes.append(f"{table.name}: images were found by their names in {folders}")
@@ -129,14 +133,13 @@ def _is_passed_over(path: str, label: str, reading: Reading) -> bool:
     return any(text and is_passed_over(text, reading.ignore) for text in (path.removeprefix("./"), label))
 
 
-def _tell_missing(sheet: Sheet, missing: list[str], asked: int, finder: Finder, place: Place, rows: _Rows) -> None:
+def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, rows: _Rows) -> None:
     """Say which images are not there.
 
     Raises:
         HardenerError: too many.
     """
     name = sheet.table.name
-    refuse_outside(name, place, finder.outside)
     if not missing:
         return
     some = ", ".join(path or "(empty)" for path in missing[:3]) + (", …" if len(missing) > 3 else "")

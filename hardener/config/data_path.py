@@ -1,0 +1,19 @@
+"""Where data lies: a path, or a name of the HuggingFace hub, which is no path and stays as it was typed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_HUB = re.compile(r"hf:(?://)?/?(?:datasets/)?(?P<name>.+)")
+
+
+def hub_name(path: Path) -> str | None:
+    """Return what follows `hf:`; None for a path."""
+    found = _HUB.fullmatch(str(path))
+    return None if found is None else found["name"]
+
+
+def lasting(path: Path) -> Path:
+    """Return a path that means the same from any folder."""
+    return path if hub_name(path) is not None else path.resolve()

@@ -1,0 +1,122 @@
+"""Files that hold many images each: where they lie, which split each is of, and the images in them as a place."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from hardener.data.brought import Group, SplitName
+from hardener.data.image_files import Store
+from hardener.data.place import LARGEST
+from hardener.data.split_names import split_of
+from hardener.data.tables.rows import Sheet
+from hardener.data.tables.table import Table
+from hardener.data.tree import Tree
+
+_MANY = 64  # entries of a folder: one with more, of which none is a shard, holds images
+_FOLDERS = 32
+_DEEPEST = 2
+
+
+class Inside:
+    """Images in shards, as a place: each lies under the shard's name and its own."""
+
+    def __init__(self, root: Path, paths: Iterable[str], store: Store) -> None:
+        self._root, self._store = root, store
+        names: dict[str, set[str]] = defaultdict(set)
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            names[folder].add(name)
+        self._names = {folder: frozenset(found) for folder, found in names.items()}
+
+    @property
+    def root(self) -> Path:
+        """See `Place`."""
+        return self._root
+
+    def files_in(self, folder: str) -> frozenset[str]:
+        """See `Place`."""
+        return self._names.get(folder, frozenset())
+
+    def read(self, name: str, most: int = LARGEST) -> bytes:
+        """See `Place`."""
+        return self._store.read(self._root, name)[:most]
+
+    def tree(self, ignore: Sequence[str]) -> Tree:
+        """See `Place`; what is not found under its name lies nowhere else."""
+        return Tree()
+
+    def group(self, base: str, paths: Sequence[str], names: Sequence[str], *, source: str = "") -> Group:
+        """See `Place`."""
+        return Group(self._root / base, tuple(paths), tuple(names), self._store, source=source)
+
+
+class ShardStore:
+    """Bytes of images in shards. A source says how one is read, in `image`."""
+
+    def read(self, root: Path, path: str) -> bytes:
+        """Return an image's bytes."""
+        return self.image(*self.divided(path))
+
+    def stamp(self, root: Path, path: str) -> str:
+        """Return size and times of the shard."""
+        found = os.stat(root / self.divided(path)[0])
+        return f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
+
+    def divided(self, path: str) -> tuple[str, str]:
+        """Return the shard's name and the image's in it."""
+        shard, _, name = path.rpartition("/")
+        return shard, name
+
+    def image(self, shard: str, name: str) -> bytes:
+        """Return the bytes of an image in a shard.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        raise NotImplementedError
+
+
+def shards(root: Path, endings: Sequence[str]) -> list[str]:
+    """Return the shards in a folder, and one or two folders below; quick where images lie there instead."""
+    return sorted(_below(root, "", tuple(endings), _DEEPEST)) if root.is_dir() else []
+
+
+def split_of_shard(name: str) -> SplitName | None:
+    """Return the split that a shard's name tells, or its folders: train-00000-of-00002.parquet, test/0000.parquet."""
+    folder, _, own = name.rpartition("/")
+    stem = own.partition(".")[0]
+    parts = [stem, *re.split(r"[-_]", stem), *reversed(folder.split("/") if folder else [])]
+    return next((split for part in parts if (split := split_of(part))), None)
+
+
+def split_sheets(tables: Mapping[str, Table]) -> list[Sheet]:
+    """Return the tables of shards with their splits; where one is of no known split, all are read as one."""
+    told = {name: split_of_shard(name) for name in tables}
+    divided_well = None not in told.values() and "train" in told.values()
+    alone = set(told.values()) == {"train"}
+    return [Sheet(table, split=told[name] if divided_well and not alone else None) for name, table in tables.items()]
+
+
+def _below(root: Path, folder: str, endings: tuple[str, ...], deeper: int) -> Iterator[str]:
+    try:
+        with os.scandir(root / folder) as listed:
+            entries = list(islice(listed, _MANY))
+            if len(entries) == _MANY and any(entry.name.lower().endswith(endings) for entry in entries):
+                entries += list(listed)
+    except OSError:
+        return
+    folders = 0
+    for entry in entries:
+        name = f"{folder}/{entry.name}" if folder else entry.name
+        if entry.name.startswith("."):
+            continue
+        if entry.name.lower().endswith(endings) and entry.is_file():
+            yield name
+        elif deeper and folders < _FOLDERS and entry.is_dir():
+            folders += 1
+            yield from _below(root, name, endings, deeper - 1)
