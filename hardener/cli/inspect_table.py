@@ -24,9 +24,9 @@ def show(found: DataInspection) -> None:
     title = Text(found.root, style="bold")
     title.append(f"  {found.total:,} images, {len(found.classes):,} classes, {size}", style="not bold")
     out.print(title)
-    for text in found.notes:
+    for text in found.found.notes:
         out.print(Text(text, style="dim"))
-    for text in found.doubts:
+    for text in found.found.doubts:
         out.print(Text(text, style="yellow"))
     out.print(_classes(found))
     out.print(_facts(_about(found)))
@@ -51,11 +51,12 @@ def _classes(found: DataInspection) -> Table:
     for split in found.splits:
         table.add_column(f"{split}{' *' if split in found.drawn else ''}", justify="right", no_wrap=True)
     table.add_column("")
-    largest = max(item.total for item in found.classes)
-    for item in _shown_classes(found.classes):
+    classes = found.classes
+    largest = max(item.total for item in classes)
+    for item in _shown_classes(classes):
         counts = [f"{item.images.get(split, 0):,}" for split in found.splits]
         table.add_row(Text(item.name), *counts, BlockBar(largest, 0, item.total, width=_BAR))
-    hidden = len(found.classes) - _CLASSES
+    hidden = len(classes) - _CLASSES
     if hidden > 0:
         table.add_row(Text(f"and {hidden:,} more classes", style="dim"))
     table.add_section()
@@ -88,14 +89,14 @@ def _facts(rows: Sequence[tuple[str, str]]) -> Table:
 
 def _about(found: DataInspection) -> list[tuple[str, str]]:
     view = found.input
-    often = ", ".join(f"{size.height}x{size.width} ({size.images:,})" for size in found.sizes[:3])
+    often = ", ".join(f"{size.height}x{size.width} ({size.images:,})" for size in found.headers.sizes[:3])
     rows = [
-        ("sizes", f"{len(found.sizes):,}; most often {often}"),
+        ("sizes", f"{len(found.headers.sizes):,}; most often {often}"),
         ("short side", _sides(found.short_sides)),
         ("long side", _sides(found.long_sides)),
         ("width:height", _ratios(found)),
-        ("formats", _counts(found.formats)),
-        ("pixels", f"{_counts(found.depths)}; {_counts(found.modes)}"),
+        ("formats", _counts(found.headers.formats)),
+        ("pixels", f"{_counts(found.headers.depths)}; {_counts(found.headers.modes)}"),
     ]
     if found.levels is not None:
         low, high = found.levels.bulk
@@ -104,14 +105,15 @@ def _about(found: DataInspection) -> list[tuple[str, str]]:
     besides = [
         f"{count:,} {what}"
         for count, what in (
-            (found.transparent, "with alpha"),
-            (found.paged, "of several pages or frames"),
-            (found.profiles, "with a colour profile that changes something"),
+            (found.headers.transparent, "with alpha"),
+            (found.headers.paged, "of several pages or frames"),
+            (found.headers.profiles, "with a colour profile that changes something"),
         )
         if count
     ]
     if besides:
         rows.append(("besides", ", ".join(besides)))
+    rows += [(name, text) for name, text in found.found.rows() if name == "balance"]
     rows += [("not used", str(item)) for item in found.left_out]
     cut = f"; {percent(view.cut_share)} lose more than a fifth" if view.cut_share else ""
     rows.append(

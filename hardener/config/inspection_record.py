@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hardener.config.data_findings import LeftOut
+from hardener.config.data_findings import DataFound, LeftOut
 from hardener.config.pixels import Fit, Rgb
 
 INSPECTION_SCHEMA: Literal["hardener/data-inspection/1"] = "hardener/data-inspection/1"
@@ -59,6 +59,19 @@ class SizeCount(_Strict):
     images: int
 
 
+class Headers(_Strict):
+    """What the headers of all images say: how many are of each size, format, mode and depth; with alpha, of several
+    pages, and with a colour profile that changes something."""
+
+    sizes: tuple[SizeCount, ...]
+    formats: dict[str, int]
+    modes: dict[str, int]
+    depths: dict[str, int]
+    transparent: int
+    paged: int
+    profiles: int
+
+
 class Bin(_Strict):
     """A bar of a histogram: values from `low` up to `high`."""
 
@@ -108,29 +121,22 @@ class Advice(_Strict):
 
 
 class DataInspection(_Strict):
-    """Everything that was found. Sizes are those of the files, turned the right way up."""
+    """Everything that was found. Sizes are those of the files, turned the right way up.
+
+    `found`: what `train` would put on record of the same data. `drawn`: the splits that the seed draws.
+    """
 
     schema_name: Literal["hardener/data-inspection/1"] = Field(INSPECTION_SCHEMA, alias="schema")
     root: str
     created_at: str
     hardener_version: str
-    notes: tuple[str, ...]
-    doubts: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
-    splits: dict[str, int]
+    found: DataFound
+    headers: Headers
     drawn: tuple[str, ...]
-    classes: tuple[ClassCount, ...]
     bytes: int
-    sizes: tuple[SizeCount, ...]
     short_sides: tuple[Bin, ...]
     long_sides: tuple[Bin, ...]
     ratios: tuple[Bin, ...]
-    formats: dict[str, int]
-    modes: dict[str, int]
-    depths: dict[str, int]
-    transparent: int
-    paged: int
-    profiles: int
     levels: MeasuredLevels | None
     input: InputView
     channels: tuple[Channel, ...]
@@ -139,6 +145,25 @@ class DataInspection(_Strict):
     odd: tuple[Remarked, ...]
     alike: tuple[Alike, ...]
     advice: tuple[Advice, ...]
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """How many images each split has."""
+        return {name: split.images for name, split in self.found.splits.items()}
+
+    @property
+    def classes(self) -> tuple[ClassCount, ...]:
+        """How many images each class has in each split."""
+        names = next(iter(self.found.splits.values())).classes
+        return tuple(
+            ClassCount(name=name, images={own: split.classes[name] for own, split in self.found.splits.items()})
+            for name in names
+        )
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What is not used."""
+        return self.found.left_out
 
     @property
     def total(self) -> int:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
+from hardener.config.data_findings import are_uneven
 from hardener.config.inspection_record import Advice, Alike, DataInspection
+from hardener.config.schema import Data
 from hardener.data.input_rule import DEFAULT_SIZE, MANY
 from hardener.data.look import CLEAR
 from hardener.words import percent
 
-if TYPE_CHECKING:
-    from hardener.training.inspect_data import InspectionRequest
-
 _FEW_IGNORED = 4
-_UNEVEN = 10.0
 _FEW_TESTED = 100
 _SMALL = 0.5  # of the input's side: images of less are mostly made up of what scaling invents
 _LARGE = 512
 _SQUEEZED = 4
 
 
-def advice_on(found: DataInspection, request: InspectionRequest) -> tuple[Advice, ...]:
-    """Return what to do, the graver first; the last piece is how to go on."""
-    train = f"hardener train MODEL --data {shlex.quote(str(request.data))}"
-    pieces = [*_wrong_images(found, train), *_pixels(found, request, train), *_amounts(found, train)]
+def advice_on(found: DataInspection, data: Path, asked: Data) -> tuple[Advice, ...]:
+    """Return what to do, the graver first; the last piece is how to go on.
+
+    Args:
+        data: where the images lie, as the user named it.
+        asked: what the recipe says of them.
+    """
+    train = f"hardener train MODEL --data {shlex.quote(str(data))}"
+    pieces = [*_wrong_images(found, train), *_pixels(found, asked, train), *_amounts(found, asked, train)]
     grave = [piece for piece in pieces if piece.grave]
     light = [piece for piece in pieces if not piece.grave]
     return (*grave, *light, Advice(text="Train on it; MODEL is your model file or torchvision:NAME.", command=train))
@@ -70,8 +73,8 @@ def _ignoring(groups: list[Alike], found: DataInspection, train: str) -> str:
     return " ".join([train, *(f"--ignore {shlex.quote(name)}" for name in dict.fromkeys(names))])
 
 
-def _pixels(found: DataInspection, request: InspectionRequest, train: str) -> Iterator[Advice]:
-    view, asked = found.input, request.recipe.data
+def _pixels(found: DataInspection, asked: Data, train: str) -> Iterator[Advice]:
+    view = found.input
     if view.fit == "crop" and view.cut_share > MANY:
         text = (
             f"The crop to {view.height}x{view.width} takes more than a fifth of the area from "
@@ -88,7 +91,7 @@ def _pixels(found: DataInspection, request: InspectionRequest, train: str) -> It
             "the background. Another one may show what is there."
         )
         yield Advice(text=text, command=f"{train} --set data.background={other}", grave=len(flat) > found.total / 100)
-    yield from _size_advice(found, request, train)
+    yield from _size_advice(found, asked, train)
     if view.channels == 3 and _is_gray(found):
         text = "The images are stored in colour and show none: a model of one channel does with a third of the pixels."
         yield Advice(text=text, command=f"{train} --set data.channels=1")
@@ -98,7 +101,7 @@ def _range_advice(found: DataInspection, train: str) -> Advice:
     levels = found.levels
     assert levels is not None
     ends = f"{levels.low:.7g},{levels.high:.7g}"
-    if found.depths.get("float"):
+    if found.headers.depths.get("float"):
         text = f"The images have float pixels. Say which values are black and white; they reach from {ends}."
         return Advice(text=text.replace(",", " to "), command=f"{train} --range {ends}", grave=True)
     low, high = levels.bulk
@@ -109,10 +112,11 @@ def _range_advice(found: DataInspection, train: str) -> Advice:
     return Advice(text=text, command=f"{train} --range {ends}")
 
 
-def _size_advice(found: DataInspection, request: InspectionRequest, train: str) -> Iterator[Advice]:
-    if request.recipe.data.image_size is not None or not found.sizes:
+def _size_advice(found: DataInspection, asked: Data, train: str) -> Iterator[Advice]:
+    sizes = found.headers.sizes
+    if asked.image_size is not None or not sizes:
         return
-    sides = np.repeat([min(size.height, size.width) for size in found.sizes], [size.images for size in found.sizes])
+    sides = np.repeat([min(size.height, size.width) for size in sizes], [size.images for size in sizes])
     usual, side = int(np.median(sides)), min(found.input.height, found.input.width)
     if usual < _SMALL * side:
         text = f"Half of the images have a short side of {usual} pixels or less, and {side} are made of it."
@@ -127,15 +131,15 @@ def _is_gray(found: DataInspection) -> bool:
     return len(found.channels) == 3 and len(histograms) == 1
 
 
-def _amounts(found: DataInspection, train: str) -> Iterator[Advice]:
-    counts = {item.name: item.images.get("train", 0) for item in found.classes}
+def _amounts(found: DataInspection, asked: Data, train: str) -> Iterator[Advice]:
+    counts = found.found.splits["train"].classes
     most, least = max(counts, key=lambda name: counts[name]), min(counts, key=lambda name: counts[name])
-    if counts[most] > _UNEVEN * max(1, counts[least]):
+    if are_uneven(counts.values()) and asked.balance == "none":
         text = (
-            f"{most!r} has {counts[most]:,} training images and {least!r} {counts[least]:,}. Look at the accuracy of "
-            "each class in the report, and collect more of the rare ones."
+            f"{most!r} has {counts[most]:,} training images and {least!r} {counts[least]:,}: accuracy is mostly that "
+            "of the large classes. Show all equally often, and look at balanced accuracy."
         )
-        yield Advice(text=text, command="hardener eval")
+        yield Advice(text=text, command=f"{train} --set data.balance=sampler")
     tested = found.splits.get("test", found.splits["validation"])
     if tested < _FEW_TESTED:
         text = f"{tested} images to test on give wide intervals; a larger share makes them narrower."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from hardener import __version__
+from hardener.config.data_findings import DataFound
 from hardener.config.inspection_record import (
     Alike,
     Bin,
     Channel,
-    ClassCount,
     DataInspection,
+    Headers,
     ImageName,
     InputView,
     Likeness,
@@ -34,13 +34,15 @@ from hardener.data.data_set import DataSet, read_data_set
 from hardener.data.decode import decode_image
 from hardener.data.image_files import ImageFiles
 from hardener.data.input_rule import bulk_size, cut_by_crop
+from hardener.data.loader import ImageShape
 from hardener.data.look import Seen, look_at, oddities
-from hardener.data.prints import PRINT_BYTES, Prints, joined, near_pairs
+from hardener.data.prints import PRINT_BYTES, Prints, joined, near_pairs, packed, unpacked, unread
 from hardener.data.survey import Levels, Survey, measure_levels, survey, together
 from hardener.errors import BadImage
 from hardener.progress import Reporter
 from hardener.training.augment import augment
 from hardener.training.data_advice import advice_on
+from hardener.training.look import facts_of
 
 SHOWN_CLASSES, SHOWN_IMAGES, SHOWN_PAIRS = 60, 10, 24
 _RATIOS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.99, 1.01, 1.12, 1.25, 1.43, 1.67, 2.5, 5.0)
@@ -91,8 +93,17 @@ def inspect_data(request: InspectionRequest, reporter: Reporter) -> tuple[DataIn
     headers = {name: _survey(name, files, reporter) for name, files in present.items()}
     view, levels = _view(folder, headers["train"], request.recipe, reporter)
     seen = {name: _look(name, files, view, reporter) for name, files in present.items()}
-    record = _described(request, folder, present, together(headers.values()), view, levels, seen)
-    record = record.model_copy(update={"advice": advice_on(record, request)})
+    shape = ImageShape(view.height, view.width, view.channels)
+    found = facts_of(
+        folder,
+        {name: _prints(items) for name, items in seen.items()},
+        headers["train"],
+        shape,
+        request.recipe.data.image_size,
+        None,
+    )
+    record = _described(request, folder, found, together(headers.values()), view, levels, seen)
+    record = record.model_copy(update={"advice": advice_on(record, request.data, request.recipe.data)})
     return record, _pictures(record, folder, present, view, request)
 
 
@@ -104,6 +115,12 @@ def _survey(name: str, files: ImageFiles, reporter: Reporter) -> Survey:
 def _look(name: str, files: ImageFiles, view: InputView, reporter: Reporter) -> list[Seen]:
     with reporter.track(f"looking at images, {name}", len(files), "images") as advance:
         return list(look_at(files, **_input(view), on_done=advance))
+
+
+def _prints(seen: Sequence[Seen]) -> Prints:
+    """Return what the images of a split are known by; those that cannot be read by nothing."""
+    marks = [item.mark or unread(len(seen)) for item in seen]
+    return unpacked(packed(marks), len(marks))
 
 
 def _input(view: InputView) -> dict[str, Any]:
@@ -133,7 +150,7 @@ def _view(folder: DataSet, headers: Survey, recipe: Recipe, reporter: Reporter) 
 def _described(
     request: InspectionRequest,
     folder: DataSet,
-    present: Mapping[str, ImageFiles],
+    found: DataFound,
     headers: Survey,
     view: InputView,
     levels: Levels | None,
@@ -142,7 +159,7 @@ def _described(
     everything = [(name, item) for name, items in seen.items() for item in items]
 
     def named(split: str, place: int) -> ImageName:
-        files = present[split]
+        files = folder.splits[split]  # type: ignore[index]
         shown = _shown(files, place, request.data)
         return ImageName(split=split, label=folder.classes[files.labels[place]], file=shown)
 
@@ -151,23 +168,16 @@ def _described(
         root=str(request.data),
         created_at=now(),
         hardener_version=__version__,
-        notes=folder.brought.notes,
-        doubts=folder.brought.doubts,
-        left_out=folder.brought.left_out,
-        splits={name: len(files) for name, files in present.items()},
+        found=found,
+        headers=Headers(
+            sizes=tuple(SizeCount(height=h, width=w, images=count) for (h, w), count in headers.sizes.items()),
+            **{name: getattr(headers, name) for name in Headers.model_fields if name != "sizes"},
+        ),
         drawn=tuple(map(str, folder.drawn)),
-        classes=_class_counts(folder, present),
         bytes=sum(item.weight for _, item in everything),
-        sizes=tuple(SizeCount(height=h, width=w, images=count) for (h, w), count in headers.sizes.items()),
         short_sides=_side_bins([min(item.size) for item in readable]),
         long_sides=_side_bins([max(item.size) for item in readable]),
         ratios=_bins([item.size[1] / item.size[0] for item in readable], [0.0, *_RATIOS, float("inf")]),
-        formats=headers.formats,
-        modes=headers.modes,
-        depths=headers.depths,
-        transparent=headers.transparent,
-        paged=headers.paged,
-        profiles=headers.profiles,
         levels=None if levels is None else MeasuredLevels(**vars(levels)),
         input=view,
         channels=_channels([item for item in seen["train"] if not item.reason], view.channels),
@@ -187,14 +197,6 @@ def _shown(files: ImageFiles, place: int, data: Path) -> str:
     """Return a file as seen from the data's folder, which `--ignore` takes; else its whole path."""
     where = Path(files.where(place))
     return where.relative_to(data).as_posix() if where.is_relative_to(data) else str(where)
-
-
-def _class_counts(folder: DataSet, present: Mapping[str, ImageFiles]) -> tuple[ClassCount, ...]:
-    counted = {name: Counter(files.labels) for name, files in present.items()}
-    return tuple(
-        ClassCount(name=name, images={split: counts[label] for split, counts in counted.items()})
-        for label, name in enumerate(folder.classes)
-    )
 
 
 def _alike(images: Sequence[tuple[ImageName, Seen]]) -> tuple[Alike, ...]:

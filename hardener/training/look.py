@@ -13,7 +13,7 @@ from hardener.data.cache import PixelCache
 from hardener.data.data_set import DataSet
 from hardener.data.describe import describe, describe_input
 from hardener.data.image_files import ImageFiles
-from hardener.data.loader import LoadedImages, read_prints
+from hardener.data.loader import ImageShape, LoadedImages, read_prints
 from hardener.data.prints import Prints
 from hardener.data.survey import Size, Survey
 from hardener.errors import HardenerError
@@ -66,24 +66,8 @@ def look_at_data(
         with reporter.track("looking at the test split", len(folder.test), "images") as advance:
             prints["test"] = read_prints(folder.test, shape, cache)
             advance(len(folder.test))
-    files = {str(name): found for name, found in folder.splits.items()}
-    alike = find_alike(files, prints, cache)
-    with reporter.track("looking for copies", len(files), "splits") as advance:
-        repeated = []
-        for name, part in files.items():
-            repeated.append(find_repeated(name, part, prints[name], cache))
-            advance(1)
-    if splits.dropped is not None:
-        alike = (splits.dropped, *(fact for fact in alike if (fact.split, fact.other) != ("validation", "train")))
-    found = describe(
-        folder.brought,
-        {name: (found, folder.sources[name]) for name, found in folder.splits.items()},
-        folder.classes,
-        seen=seen,
-        brought_to=describe_input((shape.height, shape.width), shape.channels, asked_size, seen),
-        repeated=repeated,
-        alike=alike,
-    )
+    with reporter.track("looking for copies", 1, "comparison"):
+        found = facts_of(folder, prints, seen, shape, asked_size, cache, dropped=splits.dropped)
     reporter.show("data", found.rows())
     _warn(found, reporter)
     if are_uneven(found.splits["train"].classes.values()) and balance == "none":
@@ -92,6 +76,40 @@ def look_at_data(
             "--set data.balance=weights makes them count alike"
         )
     return Looked(found, prints)
+
+
+def facts_of(
+    folder: DataSet,
+    prints: Mapping[str, Prints],
+    seen: Survey,
+    shape: ImageShape,
+    asked_size: Size | None,
+    cache: PixelCache | None,
+    *,
+    dropped: Alike | None = None,
+) -> DataFound:
+    """Return what is to be said of a data set: the same before training and where it is only looked at.
+
+    Args:
+        prints: of each split.
+        seen: the headers of the training images.
+        shape: what images are brought to.
+        asked_size: what the user asked for.
+        dropped: validation images that were left out because train has them.
+    """
+    files = {str(name): found for name, found in folder.splits.items()}
+    alike = find_alike(files, prints, cache)
+    if dropped is not None:
+        alike = (dropped, *(fact for fact in alike if (fact.split, fact.other) != ("validation", "train")))
+    return describe(
+        folder.brought,
+        {name: (found, folder.sources[name]) for name, found in folder.splits.items()},
+        folder.classes,
+        seen=seen,
+        brought_to=describe_input((shape.height, shape.width), shape.channels, asked_size, seen),
+        repeated=[find_repeated(name, found, prints[name], cache) for name, found in files.items()],
+        alike=alike,
+    )
 
 
 def drop_copies(folder: DataSet, splits: Splits, load: Callable[[ImageFiles], LoadedImages]) -> Splits:

@@ -23,6 +23,8 @@ from hardener.errors import HardenerError
 from hardener.progress import Silent
 from hardener.terminal import out
 from hardener.training.inspect_data import InspectionRequest, inspect_data
+from hardener.training.prepare import prepare
+from hardener.training.request import TrainRequest
 
 RANDOM = np.random.default_rng(0)
 
@@ -82,10 +84,10 @@ def test_counts_are_those_of_the_folder(found: DataInspection, messy: Path) -> N
     readable = found.total - len(found.bad)
     for bins in (found.short_sides, found.long_sides, found.ratios, found.brightness):
         assert sum(item.count for item in bins) == readable
-    assert sum(size.images for size in found.sizes) == found.total - 1  # the header of `broken` is whole
-    assert (found.sizes[0].height, found.sizes[0].width) == (40, 48)
-    assert found.formats.keys() == {"PNG", "JPEG"}
-    assert found.transparent == 1
+    assert sum(size.images for size in found.headers.sizes) == found.total - 1  # the header of `broken` is whole
+    assert (found.headers.sizes[0].height, found.headers.sizes[0].width) == (40, 48)
+    assert found.headers.formats.keys() == {"PNG", "JPEG"}
+    assert found.headers.transparent == 1
     assert [str(item) for item in found.left_out] == ["1 other files (train/cat/notes.txt)"]
 
 
@@ -180,7 +182,7 @@ def test_sixteen_bits_are_looked_at_as_training_scales_them(tmp_path: Path) -> N
     root = grays(tmp_path / "d", RANDOM.integers(50, 4000, (30, 9, 9)).astype(np.uint16), "png")
     found = look(root)
     assert found.levels is not None
-    assert (found.depths, found.input.channels) == ({"16 bit": 30}, 1)
+    assert (found.headers.depths, found.input.channels) == ({"16 bit": 30}, 1)
     assert found.channels[0].std > 0.25
     assert list(following(found, "become 0 to 255"))
 
@@ -279,3 +281,36 @@ def test_what_training_would_refuse_is_refused_in_its_words(tmp_path: Path) -> N
     told = invoke("inspect", tmp_path)
     assert told.exit_code == 2
     assert str(refused.value)[:40] in told.stderr
+
+
+def test_it_says_of_the_data_what_train_puts_on_record(messy: Path, model_file: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("natural", ["data.image_size=40"])
+    asked = TrainRequest(str(model_file), messy, recipe, skip_bad_images=True, device="cpu", out=tmp_path)
+    found = inspect_data(InspectionRequest(messy, recipe), Silent())[0]
+    assert found.found == prepare(asked, Silent()).looked.found
+    assert found.found.repeated[0].contradicting == 1
+
+
+@pytest.mark.parametrize("kind", ["zip", "npz"])
+def test_an_archive_and_arrays_are_inspected_as_a_folder_is(kind: str, messy: Path, tmp_path: Path) -> None:
+    source, shown = tmp_path / f"d.{kind}", "train/cat/copy.png"
+    if kind == "zip":
+        shutil.make_archive(str(tmp_path / "d"), "zip", messy)
+    else:
+        images = np.random.default_rng(2).integers(0, 256, (24, 12, 12), dtype=np.uint8)
+        np.savez(
+            source,
+            train_images=images,
+            train_labels=np.arange(24) % 2,
+            test_images=images[:4],
+            test_labels=np.arange(4) % 2,
+        )
+        shown = "train_images/000000"
+    page = tmp_path / "d.html"
+    told = invoke("inspect", source, "--html", page, "--json", tmp_path / "d.json")
+    assert told.exit_code == 0, told.output
+    record = DataInspection.model_validate_json((tmp_path / "d.json").read_bytes())
+    assert record.found.kind == ("archive" if kind == "zip" else "npz")
+    assert any(shown in files(group.images) for group in record.leaks)
+    assert f"hardener train MODEL --data {source} --dedupe" in told.stdout
+    assert shown in page.read_text()
