@@ -28,6 +28,7 @@ from fuzz_groups import GROUPS, Home
 from hardener.errors import HardenerError
 
 LONGEST_S = 60  # of a case; most take a millisecond
+FIRST_S = 300  # of the first of a group: a run may have to be trained for it
 Ending = Literal["taken", "refused", "broken", "hung", "unpickled"]
 
 
@@ -65,7 +66,7 @@ def run(cases: int, seed: int, folder: Path, groups: Sequence[str] = (), only: i
 def _case(name: str, number: int, seed: int, home: Home) -> Outcome:
     draw = random.Random(f"{seed}/{name}/{number}")
     try:
-        with _limited(), warnings.catch_warnings():
+        with _limited(FIRST_S if number == 0 else LONGEST_S), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             GROUPS[name][0](draw, home)
     except HardenerError as error:
@@ -83,12 +84,12 @@ def _case(name: str, number: int, seed: int, home: Home) -> Outcome:
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def _limited(seconds: int) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise _Hung
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LONGEST_S)
+    signal.alarm(seconds)
     try:
         yield
     finally:

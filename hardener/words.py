@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 
+_ODD = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, half characters, ends of lines
+_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""They turn the direction of what follows, so that a text reads as another. Joiners, which scripts need, are none."""
 NO_BREAK = "\u00a0"
 
 
@@ -19,6 +23,24 @@ def percent(share: float | None, space: str = " ") -> str:
 def plain(text: str) -> str:
     """Return a text that can be written as UTF-8: a byte of a file name that is none becomes `\\xe9`."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def odd_letter(text: str) -> str | None:
+    """Return the first character that does something else than be read, such as ending a line; None: there is none."""
+    if text.isascii() and text.isprintable():
+        return None
+    return next((letter for letter in text if unicodedata.category(letter) in _ODD or letter in _TURNS), None)
+
+
+def one_line(text: str) -> str:
+    """Return a text that does nothing but be read: what else is in it becomes `\\x1b`, `\\n`, `\\u202e`."""
+    if odd_letter(text) is None:
+        return text
+    return "".join(letter if odd_letter(letter) is None else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def ends(interval: tuple[float, float]) -> str:

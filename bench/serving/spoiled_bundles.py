@@ -105,6 +105,18 @@ def _escaping_weights(bundle: Path) -> None:
     describe(bundle, "escaping", 10)
 
 
+def _move_out(bundle: Path, name: str) -> None:
+    """Put a file outside the bundle, and a link in its place."""
+    (bundle / name).rename(bundle.parent / name)
+    (bundle / name).symlink_to(bundle.parent / name)
+
+
+def _link_card(bundle: Path, target: str) -> None:
+    (bundle / "model_card.md").unlink()
+    (bundle / "model_card.md").symlink_to(target)
+
+
+_LINK = "is a link out of the bundle"
 _SHA, _LOAD, _GRAPH, _DESCRIPTION = (
     "sha256",
     "cannot be loaded",
@@ -120,7 +132,7 @@ SPOILED: list[tuple[str, Callable[[Path], object], str]] = [
     ("model is text", lambda bundle: (bundle / "model.onnx").write_text("hello"), _SHA),
     ("foreign model, float input", _foreign(TensorProto.FLOAT, ["batch", 3, 224, 224]), _GRAPH),
     ("foreign model, unknown operator", _foreign(TensorProto.FLOAT, ["batch", 10], "strange.domain"), _LOAD),
-    ("weights outside the bundle", _escaping_weights, _LOAD),
+    ("weights outside the bundle", _escaping_weights, "weights in another file"),
     ("other classes than the model has", _edit(classes=["a", "b"]), _GRAPH),
     (
         "unknown resize rule",
@@ -133,7 +145,19 @@ SPOILED: list[tuple[str, Callable[[Path], object], str]] = [
     ("bundle.json is no text", lambda bundle: (bundle / "bundle.json").write_bytes(b"\xff\xfe\0\1"), _DESCRIPTION),
     (
         "model file outside the bundle",
-        _edit(model={"file": "../model.onnx", "sha256": "0", "bytes": 1, "opset": 18}),
-        "lacks",
+        _edit(model={"file": "../model.onnx", "sha256": "0" * 64, "bytes": 1, "opset": 18}),
+        "is no file of its folder",
     ),
+    ("model linked from elsewhere", lambda bundle: _move_out(bundle, "model.onnx"), _LINK),
+    ("description linked from elsewhere", lambda bundle: _move_out(bundle, "bundle.json"), _LINK),
+    ("card that is the password file", lambda bundle: _link_card(bundle, "/etc/passwd"), _LINK),
+    ("card that is another file's link", lambda bundle: _link_card(bundle, "../../../x"), _LINK),
+    ("card that is no text", lambda bundle: (bundle / "model_card.md").write_bytes(b"\xff\xfe"), "no UTF-8 text"),
+    ("card of 5 MB", lambda bundle: (bundle / "model_card.md").write_bytes(bytes(5_000_000)), "is not read"),
+    ("negative noise", _edit(noise_sigma=-0.25), "noise_sigma: .* greater than 0"),
+    ("noise without end", _edit(noise_sigma=float("inf")), "noise_sigma: "),
+    ("noise as text", _edit(noise_sigma="0.25"), "noise_sigma: .* valid number"),
+    ("eps of 8", _edit(threat={"norm": "linf", "eps": 8}), "eps must lie in"),
+    ("the same class twice", _edit(classes=["cat"] * 10), "is the name of class 0 and of class 1"),
+    ("a class that clears the screen", _edit(classes=["\x1b[2J", *map(str, range(9))]), "no character to be read"),
 ]

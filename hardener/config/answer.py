@@ -5,9 +5,9 @@ Each figure carries a `meaning`: what it shows and what it does not.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hardener.config.bundle import InputSpec, OfflineRobustness, Spread
 
@@ -59,7 +59,9 @@ class StabilityReport(_Answer):
 class Certificate(_Answer):
     """A radius within which the smoothed classifier's answer cannot change, or `radius` null: it abstains."""
 
-    radius: float | None = Field(description="l2 over all pixels and channels of the model's input, in [0, 1] pixels")
+    radius: float | None = Field(
+        ge=0, allow_inf_nan=False, description="l2 over all pixels and channels of the model's input, in [0, 1] pixels"
+    )
     abstained: bool
     label: str | None = Field(
         description="the smoothed classifier's class, chosen from the selection draws; null: there was no time for one"
@@ -75,6 +77,12 @@ class Certificate(_Answer):
     confidence: float = Field(description="1 - alpha")
     largest_possible_radius: float = Field(description="what this many draws certify when all agree")
     meaning: str
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if self.abstained != (self.radius is None):
+            raise ValueError("a certificate either abstains or has a radius")
+        return self
 
 
 class AttackProbe(_Answer):

@@ -1,28 +1,63 @@
-"""What `bundle.json` says: written by the export, read by the service. Imports no torch."""
+"""What `bundle.json` says: written by the export, read by the service. Imports no torch.
+
+A bundle may come from elsewhere, so every value has a range: what is read here can be served, shown and certified with.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from hardener.config.onnx_file import NoOnnxFile, keeps_weights_elsewhere
 from hardener.config.pixels import BEFORE, PixelRule
+from hardener.config.quantity import LARGEST_NOISE_SIGMA, LARGEST_SIDE
 from hardener.errors import HardenerError
+from hardener.threat import ThreatModel
+from hardener.words import odd_letter
 
 BUNDLE_SCHEMA: Literal["hardener/bundle/1"] = "hardener/bundle/1"
+DESCRIPTION_FILE = "bundle.json"
+CARD_FILE = "model_card.md"
+_MEBIBYTE = 1 << 20
+LARGEST_DESCRIPTION, LARGEST_CARD, LARGEST_INPUT = 16 * _MEBIBYTE, 4 * _MEBIBYTE, 256 * _MEBIBYTE
+_LONGEST_LINE = 1000
+_LARGEST_EPS = 1e9
+
+
+def _line(text: str) -> str:
+    odd = odd_letter(text)
+    if odd is not None:
+        raise ValueError(f"it holds {odd!r}, which is no character to be read")
+    return text
+
+
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):  # Python takes true for 1
+        raise ValueError("it must be a number")
+    return value
+
+
+Line = Annotated[str, Field(max_length=_LONGEST_LINE), AfterValidator(_line)]
+Name = Annotated[Line, Field(min_length=1, pattern=r"\S")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+NotNegative = Annotated[float, Field(ge=0)]
+NoiseSigma = Annotated[float, Field(gt=0, le=LARGEST_NOISE_SIGMA)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class ModelFile(_Strict):
-    file: str
-    sha256: str
-    bytes: int
-    opset: int
+    file: Name
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: Count
+    opset: int = Field(ge=1, le=1000)
 
 
 class InputSpec(_Strict):
@@ -32,35 +67,47 @@ class InputSpec(_Strict):
     the graph takes; None for any.
     """
 
-    height: int
-    width: int
-    channels: Literal[1, 3]
-    resize: str
+    height: int = Field(ge=1, le=LARGEST_SIDE)
+    width: int = Field(ge=1, le=LARGEST_SIDE)
+    channels: Annotated[Literal[1, 3], BeforeValidator(_no_truth_value)]
+    resize: Line
     pixels: PixelRule = BEFORE
     batch: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_memory(self) -> Self:
+        size = self.height * self.width * self.channels * (self.batch or 1)
+        if size > LARGEST_INPUT:
+            raise ValueError(f"one input of the model has {size:,} bytes; at most {LARGEST_INPUT:,} are served")
+        return self
 
 
 class OfflineRobustness(_Strict):
     """One evaluation: fractions in [0, 1]; `robust_accuracy` is the worst case over `attacks`, image by image."""
 
-    split: str
-    norm: str
+    split: Line
+    norm: Line
     eps: float
-    samples: int
-    clean_accuracy: float
-    robust_accuracy: float
-    interval: tuple[float, float]
-    attacks: list[str]
-    evaluated_at: str
+    samples: Count
+    clean_accuracy: Share
+    robust_accuracy: Share
+    interval: tuple[Share, Share]
+    attacks: list[Line]
+    evaluated_at: Line
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        _check_threat(self.norm, self.eps)
+        return self
 
 
 class Parity(_Strict):
     """How the ONNX file compares with the PyTorch model on real images."""
 
-    images: int
-    largest_logit_difference: float
-    tolerance: float
-    argmax_agreement: float
+    images: Count
+    largest_logit_difference: NotNegative
+    tolerance: NotNegative
+    argmax_agreement: Share
 
 
 class ServedThreat(_Strict):
@@ -71,6 +118,11 @@ class ServedThreat(_Strict):
 
     norm: Literal["linf", "l2"]
     eps: float
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        _check_threat(self.norm, self.eps)
+        return self
 
     @classmethod
     def of(cls, norm: str, eps: float) -> ServedThreat | None:
@@ -96,7 +148,7 @@ class TrainingImages(_Strict):
     pixels, as `hardener.data.statistics` computes them.
     """
 
-    images: int
+    images: Count
     width: Spread
     height: Spread
     brightness: Spread
@@ -114,38 +166,65 @@ class Quantization(_Strict):
     """
 
     kind: Literal["int8"]
-    calibration_images: int
-    samples: int
-    top1_agreement: float
-    clean_accuracy: float
-    clean_accuracy_float32: float
-    norm: str
+    calibration_images: Count
+    samples: Count
+    top1_agreement: Share
+    clean_accuracy: Share
+    clean_accuracy_float32: Share
+    norm: Line
     eps: float
-    attacks: list[str]
-    robust_accuracy: float
-    robust_accuracy_float32: float
-    interval: tuple[float, float]
-    certified_radius: float | None
-    certified_accuracy: float | None
-    certified_accuracy_float32: float | None
-    certified_samples: int | None = None
-    certified_noise_sigma: float | None = None
-    float32_layers: int = 0
+    attacks: list[Line]
+    robust_accuracy: Share
+    robust_accuracy_float32: Share
+    interval: tuple[Share, Share]
+    certified_radius: NotNegative | None
+    certified_accuracy: Share | None
+    certified_accuracy_float32: Share | None
+    certified_samples: Count | None = None
+    certified_noise_sigma: NotNegative | None = None
+    float32_layers: Count = 0
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        _check_threat(self.norm, self.eps)
+        return self
+
+
+def _class_names(names: list[str]) -> list[str]:
+    """Refuse names that a reader could not tell apart."""
+    if not names:
+        raise ValueError("there is no class")
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if name in seen:
+            raise ValueError(f"{name[:80]!r} is the name of class {seen[name]} and of class {place}")
+        seen[name] = place
+    return names
+
+
+def _check_threat(norm: str, eps: float) -> None:
+    """Raise ValueError, as a validator does, for an eps that the norm does not have."""
+    try:
+        ThreatModel(norm, eps)
+    except HardenerError as error:
+        raise ValueError(str(error)) from None
+    if eps > _LARGEST_EPS:
+        raise ValueError(f"eps must be at most {_LARGEST_EPS:g}; got {eps:g}")
 
 
 class Bundle(_Strict):
     """`bundle.json`. `fingerprint` is the sha256 of the run's weights; `noise_sigma` the noise of training, or None."""
 
     schema_name: Literal["hardener/bundle/1"] = Field(BUNDLE_SCHEMA, alias="schema")
-    name: str
-    created_at: str
-    hardener_version: str
-    recipe: str
-    fingerprint: str
+    name: Name
+    created_at: Line
+    hardener_version: Line
+    recipe: Line
+    fingerprint: Line
     model: ModelFile
     input: InputSpec
-    classes: list[str]
-    noise_sigma: float | None
+    classes: Annotated[list[Name], AfterValidator(_class_names)]
+    noise_sigma: NoiseSigma | None
     parity: Parity
     evaluation: OfflineRobustness | None
     evaluations: list[OfflineRobustness]
@@ -164,23 +243,112 @@ def read_bundle(folder: Path) -> Bundle:
     """Read `bundle.json` and check that the model file beside it is the one it was written for.
 
     Raises:
-        HardenerError: no bundle, a broken or foreign one, or a model file whose sha256 differs.
+        HardenerError: no bundle, a broken or foreign one, one with a link that leaves it, a card that is no text, or a
+            model file whose sha256 differs or whose weights lie elsewhere.
     """
-    path = folder / "bundle.json"
+    path = folder / DESCRIPTION_FILE
     if not path.is_file():
         raise HardenerError(f"{folder} has no bundle.json. Make a bundle with `hardener export RUN`.")
+    _check_links(folder)
     try:
-        bundle = Bundle.model_validate_json(path.read_bytes())
-    except (ValidationError, ValueError) as error:
-        first = str(error).splitlines()[0:3]
-        raise HardenerError(f"{path} is no bundle description that this version reads: {' '.join(first)}") from None
+        bundle = Bundle.model_validate_json(_read(path, LARGEST_DESCRIPTION), strict=True)
+    except ValidationError as error:
+        raise HardenerError(
+            f"{path} is no bundle description that this version reads: {_faults(error)}. Export again with "
+            "`hardener export RUN`."
+        ) from None
+    if Path(bundle.model.file).name != bundle.model.file:
+        raise HardenerError(f"{path} names {bundle.model.file!r}, which is no file of its folder. Export again.")
     model = folder / bundle.model.file
-    if model.parent != folder or not model.is_file():
+    if not model.is_file():
         raise HardenerError(f"{folder} lacks {bundle.model.file}. Export again with `hardener export RUN`.")
+    read_card(folder)
     found = sha256_of(model)
     if found != bundle.model.sha256:
         raise HardenerError(
             f"{model} is not the file that bundle.json describes: its sha256 is {found[:16]}…, expected "
             f"{bundle.model.sha256[:16]}…. It was changed, damaged or truncated; export again."
         )
+    _check_weights(model)
     return bundle
+
+
+def bundle_files(folder: Path, bundle: Bundle) -> list[str]:
+    """Return the names of the files that a bundle is made of; whatever else lies in its folder is no part of it."""
+    card = [CARD_FILE] if (folder / CARD_FILE).is_file() else []
+    return [DESCRIPTION_FILE, bundle.model.file, *card]
+
+
+def holds_bundle(folder: Path) -> bool:
+    """Tell whether a folder has a description of a bundle, whole or not."""
+    path = folder / DESCRIPTION_FILE
+    return path.is_file() and b'"hardener/bundle/' in path.read_bytes()[:_MEBIBYTE]
+
+
+def read_card(folder: Path) -> str | None:
+    """Read the model card beside `bundle.json`; None: there is none.
+
+    Raises:
+        HardenerError: it is no text, or too long.
+    """
+    path = folder / CARD_FILE
+    if not path.exists():
+        return None
+    try:
+        return _read(path, LARGEST_CARD).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise HardenerError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}. Export again.") from None
+
+
+def _check_weights(model: Path) -> None:
+    try:
+        elsewhere = keeps_weights_elsewhere(model)
+    except NoOnnxFile:
+        raise HardenerError(f"{model} cannot be loaded by ONNX Runtime: it is no ONNX file. Export again.") from None
+    if elsewhere:
+        raise HardenerError(
+            f"{model} keeps weights in another file, which bundle.json does not vouch for. Save it as one file, with "
+            "its weights inside, or export again."
+        )
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                data = file.read(most + 1)
+            if len(data) > most:
+                raise HardenerError(f"{path} has more than {most:,} bytes, and is not read. Export again.")
+            return data
+    except OSError as error:
+        raise HardenerError(f"{path} cannot be read: {error.strerror}.") from None
+    raise HardenerError(f"{path} is no file. Export again.")
+
+
+def _check_links(folder: Path) -> None:
+    """Refuse a link inside the folder that leads out of it, or nowhere; the folder itself may be one."""
+    home = Path(os.path.realpath(folder))
+    for place, folders, files in os.walk(home):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if not path.is_symlink():
+                continue
+            target = Path(os.path.realpath(path))
+            if not target.is_relative_to(home):
+                raise HardenerError(
+                    f"{path} is a link out of the bundle, to {target}. A bundle holds its own files: replace the link "
+                    "by a copy."
+                )
+            if not target.exists():
+                raise HardenerError(f"{path} is a link that leads nowhere. Remove it, or export again.")
+
+
+def _faults(error: ValidationError) -> str:
+    """Say what is wrong, the first three things of it."""
+    told = []
+    for fault in error.errors(include_url=False, include_input=False)[:3]:
+        where = ".".join(str(part) for part in fault["loc"])
+        said = fault["msg"].removeprefix("Value error, ")
+        told.append(f"{where}: {said}" if where else said)
+    more = error.error_count() - len(told)
+    return "; ".join(told)[:_LONGEST_LINE] + (f"; and {more} more" if more else "")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from hardener.errors import HardenerError
 
 Fit = Literal["crop", "letterbox", "stretch"]
-Rgb = tuple[int, int, int]
+Level = Annotated[int, Field(ge=0, le=255)]
+Rgb = tuple[Level, Level, Level]
 WHITE: Rgb = (255, 255, 255)
 RESIZE_RULES: dict[Fit, str] = {
     "crop": "cover-center-bilinear",
@@ -38,6 +39,13 @@ class PixelRule(BaseModel):
     background: Rgb | None = WHITE
     profiles: bool = True
     range: tuple[float, float] | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _in_order(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends is not None and not (ends[0] < ends[1] and math.isfinite(ends[1] - ends[0])):
+            raise ValueError(f"two finite numbers, the lower one first; got {ends[0]:g} and {ends[1]:g}")
+        return ends
 
     @property
     def resize(self) -> str:

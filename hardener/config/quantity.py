@@ -26,6 +26,7 @@ def parse_quantity(text: str | float) -> float:
 
 
 LARGEST_SIDE = 1 << 16
+LARGEST_NOISE_SIGMA = 1000.0  # of pixels in [0, 1]
 
 
 def parse_image_size(value: object) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from hardener.config.brought import methods, vicinities
 from hardener.config.pixels import WHITE, Fit
+from hardener.config.quantity import LARGEST_NOISE_SIGMA
 from hardener.config.section import (
     Ball,
     Color,
@@ -49,7 +50,7 @@ class Vicinity(Section):
     card all of them. Every other vicinity brings a section of its own, which is null where it is off.
     """
 
-    noise_sigma: NotNegative = 0.0
+    noise_sigma: Annotated[float, Field(ge=0, le=LARGEST_NOISE_SIGMA)] = 0.0
     mixup_alpha: NotNegative = 0.0
     labels: Labels = Labels()
 

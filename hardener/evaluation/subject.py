@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hardener.config.bundle import read_bundle, sha256_of
+from hardener.config.bundle import holds_bundle, read_bundle, sha256_of
 from hardener.config.data_findings import DataFound
 from hardener.config.evaluation_record import EvaluatedModel, Flag
 from hardener.config.pixels import PixelRule
@@ -210,6 +210,8 @@ def onnx_subject(
     Raises:
         HardenerError: no such file, no images, or classes that differ.
     """
+    if holds_bundle(path.parent):
+        read_bundle(path.parent)
     network = open_onnx(path)
     if gradients is None and data is None:
         raise HardenerError(f"{path} needs --data DIR, the images to evaluate it on.")

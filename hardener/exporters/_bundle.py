@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from hardener.config.bundle import Bundle, ModelFile, sha256_of
+from hardener.config.bundle import CARD_FILE, DESCRIPTION_FILE, Bundle, ModelFile, sha256_of
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.files import write_json, write_text
 from hardener.config.run_folder import RunRecord
@@ -30,6 +30,6 @@ def write_description(
     folder: Path, bundle: Bundle, record: RunRecord, recipe: Recipe, evaluations: Sequence[Evaluation] = ()
 ) -> None:
     """Write `bundle.json` and `model_card.md` into the bundle's folder."""
-    write_json(folder / "bundle.json", bundle.model_dump(by_alias=True))
+    write_json(folder / DESCRIPTION_FILE, bundle.model_dump(by_alias=True))
     card = model_card(bundle, record, recipe=recipe, evaluations=evaluations)
-    write_text(folder / "model_card.md", card)
+    write_text(folder / CARD_FILE, card)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from hardener.config.bundle import Bundle, read_bundle
+from hardener.config.bundle import Bundle, bundle_files, read_bundle
 from hardener.config.files import packaged_folder, written_whole
 from hardener.errors import Failure, HardenerError
 
@@ -86,7 +86,9 @@ def lay_out(bundle: Path, described: Bundle, folder: Path) -> None:
     service, package = packaged_folder("serving"), Path(__file__).resolve().parents[1]
     shutil.copytree(package, folder / "hardener", ignore=shutil.ignore_patterns("__pycache__", "serving", "recipes"))
     shutil.copytree(service, folder / "serving", ignore=shutil.ignore_patterns("__pycache__", "deploy"))
-    shutil.copytree(bundle, folder / "bundle")
+    (folder / "bundle").mkdir()
+    for name in bundle_files(bundle, described):
+        shutil.copyfile(bundle / name, folder / "bundle" / name)
     (folder / f"{_ENTRY}.py").write_text(_ENTRY_TEXT, encoding="utf-8")
     (folder / "requirements.txt").write_text(_pinned(service / "requirements.txt"), encoding="utf-8")
     bentofile = {

@@ -28,6 +28,7 @@ from hardener.exporters.parity import compare
 from hardener.models.trained import open_with_fingerprint
 from hardener.progress import Reporter
 from hardener.reports.command import fresh_command
+from hardener.words import one_line
 
 MODEL_FILE = "model.onnx"
 _MEASURED = 2000  # training images: about 20 lie beyond a quantile of 1 %
@@ -91,11 +92,11 @@ def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int)
             name=record.name,
             created_at=now(),
             hardener_version=__version__,
-            recipe=recipe.name,
+            recipe=one_line(recipe.name),
             fingerprint=fingerprint,
             model=describe_file(model),
             input=_input(shape, batch),
-            classes=record.classes,
+            classes=[one_line(name) for name in record.classes],
             noise_sigma=recipe.vicinity.noise_sigma or None,
             parity=parity,
             evaluation=chosen,

@@ -52,7 +52,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def test_the_configuration_is_what_the_file_takes_and_gives(tmp_path: Path) -> None:
-    bundle = linear_bundle(tmp_path / "bundle", WEIGHTS, (0, 0), classes=["cat", "big\ndog"])
+    bundle = linear_bundle(tmp_path / "bundle", WEIGHTS, (0, 0), classes=["cat", "big  dog"])
     assert write_triton([bundle], tmp_path / "triton") == ["linear"]
     place = tmp_path / "triton" / "models" / "linear"
     files = sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
