@@ -11,12 +11,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from hardener.config.bundle import Bundle, read_bundle
+from hardener.config.bundle import Bundle, bundle_files, read_bundle
 from hardener.config.served import served_default, served_names
 from hardener.errors import HardenerError
 
 from .access import find_tokens
-from .bundle_check import CARD, check_in_other_process
+from .bundle_check import check_in_other_process
 from .private_folder import make_private_folder
 from .settings import ACCEPTED_VARIABLE, BundleSource, Settings
 
@@ -110,12 +110,13 @@ class Acceptance:
     def _copy(self, source: BundleSource, bundle: Bundle, copy: Path) -> Path:
         try:
             copy.mkdir(mode=0o700)
-            names = ["bundle.json", bundle.model.file, *([CARD] if (source.path / CARD).is_file() else [])]
-            for name in names:  # no hard links: what is overwritten in place there must not change here
+            for name in bundle_files(
+                source.path, bundle
+            ):  # no hard links: what is overwritten in place there must not change here
                 shutil.copyfile(source.path / name, copy / name)
         except OSError as error:
             raise self._no_copy(source.path, error) from None
-        if Bundle.model_validate_json((copy / "bundle.json").read_bytes()) != bundle:
+        if read_bundle(copy) != bundle:
             raise HardenerError(f"{source.path} was changed while it was read. Try again when it is whole.")
         return copy
 

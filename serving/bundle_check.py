@@ -13,30 +13,13 @@ from pathlib import Path
 from hardener.config.bundle import read_bundle
 from hardener.errors import HardenerError
 
-CARD = "model_card.md"
 _ACCEPTED = "accepted"
 _MOST_S = 600.0
 _SCRIPT = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main(sys.argv[2:])"
 
 
-def read_card(folder: Path) -> str | None:
-    """Read a bundle's model card; None: it has none.
-
-    Raises:
-        HardenerError: it cannot be read as text.
-    """
-    card = folder / CARD
-    if not card.is_file():
-        return None
-    try:
-        return card.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise HardenerError(f"the model card {card} cannot be read: {reason}. Export again, or remove it.") from None
-
-
 def check_bundle(folder: Path, *, device: str) -> None:
-    """Load a bundle as a worker does, its card and its model, and let the model answer.
+    """Load a bundle as a worker does, and let the model answer.
 
     Raises:
         HardenerError: it cannot be served.
@@ -44,7 +27,6 @@ def check_bundle(folder: Path, *, device: str) -> None:
     from .engine import Engine
 
     bundle = read_bundle(folder)
-    read_card(folder)
     Engine(folder, bundle, device=device, lanes=1)  # type: ignore[arg-type]
 
 

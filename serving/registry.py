@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardener.config.answer import ModelInfo, ModelList, ModelName
-from hardener.config.bundle import Bundle, read_bundle
+from hardener.config.bundle import Bundle, read_bundle, read_card
 from hardener.config.served import served_default, served_names
 from hardener.errors import did_you_mean
 
 from .accepted import sources
 from .batcher import Batcher, Priority
-from .bundle_check import check_bundle, read_card
+from .bundle_check import check_bundle
 from .engine import Engine
 from .problem import Problem
 from .settings import BundleSource, Settings

@@ -296,8 +296,8 @@ def read_card(folder: Path) -> str | None:
         return None
     try:
         return _read(path, LARGEST_CARD).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise HardenerError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}. Export again.") from None
+    except UnicodeDecodeError:
+        raise HardenerError(f"{path} cannot be read: it is no UTF-8 text. Export again, or remove it.") from None
 
 
 def _check_weights(model: Path) -> None:
