@@ -17,6 +17,7 @@ import typer
 
 from hardener.attacks import ATTACKS
 from hardener.catalog import Catalog, resolve
+from hardener.data.conversions import CONVERSIONS
 from hardener.data.layouts import LAYOUTS
 from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
@@ -49,6 +50,7 @@ ALLOWED_ON_ONE_FLOOR = {
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
+    "data/conversions": CONVERSIONS,
     "data/layouts": LAYOUTS,
     "data/sources": SOURCES,
     "geometry": NORMS,
@@ -353,6 +355,7 @@ def test_a_new_flag_is_a_decision() -> None:
         "attacks": set(),
         "quickstart": set(),
         "doctor": {"--out", "--json"},
+        "convert": {"--images-root"},
     }
 
 

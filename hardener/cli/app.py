@@ -17,6 +17,7 @@ from hardener.cli.ablate import ablate
 from hardener.cli.bundle import bundle
 from hardener.cli.compare import compare
 from hardener.cli.console import silence_libraries
+from hardener.cli.convert import convert
 from hardener.cli.doctor import doctor
 from hardener.cli.eval import evaluate
 from hardener.cli.examples import examples_of
@@ -49,6 +50,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": quickstart,
     "inspect": inspect,
+    "convert": convert,
     "train": train,
     "eval": evaluate,
     "ablate": ablate,

@@ -23,6 +23,9 @@ EXTRAS = {
     "timm": ("timm", "models by `timm:NAME`"),
     "foolbox": ("decision", "decision-based attacks, which suite full has"),
     "pillow_heif": ("heic", "HEIC images, as phones take them"),
+    "pyarrow": ("parquet", "parquet files, and data sets of HuggingFace"),
+    "huggingface_hub": ("hf", "models and data sets by `hf:NAME`"),
+    "h5py": ("convert", "`convert` of HDF5 and LMDB"),
     "imagecorruptions": ("corruptions", "`eval --corruptions`"),
 }
 LITTLE_DISK = 5e9  # bytes: a few runs of a ResNet-50 with their checkpoints

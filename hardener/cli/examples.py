@@ -9,6 +9,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "hardener inspect ./imgs --html imgs.html --json imgs.json",
         "hardener inspect resnet50.py --data ./imgs",
     ),
+    "convert": ("hardener convert annotations/instances_train2017.json crops --images-root ./train2017",),
     "train": (
         "hardener train resnet50.py --data ./imgs",
         "hardener train torchvision:resnet18 --pretrained --replace-head --data ./imgs --image-size 96",

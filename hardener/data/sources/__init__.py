@@ -10,6 +10,9 @@ SOURCES: Catalog = {
         "hardener.data.sources.image_folder:ImageFolder",
         "a folder of class folders, DIR/cat/001.jpg, alone or below DIR/train, DIR/val and DIR/test",
     ),
+    "foreign": Entry(
+        "hardener.data.sources.foreign:Foreign", "what `hardener convert` takes: it is answered with the command"
+    ),
     "hub": Entry(
         "hardener.data.sources.hub:Hub", "hf:ORG/NAME, a data set of the HuggingFace hub, from the cache or fetched"
     ),

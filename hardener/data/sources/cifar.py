@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their binary versions; the Python versions are pickles, and are refused."""
+"""CIFAR-10 and CIFAR-100 in their binary versions."""
 
 from __future__ import annotations
 
@@ -14,34 +14,25 @@ from hardener.data.sources._arrays import group_of
 from hardener.errors import HardenerError
 
 _PIXELS = 3 * 32 * 32
-_PICKLED = ({"data_batch_1", "test_batch"}, {"train", "test", "meta"})
 
 
 class Cifar:
     """A folder with data_batch_1.bin and the like, or train.bin and test.bin of CIFAR-100."""
 
     def recognises(self, root: Path) -> bool:
-        """Tell whether the path is such a folder, in either version."""
+        """Tell whether the path is such a folder."""
         if not root.is_dir():
             return False
         files = {path.name for path in root.iterdir() if path.is_file()}
-        binary = {"data_batch_1.bin"} <= files or {"train.bin", "test.bin"} <= files
-        return binary or any(wanted <= files for wanted in _PICKLED)
+        return {"data_batch_1.bin"} <= files or {"train.bin", "test.bin"} <= files
 
     def read(self, root: Path, reading: Reading) -> Brought:
         """Return the images of the training and the test files.
 
         Raises:
-            HardenerError: pickles, or a file that is cut.
+            HardenerError: a file is cut.
         """
-        files = sorted(path for path in root.iterdir() if path.is_file())
-        binary = [path for path in files if path.suffix == ".bin"]
-        if not binary:
-            raise HardenerError(
-                f"{root} is the Python version of CIFAR: pickles, which run any code when they are read. Take the "
-                "binary version from the same page, cifar-10-binary.tar.gz or cifar-100-binary.tar.gz, and pass its "
-                "folder."
-            )
+        binary = sorted(path for path in root.iterdir() if path.is_file() and path.suffix == ".bin")
         hundred = not any(path.name.startswith("data_batch") for path in binary)
         names = _class_names(root, hundred)
         groups: dict[SplitName | None, Group] = {}

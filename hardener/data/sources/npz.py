@@ -35,8 +35,8 @@ class Npz:
         """
         arrays = _arrays(root)
         names = arrays.pop("class_names", arrays.pop("label_names", None))
-        pairs = {split: (images, labels) for split, images, labels in _pairs(list(arrays))}
-        if not pairs:
+        found = {split: (images, labels) for split, images, labels in pairs(list(arrays))}
+        if not found:
             raise HardenerError(
                 f"{root} holds {', '.join(sorted(arrays)) or 'nothing'}. Name arrays in pairs: train_images and "
                 "train_labels, val_images and val_labels, test_images and test_labels; or images and labels."
@@ -44,7 +44,7 @@ class Npz:
         told = None if names is None else [str(name) for name in names.tolist()]
         groups: dict[SplitName | None, Group] = {
             split: group_of(root, images, arrays[images], arrays[labels], told)
-            for split, (images, labels) in pairs.items()
+            for split, (images, labels) in found.items()
         }
         return Brought(groups, classes=class_order(list(groups.values())) if told is None else tuple(told))
 
@@ -64,8 +64,8 @@ def _arrays(root: Path) -> dict[str, NDArray[Any]]:
         raise HardenerError(f"{root} is no NumPy archive that can be read: {error}.") from None
 
 
-def _pairs(names: list[str]) -> list[tuple[SplitName | None, str, str]]:
-    """Find the arrays that belong together, each with its split."""
+def pairs(names: list[str]) -> list[tuple[SplitName | None, str, str]]:
+    """Find the arrays that belong together, each pair with its split, by their names."""
     images, labels = {}, {}
     for name in names:
         parts = [part for part in re.split(r"[_\W]+", name.lower()) if part]

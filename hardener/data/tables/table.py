@@ -176,12 +176,25 @@ def _of_json(name: str, text: str) -> Table:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise HardenerError(f"{name} is no JSON that can be read: {error}.") from None
+    if isinstance(found, dict) and {"images", "annotations", "categories"} <= found.keys():
+        return _of_categories(name, found)
     if isinstance(found, dict) and found and all(map(looks_like_image, found)):
         return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
     if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
         if len({len(value) for value in found.values()}) == 1:
             return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
     return _of_objects(name, found)
+
+
+def _of_categories(name: str, found: dict[str, Any]) -> Table:
+    """Read COCO's lists where they tell a category an image and no boxes, as iNaturalist's do."""
+    try:
+        kinds = {item["id"]: str(item["name"]) for item in found["categories"]}
+        files = {item["id"]: str(item["file_name"]) for item in found["images"]}
+        rows = [(files[item["image_id"]], kinds[item["category_id"]]) for item in found["annotations"]]
+    except (KeyError, TypeError) as error:
+        raise HardenerError(f"{name} is no list of COCO's that can be read: {type(error).__name__}: {error}.") from None
+    return Table(name, {"file_name": [file for file, _ in rows], "category": [kind for _, kind in rows]})
 
 
 def _of_objects(name: str, found: object) -> Table:

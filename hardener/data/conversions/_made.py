@@ -1,0 +1,89 @@
+"""What a conversion makes, and what several of them share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from PIL import Image
+
+from hardener.data.brought import SplitName
+from hardener.data.file_kind import kind_of_bytes
+from hardener.errors import HardenerError
+
+_LEAST = 8  # pixels of a box's short side
+_FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "PPM": ".ppm"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image that a conversion made: split, class, name without extension, and its file's ending and bytes."""
+
+    split: SplitName | None
+    label: str
+    name: str
+    ending: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Box:
+    """A class, and where in the image it is, in pixels."""
+
+    label: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def cut_out(file: Path, boxes: list[Box], split: SplitName | None, name: str) -> Iterator[Made]:
+    """Yield what lies in each box of an image; a box of fewer than 8 pixels is passed over.
+
+    Raises:
+        HardenerError: the image cannot be read.
+    """
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
+    except OSError as error:
+        raise HardenerError(f"{file} cannot be read: {error}. Mend it, or take it out of the list.") from None
+    for number, box in enumerate(boxes):
+        left, top = max(0, round(box.left)), max(0, round(box.top))
+        right, bottom = min(image.width, round(box.right)), min(image.height, round(box.bottom))
+        if min(right - left, bottom - top) < _LEAST:
+            continue
+        yield Made(split, box.label, f"{name}_{number}", ".png", as_png(image.crop((left, top, right, bottom))))
+
+
+def as_png(image: Image.Image) -> bytes:
+    """Return an image's file."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def ending_of(data: bytes, where: str) -> str:
+    """Return the ending of an image file's name, by its bytes.
+
+    Raises:
+        HardenerError: they are no image that is read.
+    """
+    try:
+        if kind_of_bytes(data) == "image":
+            with Image.open(io.BytesIO(data)) as image:
+                return _FORMATS.get(image.format or "", ".img")
+    except OSError:
+        pass
+    raise HardenerError(f"{where} holds no image file.")
+
+
+def names_in(folder: Path, count: int = 64) -> list[str]:
+    """Return the first names in a folder, sorted; none where there is no such folder."""
+    try:
+        return sorted(path.name for path in islice(folder.iterdir(), count))
+    except OSError:
+        return []
