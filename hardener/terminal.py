@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
+from rich.control import Control
 from rich.progress import (
     BarColumn,
     Progress,
@@ -21,10 +23,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from hardener.words import percent
+from hardener.words import odd_letter, one_line, percent
 
 if TYPE_CHECKING:
     from hardener.progress import EpochMetrics, TrainReporter
@@ -34,8 +37,32 @@ LINE_EVERY_S = 30.0
 NARROW = 60  # columns below which a bar has no room
 
 
+class _Readable(RenderHook):
+    """Lets names of files and classes say nothing to a terminal: what is no text is shown as `\\x1b` and the like."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Hear of all that is printed."""
+        return [item if isinstance(item, Control) else _Shown(item) for item in renderables]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    what: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.what, options):
+            if segment.control or odd_letter(segment.text) is None:
+                yield segment
+            else:
+                yield Segment("\n".join(map(one_line, segment.text.split("\n"))), segment.style)
+
+
 class _Folding(Console):
     """Prints a table that does not fit a narrow terminal as a list. A terminal that has gone ends no work."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.push_render_hook(_Readable())
 
     def print(self, *objects: Any, **settings: Any) -> None:
         """Print as rich does."""
@@ -168,7 +195,7 @@ class RichReporter:
             transient=True,
             speed_estimate_period=600,  # an epoch's pause for validation must not look like a crawl
         ) as progress:
-            task = progress.add_task(what, total=total)
+            task = progress.add_task(one_line(what), total=total)
             yield lambda done: progress.advance(task, done)
 
     def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:

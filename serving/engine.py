@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hardener.config.bundle import Bundle
 from hardener.errors import Failure, HardenerError
+from hardener.words import one_line
 
 from .settings import Device
 
@@ -185,7 +186,7 @@ def _open_session(path: Path, *, on_gpu: bool) -> onnxruntime.InferenceSession:
     try:
         session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
     except Exception as error:  # ONNX Runtime has a dozen exception types, derived from Exception alone
-        reason = str(error).strip().splitlines()[0]
+        reason = one_line(str(error).strip().splitlines()[0])  # it tells names of the file
         raise HardenerError(f"{path} cannot be loaded by ONNX Runtime: {reason}. Export it again.") from None
     if on_gpu and session.get_providers()[0] != CUDA:  # it logs a line and goes on with the CPU
         raise Failure(

@@ -1,4 +1,9 @@
-"""The service's description of itself, OpenAPI 3.1; BentoML's own leaves mounted routes out."""
+"""The service's description of itself, OpenAPI 3.1; BentoML's own leaves mounted routes out.
+
+Programs that make clients from it read it once, so nothing in it is of the models that happen to be served. They know a
+file by `format: binary`, and put the options of a form beside those of the URL, twice each: so a form is described by
+its image alone, though it may hold options too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from hardener import __version__
-from hardener.config.answer import ModelList, ProblemDocument
+from hardener.config.answer import ProblemDocument
 
 from .endpoint import Endpoint
 from .examples import EXAMPLES
@@ -32,23 +37,17 @@ STATUSES = {
     504: "the answer was not ready before the deadline",
 }
 RETRY = {429, 503}
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "application/octet-stream")
+HOW_OPTIONS = "In a form, options may stand as fields of the same names. "
+RAW = "The file may come as it is, as application/octet-stream or image/*. "
+PACKED = "A body may be packed: Content-Encoding gzip or deflate."
 
 
-_Schemas = dict[str, dict[str, Any]]
-
-
-def openapi_document(endpoints: Iterable[Endpoint], models: ModelList, settings: Settings) -> dict[str, Any]:
-    """Describe some endpoints.
-
-    Args:
-        models: what is served now, which says how far some options go.
-    """
+def openapi_document(endpoints: Iterable[Endpoint], settings: Settings) -> dict[str, Any]:
+    """Describe some endpoints."""
     endpoints = list(endpoints)
-    options = _options(models)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        operation = _operation(endpoint, options, settings.max_batch_images)
+        operation = _operation(endpoint, settings.max_batch_images)
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     document: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -58,6 +57,7 @@ def openapi_document(endpoints: Iterable[Endpoint], models: ModelList, settings:
             "summary": "Image classification with a robustness report on request",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": ".", "description": "where this document is, also below a proxy's prefix"}],
         "paths": paths,
         "components": {"schemas": _documents(endpoints)},
     }
@@ -80,16 +80,8 @@ def _documents(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     return found
 
 
-def _options(models: ModelList) -> _Schemas:
-    """Return the options' schemas, with what the served models say about their range."""
-    options = {name: dict(schema) for name, schema in SCHEMAS.items()}
-    options["top_k"]["maximum"] = max(len(model.classes) for model in models.models)
-    options["model"] |= {"enum": [model.name for model in models.models], "default": models.default}
-    return options
-
-
-def _operation(endpoint: Endpoint, options: _Schemas, most_images: int) -> dict[str, Any]:
-    taken = {name: options[name] for name in endpoint.options}
+def _operation(endpoint: Endpoint, most_images: int) -> dict[str, Any]:
+    taken = {name: SCHEMAS[name] for name in endpoint.options}
     statuses = [401, 403, 421, 429, 500, 503] if endpoint.needs_token else [500, 503]
     if endpoint.body:
         statuses += [400, 404, 408, 413, 415, 422, 504]
@@ -104,7 +96,8 @@ def _operation(endpoint: Endpoint, options: _Schemas, most_images: int) -> dict[
     }
     if endpoint.body:
         content = _one_image(taken) if endpoint.body == "image" else _several_images(taken, most_images)
-        operation["requestBody"] = {"required": True, "content": content}
+        told = HOW_OPTIONS + (RAW if endpoint.body == "image" else "") + PACKED
+        operation["requestBody"] = {"required": True, "description": told, "content": content}
     return operation
 
 
@@ -126,12 +119,9 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _one_image(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    raw: dict[str, Any] = {
-        kind: {"schema": {"type": "string", "format": "image", "minLength": 1}} for kind in IMAGE_TYPES
-    }
     return {
-        "multipart/form-data": {"schema": _form({"image": _FILE}, options)},
-        **raw,
+        "multipart/form-data": {"schema": _form({"image": _FILE}, {})},
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
         "application/json": {
             "schema": _form({"image": _BASE64}, options),
             "example": {"image": EXAMPLES["base64"], "top_k": 3},
@@ -141,7 +131,7 @@ def _one_image(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _several_images(options: dict[str, dict[str, Any]], most: int) -> dict[str, Any]:
     return {
-        "multipart/form-data": {"schema": _form({"image": _list(_FILE, most)}, options)},
+        "multipart/form-data": {"schema": _form({"image": _list(_FILE, most)}, {})},
         "application/json": {
             "schema": _form({"images": _list(_BASE64, most)}, options),
             "example": {"images": [EXAMPLES["base64"]], "top_k": 3},
@@ -151,7 +141,7 @@ def _several_images(options: dict[str, dict[str, Any]], most: int) -> dict[str, 
 
 _FILE = {
     "type": "string",
-    "format": "image",
+    "format": "binary",
     "minLength": 1,
     "contentMediaType": "application/octet-stream",
     "description": "a JPEG, PNG, WEBP or BMP file",

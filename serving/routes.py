@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import json
+
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from .endpoint import Endpoint
 from .endpoints.health import PROBES
@@ -17,8 +20,12 @@ from .settings import Settings
 
 
 async def _openapi(service: ServiceState, request: Request) -> Response:
-    endpoints = open_endpoints(service.settings)
-    return JSONResponse(openapi_document(endpoints, service.registry.list(), service.settings))
+    return Response(_described(service.settings), media_type="application/json")
+
+
+@functools.lru_cache(maxsize=1)  # it takes 20 ms to write
+def _described(settings: Settings) -> bytes:
+    return json.dumps(openapi_document(open_endpoints(settings), settings), ensure_ascii=False).encode()
 
 
 OPENAPI = Endpoint(

@@ -30,7 +30,7 @@ from hardener.cli.quickstart import quickstart
 from hardener.cli.retyped import Command
 from hardener.cli.serve import serve
 from hardener.cli.train import train
-from hardener.words import plain
+from hardener.words import one_line, plain
 
 
 class LogFormat(enum.StrEnum):
@@ -113,7 +113,7 @@ def _refuse_odd(words: list[str]) -> None:
     for word in words:
         if plain(word) != word:
             told = "is not UTF-8, and records hold UTF-8 alone. Rename it, or make a link to it: ln -s"
-            print(f"error: {plain(word)} {told}", file=sys.stderr)
+            print(f"error: {one_line(plain(word))} {told}", file=sys.stderr)
             sys.exit(2)
 
 

@@ -29,7 +29,7 @@ images = {
 images["application/octet-stream"] = strategies.one_of(*images.values())
 for kind, strategy in images.items():
     schemathesis.openapi.media_type(kind, strategy)
-schemathesis.openapi.format("image", images["application/octet-stream"])
+schemathesis.openapi.format("binary", images["application/octet-stream"])
 schemathesis.openapi.format(
     "image-base64", images["application/octet-stream"].map(lambda data: base64.b64encode(data).decode())
 )

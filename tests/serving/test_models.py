@@ -43,7 +43,7 @@ def test_each_model_answers_under_its_name(tmp_path: Path) -> None:
         missing = send(service, "GET", "/model", params={"model": "c"})
         assert (missing.status_code, "Known: a, b, again" in missing.json()["detail"]) == (404, True)
         options = send(service, "GET", "/openapi.json").json()["paths"]["/predict"]["post"]["parameters"]
-        assert next(option["schema"]["enum"] for option in options if option["name"] == "model") == ["a", "b", "again"]
+        assert "enum" not in next(option["schema"] for option in options if option["name"] == "model")
 
 
 def test_the_bundle_is_described(tmp_path: Path) -> None:

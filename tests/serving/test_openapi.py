@@ -66,6 +66,18 @@ def test_every_operation_has_examples_and_says_how_it_fails(document: dict[str, 
                 assert status == "200" or int(status) in STATUSES
 
 
+def test_programs_that_make_clients_find_files_and_nothing_of_the_models(document: dict[str, Any]) -> None:
+    assert document["servers"][0]["url"] == "."
+    assert "linear" not in {value for node in walk(document) for value in node.values() if isinstance(value, str)}
+    for path, many in (("/predict", False), ("/report", False), ("/predict/batch", True)):
+        operation = document["paths"][path]["post"]
+        form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert list(form["properties"]) == ["image"]  # an option that stands in two places has two names in a client
+        image = form["properties"]["image"]["items"] if many else form["properties"]["image"]
+        assert (image["type"], image["format"]) == ("string", "binary")
+        assert {parameter["name"] for parameter in operation["parameters"]} >= {"top_k", "model"}
+
+
 def test_the_examples_are_valid(service: ServiceState) -> None:
     models: dict[str, type[BaseModel]] = {
         "prediction": Prediction,
