@@ -191,8 +191,7 @@ class Access:
         Args:
             open_paths: whoever asks there comes in.
             tokens: None: everyone may come in.
-            rate_limit: a token's name, or where there are no tokens a client's address. Behind a proxy uvicorn takes
-                the address from X-Forwarded-For where FORWARDED_ALLOW_IPS names the proxy.
+            rate_limit: a token's name, or where there are no tokens a client's address, see `client_address`.
         """
         self._app, self._tokens, self._rate_limit = app, tokens, rate_limit
         self._open_paths = frozenset(open_paths)
@@ -205,13 +204,13 @@ class Access:
     def _refusal(self, scope: Scope) -> Response | None:
         if scope["path"] in self._open_paths or scope["method"] == "OPTIONS":  # a browser's preflight carries no token
             return None
-        caller = _address(scope)
+        caller = notes_of(scope).caller = _address(scope)
         if self._tokens is not None:
             token = _bearer_token(scope)
             name = None if token is None else self._tokens.name_of(token)
             if name is None:
                 return _unauthorized(given=token is not None)
-            notes_of(scope).token = caller = name
+            notes_of(scope).token = notes_of(scope).caller = caller = name
         wait_s = self._rate_limit.wait_s(caller) if self._rate_limit is not None else 0
         if not wait_s:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ class Admission:
         """Begin with nothing in work."""
         self._settings = settings
         self._requests = 0
-        self._reports = 0
+        self._reports: Counter[str] = Counter()
         self._held_bytes = 0
 
     def check_requests(self) -> None:
@@ -43,19 +44,34 @@ class Admission:
             self._requests -= 1
 
     @contextmanager
-    def report(self) -> Iterator[None]:
+    def report(self, caller: str) -> Iterator[None]:
         """Count a report.
 
+        Of the places, a caller may take its share of those who are here; one alone takes all but the last, which is
+        kept for somebody else.
+
+        Args:
+            caller: a token's name, or where there are none a client's network.
         Raises:
-            Problem: 503 as many as may be are in work.
+            Problem: 503 as many as may be are in work; 429 this caller has its share.
         """
-        if self._reports >= self._settings.max_reports:
+        places = self._settings.max_reports
+        free = places - self._reports.total()
+        mine = self._reports[caller]
+        if free <= 0:
             raise Problem(503, "too many reports are in work. Try again shortly, or without report.", retry_after_s=5)
-        self._reports += 1
+        callers = len(self._reports.keys() | {caller})
+        share = max(1, places // max(2, callers))
+        if free == 1 and mine >= share:
+            detail = f"{mine} reports of this caller are in work, and the last of {places} places is kept for others."
+            raise Problem(429, f"{detail} Try again when one of them is done, or without report.", retry_after_s=5)
+        self._reports[caller] += 1
         try:
             yield
         finally:
-            self._reports -= 1
+            self._reports[caller] -= 1
+            if not self._reports[caller]:
+                del self._reports[caller]
 
     @contextmanager
     def body(self) -> Iterator[Callable[[int], None]]:

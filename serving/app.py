@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp
 
 from .access import Access, RateLimit, allow_origins
+from .client_address import BehindProxies
 from .dispatcher import Dispatcher
 from .in_work import InWork
 from .log import RequestLog
@@ -35,4 +36,5 @@ def create_app(service: ServiceState, *, log: RequestLog | None = None, in_work:
         app = OtherSites(app, hosts=settings.hosts, origins=settings.cors, open_paths=open_paths)
     app = allow_origins(app, service.settings.cors)
     routes = {endpoint.path: endpoint.in_log for endpoint in endpoints}
-    return Observer(app, metrics=service.metrics, routes=routes, log=log, in_work=in_work)
+    app = Observer(app, metrics=service.metrics, routes=routes, log=log, in_work=in_work)
+    return BehindProxies(app, proxies=service.settings.proxies, header=service.settings.proxy_header)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
+
+from hardener.errors import HardenerError
 
 LogForm = Literal["text", "json"]
 STDERR = 2
@@ -98,7 +101,7 @@ def format_text(fields: Mapping[str, Any]) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(fields["time"]))
     path = fields.get("path") or fields["route"]
     line = f"{clock} {fields['status']} {fields['method']} {path} {fields['ms']:.1f} ms"
-    line += "".join(f" {key}={fields[key]}" for key in ("token", "model", "request_id") if fields.get(key))
+    line += "".join(f" {key}={fields[key]}" for key in ("client", "token", "model", "request_id") if fields.get(key))
     line += f" {fields['error']}" if fields.get("error") else ""
     line = "".join(letter if letter.isprintable() else "?" for letter in line[: 2 * _MOST_TEXT])
     return line + "\n" + (fields.get("traceback") or "")
@@ -116,6 +119,16 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def end_with(error: HardenerError) -> NoReturn:
+    """End a start that cannot be, with one line on stderr in the form that HARDENER_LOG asks for."""
+    if os.environ.get("HARDENER_LOG") == "json":
+        line = {"time": _iso_time(time.time()), "level": "error", "event": "not_started", "message": str(error)}
+        print(json.dumps(line), file=sys.stderr)
+    else:
+        print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 def log_all_as_json() -> None:

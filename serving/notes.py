@@ -12,6 +12,8 @@ class Notes:
     """What is known of a request so far; whoever learns a thing writes it here, for the log."""
 
     request_id: str = ""
+    client: str | None = None
+    caller: str = ""  # a token's name, or where there are none the network of the client
     token: str | None = None
     model: str | None = None
     status: int | None = None

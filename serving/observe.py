@@ -75,6 +75,7 @@ class Observer:
             return
         notes = notes_of(scope)
         notes.request_id = _request_id(scope)
+        notes.client = str(scope["client"][0]) if scope.get("client") else None
         route = scope["path"] if scope["path"] in self._routes else UNKNOWN_ROUTE
         started = time.perf_counter()
 
@@ -95,7 +96,7 @@ class Observer:
 
         slot = None
         if self._in_work is not None:
-            slot = self._in_work.begin(f"{scope['method'][:16]} {route} {notes.request_id}")
+            slot = self._in_work.begin(f"{scope['method'][:16]} {route} {notes.request_id} from {notes.client}")
         self._metrics.in_flight += 1
         self._gauges.ask()
         try:
@@ -171,6 +172,8 @@ def _mark_span(scope: Scope, route: str, notes: Notes) -> None:
     current.set_attribute("http.route", route)
     current.set_attribute("http.response.status_code", notes.status or 0)
     current.set_attribute("hardener.request_id", notes.request_id)
+    if notes.client is not None:
+        current.set_attribute("client.address", notes.client)
     if notes.model is not None:
         current.set_attribute("hardener.model", notes.model)
 
@@ -188,6 +191,7 @@ def _line(scope: Scope, route: str, notes: Notes, status: int, seconds: float) -
         "ms": round(1000 * seconds, 3),
         "bytes_in": notes.bytes_in,
         "bytes_out": notes.bytes_out,
+        "client": notes.client,
         "token": notes.token,
         "model": notes.model,
         "trace_id": f"{context.trace_id:032x}" if context.is_valid else None,

@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -98,7 +99,8 @@ class Predictor:
                 del body
                 budget = allowed_budget(upload.options, settings) if report or upload.options.report else None
                 deadline = started + settings.predict_timeout_s + (budget.seconds if budget else 0)
-                return await self._answer_in_time(request, answer, upload, budget, deadline)
+                with self._admission.report(notes_of(request.scope).caller) if budget else nullcontext():
+                    return await self._answer_in_time(request, answer, upload, budget, deadline)
 
     async def _answer_in_time(
         self, request: Request, answer: _Answering[T], upload: Upload, budget: Budget | None, deadline: float
@@ -183,8 +185,7 @@ class Predictor:
         chunk, window = model.batcher.report_chunk, model.engine.lanes + 1
         access = ModelAccess(submit, functools.partial(run_in, self._making), chunk=chunk, window=window)
         size = image.width, image.height
-        with self._admission.report():
-            return await robustness_report(image.pixels, answers[0], model.bundle, access, budget, file_size=size)
+        return await robustness_report(image.pixels, answers[0], model.bundle, access, budget, file_size=size)
 
 
 def _too_many_wait() -> Problem:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.config import HTTP_PROTOCOLS
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from .ending import CLOSE, Ending
 from .http_bounds import BoundedProtocol
@@ -72,8 +71,6 @@ class DirectProtocol(BoundedProtocol):
         super().__init__(config, *args, **kwargs)
         self.app = self.direct
         self.access_log = False  # the app writes its own; nobody sees this one, but its line would be put together
-        if config.proxy_headers:  # as uvicorn puts it before the app that it was made with
-            self.app = ProxyHeadersMiddleware(self.app, trusted_hosts=config.forwarded_allow_ips)
 
     def on_headers_complete(self) -> None:
         """Hear that a request is there; while the server stops, it is the connection's last."""

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+os.environ["FORWARDED_ALLOW_IPS"] = ""  # of uvicorn, which would take loopback's word on addresses: `client_address`
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first event; only this word switches it off
 
 import bentoml
@@ -18,13 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hardener.errors import HardenerError
 
+from .log import RequestLog, end_with, log_all_as_json
 from .patched_names import check_patched_names
 
 try:  # first of all, for the imports below would fail with a traceback
     check_patched_names()
 except HardenerError as error:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(error.exit_code)
+    end_with(error)
 
 from bentoml._internal.configuration.containers import BentoMLContainer
 
@@ -35,7 +36,6 @@ from .ending import Ending
 from .heap import give_large_blocks_back
 from .http_bounds import bound_connections_by, check_open_files, use_bounded_protocol
 from .in_work import InWork
-from .log import RequestLog, log_all_as_json
 from .metrics import OWN_FOLDER_VARIABLE, share_figures, use_shared_figures
 from .observe import check_tracing, tracing_options
 from .protocol import answer_directly, take_all_before_closing
@@ -119,8 +119,7 @@ class HardenerService:
             acceptance = Acceptance(settings)
             figures = share_figures()
         except HardenerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(error.exit_code)
+            end_with(error)
         logger.setLevel(logging.INFO)
         lifeline.hold()
         supervisor.install(settings, acceptance, figures)

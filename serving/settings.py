@@ -12,6 +12,7 @@ from hardener.config.serving_limits import LIMITS, read_limits
 from hardener.errors import HardenerError
 
 from .access import Rate, read_origins, read_rate
+from .client_address import Network, ProxyHeader, read_proxies
 from .log import LogForm
 from .other_sites import read_hosts
 
@@ -47,6 +48,7 @@ class Settings:
         cors: origins whose pages may call; `*` for all.
         hosts: names that the service goes by besides its addresses, where it has no tokens; `*` for any.
         closed: of `CLOSABLE`, what answers 404.
+        proxies: whose word on a client's address is taken; proxy_header: where they write it.
         log: one line a request as text or as JSON.
         accepted: the folder of what this server's supervisor took; None: there is no supervisor.
     """
@@ -90,6 +92,8 @@ class Settings:
     cors: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     closed: frozenset[str] = frozenset()
+    proxies: tuple[Network, ...] = ()
+    proxy_header: ProxyHeader = "x-forwarded-for"
     log: LogForm = "text"
     accepted: Path | None = None
 
@@ -114,6 +118,8 @@ def settings_from_environment() -> Settings:
         cors=read_origins(os.environ.get("HARDENER_CORS", "")),
         hosts=read_hosts(os.environ.get("HARDENER_ALLOWED_HOSTS", "")),
         closed=_closed(),
+        proxies=read_proxies(os.environ.get("HARDENER_TRUSTED_PROXIES", "")),
+        proxy_header=cast(ProxyHeader, _one_of("HARDENER_PROXY_HEADER", get_args(ProxyHeader))),
         log=cast(LogForm, _one_of("HARDENER_LOG", get_args(LogForm))),
         accepted=Path(accepted) if accepted else None,
         **limits,

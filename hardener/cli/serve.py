@@ -19,6 +19,10 @@ from hardener.cli.console import door, err, out
 from hardener.cli.options import RUNS, Runs
 from hardener.config.serving_limits import LIMITS, read_limits
 from hardener.errors import HardenerError
+from hardener.terminal import log, logs_json
+
+RATE = "HARDENER_RATE"
+_OF_RATE = "requests a second of one token, or without tokens of one address, and after a colon at once"
 
 
 class ServedDevice(enum.StrEnum):
@@ -105,9 +109,11 @@ def serve(
     environment = dict(os.environ)
     environment |= {f"HARDENER_{name}": str(value) for name, value in flags.items() if value is not None}
     environment["BENTOML_DO_NOT_TRACK"] = "True"
+    if logs_json():
+        environment["HARDENER_LOG"] = "json"
     values = read_limits(environment)
     if limits:
-        _show_limits(values, as_json=as_json)
+        _show_limits(values, environment.get(RATE) or None, as_json=as_json)
     elif as_json:
         raise HardenerError("--json belongs to --limits. The service answers in JSON in any case.")
     else:
@@ -150,7 +156,7 @@ def _start(names: list[str], host: str, port: int, environment: dict[str, str]) 
     os.execve(sys.executable, command, environment)  # noqa: S606 - the server takes this process's place, signals included
 
 
-def _show_limits(values: Mapping[str, float | None], *, as_json: bool) -> None:
+def _show_limits(values: Mapping[str, float | None], rate: str | None, *, as_json: bool) -> None:
     """Print every limit with its value."""
     if as_json:
         rows = [
@@ -166,12 +172,14 @@ def _show_limits(values: Mapping[str, float | None], *, as_json: bool) -> None:
             }
             for name, limit in LIMITS.items()
         ]
+        rows.append({"name": "rate", "variable": RATE, "flag": "--rate", "value": rate, "bounds": _OF_RATE})
         print(json.dumps(rows, indent=2))
         return
     table = Table("variable", "now", "default", "what it bounds", box=None)
     for name, limit in LIMITS.items():
         bounds = limit.bounds if limit.flag is None else f"{limit.bounds} ({limit.flag})"
         table.add_row(limit.variable, _number(values[name]), _number(limit.default), bounds)
+    table.add_row(RATE, rate or "any", "any", f"{_OF_RATE} (--rate)")
     out.print(table)
 
 
@@ -183,11 +191,17 @@ def _announce(names: list[str], host: str, port: int, *, open_to_all: bool) -> N
     address = ipaddress.ip_address(host)
     shown = f"[{host}]" if address.version == 6 else host
     url = f"http://{'127.0.0.1' if address.is_unspecified else shown}:{port}"
+    warning = f"whoever reaches {host}:{port} may use it, as no tokens are set. See --tokens."
+    warned = open_to_all and not address.is_loopback
+    if logs_json():
+        log("info", message=f"serving {', '.join(names)} at {url}", event="serving", models=names, url=url)
+        if warned:
+            log("warning", message=warning)
+        return
     err.print(f"serving [bold]{', '.join(names)}[/] at {url}; Ctrl-C stops it", soft_wrap=True)
     err.print(f"try: curl -F image=@IMAGE '{url}/predict?report=true'", soft_wrap=True)
-    if open_to_all and not address.is_loopback:
-        warning = f"warning: whoever reaches {host}:{port} may use it, as no tokens are set. See --tokens."
-        err.print(warning, style="yellow", markup=False, soft_wrap=True)
+    if warned:
+        err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _installed(service: Path) -> bool:

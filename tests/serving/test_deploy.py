@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,13 @@ def test_a_pod_has_time_to_finish_what_it_began() -> None:
     assert float(compose["services"]["serving"]["stop_grace_period"].rstrip("s")) > graceful + 1
     unit = (DEPLOY / "hardener.service").read_text()
     assert float(re.findall(r"TimeoutStopSec=(\d+)", unit)[0]) > graceful + 1
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool, of Prometheus, is not on the PATH")
+def test_the_alerts_fire_when_a_worker_dies_and_not_otherwise() -> None:
+    cases = ROOT / "tests" / "serving" / "alerts_test.yaml"
+    done = subprocess.run(["promtool", "test", "rules", str(cases)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_unit_starts_what_the_image_starts() -> None:

@@ -184,6 +184,7 @@ def test_a_line_a_request_says_who_what_and_how_long() -> None:
         "status": 200,
         "bytes_in": 6000,
         "bytes_out": len(answer.content),
+        "client": "127.0.0.1",
         "token": "alice",
         "model": "flowers",
     }
@@ -540,6 +541,7 @@ def test_a_traced_request_carries_route_status_and_id_and_its_parts_are_below_it
         "http.route": "/predict",
         "http.response.status_code": 200,
         "hardener.request_id": "mine",
+        "client.address": "127.0.0.1",
         "hardener.model": "flowers",
     }
     assert request.context is not None

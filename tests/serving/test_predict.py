@@ -393,9 +393,13 @@ def test_a_report_stops_when_its_client_goes(bundle: Path) -> None:
         assert (service.metrics.registry.get_sample_value("hardener_batch_images_sum") or 0) < 1000
 
 
-def test_a_model_that_overflows_is_a_fault_of_the_model(tmp_path: Path) -> None:
-    weights = np.full((8, 8, 3, 2), 3e38, np.float32)
-    with open_service(linear_bundle(tmp_path, weights, (0, 0))) as service:
+def test_a_model_that_overflows_on_some_images_is_a_fault_of_the_model(tmp_path: Path) -> None:
+    class Overflowing:
+        def run(self, names: list[str], images: dict[str, NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+            return [np.full((len(images["images"]), 2), np.inf, np.float32)] * 2
+
+    with open_service(linear_bundle(tmp_path, np.zeros((8, 8, 3, 2), np.float32), (0, 0))) as service:
+        service.registry.find(None).engine._session = Overflowing()
         answer = send_image(service, GOOD)
         assert (answer.status_code, "not finite" in answer.json()["detail"]) == (500, True)
 

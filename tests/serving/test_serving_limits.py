@@ -73,10 +73,11 @@ def test_a_body_that_could_never_be_held_is_refused() -> None:
 def test_the_list_shows_each_with_its_variable_and_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARDENER_DRAWS", "7")
     monkeypatch.setenv("HARDENER_MAX_PIXELS", "12345")
-    code, shown, _ = serve("--limits", "--draws", "33")
+    code, shown, _ = serve("--limits", "--draws", "33", "--rate", "2:9")
     assert code == 0
     rows = {words[0]: words[1:3] for line in shown.splitlines() if (words := line.split())[0].startswith("HARDENER_")}
-    assert set(rows) == {limit.variable for limit in LIMITS.values()}
+    assert set(rows) == {limit.variable for limit in LIMITS.values()} | {"HARDENER_RATE"}
+    assert rows["HARDENER_RATE"] == ["2:9", "any"]
     assert rows["HARDENER_DRAWS"] == ["33", "100"]
     assert rows["HARDENER_MAX_PIXELS"] == ["12345", "50000000"]
     assert rows["HARDENER_LANES"] == ["automatic", "automatic"]
@@ -86,7 +87,8 @@ def test_the_list_is_json_on_request() -> None:
     code, shown, _ = serve("--limits", "--json", "--workers", "3")
     assert code == 0
     found = {row["name"]: row for row in json.loads(shown)}
-    assert set(found) == set(LIMITS)
+    assert set(found) == {*LIMITS, "rate"}
+    assert found["rate"]["value"] is None
     assert found["workers"] == {
         "name": "workers",
         "variable": "HARDENER_WORKERS",
