@@ -52,7 +52,7 @@ class DecodeMemory:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._taken -= count  # it was handed out in the same moment
-            else:
+            elif entry in self._waiting:  # else it was passed over, when the one before it ended in the same moment
                 self._waiting.remove(entry)
             self._hand_out()
             raise

@@ -7,6 +7,9 @@ Every server runs on the loopback and is ended here, whatever happens. Scenarios
   kill       a worker of two is killed with SIGKILL under load
   sigterm    SIGTERM under load
   reload     SIGHUP under load, with a new bundle and with a broken one
+  accepted   a bundle overwritten in place, workers killed after it, reloads and starts with bad cards and answers
+  processes  kill -9 of a worker with a request in work, of the supervisor, of every worker; SIGTERM with one in work
+  memory     the worst images of all kinds at once in a control group of 1 GiB (it needs a cgroup that can be written)
   bundles    corrupted, truncated and foreign bundles
   disk       no space left on the disk, for temporary files, BentoML's home and the log
   openapi    schemathesis with all its checks (needs --schemathesis PATH)
@@ -34,6 +37,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import hammer
+from fault_memory import memory
+from fault_state import accepted, processes
 from fault_suite import GOOD, GOOD_PER_S, MIB, MemoryWatch, Suite, fingerprint, good_traffic, settled, still_well, wait
 from hammer import Load, median
 from hostile import cases
@@ -329,6 +334,9 @@ SCENARIOS: dict[str, Callable[[Suite], None]] = {
     "kill": kill,
     "sigterm": sigterm,
     "reload": reload,
+    "accepted": accepted,
+    "processes": processes,
+    "memory": memory,
     "bundles": broken_bundles,
     "disk": disk,
     "openapi": openapi,

@@ -68,6 +68,26 @@ def test_images_wait_for_memory_in_their_order_and_too_many_are_refused() -> Non
     assert asyncio.run(play()) == ["first", "small", "after"]
 
 
+def test_a_deadline_that_falls_on_the_moment_when_memory_is_given_back_is_a_deadline() -> None:
+    async def play() -> bool:
+        memory = DecodeMemory(100, most_waiting=2)
+
+        async def wait() -> None:
+            async with memory.reserved(100):
+                raise AssertionError("it was cancelled before")
+
+        async with memory.reserved(100):
+            waiting = asyncio.create_task(wait())
+            await asyncio.sleep(0)
+            waiting.cancel()
+        # all was given back, before the cancelled one had a turn
+        (ended,) = await asyncio.gather(waiting, return_exceptions=True)
+        async with memory.reserved(100):
+            return isinstance(ended, asyncio.CancelledError)  # and all is there again
+
+    assert asyncio.run(play())
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_no_kind_of_file_takes_more_than_is_reserved_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
