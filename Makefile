@@ -1,6 +1,7 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+MARK ?= not slow
 
 .PHONY: install demo test check pytest slow long docs bench gpu-table clean
 
@@ -23,7 +24,7 @@ check: install ## formatter, linter, types
 	$(BIN)/mypy
 
 pytest: install ## a worker a core; a file's tests stay together, with what they share
-	$(BIN)/pytest -n logical --dist loadscope -m "not slow"
+	$(BIN)/pytest -n logical --dist loadscope -m "$(MARK)"
 
 slow: install ## what takes longer: the notebook, the examples of CONTRIBUTING, processes that die
 	$(BIN)/pytest -n logical --dist loadscope -m "slow and not long"

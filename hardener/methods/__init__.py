@@ -48,5 +48,12 @@ METHODS: Mapping[str, MethodEntry] = {
         faults="faults",
         weighs=True,
     ),
+    "consistency": MethodEntry(
+        "hardener.methods.consistency:Consistency",
+        "cross-entropy on noisy copies of an image, and the same answer to all of them",
+        settings="Settings",
+        faults="faults",
+        weighs=True,
+    ),
 }
 """The first is the default: it has neither section nor faults, so that its recipes are read without its file."""
