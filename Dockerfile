@@ -10,20 +10,29 @@
 #   docker build -t hardener --target training .
 #   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/project" hardener train resnet50.py --data imgs
 
+# It needs BuildKit, which Docker 23 and newer build with by default; before that: DOCKER_BUILDKIT=1.
+# Another package index than pip's own: --build-arg PIP_INDEX_URL=https://HOST/simple. The address is told in the
+# image's history, so it should hold no password.
+
 # An argument, so that a mirror or a digest can be named without an edit.
 ARG PYTHON=python:3.11-slim-bookworm
 
 
 FROM ${PYTHON} AS wheel
+ARG PIP_INDEX_URL
 WORKDIR /source
+COPY constraints.txt ./
+# The tools that build are pinned like all else: without this pip would fetch their newest for itself.
+RUN pip install --no-cache-dir --only-binary :all: -c constraints.txt hatchling
 COPY pyproject.toml README.md LICENSE ./
 COPY hardener hardener
 COPY recipes recipes
 COPY serving serving
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 
 FROM ${PYTHON} AS training
+ARG PIP_INDEX_URL
 # From wheels alone: the image has no compiler, and a package's build script should not run in it.
 RUN --mount=type=bind,source=constraints.txt,target=/build/constraints.txt \
     --mount=type=bind,from=wheel,source=/wheels,target=/build/wheels \
@@ -39,6 +48,7 @@ ENTRYPOINT ["hardener"]
 
 
 FROM ${PYTHON} AS serving
+ARG PIP_INDEX_URL
 ARG ONNXRUNTIME=onnxruntime
 # constraints.txt pins onnxruntime-gpu, which training installs; both builds of ONNX Runtime share their versions.
 # The wheel goes in without its dependencies, for they name torch.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +89,10 @@ class Acceptance:
             new.chmod(0o600)
         except OSError as error:
             raise self._no_copy(self._settings.tokens, error) from None
-        find_tokens(new, "")
+        try:
+            find_tokens(new, "")
+        except HardenerError as error:  # it was changed between the two looks
+            raise _in_words_of_the_user(error, {new: self._settings.tokens}) from None
         new.replace(self.folder / _TOKENS)
 
     def _take_bundles(self) -> None:
@@ -97,37 +101,29 @@ class Acceptance:
         served_default(names, self._settings.default)
         self._round += 1
         new = self.folder / f"bundles-{self._round}"
+        copies = {new / str(place): source for place, source in enumerate(self._settings.bundles)}
         try:
             self._remove_older()
-            new.mkdir(mode=0o700)
-            copies = [self._copy(source, bundle, new / str(place)) for place, (source, bundle) in enumerate(bundles)]
-            self._check(copies)
+            for (copy, source), (_, bundle) in zip(copies.items(), bundles, strict=True):
+                self._copy(source, bundle, copy)
+            check_in_other_process(copies, device=self._settings.device)
             self._name_as_current(new)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(new, ignore_errors=True)
+            if isinstance(error, HardenerError):
+                raise _in_words_of_the_user(error, {copy: source.path for copy, source in copies.items()}) from None
             raise
 
-    def _copy(self, source: BundleSource, bundle: Bundle, copy: Path) -> Path:
+    def _copy(self, source: BundleSource, bundle: Bundle, copy: Path) -> None:
         try:
-            copy.mkdir(mode=0o700)
-            for name in bundle_files(
-                source.path, bundle
-            ):  # no hard links: what is overwritten in place there must not change here
+            copy.mkdir(mode=0o700, parents=True)
+            for name in bundle_files(source.path, bundle):
+                # no hard link: what is overwritten in place there must not change here
                 shutil.copyfile(source.path / name, copy / name)
         except OSError as error:
             raise self._no_copy(source.path, error) from None
         if read_bundle(copy) != bundle:
             raise HardenerError(f"{source.path} was changed while it was read. Try again when it is whole.")
-        return copy
-
-    def _check(self, copies: list[Path]) -> None:
-        try:
-            check_in_other_process(copies, device=self._settings.device)
-        except HardenerError as error:
-            told = str(error)
-            for copy, source in zip(copies, self._settings.bundles, strict=True):
-                told = told.replace(str(copy), str(source.path))
-            raise HardenerError(told) from None
 
     def _name_as_current(self, new: Path) -> None:
         written = self.folder / "current.new"
@@ -150,3 +146,11 @@ class Acceptance:
             f"{what} cannot be copied to {self.folder}: {error.strerror or error}. The service keeps a copy of what it "
             "serves, while it reloads two. Set TMPDIR to a folder with room for it."
         )
+
+
+def _in_words_of_the_user(error: HardenerError, places: Mapping[Path, Path]) -> HardenerError:
+    """Let a message speak of the user's own files, not of the copies."""
+    told = str(error)
+    for copy, own in places.items():
+        told = told.replace(str(copy), str(own))
+    return HardenerError(told)

@@ -50,10 +50,7 @@ signal.signal(signal.SIGHUP, lambda number, frame: _reloads_asked_early.append(n
 
 
 class _LateApp:
-    """Stands where the app will be: BentoML mounts apps before a worker has loaded its bundles.
-
-    As it is no Starlette app, BentoML hands it every path that it does not answer itself, unknown ones too.
-    """
+    """Stands where the app will be: BentoML builds its own before a worker has loaded its bundles."""
 
     app: ASGIApp | None = None
 
@@ -74,7 +71,6 @@ take_all_before_closing(_ending)
 
 # The timeout is BentoML's, of requests that come through it; it lies just above the longest deadline of our own, for
 # a timer is kept for each request until then, answered or not.
-@bentoml.asgi_app(_mounted, path="/", name="hardener")
 @bentoml.service(
     name="hardener",
     workers=worker_count(),
@@ -148,6 +144,19 @@ class HardenerService:
 
     def __is_ready__(self) -> bool:
         return _mounted.app is not None and not _ending.draining
+
+
+class _AllToOurs:
+    """Stands before the routes of BentoML, some of which it would answer by itself, to callers without a token too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (_mounted if scope["type"] == "http" else self._app)(scope, receive, send)
+
+
+HardenerService.add_asgi_middleware(_AllToOurs)  # type: ignore[attr-defined]
 
 
 def _stop_without_drain() -> None:

@@ -110,10 +110,11 @@ def _pinned(requirements: Path) -> str:
     """Pin each requirement of the service to the version that is installed here, where it is."""
     lines = []
     for line in requirements.read_text(encoding="utf-8").splitlines():
-        name = line.strip()
-        if name and not name.startswith("#"):
+        wanted = line.strip()
+        if wanted and not wanted.startswith("#"):
+            name = re.split(r"[<>=!~ ]", wanted)[0]
             found = _version(name) or (_version("onnxruntime-gpu") if name == "onnxruntime" else None)
-            lines.append(f"{name}=={found}" if found else name)
+            lines.append(f"{name}=={found}" if found else wanted)
     return "\n".join(lines) + "\n"
 
 

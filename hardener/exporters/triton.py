@@ -130,6 +130,8 @@ def inference_service(name: str) -> str:
         "spec": {
             "predictor": {
                 "minReplicas": 1,
+                # Triton is not ready from SIGTERM on, and ends when the requests in work are done
+                "terminationGracePeriodSeconds": 60,
                 "model": {
                     "modelFormat": {"name": "onnx"},
                     "runtime": "kserve-tritonserver",

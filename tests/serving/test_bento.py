@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def test_its_folder_serves_its_own_bundle_without_torch_whichever_layout_it_came
     required = (folder / "requirements.txt").read_text().splitlines()
     assert "torch" not in {line.partition("==")[0] for line in required}
     assert all("==" in line for line in required)
+    assert f"uvicorn=={version('uvicorn')}" in required
     script = (
         "import os, sys, hardener_bento, hardener, serving\n"
         "assert not {'torch', 'onnx'} & set(sys.modules)\n"

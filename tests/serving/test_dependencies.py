@@ -36,11 +36,11 @@ def declared(*extras: str) -> dict[str, Requirement]:
     return {canonical(found.name): found for found in map(Requirement, lines)}
 
 
-def serving_requirements() -> set[str]:
+def serving_requirements() -> dict[str, Requirement]:
     lines = (
         line.partition("#")[0].strip() for line in (ROOT / "serving" / "requirements.txt").read_text().splitlines()
     )
-    return {canonical(line) for line in lines if line}
+    return {canonical(found.name): found for found in map(Requirement, filter(None, lines))}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -93,7 +93,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
 
 
 def test_the_server_alone_installs_what_it_needs_and_nothing_else() -> None:
-    listed = serving_requirements()
+    listed = serving_requirements().keys()
     both_builds = {"onnxruntime", "onnxruntime-gpu"}
     needed = set(NEEDED)
     for path in loaded_by_the_server():
@@ -109,6 +109,7 @@ def test_the_version_of_what_is_patched_is_bounded_on_both_sides(package: str) -
     specifier = declared()[package].specifier
     assert {part.operator for part in specifier} == {">=", "<"}
     assert specifier.contains(version(package))
+    assert serving_requirements()[package].specifier == specifier  # a machine that only serves
 
 
 def test_all_that_is_patched_is_there() -> None:
