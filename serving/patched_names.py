@@ -40,6 +40,7 @@ PATCHED = {
         "circus.arbiter:Arbiter.reap_processes",
         "circus.arbiter:Arbiter.stop",
         "circus.arbiter:Arbiter.stop_controller_and_close_sockets",
+        "circus.sockets:CircusSockets.bind_and_listen_all",
         "circus.watcher:Watcher.call_hook",
     ),
     "bentoml": ("bentoml._internal.configuration.containers:BentoMLContainer.tracer_provider",),

@@ -21,10 +21,14 @@ from typing import Any
 from circus.arbiter import Arbiter
 from circus.exc import ConflictError
 from circus.sighandler import SysHandler
+from circus.sockets import CircusSockets
+
+from hardener.errors import HardenerError
 
 from .accepted import Acceptance, Taken
 from .ending import longest_end_s, stop_at_once
 from .in_work import lost_with
+from .log import end_with
 from .restarts import Restarts
 from .settings import Settings
 from .worker_figures import WorkerFigures
@@ -42,6 +46,7 @@ def install(settings: Settings, acceptance: Acceptance, figures: Path | None) ->
         figures: the folder that the supervisor shares with its workers; None: there is none.
     """
     register, manage, close = SysHandler._register, Arbiter.manage_watchers, Arbiter.stop_controller_and_close_sockets
+    listen = CircusSockets.bind_and_listen_all
 
     def register_more(handler: Any) -> None:
         register(handler)
@@ -52,6 +57,14 @@ def install(settings: Settings, acceptance: Acceptance, figures: Path | None) ->
         if arbiter.ctrl.sys_hdl.keeper.gave_up:
             raise SystemExit(1)
 
+    def listen_or_end(sockets: Any) -> None:
+        try:
+            listen(sockets)
+        except OSError as error:
+            places = ", ".join(f"{socket.host}:{socket.port}" for socket in sockets.values())
+            end_with(HardenerError(f"cannot listen on {places}: {error.strerror}. Choose another --port."))
+
+    CircusSockets.bind_and_listen_all = listen_or_end
     SysHandler._register = register_more
     SysHandler.quit = lambda handler: handler.keeper.stop()
     SysHandler.handle_int = lambda handler: handler.keeper.stop(at_once=True)
