@@ -1,15 +1,19 @@
-"""How long a start takes with many small files in many classes: the first, which decodes, and the second.
+"""How long a start takes with many small files in many classes, and how much memory: the first, and later ones.
 
     python bench/many_files.py --images 100000 --classes 1000
 
-Each stage of a second start stands on a line of its own. The files are links to a few images, so that making them takes
-no time; the cache lies in a folder of its own and is removed.
+Each start is a fresh interpreter that does with the data what a training does before its first step; its stages stand
+on lines of their own, in seconds of the clock and of the processor. The files are links to a few images, so that making
+them takes no time; the cache lies in a folder of its own and is removed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,11 +24,6 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from hardener.data.cache import PixelCache
-from hardener.data.data_set import DataSet, read_data_set
-from hardener.data.loader import ImageShape, load_images
-from hardener.data.survey import survey
-
 Value = TypeVar("Value")
 _LINKS = 1000  # to one file: file systems have a limit
 
@@ -34,37 +33,72 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--starts", type=int, default=2)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.root is not None:
+        _start(asked.root)
+        return
     with tempfile.TemporaryDirectory() as folder:
         root = _write(Path(folder, "imgs"), asked.images, asked.classes)
-        for start in ("first", "second"):
-            began = time.perf_counter()
-            _start(root, PixelCache(10.0, print, folder=Path(folder, "cache")))
-            print(f"{start} start: {time.perf_counter() - began:.2f} s")
+        time.sleep(3)  # what has just been written is not trusted to stay
+        for number in range(asked.starts):
+            print(f"start {number + 1}, {asked.images:,} images in {asked.classes:,} classes")
+            command = [sys.executable, __file__, "--root", str(root)]
+            subprocess.run(command, check=True, env={**os.environ, "HARDENER_CACHE": str(Path(folder, "cache"))})
 
 
-def _start(root: Path, cache: PixelCache) -> None:
-    """Do what a training does before its first step."""
-    data: DataSet = _timed("find the files, draw the splits", lambda: read_data_set(root))
+def _start(root: Path) -> None:
+    """Do what a training does with its data before its first step."""
+    from hardener.data.alike import find_alike, find_repeated
+    from hardener.data.cache import PixelCache
+    from hardener.data.data_set import read_data_set
+    from hardener.data.loader import ImageShape, load_images, read_prints
+    from hardener.data.survey import survey
+
+    before = _memory()
+    began, used = time.perf_counter(), time.process_time()
+    cache, shape = PixelCache(10.0, print), ImageShape(8, 8, 1)
+    data = _timed("find the files, draw the splits", lambda: read_data_set(root))
+    assert data.test is not None
+    listed = _memory()
     _timed("digests of the listings", data.listings)
     _timed("sizes and colours", lambda: survey(data.train, cache=cache))
-    for files in (data.train, data.validation):
-        _timed(f"{len(files)} images", partial(load_images, files, ImageShape(8, 8, 1), cache=cache))
+    images = {
+        name: _timed(f"{len(files):,} images", partial(load_images, files, shape, cache=cache))
+        for name, files in (("train", data.train), ("validation", data.validation))
+    }
+    prints = {name: found.prints for name, found in images.items()}
+    prints["test"] = _timed(f"prints of {len(data.test):,} images", partial(read_prints, data.test, shape, cache))
+    splits = {str(name): files for name, files in data.splits.items()}
+    _timed("copies in several splits", lambda: find_alike(splits, prints, cache))
+    for name, files in splits.items():
+        _timed(f"copies within {name}", partial(find_repeated, name, files, prints[name], cache))
+    print(
+        f"  {'all':<36} {time.perf_counter() - began:7.2f} s {time.process_time() - used:7.2f} s; memory "
+        f"{before:.0f} MB at first, {listed:.0f} MB with the files found, {_memory():.0f} MB at most",
+        flush=True,
+    )
+
+
+def _memory() -> float:
+    """Return the most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _timed(what: str, work: Callable[[], Value]) -> Value:
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     found = work()
-    print(f"  {what:<36} {time.perf_counter() - began:6.2f} s")
+    print(f"  {what:<36} {time.perf_counter() - began:7.2f} s {time.process_time() - used:7.2f} s", flush=True)
     return found
 
 
 def _write(root: Path, images: int, classes: int) -> Path:
     random = np.random.default_rng(0)
+    for place in range(classes):
+        (root / f"class-{place:05d}").mkdir(parents=True)
     for place in range(images):
-        folder = root / f"class-{place % classes:05d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{place:08d}.png"
+        file = f"{root}/class-{place % classes:05d}/{place:08d}.png"
         if place % _LINKS == 0:
             Image.fromarray(random.integers(0, 256, (8, 8), np.uint8)).save(file)
             first = file

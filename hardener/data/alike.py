@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hardener.config.data_findings import SHOWN, Alike, Repeated
 from hardener.data.cache import PixelCache
 from hardener.data.image_files import ImageFiles
-from hardener.data.prints import Prints, can_be_paired, equal_places, joined, near_pairs, near_places
+from hardener.data.prints import Prints, can_be_paired, equal_places, first_places, joined, near_pairs, near_places
 from hardener.words import plain
 
 _BESIDES = {"validation": ("train",), "test": ("train", "validation")}
@@ -91,14 +91,10 @@ def find_repeated(split: str, files: ImageFiles, prints: Prints, cache: PixelCac
     Args:
         cache: where the comparison is kept.
     """
-    first: dict[bytes, int] = {}
-    pairs = []
-    for place, digest in enumerate(prints.digests):
-        if any(digest):
-            earlier = first.setdefault(digest, place)
-            if earlier != place:
-                pairs.append((place, earlier))
-    near = _near_within(prints, sorted(first.values()), cache)
+    first = first_places(prints)
+    known = np.flatnonzero(first >= 0)
+    pairs = [(place, int(first[place])) for place in known[first[known] != known].tolist()]
+    near = _near_within(prints, known[first[known] == known], cache)
     alike = [(place, group[0]) for group in near or () for place in group[1:]]
     contradicting, told = _named(files, pairs)
     near_contradicting, near_told = _named(files, alike)
@@ -121,9 +117,9 @@ def _named(files: ImageFiles, pairs: Sequence[tuple[int, int]]) -> tuple[int, tu
     return len(crossing), tuple((plain(files.paths[place]), plain(files.paths[other])) for place, other in shown)
 
 
-def _near_within(prints: Prints, places: Sequence[int], cache: PixelCache | None) -> list[list[int]] | None:
+def _near_within(prints: Prints, places: NDArray[np.int64], cache: PixelCache | None) -> list[list[int]] | None:
     """Return groups of places whose images are nearly equal; None where they are too many to compare."""
-    some = prints.pick(np.array(places, np.int64))
+    some = prints.pick(places)
     if not can_be_paired(some):
         return None
 
@@ -133,4 +129,4 @@ def _near_within(prints: Prints, places: Sequence[int], cache: PixelCache | None
     key = hashlib.sha256(b"within" + some.rows.tobytes()).hexdigest()
     entry = None if cache is None else cache.get(key, 0, lambda write: (compare(), True))
     groups = (compare() if entry is None else entry.facts)["groups"]
-    return [[places[place] for place in group] for group in groups]
+    return [[int(places[place]) for place in group] for group in groups]

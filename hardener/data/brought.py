@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from hardener.config.data_findings import LeftOut
 from hardener.data.image_files import Files, ImageFiles, Store
+from hardener.data.names import MANY, Names
 from hardener.words import plain
 
 SplitName = Literal["train", "validation", "test"]
@@ -26,7 +28,7 @@ class Group:
     """
 
     root: Path
-    paths: tuple[str, ...]
+    paths: Sequence[str]
     names: tuple[str, ...]
     store: Store = field(default_factory=Files, compare=False)
     empty: tuple[str, ...] = ()
@@ -38,11 +40,16 @@ class Group:
     def labelled(self, classes: tuple[str, ...]) -> ImageFiles:
         """Return the images with labels that point into `classes`."""
         place = {name: label for label, name in enumerate(classes)}
-        return ImageFiles(self.root, self.paths, tuple(place[name] for name in self.names), self.store)
+        if len(self) < MANY:
+            return ImageFiles(self.root, self.paths, tuple(place[name] for name in self.names), self.store)
+        labels = array("i", [place[name] for name in self.names])
+        return ImageFiles(self.root, Names.of(self.paths), labels, self.store)
 
     def in_text(self) -> Group:
         """Return it with names of classes that can be written as UTF-8."""
         told = {name: plain(name) for name in {*self.names, *self.empty}}
+        if all(name == text for name, text in told.items()):
+            return self
         return replace(
             self, names=tuple(told[name] for name in self.names), empty=tuple(told[name] for name in self.empty)
         )

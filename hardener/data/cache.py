@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,29 @@ class PixelCache:
         self.folder = default_folder() if folder is None else folder
         self._warn = warn
         self._used: set[Path] = set()
+        self._stamped: dict[int, tuple[ImageFiles, str]] = {}
         self._unusable = False
+
+    def key(self, files: ImageFiles, *, fresh: bool = False, **rule: object) -> str | None:
+        """Name an entry after all that its pixels depend on; no file is opened. None where a file is gone.
+
+        These are the place, name and stamp (of a file: size and times) of every image, in this order, and how it is
+        decoded: `rule`, the source of `decode_image` and of what it calls, and Pillow's version. A million files are
+        asked for their stamps once, and not for each entry of theirs.
+
+        Args:
+            fresh: ask them again.
+        """
+        try:
+            if fresh or id(files) not in self._stamped:
+                self._stamped[id(files)] = (files, stamps_of(files))
+            return _key_of(files, self._stamped[id(files)][1], rule)
+        except OSError:
+            return None
+
+    def holds(self, key: str | None, files: ImageFiles, **rule: Any) -> bool:
+        """Tell whether a key is still that of these files, asked again."""
+        return key is not None and key == self.key(files, fresh=True, **rule)
 
     def get(self, key: str, size: int, make: Callable[[Write], tuple[Facts, bool]]) -> CachedPixels | None:
         """Return an entry, made now where there is none; None where it cannot be kept.
@@ -74,7 +96,7 @@ class PixelCache:
         Of several processes that ask for the same entry, one makes it and the others wait for it.
 
         Args:
-            key: from `entry_key`.
+            key: from `key`.
             size: of the pixels, at most, in bytes.
             make: gives the pixels, in order, to the function that it gets, and returns the facts and whether they
                 will hold the next time: where not, the entry serves this call only.
@@ -185,37 +207,31 @@ def total_memory() -> int:
     return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))
 
 
-def entry_key(files: ImageFiles, **rule: object) -> str:
-    """Name an entry after all that its pixels depend on; no file is opened.
-
-    These are the place, name and stamp (of a file: size and times) of every image, in this order, and how it is
-    decoded: `rule`, the source of `decode_image` and of what it calls, and Pillow's version.
+def stamps_of(files: ImageFiles) -> str:
+    """Return the sha256 over names and stamps of all images.
 
     Raises:
         OSError: a file is gone.
     """
 
-    def describe(paths: tuple[str, ...]) -> bytes:
-        lines = [f"{path}\0{files.store.stamp(root, path)}\n" for path in paths]
+    def describe(paths: Sequence[str]) -> bytes:
+        lines = [f"{path}\0{stamp(root, path)}\n" for path in paths]
         return "".join(lines).encode("utf-8", "surrogateescape")
 
-    root = files.root.resolve()
-    source = "".join(map(inspect.getsource, (decode, levels, colors)))
-    how = {"root": str(root), "rule": rule, "pillow": PIL.__version__, "source": source}
-    digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode())
-    chunks = [files.paths[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    root, stamp, digest = files.root.resolve(), files.store.stamp, hashlib.sha256()
+    chunks = (files.paths[start : start + _CHUNK] for start in range(0, len(files), _CHUNK))
     with ThreadPoolExecutor(16) as pool:  # on a network drive each answer takes its time
         for lines in pool.map(describe, chunks):
             digest.update(lines)
     return digest.hexdigest()
 
 
-def files_key(files: ImageFiles, **rule: object) -> str | None:
-    """Name an entry as `entry_key` does; None where a file is gone: whoever reads it says so."""
-    try:
-        return entry_key(files, **rule)
-    except OSError:
-        return None
+def _key_of(files: ImageFiles, stamps: str, rule: Mapping[str, object]) -> str:
+    source = "".join(map(inspect.getsource, (decode, levels, colors)))
+    how = {
+        "root": str(files.root.resolve()), "rule": rule, "pillow": PIL.__version__, "source": source, "files": stamps,
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()
 
 
 def _finish(file: BinaryIO, key: str, facts: Facts, checksums: Checksums) -> None:

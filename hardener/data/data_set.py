@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections import Counter
 from collections.abc import Mapping
@@ -10,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
+
 from hardener.config.data_path import hub_name
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
 from hardener.data.image_files import ImageFiles
+from hardener.data.index import drawn
+from hardener.data.names import digest_of
 from hardener.data.sources import SOURCES
-from hardener.data.split import draw_from_each_class
 from hardener.errors import HardenerError
 from hardener.progress import Reporter
 from hardener.words import plain
@@ -64,10 +66,7 @@ class DataSet:
 
     def listings(self) -> dict[str, str]:
         """Return, for each split that there is, the sha256 over the names of its images."""
-        return {
-            name: hashlib.sha256("\n".join(files.paths).encode("utf-8", "surrogateescape")).hexdigest()
-            for name, files in self.splits.items()
-        }
+        return {name: digest_of(files.paths) for name, files in self.splits.items()}
 
 
 def read_data_set(
@@ -116,16 +115,16 @@ def read_data_set(
         train, test = _draw(train, classes, test_fraction, f"{seed}/test")
     if validation is None:
         train, validation = _draw(train, classes, val_fraction, f"{seed}/validation")
-    drawn: tuple[SplitName, ...] = () if divided else ("test",)
+    by_seed: tuple[SplitName, ...] = () if divided else ("test",)
     if "validation" not in others:
-        drawn = ("validation", *drawn)
+        by_seed = ("validation", *by_seed)
     sources: dict[SplitName, str] = {"train": training.source or "what was not drawn"}
     sources |= {split: group.source for split, group in others.items() if split}
     shares = {"validation": val_fraction, "test": test_fraction}
-    sources |= {split: f"drawn, {shares[split]:.0%} of each class" for split in drawn}
+    sources |= {split: f"drawn, {shares[split]:.0%} of each class" for split in by_seed}
     if validation_root is not None:
         sources["validation"] = str(validation_root)
-    return DataSet(classes, train, validation, test, brought, drawn, sources)
+    return DataSet(classes, train, validation, test, brought, by_seed, sources)
 
 
 @dataclass(frozen=True)
@@ -268,5 +267,7 @@ def _draw(files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: st
             f"{files.root / name} has too few images to hold some out for validation and test. Add images, or put "
             "the splits in folders of their own: train/, val/, test/."
         )
-    kept, drawn = draw_from_each_class(files.paths, files.labels, fraction, salt)
-    return files.pick(kept), files.pick(drawn)
+    held = drawn(files.paths, files.labels, fraction, salt)
+    kept = np.ones(len(files), np.bool_)
+    kept[held] = False
+    return files.pick(np.flatnonzero(kept)), files.pick(held)

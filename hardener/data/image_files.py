@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardener.data.names import Names
 
 
 class Store(Protocol):
@@ -47,14 +54,14 @@ class ImageFiles:
 
     Attributes:
         root: where the source lies.
-        paths: a name for each image, unique below `root`; of a file its relative path.
-        labels: for each, an index into the list of classes.
+        paths: a name for each image, unique below `root`; of a file its relative path. A tuple, or of many `Names`.
+        labels: for each, an index into the list of classes. A tuple, or of many an array.
         store: what reads them.
     """
 
     root: Path
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
+    paths: Sequence[str]
+    labels: Sequence[int]
     store: Store = field(default_factory=Files, compare=False)
 
     def __len__(self) -> int:
@@ -72,7 +79,11 @@ class ImageFiles:
         """Return what a message calls the image at a place."""
         return str(self.root / self.paths[place])
 
-    def pick(self, indices: list[int]) -> ImageFiles:
+    def pick(self, indices: Sequence[int] | NDArray[np.int64]) -> ImageFiles:
         """Return the images at these places, in this order."""
-        paths, labels = (self.paths[i] for i in indices), (self.labels[i] for i in indices)
-        return ImageFiles(self.root, tuple(paths), tuple(labels), self.store)
+        if isinstance(self.paths, Names):
+            places = np.asarray(indices, np.int64)
+            labels = array("i", np.asarray(self.labels, np.int32)[places].tobytes())
+            return ImageFiles(self.root, self.paths.pick(places), labels, self.store)
+        paths = tuple(self.paths[place] for place in indices)
+        return ImageFiles(self.root, paths, tuple(self.labels[place] for place in indices), self.store)

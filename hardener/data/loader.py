@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from hardener.config.pixels import PixelRule
 from hardener.config.run_folder import InputRecord
 from hardener.data import threads
 from hardener.data.blocks import PixelBlocks
-from hardener.data.cache import Facts, PixelCache, Write, files_key, total_memory
+from hardener.data.cache import Facts, PixelCache, Write, total_memory
 from hardener.data.decode import STANDARD, decode_image
 from hardener.data.image_files import ImageFiles
 from hardener.data.prints import Prints, packed, print_of, unpacked, unread
@@ -39,7 +40,7 @@ class ImageShape:
     channels: int
     rule: PixelRule = STANDARD
 
-    def told(self) -> dict[str, object]:
+    def told(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {**vars(self), "rule": self.rule.model_dump()}
 
@@ -82,7 +83,7 @@ class LoadedImages:
     ) -> None:
         self.files = files
         self.shape = shape
-        self.labels = torch.tensor(files.labels, dtype=torch.int64)
+        self.labels = torch.from_numpy(np.array(files.labels, np.int64))
         self.skipped = skipped
         self.prints = prints
         self.flat: int = facts["flat"]
@@ -216,7 +217,7 @@ def load_images(
         HardenerError: images that cannot be read, named and counted; or none that can.
     """
     size = len(files) * shape.height * shape.width * shape.channels
-    key = None if cache is None else files_key(files, what="pixels 3", **shape.told())
+    key = None if cache is None else cache.key(files, what="pixels 3", **shape.told())
     opened = False
     if cache is not None and key is not None:
 
@@ -224,7 +225,7 @@ def load_images(
             nonlocal opened
             opened = True
             facts, lasting = _read_all(files, shape, write, skip_bad, on_decoded)
-            return facts, lasting and key == files_key(files, what="pixels 3", **shape.told())
+            return facts, lasting and cache.holds(key, files, what="pixels 3", **shape.told())
 
         entry = cache.get(key, size, make)
         if entry is not None:
@@ -252,11 +253,13 @@ def read_prints(files: ImageFiles, shape: ImageShape, cache: PixelCache | None =
     Raises:
         HardenerError: no image can be read.
     """
-    key = None if cache is None else files_key(files, what="prints", **shape.told())
+    key = None if cache is None else cache.key(files, what="prints", **shape.told())
 
     def make(write: Write) -> tuple[Facts, bool]:
         facts, lasting = _read_all(files, shape, lambda planes: None, True, None)
-        return facts, lasting and key == files_key(files, what="prints", **shape.told())
+        return facts, lasting and cache is not None and key == cache.key(
+            files, fresh=True, what="prints", **shape.told()
+        )
 
     entry = None if cache is None or key is None else cache.get(key, 0, make)
     facts = make(lambda planes: None)[0] if entry is None else entry.facts

@@ -53,6 +53,7 @@ class Folder:
         self._root = root
         self._within = _within(root)
         self._listed: dict[str, frozenset[str]] = {}
+        self.walked: Tree | None = None
 
     @property
     def root(self) -> Path:
@@ -72,7 +73,8 @@ class Folder:
 
     def tree(self, ignore: Sequence[str]) -> Tree:
         """See `Place`."""
-        return walk(self._root, ignore)
+        self.walked = walk(self._root, ignore)
+        return self.walked
 
     def group(self, base: str, paths: Sequence[str], names: Sequence[str], *, source: str = "") -> Group:
         """See `Place`."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hardener.data.cache import Facts, PixelCache, Write, files_key
+from hardener.data.cache import Facts, PixelCache, Write
 from hardener.data.image_files import ImageFiles
 from hardener.data.threads import mapped
 
@@ -108,9 +108,11 @@ def read_digests(files: ImageFiles, cache: PixelCache | None, on_done: Callable[
 
     def make(write: Write) -> tuple[Facts, bool]:
         rows = list(mapped(digest, range(len(files)), on_done))
-        return {"prints": packed(rows)}, all(map(any, rows)) and key == files_key(files, what="digests")
+        return {"prints": packed(rows)}, cache is not None and all(map(any, rows)) and cache.holds(
+            key, files, what="digests"
+        )
 
-    key = None if cache is None else files_key(files, what="digests")
+    key = None if cache is None else cache.key(files, what="digests")
     entry = None if cache is None or key is None else cache.get(key, 0, make)
     facts = make(lambda planes: None)[0] if entry is None else entry.facts
     return unpacked(facts["prints"], len(files))
@@ -125,6 +127,18 @@ def equal_places(ours: Prints, theirs: Prints) -> NDArray[np.int64]:
     places = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(order) - 1)]
     same = ours.known() & (theirs.rows[places, :_DIGEST] == ours.rows[:, :_DIGEST]).all(axis=1)
     return np.where(same, places, -1)
+
+
+def first_places(prints: Prints) -> NDArray[np.int64]:
+    """Return, for each image, the first place with the same bytes: its own, or an earlier one; -1 where unread."""
+    numbers = _numbers(prints)
+    order = np.argsort(numbers, kind="stable")
+    rows = prints.rows[order, :_DIGEST]
+    starts = np.ones(len(order), np.bool_)
+    starts[1:] = (rows[1:] != rows[:-1]).any(axis=1)
+    places = np.empty(len(order), np.int64)
+    places[order] = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
+    return np.where(prints.known(), places, -1)
 
 
 def near_places(ours: Prints, theirs: Prints) -> NDArray[np.int64] | None:

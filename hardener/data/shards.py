@@ -115,8 +115,8 @@ def _below(root: Path, folder: str, endings: tuple[str, ...], deeper: int) -> It
         name = f"{folder}/{entry.name}" if folder else entry.name
         if entry.name.startswith("."):
             continue
-        if entry.name.lower().endswith(endings) and entry.is_file():
+        if entry.name.lower().endswith(endings) and os.path.isfile(entry.path):
             yield name
-        elif deeper and folders < _FOLDERS and entry.is_dir():
+        elif deeper and folders < _FOLDERS and os.path.isdir(entry.path):  # a link round in circles is none
             folders += 1
             yield from _below(root, name, endings, deeper - 1)

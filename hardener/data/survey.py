@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image
 
-from hardener.data.cache import Facts, PixelCache, files_key
+from hardener.data.cache import Facts, PixelCache
 from hardener.data.colors import profile_of, shows_through
 from hardener.data.decode import SIDEWAYS, open_image
 from hardener.data.image_files import ImageFiles
@@ -112,10 +112,10 @@ def survey(
     def look_at_all() -> Facts:
         return _facts(mapped(look, range(len(files)), on_done))
 
-    key = None if cache is None else files_key(files, what="headers 2")
+    key = None if cache is None else cache.key(files, what="headers 2")
     if cache is None or key is None:
         return _survey(look_at_all())
-    entry = cache.get(key, 0, lambda write: (look_at_all(), lasting and key == files_key(files, what="headers 2")))
+    entry = cache.get(key, 0, lambda write: (look_at_all(), lasting and cache.holds(key, files, what="headers 2")))
     return _survey(look_at_all() if entry is None else entry.facts)
 
 
@@ -169,11 +169,11 @@ def measure_levels(
         bulk = np.quantile(table[:, 2:], [0.005, 0.995]).tolist()
         return {"images": len(rows), "low": table[:, 0].min(), "high": table[:, 1].max(), "bulk": bulk}
 
-    key = None if cache is None else files_key(files, what="levels")
+    key = None if cache is None else cache.key(files, what="levels")
     if cache is None or key is None:
         facts = measure_all()
     else:
-        entry = cache.get(key, 0, lambda write: (measure_all(), lasting and key == files_key(files, what="levels")))
+        entry = cache.get(key, 0, lambda write: (measure_all(), lasting and cache.holds(key, files, what="levels")))
         facts = measure_all() if entry is None else entry.facts
     if not facts["images"]:
         return None

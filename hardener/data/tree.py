@@ -18,6 +18,7 @@ _JUNK = {
     "lost+found", "__pycache__", "ehthumbs.db", "icon\r",
 }  # fmt: skip
 OTHER = "other files"
+OWN = "hardener's own run folders"
 
 
 @dataclass
@@ -29,12 +30,21 @@ class Tree:
         others: those of files that are none.
         folders: all that were looked into, `""` for the root.
         left_out: by reason, the names of what was not used and might have been meant.
+        looked: files whose first bytes were read, since the name does not tell.
+        linked: a link was followed.
     """
 
     images: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    looked: list[str] = field(default_factory=list)
+    linked: bool = False
+
+    @property
+    def changeable(self) -> bool:
+        """Whether what lies here may change without a folder's time telling it: links, and what could not be read."""
+        return self.linked or any(reason.startswith("unreadable") or reason == OWN for reason in self.left_out)
 
     def leave(self, reason: str, name: str) -> None:
         """Note that a file or folder is not used."""
@@ -45,8 +55,13 @@ class Tree:
         if name.lower().endswith(EXTENSIONS):
             self.images.append(name)
             return
+
+        def look() -> bytes:
+            self.looked.append(name)
+            return first_bytes()
+
         try:
-            kind = kind_of(name, first_bytes)
+            kind = kind_of(name, look)
         except OSError as error:
             self.leave(f"unreadable ({error.strerror})", name)
             return
@@ -114,7 +129,7 @@ def _walk(tree: Tree, root: Path, below: str, patterns: Sequence[str], above: tu
         tree.leave(f"unreadable folders ({error.strerror})", below or ".")
         return True
     if below and _is_own(root / below, {entry.name for entry in entries}):
-        tree.leave("hardener's own run folders", below)
+        tree.leave(OWN, below)
         return True
     tree.folders.append(below)
     passed = []
@@ -123,6 +138,7 @@ def _walk(tree: Tree, root: Path, below: str, patterns: Sequence[str], above: tu
         if is_passed_over(name, patterns):
             continue
         passed.append(False)
+        tree.linked |= entry.is_symlink()
         if os.path.isdir(entry) if entry.is_symlink() else entry.is_dir():
             real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
             if real in above:

@@ -1,0 +1,167 @@
+"""Long lists of files: kept for the next start, used as long as they hold, and otherwise made anew."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles import write_image_folder
+
+from hardener.config.reading import AS_FOUND, Reading
+from hardener.data import brought, image_files, index, place, tree
+from hardener.data.data_set import DataSet, read_data_set
+from hardener.data.image_files import ImageFiles
+from hardener.data.names import Names, digest_of
+from hardener.data.prints import Prints, first_places
+from hardener.data.split import draw_from_each_class
+
+ODD = ["a.png", "", "über/Ωmega.jpg", "with\nline feed", "caf\udce9.png", "z" * 300]
+
+
+@pytest.mark.parametrize("chunk", [2, 100])
+def test_names_are_what_was_put_in(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardener.data.names._CHUNK", chunk)
+    for some in (ODD, ODD[:3], []):
+        names = Names.of(some)
+        assert list(names) == some
+        assert [names[at] for at in range(len(some))] == some
+        assert names == some
+        assert names == Names.of(names)
+        assert digest_of(names) == digest_of(tuple(some))
+    names = Names.of(ODD)
+    order = np.array([4, 0, 0, 3])
+    assert list(names.pick(order)) == [ODD[at] for at in order]
+    assert list(names[1:4]) == ODD[1:4]
+    assert names[-1] == ODD[-1]
+    assert names != ODD[::-1]
+    assert names.pick(np.zeros(0, np.int64)) == []
+    with pytest.raises(IndexError):
+        _ = names[len(ODD)]
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that counts as large, made some time ago."""
+    for module in (brought, index):
+        monkeypatch.setattr(module, "MANY", 10)
+    monkeypatch.setenv("HARDENER_CACHE", str(tmp_path / "cache"))
+    root = write_image_folder(tmp_path / "imgs", {"cat": 20, "dog": 20})
+    (root / "cat" / "notes.txt").write_text("a text")
+    settle(root)
+    return root
+
+
+def settle(root: Path) -> None:
+    """Let folders look as if nothing had changed for a while; their inodes change now, which a clock must forgive."""
+    for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
+        os.utime(folder, (time.time() - 60, time.time() - 60))
+
+
+@pytest.fixture
+def listings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A line for each time that a folder is listed."""
+    found: list[str] = []
+
+    def walked(root: Path, ignore: Sequence[str]) -> tree.Tree:
+        found.append(str(root))
+        return tree.walk(root, ignore)
+
+    monkeypatch.setattr(place, "walk", walked)
+    monkeypatch.setattr(index, "_SETTLED_S", -60.0)
+    return found
+
+
+def plainly(files: ImageFiles) -> tuple[list[str], list[int]]:
+    return list(files.paths), list(files.labels)
+
+
+def same(one: DataSet, other: DataSet) -> bool:
+    splits = zip(one.splits.values(), other.splits.values(), strict=True)
+    facts = [(found.classes, found.sources, found.brought.left_out, found.drawn) for found in (one, other)]
+    return all(plainly(ours) == plainly(theirs) for ours, theirs in splits) and facts[0] == facts[1]
+
+
+def test_a_second_start_lists_nothing_and_finds_the_same(large: Path, listings: list[str]) -> None:
+    first, second = read_data_set(large), read_data_set(large)
+    assert len(listings) == 1
+    assert isinstance(second.train.paths, Names)
+    assert same(first, second)
+    held = draw_from_each_class(
+        [f"{c}/{i:03}.png" for c in ("cat", "dog") for i in range(20)], [0] * 20 + [1] * 20, 0.1, "0/test"
+    )
+    assert second.test is not None
+    assert len(second.test) == len(held[1])
+    assert second.train.open(0) == (large / second.train.paths[0]).read_bytes()
+
+
+def test_what_comes_goes_is_renamed_or_ignored_is_seen(large: Path, listings: list[str]) -> None:
+    read_data_set(large)
+    for change in (
+        lambda: (large / "cat" / "new.png").write_bytes((large / "cat" / "000.png").read_bytes()),
+        lambda: (large / "dog" / "001.png").unlink(),
+        lambda: (large / "dog" / "002.png").rename(large / "dog" / "renamed.png"),
+        lambda: (large / "cat" / "notes.txt").write_text("another text, which might be a table"),
+    ):
+        change()
+        before = len(listings)
+        found = read_data_set(large)
+        assert len(listings) == before + 1
+        names = {f"{path}" for files in found.splits.values() for path in files.paths}
+        assert names == {str(path.relative_to(large)) for path in large.rglob("*.png")}
+    before = len(listings)
+    read_data_set(large, reading=Reading(ignore=("renamed.png",)))
+    assert len(listings) == before + 1
+
+
+def test_a_damaged_index_is_made_anew_and_links_or_changes_of_just_now_are_not_trusted(
+    large: Path, listings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = read_data_set(large)
+    kept = sorted((large.parent / "cache" / "index").glob("*.index"))
+    assert len(kept) == 3  # the folder and two draws
+    sound = {file: file.read_bytes() for file in kept}
+    for share in np.linspace(0, 0.999, 24):
+        for file, data in sound.items():
+            at = int(share * len(data))
+            file.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        assert same(read_data_set(large), whole)
+    assert len(listings) == 25, "every byte matters"
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:100])
+    listings.clear()
+    assert same(read_data_set(large), whole)
+    assert len(listings) == 1
+    (large / "cat" / "link.png").symlink_to(large / "cat" / "000.png")
+    settle(large)
+    for _ in range(2):
+        read_data_set(large)
+    assert len(listings) == 3
+    (large / "cat" / "link.png").unlink()
+    monkeypatch.setattr(index, "_SETTLED_S", 2.0)
+    for _ in range(2):
+        read_data_set(large)
+    assert len(listings) == 5
+
+
+def test_files_that_are_picked_from_many_are_those_of_few(large: Path) -> None:
+    group = read_data_set(large).brought.splits[None]
+    many = group.labelled(("cat", "dog"))
+    few = ImageFiles(many.root, tuple(many.paths), tuple(many.labels))
+    assert isinstance(many.paths, Names)
+    assert plainly(many.pick([30, 2, 2])) == plainly(few.pick([30, 2, 2]))
+    assert image_files.Files().stamp(large, many.paths[3]) == many.store.stamp(large, few.paths[3])
+    assert read_data_set(large, reading=AS_FOUND).listings() == read_data_set(large).listings()
+
+
+def test_the_first_of_equal_images_is_found_without_a_loop() -> None:
+    rows = np.random.default_rng(0).integers(1, 256, (9, 16), dtype=np.uint8)
+    rows[4] = rows[1]
+    rows[7] = rows[1]
+    rows[6] = 0
+    rows[8, :8] = rows[0, :8]  # half a digest is none
+    assert first_places(Prints(rows)).tolist() == [0, 1, 2, 3, 1, 5, -1, 1, 8]
+    assert first_places(Prints(rows[:0])).tolist() == []
