@@ -46,8 +46,9 @@ def openapi_document(endpoints: Iterable[Endpoint], settings: Settings) -> dict[
     """Describe some endpoints."""
     endpoints = list(endpoints)
     paths: dict[str, dict[str, Any]] = {}
+    bodies: dict[str, Any] = {}
     for endpoint in endpoints:
-        operation = _operation(endpoint, settings.max_batch_images)
+        operation = _operation(endpoint, settings.max_batch_images, bodies)
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     document: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -59,7 +60,7 @@ def openapi_document(endpoints: Iterable[Endpoint], settings: Settings) -> dict[
         },
         "servers": [{"url": ".", "description": "where this document is, also below a proxy's prefix"}],
         "paths": paths,
-        "components": {"schemas": _documents(endpoints)},
+        "components": {"schemas": _documents(endpoints) | bodies},
     }
     if settings.tokens or settings.token_hashes:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -80,7 +81,8 @@ def _documents(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     return found
 
 
-def _operation(endpoint: Endpoint, most_images: int) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, most_images: int, bodies: dict[str, Any]) -> dict[str, Any]:
+    """Describe an endpoint, and add the schemas of its body to `bodies`: clients have a class for each, by its name."""
     taken = {name: SCHEMAS[name] for name in endpoint.options}
     statuses = [401, 403, 421, 429, 500, 503] if endpoint.needs_token else [500, 503]
     if endpoint.body:
@@ -96,6 +98,10 @@ def _operation(endpoint: Endpoint, most_images: int) -> dict[str, Any]:
     }
     if endpoint.body:
         content = _one_image(taken) if endpoint.body == "image" else _several_images(taken, most_images)
+        for kind, ending in (("multipart/form-data", "Form"), ("application/json", "Json")):
+            name = endpoint.name.title().replace("_", "") + ending
+            bodies[name] = content[kind]["schema"]
+            content[kind]["schema"] = _reference(name)
         told = HOW_OPTIONS + (RAW if endpoint.body == "image" else "") + PACKED
         operation["requestBody"] = {"required": True, "description": told, "content": content}
     return operation

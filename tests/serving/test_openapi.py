@@ -71,7 +71,8 @@ def test_programs_that_make_clients_find_files_and_nothing_of_the_models(documen
     assert "linear" not in {value for node in walk(document) for value in node.values() if isinstance(value, str)}
     for path, many in (("/predict", False), ("/report", False), ("/predict/batch", True)):
         operation = document["paths"][path]["post"]
-        form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+        reference = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"]
+        form = document["components"]["schemas"][reference.removeprefix("#/components/schemas/")]
         assert list(form["properties"]) == ["image"]  # an option that stands in two places has two names in a client
         image = form["properties"]["image"]["items"] if many else form["properties"]["image"]
         assert (image["type"], image["format"]) == ("string", "binary")
