@@ -12,7 +12,7 @@ from .endpoint import Endpoint
 from .endpoints.health import PROBES
 from .endpoints.metrics import METRICS
 from .endpoints.models import MODEL, MODEL_CARD, MODELS
-from .endpoints.page import PAGE
+from .endpoints.page import DOCS, PAGE
 from .endpoints.predict import PREDICT, PREDICT_BATCH, REPORT
 from .openapi import openapi_document
 from .service_state import ServiceState
@@ -45,6 +45,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     MODELS,
     MODEL_CARD,
     OPENAPI,
+    *DOCS,
     *PAGE,
     METRICS,
     *PROBES,

@@ -1,8 +1,9 @@
-"""The web page: three files, which load nothing from elsewhere."""
+"""The web page, and the page that shows the interface: files that load nothing from elsewhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +20,9 @@ HEADERS = {
 }
 
 
-def _file(path: str, name: str, summary: str, file: str, media_type: str) -> Endpoint:
+def _file(
+    path: str, name: str, summary: str, file: str, media_type: str, *, closed_by: Literal["page", "docs"] = "page"
+) -> Endpoint:
     content = (FOLDER / file).read_bytes()
 
     async def answer(service: ServiceState, request: Request) -> Response:
@@ -33,7 +36,7 @@ def _file(path: str, name: str, summary: str, file: str, media_type: str) -> End
         returns=media_type,
         example="…",
         needs_token=False,  # it asks for the token
-        closed_by="page",
+        closed_by=closed_by,
     )
 
 
@@ -41,4 +44,9 @@ PAGE = (
     _file("/", "page", "The web page", "index.html", "text/html"),
     _file("/page.css", "page_style", "Its style", "page.css", "text/css"),
     _file("/page.js", "page_script", "Its script", "page.js", "text/javascript"),
+)
+DOCS = (
+    _file("/docs", "docs", "The interface as a page", "docs.html", "text/html", closed_by="docs"),
+    _file("/docs.css", "docs_style", "Its style", "docs.css", "text/css", closed_by="docs"),
+    _file("/docs.js", "docs_script", "Its script", "docs.js", "text/javascript", closed_by="docs"),
 )

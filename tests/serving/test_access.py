@@ -73,7 +73,7 @@ def test_with_tokens_all_but_health_and_the_page_needs_one() -> None:
     app = Access(inner, tokens=tokens("alice"), open_paths=OPEN_PATHS)
     answers = talk(app, *(("GET", path, {}) for path in EVERY_PATH))
     free = {path for path, answer in zip(EVERY_PATH, answers, strict=True) if answer.status_code == 200}
-    assert free == {"/", "/page.css", "/page.js", "/healthz", "/livez", "/readyz"}
+    assert free == {"/", "/page.css", "/page.js", "/docs", "/docs.css", "/docs.js", "/healthz", "/livez", "/readyz"}
     assert {answer.status_code for answer in answers} == {200, 401}
 
 

@@ -94,7 +94,7 @@ def test_the_examples_are_valid(service: ServiceState) -> None:
 
 def test_what_is_closed_answers_404_and_is_not_described(service: ServiceState) -> None:
     with open_service(*service.settings.bundles, closed=frozenset({"metrics", "docs", "page"})) as closed:
-        for path in ("/", "/page.js", "/page.css", "/metrics", "/openapi.json"):
+        for path in ("/", "/page.js", "/page.css", "/metrics", "/openapi.json", "/docs", "/docs.js"):
             assert send(closed, "GET", path).status_code == 404
         assert send(closed, "GET", "/models").status_code == 200
     hashes = f"me {hashlib.sha256(b'secret').hexdigest()}"
@@ -106,7 +106,9 @@ def test_what_is_closed_answers_404_and_is_not_described(service: ServiceState) 
 
 
 def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(service: ServiceState) -> None:
-    for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
+    pages = {"/": "text/html", "/page.css": "text/css", "/page.js": "text/javascript"}
+    pages |= {"/docs": "text/html", "/docs.css": "text/css", "/docs.js": "text/javascript"}
+    for path, kind in pages.items():
         answer = send(service, "GET", path)
         assert answer.headers["content-type"].startswith(kind)
         assert answer.headers["content-security-policy"].startswith("default-src 'self'; img-src 'self' blob: data:")

@@ -103,7 +103,8 @@ class Gate:
         path = scope.get("path", "")
         headers = dict(scope.get("headers", ()))
         wanted = f"Bearer {self.token}".encode()
-        if self.token and path.count(".") + (path == "/") == 0 and headers.get(b"authorization") != wanted:
+        is_open = path in {"/", "/docs"} or (path.count(".") > 0 and path != "/openapi.json")
+        if self.token and not is_open and headers.get(b"authorization") != wanted:
             await ProblemResponse(Problem(401, "the token is not known."))(scope, receive, send)
         elif self.hold_reports and b"report=true" in scope.get("query_string", b""):
             while (await receive())["type"] != "http.disconnect":
@@ -600,8 +601,32 @@ def test_text_stands_out_in_light_and_dark(open_page: Opener, scheme: str) -> No
     assert page.evaluate("getComputedStyle(document.querySelector('.pulse')).animationName") == "none"
 
 
+def test_the_interface_is_shown_and_its_commands_work(open_page: Opener, gate: Gate, url: str, tmp_path: Path) -> None:
+    gate.token = "secret"
+    page = open_page(viewport={"width": 500, "height": 800})
+    page.goto(f"{url}docs")
+    page.get_by_label("The service asks for a token").fill("secret")
+    page.get_by_role("button", name="Use it").click()
+    document = httpx.get(f"{url}openapi.json", headers={"Authorization": "Bearer secret"}).json()
+    gate.token = None
+    for path in document["paths"]:
+        if path.endswith((".css", ".js")):
+            continue
+        expect(page.get_by_role("link", name=path, exact=True)).to_be_visible()
+    for schema in document["components"]["schemas"]:
+        expect(page.locator(f"#schema-{schema}")).to_be_visible()
+    for anchor in page.evaluate("[...document.querySelectorAll('a[href^=\"#\"]')].map((link) => link.hash)"):
+        expect(page.locator(anchor)).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    command = page.locator("#path-predict pre").first.inner_text()
+    (tmp_path / "cat.jpg").write_bytes(IMAGE)
+    told = subprocess.run(["sh", "-c", f"{command} -s"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout)["label"]
+
+
 def test_the_page_may_load_nothing_from_elsewhere(url: str) -> None:
-    for name, kind in (("", "text/html"), ("page.css", "text/css"), ("page.js", "javascript")):
+    files = {"": "text/html", "page.css": "text/css", "page.js": "javascript"}
+    for name, kind in (files | {"docs": "text/html", "docs.css": "text/css", "docs.js": "javascript"}).items():
         answer = httpx.get(url + name)
         assert kind in answer.headers["content-type"]
         assert "default-src 'self'" in answer.headers["content-security-policy"]
