@@ -244,6 +244,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--replace-head",
             "--rehearsal",
             "--val",
+            "--test",
             "--epochs",
             "--precision",
             "--name",
@@ -275,6 +276,7 @@ def test_a_new_flag_is_a_decision() -> None:
         "inspect": {
             "--recipe",
             "--val",
+            "--test",
             "--image-size",
             "--range",
             "--set",

@@ -37,7 +37,7 @@ class TrainOptions(TypedDict, total=False):
         weights: which of several sets of weights in `init`: `plain`, `ema` or a name in the file.
         pretrained: start from a registry model's published weights.
         replace_head: put a fresh final layer in where the number of classes differs.
-        validation: class folders to use as the validation split.
+        validation, test: what `data` may be, not divided, to use as the validation and the test split.
         name: the run's name.
         out: the folder that runs lie in.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -65,6 +65,7 @@ class TrainOptions(TypedDict, total=False):
     pretrained: bool
     replace_head: bool
     validation: str | Path | None
+    test: str | Path | None
     name: str | None
     out: str | Path
     device: str
@@ -162,8 +163,9 @@ def train_request(model: str | Path, data: str | Path, options: TrainOptions) ->
             settings[f"data.{key}"] = given[key]
         given.pop(key, None)
     recipe = load_recipe(given.pop("recipe", "sprout"), [f"{key}={_written(settings[key])}" for key in settings])
-    given["validation_root"] = given.pop("validation", None)
-    given |= {key: Path(given[key]) for key in ("init", "out", "validation_root", "root") if given.get(key) is not None}
+    given |= {f"{key}_root": given.pop(key, None) for key in ("validation", "test")}
+    paths = ("init", "out", "validation_root", "test_root", "root")
+    given |= {key: Path(given[key]) for key in paths if given.get(key) is not None}
     reading = _reading(given, dedupe=bool(given.pop("dedupe", False))) or AS_FOUND
     return TrainRequest(model=str(model), data=Path(data), recipe=recipe, reading=reading, **given)
 

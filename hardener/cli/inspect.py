@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hardener.training.inspect_model import InspectRequest
 
 _OF_TABLES = {"label_from", "path_column", "label_column", "split_column", "images_root"}
-_OF_DATA = {"recipe", "val", "range_", "set_", "ignore", "class_depth", "seed", "html", *_OF_TABLES}
+_OF_DATA = {"recipe", "val", "test", "range_", "set_", "ignore", "class_depth", "seed", "html", *_OF_TABLES}
 _OF_MODEL = {"data", "init", "weights", "entry", "model_arg", "root", "classes", "device", "allow_pickle"}
 
 
@@ -52,7 +52,10 @@ def inspect(
         "sprout"
     ),
     val: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Class folders to use as the validation split.")
+        Path | None, typer.Option(metavar="DIR", help="What --data may be, to use as the validation split.")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What --data may be, to use as the test split.")
     ] = None,
     image_size: Annotated[str | None, typer.Option(help="224 or HEIGHTxWIDTH.")] = None,
     range_: Annotated[
@@ -113,6 +116,7 @@ def inspect(
         asked,
         asked_reading(ignore, class_depth, label_from, (path_column, label_column, split_column), images_root),
         val,
+        test,
         seed,
     )
     _inspect(request, json_file, html)

@@ -38,6 +38,7 @@ from hardener.progress import rank_and_world
 from hardener.words import percent
 
 if TYPE_CHECKING:
+    from hardener.config.reading import OtherRoots
     from hardener.config.run_folder import RunFolder
     from hardener.training.request import TrainRequest
 
@@ -80,7 +81,10 @@ def train(
     ] = None,
     normalize: Annotated[str | None, typer.Option(help="data, none, imagenet or MEAN/STD. (default: data)")] = None,
     val: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Class folders to use as the validation split.")
+        Path | None, typer.Option(metavar="DIR", help="What --data may be, to use as the validation split.")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What --data may be, to use as the test split.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images. (default: the recipe's)")] = None,
     image_size: Annotated[
@@ -135,7 +139,8 @@ def train(
 
     if resume is not None:
         _only_resume(context)
-        finished = _go_on(resume, runs, device, data, val, images_root)
+        others: OtherRoots = {"validation_root": val, "test_root": test}
+        finished = _go_on(resume, runs, device, data, others, images_root)
     else:
         if model is None or data is None:
             raise HardenerError(
@@ -165,6 +170,7 @@ def train(
             replace_head=replace_head,
             allow_pickle=allow_pickle,
             validation_root=val,
+            test_root=test,
             skip_bad_images=skip_bad_images,
             reading=asked_reading(
                 ignore, class_depth, label_from, (path_column, label_column, split_column), images_root, dedupe=dedupe
@@ -190,14 +196,14 @@ def _begin(request: TrainRequest) -> RunFolder:
 
 
 def _go_on(
-    name: str, runs: Path, device: str, data: Path | None, val: Path | None, images_root: Path | None
+    name: str, runs: Path, device: str, data: Path | None, others: OtherRoots, images_root: Path | None
 ) -> RunFolder:
     from hardener.config.run_folder import find_run
 
     run = find_run(name, runs)
     from hardener.training.run import resume
 
-    return resume(run, reporter(), device=device, data=data, validation_root=val, images_root=images_root)
+    return resume(run, reporter(), device=device, data=data, images_root=images_root, **others)
 
 
 def _show(run: RunFolder) -> None:
@@ -226,7 +232,7 @@ def _show(run: RunFolder) -> None:
 
 
 def _only_resume(context: typer.Context) -> None:
-    allowed = {"resume", "runs", "device", "data", "val", "images_root"}
+    allowed = {"resume", "runs", "device", "data", "val", "test", "images_root"}
     given = [
         key
         for key in context.params

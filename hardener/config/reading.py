@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,5 +30,16 @@ class Reading(BaseModel):
     split_column: str | None = None
     images_root: str | None = None
 
+    def elsewhere(self) -> Reading:
+        """Return how the same user would have other data read: paths in its tables count from its own folder."""
+        return self.model_copy(update={"images_root": None})
+
 
 AS_FOUND = Reading()
+
+
+class OtherRoots(TypedDict):
+    """Where splits lie that are not below the data's own place; None for those that are, or are drawn."""
+
+    validation_root: Path | None
+    test_root: Path | None

@@ -17,7 +17,7 @@ from hardener.config.data_findings import DataFound
 from hardener.config.fault import first_fault
 from hardener.config.files import read_lines_of_json, tidy, write_json, write_text, written_whole
 from hardener.config.pixels import BEFORE, PixelRule
-from hardener.config.reading import AS_FOUND, Reading
+from hardener.config.reading import AS_FOUND, OtherRoots, Reading
 from hardener.config.recipe import check_recipe, read_yaml
 from hardener.config.run_lock import holder
 from hardener.config.schema import Recipe
@@ -65,8 +65,9 @@ class SplitRecord(_Strict):
 
 
 class DataRecord(_Strict):
-    """`listings` holds, for each split, the sha256 over its file names: a change of the folder shows there.
+    """`validation_root` and `test_root`: where these splits lie, if elsewhere.
 
+    `listings` holds, for each split, the sha256 over its file names: a change of the folder shows there.
     `reading`: how the user asked for the data to be read. `drawn`: the splits that were drawn by the seed. `found`:
     what was found before training; runs of version 0.2 and before do not say.
     """
@@ -79,6 +80,12 @@ class DataRecord(_Strict):
     reading: Reading = AS_FOUND
     drawn: tuple[str, ...] = ()
     found: DataFound | None = None
+    test_root: str | None = None
+
+    def other_roots(self) -> OtherRoots:
+        """Return where splits lie that are not below `root`, as `read_data_set` takes them."""
+        validation, test = (None if root is None else Path(root) for root in (self.validation_root, self.test_root))
+        return {"validation_root": validation, "test_root": test}
 
 
 class InputRecord(_Strict):

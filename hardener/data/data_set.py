@@ -74,6 +74,7 @@ def read_data_set(
     *,
     reading: Reading = AS_FOUND,
     validation_root: Path | None = None,
+    test_root: Path | None = None,
     seed: int = 0,
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
@@ -87,7 +88,7 @@ def read_data_set(
     Args:
         root: what one of `SOURCES` knows.
         reading: how the user asks for it to be read.
-        validation_root: another one, not divided, to use as the validation split.
+        validation_root, test_root: others, not divided, to use as the validation and the test split.
         val_fraction, test_fraction: the share of each class that is drawn, in (0, 0.5).
     Raises:
         HardenerError: no such path, no source knows it, no images, one class, a class without images or with too few
@@ -105,25 +106,24 @@ def read_data_set(
     training = splits["train" if divided else None]
     classes = _classes(root, brought, training)
     others = {split: group for split, group in splits.items() if split not in (None, "train")}
-    if validation_root is not None:
-        others["validation"] = _only_group(validation_root, reading)
+    elsewhere: dict[SplitName, Path | None] = {"validation": validation_root, "test": test_root}
+    others |= {name: _only_group(place, name, reading) for name, place in elsewhere.items() if place is not None}
     refuse_alike({str(training.root): training.names, **{str(g.root): g.names for g in others.values()}})
     train = training.labelled(classes)
     test = _like(others["test"], classes) if "test" in others else None
     validation = _like(others["validation"], classes) if "validation" in others else None
-    if not divided:
+    if not divided and test is None:
         train, test = _draw(train, classes, test_fraction, f"{seed}/test")
     if validation is None:
         train, validation = _draw(train, classes, val_fraction, f"{seed}/validation")
-    by_seed: tuple[SplitName, ...] = () if divided else ("test",)
+    by_seed: tuple[SplitName, ...] = () if divided or "test" in others else ("test",)
     if "validation" not in others:
         by_seed = ("validation", *by_seed)
     sources: dict[SplitName, str] = {"train": training.source or "what was not drawn"}
     sources |= {split: group.source for split, group in others.items() if split}
     shares = {"validation": val_fraction, "test": test_fraction}
     sources |= {split: f"drawn, {shares[split]:.0%} of each class" for split in by_seed}
-    if validation_root is not None:
-        sources["validation"] = str(validation_root)
+    sources |= {name: str(place) for name, place in elsewhere.items() if place is not None}
     return DataSet(classes, train, validation, test, brought, by_seed, sources)
 
 
@@ -231,15 +231,15 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
     return classes
 
 
-def _only_group(root: Path, reading: Reading) -> Group:
+def _only_group(root: Path, name: SplitName, reading: Reading) -> Group:
     """Return the images of a path that is to be one split."""
     splits = read_source(root, reading).splits
-    group = splits.get(None) or splits.get("validation") or (next(iter(splits.values())) if len(splits) == 1 else None)
+    group = splits.get(None) or splits.get(name) or (next(iter(splits.values())) if len(splits) == 1 else None)
     if group is None:
         first = next(iter(splits.values()))
         names = ", ".join(sorted(str(split) for split in splits))
         advice = f"Pass one of them, such as {first.root}." if first.root.is_dir() else "Pass images of one split."
-        raise HardenerError(f"{root} holds several splits ({names}), and none is called validation. {advice}")
+        raise HardenerError(f"{root} holds several splits ({names}), and none is called {name}. {advice}")
     return group
 
 

@@ -60,12 +60,11 @@ def held_out(
     Raises:
         HardenerError: the images are gone, or have other classes.
     """
-    reading = reading or record.data.reading
     prints = {name: Prints(rows) for name, rows in run.read_prints().items()}
     own = Path(record.data.root)
     if data is not None and lasting(data) != own:
-        return _elsewhere(run, record, data, reading, prints, reporter)
-    folder = _own(run, record, reading)
+        return _elsewhere(run, record, data, reading or record.data.reading.elsewhere(), prints, reporter)
+    folder = _own(run, record, reading or record.data.reading)
     split: Literal["validation", "test"] = "validation" if folder.test is None else "test"
     files = folder.validation if folder.test is None else folder.test
     flags: list[Flag] = []
@@ -97,7 +96,7 @@ def _own(run: RunFolder, record: RunRecord, reading: Reading) -> DataSet:
     folder = read_data_set(
         Path(record.data.root),
         reading=reading,
-        validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
+        **record.data.other_roots(),
         seed=record.seed,
         val_fraction=recipe.data.val_fraction,
         test_fraction=recipe.data.test_fraction,

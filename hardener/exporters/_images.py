@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from hardener.config.reading import OtherRoots
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.data_set import DataSet, read_data_set
@@ -22,11 +23,10 @@ def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool) -> 
     Raises:
         HardenerError: it is no folder of classes.
     """
-    validation_root = record.data.validation_root if own else None
     return read_data_set(
         root,
-        reading=record.data.reading,
-        validation_root=None if validation_root is None else Path(validation_root),
+        reading=record.data.reading if own else record.data.reading.elsewhere(),
+        **(record.data.other_roots() if own else OtherRoots(validation_root=None, test_root=None)),
         seed=record.seed,
         val_fraction=recipe.data.val_fraction,
         test_fraction=recipe.data.test_fraction,

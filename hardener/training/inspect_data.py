@@ -56,6 +56,7 @@ class InspectionRequest:
     recipe: Recipe
     reading: Reading | None = None
     validation_root: Path | None = None
+    test_root: Path | None = None
     seed: int = 0
 
 
@@ -84,6 +85,7 @@ def inspect_data(request: InspectionRequest, reporter: Reporter) -> tuple[DataIn
         request.data,
         reading=request.reading or AS_FOUND,
         validation_root=request.validation_root,
+        test_root=request.test_root,
         seed=request.seed,
         val_fraction=request.recipe.data.val_fraction,
         test_fraction=request.recipe.data.test_fraction,

@@ -162,10 +162,11 @@ def _model_record(request: TrainRequest, prepared: Prepared, file: str | None) -
 
 
 def _data_record(request: TrainRequest, prepared: Prepared) -> DataRecord:
-    material, own_validation = prepared.material, request.validation_root
+    material, own_validation, own_test = prepared.material, request.validation_root, request.test_root
     return DataRecord(
         root=str(lasting(request.data)),
         validation_root=None if own_validation is None else str(lasting(own_validation)),
+        test_root=None if own_test is None else str(lasting(own_test)),
         skip_bad_images=request.skip_bad_images,
         splits={
             "train": _split_record(material.train_images),

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
+from hardener.config.data_path import hub_name
 from hardener.config.pixels import PixelRule
-from hardener.config.reading import Reading
+from hardener.config.reading import OtherRoots, Reading
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
@@ -77,7 +78,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     """
     recipe = request.recipe
     device = own_device(request.device)
-    folder = _read_folder(request.data, request.validation_root, recipe, request.seed, request.reading)
+    others: OtherRoots = {"validation_root": request.validation_root, "test_root": request.test_root}
+    folder = _read_folder(request.data, others, recipe, request.seed, request.reading)
     say_how(folder, reporter)
     cache = _pixel_cache(recipe, reporter)
     seen, size, rule, cut = _look(folder.train, recipe, cache, reporter)
@@ -114,14 +116,15 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
         HardenerError: something is no longer there, or has changed.
     """
     chosen = own_device(device)
-    validation_root = None if record.data.validation_root is None else Path(record.data.validation_root)
-    for root, option in ((Path(record.data.root), "--data"), (validation_root, "--val")):
-        if root is not None and not root.exists():
+    others = record.data.other_roots()
+    places = {"--data": Path(record.data.root), "--val": others["validation_root"], "--test": others["test_root"]}
+    for option, root in places.items():
+        if root is not None and hub_name(root) is None and not root.exists():
             raise HardenerError(
                 f"the run's images are no longer at {root}. Name the place where they lie now: hardener train --resume "
                 f"{run.path} {option} DIR"
             )
-    folder = _read_folder(Path(record.data.root), validation_root, recipe, record.seed, record.data.reading)
+    folder = _read_folder(Path(record.data.root), others, recipe, record.seed, record.data.reading)
     classifier = open_classifier(run, record, weights=False)
     freeze_as_asked(classifier, recipe)
     shape = shape_of(record.input)
@@ -172,11 +175,11 @@ def check_enough(images: LoadedImages, classes: Sequence[str]) -> None:
         raise HardenerError(f"{len(images)} training images are too few for {world} processes: each needs two.")
 
 
-def _read_folder(root: Path, validation_root: Path | None, recipe: Recipe, seed: int, reading: Reading) -> DataSet:
+def _read_folder(root: Path, others: OtherRoots, recipe: Recipe, seed: int, reading: Reading) -> DataSet:
     return read_data_set(
         root,
         reading=reading,
-        validation_root=validation_root,
+        **others,
         seed=seed,
         val_fraction=recipe.data.val_fraction,
         test_fraction=recipe.data.test_fraction,

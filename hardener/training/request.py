@@ -26,6 +26,7 @@ class TrainRequest:
     replace_head: bool = False
     allow_pickle: bool = False
     validation_root: Path | None = None
+    test_root: Path | None = None
     skip_bad_images: bool = False
     reading: Reading = AS_FOUND
     device: str = "auto"

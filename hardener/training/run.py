@@ -69,13 +69,14 @@ def resume(
     data: Path | None = None,
     validation_root: Path | None = None,
     images_root: Path | None = None,
+    test_root: Path | None = None,
 ) -> RunFolder:
     """Go on with a run from its last checkpoint, on the data and with the recipe that it names.
 
     The number of processes may be another than before: each epoch's images come in the same order all the same.
 
     Args:
-        data, validation_root, images_root: where the images lie now, if they moved; they must be the same images.
+        data, validation_root, test_root, images_root: where the images lie now, if they moved; they must be the same.
     Raises:
         HardenerError: the run is finished, another process trains it, it has no checkpoint, or its data has changed.
     """
@@ -93,6 +94,8 @@ def resume(
             record.data.root = record.data.root if data is None else str(lasting(data))
             if validation_root is not None:
                 record.data.validation_root = str(lasting(validation_root))
+            if test_root is not None:
+                record.data.test_root = str(lasting(test_root))
             if images_root is not None:
                 moved = {"images_root": str(images_root.resolve())}
                 record.data.reading = record.data.reading.model_copy(update=moved)

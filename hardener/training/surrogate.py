@@ -71,7 +71,7 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
             model_args=record.model.arguments,
             root=None if record.model.file is None else run.model_files,
             replace_head=record.model.replaced_head is not None,
-            validation_root=None if record.data.validation_root is None else Path(record.data.validation_root),
+            **record.data.other_roots(),
             skip_bad_images=record.data.skip_bad_images,
             reading=record.data.reading,
             device=device,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from PIL import Image
 
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.data.data_set import DataSet, read_data_set, read_held_out, read_source
+from hardener.data.layouts import LAYOUTS
+from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
 
 
@@ -209,3 +212,10 @@ def test_an_unlabelled_folder_beside_class_folders_is_left_out_and_said(tmp_path
     fill(tmp_path, [f"train/{name}/{place}.png" for name in ("cat", "dog") for place in range(6)])
     fill(tmp_path, [f"test/{place}.png" for place in range(5)])
     assert "test/ has 5 images and no class folders: it is left out" in read_source(tmp_path, AS_FOUND).doubts
+
+
+def test_the_page_on_data_has_a_row_for_each_source_and_layout() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "own-data.md").read_text("utf-8")
+    section = page.partition("### Other forms")[2].partition("\n### ")[0]
+    rows = set(re.findall(r"^\| `([a-z-]+)` \|", section, re.M))
+    assert rows == {*SOURCES, *LAYOUTS} - {"foreign"}  # what that one knows has a table of its own
