@@ -12,6 +12,7 @@ Every server runs on the loopback and is ended here, whatever happens. Scenarios
   memory     the worst images of all kinds at once in a control group of 1 GiB (it needs a cgroup that can be written)
   bundles    corrupted, truncated and foreign bundles
   disk       no space left on the disk, for temporary files, BentoML's home and the log
+  callers    clients that read nothing, idle connections, offers of HTTP/2, old clients, pages of other sites
   openapi    schemathesis with all its checks (needs --schemathesis PATH)
 """
 
@@ -37,6 +38,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import hammer
+from callers_faults import callers
 from fault_memory import memory
 from fault_state import accepted, processes
 from fault_suite import GOOD, GOOD_PER_S, MIB, MemoryWatch, Suite, fingerprint, good_traffic, settled, still_well, wait
@@ -339,6 +341,7 @@ SCENARIOS: dict[str, Callable[[Suite], None]] = {
     "memory": memory,
     "bundles": broken_bundles,
     "disk": disk,
+    "callers": callers,
     "openapi": openapi,
 }
 

@@ -13,7 +13,9 @@ import onnx
 import pytest
 from google.protobuf.descriptor import Descriptor  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
+from typer.testing import CliRunner
 
+from hardener.cli.app import app
 from hardener.config import onnx_file
 from hardener.config.bundle import LARGEST_CARD, Bundle, bundle_files, read_bundle, read_card, sha256_of
 from hardener.config.onnx_file import NoOnnxFile, keeps_weights_elsewhere
@@ -228,6 +230,13 @@ def test_the_reader_knows_every_way_of_onnx_to_a_tensor() -> None:
             check(below, known[number], seen)
 
     check(onnx.ModelProto.DESCRIPTOR, onnx_file._MODEL, set())
+
+
+def test_the_file_of_a_spoiled_bundle_is_not_evaluated(tmp_path: Path) -> None:
+    folder = write(tmp_path / "bundle")
+    (folder / "x").symlink_to("/etc")
+    found = CliRunner().invoke(app, ["eval", str(folder / "model.onnx"), "--data", str(tmp_path)])
+    assert (found.exit_code, "is a link out of the bundle" in found.stderr) == (2, True), found.output
 
 
 def test_bytes_that_are_no_onnx_file_are_not_taken_for_one(tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def test_the_command_builds_exports_and_says_how_to_go_on(bundle: Path, tmp_path
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["bento", "bundle"]
 
 
+def test_it_holds_the_files_of_the_bundle_and_no_other(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "secret").write_text("x")
+    lay_out(bundle, read_bundle(bundle), tmp_path / "laid")
+    assert {path.name for path in (tmp_path / "laid" / "bundle").iterdir()} == {"bundle.json", "model.onnx"}
+    (bundle / "model_card.md").symlink_to("/etc/passwd")
+    found = CliRunner().invoke(app, ["bundle", str(bundle)])
+    assert (found.exit_code, "is a link out of the bundle" in found.stderr) == (2, True)
+    assert not (bundle.parent / "bento").exists()
+
+
 def test_its_folder_serves_its_own_bundle_without_torch_whichever_layout_it_came_from(
     bundle: Path, tmp_path: Path
 ) -> None:
