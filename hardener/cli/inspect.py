@@ -46,7 +46,10 @@ def inspect(
     context: typer.Context,
     target: Annotated[
         str,
-        typer.Argument(metavar="DIR|MODEL", help=f"Images, as `train --data` takes them. Or a network: {MODEL_HELP}"),
+        typer.Argument(
+            metavar="DIR|MODEL",
+            help=f"What `train --data` takes, of the hub hf:datasets/NAME. Or a network: {MODEL_HELP}",
+        ),
     ],
     recipe: Annotated[str, typer.Option(help="What `train` would be given; its data and augment sections count.")] = (
         "sprout"
@@ -125,7 +128,7 @@ def inspect(
 def _is_model(target: str) -> bool:
     path = Path(target)
     if is_hugging_face(target):
-        return True
+        return not target.startswith("hf:datasets/")
     return target.endswith(".py") or (":" in target and not path.exists()) or (path / "__init__.py").is_file()
 
 

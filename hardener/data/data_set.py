@@ -156,7 +156,7 @@ def read_held_out(root: Path, reading: Reading = AS_FOUND, *, known: tuple[str, 
     split = next((split for split in order if split in brought.splits), None)
     splits = brought.splits
     inner = root if split in splits else splits["train"].root
-    if split not in splits and not inner.is_dir():  # a file of images has no folder to name
+    if split not in splits and not (splits["train"].source.endswith("/") and inner.is_dir()):  # no folder to name
         splits = {None: splits["train"]}
     if split not in splits:
         raise HardenerError(f"{root} has a train split and no other. To evaluate on its images, pass --data {inner}.")
@@ -199,7 +199,7 @@ def source_of(root: Path) -> tuple[str, Source]:
         HardenerError: no such path, or none does.
     """
     if hub_name(root) is None and not root.exists():
-        raise HardenerError(f"no such folder: {root}.")
+        raise HardenerError(f"no such {'file' if root.suffix else 'folder'}: {root}.")
     for name, entry in sorted(SOURCES.items(), key=lambda item: item[0] == "image-folder"):
         source: Source = entry.load()()
         if source.recognises(root):
@@ -225,9 +225,7 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
     if missing and training:
         raise HardenerError(f"{root} names classes without a training image: {', '.join(missing[:5])}.")
     if len(classes) == 1:
-        raise HardenerError(
-            f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more class folders."
-        )
+        raise HardenerError(f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more.")
     return classes
 
 
@@ -264,8 +262,9 @@ def _draw(files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: st
     if min(counts) < 2:
         name = classes[counts.index(min(counts))]
         raise HardenerError(
-            f"{files.root / name} has too few images to hold some out for validation and test. Add images, or put "
-            "the splits in folders of their own: train/, val/, test/."
+            f"class {name!r} of {files.root} has too few images to hold some out for validation and test. Add images, "
+            "or tell the splits yourself: in folders train/, val/ and test/, in a table's column split, or by --val "
+            "and --test."
         )
     held = drawn(files.paths, files.labels, fraction, salt)
     kept = np.ones(len(files), np.bool_)

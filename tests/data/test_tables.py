@@ -347,6 +347,9 @@ def test_a_folder_of_images_and_a_table_is_read_by_the_table(pack: Callable[[Pat
         CLASSES, {"train": 18, "validation": 3, "test": 3}, "sheets",
     )  # fmt: skip
     assert folder.train.open(0).startswith(b"\x89PNG")
+    fill(root, ["images/extra.png"], start=70)
+    told = {fact.reason: fact.first for fact in read_source(pack(root), AS_FOUND).left_out}
+    assert told == {"images that no table names": ("images/extra.png",)}
 
 
 def test_tables_that_are_called_like_splits_are_splits(pack: Callable[[Path], Path], tmp_path: Path) -> None:
@@ -434,3 +437,8 @@ def test_the_bytes_are_those_of_the_files(root: Path, pack: Callable[[Path], Pat
     assert all(files.open(k) == (root / files.paths[k]).read_bytes() for k in range(len(files)))
     assert files.store.stamp(files.root, files.paths[0])
     assert os.sep in files.where(0)
+
+
+def test_a_table_of_training_images_alone_can_be_judged_on_all_of_them(root: Path) -> None:
+    (root / "t.csv").write_text(divided(lambda k: "train"))
+    assert (read_held_out(root / "t.csv").split, len(read_held_out(root / "t.csv").files)) == ("all", 24)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, SplitName
 from hardener.data.place import Place
@@ -13,7 +14,7 @@ from hardener.data.tables.columns import NoColumn, choose
 from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, Table, read_table
-from hardener.data.tree import Tree
+from hardener.data.tree import OTHER, Tree
 from hardener.errors import HardenerError
 
 _OF_FOLDERS = (".csv", ".tsv", ".jsonl")
@@ -41,7 +42,10 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         return None
     sheets = _divided(told, place)
     found = bring(sheets, place, reading)
-    spare = [fact for fact in tree.facts() if fact.reason != "other files"]
+    spare = [fact for fact in tree.facts() if fact.reason != OTHER]
+    used = {path for group in found.splits.values() for path in group.paths}
+    unnamed = left_out("images that no table names", [name for name in tree.images if name not in used])
+    spare += [unnamed] if unnamed is not None else []
     return Brought(found.splits, found.classes, found.notes, found.doubts, (*found.left_out, *spare))
 
 

@@ -114,7 +114,8 @@ def likely_root(root: Path, path: str) -> Path | None:
     near = [*root.absolute().parents[:2]]
     with contextlib.suppress(OSError):
         near += sorted(folder for folder in root.absolute().parent.iterdir() if folder.is_dir())
-    return next((folder for folder in near if not posixpath.isabs(path) and (folder / path).is_file()), None)
+    ways = [path, *(path + ending for ending in EXTENSIONS)] if path and not posixpath.isabs(path) else []
+    return next((folder for folder in near if any((folder / way).is_file() for way in ways)), None)
 
 
 def _by_stem(files: frozenset[str]) -> dict[str, list[str]]:
