@@ -18,7 +18,7 @@ from workload import multipart, post, upload
 
 GIB = 1024 * MIB
 RIGHT = {"200", "413", "422", "429", "503", "504"}
-# of noise at 12 megapixels: those that take most to decode, a kind each
+# those that take most to decode, a kind each
 NOISE = ("JPEG, CMYK, progressive", "PNG, palette with a clear colour", "PNG, gray, 16 bit", "WebP, lossless", "BMP")
 
 
@@ -35,12 +35,15 @@ def worst(suite: Suite) -> list[tuple[str, bytes]]:
     for kind in NOISE:
         path = suite.asked.work / f"noise-{kind.replace(', ', '-').replace(' ', '-')}"
         if not path.is_file():
-            path.write_bytes(written(kind, 3464))
-        if path.stat().st_size < 19 * MIB:
-            files.append((f"{kind}, 12 MP of noise", path.read_bytes()))
-        else:
-            suite.note(f"{kind} of 12 MP is {path.stat().st_size / MIB:.0f} MB: more than a body may be")
+            path.write_bytes(_largest(kind))
+        files.append((f"{kind}, noise, {path.stat().st_size / MIB:.0f} MB", path.read_bytes()))
     return files
+
+
+def _largest(kind: str, side: int = 1000) -> bytes:
+    """Return a file of a kind that is nearly as large as a body may be; the size of noise grows as its pixels do."""
+    data = written(kind, side)
+    return data if len(data) > 15 * MIB else written(kind, int(side * (18 * MIB / len(data)) ** 0.5))
 
 
 class _Peak:

@@ -66,7 +66,7 @@ _TABLE = (
     Limit("body_timeout_s", 8.0, 0.1, 3600, "seconds from a request's headers to the end of its body", whole=False),
     Limit("predict_timeout_s", 10.0, 0.1, 3600, "seconds from a request's headers to its answer", whole=False),
     Limit("max_body_bytes", 20 * MEBIBYTE, 1024, 2**40, "bytes of one request's body"),
-    Limit("max_held_bytes", 256 * MEBIBYTE, 1024, 2**40, "bytes of all bodies in work together"),
+    Limit("max_held_bytes", 96 * MEBIBYTE, 1024, 2**40, "bytes of all bodies in work together"),
     Limit("max_connections", None, 16, 1_000_000, "connections to a process; by default what its open files allow"),
     Limit("max_headers", 100, 1, 10_000, "headers of a request"),
     Limit("max_header_bytes", 65_536, 1024, 2**30, "bytes of a request's headers together"),
