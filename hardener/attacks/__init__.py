@@ -105,6 +105,17 @@ ATTACKS: Mapping[str, Attack] = {
         _of("gradient"),
         classes="targets",
     ),
+    "pma": Attack(
+        "hardener.attacks.pma:pma",
+        "PGD on the margin between probabilities, by steps that shorten",
+        _of("gradient"),
+    ),
+    "mm": Attack(
+        "hardener.attacks.mm:mm",
+        "minimum margin: PGD towards each of the likeliest wrong classes, by steps that shorten",
+        _of("gradient"),
+        classes="targets",
+    ),
     "fab-t": Attack(
         "hardener.attacks.fab_t:fab_t",
         "steps along the linearised boundary to the nearest image that falls",

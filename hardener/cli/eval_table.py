@@ -28,6 +28,10 @@ def show(evaluation: Evaluation) -> None:
         f"image by image. An attack that was not run may lower it.",
         soft_wrap=True,
     )
+    if evaluation.went_on is not None:
+        from hardener.reports.page import went_on
+
+        out.print(literal(went_on(evaluation)), soft_wrap=True)
     if evaluation.not_run:
         out.print(f"[dim]not run: {', '.join(evaluation.not_run)}[/]", soft_wrap=True)
     _show_classes(evaluation)
@@ -96,6 +100,7 @@ def _settings(attack: EvaluatedAttack) -> str:
 
 def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
+    from hardener.reports._card_measures import told_draws
     from hardener.reports.measured_lines import measured_lines
 
     if evaluation.distances is not None and evaluation.distances.quartiles is not None:
@@ -115,7 +120,7 @@ def _show_sections(evaluation: Evaluation) -> None:
         shown = ", ".join(f"{percent(point.accuracy)} to {point.parameter:g}" for point in certified.points)
         out.print(
             f"certified in l2, noise {certified.noise_sigma:g}, confidence {certified.confidence:g}, "
-            f"n = {certified.samples}: {shown}",
+            f"n = {certified.samples}, {told_draws(certified)} draws: {shown}",
             soft_wrap=True,
         )
     if evaluation.clever is not None:

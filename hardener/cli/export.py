@@ -124,7 +124,8 @@ def _say_quantized(run: RunFolder, made: Quantized) -> None:
     out.print(table)
     out.print(
         f"In brackets: 95 % intervals. Robust: the worst case over {', '.join(comparison.attacks)} and what fooled the "
-        f"other file. Certified: smoothed with noise {comparison.noise_sigma:g}, {DRAWS} draws. Calibrated on "
+        f"other file. Certified: smoothed with noise {comparison.noise_sigma:g}, at most {DRAWS} "
+        "draws. Calibrated on "
         f"{cost.calibration_images} training images"
         + (f"; stayed float32: the last layer and {cost.float32_layers} others." if cost.float32_layers else "."),
         soft_wrap=True,

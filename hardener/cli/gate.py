@@ -38,12 +38,12 @@ def gate(
 ) -> None:
     """Let a run pass, exit code 0, or not, exit code 1; 2 for a mistake, such as an evaluation still to be made.
 
-    MEASURE is clean, NORM-EPS, corruptions (mean accuracy) or
-    certified-RADIUS. The newest evaluation that has it counts, if it is of the
+    MEASURE is clean, NORM-EPS, mean-NORM-EPS (the mean over all eps up to that
+    one), corruptions (mean accuracy) or certified-RADIUS. The newest evaluation that has it counts, if it is of the
     weights that the run has now.
 
     Luck lets nothing pass. --min needs the LOWER end of the 95 % interval: the
-    exact one, or Hoeffding's for corruptions. --max-drop needs the UPPER end of
+    exact one, or Hoeffding's for means. --max-drop needs the UPPER end of
     the 95 % interval of the drop: Newcombe's paired one (1998, method 10) for
     clean and robust accuracy where both runs were evaluated on the same images;
     else, conservatively, the upper end of the other run's 97.5 % interval minus

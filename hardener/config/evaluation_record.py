@@ -187,12 +187,18 @@ class Corruptions(_Strict):
 
 
 class Certification(_Strict):
-    """Randomized smoothing: `accuracy` is the share of images answered rightly and certified to `parameter` (l2)."""
+    """Randomized smoothing: `accuracy` is the share of images answered rightly and certified to `parameter` (l2).
+
+    `draws` is how many an image gets at most, and `mean_draws` how many it took; None: all of them. `undecided` images
+    used them up before the next radius was settled; it counts as not certified.
+    """
 
     samples: int
     noise_sigma: float
     selection_draws: int
     draws: int
+    mean_draws: float | None = None
+    undecided: int = 0
     confidence: float
     abstained: int
     smoothed_accuracy: float
@@ -273,8 +279,9 @@ class Measured(_Strict):
 
 class Evaluation(_Strict):
     """Fractions in [0, 1]. `robust_accuracy` is the worst case over `attacks`, image by image; `interval` its exact
-    95 % interval; `per_image` a file beside this one. A section that was not asked for is None or empty. `measured`
-    holds what measures found that have no section of their own, by the measure's name."""
+    95 % interval; `per_image` a file beside this one. `went_on` is the suite that the evaluation went on to by itself
+    after `suite`, `because` the questions of the audit that made it. A section that was not asked for is None
+    or empty. `measured` holds what measures found that have no section of their own, by the measure's name."""
 
     schema_name: Literal["hardener/eval/1", "hardener/eval/2", "hardener/eval/3"] = Field(
         EVALUATION_SCHEMA, alias="schema"
@@ -284,6 +291,8 @@ class Evaluation(_Strict):
     data: EvaluatedData
     threat: EvaluatedThreat
     suite: str | None = None
+    went_on: str | None = None
+    because: list[str] = []
     samples: int
     clean_accuracy: float
     clean_interval: tuple[float, float]

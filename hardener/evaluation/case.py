@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.evaluation.robust_accuracy import AttackOutcome, AttackPlan, RobustAccuracy, robust_accuracy
+from hardener.evaluation.standing import evenly
 from hardener.evaluation.suite import most_passes
 from hardener.geometry import norm_geometry
 from hardener.losses.cross_entropy import cross_entropy
@@ -272,10 +273,3 @@ class AuditCase:
 
 def _peak(loss: Tensor, inputs: Tensor) -> Tensor:
     return gradient_of(loss, inputs, keep_graph=True).flatten(1).abs().amax(dim=1)
-
-
-def evenly(where: Tensor, count: int) -> Tensor:
-    """Return at most `count` of the indices, evenly spread: images often lie sorted by class."""
-    if len(where) <= count:
-        return where
-    return where[torch.linspace(0, len(where) - 1, count).round().long()]

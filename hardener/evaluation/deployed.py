@@ -18,7 +18,7 @@ from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import newcombe_paired
 from hardener.threat import ThreatModel
 
-SELECTION_DRAWS, DRAWS = 16, 100
+SELECTION_DRAWS, DRAWS = 16, 400
 RADIUS = 0.5  # that accuracy is certified at, in units of the noise's std
 _MOST_VALUES = 2**22  # of a batch: 128 images of 32x32 in colour and more, 27 of 224x224
 

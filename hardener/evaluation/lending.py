@@ -7,11 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy, robust_accuracy
+from hardener.evaluation.robust_accuracy import AttackPlan, Course, RobustAccuracy, robust_accuracy
 from hardener.evaluation.session import EvaluationSession
-from hardener.evaluation.suite import DEFAULT
-from hardener.measures.run import Case, LentAttack
+from hardener.evaluation.standing import Standing
+from hardener.evaluation.suite import DEFAULT, sweep_plans
+from hardener.geometry import norm_geometry
+from hardener.measures.run import Case, LentAttack, LentSweep
+from hardener.runtime.model_state import as_float, device_of
 from hardener.threat import ThreatModel
+
+_HALVED = 6
+"""How often the way to what fools a model is halved, to say how far at most the nearest such image lies."""
 
 
 def case_of(session: EvaluationSession, result: RobustAccuracy) -> Case:
@@ -32,6 +38,10 @@ def case_of(session: EvaluationSession, result: RobustAccuracy) -> Case:
             lend(plan, subject.model, norm=result.threat.norm, batch_size=request.batch_size)
             for plan in followed(session.plan.attacks, differentiable=subject.differentiable)
         ),
+        distance=result.distance,
+        sweep=lend_sweep(subject.model, norm=result.threat.norm, batch_size=request.batch_size)
+        if subject.differentiable
+        else None,
         differentiable=subject.differentiable,
         noise_sigma=subject.noise_sigma,
         batch_size=request.batch_size,
@@ -57,3 +67,40 @@ def lend(plan: AttackPlan, model: nn.Module, *, norm: str, batch_size: int) -> L
         return found.robust_correct
 
     return LentAttack(plan.name, standing)
+
+
+def lend_sweep(model: nn.Module, *, norm: str, batch_size: int) -> LentSweep:
+    """Return the attack that a measure sweeps through growing eps with."""
+
+    def fall(
+        images: Tensor, labels: Tensor, eps: float, starts: Tensor | None, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        begin = Standing(labels, torch.ones_like(labels, dtype=torch.bool))
+        if starts is not None:
+            begin.nearest = (starts - as_float(images)).half()
+        found = robust_accuracy(
+            model, images, labels, sweep_plans(norm, warm=starts is not None), ThreatModel(norm, eps),
+            batch_size=batch_size, generator=generator, course=Course(keep_examples=len(images), standing=begin),
+        )  # fmt: skip
+        shown, distance = as_float(images).clone(), found.distance.clone()
+        places = torch.tensor(sorted(found.examples), dtype=torch.int64)
+        for piece in places.split(batch_size) if len(places) else ():
+            clean, fooling = shown[piece], torch.stack([found.examples[place] for place in piece.tolist()])
+            nearer = _along_the_way(model, clean, fooling, labels[piece])
+            shown[piece], distance[piece] = nearer, norm_geometry(norm).size(nearer - clean).to(distance.dtype)
+        return found.robust_correct, shown, distance
+
+    return fall
+
+
+@torch.no_grad()
+def _along_the_way(model: nn.Module, clean: Tensor, fooling: Tensor, labels: Tensor) -> Tensor:
+    """Return the nearest point between images and what fools the model that still does, as far as halving finds it."""
+    device = device_of(model)
+    begin, end, truth = clean.to(device), fooling.to(device), labels.to(device)
+    low, high = torch.zeros(len(clean), 1, 1, 1, device=device), torch.ones(len(clean), 1, 1, 1, device=device)
+    for _ in range(_HALVED):
+        middle = (low + high) / 2
+        wrong = model(begin + middle * (end - begin)).argmax(dim=1).ne(truth).view(-1, 1, 1, 1)
+        low, high = torch.where(wrong, low, middle), torch.where(wrong, middle, high)
+    return (begin + high * (end - begin)).cpu()

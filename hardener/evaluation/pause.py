@@ -16,8 +16,8 @@ from hardener.config.files import written_whole
 from hardener.errors import HardenerError, Paused
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.precision import Choice
-from hardener.evaluation.robust_accuracy import Standing
 from hardener.evaluation.session import EvaluationSession
+from hardener.evaluation.standing import Standing
 from hardener.evaluation.suite import Timing
 from hardener.progress import rank_and_world
 from hardener.runtime.device import describe_versions
@@ -47,9 +47,12 @@ class Partial:
         """Name the file after everything that decides the result."""
         plan, request = session.plan, session.plan.request
         asked = [
-            (p.name, sorted((k, str(v)) for k, v in p.settings.items() if k not in {"surrogate", "bf16"}), p.restarts)
+            (
+                p.name, sorted((k, str(v)) for k, v in p.settings.items() if k not in {"surrogate", "bf16"}),
+                p.restarts, p.share, p.sample, p.warm,
+            )
             for p in plan.attacks
-        ]
+        ]  # fmt: skip
         told = (
             asked, request.precision, plan.threat, request.seed, request.samples, request.batch_size,
             session.sample.fingerprint, len(session.sample),

@@ -17,9 +17,12 @@ from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.evaluation.precision import check_precision
 from hardener.evaluation.robust_accuracy import AttackPlan
-from hardener.evaluation.suite import DEFAULT, suite_plans
+from hardener.evaluation.suite import DEFAULT, SUITE, suite_plans
 from hardener.measures import measures_asked
 from hardener.threat import NORMS, ThreatModel
+
+ALONE_QUERIES = 1000
+"""Of Square, where a suite that otherwise follows gradients can follow none."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def without_gradients(plan: Plan, path: Path) -> Plan:
     Raises:
         HardenerError: another one was named, or the suite has none.
     """
-    blind = [attack for attack in plan.attacks if attack.entry.needs_answers_only]
+    blind = blind_of(plan.attacks)
     if plan.suite is None and len(blind) < len(plan.attacks):
         seeing = ", ".join(attack.name for attack in plan.attacks if attack not in blind)
         known = ", ".join(sorted(name for name, entry in ATTACKS.items() if entry.needs_answers_only))
@@ -147,6 +150,18 @@ def without_gradients(plan: Plan, path: Path) -> Plan:
     return plan.by(blind)
 
 
+def blind_of(attacks: Sequence[AttackPlan]) -> list[AttackPlan]:
+    """Return the attacks that need answers only.
+
+    One that looks at a sample, because others follow the gradients, now looks at all images, and longer.
+    """
+    return [
+        attack if attack.sample is None else replace(attack, sample=None).having(queries=ALONE_QUERIES)
+        for attack in attacks
+        if attack.entry.needs_answers_only
+    ]
+
+
 def _given(request: EvaluateRequest) -> dict[str, Any]:
     return {key: value for key, value in (request.settings or {}).items() if value is not None}
 
@@ -155,7 +170,7 @@ def _suite_of(request: EvaluateRequest) -> str | None:
     """Name the suite whose attacks are run, None where attacks are chosen one by one."""
     if request.attacks or request.restarts > 1 or _given(request):
         return None
-    return request.suite or "quick"
+    return request.suite or SUITE
 
 
 def _attacks(request: EvaluateRequest, threat: ThreatModel) -> list[AttackPlan]:
@@ -199,7 +214,7 @@ def complete(plan: AttackPlan, threat: ThreatModel) -> AttackPlan:
     settings = {
         key: parameter.default
         for key, parameter in parameters.items()
-        if parameter.default is not inspect.Parameter.empty and key not in {"generator", "surrogate"}
+        if parameter.default is not inspect.Parameter.empty and key not in {"generator", "surrogate", "start"}
     }
     settings |= {key: value for key, value in plan.settings.items() if key in parameters}
     default_step = plan.entry.default_step

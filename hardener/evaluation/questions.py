@@ -21,9 +21,9 @@ from hardener.evaluation.case import (
     SURE_DROP,
     YARDSTICK,
     AuditCase,
-    evenly,
 )
 from hardener.evaluation.robust_accuracy import AttackPlan
+from hardener.evaluation.standing import evenly
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import show_eps
@@ -170,13 +170,19 @@ def _gradient_free(case: AuditCase) -> Finding:
         return not_asked(NOT_LENT)
     seeing = [place for place, plan in enumerate(case.plans) if plan.entry.follows_gradients]
     searched = any(plan.name == SEARCH.plan.name for plan in case.plans)
+    sampled: Finding | None = None
     for place, plan in enumerate(case.plans):
         stray = int((case.result.broken_by == place).sum())
-        if plan.entry.is_blind and seeing and seeing[0] < place and _is_stray(stray, case.correct):
-            found = (
-                f"{plan.name} broke {_of(stray, case.correct)} that the gradient attacks before it had left standing."
-            )
+        if not (plan.entry.is_blind and seeing and seeing[0] < place):
+            continue
+        total = case.correct if plan.sample is None else case.result.outcomes[place].attacked
+        found = f"{plan.name} broke {_of(stray, total)} that the gradient attacks before it had left standing."
+        if _is_stray(stray, total):
             return Finding(found if searched else found + case.search(), stray / case.correct, True)
+        if plan.sample is not None and total > 0:
+            sampled = Finding(found, stray / case.correct, False)
+    if sampled is not None:  # a search such as the one below has been made
+        return sampled
     standing = case.stands.nonzero().squeeze(1)
     attacked = evenly(standing, case.quarter)
     stray = int(case.strike(attacked, SEARCH.plan).sum())

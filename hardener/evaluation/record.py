@@ -29,10 +29,10 @@ from hardener.config.run_folder import now
 from hardener.evaluation.asked import describe_request
 from hardener.evaluation.audit import flags_of
 from hardener.evaluation.precision import Choice
-from hardener.evaluation.robust_accuracy import RobustAccuracy
+from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy
 from hardener.evaluation.sample import Sample
 from hardener.evaluation.session import EvaluationSession
-from hardener.evaluation.suite import left_out
+from hardener.evaluation.suite import GOES_ON, left_out
 from hardener.evaluation.verdict import verdict
 from hardener.reports.page import WorstImage
 from hardener.runtime.device import describe_hardware, describe_versions
@@ -52,6 +52,7 @@ class Findings:
         copied: names of the attacks that asked a copy of the model.
         sections: fields of the record, one a measure.
         arrays: a value an image each, nan where it was not measured.
+        because: questions of the audit after which the evaluation went on to another suite by itself.
     """
 
     result: RobustAccuracy
@@ -60,6 +61,7 @@ class Findings:
     copied: frozenset[str] = frozenset()
     sections: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, Any] = field(default_factory=dict)
+    because: list[str] = field(default_factory=list)
 
 
 def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
@@ -86,6 +88,8 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
         ),
         threat=EvaluatedThreat(norm=result.threat.norm, eps=result.threat.eps),
         suite=plan.suite,
+        went_on=GOES_ON[plan.suite] if found.because and plan.suite is not None else None,
+        because=found.because,
         samples=result.samples,
         clean_accuracy=result.clean_accuracy,
         clean_interval=clopper_pearson(int(result.clean_correct.sum()), result.samples),
@@ -166,7 +170,7 @@ def _describe_attacks(session: EvaluationSession, found: Findings) -> list[Evalu
     surrogate = session.plan.request.surrogate
     described = []
     for outcome in found.result.outcomes:
-        settings = {**outcome.plan.settings, "restarts": outcome.plan.restarts}
+        settings = {**outcome.plan.settings, "restarts": outcome.plan.restarts, **_aim(outcome.plan)}
         if "surrogate" in settings:
             settings["surrogate"] = "" if surrogate is None else surrogate.path.name
         if outcome.plan.name in found.copied:
@@ -182,6 +186,14 @@ def _describe_attacks(session: EvaluationSession, found: Findings) -> list[Evalu
             )
         )
     return described
+
+
+def _aim(plan: AttackPlan) -> dict[str, float | int | str]:
+    """Tell which of the images that stood an attack went at, where not at all of them from its own start."""
+    told: dict[str, float | int | str] = {} if plan.share == 1 else {"share": plan.share}
+    if plan.sample is not None:
+        told["sample"] = plan.sample
+    return told | {"start": "nearest point"} if plan.warm else told
 
 
 def _describe_classes(classes: tuple[str, ...], labels: Tensor, result: RobustAccuracy) -> list[PerClass]:

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from hardener.attacks import ATTACKS, Attack
 from hardener.catalog import resolve
 from hardener.errors import Failure, HardenerError
+from hardener.evaluation.standing import Found, Standing
 from hardener.geometry import fit_box, norm_geometry
+from hardener.losses.margin import margin
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.model_state import as_float, device_of, full_float32, in_eval_mode
 from hardener.statistics.interval import clopper_pearson
@@ -29,13 +31,20 @@ ROUNDING = 1e-3
 class AttackPlan:
     """An attack by its catalog name, its own settings, and how often it is repeated from another start.
 
-    `everywhere`: attack also images that fell already, for the sake of the distance that a minimum-norm attack finds.
+    Attributes:
+        everywhere: attack also images that fell already, for the sake of the distance that a minimum-norm attack finds.
+        share: of the images that stand, in (0, 1]: those that other attacks brought nearest to another class.
+        sample: attack at most so many of the images that stand, evenly drawn, and the others only if one of them falls.
+        warm: start where other attacks brought each image nearest to another class; of an attack that takes a `start`.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     restarts: int = 1
     everywhere: bool = False
+    share: float = 1.0
+    sample: int | None = None
+    warm: bool = False
 
     @property
     def entry(self) -> Attack:
@@ -70,66 +79,6 @@ class AttackOutcome:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Of a batch: which images fell inside the threat model, to what, and how near any adversarial image lies."""
-
-    broken: Tensor
-    adversarial: Tensor
-    distance: Tensor
-
-
-class Standing:
-    """Where an evaluation stands: which images fell, to what, and which batch comes next."""
-
-    def __init__(self, predictions: Tensor, clean_correct: Tensor) -> None:
-        self.predictions = predictions
-        self.stands = clean_correct.clone()
-        self.broken_by = torch.full((len(predictions),), -1)
-        self.distance = torch.where(clean_correct, torch.inf, 0.0)
-        self.place, self.restart, self.offset = 0, 0, 0
-        self.targets: Tensor | None = None
-        self.attacked, self.broken, self.seconds = 0, 0, 0.0
-        self.outcomes: list[tuple[float, int, int, float]] = []
-        self.examples: dict[int, Tensor] = {}
-        self.generator_state: Tensor | None = None
-
-    def take(self, piece: Tensor, found: _Found, keep_examples: int) -> None:
-        """Count a batch."""
-        fell = piece[found.broken & self.stands[piece]]
-        self.stands[fell] = False
-        self.broken_by[fell] = self.place
-        self.distance[piece] = torch.minimum(self.distance[piece], found.distance)
-        for index in fell[: max(keep_examples - len(self.examples), 0)].tolist():
-            self.examples[index] = found.adversarial[int((piece == index).nonzero())].cpu()
-        self.offset += len(piece)
-        self.broken += len(fell)
-        if self.restart == 0:
-            self.attacked += len(piece)
-
-    def end_restart(self) -> None:
-        """Begin the next restart."""
-        self.targets, self.offset, self.restart = None, 0, self.restart + 1
-
-    def end_plan(self) -> None:
-        """Begin the next attack."""
-        left = int(self.stands.sum()) / len(self.stands)
-        self.outcomes.append((left, self.attacked, self.broken, self.seconds))
-        self.place, self.restart = self.place + 1, 0
-        self.attacked, self.broken, self.seconds = 0, 0, 0.0
-
-    def state(self) -> dict[str, Any]:
-        """Return tensors and plain values only, so that it can be stored without pickling anything else."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Standing:
-        """Return what `state` was taken from."""
-        found = cls.__new__(cls)
-        vars(found).update(state)
-        return found
-
-
-@dataclass(frozen=True)
 class RobustAccuracy:
     """What an evaluation found.
 
@@ -151,6 +100,15 @@ class RobustAccuracy:
     distance: Tensor
     outcomes: list[AttackOutcome]
     examples: dict[int, Tensor] = field(default_factory=dict)
+
+    def standing(self, because: list[str]) -> Standing:
+        """Return where an evaluation with more attacks goes on from here; `because`: why it does."""
+        state = Standing(self.predictions, self.clean_correct)
+        state.stands, state.broken_by = self.robust_correct.clone(), self.broken_by.clone()
+        state.distance, state.examples = self.distance.clone(), dict(self.examples)
+        state.outcomes = [(o.robust_accuracy, o.attacked, o.broken, o.seconds) for o in self.outcomes]
+        state.place, state.because = len(self.outcomes), because
+        return state
 
     @property
     def samples(self) -> int:
@@ -223,6 +181,8 @@ def robust_accuracy(
     with in_eval_mode(model), full_float32():
         state = scene.begin()
         clean_correct = state.predictions == labels.cpu()
+        if state.nearest is None and any(plan.warm for plan in plans[state.place :]):
+            state.nearest = torch.zeros(images.shape, dtype=torch.float16)
         while state.place < len(plans):
             scene.attack(plans[state.place], state, clean_correct)
     return RobustAccuracy(
@@ -275,26 +235,46 @@ class _Scene:
         attack = resolve(ATTACKS, plan.name, "attack")
         while state.restart < plan.restarts:
             if state.targets is None:
-                state.targets = (clean_correct if plan.everywhere else state.stands).nonzero().squeeze(1)
-                self.course.on_attacked(len(self.images) - len(state.targets))
-            for piece in state.targets[state.offset :].split(self.batch_size):
-                if len(piece) == 0:  # torch splits nothing into one piece
-                    continue
-                started = time.monotonic()
-                state.take(piece, self._attack_batch(attack, plan, piece), self.course.keep_examples)
-                state.seconds += time.monotonic() - started
-                if self.course.on_batch is not None:
-                    state.generator_state = None if self.generator is None else self.generator.get_state()
-                    self.course.on_batch(state)
-                self.course.on_attacked(len(piece))
+                among = clean_correct if plan.everywhere else state.stands
+                state.targets = state.choose(among, share=plan.share, sample=plan.sample)
+                state.last_broken = state.broken
+                later = len(_others(state.stands, state.targets)) if plan.sample is not None else 0
+                self.course.on_attacked(len(self.images) - len(state.targets) - later)
+            self._attack_targets(attack, plan, state)
+            if plan.sample is not None:
+                others = _others(state.stands, state.targets)
+                if state.broken > state.last_broken:  # so the others may fall as well
+                    state.targets = torch.cat([state.targets, others])
+                    self._attack_targets(attack, plan, state)
+                else:
+                    self.course.on_attacked(len(others))
             state.end_restart()
         state.end_plan()
 
-    def _attack_batch(self, attack: Callable[..., Tensor], plan: AttackPlan, piece: Tensor) -> _Found:
+    def _attack_targets(self, attack: Callable[..., Tensor], plan: AttackPlan, state: Standing) -> None:
+        """Attack the images that were chosen, from where an interruption left it."""
+        assert state.targets is not None, "they were chosen"
+        for piece in state.targets[state.offset :].split(self.batch_size):
+            if len(piece) == 0:  # torch splits nothing into one piece
+                continue
+            started = time.monotonic()
+            start = state.nearest[piece] if plan.warm and state.nearest is not None else None
+            state.take(piece, self._attack_batch(attack, plan, piece, start), self.course.keep_examples)
+            state.seconds += time.monotonic() - started
+            if self.course.on_batch is not None:
+                state.generator_state = None if self.generator is None else self.generator.get_state()
+                self.course.on_batch(state)
+            self.course.on_attacked(len(piece))
+
+    def _attack_batch(
+        self, attack: Callable[..., Tensor], plan: AttackPlan, piece: Tensor, start: Tensor | None
+    ) -> Found:
         model, threat, device = self.model, self.threat, device_of(self.model)
         clean = as_float(self.images[piece].to(device))
         truth = self.labels[piece].to(device)
         run = functools.partial(attack, norm=threat.norm, eps=threat.eps, generator=self.generator, **plan.settings)
+        if start is not None:
+            run = functools.partial(run, start=clean + start.to(clean))
         copy = model if self.course.asked is None else self.course.asked(plan, clean)
         found = run(copy, clean, truth)
         if copy is not model and not same_answers(model, copy, found):
@@ -308,19 +288,29 @@ class _Scene:
 
 
 @torch.no_grad()
-def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat: ThreatModel) -> _Found:
+def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat: ThreatModel) -> Found:
     """Bring what an attack found into ball and box, and ask the model about it."""
     ball = norm_geometry(threat.norm)
     raw = fit_box(clean, found.detach() - clean)
     inside = ball.project_in_box(clean, raw, threat.eps)
-    broken = model(clean + inside).argmax(dim=1).ne(truth)
+    logits = model(clean + inside)
+    broken = logits.argmax(dim=1).ne(truth)
     distance = torch.where(broken, ball.size(inside), torch.inf)
     beyond = (ball.size(raw) > threat.eps * (1 + 1e-5)).nonzero().squeeze(1)
     if len(beyond):  # a minimum-norm attack's finding, which may lie outside the threat model
         far = model(clean[beyond] + raw[beyond]).argmax(dim=1).ne(truth[beyond])
         reached = torch.where(far, ball.size(raw[beyond]), torch.inf)
         distance[beyond] = torch.minimum(distance[beyond], reached)
-    return _Found(broken.cpu(), clean + inside, distance.cpu())
+    spread = (logits.amax(dim=1) - logits.amin(dim=1)).clamp_min(torch.finfo(logits.dtype).tiny)
+    nearness = torch.where(broken, torch.inf, margin(logits, truth) / spread)
+    return Found(broken.cpu(), clean + inside, distance.cpu(), nearness.float().cpu(), inside)
+
+
+def _others(stands: Tensor, attacked: Tensor) -> Tensor:
+    """Return which images stand that were not attacked, (n,) int64."""
+    left = stands.clone()
+    left[attacked] = False
+    return left.nonzero().squeeze(1)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from hardener.errors import Unwritten
 from hardener.evaluation.audit import audit
 from hardener.evaluation.case import Examined
 from hardener.evaluation.faster_answers import FasterAnswers
+from hardener.evaluation.going_on import why_go_on, with_more
 from hardener.evaluation.joined import join
 from hardener.evaluation.lending import case_of
 from hardener.evaluation.pause import KeptEvaluation, Partial, pausing
@@ -30,7 +31,7 @@ from hardener.evaluation.subject import (
     onnx_subject,
     run_subject,
 )
-from hardener.evaluation.suite import most_seconds
+from hardener.evaluation.suite import GOES_ON, most_seconds
 from hardener.measures.run import measure
 from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.reports.page import WorstImage, write_report
@@ -202,15 +203,48 @@ def _evaluate(
         asked=faster,
     )
     with pausing(partial):
-        result = join(_attack(session, course), len(session.sample))
-        if result is None:
+        judged = _judge(session, choice, course)
+        if judged is None:
             return None
-        result, checks = _audit(session, result)
+        session, result, checks, because = judged
         sections, arrays = measure(case_of(session, result), plan.request.sections) if measures else ({}, {})
         copied = frozenset() if faster is None else frozenset(faster.used)
-        found = Findings(result, checks, choice, copied, sections, arrays)
+        found = Findings(result, checks, choice, copied, sections, arrays, because)
         evaluation = make_record(session, found)
         return _Made(evaluation, per_image(session.sample, found), worst_images(session, result), partial)
+
+
+_Judged = tuple[EvaluationSession, RobustAccuracy, list[Check], list[str]]
+
+
+def _judge(session: EvaluationSession, choice: Choice, course: Course) -> _Judged | None:
+    """Attack and audit, and where the audit says so do both again with the suite that comes after.
+
+    Returns:
+        The evaluation with all its attacks, their result as the audit left it, its answers, and why it went on; None on
+        every process of torchrun's but the first.
+    """
+    because = [] if course.standing is None else course.standing.because
+    if because:
+        session = with_more(session, choice)
+    part = _attack(session, course)
+    audited = _audited(session, part)
+    if not because and session.plan.suite in GOES_ON:
+        because = from_first([] if audited is None else why_go_on(session, *audited))
+        if because:
+            session.reporter.say(
+                f"the audit raised {', '.join(because)} after the suite {session.plan.suite}, so the evaluation goes "
+                f"on to {GOES_ON[session.plan.suite]} by itself"
+            )
+            session = with_more(session, choice)
+            audited = _audited(session, _attack(session, replace(course, standing=part.standing(because))))
+    return None if audited is None else (session, *audited, because)
+
+
+def _audited(session: EvaluationSession, part: RobustAccuracy) -> tuple[RobustAccuracy, list[Check]] | None:
+    """Join what all processes found, and audit it; None on every process but the first."""
+    result = join(part, len(session.sample))
+    return None if result is None else _audit(session, result)
 
 
 def _choose(session: EvaluationSession, before: KeptEvaluation | None) -> Choice:
@@ -250,7 +284,7 @@ def _attack(session: EvaluationSession, course: Course) -> RobustAccuracy:
     plans, sample, standing = session.plan.attacks, session.sample, course.standing
     share = own_share(len(sample))
     rank, world = rank_and_world()
-    if standing is not None:
+    if standing is not None and not (standing.because and standing.targets is None):
         at = plans[standing.place].name if standing.place < len(plans) else "the audit"
         session.reporter.say(f"going on with the evaluation that was interrupted at {at}")
     passes = sum(plan.restarts for plan in plans)

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hardener.attacks import ATTACKS, CUSTOMARY
 from hardener.errors import HardenerError, did_you_mean
 from hardener.evaluation.robust_accuracy import AttackPlan
+from hardener.threat import NORMS
 
 DEFAULT = AttackPlan("pgd")
 """The attack that settings without a name are for, and that training is validated by."""
+_FAST = (
+    AttackPlan("pma", {"steps": 10, "loss": "ce"}),
+    AttackPlan("pma", {"steps": 20}, warm=True),
+    AttackPlan("mm", {"steps": 20, "targets": 3}),
+    AttackPlan("mm", {"steps": 15, "targets": 9}, share=0.7, warm=True),
+    AttackPlan("pma", {"steps": 50, "loss": "dlr"}, restarts=6, share=0.2),
+    AttackPlan("pma", {"steps": 50}, restarts=6, share=0.2),
+    AttackPlan("square", {"queries": 100}, sample=50),
+)
+_FAST_SPARSE = (
+    AttackPlan("apgd", {"steps": 20, "loss": "ce"}),
+    AttackPlan("apgd", {"steps": 40, "loss": "dlr"}),
+    AttackPlan("apgd-t", {"steps": 30, "targets": 5}),
+    AttackPlan("apgd-t", {"steps": 60, "targets": 9}, share=0.5),
+    AttackPlan("square", {"queries": 100}, sample=50),
+)
+"""In a norm whose steps change few values, where those that shorten find less."""
 _QUICK = (DEFAULT, AttackPlan("pgd", {"loss": "margin"}))
 _STANDARD = (
     AttackPlan("apgd", {"loss": "ce"}),
@@ -19,6 +38,7 @@ _STANDARD = (
     AttackPlan("square"),
 )
 SUITES: dict[str, tuple[AttackPlan, ...]] = {
+    "fast": _FAST,
     "quick": _QUICK,
     "standard": _STANDARD,
     # white-box first, so that whatever a weaker attacker adds afterwards is an alarm
@@ -36,6 +56,10 @@ SUITES: dict[str, tuple[AttackPlan, ...]] = {
         AttackPlan("fmn", everywhere=True),
     ),
 }
+SUITE = "fast"
+"""The suite that runs where no attack is named."""
+GOES_ON = {"fast": "standard"}
+"""A suite -> the one that the evaluation goes on to by itself, where the audit finds that a figure hides something."""
 DEPLOYED = (
     AttackPlan("pgd", {"steps": 20}),
     AttackPlan("pgd", {"steps": 20, "loss": "margin"}),
@@ -55,7 +79,16 @@ def suite_plans(name: str, norm: str = "linf") -> list[AttackPlan]:
     """
     if name not in SUITES:
         raise HardenerError(f"unknown suite {name!r}. Known: {', '.join(SUITES)}.{did_you_mean(name, SUITES)}")
-    return [plan for plan in SUITES[name] if norm in ATTACKS[plan.name].norms]
+    plans = _FAST_SPARSE if name == SUITE and norm in NORMS and NORMS[norm].is_sparse else SUITES[name]
+    return [plan for plan in plans if norm in ATTACKS[plan.name].norms]
+
+
+def sweep_plans(norm: str, *, warm: bool) -> list[AttackPlan]:
+    """Return the attacks that go from one eps to the next; `warm`: from where each image fell at the one before."""
+    if NORMS[norm].is_sparse:
+        return [AttackPlan("apgd", {"steps": 20}), AttackPlan("apgd-t", {"steps": 20, "targets": 3})]
+    steps = 10 if warm else 20
+    return [AttackPlan("pma", {"steps": steps}, warm=warm), AttackPlan("mm", {"steps": steps}, warm=warm)]
 
 
 def left_out(plans: Sequence[AttackPlan]) -> list[str]:
@@ -81,7 +114,10 @@ def most_queries(plan: AttackPlan) -> int:
 
 
 def most_passes(plan: AttackPlan, num_classes: int, norm: str) -> tuple[int, int]:
-    """Return forward passes, and passes with a gradient, that an attack makes for an image that stands to the end."""
+    """Return forward passes, and passes with a gradient, that an attack makes for an image that stands to the end.
+
+    Where it goes at a share of the images, it is the mean over them.
+    """
     attack = plan.entry
     if attack.needs_answers_only:
         return most_queries(plan), 0
@@ -89,10 +125,15 @@ def most_passes(plan: AttackPlan, num_classes: int, norm: str) -> tuple[int, int
     if attack.classes is not None:
         steps *= min(int(plan.setting(attack.classes)), num_classes - 1)
     searches = int(plan.setting(attack.searches)) if attack.searches and norm in attack.nearest_in else 1
-    return (steps if attack.looks else 1) * plan.restarts, steps * searches * plan.restarts
+    times = plan.restarts * plan.share
+    return math.ceil((steps if attack.looks else 1) * times), math.ceil(steps * searches * times)
 
 
 def most_seconds(plans: Sequence[AttackPlan], timing: Timing, *, images: int, num_classes: int, norm: str) -> float:
     """Return what the plans would take if every one of so many images stood to the end."""
-    totals = [most_passes(plan, num_classes, norm) for plan in plans]
-    return images * sum(forwards * timing.forward + gradients * timing.gradient for forwards, gradients in totals)
+    seconds = 0.0
+    for plan in plans:
+        forwards, gradients = most_passes(plan, num_classes, norm)
+        attacked = images if plan.sample is None else min(plan.sample, images)
+        seconds += attacked * (forwards * timing.forward + gradients * timing.gradient)
+    return seconds

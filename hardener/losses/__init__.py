@@ -30,6 +30,10 @@ LOSSES: Mapping[str, LossEntry] = {
     "dlr": LossEntry(
         "hardener.losses.dlr:dlr", "the margin over the spread of the largest three logits, image by image"
     ),
+    "pm": LossEntry(
+        "hardener.losses.probability_margin:probability_margin",
+        "the best other probability minus the true class's, image by image",
+    ),
 }
 
 OBJECTIVES: Mapping[str, LossEntry] = {name: entry for name, entry in LOSSES.items() if entry.by_image}

@@ -82,6 +82,12 @@ MEASURES: dict[str, Measure] = {
         most_images=200,
         field="eps_curves",
     ),
+    "mean-accuracy": Measure(
+        "hardener.measures.mean_accuracy:measure",
+        "the mean of robust accuracy over all eps up to the evaluation's own",
+        option="curves",
+        gradients=True,
+    ),
     "landscape": Measure(
         "hardener.measures.landscape:measure",
         "the loss around one image",

@@ -1,12 +1,14 @@
-"""Certified accuracy by randomized smoothing."""
+"""Certified accuracy by randomized smoothing, with as many draws as it takes to decide."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import NormalDist
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,10 +16,12 @@ from hardener.config.evaluation_record import Certification
 from hardener.measures._common import batches, curve_point
 from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
-from hardener.statistics.interval import certified_radius
+from hardener.statistics.betting import Contest
 
-RADII = (0.0, 0.25, 0.5, 1.0, 2.0, 3.0)
-"""In units of the noise's std; those beyond what the number of draws can certify are left out."""
+RADII = (0.0, 0.5, 1.0)
+"""In units of the noise's std; those that no answers could certify in the draws allowed are left out."""
+_FIRST_ROUND, _LAST_ROUND = 8, 128
+"""Draws an image between two looks at them: a quarter of those made, within these bounds."""
 
 
 def measure(case: Case) -> Found:
@@ -36,16 +40,17 @@ class Smoothing:
 
     Attributes:
         noise_sigma: std of the noise, in [0, 1] pixels, > 0.
-        selection_draws, draws: n0 and n of the paper, >= 1.
+        selection_draws: those that choose an image's class, >= 1.
+        draws: that are made for an image at most, >= 1, where fewer decide nothing.
         alpha: the chance, in (0, 1), that an image's certificate is wrong.
-        radii: to certify at, in [0, 1] pixels, l2; by default 0, 1/4, 1/2, 1, 2 and 3 times `noise_sigma` as far as
-            `draws` reach.
+        radii: to certify at, ascending and >= 0, in [0, 1] pixels, l2; by default 0, 1/2 and 1 times `noise_sigma`, as
+            far as `draws` reach.
     Raises:
-        ValueError: `noise_sigma` <= 0, or fewer than one draw.
+        ValueError: `noise_sigma` <= 0, fewer than one draw, or radii that do not ascend from 0 or above.
     """
 
     noise_sigma: float
-    selection_draws: int = 100
+    selection_draws: int = 32
     draws: int = 1000
     alpha: float = 0.001
     radii: Sequence[float] | None = None
@@ -54,18 +59,21 @@ class Smoothing:
         if self.noise_sigma <= 0 or self.selection_draws < 1 or self.draws < 1:
             got = f"{self.noise_sigma}, {self.selection_draws}, {self.draws}"
             raise ValueError(f"need noise_sigma > 0 and draws >= 1; got {got}")
+        if any(low >= high for low, high in pairwise([-1e-300, *(self.radii or ())])):
+            raise ValueError(f"need radii >= 0 that ascend; got {self.radii}")
 
-    def radius(self, agreeing: int) -> float | None:
-        """Return the certified radius where so many of `draws` agree, None where nothing is certified."""
-        if 2 * agreeing <= self.draws:
-            return None  # no bound from below exceeds a half; summing so long a tail would take a while
-        return certified_radius(agreeing, self.draws, noise_sigma=self.noise_sigma, alpha=self.alpha)
+    def contest(self, images: int, radii: Sequence[float]) -> Contest:
+        """Return the tests of so many images against the shares that these radii need."""
+        return Contest([NormalDist().cdf(radius / self.noise_sigma) for radius in radii], images, self.alpha)
 
     def asked_radii(self) -> list[float]:
         """Return the radii to certify at."""
-        reach = self.radius(self.draws) or 0.0
-        own = [share * self.noise_sigma for share in RADII if share * self.noise_sigma <= reach]
-        return own if self.radii is None else list(self.radii)
+        if self.radii is not None:
+            return list(self.radii)
+        own = [share * self.noise_sigma for share in RADII]
+        reached = self.contest(1, own)
+        reached.take(np.array([0]), np.array([self.draws]), self.draws)  # if all of them agree
+        return own[: max(int(reached.certified[0]), 1)]
 
 
 @torch.no_grad()
@@ -82,7 +90,8 @@ def measure_certification(
     """Certify the smoothed classifier: the class that the model gives most often under Gaussian noise.
 
     What is certified is that classifier and not the plain one. Its answer to an image is chosen from
-    `selection_draws` noisy copies; fresh `draws` bound from below how often the model gives it.
+    `selection_draws` noisy copies. Fresh draws decide one radius after the other, from the smallest up, whether the
+    model gives it often enough; they end as soon as a radius is refused or the last one certified.
 
     Args:
         model: (N, C, H, W) -> logits (N, K); put into eval mode meanwhile. It is asked about noisy images as they
@@ -94,50 +103,80 @@ def measure_certification(
         generator: of the noise, on the model's device.
         on_done: called with a number of images as they are dealt with; N in all.
     Returns:
-        The record, and each image's certified radius, (N,) float64: nan where the smoothed classifier abstains or
-        is wrong. A point counts the images that are right and certified to at least its radius.
-        `smoothed_accuracy` counts the right classes before anything is certified.
+        The record, and each image's certified radius, (N,) float64, the largest of those asked for: nan where the
+        smoothed classifier abstains or is wrong. A point counts the images that are right and certified to at least
+        its radius. `smoothed_accuracy` counts the right classes before anything is certified.
     Raises:
         HardenerError: there are no images.
+    Note: the tests take the place of the paper's fixed number of draws and its Clopper-Pearson bound. The chance that
+        an image's certificate is wrong is at most `alpha`, whenever the draws end: a radius is tested only once all
+        smaller ones are certified, so the first that does not hold would have to be certified wrongly.
     Source: Cohen, Rosenfeld, Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019,
-        section 3.2.2, the pseudocode CERTIFY.
+        section 3.2.2, the pseudocode CERTIFY; with the tests of `hardener.statistics.betting`.
     """
-    radius_of = functools.cache(smoothing.radius)
-    radii, rights, abstained = [], 0, 0
+    asked = smoothing.asked_radii()
+    radii, rights, tally = [], 0, _Tally()
     with measuring(model) as device:
         for clean, truth in batches(images, labels, batch_size, device):
-            chosen, agreeing = _chosen(model, clean, smoothing, batch_size, generator)
+            votes = _votes(model, clean, smoothing.selection_draws, smoothing.noise_sigma, batch_size, generator)
+            chosen = votes.argmax(dim=1)
+            contest = smoothing.contest(len(clean), asked)
+            tally.draws += _decide(model, clean, chosen, contest, smoothing, batch_size, generator)
             right = chosen.eq(truth).tolist()
-            found = [radius_of(count) for count in agreeing.tolist()]
-            radii += [r if r is not None and is_right else math.nan for r, is_right in zip(found, right, strict=True)]
-            rights, abstained = rights + sum(right), abstained + found.count(None)
+            reached = contest.certified.tolist()
+            radii += [asked[c - 1] if c > 0 and ok else math.nan for c, ok in zip(reached, right, strict=True)]
+            rights, tally.abstained = rights + sum(right), tally.abstained + reached.count(0)
+            tally.undecided += int(contest.open.sum())
             if on_done is not None:
                 on_done(len(clean))
     radius = torch.tensor(radii, dtype=torch.float64)
-    return _record(smoothing, radius, rights, abstained), radius
+    return _record(smoothing, radius, rights, tally), radius
 
 
-def _record(smoothing: Smoothing, radius: Tensor, rights: int, abstained: int) -> Certification:
+@dataclass
+class _Tally:
+    """What is counted over all images: those that abstain, those with a radius undecided, and draws that decided."""
+
+    abstained: int = 0
+    undecided: int = 0
+    draws: int = 0
+
+
+def _decide(
+    model: nn.Module,
+    clean: Tensor,
+    chosen: Tensor,
+    contest: Contest,
+    smoothing: Smoothing,
+    batch_size: int,
+    generator: torch.Generator | None,
+) -> int:
+    """Draw until all is decided or the draws allowed are made; return how many were, over all images."""
+    made, spent, agreeing = 0, 0, np.zeros(len(clean), np.int64)
+    while made < smoothing.draws and contest.open.any():
+        left = np.flatnonzero(contest.open)
+        where = torch.from_numpy(left).to(clean.device)
+        more = min(max(_FIRST_ROUND, min(made // 4, _LAST_ROUND)), smoothing.draws - made)
+        votes = _votes(model, clean[where], more, smoothing.noise_sigma, batch_size, generator)
+        agreeing[left] += votes.gather(1, chosen[where].unsqueeze(1)).squeeze(1).cpu().numpy()
+        made, spent = made + more, spent + more * len(left)
+        contest.take(left, agreeing[left], made)
+    return spent
+
+
+def _record(smoothing: Smoothing, radius: Tensor, rights: int, tally: _Tally) -> Certification:
     return Certification(
         samples=len(radius),
         noise_sigma=smoothing.noise_sigma,
         selection_draws=smoothing.selection_draws,
         draws=smoothing.draws,
+        mean_draws=tally.draws / len(radius),
+        undecided=tally.undecided,
         confidence=1 - smoothing.alpha,
-        abstained=abstained,
+        abstained=tally.abstained,
         smoothed_accuracy=rights / len(radius),
         points=[curve_point(asked, int((radius >= asked).sum()), len(radius)) for asked in smoothing.asked_radii()],
     )
-
-
-def _chosen(
-    model: nn.Module, clean: Tensor, smoothing: Smoothing, batch_size: int, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor]:
-    """Return the smoothed classifier's answers, (N,), and how many of fresh draws agree with each, (N,)."""
-    sigma = smoothing.noise_sigma
-    chosen = _votes(model, clean, smoothing.selection_draws, sigma, batch_size, generator).argmax(dim=1)
-    votes = _votes(model, clean, smoothing.draws, sigma, batch_size, generator)
-    return chosen, votes.gather(1, chosen.unsqueeze(1)).squeeze(1)
 
 
 def _votes(

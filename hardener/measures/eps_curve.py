@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from hardener.config.evaluation_record import EpsCurve
 from hardener.errors import HardenerError
 from hardener.measures._common import batches, curve_point
-from hardener.measures.run import Case, Found, LentAttack
+from hardener.measures._sweep import sweep_down
+from hardener.measures.run import Case, Found, LentAttack, LentSweep
 from hardener.runtime.model_state import measuring
 from hardener.threat import NORMS
 
@@ -35,7 +36,9 @@ def eps_grid(norm: str, numel: int) -> list[float]:
 
 
 def measure(case: Case) -> Found:
-    """Follow each attack that the evaluation lends."""
+    """Follow each attack that the evaluation lends; where none was chosen, sweep once from the largest eps down."""
+    if not case.attacks and case.sweep is not None:
+        return Found([swept_curve(case, case.sweep)])
     with case.reporter.track("eps curves", len(case.pixels) * len(case.attacks), "images") as done:
         found = measure_eps_curves(
             case.model, case.pixels, case.labels, case.attacks, eps_grid(case.threat.norm, case.pixels[0].numel()),
@@ -94,6 +97,27 @@ def measure_eps_curves(
         report(len(standing))
         curves.append(EpsCurve(attack=attack.name, samples=len(images), points=points))
     return curves
+
+
+def swept_curve(case: Case, sweep: LentSweep) -> EpsCurve:
+    """Measure robust accuracy at growing eps by one sweep from the largest eps down.
+
+    Returns:
+        As `measure_eps_curves`. At the evaluation's own eps and beyond, what it found counts as well.
+    """
+    radii = eps_grid(case.threat.norm, case.pixels[0].numel())
+    right, classes = _clean(case.model, case.pixels, case.labels, case.batch_size)
+    known = torch.where(right, torch.inf, 0.0)
+    if case.distance is not None:
+        known = torch.minimum(known, case.distance)
+    with case.reporter.track("eps curve", len(known) * len(radii), "images") as done:
+        distance = sweep_down(sweep, case.pixels, case.labels, radii, known, generator=case.generator(), on_done=done)
+    points = [curve_point(0.0, int(right.sum()), len(right))]
+    for eps in radii:
+        if points[-1].accuracy <= 1 / classes:
+            break
+        points.append(curve_point(eps, int((distance > eps * (1 + 1e-5)).sum()), len(right)))
+    return EpsCurve(attack="fast", samples=len(right), points=points)
 
 
 @torch.no_grad()

@@ -30,6 +30,15 @@ class LentAttack:
     standing: Callable[[Tensor, Tensor, float, torch.Generator | None], Tensor]
 
 
+LentSweep = Callable[
+    [Tensor, Tensor, float, Tensor | None, torch.Generator | None],
+    tuple[Tensor, Tensor, Tensor],
+]
+"""An attack for one eps after another: images (n, C, H, W) that the model gets right, their labels (n,) int64, an eps,
+images to start from or None, and a generator on the model's device -> which stand, (n,) bool; an image (n, C, H, W)
+inside the ball that fools the model where one does not; how far that one is, (n,)."""
+
+
 @dataclass(frozen=True)
 class Case:
     """What a measure is given.
@@ -41,6 +50,9 @@ class Case:
         clean_correct: (N,) bool, which of them the model gets right.
         threat: of the evaluation.
         attacks: that climb the model's gradients, or search where there are none.
+        distance: (N,), how far at most each image is from one that the model gets wrong: 0 where it is wrong itself,
+            inf where the evaluation found none. None: all that are right are to be attacked.
+        sweep: an attack that goes from one eps to the next; None where the model has no gradients.
         differentiable: whether the model has gradients, its own or lent ones.
         noise_sigma: std of the noise of training, or a default, in [0, 1] pixels.
         batch_size: images at once.
@@ -55,6 +67,8 @@ class Case:
     clean_correct: Tensor
     threat: ThreatModel
     attacks: tuple[LentAttack, ...] = ()
+    distance: Tensor | None = None
+    sweep: LentSweep | None = None
     differentiable: bool = True
     noise_sigma: float = 0.1
     batch_size: int = 128
@@ -73,6 +87,7 @@ class Case:
             labels=self.labels[chosen],
             paths=tuple(self.paths[place] for place in chosen.tolist()),
             clean_correct=self.clean_correct[chosen],
+            distance=None if self.distance is None else self.distance[chosen],
         )
 
 

@@ -51,8 +51,8 @@ def beyond_attacks(evaluations: Sequence[Evaluation], fingerprint: str) -> list[
     if certified is not None:
         lines += [
             "",
-            f"A certificate is of the smoothed classifier, {certified.draws} noisy copies of an image, at confidence "
-            f"{certified.confidence:g}; it is not one of a single answer of this model.",
+            f"A certificate is of the smoothed classifier, {told_draws(certified)} noisy copies of an image, at "
+            f"confidence {certified.confidence:g}; it is not one of a single answer of this model.",
         ]
     missing = {
         "invariances (`--invariance`)": moved,
@@ -90,6 +90,11 @@ def _corruptions(found: Corruptions) -> list[Row]:
     lowest = sum(worst.accuracies) / len(worst.accuracies)
     shown = f"mean {percent(1 - found.mean_corruption_error)}, lowest {percent(lowest)} for {worst.name}"
     return [(f"{len(found.kinds)} common corruptions", shown, found.samples)]
+
+
+def told_draws(found: Certification) -> str:
+    """Say how many draws an image got: `1000`, or `up to 1000 (120 in the mean)`."""
+    return str(found.draws) if found.mean_draws is None else f"up to {found.draws} ({found.mean_draws:.0f} in the mean)"
 
 
 def _certified(found: Certification) -> list[Row]:

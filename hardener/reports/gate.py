@@ -24,21 +24,25 @@ from hardener.statistics.paired import hoeffding_interval, paired_difference, re
 from hardener.threat import NORMS, ThreatModel
 from hardener.words import percent, points
 
-KNOWN = ", ".join(["clean", *(f"{norm}-EPS" for norm in NORMS), "corruptions", "certified-RADIUS"])
+KNOWN = ", ".join(["clean", *(f"{norm}-EPS" for norm in NORMS), "mean-NORM-EPS", "corruptions", "certified-RADIUS"])
+MEAN = "mean-accuracy"
+"""The measure whose figure is the mean robust accuracy over all eps up to one."""
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
 class Aspect:
-    """What a condition is about. `size` is eps for `robust`, a radius for `certified`."""
+    """What a condition is about. `size` is eps for `robust` and `mean`, a radius for `certified`."""
 
-    kind: Literal["clean", "robust", "corruptions", "certified"]
+    kind: Literal["clean", "robust", "mean", "corruptions", "certified"]
     norm: str = "l2"
     size: float = 0.0
 
     def __str__(self) -> str:
         if self.kind == "robust":
             return f"robust accuracy under {ThreatModel(self.norm, self.size)}"
+        if self.kind == "mean":
+            return f"mean robust accuracy up to {ThreatModel(self.norm, self.size)}"
         if self.kind == "certified":
             return f"accuracy certified to l2 {self.size:g}"
         return "clean accuracy" if self.kind == "clean" else "mean accuracy under corruptions"
@@ -65,7 +69,7 @@ class Figure:
 
     def bounds(self, aspect: Aspect, confidence: float) -> tuple[float, float]:
         """The interval at another confidence."""
-        if aspect.kind == "corruptions":
+        if aspect.kind in {"corruptions", "mean"}:
             return hoeffding_interval(self.share, self.samples, confidence)
         return clopper_pearson(round(self.share * self.samples), self.samples, confidence)
 
@@ -122,6 +126,9 @@ def _parse_aspect(name: str) -> Aspect:
     head, dash, size = name.partition("-")
     if name in {"clean", "corruptions"}:
         return Aspect("clean" if name == "clean" else "corruptions")
+    if head == "mean" and dash and size.partition("-")[0] in NORMS:
+        norm, _, eps = size.partition("-")
+        return Aspect("mean", norm, ThreatModel(norm, parse_quantity(eps)).eps)
     if head in NORMS and dash:
         return Aspect("robust", head, ThreatModel(head, parse_quantity(size)).eps)
     if head == "certified" and dash:
@@ -129,7 +136,7 @@ def _parse_aspect(name: str) -> Aspect:
         if radius < 0:
             raise HardenerError(f"a certified radius is >= 0; got {size}.")
         return Aspect("certified", "l2", radius)
-    hint = did_you_mean(head, ["clean", *NORMS, "corruptions", "certified"])
+    hint = did_you_mean(head, ["clean", *NORMS, "mean", "corruptions", "certified"])
     raise HardenerError(f"unknown measure {name!r}. Known: {KNOWN}.{hint}")
 
 
@@ -181,6 +188,8 @@ def _figures(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspect) 
         command = fresh_command(run.path, norm=aspect.norm, eps=aspect.size)
         threats = dict.fromkeys(str(ThreatModel(item.threat.norm, item.threat.eps)) for item in evaluations)
         has = f" It was evaluated under {', '.join(threats)}."
+    elif aspect.kind == "mean":
+        command = fresh_command(run.path, norm=aspect.norm, eps=aspect.size, sections=[MEAN])
     elif aspect.kind == "corruptions":
         command = fresh_command(run.path, sections=["corruptions"])
     else:
@@ -197,6 +206,12 @@ def _figure(item: Evaluation, aspect: Aspect) -> Figure | None:
         if item.threat.norm != aspect.norm or abs(item.threat.eps - aspect.size) >= SAME_EPS:
             return None
         return Figure(item, item.robust_accuracy, item.interval, item.samples)
+    if aspect.kind == "mean":
+        found = item.measured.get(MEAN)
+        if found is None or item.threat.norm != aspect.norm or abs(item.threat.eps - aspect.size) >= SAME_EPS:
+            return None
+        share = found.figures[0].value
+        return Figure(item, share, hoeffding_interval(share, found.samples), found.samples)
     if aspect.kind == "corruptions":
         if item.corruptions is None:
             return None
@@ -242,7 +257,7 @@ def _judge_min(condition: Condition, figure: Figure) -> Outcome:
 
 
 def _inconclusive(condition: Condition, figure: Figure) -> str:
-    if condition.aspect.kind != "robust" or figure.evaluation.verdict != "inconclusive":
+    if condition.aspect.kind not in {"robust", "mean"} or figure.evaluation.verdict != "inconclusive":
         return ""
     return f"The evaluation is inconclusive, so its robust accuracy proves nothing: {figure.evaluation.reason}"
 

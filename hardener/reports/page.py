@@ -100,6 +100,8 @@ def what_it_does_not_say(evaluation: Evaluation) -> list[str]:
         f"{_attack_names(evaluation) or 'none'}.{not_run}",
         f"It holds for {threat} on images like these, and says nothing of other changes to an image.",
     ]
+    if evaluation.went_on is not None:
+        said.append(went_on(evaluation))
     if names == {"fgsm"}:
         said.append("FGSM is a single step and the weakest attack there is; run --attack pgd before trusting this.")
     if evaluation.data.split == "validation":
@@ -109,6 +111,15 @@ def what_it_does_not_say(evaluation: Evaluation) -> list[str]:
     if evaluation.data.skipped:
         said.append(f"{evaluation.data.skipped} images could not be read and were left out.")
     return said
+
+
+def went_on(evaluation: Evaluation) -> str:
+    """Say which suite an evaluation went on to by itself, and why."""
+    raised = ", ".join(evaluation.because)
+    return (
+        f"After the suite {evaluation.suite} the audit raised {raised}, so the evaluation went on to "
+        f"{evaluation.went_on} by itself."
+    )
 
 
 def show_setting(value: object, key: str = "") -> str:

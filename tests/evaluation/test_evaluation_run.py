@@ -89,7 +89,9 @@ def test_every_suite_names_attacks_that_there_are_and_says_what_it_leaves_out() 
     assert "AutoAttack's standard suite" not in left_out(suite_plans("standard"))
     for name in SUITES:
         assert make_plan(EvaluateRequest(suite=name, surrogate=RunFolder(Path("somewhere")))).suite == name
-    with pytest.raises(HardenerError, match="unknown suite 'ful'. Known: quick, standard, full. Did you mean 'full'"):
+    with pytest.raises(
+        HardenerError, match="unknown suite 'ful'. Known: fast, quick, standard, full. Did you mean 'full'"
+    ):
         suite_plans("ful")
 
 
@@ -358,7 +360,8 @@ def test_two_processes_find_what_one_finds(run: RunFolder, tmp_path: Path) -> No
 
 
 def test_the_kept_state_holds_nothing_that_needs_unpickling(run: RunFolder, tmp_path: Path) -> None:
-    from hardener.evaluation.robust_accuracy import AttackPlan, Course, Standing, robust_accuracy
+    from hardener.evaluation.robust_accuracy import AttackPlan, Course, robust_accuracy
+    from hardener.evaluation.standing import Standing
     from hardener.threat import ThreatModel
 
     kept: list[Standing] = []

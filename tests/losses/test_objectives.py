@@ -128,5 +128,5 @@ def test_rescaled_cross_entropys_gradient_does_not_change_with_the_scale(classes
 
 
 def test_objectives_are_losses_of_the_catalog() -> None:
-    assert set(OBJECTIVES) == {"ce", "margin", "dlr"}
+    assert set(OBJECTIVES) == {"ce", "margin", "dlr", "pm"}
     assert all(LOSSES[name] == line for name, line in OBJECTIVES.items())

@@ -21,39 +21,53 @@ def plane(distances: list[float], shape: tuple[int, int, int] = (1, 3, 3)) -> tu
     return model, torch.stack([start + distance * unit for distance in distances])
 
 
-def test_on_a_linear_model_it_is_at_most_the_distance_from_the_plane_and_near_it_with_many_draws() -> None:
+def test_on_a_linear_model_it_is_the_largest_radius_asked_for_that_the_distance_from_the_plane_allows() -> None:
     """Smoothing a linear classifier gives the same classifier back, so the distance is the true radius.
 
-    Agreeing draws have the share Phi(distance / sigma). The bound lies 4.75 standard errors below the share that was
-    seen (Phi(-4.75) = alpha = 1e-6), and that share within 4 of the true one.
+    Agreeing draws have the share Phi(distance / sigma); what is asked for lies far enough from it for 10,000 draws.
     """
-    distances = [0.05, 0.1, -0.2, 0.3, 0.4]
+    distances = [0.05, 0.11, -0.2, 0.31, 0.43]
     model, images = plane(distances)
     labels = (torch.tensor(distances) > 0).long()
+    asked = (0.0, 0.08, 0.15, 0.25, 0.37)
     record, radius = measure_certification(
         model,
         images,
         labels,
-        Smoothing(0.25, draws=10_000, alpha=1e-6),
+        Smoothing(0.25, selection_draws=500, draws=10_000, alpha=1e-6, radii=asked),
         batch_size=2000,
         generator=torch.Generator().manual_seed(1),
     )
-    assert record.abstained == 0
+    assert record.abstained == record.undecided == 0
     assert record.smoothed_accuracy == 1.0
-    for found, distance in zip(radius.tolist(), map(abs, distances), strict=True):
-        share = normal.cdf(distance / 0.25)
-        least = share - 8.75 * math.sqrt(share * (1 - share) / 10_000)
-        assert 0.25 * normal.ppf(least) <= found <= distance
+    assert radius.tolist() == [max(r for r in asked if r < abs(distance)) for distance in distances]
+    assert record.mean_draws is not None
+    assert record.mean_draws < 3000, "they end when the next radius is refused"
+
+
+def test_certified_accuracy_is_never_above_the_exact_one_of_a_linear_model_for_a_tenth_of_the_draws() -> None:
+    model, images, labels = linear_problem(200, (1, 3, 3), seed=5)
+    distance = (model.margin(images).detach().abs() / model.weight.detach().norm()).double()
+    sigma = float(distance.median()) / 1.5
+    record, radius = measure_certification(
+        model, images, labels, Smoothing(sigma), generator=torch.Generator().manual_seed(0), batch_size=1000
+    )
+    for point in record.points:
+        exact = float((distance >= point.parameter).double().mean())
+        assert exact - 0.2 <= point.accuracy <= exact
+    assert (radius[~radius.isnan()] <= distance[~radius.isnan()]).all()
+    assert record.mean_draws is not None
+    assert record.mean_draws < 500
 
 
 def test_certified_accuracy_counts_the_images_certified_to_at_least_the_radius() -> None:
     model, images, labels = linear_problem(60, (1, 3, 3), seed=3)
     labels[:10] = 1 - labels[:10]  # the smoothed classifier is wrong there as well
     record, radius = measure_certification(
-        model, images, labels, Smoothing(0.1, draws=200), generator=torch.Generator().manual_seed(0), batch_size=13
+        model, images, labels, Smoothing(0.1), generator=torch.Generator().manual_seed(0), batch_size=13
     )
     assert radius[:10].isnan().all()
-    assert [point.parameter for point in record.points] == pytest.approx([0.0, 0.025, 0.05, 0.1])
+    assert [point.parameter for point in record.points] == pytest.approx([0.0, 0.05, 0.1])
     for point in record.points:
         assert point.accuracy == int((radius >= point.parameter).sum()) / 60
         assert point.interval[0] <= point.accuracy <= point.interval[1]
@@ -63,8 +77,8 @@ def test_certified_accuracy_counts_the_images_certified_to_at_least_the_radius()
     assert record.confidence == pytest.approx(0.999)
 
 
-def test_a_unanimous_vote_certifies_what_the_paper_says_and_no_default_radius_lies_beyond() -> None:
-    """Cohen et al., ICML 2019: with n unanimous draws the lower bound is alpha^(1/n): 2.46 sigma at 1000."""
+def test_a_unanimous_vote_certifies_the_largest_radius_and_no_default_lies_beyond_what_the_draws_can() -> None:
+    """Of 1,000 unanimous draws any share that is certified at alpha lies below alpha^(1/1000): 2.46 sigma."""
 
     class Constant(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
@@ -73,9 +87,12 @@ def test_a_unanimous_vote_certifies_what_the_paper_says_and_no_default_radius_li
     record, radius = measure_certification(
         Constant(), torch.rand(3, 1, 2, 2), torch.tensor([1, 1, 0]), Smoothing(0.5), batch_size=700
     )
-    most = 0.5 * normal.ppf(0.001 ** (1 / 1000))
-    assert radius.tolist() == pytest.approx([most, most, math.nan], nan_ok=True)
-    assert [point.parameter for point in record.points] == [0.0, 0.125, 0.25, 0.5, 1.0]
+    assert radius.tolist() == pytest.approx([0.5, 0.5, math.nan], nan_ok=True)
+    assert [point.parameter for point in record.points] == [0.0, 0.25, 0.5]
+    assert record.mean_draws is not None
+    assert record.mean_draws < 100
+    assert Smoothing(0.5, draws=30).asked_radii() == [0.0, 0.25]
+    assert normal.cdf(1.0) > 0.001 ** (1 / 30) > normal.cdf(0.5)
     assert {point.accuracy for point in record.points} == {2 / 3}
 
 
@@ -107,7 +124,9 @@ def test_every_image_gets_its_draws_and_no_batch_is_larger_than_asked(count: int
         batch_size=batch_size,
         on_done=done.append,
     )
-    assert sum(rows) == 37 * count
+    assert record.mean_draws is not None
+    assert sum(rows) == pytest.approx((7 + record.mean_draws) * count)
+    assert record.mean_draws <= 30
     assert max(rows) <= batch_size
     assert sum(done) == record.samples == count
 
@@ -115,5 +134,7 @@ def test_every_image_gets_its_draws_and_no_batch_is_larger_than_asked(count: int
 def test_settings_out_of_range_and_no_images_are_errors() -> None:
     with pytest.raises(ValueError, match="need noise_sigma > 0"):
         Smoothing(0.0)
+    with pytest.raises(ValueError, match="radii >= 0 that ascend"):
+        Smoothing(0.1, radii=(0.2, 0.1))
     with pytest.raises(HardenerError, match="there are no images"):
         measure_certification(nn.Flatten(), torch.rand(0, 1, 1, 2), torch.zeros(0).long(), Smoothing(0.1))
