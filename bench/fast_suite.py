@@ -119,6 +119,24 @@ def measured(suite: str, problem: Problem) -> dict[str, Any]:
     }
 
 
+def table(rows: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of the table for the docs, of models that both suites were run on."""
+    yield "| model | norm, eps | clean | `standard` | `fast` | passes | with the audit |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    sums: dict[str, list[int]] = {"passes": [0, 0], "passes_with_audit": [0, 0]}
+    for name, both in rows.items():
+        if set(SUITES) - set(both) or name.startswith("zoo"):
+            continue
+        old, new = both["standard"], both["fast"]
+        for key, total in sums.items():
+            total[0], total[1] = total[0] + old[key], total[1] + new[key]
+        shares = (f"{new[key] / old[key]:.3f}" for key in sums)
+        cells = [name, f"{old['norm']} {old['eps']:.3g}", *(f"{100 * x:.1f} %" for x in (old["clean"], old["worst"]))]
+        worst = f"{100 * new['worst']:.1f} %"
+        yield f"| {' | '.join([*cells, worst, *shares])} |"
+    yield f"| together | | | | | {' | '.join(f'{new / max(old, 1):.3f}' for old, new in sums.values())} |"
+
+
 def main() -> None:
     """Measure what is not in the file yet, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -140,6 +158,7 @@ def main() -> None:
             rows.setdefault(name, {})[suite] = measured(suite, problem())
             print(name, suite, json.dumps({k: v for k, v in rows[name][suite].items() if k != "stands"}), flush=True)
             asked.json.write_text(json.dumps(rows, indent=1))
+    print("\n".join(table(rows)))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class EvaluateOptions(TypedDict, total=False):
 
     Attributes:
         attacks: names that `hardener attacks` lists; not together with `suite`.
-        suite: `quick` (the default), `standard` or `full`.
+        suite: `quick` (the default), `fast`, `standard` or `full`.
         norm: `linf` (the default), `l2` or `l1`.
         eps: the radius, a number or a text such as "8/255"; the norm's own by default.
         settings: of the attacks, such as {"steps": 50}.

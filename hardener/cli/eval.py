@@ -67,7 +67,7 @@ def evaluate(
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(help="quick, standard (AutoAttack's) or full. (default: quick, where no --attack is named)"),
+        typer.Option(help="quick, fast, standard (AutoAttack's) or full. (default: quick, where no --attack is named)"),
     ] = None,
     norm: Annotated[str, typer.Option(help=NORM_HELP)] = "linf",
     eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,

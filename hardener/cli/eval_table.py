@@ -100,8 +100,7 @@ def _settings(attack: EvaluatedAttack) -> str:
 
 def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
-    from hardener.reports._card_measures import told_draws
-    from hardener.reports.measured_lines import measured_lines
+    from hardener.reports.measured_lines import measured_lines, told_draws
 
     if evaluation.distances is not None and evaluation.distances.quartiles is not None:
         low, middle, high = evaluation.distances.quartiles

@@ -56,9 +56,11 @@ SUITES: dict[str, tuple[AttackPlan, ...]] = {
         AttackPlan("fmn", everywhere=True),
     ),
 }
-SUITE = "fast"
+FAST = "fast"
+"""The cascade that goes on to another suite where the audit asks for it."""
+SUITE = "quick"
 """The suite that runs where no attack is named."""
-GOES_ON = {"fast": "standard"}
+GOES_ON = {FAST: "standard"}
 """A suite -> the one that the evaluation goes on to by itself, where the audit finds that a figure hides something."""
 DEPLOYED = (
     AttackPlan("pgd", {"steps": 20}),
@@ -79,7 +81,7 @@ def suite_plans(name: str, norm: str = "linf") -> list[AttackPlan]:
     """
     if name not in SUITES:
         raise HardenerError(f"unknown suite {name!r}. Known: {', '.join(SUITES)}.{did_you_mean(name, SUITES)}")
-    plans = _FAST_SPARSE if name == SUITE and norm in NORMS and NORMS[norm].is_sparse else SUITES[name]
+    plans = _FAST_SPARSE if name == FAST and norm in NORMS and NORMS[norm].is_sparse else SUITES[name]
     return [plan for plan in plans if norm in ATTACKS[plan.name].norms]
 
 

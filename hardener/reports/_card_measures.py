@@ -16,6 +16,7 @@ from hardener.config.evaluation_record import (
     MeasuredCurve,
 )
 from hardener.reports._markdown import cell, text
+from hardener.reports.measured_lines import told_draws
 from hardener.words import ends, figure, percent
 
 Row = tuple[str, str, int]
@@ -90,11 +91,6 @@ def _corruptions(found: Corruptions) -> list[Row]:
     lowest = sum(worst.accuracies) / len(worst.accuracies)
     shown = f"mean {percent(1 - found.mean_corruption_error)}, lowest {percent(lowest)} for {worst.name}"
     return [(f"{len(found.kinds)} common corruptions", shown, found.samples)]
-
-
-def told_draws(found: Certification) -> str:
-    """Say how many draws an image got: `1000`, or `up to 1000 (120 in the mean)`."""
-    return str(found.draws) if found.mean_draws is None else f"up to {found.draws} ({found.mean_draws:.0f} in the mean)"
 
 
 def _certified(found: Certification) -> list[Row]:

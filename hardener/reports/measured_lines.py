@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardener.config.evaluation_record import Evaluation
+from hardener.config.evaluation_record import Certification, Evaluation
 from hardener.words import figure
 
 
@@ -20,3 +20,8 @@ def measured_lines(evaluation: Evaluation) -> list[str]:
             told.append(f"{item.name} {figure(item.value, item.unit)}{between}")
         lines.append(f"{found.title}: {', '.join([*told, f'n = {found.samples}'])}")
     return lines
+
+
+def told_draws(found: Certification) -> str:
+    """Say how many draws an image got: `1000`, or `up to 1000 (120 in the mean)`."""
+    return str(found.draws) if found.mean_draws is None else f"up to {found.draws} ({found.mean_draws:.0f} in the mean)"

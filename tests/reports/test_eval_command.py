@@ -70,7 +70,7 @@ def any_request(draw: random.Random, folder: Path) -> EvaluateRequest:
         "sections": frozenset(draw.sample(WORDS, draw.randrange(4))),
     }
     if draw.random() < 0.5:
-        asked["suite"] = draw.choice([None, "quick", "standard", "full"])
+        asked["suite"] = draw.choice([None, "fast", "quick", "standard", "full"])
     else:
         asked["attacks"] = tuple(draw.choices(["fgsm", "pgd", "apgd", "square", "transfer"], k=draw.randrange(1, 4)))
         asked["settings"] = {
