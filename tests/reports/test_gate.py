@@ -6,9 +6,10 @@ from xml.etree import ElementTree
 import pytest
 from run_folders import bits, certification, corruptions, write_evaluation, write_run
 
+from hardener.config.evaluation_record import Measured, MeasuredFigure
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.reports.gate import Outcome, judge, parse_condition, write_junit, write_summary
+from hardener.reports.gate import MEAN, Outcome, judge, parse_condition, write_junit, write_summary
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval, newcombe_paired
 
@@ -49,6 +50,18 @@ def test_the_lower_end_decides(run: RunFolder, measure: str, low: float) -> None
     assert "The figure reaches it and the interval does not" in over.why
     assert f"n = 100; needed: a lower end of at least {100 * low:.1f} %" in over.line
     assert holds(run, f"{measure}=0.99").why == ""
+
+
+def test_the_mean_over_eps_is_a_measure(run: RunFolder) -> None:
+    figure = MeasuredFigure(name="mean-linf-0.0313725", value=0.55, unit="share", better="higher")
+    found = {MEAN: Measured(title="mean", samples=400, figures=[figure])}
+    write_evaluation(run, bits(90, 100), bits(40, 100), minute=5, measured=found)
+    low, _ = hoeffding_interval(0.55, 400)
+    assert holds(run, f"mean-linf-8/255={low - 1e-6:.6f}").passed
+    assert not holds(run, f"mean-linf-8/255={low + 1e-5:.6f}").passed
+    assert "n = 400" in holds(run, "mean-linf-8/255=0.3").found
+    with pytest.raises(HardenerError, match="has no mean robust accuracy up to linf 4/255"):
+        holds(run, "mean-linf-4/255=0.3")
 
 
 @pytest.mark.parametrize("spelled", ["8/255", "0.0313725", "0.03137254901960784", "3.13725e-2"])
@@ -154,7 +167,7 @@ def test_a_drop_under_other_attacks_is_noted(run: RunFolder, tmp_path: Path) -> 
         ("clean=-0.1", "a share lies in [0, 1]; got -0.1."),
         (
             "cleen=0.8",
-            "unknown measure 'cleen'. Known: clean, linf-EPS, l2-EPS, l1-EPS, corruptions, certified-RADIUS. Did you",
+            "unknown measure 'cleen'. Known: clean, linf-EPS, l2-EPS, l1-EPS, mean-NORM-EPS, corruptions, ",
         ),
         ("linf=0.8", "unknown measure 'linf'"),
         ("l3-0.5=0.8", "unknown measure 'l3-0.5'"),
@@ -190,6 +203,10 @@ def test_conditions_that_do_not_go_together(run: RunFolder) -> None:
         (
             "l2-0.5",
             "has no robust accuracy under l2 0.5. It was evaluated under linf 8/255. Run `{} --norm l2 --eps 0.5`",
+        ),
+        (
+            "mean-linf-8/255",
+            "has no mean robust accuracy up to linf 8/255. Run `{} --norm linf --eps 8/255 --measure mean-accuracy`",
         ),
         ("certified-1", "has no accuracy certified to l2 1. It was certified to 0.25. Run `{} --certify`"),
     ],
