@@ -13,14 +13,22 @@ from torch import Tensor, nn
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
 from hardener.models.entry import EntryNeeded
-from hardener.models.head import Answer, auxiliary_heads, count_outputs, find_head, look_at_answer, replace_heads
+from hardener.models.head import (
+    Answer,
+    auxiliary_heads,
+    count_outputs,
+    find_head,
+    look_at_answer,
+    replace_heads,
+    see_that_heads_can_be_replaced,
+)
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.tame import tame, unscripted
 from hardener.models.user_code import describe
 from hardener.models.weights import Loaded, Start, load_weights
 from hardener.runtime.model_state import device_of
 
-USUAL_SIZES = (28, 32, 64, 96, 128, 224, 256, 299, 384)
+USUAL_SIZES = (28, 32, 64, 96, 128, 224, 256, 299, 331, 384)
 
 
 @dataclass(frozen=True)
@@ -212,6 +220,7 @@ def fit_head(
     """
     network, outputs = built.network, built.outputs
     if outputs != num_classes and not replace:
+        see_that_heads_can_be_replaced(network, outputs, built.answer.heads)
         fresh = (
             f"Pass --replace-head to put a fresh final layer with {num_classes} outputs in, or let the model file "
             "build it: build_model(num_classes)."

@@ -83,7 +83,8 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         everything = [at_other_sizes(one, trials) for one in everything]
     tops = standing_out(everything, facts, found)
     if tops[0].rank(facts) >= 4:
-        return _unfit(tops, found, facts, wish, trials)
+        rest = [one for one in everything if one not in tops]
+        return _unfit([*tops, *(one for one in rest if one.missing and one.counts)], found, facts, wish, trials)
     if len(tops) == 1:
         return _taken(tops[0])
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from hardener.models.candidates import candidates_of
-from hardener.models.guesses import is_called_with
+from hardener.models.guesses import is_a_tuple, is_called_with
 from hardener.models.model_file import Imported
 
 _CLASSES = ("block", "unit", "cell", "bottleneck", "layer", "act", "activation")
@@ -59,6 +59,8 @@ def said(value: Any, text: str = "") -> str | None:
 def _made(argument: str, value: Any, found: Imported) -> Any:
     if isinstance(value, str):
         return _class_named(argument, value, found) or value
+    if isinstance(value, list):
+        return tuple(value) if any(is_a_tuple(argument, taker) for taker in _takers(argument, found)) else value
     if not isinstance(value, Mapping):
         return value
     kind = _dataclass_for(argument, value, found)
@@ -67,6 +69,10 @@ def _made(argument: str, value: Any, found: Imported) -> Any:
 
 def _value(value: Any) -> Any:
     return Given(value) if isinstance(value, Mapping) else value
+
+
+def _takers(argument: str, found: Imported) -> list[Any]:
+    return [one.value for one in candidates_of(found) if one.takes is not None and argument in one.takes.names]
 
 
 def _dataclass_for(argument: str, value: Mapping[str, Any], found: Imported) -> type | None:
@@ -87,6 +93,6 @@ def _class_named(argument: str, text: str, found: Imported) -> type | None:
     value = getattr(owner, name, None)
     if not inspect.isclass(value):
         return None
-    takers = [one.value for one in candidates_of(found) if one.takes is not None and argument in one.takes.names]
-    fits = argument.lower().endswith(_CLASSES) or any(is_called_with(argument, taker) for taker in takers)
+    called = any(is_called_with(argument, taker) for taker in _takers(argument, found))
+    fits = called or argument.lower().endswith(_CLASSES)
     return value if fits else None

@@ -200,6 +200,11 @@ def lists_of(length: int, word: str) -> list[Guess]:
     return [plain_guess(one) for one in [*usual, *(reversed(numbers) if "channel" in word else numbers)]]
 
 
+def is_a_tuple(name: str, value: Any) -> bool:
+    """Does the code of a class or a function see that an argument is a tuple?"""
+    return _used_as(name, value) == "tuple"
+
+
 def combinations(of: Mapping[str, Sequence[Guess]]) -> Iterator[dict[str, Guess]]:
     """Yield guesses for all names together, the likeliest first."""
     if not all(of.values()):

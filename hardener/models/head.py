@@ -204,6 +204,20 @@ def auxiliary_heads(network: nn.Module, outputs: int, images: Tensor) -> list[st
     return [name for names in found for name in names if _width(network.get_submodule(name)) == outputs]
 
 
+def see_that_heads_can_be_replaced(network: nn.Module, outputs: int, heads: Sequence[str]) -> list[str]:
+    """Return those of some layers that make the logits; all is well where none is named, since no graph tells.
+
+    Raises:
+        HardenerError: the logits are made by none of them, and so by no layer that can be replaced.
+    """
+    named = dict(network.named_modules(remove_duplicate=False))
+    chosen = [name for name in heads if name in named and _width(named[name]) == outputs]
+    other = next((name for name in heads if name not in chosen and name in named), None)
+    if heads and not chosen:
+        raise HardenerError(_no_head(outputs, None if other is None else f"{other}, {_kind(named[other])}"))
+    return chosen
+
+
 def replace_heads(network: nn.Module, outputs: int, num_classes: int, heads: Sequence[str]) -> tuple[str, ...]:
     """Put a fresh layer with `num_classes` outputs in place of each head; return their names.
 
@@ -216,10 +230,9 @@ def replace_heads(network: nn.Module, outputs: int, num_classes: int, heads: Seq
         HardenerError: the logits are not made by linear layers or convolutions.
     """
     named = dict(network.named_modules(remove_duplicate=False))
-    chosen = [name for name in heads if name in named and _width(named[name]) == outputs]
-    other = next((name for name in heads if name not in chosen and name in named), None)
+    chosen = see_that_heads_can_be_replaced(network, outputs, heads)
     if not chosen:
-        raise HardenerError(_no_head(outputs, None if other is None else f"{other}, {_kind(named[other])}"))
+        raise HardenerError(_no_head(outputs))
     fresh: dict[nn.Module, nn.Module] = {}
     tied: dict[nn.Parameter, nn.Module] = {}
     for name in chosen:

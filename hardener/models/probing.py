@@ -21,7 +21,7 @@ from hardener.errors import HardenerError
 from hardener.models.answer import unwrap_logits
 from hardener.models.arguments import Facts
 
-SIZES = (32, 224, 64, 28, 96, 128, 299, 227, 384, 48, 256)
+SIZES = (32, 224, 64, 28, 96, 128, 299, 227, 384, 48, 256, 331)
 """Sides of square images that networks are often made for, the commonest first."""
 _MOST_NUMBERS = 400_000_000
 _BUDGET_S = 15.0
@@ -60,13 +60,19 @@ class Trials:
         """Is the time used up?"""
         return time.monotonic() > self._ends
 
-    def run(self, build: Callable[[], Any], *, other_sizes: bool = False) -> Trial:
+    @property
+    def running_out(self) -> bool:
+        """Is more than half of the time used up?"""
+        return time.monotonic() > self._ends - _BUDGET_S / 2
+
+    def run(self, build: Callable[[], Any], *, other_sizes: bool = False, size: tuple[int, int] | None = None) -> Trial:
         """Build a network and show it two images.
 
         Args:
             other_sizes: where it does not take them, try other sizes.
+            size: of the images, where it is not the one that is known.
         """
-        size = self.facts.size
+        size = size or self.facts.size
         with _apart():
             tried = self._once(build, [size] if size else [])
             if tried.built and tried.outputs is None and other_sizes and size is not None and tried.parameters:

@@ -6,13 +6,13 @@ import copy
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 from hardener.errors import HardenerError
-from hardener.models.arguments import NO_DEFAULT, Facts, Takes, class_count_name, known_arguments, plain
+from hardener.models.arguments import IMAGE_SIZE, NO_DEFAULT, Facts, Takes, class_count_name, known_arguments, plain
 from hardener.models.candidates import Candidate, known_ways
 from hardener.models.given import said
 from hardener.models.guesses import (
@@ -24,12 +24,13 @@ from hardener.models.guesses import (
     plain_guess,
 )
 from hardener.models.model_file import Imported
-from hardener.models.probing import Trial, Trials
+from hardener.models.probing import SIZES, Trial, Trials
 from hardener.models.settings_read import Settings, is_config, settings_of
 from hardener.models.source_code import is_network_class
 
 PLACEHOLDER = Guess(..., "...")
 _COUNT = "num_classes"
+_MOST_SIZES = 6
 _ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
 
 
@@ -99,21 +100,43 @@ def completed(
     ways, _ = known_ways(taken, facts, given)
     calls = [{name: call[name] for name in missing} for call in written if set(missing) <= set(call)]
     fault: BaseException | None = None
+    built: list[dict[str, Guess]] = []
     for guesses in [*calls, *combinations(options)]:
         for way in ways:
-            if trials.spent:
+            if trials.spent or (built and trials.running_out):  # other sizes are to be tried too
                 break
             trial = trials.run(lambda way=way, guesses=guesses: _call(candidate, way, guesses))  # type: ignore[misc]
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, {k: v for k, v in way.items() if k not in guesses}, trial)
+            built += [guesses] if trial.built and trial.parameters else []
             fault = trial.error if _says_more(trial, fault) else fault
-    for guesses in itertools.islice(itertools.chain(calls, combinations(options)), 3):
-        trial = trials.run(lambda guesses=guesses: _call(candidate, known, guesses), other_sizes=True)  # type: ignore[misc]
-        if trial.outputs is not None and trial.parameters:
-            return Wrapping(candidate, guesses, known, trial)
+    for guesses in itertools.islice(itertools.chain(built, calls, combinations(options)), 3):
+        for trial in _at_other_sizes(candidate, guesses, taken, facts, given, trials):
+            if trial.outputs is not None and trial.parameters:
+                return Wrapping(candidate, guesses, known, trial)
     first = {name: _first(values) for name, values in options.items()}
     sure = {name: calls[0][name] if calls else guess for name, guess in first.items()}
     return Wrapping(candidate, sure, known, None, fault)
+
+
+def _at_other_sizes(
+    candidate: Candidate,
+    guesses: Mapping[str, Guess],
+    taken: Takes,
+    facts: Facts,
+    given: Mapping[str, Any],
+    trials: Trials,
+) -> Iterator[Trial]:
+    """Yield trials with images of other sizes than the user's, of which a network that asks for it is told."""
+    known = known_arguments(taken, facts, given)
+    names = [name for name in taken.names if plain(name) in IMAGE_SIZE and name not in given]
+    if not names:
+        yield trials.run(lambda: _call(candidate, known, guesses), other_sizes=True)
+        return
+    for side in SIZES[:_MOST_SIZES]:
+        at = dataclasses.replace(facts, size=(side, side))
+        told = {**known_arguments(taken, at, given), **dict.fromkeys(names, side)}
+        yield trials.run(lambda told=told: _call(candidate, told, guesses), size=(side, side))  # type: ignore[misc]
 
 
 def _says_more(trial: Trial, before: BaseException | None) -> bool:
