@@ -29,11 +29,11 @@ from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.evaluation.seen import Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import build_for, fit_head
+from hardener.models.dry_run import Conditions, dry_run, settle_order, tell
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
 from hardener.models.own_normalization import fault_of_normalization
-from hardener.models.rehearse import Conditions, rehearse, settle_order, tell
 from hardener.models.trained import open_with_fingerprint
 from hardener.models.weights import Start, beside, file_of
 from hardener.progress import Reporter
@@ -158,7 +158,7 @@ def foreign_subject(
     classifier.way = built.way
     for remark in built.remarks:
         reporter.say(remark)
-    tell(rehearse(classifier, Conditions(channels, height, width)), reporter)
+    tell(dry_run(classifier, Conditions(channels, height, width)), reporter)
     return Subject(
         classifier.eval(),
         EvaluatedModel(name=loaded.name, run=None, recipe=None, fingerprint=sha256_of(file_of(model.init))),

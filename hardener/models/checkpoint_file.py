@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
-from hardener.models.file_kind import Kind, kind_of, read_json, weights_in
+from hardener.models.checkpoint_kind import Kind, kind_of, read_json, weights_in
 from hardener.models.unpickling import StandIn, pickle_module, safe_globals
 
 VERSIONS = "state dict versions"  # of each module's layout, as torch keeps them beside a state dict

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hardener.config.model_spec import CONFIG, HUB
 from hardener.errors import HardenerError
-from hardener.models.file_kind import read_json
+from hardener.models.checkpoint_kind import read_json
 from hardener.models.user_code import first_line
 
 

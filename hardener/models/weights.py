@@ -21,7 +21,7 @@ from hardener.config.files import written_whole
 from hardener.errors import HardenerError
 from hardener.models.buffers import put_buffer
 from hardener.models.checkpoint_file import VERSIONS, Content, read_checkpoint
-from hardener.models.file_kind import weights_in
+from hardener.models.checkpoint_kind import weights_in
 from hardener.models.hugging_face import in_its_names
 from hardener.models.match import Fit, choose, fits, nearest, with_heads
 from hardener.models.own_normalization import normalization_in

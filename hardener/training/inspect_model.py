@@ -23,11 +23,11 @@ from hardener.evaluation.precision import choose_precision
 from hardener.evaluation.suite import most_seconds
 from hardener.models.answer import show_way
 from hardener.models.build import USUAL_SIZES, Built, build_for, fit_head, noise
+from hardener.models.dry_run import Conditions, Remark, dry_run
 from hardener.models.head import count_outputs
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
 from hardener.models.onnx_program import batch_of, onnx_program
-from hardener.models.rehearse import Conditions, Remark, rehearse
 from hardener.models.weights import Start
 from hardener.progress import Reporter
 from hardener.runtime.device import choose_device
@@ -74,7 +74,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         own = [built.height] if built.height == built.width else []
         sizes = [size for size in sorted({*USUAL_SIZES, *own}) if _takes(built, size)]
         advance(1)
-        remarks, trains = _rehearsed(classifier, built, device)
+        remarks, trains = _dry_run(classifier, built, device)
         advance(1)
         images = noise(1, built.channels, built.height, built.width)
         facts = {**_parts(built, images), "flops": _flops(classifier, images), **_exports(classifier, built)}
@@ -169,10 +169,10 @@ def _takes(built: Built, size: int) -> bool:
         return False
 
 
-def _rehearsed(classifier: ImageClassifier, built: Built, device: torch.device) -> tuple[list[Remark], str]:
+def _dry_run(classifier: ImageClassifier, built: Built, device: torch.device) -> tuple[list[Remark], str]:
     conditions = Conditions(built.channels, built.height, built.width, device, batch=4)
     try:
-        return rehearse(classifier, conditions), ""
+        return dry_run(classifier, conditions), ""
     except HardenerError as error:
         return [], str(error)
 

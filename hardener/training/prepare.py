@@ -24,11 +24,11 @@ from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
 from hardener.models.build import Built, build_for, fit_head
+from hardener.models.dry_run import Conditions, dry_run, tell
 from hardener.models.freeze import freeze
 from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.own_normalization import fault_of_normalization, own_normalization
-from hardener.models.rehearse import Conditions, rehearse, tell
 from hardener.models.trained import open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
@@ -95,7 +95,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     _change_network(built, recipe, shape, len(folder.classes), reporter)
     keep_all_buffers(loaded.network)
     normalize = _normalization(built, recipe.data.normalize, began.normalization, reporter)
-    tried = _rehearsed(built, recipe, folder, device, reporter)
+    tried = _dry_run(built, recipe, folder, device, reporter)
     splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
     train_images = splits.train
     check_enough(train_images, folder.classes)
@@ -295,7 +295,7 @@ def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes
         reporter.say(f"frozen: {', '.join(still)}; {learning:,} parameters learn")
 
 
-def _rehearsed(
+def _dry_run(
     built: Built, recipe: Recipe, folder: DataSet, device: torch.device, reporter: Reporter
 ) -> ImageClassifier:
     """Try a step of training, say what is found, and return a classifier that is given its images as it needs them."""
@@ -312,7 +312,7 @@ def _rehearsed(
     )
     for remark in built.remarks:
         reporter.say(remark)
-    tell(rehearse(tried, conditions), reporter)
+    tell(dry_run(tried, conditions), reporter)
     return tried
 
 

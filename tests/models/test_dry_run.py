@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
+from hardener.models.dry_run import Conditions, dry_run, settle_order
 from hardener.models.normalize import ImageClassifier
-from hardener.models.rehearse import Conditions, rehearse, settle_order
 
 TRAINING = Conditions(channels=3, height=4, width=4, batch=4)
 EVALUATION = Conditions(channels=3, height=4, width=4)
@@ -43,7 +43,7 @@ def test_nothing_but_the_way_images_go_in_is_changed(conditions: Conditions, fla
     before = {name: value.clone() for name, value in one.state_dict().items()}
     modes = [module.training for module in one.modules()]
     state = torch.get_rng_state()
-    remarks = rehearse(one, conditions)
+    remarks = dry_run(one, conditions)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in one.state_dict().items())
     assert all(value.is_contiguous() for value in one.state_dict().values())
@@ -59,9 +59,9 @@ def test_only_an_evaluation_lets_answers_pass_that_are_not_finite() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) / 0 * 0
 
-    rehearse(classifier(Broken()), EVALUATION)  # its audit has a question for that
+    dry_run(classifier(Broken()), EVALUATION)  # its audit has a question for that
     with pytest.raises(HardenerError, match="answers NaN or infinite numbers to 3 images of 3 x 4 x 4"):
-        rehearse(classifier(Broken()), TRAINING)
+        dry_run(classifier(Broken()), TRAINING)
 
 
 def test_settling_the_order_leaves_faults_for_later() -> None:
@@ -87,5 +87,5 @@ def test_bfloat16_that_a_network_does_not_run_in_is_told_from_its_other_faults()
 
     settings: dict[str, Any] = {"channels": 3, "height": 4, "width": 4, "batch": 4, "autocast": True}
     with pytest.raises(HardenerError, match="float32 alone .* It runs in float32: pass --precision float32."):
-        rehearse(classifier(Exact()), Conditions(**settings))
-    assert rehearse(classifier(Exact()), TRAINING) == []
+        dry_run(classifier(Exact()), Conditions(**settings))
+    assert dry_run(classifier(Exact()), TRAINING) == []

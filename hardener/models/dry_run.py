@@ -73,7 +73,7 @@ def tell(remarks: Sequence[Remark], reporter: Reporter) -> None:
         (reporter.warn if remark.wrong else reporter.say)(remark.text)
 
 
-def rehearse(classifier: ImageClassifier, conditions: Conditions) -> list[Remark]:
+def dry_run(classifier: ImageClassifier, conditions: Conditions) -> list[Remark]:
     """Ask a classifier for all that will be asked of it, and set how it is to be given its images.
 
     `contiguous` and `writes` of the classifier are set; nothing else of it changes, and no random number is used up.
