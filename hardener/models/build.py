@@ -220,7 +220,11 @@ def fit_head(
     """
     network, outputs = built.network, built.outputs
     if outputs != num_classes and not replace:
-        see_that_heads_can_be_replaced(network, outputs, built.answer.heads)
+        differ = f"the model has {outputs} outputs and the data has {num_classes} classes."
+        try:
+            see_that_heads_can_be_replaced(network, outputs, built.answer.heads)
+        except HardenerError as error:
+            raise HardenerError(f"{differ} And {error}") from None
         fresh = (
             f"Pass --replace-head to put a fresh final layer with {num_classes} outputs in, or let the model file "
             "build it: build_model(num_classes)."
@@ -229,7 +233,7 @@ def fit_head(
             "DIR --init FILE --replace-head."
         )
         raise HardenerError(
-            f"the model has {outputs} outputs and the data has {num_classes} classes. {fresh}",
+            f"{differ} {fresh}",
             options="--replace-head" if start is None or start.trains else "",
         )
     chosen = tuple(heads or built.answer.heads)

@@ -26,6 +26,7 @@ from hardener.models.model_file import Imported
 from hardener.models.probing import Trials
 from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class, makes_network
+from hardener.models.tame import unwrapped
 from hardener.models.user_code import describe, first_line, place_of, user_code
 from hardener.models.wrapper import Wrapping, completed
 
@@ -83,8 +84,8 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         everything = [at_other_sizes(one, trials) for one in everything]
     tops = standing_out(everything, facts, found)
     if tops[0].rank(facts) >= 4:
-        rest = [one for one in everything if one not in tops]
-        return _unfit([*tops, *(one for one in rest if one.missing and one.counts)], found, facts, wish, trials)
+        parts = [one for one in everything if one not in tops and one.missing and one.counts]
+        return _unfit(tops, parts, found, facts, wish, trials)
     if len(tops) == 1:
         return _taken(tops[0])
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
@@ -102,7 +103,7 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
     path = found.file.path
     value = _value_of(name, found)
     if isinstance(value, nn.Module):
-        return BuiltEntry(value)
+        return BuiltEntry(unwrapped(value))
     if not callable(value):
         raise HardenerError(f"{name} in {path} is a {type(value).__name__}; it must be a function or an nn.Module.")
     candidate = Candidate(name, value, 0, True)
@@ -113,7 +114,7 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
         network = network[0]
     if not isinstance(network, nn.Module):
         raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
-    return BuiltEntry(network, switched_off(candidate.takes, way, wish.given))
+    return BuiltEntry(unwrapped(network), switched_off(candidate.takes, way, wish.given))
 
 
 def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dict[str, Any] | tuple[Any, ...]:
@@ -179,16 +180,21 @@ def _value_of(name: str, found: Imported) -> Any:
     return value
 
 
-def _unfit(tops: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials) -> Entry:
-    """Where nothing can be taken as it is: complete what needs more, or let the one that fails say why."""
-    needy = [one for one in tops if one.missing and one.missing != ("",)]
-    needy.sort(key=lambda one: (not one.counts, inspect.isclass(one.candidate.value), one.candidate.place))
-    wrappings = [
-        completed(one.candidate, found, facts, wish.given, trials)
-        for one in needy[:_MOST_COMPLETED]
-        if not trials.spent
-    ]
+def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials) -> Entry:
+    """Where nothing can be taken as it is: complete what needs more, or let the one that fails say why.
+
+    Args:
+        parts: of others, to be completed where none of `tops` can be.
+    """
+
+    def complete(needy: list[Tried]) -> list[Wrapping]:
+        order = sorted(needy, key=lambda o: (not o.counts, inspect.isclass(o.candidate.value), o.candidate.place))
+        asked = order[:_MOST_COMPLETED]
+        return [completed(one.candidate, found, facts, wish.given, trials) for one in asked if not trials.spent]
+
+    wrappings = complete([one for one in tops if one.missing and one.missing != ("",)])
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
+    fitting = fitting or [wrapping for wrapping in complete(parts) if wrapping.trial is not None]
     if len(fitting) > 1 and all(wrapping.is_plain for wrapping in fitting):
         rows = [(_options(w, facts, wish), _figures(w)) for w in fitting]
         head = f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one"

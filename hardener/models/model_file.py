@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+import torch
+
 from hardener.errors import HardenerError
 from hardener.models.import_advice import check_no_training, import_advice
 from hardener.models.user_code import user_code
@@ -202,7 +204,8 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     """Import a model file; afterwards forget it and what it imported from around it, so that two model files with
     helpers of the same name do not meet.
 
-    Meanwhile the command line is the file's own, without arguments, and what it prints goes to stderr.
+    Meanwhile the command line is the file's own, without arguments, and what it prints goes to stderr. What it sets of
+    torch holds as long.
 
     Raises:
         HardenerError: the file cannot be read as Python, raises, ends the program, or trains when it is imported.
@@ -217,7 +220,7 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     sys.argv = [str(file.path)]
     found: Imported | None = None
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _torch_as_it_is():
             found = Imported(file, _run(file, before), before)
             yield found
     finally:
@@ -225,6 +228,19 @@ def imported(file: ModelFile) -> Iterator[Imported]:
         _forget(file, before)
         sys.modules.update(shadowed)
         importlib.invalidate_caches()
+
+
+@contextlib.contextmanager
+def _torch_as_it_is() -> Iterator[None]:
+    """Take back what a file sets for all of torch: kinds of number, the device, and whether gradients are kept."""
+    number, device, keeps = torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(number)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
+        torch.set_grad_enabled(keeps)
 
 
 def _run(file: ModelFile, before: set[str]) -> ModuleType:

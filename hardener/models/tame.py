@@ -22,9 +22,10 @@ _COMPILERS = ("script", "trace", "trace_module", "freeze", "optimize_for_inferen
 
 @contextmanager
 def unscripted() -> Iterator[None]:
-    """Let torch.jit leave networks and functions as they are while a network is built: what it makes of them is closed
-    to export, hooks and copies. What is loaded from a file of torch.jit stays what it is.
+    """Let torch.jit and torch.compile leave networks and functions as they are while a network is built: what they make
+    of them is closed to export, hooks and copies. What is loaded from a file of torch.jit stays what it is.
     """
+    compile_before = torch.compile
     before = {name: getattr(torch.jit, name) for name in _COMPILERS}
 
     def sparing(compiler: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,13 +37,25 @@ def unscripted() -> Iterator[None]:
 
         return compiled
 
+    def left(network: Any = None, **_: Any) -> Any:
+        return network if network is not None else lambda decorated: decorated
+
     for name, compiler in before.items():
         setattr(torch.jit, name, sparing(compiler))
+    torch.compile = left  # type: ignore[assignment]
     try:
         yield
     finally:
+        torch.compile = compile_before
         for name, compiler in before.items():
             setattr(torch.jit, name, compiler)
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """Return what stands in a wrapper for several devices."""
+    while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        network = network.module
+    return network
 
 
 def tame(network: nn.Module) -> list[str]:

@@ -1,5 +1,6 @@
 # kind: settings object
-# expect: after pasting return Net(args=SimpleNamespace(
+# images: colour 16
+# expect: pasted: return Net(args=SimpleNamespace(
 import torch
 import torch.nn as nn
 

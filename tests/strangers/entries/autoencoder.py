@@ -1,5 +1,6 @@
 # kind: no classifier
-# expect: refused "a tensor of shape (2, 3, 16, 16)"
+# images: colour 16
+# expect: error: a tensor of shape (2, 3, 16, 16)
 import torch.nn as nn
 
 

@@ -1,5 +1,7 @@
 # kind: a base class
-# expect: as typed MyNet
+# images: colour 16
+# expect: trains
+# expect: entry: MyNet
 import torch
 import torch.nn as nn
 

@@ -1,5 +1,6 @@
 # kind: a build_model of another kind
-# expect: after pasting def make_network(num_classes):
+# images: colour 16
+# expect: pasted: def make_network(num_classes):
 import torch
 import torch.nn as nn
 

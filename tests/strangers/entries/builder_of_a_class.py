@@ -1,5 +1,7 @@
 # kind: a builder of a class
-# expect: as typed create_model
+# images: colour 16
+# expect: trains
+# expect: entry: create_model
 import torch
 import torch.nn as nn
 

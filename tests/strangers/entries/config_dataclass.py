@@ -1,5 +1,6 @@
 # kind: settings dataclass
-# expect: after pasting return Net(cfg=NetConfig(num_labels=num_classes))
+# images: colour 16
+# expect: pasted: return Net(cfg=NetConfig(num_labels=num_classes))
 from dataclasses import dataclass
 
 import torch.nn as nn

@@ -1,5 +1,6 @@
 # kind: settings mapping
-# expect: after pasting return ConvNet(config={
+# images: colour 16
+# expect: pasted: return ConvNet(config={
 import torch.nn as nn
 
 

@@ -1,5 +1,6 @@
 # kind: partial
-# expect: after --entry DenseNet10
+# images: colour 16
+# expect: typed: --entry DenseNet10
 import functools
 
 import torch

@@ -1,5 +1,6 @@
 # kind: a word chooses
-# expect: after --entry get_model --model-arg name=small
+# images: colour 16
+# expect: typed: --entry get_model --model-arg name=small
 from torch import nn
 
 

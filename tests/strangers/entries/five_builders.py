@@ -1,5 +1,6 @@
 # kind: several builders, outputs hard-wired
-# expect: after --entry net_a --replace-head
+# images: colour 16
+# expect: typed: --entry net_a --replace-head
 from torch import nn
 
 

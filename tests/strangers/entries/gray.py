@@ -1,5 +1,7 @@
 # kind: channels
-# expect: as typed GrayNet
+# images: colour 16
+# expect: trains
+# expect: entry: GrayNet
 import torch.nn as nn
 
 

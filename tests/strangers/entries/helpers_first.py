@@ -1,5 +1,7 @@
 # kind: helpers
-# expect: as typed ShuffleLike
+# images: colour 16
+# expect: trains
+# expect: entry: ShuffleLike
 import torch
 import torch.nn as nn
 

@@ -1,5 +1,7 @@
 # kind: an output object
-# expect: as typed TinyForImageClassification
+# images: colour 16
+# expect: trains
+# expect: entry: TinyForImageClassification
 from dataclasses import dataclass
 from typing import Optional
 

@@ -1,5 +1,7 @@
 # kind: size of images
-# expect: as typed SmallViT
+# images: colour 16
+# expect: trains
+# expect: entry: SmallViT
 import torch
 import torch.nn as nn
 

@@ -1,5 +1,7 @@
 # kind: an instance
-# expect: as typed net
+# images: colour 16
+# expect: trains
+# expect: entry: net
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

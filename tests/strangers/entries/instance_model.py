@@ -1,5 +1,7 @@
 # kind: an instance
-# expect: as typed
+# images: colour 16
+# expect: trains
+# expect: entry: none
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,5 +1,6 @@
 # kind: another framework
-# expect: refused "Install it: pip install keras_of_nobody"
+# images: colour 16
+# expect: error: Install it: pip install keras_of_nobody
 import keras_of_nobody as keras  # a name that is never installed
 
 

@@ -1,5 +1,6 @@
 # kind: size of images
-# expect: after --image-size 32
+# images: colour 16
+# expect: typed: --image-size 32
 import torch.nn as nn
 
 

@@ -1,5 +1,6 @@
 # kind: outputs hard-wired
-# expect: after --replace-head
+# images: colour 16
+# expect: typed: --replace-head
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,5 +1,7 @@
 # kind: outputs hard-wired and right
-# expect: as typed LeNet
+# images: colour 16
+# expect: trains
+# expect: entry: LeNet
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,5 +1,7 @@
 # kind: counts pixels
-# expect: as typed MLP
+# images: colour 16
+# expect: trains
+# expect: entry: MLP
 import torch.nn as nn
 
 

@@ -1,7 +1,8 @@
 # kind: a package that is missing
-# expect: refused "Install it: pip install opencv_of_nobody"
-# expect: refused "line 5"
+# images: colour 16
+# expect: error: Install it: pip install opencv_of_nobody
+# expect: error: line HERE
 import torch.nn as nn
-import opencv_of_nobody.core
+import opencv_of_nobody.core  # here
 
 model = nn.Linear(3, 2)

@@ -1,5 +1,7 @@
 # kind: kwargs
-# expect: as typed resnet10
+# images: colour 16
+# expect: trains
+# expect: entry: resnet10
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,6 +1,7 @@
 # kind: a script with main
-# expect: refused "defines no model"
-# expect: refused "found main, train"
+# images: colour 16
+# expect: error: defines no model
+# expect: error: found main, train
 def main(num_classes=10):
     raise SystemExit("main was run")
 

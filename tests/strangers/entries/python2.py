@@ -1,10 +1,11 @@
 # kind: Python 2
-# expect: refused "written for Python 2"
-# expect: refused "python2.py, line 10"
+# images: colour 16
+# expect: error: written for Python 2
+# expect: error: python2.py, line HERE
 import torch.nn as nn
 
 
 class Net(nn.Module):
     def __init__(self):
         super(Net, self).__init__()
-        print "building"
+        print "building"  # here

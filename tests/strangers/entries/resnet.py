@@ -1,5 +1,6 @@
 # kind: several builders, outputs hard-wired
-# expect: after --entry ResNet10 --replace-head
+# images: colour 16
+# expect: typed: --entry ResNet10 --replace-head
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

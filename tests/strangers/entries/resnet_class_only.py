@@ -1,5 +1,6 @@
 # kind: block and layers
-# expect: after --entry ResNet --model-arg block=BasicBlock --model-arg 'num_blocks=[2, 2]'
+# images: colour 16
+# expect: typed: --entry ResNet --model-arg block=BasicBlock --model-arg 'num_blocks=[2, 2]'
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,5 +1,6 @@
 # kind: several builders with the class count
-# expect: after --entry resnet10
+# images: colour 16
+# expect: typed: --entry resnet10
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,5 +1,6 @@
 # kind: the main part tries one of several
-# expect: after --entry resnet18
+# images: colour 16
+# expect: typed: --entry resnet18
 import torch
 import torch.nn as nn
 import torch.nn.functional as F

@@ -1,5 +1,7 @@
 # kind: a function without a class
-# expect: as typed get_net
+# images: colour 16
+# expect: trains
+# expect: entry: get_net
 from torch import nn
 
 

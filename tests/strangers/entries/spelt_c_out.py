@@ -1,5 +1,7 @@
 # kind: spellings
-# expect: as typed Net
+# images: colour 16
+# expect: trains
+# expect: entry: Net
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,8 @@
 # kind: spellings
+# images: colour 16
 # needs: slow
-# expect: as typed Net
+# expect: trains
+# expect: entry: Net
 import torch
 import torch.nn as nn
 

@@ -1,5 +1,6 @@
 # kind: a registry
-# expect: after --entry nano_net
+# images: colour 16
+# expect: typed: --entry nano_net
 import torch
 import torch.nn as nn
 

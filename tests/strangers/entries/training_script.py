@@ -1,5 +1,7 @@
 # kind: a script with main
-# expect: as typed Net
+# images: colour 16
+# expect: trains
+# expect: entry: Net
 import argparse
 
 import torch

@@ -1,5 +1,6 @@
 # kind: a word chooses
-# expect: after --entry VGG --model-arg vgg_name=VGG7 --replace-head
+# images: colour 16
+# expect: typed: --entry VGG --model-arg vgg_name=VGG7 --replace-head
 import torch
 import torch.nn as nn
 

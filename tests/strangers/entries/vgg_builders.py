@@ -1,5 +1,6 @@
 # kind: several builders, private parts
-# expect: after --entry vgg7
+# images: colour 16
+# expect: typed: --entry vgg7
 import torch.nn as nn
 
 cfgs = {"A": [4, "M", 8, "M"], "B": [4, 4, "M", 8, 8, "M"]}

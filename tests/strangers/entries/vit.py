@@ -1,5 +1,6 @@
 # kind: required numbers
-# expect: after --entry ViT --model-arg patch_size=4 --model-arg dim=64 --model-arg depth=6 --model-arg heads=4 --model-arg mlp_dim=128
+# images: colour 16
+# expect: typed: --entry ViT --model-arg patch_size=4 --model-arg dim=64 --model-arg depth=6 --model-arg heads=4 --model-arg mlp_dim=128
 import torch
 from torch import nn
 

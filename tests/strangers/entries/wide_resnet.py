@@ -1,5 +1,6 @@
 # kind: required numbers
-# expect: after --entry WideResNet --model-arg depth=28 --model-arg widen_factor=10 --model-arg dropout_rate=0.3
+# images: colour 16
+# expect: typed: --entry WideResNet --model-arg depth=28 --model-arg widen_factor=10 --model-arg dropout_rate=0.3
 import torch
 import torch.nn as nn
 

@@ -1,3 +1,5 @@
 # kind: a package
-# expect: as typed Net
+# images: colour 16
+# expect: trains
+# expect: entry: Net
 from .net import Net

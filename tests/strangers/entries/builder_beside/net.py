@@ -1,3 +1,5 @@
 # kind: imported from beside
-# expect: as typed small_net
+# images: colour 16
+# expect: trains
+# expect: entry: small_net
 from layers_of_mine import small_net

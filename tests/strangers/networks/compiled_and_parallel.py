@@ -1,0 +1,21 @@
+# kind: wrapped networks
+# expect: trains
+# expect: exports: any
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    @torch.compile(dynamic=True)
+    def forward(self, x):
+        return self.fc(self.pool(self.conv(x)).flatten(1))
+
+
+def build_model(num_classes):
+    return nn.DataParallel(torch.compile(Net(num_classes)))

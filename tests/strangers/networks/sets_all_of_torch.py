@@ -1,0 +1,19 @@
+# kind: settings of torch
+# expect: trains
+# expect: says: the model's weights are float64: they are converted to float32
+import torch
+from torch import nn
+
+torch.set_default_dtype(torch.float64)
+torch.set_grad_enabled(False)
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.pool(self.conv(x)).flatten(1))
