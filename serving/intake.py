@@ -72,13 +72,12 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float, hold:
         Problem: 413 too many bytes, 408 they took too long, 415 packed in another way, 400 packed and damaged.
         ClientDisconnect: nobody waits for the answer any more.
     """
-    too_large = Problem(413, f"the body has more than the {max_bytes:,} bytes that are taken")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_bytes):
-        raise too_large
+        raise _too_large(max_bytes)  # not kept here: it would keep this frame, and the body with it
     unpacker = unpacker_for(", ".join(request.headers.getlist("content-encoding")))
-    chunks: list[bytes] = []
-    read = unpacked = 0
+    body = bytearray()  # one block that grows: many of a middling size would stay with the process
+    read = 0
     try:
         async with asyncio.timeout(timeout_s):
             while True:
@@ -88,10 +87,9 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float, hold:
                 received = message.get("body", b"")
                 read += len(received)
                 for piece in (received,) if unpacker is None else unpacker.pieces(received):
-                    chunks.append(piece)
-                    unpacked += len(piece)
-                    if max(read, unpacked) > max_bytes:
-                        raise too_large
+                    body += piece
+                    if max(read, len(body)) > max_bytes:
+                        raise _too_large(max_bytes)
                     hold(len(piece))
                     if unpacker is not None:
                         await asyncio.sleep(0)  # others have their turn between two pieces
@@ -102,7 +100,11 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float, hold:
         raise Problem(408, detail, headers={"Connection": "close"}) from None
     if unpacker is not None:
         unpacker.check_end()
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(413, f"the body has more than the {max_bytes:,} bytes that are taken")
 
 
 def body_kind(content_type: str, *, several: bool) -> Literal["form", "json", "raw"]:

@@ -1,6 +1,6 @@
 """The service's description of itself, OpenAPI 3.1; BentoML's own leaves mounted routes out.
 
-Programs that make clients from it read it once, so nothing in it is of the models that happen to be served. They know a
+Programs that make clients from it read it once, so it names none of the models that happen to be served. They know a
 file by `format: binary`, and put the options of a form beside those of the URL, twice each: so a form is described by
 its image alone, though it may hold options too.
 """
@@ -42,13 +42,20 @@ RAW = "The file may come as it is, as application/octet-stream or image/*. "
 PACKED = "A body may be packed: Content-Encoding gzip or deflate."
 
 
-def openapi_document(endpoints: Iterable[Endpoint], settings: Settings) -> dict[str, Any]:
-    """Describe some endpoints."""
+def openapi_document(
+    endpoints: Iterable[Endpoint], settings: Settings, *, most_classes: int | None = None
+) -> dict[str, Any]:
+    """Describe some endpoints.
+
+    Args:
+        most_classes: of a model that is served; None: not known.
+    """
     endpoints = list(endpoints)
     paths: dict[str, dict[str, Any]] = {}
     bodies: dict[str, Any] = {}
+    options = SCHEMAS | ({} if most_classes is None else {"top_k": SCHEMAS["top_k"] | {"maximum": most_classes}})
     for endpoint in endpoints:
-        operation = _operation(endpoint, settings.max_batch_images, bodies)
+        operation = _operation(endpoint, options, settings.max_batch_images, bodies)
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     document: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -81,9 +88,11 @@ def _documents(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     return found
 
 
-def _operation(endpoint: Endpoint, most_images: int, bodies: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    endpoint: Endpoint, options: dict[str, dict[str, Any]], most_images: int, bodies: dict[str, Any]
+) -> dict[str, Any]:
     """Describe an endpoint, and add the schemas of its body to `bodies`: clients have a class for each, by its name."""
-    taken = {name: SCHEMAS[name] for name in endpoint.options}
+    taken = {name: options[name] for name in endpoint.options}
     statuses = [401, 403, 421, 429, 500, 503] if endpoint.needs_token else [500, 503]
     if endpoint.body:
         statuses += [400, 404, 408, 413, 415, 422, 504]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gc
 import gzip
 import json
 import textwrap
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -98,6 +100,20 @@ def test_a_bomb_is_unpacked_as_far_as_the_bound_and_not_at_once() -> None:
             break
     assert max(sizes) <= PIECE
     assert sum(sizes) <= 1_000_000 + PIECE
+
+
+def test_a_body_that_is_refused_leaves_the_memory_at_once(tmp_path: Path) -> None:
+    with open_service(linear_bundle(tmp_path, np.ones((8, 8, 3, 2), np.float32), (0, 1))) as large:
+        upload(large, BOMB, "gzip")
+        gc.disable()  # what only a search for cycles would free counts as kept
+        tracemalloc.start()
+        try:
+            assert [upload(large, BOMB, "gzip").status_code for _ in range(3)] == [413] * 3
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert kept < 5_000_000
 
 
 def test_all_unpacked_bodies_together_have_a_bound(tmp_path: Path) -> None:
