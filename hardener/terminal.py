@@ -58,7 +58,10 @@ class _Shown:
 
 
 class _Folding(Console):
-    """Prints a table that does not fit a narrow terminal as a list. A terminal that has gone ends no work."""
+    """Prints a table that does not fit a narrow terminal as a list, and breaks lines there between words.
+
+    A terminal that has gone ends no work.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -68,8 +71,10 @@ class _Folding(Console):
         """Print as rich does."""
         if len(objects) == 1 and isinstance(objects[0], Table) and self._is_too_wide(objects[0]):
             for line in _lines_of(objects[0]):
-                super().print(line, soft_wrap=True)
+                self.print(line, soft_wrap=True)
             return
+        if settings.get("soft_wrap") and self.is_terminal and self.width < NARROW and not _is_typed(objects):
+            del settings["soft_wrap"]  # lines that break inside words cannot be read
         with suppress(OSError) if self.stderr else nullcontext():
             super().print(*objects, **settings)
 
@@ -81,6 +86,11 @@ class _Folding(Console):
 
     def _is_too_wide(self, table: Table) -> bool:
         return self.measure(table).minimum > self.width or (self.width < NARROW and len(table.columns) > 1)
+
+
+def _is_typed(objects: Sequence[Any]) -> bool:
+    """Tell whether a line holds a command, which is copied from the terminal as it stands."""
+    return any("hardener " in str(found) for found in objects)
 
 
 def _lines_of(table: Table) -> Iterator[RenderableType]:
@@ -95,6 +105,8 @@ def _lines_of(table: Table) -> Iterator[RenderableType]:
             elif cell:
                 heading = (f"{column.header}: ", "dim") if column.header else ""
                 yield Text.assemble("  ", heading, Text.from_markup(cell) if isinstance(cell, str) else cell)
+    if table.caption:
+        yield table.caption
 
 
 out = _Folding(highlight=False)

@@ -267,8 +267,9 @@ def _announce(session: EvaluationSession, choice: Choice) -> None:
         norm=plan.threat.norm,
     )
     seconds /= rank_and_world()[1]
+    many = f"{len(plan.attacks)} attack{'s' if len(plan.attacks) > 1 else ''}"
     session.reporter.say(
-        f"{len(plan.attacks)} attacks on {images} images: at most about {duration(seconds)}, if every image stood to "
+        f"{many} on {images} images: at most about {duration(seconds)}, if every image stood to "
         "the end; what falls leaves early"
     )
     rough = [attack for attack in plan.attacks if attack.settings.get("bf16")]

@@ -52,6 +52,7 @@ def look_at_data(
     reporter: Reporter,
     *,
     balance: str,
+    dedupe: bool,
 ) -> Looked:
     """Compare the splits, and say what was found.
 
@@ -59,6 +60,7 @@ def look_at_data(
         seen: the headers of the training images.
         asked_size: what the user asked images to be brought to.
         balance: the recipe's `data.balance`.
+        dedupe: copies are left out, here and where the run is judged.
     """
     shape = splits.train.shape
     prints: dict[str, Prints] = {"train": splits.train.prints, "validation": splits.validation_prints}
@@ -69,7 +71,7 @@ def look_at_data(
     with reporter.track("looking for copies", 1, "comparison"):
         found = facts_of(folder, prints, seen, shape, asked_size, cache, dropped=splits.dropped)
     reporter.show("data", found.rows())
-    _warn(found, reporter)
+    _warn(found, reporter, dedupe=dedupe)
     if are_uneven(found.splits["train"].classes.values()) and balance == "none":
         reporter.say(
             "accuracy is mostly that of the large classes. --set data.balance=sampler shows all classes equally often, "
@@ -134,9 +136,11 @@ def drop_copies(folder: DataSet, splits: Splits, load: Callable[[ImageFiles], Lo
     return replace(splits, validation=load(kept), dropped=dropped)
 
 
-def _warn(found: DataFound, reporter: Reporter) -> None:
+def _warn(found: DataFound, reporter: Reporter, *, dedupe: bool) -> None:
     for fact in found.alike:
-        if fact.count and not fact.dropped:
+        if fact.count and dedupe:
+            reporter.say(f"{fact.split} images that are {fact.other} images too are left out where the run is judged")
+        elif fact.count and not fact.dropped:
             reporter.warn(f"{fact}. Figures of these are too high; --dedupe leaves them out")
     for repeat in found.repeated:
         if repeat.contradicting:

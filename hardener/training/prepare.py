@@ -99,7 +99,16 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
     train_images = splits.train
     check_enough(train_images, folder.classes)
-    looked = look_at_data(folder, splits, seen, recipe.data.image_size, cache, reporter, balance=recipe.data.balance)
+    looked = look_at_data(
+        folder,
+        splits,
+        seen,
+        recipe.data.image_size,
+        cache,
+        reporter,
+        balance=recipe.data.balance,
+        dedupe=request.reading.dedupe,
+    )
     balance = describe_balance(recipe, train_images.labels, folder.classes)
     if balance is not None:
         reporter.say(balance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,22 @@ def test_an_error_tells_an_odd_name_visibly(tmp_path: Path) -> None:
     assert found.exit_code == 2
     assert r"a\x1b[2Jb" in found.stderr
     assert "\x1b[2J" not in found.output
+
+
+def test_a_terminal_of_twenty_columns_breaks_lines_between_words_and_no_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    file = io.StringIO()
+    console = _Folding(file=file, force_terminal=True, width=20, highlight=False)
+    table = Table("class", "images", caption="* drawn by the seed")
+    table.add_row("cat", "sixty thousand of them")
+    console.print(table)
+    console.print(Text("the worst case over two attacks, image by image", style="red"), soft_wrap=True)
+    console.print("next: hardener eval runs/first --attack pgd", soft_wrap=True)
+    assert set(re.findall(r"\x1b\[(\d+)m", file.getvalue())) <= {"0", "2"}, "dim and no colour"
+    lines = re.sub(r"\x1b\[\d+m", "", file.getvalue()).splitlines()
+    told = "cat images: sixty thousand of them * drawn by the seed the worst case over two attacks, image by image"
+    assert " ".join(" ".join(lines[:-1]).split()) == told
+    assert max(map(len, lines[:-1])) <= 20
+    assert lines[-1] == "next: hardener eval runs/first --attack pgd"
