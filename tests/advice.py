@@ -9,6 +9,8 @@ import typer
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 OF_OTHER_PROGRAMS = {
+    "--repo-type",  # hf download
+    "--local-dir",
     "--force-reinstall",  # pip
     "--nproc-per-node",  # torchrun
     "--output",  # bentoml build

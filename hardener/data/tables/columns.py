@@ -94,7 +94,7 @@ def _path_column(table: Table, reading: Reading) -> str:
     if _is_url(table.columns[chosen]):
         raise HardenerError(
             f"column {chosen!r} of {table.name} holds URLs, which are never fetched. Download the images first, such "
-            "as by: wget --directory-prefix=imgs --input-file=urls.txt, with a URL a line; then write their file "
+            "as by: wget -P imgs -i urls.txt, with a URL a line; then write their file "
             "names into the column."
         )
     return chosen
