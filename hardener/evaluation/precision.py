@@ -41,12 +41,7 @@ class Choice:
 
     def apply(self, plans: Sequence[AttackPlan]) -> list[AttackPlan]:
         """Write the choice into the settings of every attack that has one."""
-        return [
-            AttackPlan(plan.name, {**plan.settings, "bf16": self.bf16}, plan.restarts, plan.everywhere)
-            if "bf16" in plan.settings
-            else plan
-            for plan in plans
-        ]
+        return [plan.having(bf16=self.bf16) if "bf16" in plan.settings else plan for plan in plans]
 
     def record(self, plans: Sequence[AttackPlan]) -> Precision:
         """Return what the evaluation's file says."""
