@@ -28,7 +28,7 @@ def unwrap_logits(
     Raises:
         HardenerError: nothing that could be logits.
     """
-    if isinstance(output, Tensor) and output.dim() == 2:
+    if isinstance(output, Tensor) and output.dim() == 2 and output.is_floating_point():
         return output
     if way is not None:
         found = next((rows for place, rows in answers(output, images) if place == way), None)
@@ -101,7 +101,11 @@ def _refusal(output: Any) -> str:
     found = output if isinstance(output, Tensor) else next((tensor for _, tensor in _tensors(output, ())), None)
     what = type(output).__name__ if found is None else f"a tensor of shape {tuple(found.shape)}"
     why = ""
-    if found is not None and not found.is_floating_point():
+    if found is not None and found.is_complex():
+        why = " These are complex numbers: return real ones, such as their absolute values."
+    elif found is not None and found.dim() == 0:
+        why = " One number for all images is a loss, which hardener takes by itself: return the logits in training too."
+    elif found is not None and not found.is_floating_point():
         why = " These are whole numbers, such as classes: return the logits that they were chosen by."
     elif found is not None and found.dim() == 4:
         why = (

@@ -1,0 +1,16 @@
+# kind: no logits
+# expect: error: These are complex numbers
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.fc = nn.Linear(16, num_classes)
+
+    def forward(self, x):
+        z = self.fc(self.pool(self.conv(x)).flatten(1))
+        return torch.complex(z, z)
