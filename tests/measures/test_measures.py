@@ -74,7 +74,7 @@ def test_every_measure_has_the_rooms_signature_and_true_facts(name: str) -> None
 
 def test_calibration_is_always_measured_and_words_or_names_ask_for_the_rest() -> None:
     assert list(measures_asked([])) == ["calibration"]
-    assert list(measures_asked(["curves"])) == ["calibration", "eps-curves", "landscape"]
+    assert list(measures_asked(["curves"])) == ["calibration", "eps-curves", "mean-accuracy", "landscape"]
     assert list(measures_asked(["landscape", "certify"])) == ["calibration", "certification", "landscape"]
 
 
