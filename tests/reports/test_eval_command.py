@@ -86,7 +86,8 @@ def any_request(draw: random.Random, folder: Path) -> EvaluateRequest:
 
 def record_of(request: EvaluateRequest, *, run: bool = True, **asked: Any) -> EvaluationRequest:
     """What the evaluation puts on record."""
-    subject = cast(Any, SimpleNamespace(asked=asked, described=SimpleNamespace(run="x" if run else None)))
+    described = SimpleNamespace(run="x" if run else None)
+    subject = cast(Any, SimpleNamespace(asked=asked, dedupe=False, described=described))
     attacks = (AttackPlan("transfer"),) if request.surrogate is not None else ()
     suite = None if request.attacks else request.suite or "quick"
     found = describe_request(subject, Plan(request, planned_threat(request), suite, attacks))
