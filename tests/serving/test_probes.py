@@ -107,9 +107,8 @@ def test_it_says_that_the_smoothed_classifier_answers_otherwise(tmp_path: Path) 
     assert "another label than the plain answer" in certificate.meaning
 
 
-@pytest.mark.parametrize("trained", [None, 0.0])
-def test_it_says_that_the_model_was_not_trained_with_the_noise(tmp_path: Path, trained: float | None) -> None:
-    certificate = report_on(tmp_path, model=CONSTANT, changes={"noise_sigma": trained}).certificate
+def test_it_says_that_the_model_was_not_trained_with_the_noise(tmp_path: Path) -> None:
+    certificate = report_on(tmp_path, model=CONSTANT, changes={"noise_sigma": None}).certificate
     assert (certificate.noise_sigma, certificate.trained_with_this_noise) == (0.25, False)
     assert "not trained with this noise" in certificate.meaning
 

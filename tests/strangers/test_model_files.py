@@ -2,7 +2,7 @@
 
 What lies in tests/strangers/entries differs in how its network is found, what lies in tests/strangers/networks in how
 that behaves. A file, or one of a folder, opens with comments: its `kind`, `images: colour 16` where they are not gray
-and 8 wide, options for `train`, what it `needs` (`slow`, `no GPU`), and what to `expect`, a line each:
+and 8 wide, options for `train`, what it `needs` (`slow`, `long`, `no GPU`), and what to `expect`, a line each:
 
     trains               it trains, if need be by what follows
     entry: NAME          the name that was found and recorded; none where the file has a conventional one
@@ -72,8 +72,10 @@ def expected(told: Told, what: str) -> list[str]:
 def marked(path: Path) -> ParameterSet:
     """An export takes seconds."""
     told = header(path)
-    slow = "slow" in told["needs"] or expected(told, "exports") or expected(told, "fails")
-    return pytest.param(path, id=f"{path.parent.name}-{path.stem}", marks=pytest.mark.slow if slow else ())
+    long = "long" in told["needs"]
+    slow = long or "slow" in told["needs"] or expected(told, "exports") or expected(told, "fails")
+    marks = [*([pytest.mark.slow] if slow else []), *([pytest.mark.long] if long else [])]
+    return pytest.param(path, id=f"{path.parent.name}-{path.stem}", marks=marks)
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def _meta(data: bytes) -> dict[str, str]:
     except ModuleNotFoundError as error:
         if error.name not in {"scipy", "scipy.io"}:
             raise
-        raise HardenerError("meta.mat is read by scipy. Install it: pip install scipy.") from None
+        raise HardenerError("meta.mat is read by scipy. Install it: pip install 'hardener[convert]'.") from None
     synsets: Sequence[Any] = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
     return {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in synsets}
 

@@ -1,4 +1,5 @@
 # kind: export
+# needs: long
 # expect: trains
 # expect: fails: ONNX Runtime cannot run the node Conv (convolves_in_double.py, line HERE)
 from torch import nn
