@@ -23,8 +23,8 @@ check: install ## formatter, linter, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-pytest: install ## a worker a core; a file's tests stay together, with what they share
-	$(BIN)/pytest -n logical --dist loadscope -m "$(MARK)"
+pytest: install ## a worker a core; who is done early takes of the other's
+	$(BIN)/pytest -n logical --dist worksteal -m "$(MARK)"
 
 slow: install ## what takes longer: the notebook, the examples of CONTRIBUTING, processes that die
 	$(BIN)/pytest -n logical --dist loadscope -m "slow and not long"

@@ -113,6 +113,7 @@ def test_a_run_that_would_open_as_another_network_is_not_begun(place: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_following_its_advice_works(place: Path) -> None:
     kept = OTHERWISE.replace(
         "self.projection = torch.randn(64, 16)", 'self.register_buffer("projection", torch.randn(64, 16))'
@@ -130,6 +131,7 @@ def test_a_file_that_is_read_from_where_one_stands_is_named(place: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_cannot_be_exported_is_said_and_trains_all_the_same(place: Path) -> None:
     run, told = begin(place, BY_VALUES, "run")
     assert run.read_record().status == "finished"

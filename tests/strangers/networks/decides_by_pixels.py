@@ -1,4 +1,5 @@
 # kind: export
+# needs: long
 # expect: trains
 # expect: fails: its code decides by values of the images (decides_by_pixels.py, line HERE
 # expect: fails: Write the choice with torch.where
