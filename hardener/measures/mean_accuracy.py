@@ -11,7 +11,7 @@ from hardener.measures.run import Case, Found
 from hardener.statistics.paired import hoeffding_interval
 
 PARTS = 8
-"""Into how many parts [0, eps] is cut: the attack is made at the end of each."""
+"""Into how many parts the range up to the evaluation's radius is cut: the attack is made at the end of each."""
 
 
 def measure(case: Case) -> Found:
