@@ -24,7 +24,21 @@ RUNS = Path("runs")
 _ELSEWHERE = ("init", "normalize", "range", "weights", "entry", "model_args", "root", "image_size", "allow_pickle")
 
 
-class TrainOptions(TypedDict, total=False):
+class ReadingOptions(TypedDict, total=False):
+    """How images are read: what training and an evaluation take alike. Its fields are told of by those two."""
+
+    skip_bad_images: bool
+    ignore: Sequence[str]
+    class_depth: int | Literal["leaf"] | None
+    label_from: str | None
+    path_column: str | None
+    label_column: str | None
+    split_column: str | None
+    images_root: str | Path | None
+    dedupe: bool
+
+
+class TrainOptions(ReadingOptions, total=False):
     """What `hardener train` takes besides model and data; see `hardener train --help`.
 
     Attributes:
@@ -72,20 +86,11 @@ class TrainOptions(TypedDict, total=False):
     seed: int
     image_size: int | str | tuple[int, int] | None
     range: str | tuple[float, float] | None
-    skip_bad_images: bool
-    ignore: Sequence[str]
-    class_depth: int | Literal["leaf"] | None
-    label_from: str | None
-    path_column: str | None
-    label_column: str | None
-    split_column: str | None
-    images_root: str | Path | None
-    dedupe: bool
     rehearse: bool
     allow_pickle: bool
 
 
-class EvaluateOptions(TypedDict, total=False):
+class EvaluateOptions(ReadingOptions, total=False):
     """What `hardener eval` takes; see `hardener eval --help`.
 
     Attributes:
@@ -126,15 +131,6 @@ class EvaluateOptions(TypedDict, total=False):
     seed: int
     precision: str
     surrogate: Run | None
-    skip_bad_images: bool
-    ignore: Sequence[str]
-    class_depth: int | Literal["leaf"] | None
-    label_from: str | None
-    path_column: str | None
-    label_column: str | None
-    split_column: str | None
-    images_root: str | Path | None
-    dedupe: bool
     json_file: str | Path | None
     init: str | Path | None
     normalize: str | None
