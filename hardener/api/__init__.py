@@ -204,7 +204,8 @@ def gate(
     Raises:
         HardenerError: an unknown figure, or one that was not measured.
     """
-    from hardener.reports.gate import judge, parse_condition
+    from hardener.reports.condition import parse_condition
+    from hardener.reports.gate import judge
 
     conditions = [parse_condition("min", f"{name}={bound}") for name, bound in (minimum or {}).items()]
     conditions += [parse_condition("max-drop", f"{name}={bound}") for name, bound in (max_drop or {}).items()]

@@ -53,7 +53,9 @@ def gate(
     """
     from hardener.config.files import check_writable
     from hardener.config.run_folder import find_run
-    from hardener.reports.gate import judge, parse_condition, write_junit, write_summary
+    from hardener.reports.condition import parse_condition
+    from hardener.reports.gate import judge
+    from hardener.reports.gate_files import write_junit, write_summary
 
     conditions = [parse_condition("min", text) for text in minimum or []]
     conditions += [parse_condition("max-drop", text) for text in max_drop or []]

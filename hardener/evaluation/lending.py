@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hardener.evaluation.robust_accuracy import AttackPlan, Course, RobustAccuracy, robust_accuracy
 from hardener.evaluation.session import EvaluationSession
 from hardener.evaluation.standing import Standing
-from hardener.evaluation.suite import DEFAULT, sweep_plans
+from hardener.evaluation.suite import DEFAULT, FAST, sweep_plans
 from hardener.geometry import norm_geometry
 from hardener.measures.run import Case, LentAttack, LentSweep
 from hardener.runtime.model_state import as_float, device_of
@@ -20,13 +20,15 @@ _HALVED = 6
 """How often the way to what fools a model is halved, to say how far at most the nearest such image lies."""
 
 
-def case_of(session: EvaluationSession, result: RobustAccuracy) -> Case:
+def case_of(session: EvaluationSession, result: RobustAccuracy, *, went_on: bool = False) -> Case:
     """Return what the measures are given.
 
     Args:
         result: what the attacks found on the session's images.
+        went_on: the evaluation went on to another suite by itself, since its own may have been fooled.
     """
     subject, sample, request = session.subject, session.sample, session.plan.request
+    swept = session.plan.suite == FAST and subject.differentiable and not went_on
     return Case(
         model=subject.model,
         pixels=sample.pixels,
@@ -34,7 +36,9 @@ def case_of(session: EvaluationSession, result: RobustAccuracy) -> Case:
         paths=sample.paths,
         clean_correct=result.clean_correct,
         threat=result.threat,
-        attacks=tuple(
+        attacks=()
+        if swept
+        else tuple(
             lend(plan, subject.model, norm=result.threat.norm, batch_size=request.batch_size)
             for plan in followed(session.plan.attacks, differentiable=subject.differentiable)
         ),

@@ -207,7 +207,9 @@ def _evaluate(
         if judged is None:
             return None
         session, result, checks, because = judged
-        sections, arrays = measure(case_of(session, result), plan.request.sections) if measures else ({}, {})
+        sections, arrays = (
+            measure(case_of(session, result, went_on=bool(because)), plan.request.sections) if measures else ({}, {})
+        )
         copied = frozenset() if faster is None else frozenset(faster.used)
         found = Findings(result, checks, choice, copied, sections, arrays, because)
         evaluation = make_record(session, found)

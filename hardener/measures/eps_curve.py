@@ -36,7 +36,7 @@ def eps_grid(norm: str, numel: int) -> list[float]:
 
 
 def measure(case: Case) -> Found:
-    """Follow each attack that the evaluation lends; where none was chosen, sweep once from the largest eps down."""
+    """Follow each attack that the evaluation lends; where it lends none, sweep once from the largest eps down."""
     if not case.attacks and case.sweep is not None:
         return Found([swept_curve(case, case.sweep)])
     with case.reporter.track("eps curves", len(case.pixels) * len(case.attacks), "images") as done:

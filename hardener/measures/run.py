@@ -49,7 +49,7 @@ class Case:
         paths: of the images, as the report names them.
         clean_correct: (N,) bool, which of them the model gets right.
         threat: of the evaluation.
-        attacks: that climb the model's gradients, or search where there are none.
+        attacks: that climb the model's gradients, or search where there are none; none where a sweep is to do.
         distance: (N,), how far at most each image is from one that the model gets wrong: 0 where it is wrong itself,
             inf where the evaluation found none. None: all that are right are to be attacked.
         sweep: an attack that goes from one eps to the next; None where the model has no gradients.

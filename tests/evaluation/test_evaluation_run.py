@@ -124,6 +124,15 @@ def test_the_standard_suite_ends_to_end_with_every_section(run: RunFolder) -> No
     assert found.verdict in page.lower()
 
 
+def test_the_suite_fast_draws_its_curve_by_one_sweep_and_others_by_their_attacks(run: RunFolder) -> None:
+    asked = {"eps": 0.02, "samples": 6, "sections": frozenset({"curves"})}
+    swept = evaluate(run, suite="fast", **asked)
+    (curve,) = swept.eps_curves
+    assert (curve.attack, swept.went_on) == ("fast", None)
+    assert curve.points[0].accuracy == swept.clean_accuracy
+    assert [curve.attack for curve in evaluate(run, attacks=("pgd",), **asked).eps_curves] == ["pgd"]
+
+
 def test_settings_choose_pgd_and_a_suite_takes_none() -> None:
     assert planned_attacks(EvaluateRequest(settings={"steps": 3})) == ["pgd"]
     assert [plan.name for plan in make_plan(EvaluateRequest()).attacks] == ["pgd", "pgd"]

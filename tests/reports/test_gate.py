@@ -9,7 +9,9 @@ from run_folders import bits, certification, corruptions, write_evaluation, writ
 from hardener.config.evaluation_record import Measured, MeasuredFigure
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.reports.gate import MEAN, Outcome, judge, parse_condition, write_junit, write_summary
+from hardener.reports.condition import MEAN, parse_condition
+from hardener.reports.gate import Outcome, judge
+from hardener.reports.gate_files import write_junit, write_summary
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval, newcombe_paired
 
@@ -62,6 +64,14 @@ def test_the_mean_over_eps_is_a_measure(run: RunFolder) -> None:
     assert "n = 400" in holds(run, "mean-linf-8/255=0.3").found
     with pytest.raises(HardenerError, match="has no mean robust accuracy up to linf 4/255"):
         holds(run, "mean-linf-4/255=0.3")
+
+
+def test_all_that_was_not_measured_is_told_at_once_with_the_commands_that_measure_it(run: RunFolder) -> None:
+    asked = [parse_condition("min", text) for text in ("linf-4/255=0.1", "clean=0.1", "mean-l2-0.5=0.1")]
+    with pytest.raises(HardenerError) as told:
+        judge(run, asked)
+    assert f"hardener eval {run.path} --norm linf --eps 4/255`" in str(told.value)
+    assert f"hardener eval {run.path} --norm l2 --eps 0.5 --measure mean-accuracy`" in str(told.value)
 
 
 @pytest.mark.parametrize("spelled", ["8/255", "0.0313725", "0.03137254901960784", "3.13725e-2"])

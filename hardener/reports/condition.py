@@ -1,0 +1,80 @@
+"""What a requirement is about, and what it asks: `linf-8/255=0.40`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hardener.config.quantity import parse_quantity
+from hardener.errors import HardenerError, did_you_mean
+from hardener.threat import NORMS, ThreatModel
+
+KNOWN = ", ".join(["clean", *(f"{norm}-EPS" for norm in NORMS), "mean-NORM-EPS", "corruptions", "certified-RADIUS"])
+MEAN = "mean-accuracy"
+"""The measure whose figure is the mean robust accuracy over all eps up to one."""
+
+
+@dataclass(frozen=True)
+class Aspect:
+    """What a condition is about. `size` is eps for `robust` and `mean`, a radius for `certified`."""
+
+    kind: Literal["clean", "robust", "mean", "corruptions", "certified"]
+    norm: str = "l2"
+    size: float = 0.0
+
+    def __str__(self) -> str:
+        if self.kind == "robust":
+            return f"robust accuracy under {ThreatModel(self.norm, self.size)}"
+        if self.kind == "mean":
+            return f"mean robust accuracy up to {ThreatModel(self.norm, self.size)}"
+        if self.kind == "certified":
+            return f"accuracy certified to l2 {self.size:g}"
+        return "clean accuracy" if self.kind == "clean" else "mean accuracy under corruptions"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """`min`: the measure is at least `bound`. `max-drop`: it fell by at most `bound`, both in [0, 1]."""
+
+    kind: Literal["min", "max-drop"]
+    aspect: Aspect
+    bound: float
+    text: str
+
+
+def parse_condition(kind: Literal["min", "max-drop"], text: str) -> Condition:
+    """Read `linf-8/255=0.40`.
+
+    Raises:
+        HardenerError: no such measure, or a share outside [0, 1].
+    """
+    name, equals, value = text.partition("=")
+    name, value = name.strip(), value.strip()
+    if not equals or not name or not value:
+        raise HardenerError(f"--{kind} takes MEASURE=SHARE, such as linf-8/255=0.40; got {text!r}.")
+    try:
+        bound = parse_quantity(value)
+    except HardenerError:
+        raise HardenerError(f"--{kind} {text}: {value!r} is no share; write one in [0, 1], such as 0.80.") from None
+    if not 0 <= bound <= 1:
+        hint = f" Did you mean {bound / 100:g}?" if 1 < bound <= 100 else ""
+        raise HardenerError(f"--{kind} {text}: a share lies in [0, 1]; got {value}.{hint}")
+    return Condition(kind, _parse_aspect(name), bound, f"{name}={value}")
+
+
+def _parse_aspect(name: str) -> Aspect:
+    head, dash, size = name.partition("-")
+    if name in {"clean", "corruptions"}:
+        return Aspect("clean" if name == "clean" else "corruptions")
+    if head == "mean" and dash and size.partition("-")[0] in NORMS:
+        norm, _, eps = size.partition("-")
+        return Aspect("mean", norm, ThreatModel(norm, parse_quantity(eps)).eps)
+    if head in NORMS and dash:
+        return Aspect("robust", head, ThreatModel(head, parse_quantity(size)).eps)
+    if head == "certified" and dash:
+        radius = parse_quantity(size)
+        if radius < 0:
+            raise HardenerError(f"a certified radius is >= 0; got {size}.")
+        return Aspect("certified", "l2", radius)
+    hint = did_you_mean(head, ["clean", *NORMS, "mean", "corruptions", "certified"])
+    raise HardenerError(f"unknown measure {name!r}. Known: {KNOWN}.{hint}")
