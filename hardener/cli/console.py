@@ -76,6 +76,10 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
                     f"no space left on the disk{where}. Free some, or choose another place with --out.",
                 )
                 raise typer.Exit(2) from None
+            if error.errno == errno.ENAMETOOLONG:
+                name = os.path.basename(os.fsdecode(error.filename or ""))
+                _say("error", f"a name is too long for the file system ({len(name):,} characters): {name[:60]}…")
+                raise typer.Exit(2) from None
             _unexpected(error)
         except Exception as error:
             _unexpected(error)

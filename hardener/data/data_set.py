@@ -13,10 +13,13 @@ import numpy as np
 
 from hardener.config.data_path import hub_name
 from hardener.config.reading import AS_FOUND, Reading
+from hardener.data.ambiguity import some
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
+from hardener.data.file_kind import EXTENSIONS
 from hardener.data.image_files import ImageFiles
 from hardener.data.index import drawn
+from hardener.data.layout import UNLABELLED
 from hardener.data.names import digest_of
 from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
@@ -204,7 +207,9 @@ def source_of(root: Path) -> tuple[str, Source]:
         source: Source = entry.load()()
         if source.recognises(root):
             return name, source
-    known = "; ".join(entry.line for entry in SOURCES.values())
+    if root.suffix.lower() in EXTENSIONS:
+        raise HardenerError(f"{root} is one image. Pass the folder that holds its class's folder and the others'.")
+    known = "; ".join(entry.line for name, entry in SOURCES.items() if name != "foreign")
     raise HardenerError(f"{root} is a file that no source of images knows. Pass {known}.")
 
 
@@ -225,8 +230,21 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
     if missing and training:
         raise HardenerError(f"{root} names classes without a training image: {', '.join(missing[:5])}.")
     if len(classes) == 1:
-        raise HardenerError(f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more.")
+        raise HardenerError(
+            f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more.{_beside(brought, classes)}"
+        )
     return classes
+
+
+def _beside(brought: Brought, classes: tuple[str, ...]) -> str:
+    """Say where other classes may be, where the data has one."""
+    loose = next((fact for fact in brought.left_out if fact.reason == UNLABELLED), None)
+    if loose is not None:
+        return f" {loose}: put them into a folder, if they are another class."
+    for group in brought.splits.values():
+        if (more := set(group.names) - set(classes)) and group.root.is_dir():
+            return f" {group.root} has {some(more)} besides: --data {shlex.quote(str(group.root))} divides that anew."
+    return ""
 
 
 def _only_group(root: Path, name: SplitName, reading: Reading) -> Group:
@@ -260,13 +278,23 @@ def _draw(files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: st
     count_of = Counter(files.labels)
     counts = [count_of[label] for label in range(len(classes))]
     if min(counts) < 2:
-        name = classes[counts.index(min(counts))]
-        raise HardenerError(
-            f"class {name!r} of {files.root} has too few images to hold some out for validation and test. Add images, "
-            "or tell the splits yourself: in folders train/, val/ and test/, in a table's column split, or by --val "
-            "and --test."
-        )
+        small = [name for name, count in zip(classes, counts, strict=True) if count < 2]
+        raise HardenerError(_too_few(files, small, len(classes)))
     held = drawn(files.paths, files.labels, fraction, salt)
     kept = np.ones(len(files), np.bool_)
     kept[held] = False
     return files.pick(np.flatnonzero(kept)), files.pick(held)
+
+
+def _too_few(files: ImageFiles, small: list[str], classes: int) -> str:
+    """Say that nothing can be held out of some classes, and what to do."""
+    advice = (
+        f"Add images, or leave it out, --ignore {shlex.quote(small[0])}; or tell the splits yourself: in folders "
+        "train/, val/ and test/, in a table's column split, or by --val and --test."
+    )
+    if 2 * len(small) > classes:
+        advice = (
+            f"So have {len(small)} of {classes} classes: if these are none, name what is, by --label-column of a "
+            f"table, or --class-depth of folders. {advice}"
+        )
+    return f"class {small[0]!r} of {files.root} has too few images to hold some out for validation and test. {advice}"

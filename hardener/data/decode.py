@@ -64,6 +64,10 @@ def _unknown(data: bytes, formats: tuple[str, ...]) -> str:
     """Say what is wrong with bytes that no decoder takes."""
     if data[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"} and "TIFF" in formats:
         return "a TIFF of a layout that is not read; save it as 8, 16 or 32 bit, one or three channels"
+    if data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, and not the image itself; git lfs pull, in its repository, fetches that"
+    if data[:256].lstrip()[:9].lower() in {b"<!doctype", b"<html>"} or data[:256].lstrip()[:5].lower() == b"<html":
+        return "a page of HTML: what a server answered in place of the image; fetch it again"
     if is_heic(data) and _HEIC in formats:
         return "a HEIC image; pip install 'hardener[heic]' brings what reads it"
     return f"not an image of a known format ({', '.join(formats)})"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm")
 HEIC = "HEIC images"
@@ -23,7 +24,18 @@ _NOT_READ = {
     "PDF files": (".pdf",),
     "archives": (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz"),
     "icons": (".ico", ".icns"),
+    "TGA, PCX and other old images": (".tga", ".pcx", ".dds", ".sgi", ".xpm", ".xbm", ".pnm", ".pam", ".ras", ".wmf"),
 }
+_WAYS = {
+    HEIC: "pip install 'hardener[heic]'",
+    "DICOM files": "find {root} -name '*{ending}' -exec dcmj2pnm +on2 {{}} {{}}.png ';'",
+    "SVG drawings": "find {root} -name '*{ending}' -exec rsvg-convert -o {{}}.png {{}} ';'",
+    "videos": "ffmpeg -i {root}/{first} -r 1 frame-%05d.png",
+    "PDF files": "pdftoppm -png {root}/{first} page",
+    "NumPy arrays": "numpy.savez('data.npz', images=..., labels=...) holds all of them in one file",
+    "NIfTI volumes": "nibabel reads them; save their slices as images",
+}
+_BY_MAGICK = "find {root} -name '*{ending}' -exec magick mogrify -format png {{}} +"
 _PLAIN = (
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".py", ".ipynb",
     ".toml", ".cfg", ".ini", ".log", ".mat", ".pkl", ".pickle", ".parquet", ".arrow", ".db", ".names", ".sh", ".bat",
@@ -65,6 +77,21 @@ def reads_heic() -> bool:
 def is_heic(data: bytes) -> bool:
     """Tell by its first bytes whether a file is a HEIC image."""
     return any(kind == HEIC and data[at : at + len(magic)] == magic for at, magic, kind in _SIGNATURES)
+
+
+def ways_to_convert(root: str, first: Mapping[str, str]) -> str:
+    """Say what makes images of files that are not read, a sentence for each kind.
+
+    Args:
+        first: kind -> the name of the first such file.
+    """
+    said = []
+    for kind, name in first.items():
+        if kind in _NOT_READ and kind not in {"archives", "icons"}:
+            _, dot, ending = name.rpartition("/")[2].rpartition(".")
+            way = _WAYS.get(kind, _BY_MAGICK)
+            said.append(f" To have {kind} read: {way.format(root=shlex.quote(root), first=name, ending=dot + ending)}.")
+    return "".join(said)
 
 
 def kind_of(name: str, first_bytes: Callable[[], bytes]) -> str | None:

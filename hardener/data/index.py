@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hardener.config.data_findings import LeftOut
 from hardener.config.files import written_whole
 from hardener.config.reading import Reading
-from hardener.data import file_kind, layout, split, split_names, tree
+from hardener.data import ambiguity, file_kind, layout, node, split, split_names, tree
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.cache import default_folder
 from hardener.data.names import MANY, Names
@@ -73,7 +73,7 @@ def drawn(names: Sequence[str], labels: Sequence[int], fraction: float, salt: st
 
 def _place(*what: str) -> Path:
     """Return where something is kept, by all that it depends on; another version of the code finds nothing of this."""
-    source = "".join(map(inspect.getsource, (file_kind, layout, split, split_names, tree)))
+    source = "".join(map(inspect.getsource, (ambiguity, file_kind, layout, node, split, split_names, tree)))
     key = hashlib.sha256(json.dumps([*what, source]).encode()).hexdigest()
     return default_folder() / "index" / f"{key}.index"
 

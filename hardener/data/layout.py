@@ -6,49 +6,21 @@ holds images like its neighbours. Where the tree can be read in two ways, the us
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hardener.config.reading import Reading
+from hardener.data.ambiguity import by_names, doubts_about_masks, refuse_flat, refuse_unclear, some
 from hardener.data.brought import SplitName
-from hardener.data.file_kind import EXTENSIONS
-from hardener.data.layouts.file_names import guess
-from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of
+from hardener.data.node import Node, grow
+from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
 UNLABELLED = "images in no class folder"
-
-
-@dataclass
-class Node:
-    """A folder: the images that lie in it and below it."""
-
-    path: str
-    own: list[str] = field(default_factory=list)
-    children: dict[str, Node] = field(default_factory=dict)
-    count: int = 0
-
-    def filled(self) -> dict[str, Node]:
-        """Return the folders that hold images at any depth."""
-        return {name: node for name, node in sorted(self.children.items()) if node.count}
-
-    def images(self) -> list[str]:
-        """Return all images below, sorted as class folders list them."""
-        return sorted([*self.own, *(name for node in self.children.values() for name in node.images())])
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether all images lie in one folder that is called as no class is: `images/`."""
-        filled = self.filled()
-        return len(filled) == 1 and all(node.is_leaf and says_nothing(name) for name, node in filled.items())
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether all images lie in the folder itself."""
-        return self.count == len(self.own)
 
 
 @dataclass
@@ -79,7 +51,8 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
         HardenerError: no images or class folders; or a layout that can be read in more than one way.
     """
     layout = Layout()
-    root = _descend(_grow(tree), shown, tree, layout, keep=())
+    layout.doubts += doubts_about_masks(tree)
+    root = _descend(grow(tree), shown, tree, layout, keep=())
     splits = _split_folders(root, shown, tree, layout)
     if not splits:
         _read_classes(root, None, shown, reading, tree, layout)
@@ -89,7 +62,8 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
         node = _descend(splits[split], shown, tree, layout, keep=known)
         if not node.filled() and node.own:
             _leave_unlabelled(node.images(), tree)
-            layout.doubts.append(f"{node.path}/ has {node.count} images and no class folders: it is left out")
+            told = _told_by(split, node, shown, tree)
+            layout.doubts.append(f"{node.path}/ has {node.count} images and no class folders: it is left out{told}")
             continue
         _read_classes(node, split, f"{shown}/{node.path}", reading, tree, layout)
         if split == "train":
@@ -98,32 +72,22 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
         name = splits[min(splits, key=lambda split: split != "train")].path
         raise HardenerError(
             f"{shown} has images and no class folders. Put each class in its own folder: {shown}/{name}/cat/001.jpg."
-            + _by_names(tree)
+            + by_names(tree)
         )
     return layout
 
 
-def _grow(tree: Tree) -> Node:
-    root = Node("")
-    for folder in tree.folders:
-        _node(root, folder)
-    for name in tree.images:
-        node = _node(root, name.rpartition("/")[0])
-        node.own.append(name)
-    _count(root)
-    return root
+def _told_by(split: SplitName, node: Node, shown: str, tree: Tree) -> str:
+    """Name the table that may tell the classes of images that lie flat in a split."""
+    option = {"validation": "--val", "test": "--test"}.get(split)
+    tables = [name for name in tree.others if name.lower().endswith((".csv", ".tsv", ".jsonl"))]
+    parts = {name: re.split(r"[\W_]+", name.rpartition("/")[2].partition(".")[0]) for name in tables}
+    found = [name for name in tables if name.startswith(f"{node.path}/") or any(map(_is(split), parts[name]))]
+    return f". {found[0]} may tell them: pass {option} {shlex.quote(f'{shown}/{found[0]}')}" if found and option else ""
 
 
-def _node(root: Node, folder: str) -> Node:
-    node = root
-    for part in folder.split("/") if folder else ():
-        node = node.children.setdefault(part, Node(f"{node.path}/{part}" if node.path else part))
-    return node
-
-
-def _count(node: Node) -> int:
-    node.count = len(node.own) + sum(map(_count, node.children.values()))
-    return node.count
+def _is(split: SplitName) -> Callable[[str], bool]:
+    return lambda word: split_of(word) == split
 
 
 def _descend(node: Node, shown: str, tree: Tree, layout: Layout, *, keep: Sequence[str]) -> Node:
@@ -159,13 +123,14 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
         HardenerError: split folders beside others, or two of one split.
     """
     filled = root.filled()
-    named = {name for name in filled if split_of(name)}
+    short = without_shared(filled)
+    named = {name for name in filled if split_of(short[name])}
     others = {name: node for name, node in filled.items() if name not in named}
     if not named:
         return {}
     if all(node.is_leaf for node in filled.values()) and not all(map(looks_unlabelled, others)):
         taken = "is taken for a class" if len(named) == 1 else "are taken for classes"
-        layout.doubts.append(f"{_list(named)} {taken}, like the folders beside: {_list(others)}")
+        layout.doubts.append(f"{some(named)} {taken}, like the folders beside: {some(others)}")
         return {}
     spare = [name for name, node in others.items() if looks_unlabelled(name)]
     mixed = [name for name in others if name not in spare]
@@ -173,7 +138,7 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
         here = f"{shown}/{root.path}" if root.path else shown
         ignore = " ".join(f"--ignore {shlex.quote(name)}" for name in mixed[:5])
         raise HardenerError(
-            f"{here} has split folders ({_list(named)}) beside other folders with images ({_list(mixed)}). Put the "
+            f"{here} has split folders ({some(named)}) beside other folders with images ({some(mixed)}). Put the "
             f"classes into the splits; or pass {ignore} to leave them out."
         )
     for name in spare:
@@ -181,11 +146,11 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
         layout.doubts.append(f"{others[name].path}/ has {others[name].count} images without a class: it is left out")
     if root.own:
         _leave_unlabelled(root.own, tree)
-    assigned = assign(named)
+    assigned = assign({name: short[name] for name in named})
     for split, names in assigned.items():
         if len(names) > 1:
             raise HardenerError(
-                f"{shown} has {len(names)} folders that look like the {split} split: {_list(names)}. Rename one, or "
+                f"{shown} has {len(names)} folders that look like the {split} split: {some(names)}. Rename one, or "
                 f"pass --ignore {shlex.quote(names[-1])} to leave it out."
             )
     return {split: filled[names[0]] for split, names in assigned.items()}
@@ -203,10 +168,9 @@ def _read_classes(
     filled = node.filled()
     depth = reading.class_depth
     if not filled or (depth is None and node.is_flat):
-        _refuse_flat(node, here, tree)
+        refuse_flat(node, here, tree)
     if depth is None:
-        _refuse_parts(filled, here)
-        _refuse_splits_below(filled, here)
+        refuse_unclear(filled, here)
         depth = 1
         _tell_level(filled, split, layout)
     named, above = _at_depth(node, depth)
@@ -260,67 +224,14 @@ def _tell_level(filled: Mapping[str, Node], split: SplitName | None, layout: Lay
             f"class folders hold folders of their own ({example}): the first level was taken, {len(filled)} classes; "
             f"--class-depth 2 takes the next, {len(deeper)} names, and --class-depth leaf the deepest"
         )
-
-
-def _refuse_flat(node: Node, here: str, tree: Tree) -> None:
-    count = node.count
-    found = f"{count} image{'s' if count != 1 else ''}" if count else "no images"
-    if node.children and not count:
-        left = "; ".join(str(fact) for fact in tree.facts())
-        raise HardenerError(
-            f"{here} has {len(node.children)} folders and no images ({', '.join(EXTENSIONS)}) in any of them."
-            + (f" Left out: {left}." if left else "")
+    both = [f"{name}/{next(iter(filled[name].filled()))}" for name in nested if filled[name].own]
+    if len(deeper) == 1 and both and not says_nothing(next(iter(deeper))):
+        layout.notes.append(
+            f"class folders hold images, and folders of images ({some(both)}): all are taken; "
+            f"--ignore {shlex.quote(next(iter(deeper)))} leaves the inner ones out"
         )
-    raise HardenerError(
-        f"{here} has {found} and no class folders. Put each class in its own folder: {here}/cat/001.jpg."
-        + _by_names(tree)
-    )
-
-
-def _by_names(tree: Tree) -> str:
-    """Return what to pass where the names of files tell the classes: cat.0.jpg, dog.0.jpg."""
-    pattern = guess(tree.images)
-    return (
-        f" The names of its images seem to tell classes: pass --label-from {shlex.quote(pattern)}." if pattern else ""
-    )
-
-
-def _refuse_parts(filled: Mapping[str, Node], here: str) -> None:
-    """Refuse `fold1`, `fold2`: they are no classes, and only the user knows which of them to train on."""
-    names = list(filled)
-    if len(names) < 2 or not all(map(looks_like_split, names)):
-        return
-    inner = {name for node in filled.values() for name in node.filled()}
-    merged = "" if not inner else f" --class-depth 2 takes all of them together, with the classes {_list(inner)};"
-    single = (
-        f" --data {here}/{names[0]} --val {here}/{names[1]} trains on one and validates on another;" if inner else ""
-    )
-    raise HardenerError(
-        f"the folders below {here} look like parts of a divided set, not like classes: {_list(names)}.{merged}{single} "
-        "or rename them train, val and test. If they are the classes, pass --class-depth 1."
-    )
-
-
-def _refuse_splits_below(filled: Mapping[str, Node], here: str) -> None:
-    """Refuse `cat/train/`, `cat/test/`: read as class folders, test images would be trained on."""
-    divided = [
-        name for name, node in filled.items() if node.filled() and all(map(split_of, node.filled())) and not node.own
-    ]
-    if not divided or 2 * len(divided) < len(filled):
-        return
-    name = divided[0]
-    inner = next(iter(filled[name].filled()))
-    raise HardenerError(
-        f"{here} has split folders inside its class folders ({name}/{inner}). Put splits above classes: "
-        f"{here}/{inner}/{name}. Or pass --class-depth 1 to take all images of {name}/ together; splits are then drawn."
-    )
 
 
 def _leave_unlabelled(names: Sequence[str], tree: Tree) -> None:
     for name in names:
         tree.leave(UNLABELLED, name)
-
-
-def _list(names: Iterable[str]) -> str:
-    found = sorted(names)
-    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")

@@ -334,8 +334,12 @@ def _refuse_bad(files: ImageFiles, skipped: list[tuple[int, str]], skip_bad: boo
         shown = "; ".join(f"{files.where(place)}: {reason}" for place, reason in skipped[:5])
         more = f"; and {len(skipped) - 5} more" if len(skipped) > 5 else ""
         raise HardenerError(
-            f"{len(skipped)} of {len(files)} images cannot be read: {shown}{more}. Repair or remove them, or pass "
-            "--skip-bad-images."
+            f"{len(skipped)} of {len(files)} images cannot be read: {shown}{more}. "
+            + (
+                "Repair or remove them, or pass --skip-bad-images."
+                if len(skipped) < len(files)
+                else "Repair or convert them: nothing else is there."
+            )
         )
     if len(skipped) == len(files):
         raise HardenerError(f"none of the {len(files)} images below {files.root} can be read.")

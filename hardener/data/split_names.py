@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
 
 from hardener.data.brought import SplitName
 
@@ -16,8 +17,9 @@ _FILLER = (
     "seg|sets?|data|datasets?|images?|imgs?|pics?|pictures?|photos?|split|folder|dir|samples?|jpe?gs?|pngs?|"
     "public|private"
 )
+_FIRST = r"(?:\d{1,2}[\W_]+|x[\W_])?"
 _SPLITS: dict[SplitName, re.Pattern[str]] = {
-    split: re.compile(rf"(?:(?:{_FILLER})[\W_]*)*(?:{words})(?:[\W_]*(?:{_FILLER}|\d{{4}}))*", re.I)
+    split: re.compile(rf"{_FIRST}(?:(?:{_FILLER})[\W_]*)*(?:{words})(?:[\W_]*(?:{_FILLER}|\d{{4}}))*", re.I)
     for split, words in _WORDS.items()
 }
 _ANY = "|".join(_WORDS.values())
@@ -28,6 +30,9 @@ _PART = re.compile(
 )
 _PLAIN = re.compile(rf"(?:{_FILLER})(?:[\W_]*(?:{_FILLER}))*", re.I)
 _UNLABELLED = re.compile(r".*(?:pred|predict|prediction|unlabell?ed|submission|submit)s?", re.I)
+
+
+_SEPARATED = re.compile(r"(.+?)[\W_]+([a-z]+)", re.I)
 
 
 def split_of(name: str) -> SplitName | None:
@@ -41,6 +46,29 @@ def looks_like_split(name: str) -> bool:
     return split_of(name) is None and _PART.fullmatch(name.strip()) is not None
 
 
+def without_shared(names: Iterable[str]) -> dict[str, str]:
+    """Return names without what all of them begin or end with, where only splits are left of them.
+
+    `pets_train` and `pets_test` become `train` and `test`; `cat` and `cow`, and names that are splits already, stay.
+    """
+    found = list(names)
+    if len(found) < 2:
+        return {name: name for name in found}
+    for start, end in ((_shared(found), 0), (0, _shared([name[::-1] for name in found]))):
+        short = {name: name[start : len(name) - end].strip(" _-.") for name in found}
+        if (start or end) and all(map(split_of, short.values())) and "train" in map(split_of, short.values()):
+            return short
+    return {name: name for name in found}
+
+
+def divided_name(name: str) -> tuple[str, str] | None:
+    """Return the class and the word of a split in a name such as `cat_train`; None for any other."""
+    found = _SEPARATED.fullmatch(name.strip())
+    if found is None or not split_of(found[2]) or split_of(found[1]):
+        return None
+    return found[1], found[2]
+
+
 def looks_unlabelled(name: str) -> bool:
     """Tell whether a name says that the images in the folder have no class: `seg_pred`, `unlabeled`."""
     return _UNLABELLED.fullmatch(name.strip()) is not None
@@ -51,11 +79,15 @@ def says_nothing(name: str) -> bool:
     return split_of(name) is not None or looks_unlabelled(name) or _PLAIN.fullmatch(name.strip()) is not None
 
 
-def assign(names: Iterable[str]) -> dict[SplitName, list[str]]:
-    """Return the folders of each split; `eval` is validation where another folder is the test split."""
+def assign(names: Mapping[str, str]) -> dict[SplitName, list[str]]:
+    """Return the folders of each split; `eval` is validation where another folder is the test split.
+
+    Args:
+        names: of folders, each with what of it tells the split, as `without_shared` gives them.
+    """
     found: dict[SplitName, list[str]] = {}
-    for name in sorted(names):
-        split = split_of(name)
+    for name, short in sorted(names.items()):
+        split = split_of(short)
         if split is not None:
             found.setdefault(split, []).append(name)
     tests = found.get("test", [])
@@ -64,3 +96,9 @@ def assign(names: Iterable[str]) -> dict[SplitName, list[str]]:
         found["validation"] = evals
         found["test"] = [name for name in tests if name not in evals]
     return found
+
+
+def _shared(names: list[str]) -> int:
+    """Return how long the beginning is that all names share, up to the last mark between words in it."""
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return max((place + 1 for place, letters in enumerate(alike) if letters[0] in " _-."), default=0)

@@ -57,8 +57,14 @@ def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
         text = f"{groups} of nearly the same images in more than one class. Look: they may differ in what counts."
         yield Advice(text=text, command=f"hardener inspect {shlex.quote(found.root)} --html found.html")
     if found.bad:
-        text = f"{len(found.bad):,} of {found.total:,} images cannot be read. Repair them, or leave them out."
-        yield Advice(text=text, command=f"{train} --skip-bad-images", grave=True)
+        some = (
+            len({bad.image.file for bad in found.bad if bad.image.split == "train"})
+            < found.found.splits["train"].images
+        )
+        text = f"{len(found.bad):,} of {found.total:,} images cannot be read. "
+        text += "Repair them, or leave them out." if some else "Repair or convert them: nothing is left to train on."
+        way = f"{train} --skip-bad-images" if some else f"hardener inspect {shlex.quote(found.root)}"
+        yield Advice(text=text, command=way, grave=True)
 
 
 def _lie(count: int) -> str:

@@ -179,6 +179,25 @@ def cifar(root: Path) -> Path:
     return root
 
 
+def digits(root: Path) -> Path:
+    """Write a column a pixel, as Kaggle's do; in colour, so that what came is known again."""
+    rows = [["label", *(f"pixel{k}" for k in range(300))]]
+    rows += [[name, *map(str, list(color) * 100)] for _ in range(12) for name, color in COLORS.items()]
+    (root / "digits.csv").write_text("\n".join(map(",".join, rows)))
+    return root / "digits.csv"
+
+
+def faces(root: Path) -> Path:
+    """Write a column of all pixels, as FER-2013's is."""
+    rows = [["emotion", "pixels", "Usage"]]
+    for split in ("Training", "PublicTest"):
+        rows += [
+            [name, " ".join(map(str, list(color) * 100)), split] for _ in range(6) for name, color in COLORS.items()
+        ]
+    (root / "faces.csv").write_text("\n".join(map(",".join, rows)))
+    return root / "faces.csv"
+
+
 KINDS: dict[str, tuple[Callable[[Path], Path], dict[str, int], tuple[int, int]]] = {
     "coco": (coco, {"train": 8, "validation": 8}, (12, 10)),
     "coco, a file": (coco_file, {"train": 4, "validation": 2, "test": 2}, (12, 10)),
@@ -192,6 +211,8 @@ KINDS: dict[str, tuple[Callable[[Path], Path], dict[str, int], tuple[int, int]]]
     "lmdb of datums": (datum, {"train": 20, "validation": 2, "test": 2}, (4, 5)),
     "hdf5": (hdf5, {"train": 14, "validation": 2, "test": 16}, (7, 6)),
     "hdf5 in two": (patches, {"train": 16, "validation": 16}, (7, 6)),
+    "pixels": (digits, {"train": 20, "validation": 2, "test": 2}, (10, 10)),
+    "pixels and splits": (faces, {"train": 10, "validation": 2, "test": 12}, (10, 10)),
     "cifar": (cifar, {"train": 22, "validation": 2, "test": 12}, (32, 32)),
 }  # fmt: skip
 

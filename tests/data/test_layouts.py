@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,10 @@ READ = [
             ("images_train", "images_val", "images_test"),
             ("train", "val", "eval"),
             ("train", "eval", "test"),
+            ("01_train", "02_val", "03_test"),
+            ("pets_train", "pets_val", "pets_test"),
+            ("train pets", "valid pets", "test pets"),
+            ("X_train", "X_val", "X_test"),
         )
     ),
     Case("doubled", pair("seg_train/seg_train", "seg_test/seg_test"), train=0, test=8, says="seg_train/seg_train/ was"),
@@ -118,6 +123,12 @@ READ = [
     Case("leaf", ("pets/cat x4", "farm/big/cow x4"), "cat cow", reading=Reading(class_depth="leaf")),
     Case("left out by name", (*pair("."), "old x4"), reading=Reading(ignore=("old",))),
     Case("a pattern", (*pair("."), "cat-bak x4", "dog-bak x4"), reading=Reading(ignore=("*-bak",))),
+    Case(
+        "thumbs", ("cat x4", "cat/thumbs x2", "dog x4", "dog/thumbs x2"), says="--ignore thumbs leaves the inner ones"
+    ),
+    Case("a table for val", (*pair("train"), "val x3", "val.csv"), says="pass --val "),
+    Case("parts of things", ("cat/images x4", "dog/images x4")),
+    Case("two below, of which one is shared", ("cat/a x2", "cat/b x2", "dog/a x2", "dog/c x2"), says="first level"),
     Case("a wrapped folder in train alone", (*pair("train/animals"), "test/animals/cat x3"), test=3),
 ]
 
@@ -142,6 +153,9 @@ REFUSED = [
     ("flat folds", ("fold1 x4", "fold2 x4"), "--class-depth 1"),
     ("trains", pair("train_1", "train_2"), "train_1, train_2"),
     ("splits in classes", ("cat/train x4", "cat/test x2", "dog/train x4", "dog/test x2"), "split folders inside"),
+    ("years", pair("2019", "2020"), "all hold the same ones .cat, dog., and either may be the classes"),
+    ("class and split", ("cat_train x4", "cat_test x4", "dog_train x4", "dog_test x4"), "by a class and a split"),
+    ("masks", ("images x4", "masks x4"), "look like images and what was drawn on them"),
     ("mixed", (*pair("train"), "bird x4"), r"split folders \(train\) beside other folders with images \(bird\)"),
     ("two of one", pair("train", "val", "valid"), "2 folders that look like the validation split: val, valid"),
     ("case", ("Cat x4", "cat x4", "dog x4"), "differ only by case: 'Cat' .* and 'cat'"),
@@ -159,12 +173,13 @@ REFUSED = [
 
 def followed(message: str, root: Path) -> list[DataSet | HardenerError]:
     """Do what a message says to pass, one after the other."""
-    flags = re.findall(r"(?:--(?:ignore|class-depth) (?:'[^']*'|[^\s,;.]+) ?)+", message)
+    flags = re.findall(r"(?:--(?:ignore|class-depth|label-from) (?:'[^']*'|[^\s,;.]+) ?)+", message)
     found: list[DataSet | HardenerError] = []
     for words in map(shlex.split, flags):
         ignore = [value for key, value in zip(words[::2], words[1::2], strict=True) if key == "--ignore"]
         depth = [value for key, value in zip(words[::2], words[1::2], strict=True) if key == "--class-depth"]
-        reading = asked_reading(ignore, depth[0] if depth else None)
+        labels = [value for key, value in zip(words[::2], words[1::2], strict=True) if key == "--label-from"]
+        reading = asked_reading(ignore, depth[0] if depth else None, labels[0] if labels else None)
         try:
             found.append(read_data_set(root, reading=reading or AS_FOUND))
         except HardenerError as error:
@@ -246,6 +261,37 @@ def test_runs_and_caches_below_the_images_are_no_classes(tmp_path: Path) -> None
     (root / "runs" / "mine" / "run.json").write_text('{"schema": "hardener/run/1"}')
     (root / "pixels" / "abc.pixels").write_bytes(b"x")
     assert read_data_set(root).classes == ("cat", "dog")
+
+
+def test_files_called_like_masks_of_others_are_told_and_the_advice_works(tmp_path: Path) -> None:
+    root = build(tmp_path / "d", *pair("."))
+    for folder in ("cat", "dog"):
+        (root / folder / "000_mask.png").write_bytes(image(7))
+    (doubt,) = read_source(root, AS_FOUND).doubts
+    assert "2 images are called like masks of others" in doubt
+    (pattern,) = re.findall(r"--ignore '(\S+)'", doubt)
+    assert len(read_source(root, Reading(ignore=(pattern,))).splits[None]) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [("1.jp2", "magick"), ("1.tga", "magick"), ("1.dcm", "dcmj2pnm"), ("1.svg", "rsvg-convert"), ("1.npy", "numpy")],
+)
+def test_what_holds_nothing_that_is_read_is_answered_with_what_makes_images(
+    name: str, way: str, tmp_path: Path
+) -> None:
+    with pytest.raises(HardenerError, match=rf"Left out: 2 .*To have .* read: .*{way}"):
+        read_source(build(tmp_path / "d", f"cat/{name}", f"dog/{name}"), AS_FOUND)
+
+
+def test_a_folder_of_archives_is_answered_with_what_to_pass(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        shutil.make_archive(str(tmp_path / "d" / split), "zip", build(tmp_path / split, *pair(".")))
+    with pytest.raises(HardenerError, match="2 archives") as refused:
+        read_source(tmp_path / "d", AS_FOUND)
+    words = shlex.split(str(refused.value).partition(": pass ")[2].removesuffix("."))
+    found = read_data_set(Path(words[1]), test_root=Path(words[3]))
+    assert (words[::2], len(found.test or ())) == (["--data", "--test"], 8)
 
 
 def test_images_of_train_alone_are_evaluated_only_by_name(tmp_path: Path) -> None:

@@ -214,6 +214,34 @@ def test_an_unlabelled_folder_beside_class_folders_is_left_out_and_said(tmp_path
     assert "test/ has 5 images and no class folders: it is left out" in read_source(tmp_path, AS_FOUND).doubts
 
 
+@pytest.mark.parametrize("kind", ["food", "cub"])
+def test_lists_of_splits_beside_class_folders_are_read(kind: str, tmp_path: Path) -> None:
+    images = [f"{name}/{place:03}.jpg" for name in ("pie", "soup") for place in range(8)]
+    fill(tmp_path, [f"images/{name}" for name in images])
+    held = {name for name in images if name.endswith(("6.jpg", "7.jpg"))}
+    if kind == "food":
+        (tmp_path / "meta").mkdir()
+        for split in ("train", "test"):
+            own = [name.removesuffix(".jpg") for name in images if (name in held) is (split == "test")]
+            (tmp_path / "meta" / f"{split}.txt").write_text("\n".join(own))
+    else:
+        (tmp_path / "images.txt").write_text("".join(f"{k} {name}\n" for k, name in enumerate(images, 1)))
+        flags = [f"{k} {int(name not in held)}\n" for k, name in enumerate(images, 1)]
+        (tmp_path / "train_test_split.txt").write_text("".join(flags))
+    folder = read_data_set(tmp_path)
+    assert (folder.classes, folder.brought.kind) == (("pie", "soup"), "split-lists")
+    assert folder.test is not None
+    assert {name.removeprefix("images/") for name in folder.test.paths} == held
+    assert len(folder.train) + len(folder.validation) == 12
+
+
+def test_lists_that_name_other_images_are_no_splits(tmp_path: Path) -> None:
+    fill(tmp_path, [f"{name}/{place}.jpg" for name in ("pie", "soup") for place in range(8)])
+    (tmp_path / "train.txt").write_text("one line\nanother\n")
+    (tmp_path / "test.txt").write_text("pie/1\n")
+    assert read_data_set(tmp_path).brought.kind == "image-folder"
+
+
 def test_the_page_on_data_has_a_row_for_each_source_and_layout() -> None:
     page = (Path(__file__).parents[2] / "docs" / "howto" / "own-data.md").read_text("utf-8")
     section = page.partition("### Other forms")[2].partition("\n### ")[0]

@@ -115,6 +115,22 @@ WRITTEN: dict[str, Callable[[], tuple[str, bytes]]] = {
         csv_of([["image", *CLASSES], *([n[:-4], *(str(float(c == k)) for k in CLASSES)] for n, c in ROWS)]).encode(),
     ),
     "unknown names": lambda: ("t.csv", table("bild", "klasse").encode()),
+    "another machine": lambda: ("t.csv", table("path", "label", prefix="/home/nobody/set/images/").encode()),
+    "windows": lambda: (
+        "t.csv", table("path", "label", prefix="C:\\Users\\me\\images\\").encode(),
+    ),
+    "comments": lambda: ("t.csv", ("# made by me\n# in 2020\n" + table("path", "label")).encode()),
+    "json of lists": lambda: (
+        "t.json",
+        json.dumps({kind: [f"images/{name}" for name, own in ROWS if own == kind] for kind in CLASSES}).encode(),
+    ),
+    "nested json": lambda: (
+        "t.jsonl",
+        "\n".join(
+            json.dumps({"image": {"path": f"images/{name}", "bytes": None}, "label": {"name": kind}})
+            for name, kind in ROWS
+        ).encode(),
+    ),
     "row numbers": lambda: (
         "t.csv",
         csv_of([["", "image", "label"], *([str(k), f"images/{n}", c] for k, (n, c) in enumerate(ROWS))]).encode(),

@@ -12,5 +12,8 @@ CONVERSIONS: Catalog = {
     "tfrecord": Entry("hardener.data.conversions.tfrecord:TfRecord", "TFRecord files of tf.train.Example"),
     "lmdb": Entry("hardener.data.conversions.lmdb:Lmdb", "an LMDB of image files, or of Caffe's Datum"),
     "hdf5": Entry("hardener.data.conversions.hdf5:Hdf5", "HDF5 files of arrays of images and labels"),
+    "pixel-table": Entry(
+        "hardener.data.conversions.pixel_table:PixelTable", "a table of the pixels themselves, as Kaggle's digits are"
+    ),
     "cifar-python": Entry("hardener.data.conversions.cifar_python:CifarPython", "CIFAR's Python version, of pickles"),
 }

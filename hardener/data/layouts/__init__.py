@@ -13,5 +13,8 @@ LAYOUTS: Catalog = {
     "imagenet": Entry(
         "hardener.data.layouts.imagenet:read", "ILSVRC's train/nXXXXXXXX/, and val/ with its file of ground truth"
     ),
+    "split-lists": Entry(
+        "hardener.data.layouts.split_lists:read", "class folders, and lists such as train.txt and test.txt beside them"
+    ),
     "sheets": Entry("hardener.data.layouts.sheets:read", "tables beside the images that they name, metadata.csv too"),
 }

@@ -52,7 +52,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
 def _is_flat(tree: Tree) -> bool:
     """Tell whether no folder's name tells a class: images lie in `images/`, `train/` or the root."""
     folders = {name.rpartition("/")[0] for name in tree.images}
-    return all(not folder or all(map(says_nothing, folder.split("/")[-1:])) for folder in folders)
+    return len(folders) == 1 or all(not folder or says_nothing(folder.rpartition("/")[2]) for folder in folders)
 
 
 def _usable(place: Place, names: list[str], reading: Reading) -> Iterator[tuple[str, Table]]:
@@ -125,6 +125,10 @@ def _refuse_other_classes(place: Place, tree: Tree, names: list[str]) -> None:
         way = shlex.quote(f"{place.root}/{name}")
         raise HardenerError(
             f"{place.root}/{name} tells other classes of the images than their folders do: {len(labels)} "
-            f"({', '.join(sorted(labels)[:3])}, …) in {len(folders)} folders ({', '.join(sorted(folders)[:3])}). "
+            f"({_first(labels)}) in {len(folders)} folders ({_first(folders)}). "
             f"Take the table's by --data {way}, or the folders by --ignore {shlex.quote(name)}."
         )
+
+
+def _first(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")

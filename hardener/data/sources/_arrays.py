@@ -77,14 +77,29 @@ def _pixels(images: NDArray[Any], where: str) -> NDArray[np.uint8]:
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 2, 3, 4)):
         raise HardenerError(
             f"{where} has the shape {images.shape}. Images are (N, H, W), (N, H, W, C) or (N, C, H, W), of 1, 3 or 4 "
-            "channels."
+            f"channels.{_reshaped(images)}"
         )
     if images.dtype != np.uint8:
         raise HardenerError(
             f"{where} holds {images.dtype}; images in arrays are uint8, from 0 to 255. Convert them, such as "
-            "(images * 255).round().astype('uint8') of floats in [0, 1]."
+            f"{_as_bytes(images)}."
         )
     return images
+
+
+def _reshaped(images: NDArray[Any]) -> str:
+    side = round(images.shape[1] ** 0.5) if images.ndim == 2 else 0
+    return f" Rows of squares are images.reshape(-1, {side}, {side})." if side and side**2 == images.shape[1] else ""
+
+
+def _as_bytes(images: NDArray[Any]) -> str:
+    """Return what makes bytes of other numbers."""
+    low, high = (float(images.min()), float(images.max())) if images.size and images.dtype.kind in "iufb" else (0, 0)
+    if low >= 0 and 1 < high <= 255:
+        return "images.round().astype('uint8')"
+    if low >= 0 and high <= 1:
+        return "(images * 255).round().astype('uint8')"
+    return f"((images - {low:g}) / {high - low:g} * 255).round().astype('uint8'), of levels from {low:g} to {high:g}"
 
 
 def _labels(labels: NDArray[Any], count: int, where: str) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import tarfile
 import tempfile
@@ -66,7 +67,7 @@ class Packed:
         self._names: list[str] = []
         folders: dict[str, set[str]] = {}
         for name in self._members.names():
-            if name.startswith("/") or ".." in name.split("/") or "\\" in name:
+            if _leads_out(name):
                 self._led_out.append(name)
                 continue
             self._names.append(name)
@@ -105,6 +106,10 @@ class Packed:
         return Group(self._root / base, tuple(paths), tuple(names), store, source=source)
 
 
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/") or "\\" in name or re.match(r"[A-Za-z]:", name) is not None
+
+
 class _Inside:
     """Bytes of images in an archive, below one of its folders."""
 
@@ -124,8 +129,8 @@ class _Zip:
         try:
             self._file = zipfile.ZipFile(root)
         except (zipfile.BadZipFile, OSError) as error:
-            raise HardenerError(f"{root} is no zip that can be read: {error}.") from None
-        self._infos = {info.filename: info for info in self._file.infolist() if not info.is_dir()}
+            raise HardenerError(f"{root} is no zip that can be read: {error}.{_really(root)}") from None
+        self._infos = {_slashed(info.filename): info for info in self._file.infolist() if not _is_folder(info)}
         locked = [name for name, info in self._infos.items() if info.flag_bits & 1]
         if locked:
             raise HardenerError(
@@ -145,6 +150,15 @@ class _Zip:
                 return member.read(min(most, info.file_size))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise OSError(f"it is damaged in the archive: {error}") from None
+
+
+def _slashed(name: str) -> str:
+    """Return a name with `/` between its folders; some programs of Windows wrote the other one."""
+    return name if "/" in name else name.replace("\\", "/")
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    return info.is_dir() or info.filename.endswith("\\")
 
 
 class _Tar:
@@ -171,6 +185,19 @@ class _Tar:
         if most == LARGEST and size > most:
             raise OSError(f"{size:,} bytes are no image")
         return os.pread(self._descriptor, min(most, size), start)
+
+
+def _really(root: Path) -> str:
+    """Say what a file is that is called a zip."""
+    try:
+        with root.open("rb") as file:
+            start = file.read(6)
+    except OSError:
+        return ""
+    endings = {b"\x1f\x8b": ".tar.gz", b"BZ": ".tar.bz2", b"\xfd7": ".tar.xz", b"7z": ".7z", b"Ra": ".rar"}
+    if start[:2] in endings:
+        return f" It begins as {endings[start[:2]]} does: rename it."
+    return " Its end is missing: fetch it again." if start[:2] == b"PK" else ""
 
 
 def _plain_tar(root: Path) -> IO[bytes]:

@@ -63,7 +63,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     splits, split = _splits(table, reading, path, doubts)
     labels, label = _labels(table, reading, path, split)
     told = [f"paths from column {path!r}", f"classes from {label}"]
-    told += ["no column of splits" if split is None else f"splits from column {split!r}"]
+    told += ["no column of splits" if splits is None else f"splits from column {split!r}"]
     return Columns(table.columns[path], labels, splits, (f"{table.name}: {', '.join(told)}",), tuple(doubts))
 
 
@@ -176,7 +176,7 @@ def _splits(
                 f"column {chosen!r} of {table.name} holds {_some(table.columns[chosen])}, which names no train, val or "
                 "test: it was not used"
             )
-            return None, chosen
+            return None, chosen  # it is no column of classes either
     for chosen in table.columns:
         if chosen not in (path, reading.label_column) and (found := _by_flag(table, chosen) or []):
             return found, chosen
@@ -203,8 +203,15 @@ def _tell_unknown(table: Table, name: str, found: list[SplitName | None], doubts
 
 
 def _by_name(table: Table, order: Iterable[str]) -> list[str]:
-    keys = {_key(name): name for name in reversed(table.columns)}
-    return [keys[wanted] for wanted in order if wanted in keys]
+    keys = {_inner(name): name for name in reversed(table.columns)}
+    keys |= {_key(name): name for name in reversed(table.columns)}
+    return list(dict.fromkeys(keys[wanted] for wanted in order if wanted in keys))
+
+
+def _inner(name: str) -> str:
+    """Return what tells the meaning of a column that was an object in JSON: image.path, label.name."""
+    outer, _, inner = name.partition(".")
+    return _key(outer if _key(outer) in {*_LABELS, *_SPLITS} else inner or outer)
 
 
 def _key(name: str) -> str:

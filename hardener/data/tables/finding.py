@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from hardener.data.file_kind import EXTENSIONS
 from hardener.data.place import Place
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
+
+_DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
 
 
 class Finder:
@@ -40,7 +43,10 @@ class Finder:
         named = path.replace("\\", "/") if "/" not in path else path
         if not named or "\0" in named:
             return None
-        inside = [way for way in self._ways(named) if way != ".." and not way.startswith("../")]
+        foreign = _DRIVE.match(named) is not None or (posixpath.isabs(named) and not os.path.lexists(named))
+        inside = [] if foreign else [way for way in self._ways(named) if way != ".." and not way.startswith("../")]
+        if foreign and (moved := self._moved(named, split or self._split)) is not None:
+            return moved
         if not inside:
             self.outside.append(path)
             return None
@@ -64,6 +70,12 @@ class Finder:
             self._stems[folder] = _by_stem(files)
         found = self._stems[folder].get(own, ())
         return posixpath.join(folder, found[0]) if len(found) == 1 else None
+
+    def _moved(self, named: str, split: SplitName | None) -> str | None:
+        """Return the file below that the path of another machine ends with, by as many of its folders as lie here."""
+        parts = named.split("/")
+        ends = ["/".join(parts[start:]) for start in range(1, len(parts))]
+        return next((found for end in ends if (found := self._elsewhere(end, split)) is not None), None)
 
     def _elsewhere(self, named: str, split: SplitName | None) -> str | None:
         """Return the one file below whose path ends so."""

@@ -99,6 +99,7 @@ def _cells(name: str, text: str) -> list[tuple[int, list[str]]]:
     told = None
     if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own way to say it
         told, text = first.strip()[-1], rest
+    text = _uncommented(text)
     delimiter = told or _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows = []
@@ -109,6 +110,16 @@ def _cells(name: str, text: str) -> list[tuple[int, list[str]]]:
     except csv.Error as error:
         raise HardenerError(f"{name} cannot be read at line {reader.line_num}: {error}. Mend its quotes.") from None
     return rows
+
+
+def _uncommented(text: str) -> str:
+    """Empty the lines before a header that begin with # and have none of its delimiters."""
+    lines = text.splitlines(keepends=True)
+    first = next((place for place, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
+    marks = {mark for mark in _DELIMITERS if lines and mark in lines[first]}
+    if not first or not marks or any(mark in line for mark in marks for line in lines[:first]):
+        return text
+    return "\n" * first + "".join(lines[first:])
 
 
 def _delimiter(text: str) -> str:
@@ -180,10 +191,22 @@ def _of_json(name: str, text: str) -> Table:
         return _of_categories(name, found)
     if isinstance(found, dict) and found and all(map(looks_like_image, found)):
         return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
+    if isinstance(found, dict) and (listed := _of_lists(found)):
+        return Table(name, {"path": [path for path, _ in listed], "label": [label for _, label in listed]})
     if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
         if len({len(value) for value in found.values()}) == 1:
             return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
     return _of_objects(name, found)
+
+
+def _of_lists(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return paths and classes of an object that lists the images of each class; nothing where it is another."""
+    rows = [(path, key) for key, paths in found.items() if isinstance(paths, list) for path in paths]
+    told = [isinstance(path, str) and (looks_like_image(path) or path.startswith(f"{key}/")) for path, key in rows]
+    alike = (
+        len({column.lower() for column in found} & {"path", "file", "filename", "file_name", "image", "images"}) == 0
+    )
+    return rows if rows and all(told) and alike and all(isinstance(paths, list) for paths in found.values()) else []
 
 
 def _of_categories(name: str, found: dict[str, Any]) -> Table:
@@ -202,8 +225,20 @@ def _of_objects(name: str, found: object) -> Table:
         raise HardenerError(
             f'{name} is no list of objects. A row an image is read, such as {{"path": "imgs/1.jpg", "label": "cat"}}.'
         )
+    found = [_flat(item) for item in found]
     header = list(dict.fromkeys(key for item in found for key in item))
     return Table(name, {key: [as_text(item.get(key)) for item in found] for key in header})
+
+
+def _flat(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an object whose own objects are taken apart: {"image": {"path": "1.jpg"}} has the column image.path."""
+    parts: dict[str, Any] = {}
+    for key, value in item.items():
+        if isinstance(value, dict) and value and not any(isinstance(inner, dict | list) for inner in value.values()):
+            parts |= {f"{key}.{inner}": cell for inner, cell in value.items()}
+        else:
+            parts[key] = value
+    return parts
 
 
 def as_text(value: object) -> str:

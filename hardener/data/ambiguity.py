@@ -1,0 +1,201 @@
+"""Trees that can be read in more than one way, or in none: refused, with what to pass."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+
+from hardener.data.file_kind import EXTENSIONS, ways_to_convert
+from hardener.data.layouts.file_names import guess
+from hardener.data.node import Node
+from hardener.data.split_names import divided_name, looks_like_split, says_nothing, split_of
+from hardener.data.tree import Tree
+from hardener.errors import HardenerError
+
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_DRAWN_ON = re.compile(
+    r"masks?|mask[\W_]?images?|(?:image[\W_]?)?annotations?|annots?|ground[\W_]?truths?|gts?|seg(?:ment(?:ation)?s?)?"
+    r"|seg(?:mentation)?[\W_]?masks?|labels?|trimaps?|bboxes|heat[\W_]?maps?",
+    re.I,
+)
+
+
+_MASK = re.compile(r"(.+?)([\W_](?:mask|seg|segmentation|gt|label|annotation|trimap))(?:[\W_]?\d+)?", re.I)
+
+
+def refuse_flat(node: Node, here: str, tree: Tree) -> None:
+    """Say that there are no class folders, and what there is instead.
+
+    Raises:
+        HardenerError: always.
+    """
+    count = node.count
+    found = f"{count} image{'s' if count != 1 else ''}" if count else "no images"
+    if not count and tree.left_out:
+        left = "; ".join(str(fact) for fact in tree.facts())
+        folders = f"{len(node.children)} folders and " if node.children else ""
+        names = {reason: found[0] for reason, found in tree.left_out.items()}
+        packed = [name for names in tree.left_out.values() for name in names if name.lower().endswith(_PACKED)]
+        way = _archives(here, packed) if packed else ways_to_convert(here, names)
+        raise HardenerError(f"{here} has {folders}no images ({', '.join(EXTENSIONS)}) in it. Left out: {left}.{way}")
+    if node.children and not count:
+        left = "; ".join(str(fact) for fact in tree.facts())
+        raise HardenerError(
+            f"{here} has {len(node.children)} folders and no images ({', '.join(EXTENSIONS)}) in any of them."
+            + (f" Left out: {left}." if left else "")
+        )
+    raise HardenerError(
+        f"{here} has {found} and no class folders. Put each class in its own folder: {here}/cat/001.jpg."
+        + by_names(tree)
+        + _tables(here, node, tree)
+    )
+
+
+def by_names(tree: Tree) -> str:
+    """Return what to pass where the names of files tell the classes: cat.0.jpg, dog.0.jpg."""
+    pattern = guess(tree.images)
+    return (
+        f" The names of its images seem to tell classes: pass --label-from {shlex.quote(pattern)}." if pattern else ""
+    )
+
+
+def refuse_unclear(filled: Mapping[str, Node], here: str) -> None:
+    """Refuse folders that look like anything but classes.
+
+    Raises:
+        HardenerError: they are parts of a divided set, hold splits, or are drawings on images.
+    """
+    _refuse_parts(filled, here)
+    _refuse_splits_below(filled, here)
+    _refuse_repeated(filled, here)
+    _refuse_split_classes(filled, here)
+    _refuse_drawings(filled, here)
+
+
+def doubts_about_masks(tree: Tree) -> list[str]:
+    """Tell of files that are called like drawings on others beside them: `1_mask.png` of `1.png`."""
+    stems = {name.rpartition(".")[0] for name in tree.images}
+    drawn = {name: found for name in tree.images if (found := _MASK.fullmatch(name.rpartition(".")[0]))}
+    masks = [name for name, found in drawn.items() if found[1] in stems]
+    if not masks:
+        return []
+    word = drawn[masks[0]][2]
+    return [
+        f"{len(masks)} images are called like masks of others ({masks[0]}) and are taken for images like these: "
+        f"--ignore {shlex.quote(f'*{word}*')} leaves them out"
+    ]
+
+
+def some(names: Iterable[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    found = sorted(names)
+    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+
+
+def _tables(here: str, node: Node, tree: Tree) -> str:
+    """Name the tables that lie beside images without class folders, and what may be one."""
+    start = f"{node.path}/" if node.path else ""
+    base = here.removesuffix(f"/{node.path}") if node.path else here
+    named = [name for name in tree.others if name.lower().endswith(_TABLES) and name.startswith(start)]
+    if node.count and named:
+        return (
+            f" A table lies beside them: pass --data {shlex.quote(f'{base}/{named[0]}')}, which reads the classes from "
+            "it, or says what it lacks."
+        )
+    books = [name for name in tree.others if name.lower().endswith((".mat", ".xlsx", ".xls", ".ods", ".pkl"))]
+    if node.count and books:
+        return f" If {books[0]} tells the classes, write them to a CSV file: a column of paths, one of labels."
+    return ""
+
+
+def _archives(here: str, names: list[str]) -> str:
+    """Return what to pass where a folder holds archives: `train.zip` and `test.zip`."""
+    whole = {split_of(name.rpartition("/")[2].partition(".")[0]): f"{here}/{name}" for name in names}
+    if here.lower().endswith(_PACKED):
+        return f" Unpack {here}, and pass the archives in it: --data {names[0]}."
+    training = whole.get("train", f"{here}/{names[0]}")
+    others = [("--val", whole.get("validation")), ("--test", whole.get("test"))]
+    more = "".join(f" {option} {shlex.quote(way)}" for option, way in others if way and way != training)
+    return f" Archives are read in place: pass --data {shlex.quote(training)}{more}."
+
+
+def _refuse_parts(filled: Mapping[str, Node], here: str) -> None:
+    """Refuse `fold1`, `fold2`: they are no classes, and only the user knows which of them to train on."""
+    names = list(filled)
+    if len(names) < 2 or not all(map(looks_like_split, names)):
+        return
+    inner = {name for node in filled.values() for name in node.filled()}
+    raise HardenerError(
+        f"the folders below {here} look like parts of a divided set, not like classes: {some(names)}."
+        f"{_taken_together(filled, here, inner)} or rename them train, val and test. If they are the classes, pass "
+        "--class-depth 1."
+    )
+
+
+def _taken_together(filled: Mapping[str, Node], here: str, inner: Iterable[str]) -> str:
+    names, below = list(filled), sorted(inner)
+    if not below:
+        return ""
+    return (
+        f" --class-depth 2 takes all of them together, with the classes {some(below)}; "
+        f"--data {here}/{names[0]} --val {here}/{names[1]} trains on one and validates on another;"
+    )
+
+
+def _refuse_splits_below(filled: Mapping[str, Node], here: str) -> None:
+    """Refuse `cat/train/`, `cat/test/`: read as class folders, test images would be trained on."""
+    divided = [
+        name for name, node in filled.items() if node.filled() and all(map(split_of, node.filled())) and not node.own
+    ]
+    if not divided or 2 * len(divided) < len(filled):
+        return
+    name = divided[0]
+    inner = next(iter(filled[name].filled()))
+    raise HardenerError(
+        f"{here} has split folders inside its class folders ({name}/{inner}). Put splits above classes: "
+        f"{here}/{inner}/{name}. Or pass --class-depth 1 to take all images of {name}/ together; splits are then drawn."
+    )
+
+
+def _refuse_repeated(filled: Mapping[str, Node], here: str) -> None:
+    """Refuse `2019/{cat,dog}`, `2020/{cat,dog}`: either level may be the classes."""
+    sets = [set(node.filled()) for node in filled.values() if not node.own]
+    if len(sets) < 2 or len(sets) < len(filled):
+        return
+    shared = set.intersection(*sets)
+    telling = {name for name in shared if not says_nothing(name)}
+    if len(telling) < 2 or 2 * len(shared) < len(set.union(*sets)):
+        return
+    raise HardenerError(
+        f"the folders below {here} ({some(filled)}) all hold the same ones ({some(shared)}), and either may be the "
+        f"classes.{_taken_together(filled, here, set.union(*sets))} --class-depth 1 takes {some(filled)}."
+    )
+
+
+def _refuse_split_classes(filled: Mapping[str, Node], here: str) -> None:
+    """Refuse `cat_train`, `cat_test`, `dog_train`: folders of a class and a split."""
+    divided = {name: found for name in filled if (found := divided_name(name)) is not None}
+    stems = {stem for stem, _ in divided.values()}
+    if 2 * len(divided) < len(filled) or not 2 <= len(stems) < len(divided):
+        return
+    words = "|".join(sorted({word for _, word in divided.values()}))
+    pattern = rf"(?P<label>[^/]+)[\W_](?P<split>{words})/[^/]+$"
+    raise HardenerError(
+        f"the folders below {here} are named by a class and a split ({some(divided)}). Read both from their names: "
+        f"pass --label-from {shlex.quote(pattern)}. If each is a class of its own, pass --class-depth 1."
+    )
+
+
+def _refuse_drawings(filled: Mapping[str, Node], here: str) -> None:
+    """Refuse `images`, `masks`: what is drawn on images is no class of them."""
+    drawn = [name for name in filled if _DRAWN_ON.fullmatch(name.strip())]
+    images = [name for name in filled if name not in drawn]
+    if not drawn or not images or not all(says_nothing(name) for name in images):
+        return
+    raise HardenerError(
+        f"the folders below {here} look like images and what was drawn on them, not like classes: {some(filled)}. Put "
+        f"each class in its own folder, {here}/cat/001.jpg, or name the classes in a table, {here}/labels.csv with the "
+        "columns path and label. If these are the classes, pass --class-depth 1."
+    )
