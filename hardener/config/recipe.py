@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +14,12 @@ from hardener.config.brought import method_sections, with_methods, with_viciniti
 from hardener.config.files import packaged_folder
 from hardener.config.schema import Recipe, Vicinity
 from hardener.errors import HardenerError, did_you_mean
+
+LARGE_SIDE = 64
+"""Pixels of the shorter side from which on images count as large; see `Recipe.large_images`."""
+_CONDITIONAL = ("fine_tuning", "large_images")
+_SETTLED_BEFORE = ("data.", "network.", "name", *_CONDITIONAL)
+"""What is used before weights and size are known, so that no such section may change it."""
 
 
 def recipe_files() -> dict[str, Path]:
@@ -52,9 +58,42 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         raise HardenerError(f"unknown recipe {name!r}. Known: {listed}.{did_you_mean(name, known)}")
     fields = read_yaml(path)
     fields.setdefault("name", path.stem)
+    standard = _flat(Recipe.model_fields["fine_tuning"].default)
+    fields.setdefault("fine_tuning", _nested({key: value for key, value in standard if not _holds(fields, key)}))
     for override in overrides:
         _put(fields, override)
-    return check_recipe(fields, str(path.name))
+    recipe = check_recipe(fields, str(path.name))
+    last = {override.partition("=")[0] for override in overrides}
+    left = {n: _nested({k: v for k, v in _flat(getattr(recipe, n)) if k not in last}) for n in _CONDITIONAL}
+    recipe = recipe.model_copy(update=left)
+    settle(recipe, trained=True, side=LARGE_SIDE)  # its faults are told now, and not when the images are read
+    return recipe
+
+
+def settle(recipe: Recipe, *, trained: bool, side: int) -> tuple[Recipe, dict[str, Any]]:
+    """Put in what a recipe holds for trained weights and for large images, as far as it applies.
+
+    Args:
+        trained: the network starts from trained weights.
+        side: pixels of the shorter side of the images that it gets.
+    Returns:
+        The recipe, with both sections empty, and the fields that they changed: dotted key -> value as it is written.
+    Raises:
+        HardenerError: a section names an unknown field, one that must be known before, or a wrong value.
+    """
+    applies = {"fine_tuning": trained, "large_images": side >= LARGE_SIDE}
+    given: dict[str, Any] = {}
+    fields = recipe.model_dump(mode="json")
+    for name in _CONDITIONAL:
+        fields[name] = {}
+        for key, value in _flat(getattr(recipe, name) if applies[name] else {}):
+            if key.startswith(_SETTLED_BEFORE):
+                raise HardenerError(f"{recipe.name}: {name} cannot change {key}. Set it in the recipe itself.")
+            _put_value(fields, key, value, f"{recipe.name}: {name}: {key}")
+            given[key] = value
+    if not given:
+        return recipe.model_copy(update={name: {} for name in _CONDITIONAL}), given
+    return check_recipe(fields, recipe.name), given
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -113,13 +152,46 @@ def _put(fields: dict[str, Any], override: str) -> None:
     if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
         with contextlib.suppress(ValueError):
             value = float(value)
+    _put_value(fields, key, value, f"--set {override!r}")
+
+
+def _put_value(fields: dict[str, Any], key: str, value: Any, told: str) -> None:
+    """Put a value under a dotted key; `told` says where that stands."""
     *sections, last = key.split(".")
     place = fields
     for section in sections:
-        place = place.setdefault(section, {})
+        if place.get(section) is None:  # a section that is off
+            place[section] = {}
+        place = place[section]
         if not isinstance(place, dict):
-            raise HardenerError(f"--set {override!r}: {section!r} is no section of the recipe.")
+            raise HardenerError(f"{told}: {section!r} is no section of the recipe.")
     place[last] = value
+
+
+def _holds(fields: Any, key: str) -> bool:
+    """Say whether a mapping of mappings has a value under a dotted key."""
+    for part in key.split("."):
+        if not isinstance(fields, dict) or part not in fields:
+            return False
+        fields = fields[part]
+    return True
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a mapping of mappings as dotted keys and values."""
+    for key, value in fields.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping of mappings from dotted keys."""
+    fields: dict[str, Any] = {}
+    for key, value in flat.items():
+        _put_value(fields, key, value, key)
+    return fields
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

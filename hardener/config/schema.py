@@ -169,6 +169,8 @@ class Recipe(Section):
 
     `batch_size` is of a step of one process, in `accumulate` pieces. `compile` and `precision`: `auto` takes what the
     device gains from. `parallel`: what several processes do with the weights, each a copy (ddp) or a share (fsdp).
+    `fine_tuning` holds fields of the recipe that take their value from there where the network starts from trained
+    weights; `large_images` those where the shorter side has 64 pixels or more. `--set` of such a field beats both.
     """
 
     name: str = "custom"
@@ -190,6 +192,8 @@ class Recipe(Section):
     augment: Augment = Augment()
     data: Data = Data()
     validation: Validation = Validation()
+    fine_tuning: dict[str, Any] = Field(default={"optimizer": {"lr": 0.01}})
+    large_images: dict[str, Any] = Field(default={})
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -155,10 +155,23 @@ def load_weights(
     chosen = OrderedDict((name, content.tensors[there]) for name, there in fit.found.items())
     chosen._metadata = _versions_of(content, fit) or _versions(network.state_dict())  # type: ignore[attr-defined]
     _copy(chosen, network, path)
+    _begin_anew(network, [name for name in fresh if f"{name}.weight" in left])
     remarks = (*content.remarks, *said, *_of_kept(path, kept, _tied(own, fit)))
     left_over = sorted(content.tensors.keys() - set(fit.found.values()))
     apart = normalization_in(content.tensors, left_over)
     return Loaded(_extra(content, fit, found), remarks, fit.name if said else None, apart)
+
+
+def _begin_anew(network: nn.Module, heads: Sequence[str]) -> None:
+    """Give heads that the file has no values for those of a layer as torch makes it.
+
+    A network's own start may be made for training all of it: timm's EfficientNet answers with logits of some tens, and
+    the first steps towards smaller ones ruin the weights that were loaded.
+    """
+    for name in heads:
+        layer = network.get_submodule(name)
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            layer.reset_parameters()
 
 
 def _copy(state: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:

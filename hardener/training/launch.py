@@ -9,6 +9,7 @@ import socket
 import torch
 
 from hardener.config.data_path import lasting
+from hardener.config.recipe import settle
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
@@ -56,7 +57,8 @@ def _asks_for(request: TrainRequest, run: RunFolder, record: RunRecord) -> bool:
     asked = (request.model, request.seed, str(lasting(request.data)))
     if (record.model.spec, record.seed, record.data.root) != asked or request.name not in {None, record.name}:
         return False
-    return run.read_recipe() == request.recipe
+    side = min(record.input.height, record.input.width)
+    return run.read_recipe() == settle(request.recipe, trained=request.starts_trained, side=side)[0]
 
 
 def own_device(name: str) -> torch.device:

@@ -12,6 +12,7 @@ import torch
 from hardener.config.data_path import hub_name
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import OtherRoots, Reading
+from hardener.config.recipe import settle
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
@@ -56,9 +57,11 @@ class Prepared:
         mean, std: by which the classifier normalises; empty for not at all.
         replaced_head: the name of the fresh final layer, if there is one.
         cut: what the crop takes away, where that is much from many images.
+        recipe: as it is for these weights and this size.
         which: the set of weights that was taken, of several in a file.
     """
 
+    recipe: Recipe
     material: Material
     folder: DataSet
     looked: Looked
@@ -76,8 +79,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     Raises:
         HardenerError: something is not there, cannot be read, or does not fit the rest.
     """
-    recipe = request.recipe
-    device = own_device(request.device)
+    recipe, device = request.recipe, own_device(request.device)
     others: OtherRoots = {"validation_root": request.validation_root, "test_root": request.test_root}
     folder = _read_folder(request.data, others, recipe, request.seed, request.reading)
     say_how(folder, reporter)
@@ -86,6 +88,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     torch.manual_seed(request.seed)
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
+    recipe = _settled(request, min(shape.height, shape.width), reporter)
     for note in loaded.notes:
         reporter.say(note)
     _say_what_it_reads(loaded, reporter)
@@ -115,7 +118,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     mean, std = normalization(normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std)
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, splits.validation, device)
-    return Prepared(material, folder, looked, loaded, mean, std, replaced, cut, began.which or request.weights)
+    return Prepared(recipe, material, folder, looked, loaded, mean, std, replaced, cut, began.which or request.weights)
 
 
 def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str, reporter: Reporter) -> Material:
@@ -215,6 +218,17 @@ def _look(
     cut = cut_by_crop(seen, size)
     is_much = tell_cut(cut, files, size, rule.fit, _FITS, reporter)
     return seen, size, rule, cut if is_much else None
+
+
+def _settled(request: TrainRequest, side: int, reporter: Reporter) -> Recipe:
+    """Return the recipe as it is for the weights to start from and this many pixels, and say what that changed."""
+    recipe, given = settle(request.recipe, trained=request.starts_trained, side=side)
+    if given:
+        why = ["it starts from trained weights"] * request.starts_trained
+        why += [f"images have {side} pixels"] * any(key in request.recipe.large_images for key in given)
+        changed = ", ".join(f"{key}={value}" for key, value in given.items())
+        reporter.say(f"{recipe.name}, since {' and '.join(why)}: {changed}. --set has the last word")
+    return recipe
 
 
 def _build(request: TrainRequest, classes: Sequence[str], size: Size, *, color: bool) -> Built:

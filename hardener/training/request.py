@@ -36,3 +36,8 @@ class TrainRequest:
     model_args: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
     rehearse: bool = field(default_factory=lambda: os.environ.get("HARDENER_REHEARSAL") != "0")
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether the network starts from trained weights."""
+        return self.pretrained or self.init is not None

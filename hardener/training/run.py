@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from hardener.config.data_path import lasting
@@ -49,6 +50,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
             check_name(request)
     with together():
         prepared = prepare(request, reporter)
+    request = replace(request, recipe=prepared.recipe)
     with together():
         made = str(new_folder(request, prepared.loaded.name).path) if is_first else None
     run = RunFolder(Path(from_first(made)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hardener.config.quantity import parse_image_size, parse_quantity
-from hardener.config.recipe import check_recipe, load_recipe, recipe_files, recipe_header
+from hardener.config.recipe import LARGE_SIDE, check_recipe, load_recipe, recipe_files, recipe_header, settle
 from hardener.errors import HardenerError
 from hardener.threat import ThreatModel, show_eps
 
@@ -66,6 +66,53 @@ def test_the_command_line_beats_the_recipe_and_the_recipe_the_defaults(tmp_path:
     recipe = load_recipe(str(path), ["optimizer.lr=1e-2", "vicinity.labels.law=budget", "validation.eps=4/255"])
     assert (recipe.name, recipe.epochs, recipe.batch_size) == ("own", 7, 128)
     assert (recipe.optimizer.lr, recipe.vicinity.labels.law, recipe.validation.eps) == (0.01, "budget", 4 / 255)
+
+
+def test_a_recipe_says_what_is_otherwise_with_trained_weights_and_large_images(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("fine_tuning: {optimizer: {lr: 0.02}, epochs: 5}\nlarge_images: {validation: {eps: 4/255}}\n")
+    recipe = load_recipe(str(path))
+    found = {
+        (trained, side): settle(recipe, trained=trained, side=side)
+        for trained in (False, True)
+        for side in (LARGE_SIDE - 1, LARGE_SIDE)
+    }
+    figures = {case: (one.optimizer.lr, one.epochs, one.validation.eps) for case, (one, _) in found.items()}
+    assert figures == {
+        (False, 63): (0.05, 30, 8 / 255),
+        (False, 64): (0.05, 30, 4 / 255),
+        (True, 63): (0.02, 5, 8 / 255),
+        (True, 64): (0.02, 5, 4 / 255),
+    }
+    assert found[True, 64][1] == {"optimizer.lr": 0.02, "epochs": 5, "validation.eps": "4/255"}
+    assert all(one.fine_tuning == one.large_images == {} for one, _ in found.values())
+    assert settle(found[True, 64][0], trained=True, side=224) == (found[True, 64][0], {})
+
+
+def test_what_is_set_beats_what_trained_weights_would_change(tmp_path: Path) -> None:
+    def rate(recipe: str, *sets: str) -> float:
+        return settle(load_recipe(recipe, sets), trained=True, side=32)[0].optimizer.lr
+
+    own = tmp_path / "own.yaml"
+    own.write_text("optimizer: {lr: 0.2}\n")
+    assert rate("natural") < load_recipe("natural").optimizer.lr
+    assert rate(str(own)) == 0.2  # a file that names the rate means it
+    assert (rate("natural", "optimizer.lr=0.3"), rate("natural", "fine_tuning.optimizer.lr=0.4")) == (0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("fine_tuning={optimizer: {lrr: 1}}", r"unknown key 'optimizer.lrr'. Did you mean 'optimizer.lr'\?"),
+        ("fine_tuning={data: {fit: stretch}}", "fine_tuning cannot change data.fit. Set it in the recipe itself"),
+        ("fine_tuning={epochs: {x: 1}}", "fine_tuning: epochs.x: 'epochs' is no section of the recipe"),
+        ("fine_tuning=3", "fine_tuning: Input should be a valid dictionary"),
+        ("large_images.validation.eps=8", r"got 8. Did you mean 8/255\?"),
+    ],
+)
+def test_faults_of_what_is_for_some_runs_alone_are_told_in_all(setting: str, message: str) -> None:
+    with pytest.raises(HardenerError, match=message):
+        load_recipe("sprout", [setting])
 
 
 @pytest.mark.parametrize(("written", "value"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])

@@ -50,6 +50,20 @@ def test_frozen_parts_stay_frozen_when_a_run_resumes(
     assert all(torch.equal(start[name], theirs[name]) for name in start if name.startswith(("0.", "1.")))
 
 
+def test_a_recipe_that_is_otherwise_for_trained_weights_says_so_and_stays_so_when_it_resumes(
+    first: RunFolder, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    reporter, sets = Recorder(25), ("fine_tuning.averaging.name=ema",)
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path, sets=sets, init=first.path, name="r"), reporter)
+    assert "sprout, since it starts from trained weights: averaging.name=ema. --set has the last word" in reporter.said
+    run = resume(RunFolder(tmp_path / "r"), Recorder(), device="cpu")
+    recipe = run.read_recipe()
+    assert recipe.averaging is not None
+    assert (recipe.averaging.name, recipe.fine_tuning) == ("ema", {})
+    assert first.read_recipe().averaging is None
+
+
 def test_layers_learn_at_their_share_of_the_rate_whatever_the_schedule(
     model_file: Path, image_folder: Path, tmp_path: Path
 ) -> None:
