@@ -119,7 +119,16 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[s
 
 
 def test_there_is_an_example_of_each_thing_that_is_one_file_and_one_line() -> None:
-    things = ("an attack", "a measure", "a method", "a vicinity", "a norm", "a data source", "an endpoint")
+    things = (
+        "an attack",
+        "a measure",
+        "a method",
+        "a vicinity",
+        "an augmentation",
+        "a norm",
+        "a data source",
+        "an endpoint",
+    )
     assert [title for title in SECTIONS if title.startswith("Add ")] == [f"Add {thing}" for thing in things]
 
 

@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from hardener.attacks import ATTACKS
+from hardener.augmentation import AUGMENTATIONS
 from hardener.catalog import Catalog, resolve
 from hardener.data.conversions import CONVERSIONS
 from hardener.data.layouts import LAYOUTS
@@ -37,7 +38,7 @@ FLOORS = (
     {"measures", "reports"},
     {"methods", "attacks", "models", "data"},
     {"vicinity"},
-    {"geometry", "losses"},
+    {"geometry", "losses", "augmentation"},
     {"config", "statistics", "runtime", "terminal"},
     {"threat", "progress"},
     {"catalog", "words"},
@@ -50,6 +51,7 @@ ALLOWED_ON_ONE_FLOOR = {
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib", "timm"}
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
+    "augmentation": AUGMENTATIONS,
     "data/conversions": CONVERSIONS,
     "data/layouts": LAYOUTS,
     "data/sources": SOURCES,
@@ -164,7 +166,11 @@ def test_help_and_lists_start_without_torch() -> None:
     assert found.returncode == 0, found.stderr
 
 
-SHARED_FILES = {"methods": {"method"}, "vicinity": {"chain"}}  # what every entry of the room is made of
+SHARED_FILES = {
+    "methods": {"method"},
+    "vicinity": {"chain"},
+    "augmentation": {"chain"},
+}  # what every entry of the room is made of
 
 
 @pytest.mark.parametrize("room", CATALOGS)

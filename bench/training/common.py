@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from hardener.augmentation.chain import augmentations_of
 from hardener.config.recipe import load_recipe
 from hardener.models.normalize import ImageClassifier
 from hardener.runtime.device import choose_device, describe_hardware, keep_freed_memory
-from hardener.training.augment import augment
 from hardener.training.build import build_method, build_optimizers, compiles, step_rule
 from hardener.training.loop import Minibatch, train_epoch
 from hardener.training.parallel import Exchange
@@ -51,7 +51,8 @@ class Stepper:
         bf16: bool = True,
         sets: Sequence[str] = (),
     ) -> None:
-        asked = load_recipe(recipe, [f"precision={'bfloat16' if bf16 else 'float32'}", *sets])
+        asked = load_recipe(recipe, [f"precision={'bfloat16' if bf16 else 'float32'}", "augment.flip=true", *sets])
+        self.augmentations = augmentations_of(asked.augment.on())
         self.device = device
         names = [str(k) for k in range(classes)]
         classifier = ImageClassifier(network, mean=(0.5,) * 3, std=(0.25,) * 3, classes=names)
@@ -72,7 +73,9 @@ class Stepper:
         def prepared() -> Iterable[Minibatch]:
             for images, labels in batches:
                 moved = images.to(self.device, non_blocking=True).float() / 255
-                moved = augment(moved.contiguous(memory_format=torch.channels_last), shift=0.125, flip=True)
+                moved = moved.contiguous(memory_format=torch.channels_last)
+                for augment in self.augmentations:
+                    moved = augment(moved)
                 yield Minibatch(moved, labels.to(self.device, non_blocking=True), len(images))
 
         self.state.progress = Progress.start_of(0, self.device)

@@ -27,6 +27,7 @@ ROOMS = {
     "attacks": "Attacks",
     "methods": "Methods of training",
     "vicinity": "Vicinities",
+    "augmentation": "Augmentations",
     "losses": "Losses",
     "geometry": "Norms",
     "measures": "Measures",
@@ -149,14 +150,19 @@ def meaning(option: Any) -> str:
 
 
 def recipe_page() -> str:
-    """Describe the recipe, with the sections that methods and vicinities bring."""
+    """Describe the recipe, with the sections that augmentations, vicinities and methods bring."""
     from hardener.config.recipe import load_recipe
     from hardener.config.section import SectionEntry, key_of
 
     parts = [
         schema_page("hardener.config.schema:Recipe", "").replace("see below", f"`{load_recipe('natural').method}`")
     ]
-    for room, kind, place in (("vicinity", "vicinity", "vicinity."), ("methods", "method", "")):
+    rooms = (
+        ("augmentation", "augmentation", "augment."),
+        ("vicinity", "vicinity", "vicinity."),
+        ("methods", "method", ""),
+    )
+    for room, kind, place in rooms:
         catalog = next(entries for name, _, entries in catalogs() if name == f"hardener.{room}")
         for name, entry in catalog.items():
             if isinstance(entry, SectionEntry) and entry.settings is not None:

@@ -1,7 +1,7 @@
-"""What methods and vicinities bring to a recipe, found through their rooms' catalogs.
+"""What methods, vicinities and augmentations bring to a recipe, found through their rooms' catalogs.
 
 Their rooms stand above this one, so nothing of them is imported here: a catalog is named by text, as its own entries
-name what they stand for. A method's or vicinity's file, and torch with it, is imported for a recipe that uses it.
+name what they stand for. A file of theirs, and torch with it, is imported for a recipe that uses it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,21 @@ def vicinities() -> Mapping[str, SectionEntry]:
     return found
 
 
-def with_methods(base: type[Base], vicinity: type[Section], fields: Mapping[Any, Any]) -> type[Base]:
+def augmentations() -> Mapping[str, SectionEntry]:
+    """Return the augmentations, name -> entry, in the order that they are applied in."""
+    found: Mapping[str, SectionEntry] = named("hardener.augmentation:AUGMENTATIONS")
+    return found
+
+
+def with_methods(
+    base: type[Base], fields: Mapping[Any, Any], *, vicinity: type[Section], augment: type[Section]
+) -> type[Base]:
     """Return the recipe's model with the section of its method, and of each other method that the fields name.
 
     Args:
         base: the model without them.
-        vicinity: the model of its section `vicinity`.
         fields: the recipe as it was written, not checked yet.
+        vicinity, augment: the models of its sections of these names.
     """
     used = fields.get("method", next(iter(methods())))
     sections = {
@@ -45,13 +53,19 @@ def with_methods(base: type[Base], vicinity: type[Section], fields: Mapping[Any,
         for name, entry in methods().items()
         if entry.settings is not None and ((key := key_of(name, entry)) in fields or name == used)
     }
-    return _extended(base, (("vicinity", vicinity), *sections.items()))
+    return _extended(base, (("vicinity", vicinity), ("augment", augment), *sections.items()))
 
 
-def with_vicinities(base: type[Base], fields: object) -> type[Base]:
-    """Return the model of the section `vicinity` with a key for each one that brings settings; null switches it off."""
+def with_sections(base: type[Base], catalog: Mapping[str, SectionEntry], fields: object) -> type[Base]:
+    """Return a section's model with a key for each entry that brings settings; null switches it off.
+
+    Args:
+        base: the section without them, `Vicinity` or `Augment`.
+        catalog: `vicinities()` or `augmentations()`.
+        fields: the section as it was written, not checked yet.
+    """
     asked = fields if isinstance(fields, Mapping) else {}
-    keys = {key_of(name, entry): entry for name, entry in vicinities().items() if entry.settings is not None}
+    keys = {key_of(name, entry): entry for name, entry in catalog.items() if entry.settings is not None}
     return _extended(
         base,
         tuple(

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from hardener.config.brought import method_sections, with_methods, with_vicinities
+from hardener.config.brought import augmentations, method_sections, vicinities, with_methods, with_sections
 from hardener.config.files import packaged_folder
-from hardener.config.schema import Recipe, Vicinity
+from hardener.config.schema import Augment, Recipe, Vicinity
 from hardener.errors import HardenerError, did_you_mean
 
 LARGE_SIDE = 64
@@ -121,7 +121,12 @@ def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
         HardenerError: unknown keys, wrong types, values out of range.
     """
     faults: list[str] = []
-    model = with_methods(Recipe, with_vicinities(Vicinity, fields.get("vicinity")), fields)
+    model = with_methods(
+        Recipe,
+        fields,
+        vicinity=with_sections(Vicinity, vicinities(), fields.get("vicinity")),
+        augment=with_sections(Augment, augmentations(), fields.get("augment")),
+    )
     try:
         recipe = model.model_validate(fields)
         spare = {key for key in method_sections(but=recipe.method) if key in fields}

@@ -120,10 +120,32 @@ class Network(Section):
 
 
 class Augment(Section):
-    """On the device, before the vicinity. `shift` is a share of the image size; `flip` is horizontal."""
+    """On the device, before the vicinity: each augmentation that is on, in the order of their catalog.
+
+    `shift` is a share of the image size; `flip` is horizontal, and `auto` mirrors photographs, not digits or letters.
+    `policy`: light, standard or strong sets what the recipe leaves open, by size and number of the images. Every other
+    augmentation brings a section of its own, which is null where it is off; `true` takes its defaults.
+    """
 
     shift: Share = 0.125
-    flip: bool = False
+    flip: bool | Literal["auto"] = "auto"
+    policy: Literal["light", "standard", "strong"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switch(cls, fields: Any) -> Any:
+        """Read true and false for a section as its defaults and null."""
+        if not isinstance(fields, dict):
+            return fields
+        switches: dict[bool, Any] = {True: {}, False: None}
+        own = Augment.model_fields
+        return {k: switches[v] if isinstance(v, bool) and k not in own else v for k, v in fields.items()}
+
+    def on(self) -> dict[str, Any]:
+        """Return key -> settings of each augmentation that changes something."""
+        assert self.flip != "auto", "what it means is settled before anything is augmented"
+        assert self.policy is None, "so is a policy"
+        return {key: value for key, value in self if value}
 
 
 class Data(Section):

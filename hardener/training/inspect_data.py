@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from hardener import __version__
+from hardener.augmentation.chain import augmentations_of
 from hardener.config.data_findings import DataFound
 from hardener.config.inspection_record import (
     Alike,
@@ -39,8 +40,8 @@ from hardener.data.look import Seen, look_at, oddities
 from hardener.data.prints import PRINT_BYTES, Prints, joined, near_pairs, packed, unpacked, unread
 from hardener.data.survey import Levels, Survey, measure_levels, survey, together
 from hardener.errors import BadImage
-from hardener.progress import Reporter
-from hardener.training.augment import augment
+from hardener.progress import Reporter, Silent
+from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.data_advice import advice_on
 from hardener.training.look import facts_of
 
@@ -271,12 +272,14 @@ def _pictures(
     bad = {remark.image.file for remark in record.bad}
     classes = {}
     generator = torch.Generator().manual_seed(request.seed)
+    pictured = Pictured(view.height, view.width, len(folder.train), view.channels == 3, folder.classes)
+    recipe = settle_augmentation(request.recipe, pictured, Silent())
     for label, name in enumerate(folder.classes[:SHOWN_CLASSES]):
         own = [place for place, found in enumerate(folder.train.labels) if found == label]
         chosen = [own[place] for place in torch.randperm(len(own), generator=generator).tolist()]
         readable = [p for p in chosen if _shown(folder.train, p, request.data) not in bad][:SHOWN_IMAGES]
         images = [_decoded(folder.train, place, view) for place in readable]
-        classes[name] = (images, _augmented(images, request.recipe, request.seed + label))
+        classes[name] = (images, _augmented(images, recipe, request.seed + label))
     places = {
         split: {_shown(files, place, request.data): place for place in range(len(files))}
         for split, files in present.items()
@@ -299,8 +302,9 @@ def _decoded(files: ImageFiles, place: int, view: InputView) -> NDArray[np.uint8
 def _augmented(images: Sequence[NDArray[np.uint8]], recipe: Recipe, seed: int) -> list[NDArray[np.uint8]]:
     if not images:
         return []
-    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        changed = augment(batch, shift=recipe.augment.shift, flip=recipe.augment.flip)
-    return list(changed.permute(0, 2, 3, 1).numpy())
+        for augment in augmentations_of(recipe.augment.on()):
+            batch = augment(batch)
+    return list((batch * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())

@@ -58,7 +58,8 @@ def _asks_for(request: TrainRequest, run: RunFolder, record: RunRecord) -> bool:
     if (record.model.spec, record.seed, record.data.root) != asked or request.name not in {None, record.name}:
         return False
     side = min(record.input.height, record.input.width)
-    return run.read_recipe() == settle(request.recipe, trained=request.starts_trained, side=side)[0]
+    asked_for, written = settle(request.recipe, trained=request.starts_trained, side=side)[0], run.read_recipe()
+    return written == asked_for.model_copy(update={"augment": written.augment})  # which follows from the images too
 
 
 def own_device(name: str) -> torch.device:

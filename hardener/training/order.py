@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from hardener.augmentation.chain import augmentations_of
 from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
 from hardener.data.wait_time import WaitTime
 from hardener.progress import rank_and_world
 from hardener.runtime.model_state import as_float
-from hardener.training.augment import augment
 from hardener.training.balance import even_order
 from hardener.training.loop import Minibatch
 from hardener.training.state import Progress
@@ -33,6 +33,7 @@ class DataOrder:
 
     def __init__(self, images: LoadedImages, recipe: Recipe, *, seed: int, device: torch.device) -> None:
         self._images, self._recipe, self._seed, self._device = images, recipe, seed, device
+        self._augmentations = augmentations_of(recipe.augment.on())
         self._rank, self._world = rank_and_world()
         self._together = recipe.batch_size * self._world
         rest = len(images) % self._together
@@ -59,11 +60,9 @@ class DataOrder:
             whole = min(self._together, self.usable - place)
             place += whole
             moved = as_float(images.to(self._device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
-            yield Minibatch(
-                augment(moved, shift=self._recipe.augment.shift, flip=self._recipe.augment.flip),
-                labels.to(self._device, non_blocking=True),
-                whole,
-            )
+            for augment in self._augmentations:
+                moved = augment(moved)
+            yield Minibatch(moved, labels.to(self._device, non_blocking=True), whole)
 
     def _order(self, shuffle: torch.Generator) -> Tensor:
         """Return the places of a whole epoch."""

@@ -33,6 +33,7 @@ from hardener.models.own_normalization import fault_of_normalization, own_normal
 from hardener.models.trained import open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
+from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
 from hardener.training.launch import own_device
@@ -54,6 +55,7 @@ class Prepared:
     """What a new run works on, and what its record says of that.
 
     Attributes:
+        recipe: as it was asked for, with what it left to the images.
         mean, std: by which the classifier normalises; empty for not at all.
         replaced_head: the name of the fresh final layer, if there is one.
         cut: what the crop takes away, where that is much from many images.
@@ -92,10 +94,13 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     for note in loaded.notes:
         reporter.say(note)
     _say_what_it_reads(loaded, reporter)
-    if seen.color and shape.channels == 1:
+    color = seen.color and shape.channels == 3
+    if seen.color and not color:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
     replaced, began = _give_weights_and_head(built, request, len(folder.classes), reporter)
     _change_network(built, recipe, shape, len(folder.classes), reporter)
+    pictured = Pictured(shape.height, shape.width, len(folder.train), color, folder.classes)
+    recipe = settle_augmentation(recipe, pictured, reporter)
     keep_all_buffers(loaded.network)
     normalize = _normalization(built, recipe.data.normalize, began.normalization, reporter)
     tried = _dry_run(built, recipe, folder, device, reporter)

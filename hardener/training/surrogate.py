@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from hardener.config.recipe import load_recipe
+from hardener.config.recipe import check_recipe, load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.config.run_lock import holder
 from hardener.errors import HardenerError
@@ -45,7 +45,6 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
             "batch_size": recipe.batch_size,
             "optimizer": recipe.optimizer.model_copy(update={"layer_decay": 1.0}),  # it starts from no weights
             "network": recipe.network.model_copy(update={"freeze": []}),
-            "augment": recipe.augment,
             "validation": recipe.validation,
             "data": recipe.data.model_copy(
                 update={
@@ -57,6 +56,7 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
             ),
         }
     )
+    fields = {**natural.model_dump(mode="json"), "augment": recipe.augment.model_dump(mode="json")}
     if found.path.is_dir() and rank_and_world()[0] == 0:  # an earlier one that was stopped
         by = holder(found.path)
         if by is not None:
@@ -66,7 +66,7 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
         TrainRequest(
             model=record.model.spec if record.model.file is None else str(run.path / record.model.file),
             data=Path(record.data.root),
-            recipe=natural,
+            recipe=check_recipe(fields, "natural"),
             entry=record.model.entry,
             model_args=record.model.arguments,
             root=None if record.model.file is None else run.model_files,

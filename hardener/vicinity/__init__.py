@@ -27,6 +27,14 @@ class VicinityEntry(SectionEntry):
 VICINITIES: Mapping[str, VicinityEntry] = {
     "gaussian": VicinityEntry("hardener.vicinity.gaussian:gaussian", "noise on the pixels", key="noise_sigma"),
     "mixup": VicinityEntry("hardener.vicinity.mixup:mixup", "images and labels mixed in pairs", key="mixup_alpha"),
+    "cutmix": VicinityEntry(
+        "hardener.vicinity.cutmix:cutmix", "a rectangle of another image, labels mixed alike", settings="Settings"
+    ),
+    "patch-gaussian": VicinityEntry(
+        "hardener.vicinity.patch_gaussian:noisy_patch",
+        "noise on a patch, and a label that is less certain the more there is",
+        settings="Settings",
+    ),
     "worst-point": VicinityEntry(
         "hardener.vicinity.worst_point:WorstPoint",
         "the point of a ball that a climb on the loss ends at",

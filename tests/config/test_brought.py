@@ -11,6 +11,7 @@ import yaml
 from oracles import TINY_MODEL
 from typer.testing import CliRunner, Result
 
+from hardener.augmentation import AUGMENTATIONS
 from hardener.cli.app import app
 from hardener.config.recipe import check_recipe, load_recipe, recipe_files, settle
 from hardener.config.section import SectionEntry
@@ -99,7 +100,7 @@ def test_a_vicinity_of_one_file_and_one_line_is_a_section_of_every_recipe(harden
     assert found.exit_code == 0, found.output
     written = yaml.safe_load((tmp_path / "runs" / "grey" / "recipe.yaml").read_text())
     assert written["vicinity"]["erase"] == {"share": 1.0}
-    asked = load_recipe("natural", ["vicinity.erase.share=1", *sets_of(written)])
+    asked = load_recipe("natural", ["vicinity.erase.share=1", "augment.flip=false", *sets_of(written)])
     assert check_recipe(written, "recipe.yaml") == settle(asked, trained=False, side=8)[0]
     method = build_method(load_recipe("natural", ["vicinity.erase.share=1"]), 2)
     seen: list[torch.Tensor] = []
@@ -168,7 +169,7 @@ def test_faults_of_what_is_brought_are_told_together_with_all_others(hardener: C
 
 def test_no_section_of_a_method_or_vicinity_hides_another() -> None:
     from hardener.config.brought import method_sections
-    from hardener.config.schema import Recipe, Vicinity
+    from hardener.config.schema import Augment, Recipe, Vicinity
     from hardener.config.section import key_of
 
     names = [*Recipe.model_fields, *method_sections()]
@@ -177,9 +178,11 @@ def test_no_section_of_a_method_or_vicinity_hides_another() -> None:
     assert len(set(keys)) == len(keys)
     standing = {key_of(name, entry) for name, entry in VICINITIES.items() if entry.settings is None}
     assert standing == set(Vicinity.model_fields)
+    moves = {key_of(name, entry) for name, entry in AUGMENTATIONS.items() if entry.settings is None}
+    assert moves | {"policy"} == set(Augment.model_fields)
 
 
-@pytest.mark.parametrize("catalog", [METHODS, VICINITIES])
+@pytest.mark.parametrize("catalog", [METHODS, VICINITIES, AUGMENTATIONS])
 def test_every_section_has_a_default_for_each_field_and_says_what_they_mean(catalog: dict[str, SectionEntry]) -> None:
     for entry in catalog.values():
         if entry.settings is not None:

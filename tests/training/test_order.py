@@ -10,6 +10,7 @@ from test_run import Recorder, request
 from torch import Tensor
 
 from hardener.config.recipe import load_recipe
+from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
 from hardener.training.balance import class_weights, even_order
 from hardener.training.loop import Minibatch
@@ -26,8 +27,13 @@ def images(model_file: Path, image_folder: Path, tmp_path: Path) -> LoadedImages
     return prepare(request(model_file, image_folder, tmp_path), Recorder()).material.train_images
 
 
+def recipe_of(*sets: str) -> Recipe:
+    """A recipe whose `augment` leaves nothing to the images."""
+    return load_recipe("natural", ["augment.flip=false", *sets])
+
+
 def batches(images: LoadedImages, *sets: str, place: int = 0) -> list[Minibatch]:
-    order = DataOrder(images, load_recipe("natural", sets), seed=3, device=CPU)
+    order = DataOrder(images, recipe_of(*sets), seed=3, device=CPU)
     return list(order.batches(Progress(1, place, torch.zeros(()))))
 
 
@@ -35,13 +41,21 @@ def sorted_rows(parts: list[Tensor]) -> list[list[float]]:
     return sorted(torch.cat(parts).flatten(1).tolist())
 
 
-@pytest.mark.parametrize("balance", ["none", "sampler"])
-def test_from_any_place_on_an_epoch_is_the_rest_of_the_whole_draws_included(images: LoadedImages, balance: str) -> None:
-    own = f"data.balance={balance}"
-    whole = batches(images, "batch_size=6", "augment.flip=true", own)
+@pytest.mark.parametrize(
+    "own",
+    [
+        ("data.balance=none", "augment.flip=true"),
+        ("data.balance=sampler", "augment.flip=true"),
+        tuple(f"augment.{key}=true" for key in ("crop", "rand", "trivial", "augmix", "erase", "patch_gaussian")),
+    ],
+)
+def test_from_any_place_on_an_epoch_is_the_rest_of_the_whole_draws_included(
+    images: LoadedImages, own: tuple[str, ...]
+) -> None:
+    whole = batches(images, "batch_size=6", *own)
     assert [len(batch.images) for batch in whole] == [batch.whole for batch in whole] == [6, 6, 6, 2]
     for place, left in ((6, whole[1:]), (18, whole[3:]), (20, [])):
-        rest = batches(images, "batch_size=6", "augment.flip=true", own, place=place)
+        rest = batches(images, "batch_size=6", *own, place=place)
         assert len(rest) == len(left)
         assert all(torch.equal(ours.images, theirs.images) for ours, theirs in zip(rest, left, strict=True))
         assert all(torch.equal(ours.labels, theirs.labels) for ours, theirs in zip(rest, left, strict=True))
@@ -49,7 +63,7 @@ def test_from_any_place_on_an_epoch_is_the_rest_of_the_whole_draws_included(imag
 
 def test_an_epoch_has_each_image_once_and_the_next_one_has_them_in_another_order(images: LoadedImages) -> None:
     still = ("batch_size=6", "augment.shift=0")
-    order = DataOrder(images, load_recipe("natural", still), seed=3, device=CPU)
+    order = DataOrder(images, recipe_of(*still), seed=3, device=CPU)
     first, second = ([batch.images for batch in order.batches(Progress.start_of(epoch, CPU))] for epoch in (0, 1))
     assert sorted_rows(first) == sorted_rows(second) == sorted_rows([images.take(range(20))[0] / 255])
     assert not torch.equal(torch.cat(first), torch.cat(second))
@@ -81,7 +95,7 @@ def test_a_last_minibatch_that_leaves_a_process_fewer_than_two_images_is_left_ou
     batch_size: int, world: int, usable: int, images: LoadedImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", str(world))
-    order = DataOrder(images, load_recipe("natural", [f"batch_size={batch_size}"]), seed=0, device=CPU)
+    order = DataOrder(images, recipe_of(f"batch_size={batch_size}"), seed=0, device=CPU)
     assert order.usable == usable
 
 

@@ -1,38 +1,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from hardener.training.augment import augment
 from hardener.training.learning_rate import learning_rate
-
-
-def test_shift_moves_whole_images_by_at_most_its_reach() -> None:
-    torch.manual_seed(0)
-    images = torch.zeros(200, 2, 8, 10)
-    images[:, :, 4, 5] = 1.0
-    moved = augment(images, shift=0.25, flip=False)
-    assert (moved.sum((2, 3)) == 1).all()
-    spots = moved[:, 0].flatten(1).argmax(1)
-    rows, columns = spots // 10 - 4, spots % 10 - 5
-    assert set(rows.tolist()) == {-2, -1, 0, 1, 2}
-    assert set(columns.tolist()) == {-2, -1, 0, 1, 2}
-    assert torch.equal(moved[:, 0], moved[:, 1])
-
-
-def test_flip_mirrors_about_half_of_the_images_and_only_those() -> None:
-    torch.manual_seed(0)
-    images = torch.rand(400, 1, 2, 3)
-    found = augment(images, shift=0.0, flip=True)
-    mirrored = (found == images.flip(3)).flatten(1).all(1)
-    kept = (found == images).flatten(1).all(1)
-    assert (mirrored | kept).all()
-    assert 150 < int(mirrored.sum()) < 250
-
-
-def test_switched_off_it_returns_the_very_same_images() -> None:
-    images = torch.rand(3, 1, 4, 4)
-    assert augment(images, shift=0.0, flip=False) is images
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
+from hardener.vicinity.cutmix import cutmix
 from hardener.vicinity.dirichlet import (
     budget_concentration,
     dirichlet,
@@ -14,6 +15,7 @@ from hardener.vicinity.dirichlet import (
 )
 from hardener.vicinity.gaussian import gaussian
 from hardener.vicinity.mixup import mixup
+from hardener.vicinity.patch_gaussian import noisy_patch
 
 
 def labels(count: int, classes: int) -> torch.Tensor:
@@ -111,3 +113,36 @@ def test_draws_are_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         _, drawn = dirichlet(torch.zeros(4, 1, 1, 1), torch.zeros(4, 3), concentration=torch.ones(4, 3), sampled=True)
     assert drawn.dtype == torch.float32
+
+
+def test_cutmix_mixes_labels_as_the_areas_of_its_rectangles() -> None:
+    torch.manual_seed(0)
+    values = torch.arange(400.0)
+    images = values.view(-1, 1, 1, 1).expand(-1, 2, 16, 12)
+    mixed, soft = cutmix(images, torch.eye(400), alpha=1.0)
+    own = (mixed[:, 0] == values.view(-1, 1, 1)).float().mean(dim=(1, 2))
+    torch.testing.assert_close(soft.diagonal(), own)
+    other = soft - torch.diag(soft.diagonal())
+    pasted = own < 1
+    partner = mixed[:, 0].flatten(1).sub(values[:, None]).abs().argmax(dim=1)
+    assert torch.equal(
+        other.argmax(dim=1)[pasted].float(), mixed[:, 0].flatten(1).gather(1, partner[:, None])[pasted, 0]
+    )
+    assert torch.equal(mixed[:, 0], mixed[:, 1])
+    assert 0.55 < float(own.mean()) < 0.75, "half of the area is drawn, and a part of it sticks out"
+
+
+def test_a_label_is_as_certain_as_its_image_is_free_of_noise() -> None:
+    torch.manual_seed(0)
+    images, given = torch.full((500, 1, 8, 8), 0.5), labels(500, 4)
+    noisy, soft = noisy_patch(images, given, chance=0.5, sigma=0.2, least=0.25, confidence=0.2, power=1.0)
+    torch.testing.assert_close(soft.sum(1), torch.ones(500))
+    kept = (soft * given).sum(1)
+    touched = (noisy != images).flatten(1).any(1)
+    assert torch.equal(kept[~touched], torch.ones(int((~touched).sum())))
+    assert 0.4 <= float(kept.min()) < 0.55, "1 - (1 - 0.2) of the mass moves, a quarter of it back to the class"
+    noise = (noisy - images).square().mean((1, 2, 3))
+    assert float(torch.corrcoef(torch.stack([noise, kept]))[0, 1]) < -0.8
+    assert torch.equal(
+        noisy_patch(images, given, chance=1.0, sigma=0.2, least=1.0, confidence=1.0, power=1.0)[1], given
+    )
