@@ -19,3 +19,5 @@ def ball_faults(recipe: Recipe) -> Iterator[str]:
         yield f"method {recipe.method} has its own start and stays in the ball: no start or project"
     elif ball.schedule != "constant":
         yield f"method {recipe.method} trains at one eps: no schedule"
+    elif ball.last_steps is not None:
+        yield f"method {recipe.method} climbs by as many steps from first to last: no last_steps"

@@ -86,6 +86,9 @@ class Method(nn.Module):
     def after_backward(self) -> None:
         """Take from the backward pass what the method needs besides the network's gradient; before any step."""
 
+    def mark(self, done: float) -> None:
+        """Take note that a share `done` of the run, in [0, 1], is done; called before each step."""
+
     def bound_beta(self) -> None:
         """Bring beta back into its range; called after each of its steps."""
 

@@ -78,6 +78,11 @@ class VicinityRisk(Method):
     def eps_share(self, share: float) -> None:
         self._change_climbs(share=share)
 
+    def mark(self, done: float) -> None:
+        """Let the climb know how far the run is; see `Method.mark`."""
+        if self.progression is not None:
+            self._change_climbs(is_late=self.progression.late(done))
+
     def _change_climbs(self, **settings: float) -> None:
         self.links = tuple(
             replace(link, draw=replace(link.draw, **settings)) if link.entry.climbs else link for link in self.links

@@ -33,7 +33,8 @@ class EpsSchedule:
         return self._climb is not None and self._climb.schedule == "auto" and self.state.rollbacks == 0
 
     def before_step(self, done: float) -> None:
-        """Set the attack's share of eps for a step at a share `done` of the run, in [0, 1]."""
+        """Set the attack's share of eps, and its steps, for a step at a share `done` of the run, in [0, 1]."""
+        self.state.method.mark(done)
         if self._climb is not None:
             self.state.method.eps_share = self._share(done)
 

@@ -15,18 +15,20 @@ from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 
 Schedule = Literal["constant", "ramp", "auto"]
+_LATE = 0.75
 
 
 class Settings(Ball):
     """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own.
 
     `start`: radius of the random start, as a multiple of eps. `project`: bring each step back into the ball; N-FGSM
-    does not. `schedule`: how the run comes to `eps`. `constant`: from its first step. `ramp`: 0 for the share `quiet`
-    of the run, then evenly up to eps at its share `full`. `auto`: as the ramp or ahead of it; see
-    `training.eps_schedule`.
+    does not. `last_steps`: gradient steps in the last quarter of the run, where those are more. `schedule`: how the run
+    comes to `eps`. `constant`: from its first step. `ramp`: 0 for the share `quiet` of the run, then evenly up to eps
+    at its share `full`. `auto`: as the ramp or ahead of it; see `training.eps_schedule`.
     """
 
     steps: PositiveInt = 1
+    last_steps: PositiveInt | None = None
     step_size: Annotated[Quantity, Field(gt=0)] | None = None
     start: NotNegative = 1.0
     project: bool = True
@@ -61,6 +63,8 @@ class WorstPoint:
     Attributes:
         norm, eps: the ball.
         steps: gradient steps, >= 1; each costs a forward and a backward pass.
+        last_steps: the same where the draw `is_late` and they are more: a second step costs little over a quarter of
+            the run, and single-step training overfits to its step late, as the learning rate falls. None: as before.
         step_size: a fraction of the pixel range. None: 1.25 eps for one step, 2.5 eps / steps for more; without
             projection eps / steps, so that no number of steps leads farther than (start + 1) eps.
         start: radius of the uniform random start, as a multiple of eps, >= 0.
@@ -78,6 +82,7 @@ class WorstPoint:
     norm: str
     eps: float
     steps: int = 1
+    last_steps: int | None = None
     step_size: float | None = None
     start: float = 1.0
     project: bool = True
@@ -85,6 +90,7 @@ class WorstPoint:
     quiet: float = 0.25
     full: float = 0.75
     share: float = 1.0
+    is_late: bool = False
 
     def __call__(
         self, images: Tensor, soft_labels: Tensor, *, model: Callable[[Tensor], Tensor]
@@ -100,7 +106,7 @@ class WorstPoint:
             return images, soft_labels
         ball, eps, length = norm_geometry(self.norm), self.share * self.eps, self.share * self._length()
         delta = fit_box(images, ball.random_point(images, self.start * eps))
-        for _ in range(self.steps):
+        for _ in range(self._count):
             inputs = (images + delta).requires_grad_()
             (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)
             delta = delta + length * ball.climbing_step(gradient, eps)
@@ -116,9 +122,18 @@ class WorstPoint:
         """
         return min(max((done - self.quiet) / (self.full - self.quiet), 0.0), 1.0)
 
+    @staticmethod
+    def late(done: float) -> bool:
+        """Return whether a share `done` of the run lies in its last quarter."""
+        return done >= _LATE
+
     def _length(self) -> float:
         if self.step_size is not None:
             return self.step_size
         if not self.project:
-            return self.eps / self.steps
-        return 1.25 * self.eps if self.steps == 1 else 2.5 * self.eps / self.steps
+            return self.eps / self._count
+        return 1.25 * self.eps if self._count == 1 else 2.5 * self.eps / self._count
+
+    @property
+    def _count(self) -> int:
+        return max(self.steps, self.last_steps or 0) if self.is_late else self.steps

@@ -80,12 +80,33 @@ def test_after_a_collapse_auto_holds_a_lid_that_every_epoch_lifts() -> None:
     assert share_at(auto, 0.8) == 1
 
 
+def test_the_last_quarter_climbs_by_more_steps_and_no_farther() -> None:
+    images, labels = torch.rand(4, 1, 8, 8), torch.randint(10, (4,))
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
+    passes: list[torch.Tensor] = []
+    network.register_forward_pre_hook(lambda _, inputs: passes.append(inputs[0]))
+    late = scheduled("vicinity.adversarial.last_steps=2")
+    counts = []
+    for done in (0.0, 0.74, 0.75, 1.0):
+        passes.clear()
+        late.before_step(done)
+        late.state.method.loss(network, images, labels)
+        counts.append(len(passes) - 1)
+        assert float((passes[-1] - images).abs().max()) <= 3 * 8 / 255 + 1e-6
+    assert counts == [1, 1, 2, 2]
+    late.state.method.attack_steps = 3  # after a collapse
+    passes.clear()
+    late.state.method.loss(network, images, labels)
+    assert len(passes) - 1 == 3
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (("vicinity.adversarial.schedule=ramp",), "this recipe names none: set vicinity.adversarial.eps"),
         ((*RAMP, "vicinity.adversarial.quiet=0.8"), "quiet=0.8 and full=0.75 are out of order"),
         ((*RAMP, "method=trades"), "method trades trains at one eps: no schedule"),
+        ((RAMP[0], "vicinity.adversarial.last_steps=2", "method=trades"), "from first to last: no last_steps"),
         ((RAMP[0], "vicinity.adversarial.schedule=slow"), "'constant', 'ramp' or 'auto'"),
     ],
 )
@@ -98,7 +119,7 @@ def test_what_makes_no_schedule_is_refused_in_words(overrides: tuple[str, ...], 
 def test_eps_is_in_the_metrics_and_a_resumed_run_goes_on_bit_for_bit(
     schedule: str, model_file: Path, image_folder: Path, tmp_path: Path
 ) -> None:
-    sets = (RAMP[0], f"vicinity.adversarial.schedule={schedule}", "epochs=4")
+    sets = (RAMP[0], f"vicinity.adversarial.schedule={schedule}", "vicinity.adversarial.last_steps=2", "epochs=4")
     straight = train(request(model_file, image_folder, tmp_path / "straight", "n-fgsm", sets), Recorder())
     eps = [row["eps"] for row in rows(straight)]
     assert eps[0] == 0
