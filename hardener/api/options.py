@@ -65,6 +65,7 @@ class TrainOptions(ReadingOptions, total=False):
         path_column, label_column, split_column: of a table that names images.
         images_root: the folder that the paths in a table count from.
         dedupe: leave images of train, or nearly so, out of validation.
+        time_limit_s: seconds after which the run ends with the epochs that are done; all of its epochs by default.
         rehearse: see first, in a fresh interpreter, that the run will open, train and be exported.
         allow_pickle: unpickle `init`, which runs any code that the file carries.
     """
@@ -86,6 +87,7 @@ class TrainOptions(ReadingOptions, total=False):
     seed: int
     image_size: int | str | tuple[int, int] | None
     range: str | tuple[float, float] | None
+    time_limit_s: float | None
     rehearse: bool
     allow_pickle: bool
 

@@ -33,6 +33,7 @@ from hardener.cli.options import (
     asked_reading,
     asked_recipe,
 )
+from hardener.config.quantity import parse_duration
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
 from hardener.words import percent
@@ -110,6 +111,10 @@ def train(
     runs: Runs = RUNS,
     name: Annotated[str | None, typer.Option(help="The run's name. (default: model, recipe and time)")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")] = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="End with the epochs that fit: 2h, 90m or 45s. (default: all epochs)"),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change any field of the recipe; repeatable."),
@@ -137,10 +142,11 @@ def train(
     from hardener.config.reading import AS_FOUND
     from hardener.training.request import TrainRequest
 
+    seconds = None if time_limit is None else parse_duration(time_limit)
     if resume is not None:
         _only_resume(context)
         others: OtherRoots = {"validation_root": val, "test_root": test}
-        finished = _go_on(resume, runs, device, data, others, images_root)
+        finished = _go_on(resume, runs, device, data, others, images_root, seconds)
     else:
         if model is None or data is None:
             raise HardenerError(
@@ -181,6 +187,7 @@ def train(
             out=runs,
             name=name,
             rehearse=rehearsal,
+            time_limit_s=seconds,
         )
         finished = _begin(request)
     if rank_and_world()[0] == 0:
@@ -196,14 +203,22 @@ def _begin(request: TrainRequest) -> RunFolder:
 
 
 def _go_on(
-    name: str, runs: Path, device: str, data: Path | None, others: OtherRoots, images_root: Path | None
+    name: str,
+    runs: Path,
+    device: str,
+    data: Path | None,
+    others: OtherRoots,
+    images_root: Path | None,
+    time_limit_s: float | None,
 ) -> RunFolder:
     from hardener.config.run_folder import find_run
 
     run = find_run(name, runs)
     from hardener.training.run import resume
 
-    return resume(run, reporter(), device=device, data=data, images_root=images_root, **others)
+    return resume(
+        run, reporter(), device=device, data=data, images_root=images_root, time_limit_s=time_limit_s, **others
+    )
 
 
 def _show(run: RunFolder) -> None:
@@ -232,7 +247,7 @@ def _show(run: RunFolder) -> None:
 
 
 def _only_resume(context: typer.Context) -> None:
-    allowed = {"resume", "runs", "device", "data", "val", "test", "images_root"}
+    allowed = {"resume", "runs", "device", "data", "val", "test", "images_root", "time_limit"}
     given = [
         key
         for key in context.params

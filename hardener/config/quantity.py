@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from hardener.errors import HardenerError
 
@@ -25,6 +26,22 @@ def parse_quantity(text: str | float) -> float:
     return value
 
 
+def parse_duration(text: str) -> float:
+    """Turn `2h`, `90m`, `1h30m`, `45s` or `3600` into seconds.
+
+    Raises:
+        HardenerError: it is none of these, or nothing.
+    """
+    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
+    seconds = (
+        sum(float(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    )
+    if not 0 < seconds < LARGEST_DURATION_S:
+        raise HardenerError(f"a time is 2h, 90m, 1h30m or 45s; got {text!r}.")
+    return seconds
+
+
+LARGEST_DURATION_S = 1e9
 LARGEST_SIDE = 1 << 16
 LARGEST_NOISE_SIGMA = 1000.0  # of pixels in [0, 1]
 

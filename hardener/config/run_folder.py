@@ -125,6 +125,7 @@ class RunRecord(_Strict):
     """`run.json`. Times are UTC; `seconds` is training time, validation included, over all its sittings.
 
     `processes` trained together in the last sitting; `launch` is what torchrun calls the job that they belong to.
+    `ended`: why a finished run has fewer epochs than its recipe; None where it has all.
     """
 
     schema_name: Literal["hardener/run/1"] = Field(RUN_SCHEMA, alias="schema")
@@ -141,6 +142,7 @@ class RunRecord(_Strict):
     data: DataRecord
     input: InputRecord
     epochs_done: int = 0
+    ended: Literal["patience", "time limit"] | None = None
     seconds: float = 0.0
     images_per_s: float | None = None
     best: BestRecord | None = None

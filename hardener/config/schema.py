@@ -32,6 +32,29 @@ def _known_method(name: str) -> str:
     return name
 
 
+OPTIMIZERS = (
+    "sgd",
+    "adamw",
+    "adam",
+    "nadam",
+    "radam",
+    "adamax",
+    "adafactor",
+    "adagrad",
+    "adadelta",
+    "rmsprop",
+    "asgd",
+)
+"""Of torch.optim, those that take a step of any tensor from one gradient."""
+
+
+def _known_optimizer(name: str) -> str:
+    if name not in OPTIMIZERS:
+        hint = did_you_mean(name, OPTIMIZERS)
+        raise ValueError(f"unknown optimiser {name!r}. Known: {', '.join(OPTIMIZERS)}.{hint}")
+    return name
+
+
 class Labels(Section):
     """The label law. `smoothing` is for uniform and budget, `alpha` for the paper's laws, `scale` for reference."""
 
@@ -83,9 +106,13 @@ class Beta(Section):
 
 
 class Optimizer(Section):
-    """The network's optimiser. `lr` is the peak; `schedule` starts after `warmup_epochs` of linear warm-up."""
+    """The network's optimiser. `lr` is the peak; `schedule` starts after `warmup_epochs` of linear warm-up.
 
-    name: Literal["sgd", "adamw"] = "sgd"
+    `name`: of torch.optim, in small letters. `momentum` and `nesterov` go to those that have them, `options` to any.
+    """
+
+    name: Annotated[str, AfterValidator(_known_optimizer)] = "sgd"
+    options: dict[str, Any] = Field(default={})
     lr: Positive = 0.05
     momentum: Share = 0.9
     weight_decay: NotNegative = 5e-4
@@ -177,13 +204,15 @@ class Validation(Ball):
     """The quick attack after each epoch: PGD on `samples` validation images. `select`: what picks the best epoch.
 
     `rollback`: how often adversarial training that collapses (catastrophic overfitting) is taken back to its best
-    epoch and given another gradient step; 0 only reports it.
+    epoch and given another gradient step; 0 only reports it. `patience`: training ends after so many epochs without a
+    better one; null: never before the last.
     """
 
     steps: PositiveInt = 10
     samples: PositiveInt = 256
     select: Literal["mean", "clean", "robust"] = "mean"
     rollback: Annotated[int, Field(ge=0)] = 3
+    patience: PositiveInt | None = None
 
 
 class Recipe(Section):
@@ -227,6 +256,12 @@ class Recipe(Section):
             faults.append("awp moves whole weights: it does not go with parallel=fsdp")
         if self.averaging is not None and self.parallel == "fsdp":
             faults.append("averaging keeps whole weights: it does not go with parallel=fsdp")
+        if self.validation.patience is not None and any(
+            getattr(each, "schedule", "constant") != "constant" for each in on.values()
+        ):
+            faults.append(
+                "validation.patience ends a run while its eps still rises: leave it out with a schedule of eps"
+            )
         if faults:
             raise ValueError(". ".join(faults))
         return self

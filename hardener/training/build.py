@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from hardener.catalog import resolve
-from hardener.config.schema import Recipe
+from hardener.config.schema import Optimizer, Recipe
+from hardener.errors import HardenerError
 from hardener.methods import METHODS
 from hardener.methods.method import Method
 from hardener.models.freeze import freeze
@@ -37,18 +41,7 @@ def build_optimizers(
     groups = parameter_groups(
         network, lr=settings.lr, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay
     )
-    theta: torch.optim.Optimizer
-    if settings.name == "sgd":
-        theta = torch.optim.SGD(
-            groups,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=settings.nesterov and settings.momentum > 0,
-            fused=not sharded,
-        )
-    else:
-        theta = torch.optim.AdamW(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    theta = _optimizer(settings, groups, sharded=sharded)
     if method.beta is None:
         return theta, None
     return theta, torch.optim.SGD(
@@ -58,6 +51,38 @@ def build_optimizers(
         weight_decay=recipe.beta.weight_decay,
         maximize=True,
     )
+
+
+def _optimizer(
+    settings: Optimizer, parameters: Sequence[dict[str, Any]] | Sequence[nn.Parameter], *, sharded: bool = False
+) -> torch.optim.Optimizer:
+    """Return torch's optimiser of this name, with those of the settings that it has."""
+    kind = next(kind for name, kind in vars(torch.optim).items() if name.lower() == settings.name)
+    fused = {"sgd": not sharded, "adamw": True}  # of the others torch chooses
+    offered = {
+        "lr": settings.lr,
+        "weight_decay": settings.weight_decay,
+        "momentum": settings.momentum,
+        "nesterov": settings.nesterov and settings.momentum > 0,
+        "fused": fused.get(settings.name),
+    }
+    takes = inspect.signature(kind).parameters
+    given = {name: value for name, value in offered.items() if name in takes} | settings.options
+    made: torch.optim.Optimizer = kind(parameters, **given)
+    return made
+
+
+def check_optimizer(settings: Optimizer) -> None:
+    """See that torch takes what the recipe gives its optimiser.
+
+    Raises:
+        HardenerError: an option that it does not have, or a value that it refuses.
+    """
+    try:
+        _optimizer(settings, [nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError, RuntimeError) as error:
+        told = str(error).removeprefix(f"{type(error).__name__}: ").rpartition("__init__() ")[2]
+        raise HardenerError(f"torch's {settings.name} refuses optimizer.options {settings.options}: {told}.") from None
 
 
 def first_state(

@@ -14,7 +14,10 @@ from hardener.config.schema import Recipe
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What `hardener train` was asked for. `rehearse`: see first that the run will open again."""
+    """What `hardener train` was asked for. `rehearse`: see first that the run will open again.
+
+    `time_limit_s`: for all of it, from reading the data on; None: as long as it takes.
+    """
 
     model: str
     data: Path
@@ -35,6 +38,7 @@ class TrainRequest:
     name: str | None = None
     model_args: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
+    time_limit_s: float | None = None
     rehearse: bool = field(default_factory=lambda: os.environ.get("HARDENER_REHEARSAL") != "0")
 
     @property

@@ -13,6 +13,8 @@ from hardener.config.run_lock import locked
 from hardener.errors import HardenerError
 from hardener.progress import Reporter, SilentTraining, TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first, meet, together
+from hardener.training.build import check_optimizer
+from hardener.training.ending import TimeLimit
 from hardener.training.launch import begun_by_this_launch, launch_name, was_restarted
 from hardener.training.new_run import check_name, new_folder, removed_if_useless, write_beginning
 from hardener.training.prepare import prepare, prepare_again
@@ -36,6 +38,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         Lost: another process ended; the run can be resumed.
         Told: on all processes but the first, where that one has said what happened.
     """
+    limit = TimeLimit(request.time_limit_s)
     meet()
     is_first = rank_and_world()[0] == 0
     reporter = reporter if is_first else SilentTraining()
@@ -44,8 +47,9 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
     going = from_first(begun or "")
     if going:
         reporter.say(f"going on with {going}, which this launch began")
-        return resume(RunFolder(Path(going)), reporter, device=request.device)
+        return resume(RunFolder(Path(going)), reporter, device=request.device, time_limit_s=request.time_limit_s)
     with together():
+        check_optimizer(request.recipe.optimizer)
         if is_first:
             check_name(request)
     with together():
@@ -60,7 +64,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
             if is_first and request.rehearse:
                 rehearse(run, record, request.recipe, prepared.material, reporter)
         _announce(run, request.recipe.batch_size, reporter)
-        return TrainingSession(run, record, request.recipe, prepared.material, reporter).go()
+        return TrainingSession(run, record, request.recipe, prepared.material, reporter).go(limit)
 
 
 def resume(
@@ -72,6 +76,7 @@ def resume(
     validation_root: Path | None = None,
     images_root: Path | None = None,
     test_root: Path | None = None,
+    time_limit_s: float | None = None,
 ) -> RunFolder:
     """Go on with a run from its last checkpoint, on the data and with the recipe that it names.
 
@@ -79,9 +84,11 @@ def resume(
 
     Args:
         data, validation_root, test_root, images_root: where the images lie now, if they moved; they must be the same.
+        time_limit_s: for this sitting, from reading the data on; None: as long as it takes.
     Raises:
         HardenerError: the run is finished, another process trains it, it has no checkpoint, or its data has changed.
     """
+    limit = TimeLimit(time_limit_s)
     meet()
     rank, world = rank_and_world()
     reporter = reporter if rank == 0 else SilentTraining()
@@ -110,7 +117,7 @@ def resume(
         if before != world:
             reporter.say(f"{before} → {world} processes: the run goes on at the same image, with other minibatches")
         _announce(run, recipe.batch_size, reporter)
-        return session.go()
+        return session.go(limit)
 
 
 @contextmanager

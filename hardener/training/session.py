@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -24,6 +25,7 @@ from hardener.training.balance import class_weights
 from hardener.training.build import build_method, compiles, first_state, step_rule
 from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
+from hardener.training.ending import TimeLimit, has_stalled
 from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
 from hardener.training.keeping import Keeper
@@ -34,6 +36,7 @@ from hardener.training.parallel import spread
 from hardener.training.state import Progress
 from hardener.training.stop import StopRequest
 from hardener.training.validation import Validator
+from hardener.words import duration
 
 AGREE_EVERY = {"cuda": 10}  # steps after which several processes ask each other whether to stop: a GPU's are short
 
@@ -112,6 +115,7 @@ class TrainingSession:
         self.keeper = Keeper(run, record, self.state)
         keep_freed_memory()
         self._agree_every = AGREE_EVERY.get(self.device.type, 1) if self.world > 1 else 1
+        self._limit, self._is_late = TimeLimit(), False
 
     def resume(self) -> None:
         """Take up the run's last checkpoint.
@@ -123,15 +127,17 @@ class TrainingSession:
         if fault is not None:
             self.reporter.warn(f"{fault} Going on from the checkpoint before it.")
 
-    def go(self) -> RunFolder:
-        """Train to the end.
+    def go(self, limit: TimeLimit | None = None) -> RunFolder:
+        """Train to the end, or until the time limit: of the recipe's epochs, those that fit.
 
         Raises:
+            HardenerError: not one epoch fits into the time limit; the run can be resumed.
             Failure: the loss is no longer finite, or a step fits no memory.
             Interrupted: a stop was asked for; the run can be resumed.
             Lost: another process can no longer be reached; the run can be resumed.
         """
         state, epochs, total = self.state, self.recipe.epochs, self.order.usable * self.recipe.epochs
+        self._limit = limit or self._limit
         with StopRequest() as stop, self._saying_how_to_go_on():  # torchrun's SIGTERM must not cut the message short
             self.journal.keep_rows(state.rows)
             self._put_away("training")  # from here on a run that is killed can be resumed
@@ -143,17 +149,46 @@ class TrainingSession:
                 while state.progress.epoch < epochs:
                     sitting = self._take_steps(stop, advance)
                     if state.progress.images < self.order.usable:
+                        if self._is_late and self.record.best is not None:
+                            self._end("time limit", f"in epoch {state.progress.epoch + 1}, which is left out")
+                            break
                         self._put_away("interrupted")
-                        raise self._for_all(self._interruption())
+                        raise self._for_all(self._too_late(sitting) if self._is_late else self._interruption())
                     metrics = self._measure(sitting)
                     is_best = self._judge(metrics)
                     self._put_away("training")
                     self.reporter.epoch(metrics, epochs=epochs, is_best=is_best)
                     if metrics.rolled_back:
                         advance((state.progress.epoch - metrics.epoch) * self.order.usable)
+                    elif self._ends_early(metrics):
+                        break
             self._put_away("finished")
             self.keeper.drop_spares()
         return self.run
+
+    def _ends_early(self, metrics: EpochMetrics) -> bool:
+        """Tell whether training ends after this epoch, though others are due, and say why."""
+        best, done, patience = self.record.best, metrics.epoch, self.recipe.validation.patience
+        if done == self.recipe.epochs or best is None:
+            return False
+        if has_stalled(best.epoch, done, patience):
+            self._end(
+                "patience", f"none was better than epoch {best.epoch} since then (validation.patience={patience})"
+            )
+        elif any_of(self.rank == 0 and self._limit.left < metrics.seconds)[0]:
+            self._end("time limit", "what is left is less than an epoch takes")
+        return self.record.ended is not None
+
+    def _end(self, why: Literal["patience", "time limit"], because: str) -> None:
+        self.record.ended = why
+        limit = "" if self._limit.seconds is None or why == "patience" else f" of {duration(self._limit.seconds)}"
+        self.reporter.warn(
+            f"training ends after epoch {self.state.progress.epoch} of {self.recipe.epochs} by {why}{limit}: {because}"
+        )
+
+    def _too_late(self, sitting: _Sitting) -> HardenerError:
+        took, share = time.monotonic() - sitting.began, sitting.images / self.order.usable
+        return HardenerError(self._limit.fault(share, took, f"hardener train --resume {self.run.path}"))
 
     def _share(self) -> float:
         """Return the share of the run that is done."""
@@ -198,10 +233,18 @@ class TrainingSession:
         self.average.after_step(self._share())
         if sitting.steps % self._agree_every:
             return True
-        stops, saves = any_of(stop.asked, self.keeper.is_due)
+        late = self.rank == 0 and self._is_out_of_time(sitting)
+        stops, saves, late = any_of(stop.asked, self.keeper.is_due, late)
         if saves:
             self._put_away("training")
-        return not stops
+        self._is_late = late and not stops
+        return not (stops or late)
+
+    def _is_out_of_time(self, sitting: _Sitting) -> bool:
+        """Tell whether the time is up, or, where no epoch is done yet, whether none will be in time."""
+        if self._limit.left <= 0 or self.record.best is not None:
+            return self._limit.left <= 0
+        return self._limit.is_hopeless(sitting.images / self.order.usable, time.monotonic() - sitting.began)
 
     def _measure(self, sitting: _Sitting) -> EpochMetrics:
         """Close an epoch whose steps are done: its loss, and accuracies on the validation split."""

@@ -1,0 +1,61 @@
+"""Optimisers by their names in torch.optim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_run import Recorder, request, weights
+
+from hardener.config.recipe import load_recipe
+from hardener.config.schema import OPTIMIZERS
+from hardener.errors import HardenerError, Interrupted
+from hardener.training.build import build_method, build_optimizers, check_optimizer
+from hardener.training.run import resume, train
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_is_torchs_and_takes_a_step(name: str) -> None:
+    recipe = load_recipe("natural", [f"optimizer.name={name}"])
+    network = torch.nn.Linear(3, 2)
+    before = network.weight.clone()
+    theta, _ = build_optimizers(recipe, network, build_method(recipe, 2))
+    assert type(theta).__name__.lower() == name
+    assert type(theta).__module__.startswith("torch.optim")
+    assert theta.param_groups[0].get("momentum", 0.9) == 0.9
+    assert theta.param_groups[0]["weight_decay"] == 5e-4
+    network(torch.ones(1, 3)).sum().backward()
+    theta.step()
+    assert not torch.equal(network.weight, before)
+
+
+def test_options_reach_the_optimiser_and_those_that_it_refuses_are_told() -> None:
+    recipe = load_recipe("natural", ["optimizer.name=adam", "optimizer.options.betas=[0.8, 0.9]"])
+    theta, _ = build_optimizers(recipe, torch.nn.Linear(3, 2), build_method(recipe, 2))
+    assert tuple(theta.param_groups[0]["betas"]) == (0.8, 0.9)
+    for sets, told in (
+        (
+            ["optimizer.options.bettas=[0.8, 0.9]"],
+            r"torch's sgd refuses optimizer.options .*bettas.*unexpected keyword",
+        ),
+        (["optimizer.name=adam", "optimizer.options.betas=[2, 0.9]"], "torch's adam refuses .*Invalid beta parameter"),
+    ):
+        with pytest.raises(HardenerError, match=told):
+            check_optimizer(load_recipe("natural", sets).optimizer)
+    with pytest.raises(HardenerError, match=r"unknown optimiser 'adamm'. Known: sgd, .* Did you mean 'adam'\?"):
+        load_recipe("natural", ["optimizer.name=adamm"])
+
+
+def test_a_run_with_another_optimiser_resumes_as_if_it_had_not_stopped(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    sets = ("epochs=2", "optimizer.name=nadam", "optimizer.lr=0.001")
+    straight = train(request(model_file, image_folder, tmp_path / "a", "natural", sets), Recorder())
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "b", "natural", sets, name="cut"), Recorder(25))
+    from hardener.config.run_folder import find_run
+
+    resumed = resume(find_run("cut", tmp_path / "b"), Recorder(), device="cpu")
+    for name, found in weights(resumed).items():
+        assert torch.equal(found, weights(straight)[name]), name
