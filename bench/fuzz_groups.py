@@ -27,8 +27,9 @@ from torch import nn
 from typer.testing import CliRunner
 
 from hardener.cli.app import app
+from hardener.config.fault import keys_of
 from hardener.config.quantity import parse_image_size, parse_quantity
-from hardener.config.recipe import _keys, check_recipe, load_recipe, recipe_files
+from hardener.config.recipe import check_recipe, load_recipe, recipe_files
 from hardener.config.run_folder import RunFolder
 from hardener.config.run_lock import holder, locked
 from hardener.config.run_name import check_run_name, fitting_name
@@ -44,7 +45,7 @@ from hardener.statistics.paired import read_outcomes
 
 __all__ = ["GROUPS", "Home"]
 
-KEYS = sorted(_keys(Recipe))
+KEYS = sorted(keys_of(Recipe))
 
 
 def settings(draw: Draw, home: Home) -> None:

@@ -338,7 +338,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--dedupe",
         },
         "compare": {"--to", "--json", "--out"},
-        "gate": {"--min", "--max-drop", "--against", "--junit", "--summary", "--out"},
+        "gate": {"--min", "--max-drop", "--requirements", "--against", "--junit", "--summary", "--out"},
         "export": {"--data", "--samples", "--out", "--quantize", "--quick", "--layout"},
         "bundle": {"--output", "--out"},
         "serve": {

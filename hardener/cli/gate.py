@@ -28,6 +28,13 @@ def gate(
         list[str] | None,
         typer.Option("--max-drop", metavar="MEASURE=SHARE", help="Lost at most this since --against; repeatable."),
     ] = None,
+    requirements: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Conditions in YAML. (default: RUN/requirements.yaml, if it is there and none are given)",
+        ),
+    ] = None,
     against: Annotated[str | None, typer.Option(metavar="RUN", help="The run that --max-drop compares with.")] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the outcome as JUnit XML.")] = None,
     summary: Annotated[
@@ -49,22 +56,27 @@ def gate(
     else, conservatively, the upper end of the other run's 97.5 % interval minus
     the lower end of this run's.
 
-    A robust accuracy whose verdict is inconclusive meets no condition.
+    A robust accuracy whose verdict is inconclusive meets no condition, nor does
+    any figure of images that the run has seen in training.
     """
     from hardener.config.files import check_writable
     from hardener.config.run_folder import find_run
-    from hardener.reports.condition import parse_condition
+    from hardener.reports.condition import conditions_in, parse_condition
     from hardener.reports.gate import judge
     from hardener.reports.gate_files import write_junit, write_summary
 
     conditions = [parse_condition("min", text) for text in minimum or []]
     conditions += [parse_condition("max-drop", text) for text in max_drop or []]
+    run = find_run(target, runs)
+    if requirements is None and not conditions and run.requirements.is_file():
+        requirements = run.requirements
+    conditions += [] if requirements is None else conditions_in(requirements)
     for option, file in (("--junit", junit), ("--summary", summary)):
         if file is not None and not file.parent.is_dir():
             raise HardenerError(f"no such folder: {file.parent}, for {option} {file}.")
         if file is not None:
             check_writable(file)
-    judgement = judge(find_run(target, runs), conditions, None if against is None else find_run(against, runs))
+    judgement = judge(run, conditions, None if against is None else find_run(against, runs))
     if junit is not None:
         write_junit(judgement, junit)
     if summary is not None:

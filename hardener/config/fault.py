@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from collections.abc import Iterable, Iterator
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+
+from hardener.errors import did_you_mean
 
 
 def first_fault(error: ValidationError) -> str:
@@ -10,3 +15,32 @@ def first_fault(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}"
+
+
+def all_faults(error: ValidationError, keys: Iterable[str]) -> str:
+    """Tell all that is wrong with what a person wrote; an unknown key comes with the nearest of `keys`."""
+    known, faults = list(keys), []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            in_list = any(isinstance(part, int) for part in fault["loc"])
+            hint = ("" if in_list else did_you_mean(place, known)) or did_you_mean(str(fault["loc"][-1]), known)
+            faults.append(f"unknown key {place!r}.{hint}")
+        elif fault["type"] == "missing":
+            faults.append(f"{place}: is missing.")
+        else:
+            ours = fault["type"] == "value_error"  # such a message names its value already
+            message = fault["msg"].removeprefix("Value error, ")
+            head = f"{place}: " if place else ""  # without one it is of the whole file
+            faults.append(f"{head}{message}" + ("" if ours else f"; got {fault['input']!r}."))
+    return " ".join(faults)
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the keys of a model and of the models in it, as `section.key`."""
+    for name, field in model.model_fields.items():
+        yield prefix + (field.alias or name)
+        nested = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        for kind in nested:
+            if issubclass(kind, BaseModel):
+                yield from keys_of(kind, f"{prefix}{name}.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from hardener.config.brought import augmentations, method_sections, vicinities, with_methods, with_sections
+from hardener.config.fault import all_faults, keys_of
 from hardener.config.files import packaged_folder
 from hardener.config.schema import Augment, Recipe, Vicinity
 from hardener.errors import HardenerError, did_you_mean
@@ -131,7 +132,6 @@ def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
     Raises:
         HardenerError: unknown keys, wrong types, values out of range.
     """
-    faults: list[str] = []
     model = with_methods(
         Recipe,
         fields,
@@ -143,18 +143,8 @@ def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
         spare = {key for key in method_sections(but=recipe.method) if key in fields}
         return recipe if not spare else check_recipe({k: v for k, v in fields.items() if k not in spare}, source)
     except ValidationError as error:
-        keys = [*_keys(model), *method_sections()]
-        for fault in error.errors():
-            place = ".".join(str(part) for part in fault["loc"])
-            if fault["type"] == "extra_forbidden":
-                hint = did_you_mean(place, keys) or did_you_mean(place.rpartition(".")[2], keys)
-                faults.append(f"unknown key {place!r}.{hint}")
-            else:
-                ours = fault["type"] == "value_error"  # such a message names its value already
-                message = fault["msg"].removeprefix("Value error, ")
-                head = f"{place}: " if place else ""  # without one it is of the recipe as a whole
-                faults.append(f"{head}{message}" + ("" if ours else f"; got {fault['input']!r}."))
-        raise HardenerError(f"{source}: " + " ".join(faults)) from None
+        told = all_faults(error, [*keys_of(model), *method_sections()])
+        raise HardenerError(f"{source}: {told}") from None
 
 
 def _put(fields: dict[str, Any], override: str) -> None:
@@ -208,12 +198,3 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in flat.items():
         _put_value(fields, key, value, key)
     return fields
-
-
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield prefix + name
-        nested = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
-        for kind in nested:
-            if issubclass(kind, BaseModel):
-                yield from _keys(kind, f"{prefix}{name}.")

@@ -168,6 +168,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.evaluations = path / "eval"
         self.report = path / "report.html"
+        self.requirements = path / "requirements.yaml"
         self.bundle = path / "bundle"
         self.int8_bundle = path / "bundle-int8"
         self.triton = path / "triton"

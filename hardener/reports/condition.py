@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from hardener.config.quantity import parse_quantity
+from hardener.config.requirements import read_requirements
 from hardener.errors import HardenerError, did_you_mean
 from hardener.threat import NORMS, ThreatModel
 
@@ -34,12 +36,16 @@ class Aspect:
 
 @dataclass(frozen=True)
 class Condition:
-    """`min`: the measure is at least `bound`. `max-drop`: it fell by at most `bound`, both in [0, 1]."""
+    """`min`: the measure is at least `bound`. `max-drop`: it fell by at most `bound`, both in [0, 1].
+
+    `because`: why it is asked, in the owner's words.
+    """
 
     kind: Literal["min", "max-drop"]
     aspect: Aspect
     bound: float
     text: str
+    because: str = ""
 
 
 def parse_condition(kind: Literal["min", "max-drop"], text: str) -> Condition:
@@ -52,14 +58,40 @@ def parse_condition(kind: Literal["min", "max-drop"], text: str) -> Condition:
     name, value = name.strip(), value.strip()
     if not equals or not name or not value:
         raise HardenerError(f"--{kind} takes MEASURE=SHARE, such as linf-8/255=0.40; got {text!r}.")
+    return Condition(kind, _parse_aspect(name), _share(value, f"--{kind} {text}"), f"{name}={value}")
+
+
+def conditions_in(path: Path) -> list[Condition]:
+    """Read a file of requirements, in its order.
+
+    Raises:
+        HardenerError: it is none, or lines ask for what there is not; all of them are told.
+    """
+    found, faults = [], []
+    for number, item in enumerate(read_requirements(path), start=1):
+        asked: list[tuple[Literal["min", "max-drop"], str | None]] = [("min", item.min), ("max-drop", item.max_drop)]
+        for kind, value in asked:
+            if value is None:
+                continue
+            try:
+                bound = _share(value, f"{kind}: {value}")
+                found.append(Condition(kind, _parse_aspect(item.measure), bound, f"{item.measure}={value}", item.why))
+            except HardenerError as error:
+                faults.append(f"number {number}: {error}")
+    if faults:
+        raise HardenerError(f"{path}: {' '.join(dict.fromkeys(faults))}")
+    return found
+
+
+def _share(value: str, said: str) -> float:
     try:
         bound = parse_quantity(value)
     except HardenerError:
-        raise HardenerError(f"--{kind} {text}: {value!r} is no share; write one in [0, 1], such as 0.80.") from None
+        raise HardenerError(f"{said}: {value!r} is no share; write one in [0, 1], such as 0.80.") from None
     if not 0 <= bound <= 1:
         hint = f" Did you mean {bound / 100:g}?" if 1 < bound <= 100 else ""
-        raise HardenerError(f"--{kind} {text}: a share lies in [0, 1]; got {value}.{hint}")
-    return Condition(kind, _parse_aspect(name), bound, f"{name}={value}")
+        raise HardenerError(f"{said}: a share lies in [0, 1]; got {value}.{hint}")
+    return bound
 
 
 def _parse_aspect(name: str) -> Aspect:

@@ -16,16 +16,20 @@ from hardener.reports.shared import current_evaluations
 from hardener.statistics.paired import paired_difference, read_outcomes
 from hardener.words import percent, points
 
+SEEN = "trained-on"
+"""The flag of an evaluation of images that the run was trained on, or that chose its epoch."""
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """A condition that was looked at: `found` and `needed` in words, `why` of a failure, else empty."""
+    """A condition that was looked at: `found` and `needed` in words, `why` of a failure, else empty; the figure."""
 
     condition: Condition
     passed: bool
     found: str
     needed: str
     why: str
+    figure: Figure
 
     @property
     def line(self) -> str:
@@ -51,14 +55,17 @@ def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | 
     A `min` condition holds when the lower end of the 95 % interval reaches the bound; a `max-drop` condition when the
     upper end of the 95 % interval of the drop stays within it. That interval is the paired one of Newcombe where both
     runs were evaluated on the same images, else the widest that the two intervals of 97.5 % allow. A robust accuracy
-    whose verdict is `inconclusive` meets no condition.
+    whose verdict is `inconclusive` meets no condition, nor does any figure of images that the run has seen.
 
     Raises:
         HardenerError: no conditions, nothing to compare with, or an evaluation that is still to be made.
     """
     drops = [condition for condition in conditions if condition.kind == "max-drop"]
     if not conditions:
-        raise HardenerError("nothing to hold the run to: give --min MEASURE=SHARE, or --max-drop with --against RUN.")
+        raise HardenerError(
+            "nothing to hold the run to: give --min MEASURE=SHARE, --max-drop with --against RUN, or --requirements "
+            f"FILE. A file {run.requirements} is found by itself."
+        )
     if drops and against is None:
         raise HardenerError("--max-drop needs --against RUN, the run to compare with.")
     if against is not None and not drops:
@@ -70,16 +77,36 @@ def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | 
         _check_measured(against, others, [condition.aspect for condition in drops])
     outcomes, notes = [], []
     for condition in conditions:
-        found = figures(mine, condition.aspect)
-        notes += _older_and_lower(condition, found)
-        if condition.kind == "min":
-            outcomes.append(_judge_min(condition, found[0]))
-        else:
-            assert against is not None, "checked above"
-            other = _to_compare_with(found[0], figures(others, condition.aspect))
-            notes += _other_attacks(condition, found[0], other)
-            outcomes.append(_judge_drop(condition, run, found[0], against, other))
+        outcome, said = look_at(condition, (run, mine), None if against is None else (against, others))
+        outcomes.append(outcome)
+        notes += said
     return Judgement(run=str(run.path), outcomes=outcomes, notes=list(dict.fromkeys(notes)))
+
+
+Evaluated = tuple[RunFolder, Sequence[Evaluation]]
+"""A run and the evaluations of its present weights, newest first."""
+
+
+def look_at(condition: Condition, mine: Evaluated, against: Evaluated | None) -> tuple[Outcome, list[str]]:
+    """Look at one condition, whose figures there are; return what came out, and what must not be missed."""
+    found = figures(mine[1], condition.aspect)
+    notes = [*_older_and_lower(condition, found), *_flags(found[0])]
+    if condition.kind == "min":
+        return _judge_min(condition, found[0]), notes
+    assert against is not None, "a drop is from something"
+    other = _to_compare_with(found[0], figures(against[1], condition.aspect))
+    notes += [*_other_attacks(condition, found[0], other), *_flags(other)]
+    return _judge_drop(condition, mine[0], found[0], against[0], other), notes
+
+
+def _flags(figure: Figure) -> list[str]:
+    """What makes a figure less trustworthy than it looks; what meets no condition is told there."""
+    when = figure.evaluation.created_at[:16].replace("T", " ")
+    return [
+        f"the evaluation of {when} carries the flag {flag.id}: {flag.message}"
+        for flag in figure.evaluation.flags
+        if flag.id != SEEN
+    ]
 
 
 def _check_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspects: Sequence[Aspect]) -> None:
@@ -109,7 +136,7 @@ def _older_and_lower(condition: Condition, found: Sequence[Figure]) -> list[str]
 def _judge_min(condition: Condition, figure: Figure) -> Outcome:
     low, high = figure.interval
     found = f"{percent(figure.share)}, 95 % interval {100 * low:.1f} – {percent(high)}, n = {figure.samples}"
-    why = _inconclusive(condition, figure)
+    why = _worth_nothing(condition, figure)
     if not why and low < condition.bound <= figure.share:
         why = "The figure reaches it and the interval does not: evaluate on more images with --samples"
     return Outcome(
@@ -118,10 +145,15 @@ def _judge_min(condition: Condition, figure: Figure) -> Outcome:
         found,
         f"a lower end of at least {percent(condition.bound)}",
         why,
+        figure,
     )
 
 
-def _inconclusive(condition: Condition, figure: Figure) -> str:
+def _worth_nothing(condition: Condition, figure: Figure) -> str:
+    """Say why a figure meets no condition, whatever it is; empty where it may."""
+    for flag in figure.evaluation.flags:
+        if flag.id == SEEN:
+            return f"Figures of images that the run has seen meet no condition: {flag.message}"
     if condition.aspect.kind not in {"robust", "mean"} or figure.evaluation.verdict != "inconclusive":
         return ""
     return f"The evaluation is inconclusive, so its robust accuracy proves nothing: {figure.evaluation.reason}"
@@ -161,11 +193,12 @@ def _judge_drop(condition: Condition, run: RunFolder, figure: Figure, against: R
         f"{percent(figure.share)}, 95 % interval of the drop {points(interval[0])} to "
         f"{points(interval[1])} points ({how})"
     )
-    why = _inconclusive(condition, figure)
+    why = _worth_nothing(condition, figure)
     passed = interval[1] <= condition.bound and not why
     if not why and not passed and drop <= condition.bound:
         why = f"The figures keep within it and the interval does not: evaluate {advice}"
-    return Outcome(condition, passed, found, f"an upper end of at most {points(condition.bound)} points", why)
+    needed = f"an upper end of at most {points(condition.bound)} points"
+    return Outcome(condition, passed, found, needed, why, figure)
 
 
 def _paired_drop(

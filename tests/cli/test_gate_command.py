@@ -74,6 +74,52 @@ def test_mistakes_exit_with_2_and_write_nothing(home: Path) -> None:
     assert not Path("j.xml").exists()
 
 
+REQUIREMENTS = """
+requirements:
+  - measure: clean
+    min: 0.80
+    why: a wrong class sends a parcel back
+  - {measure: linf-8/255, min: 0.60, max-drop: 0.5}
+"""
+
+
+def test_a_file_of_requirements_fails_and_passes_and_is_found_in_the_run(home: Path) -> None:
+    Path("asked.yaml").write_text(REQUIREMENTS)
+    found = hardener("gate", "--requirements", "asked.yaml", "--against", "old")
+    assert found.exit_code == 1, found.output
+    assert "holds  --min clean=0.8:" in found.stdout
+    assert "failed --min linf-8/255=0.6:" in found.stdout
+    assert "holds  --max-drop linf-8/255=0.5" in found.stdout
+    Path("runs/new/requirements.yaml").write_text(REQUIREMENTS.replace("0.60, max-drop: 0.5", "0.20"))
+    found = hardener("gate")
+    assert found.exit_code == 0, found.output
+    assert "all 2 conditions hold" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("requirements:\n- {measure: clean, mim: 0.8}", "unknown key 'requirements.0.mim'. Did you mean 'min'?"),
+        ("requirements:\n- {measure: clean}", "number 1 asks for nothing"),
+        ("requirements:\n- {min: 0.8}", "requirements.0.measure: is missing"),
+        ("requirements: []", "at least 1 item"),
+        ("requirement:\n- {measure: clean, min: 0.8}", "Did you mean 'requirements'?"),
+        ("requirements:\n- {measure: clear, min: 0.8}\n- {measure: clean, min: 80}", "unknown measure 'clear'"),
+        ("requirements:\n- {measure: clear, min: 0.8}\n- {measure: clean, min: 80}", "number 2: min: 80: a share"),
+        ("requirements:\n- {measure: linf-4/255, min: 0.1}", "has no robust accuracy under linf 4/255"),
+        ("- clean", "must hold `key: value` lines"),
+        (None, "no requirements file asked.yaml"),
+    ],
+)
+def test_a_bad_file_of_requirements_is_told_and_nothing_is_written(home: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        Path("asked.yaml").write_text(text)
+    found = hardener("gate", "--requirements", "asked.yaml", "--junit", "j.xml")
+    assert found.exit_code == 2, found.output
+    assert message in found.stderr
+    assert not Path("j.xml").exists()
+
+
 @pytest.mark.parametrize("measure", ["linf-4/255", "l2-0.5", "corruptions", "certified-0.5"])
 def test_what_was_not_measured_exits_with_2_and_a_command_that_hardener_takes(home: Path, measure: str) -> None:
     found = hardener("gate", "--min", f"{measure}=0.5")

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 from run_folders import bits, certification, corruptions, write_evaluation, write_run
 
-from hardener.config.evaluation_record import Measured, MeasuredFigure
+from hardener.config.evaluation_record import Flag, Measured, MeasuredFigure
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.reports.condition import MEAN, parse_condition
@@ -102,6 +102,20 @@ def test_an_inconclusive_robust_accuracy_meets_no_condition(run: RunFolder, tmp_
     write_evaluation(other, bits(99, 100), bits(99, 100), images="b")
     assert not drops(run, "linf-8/255=0.5", other).passed
     assert drops(run, "clean=0.5", other).passed
+
+
+def test_figures_of_images_that_the_run_has_seen_meet_no_condition_and_other_flags_are_told(run: RunFolder) -> None:
+    seen = Flag(id="trained-on", message="3 were trained on", page="p")
+    write_evaluation(run, bits(99, 100), bits(99, 100), minute=1, flags=[seen])
+    for asked in ("clean=0.1", "linf-8/255=0.1"):
+        failed = holds(run, asked)
+        assert not failed.passed
+        assert failed.why == "Figures of images that the run has seen meet no condition: 3 were trained on"
+    early = Flag(id="unfinished", message="1 of 3 epochs are done", page="p")
+    write_evaluation(run, bits(99, 100), bits(99, 100), minute=2, flags=[early])
+    judgement = judge(run, [parse_condition("min", "clean=0.1")])
+    assert judgement.outcomes[0].passed
+    assert "carries the flag unfinished: 1 of 3 epochs are done" in judgement.notes[0]
 
 
 def test_a_drop_on_the_same_images_is_paired_and_its_upper_end_decides(run: RunFolder, tmp_path: Path) -> None:
