@@ -338,6 +338,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--dedupe",
         },
         "compare": {"--to", "--json", "--out"},
+        "dossier": {"--against", "--out", "--purpose", "--requirements", "--since", "--sign"},
         "gate": {"--min", "--max-drop", "--requirements", "--against", "--junit", "--summary", "--out"},
         "export": {"--data", "--samples", "--out", "--quantize", "--quick", "--layout"},
         "bundle": {"--output", "--out"},

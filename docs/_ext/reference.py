@@ -44,6 +44,7 @@ RECORDS = {
     ),
     "run": ("hardener.config.run_folder:RunRecord", "A run's `run.json`."),
     "bundle": ("hardener.config.bundle:Bundle", "A bundle's `bundle.json`."),
+    "dossier": ("hardener.config.dossier_record:Dossier", "What `hardener dossier` writes beside its page."),
     "prediction": ("hardener.config.answer:Prediction", "What `POST /predict` answers."),
     "report": ("hardener.config.answer:Report", "The field `report` of an answer, where it was asked for."),
 }

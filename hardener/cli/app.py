@@ -19,6 +19,7 @@ from hardener.cli.compare import compare
 from hardener.cli.console import silence_libraries
 from hardener.cli.convert import convert
 from hardener.cli.doctor import doctor
+from hardener.cli.dossier import dossier
 from hardener.cli.eval import evaluate
 from hardener.cli.examples import examples_of
 from hardener.cli.export import export
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "ablate": ablate,
     "compare": compare,
     "gate": gate,
+    "dossier": dossier,
     "export": export,
     "bundle": bundle,
     "serve": serve,

@@ -29,6 +29,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "hardener gate --min clean=0.80 --min linf-8/255=0.40 --junit gate.xml",
         "hardener gate runs/NEW --against runs/OLD --max-drop linf-8/255=0.02",
     ),
+    "dossier": (
+        "hardener dossier runs/NAME --out dossier.html",
+        "hardener dossier runs/NAME --against runs/BASELINE --purpose purpose.yaml --requirements requirements.yaml "
+        "--out dossier.html",
+    ),
     "export": ("hardener export", "hardener export runs/NAME --quantize int8"),
     "bundle": ("hardener bundle runs/NAME --output service.bento",),
     "serve": ("hardener serve", "hardener serve runs/A new=runs/B --default A --workers 2 --tokens tokens"),

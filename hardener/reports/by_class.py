@@ -15,6 +15,9 @@ UNEVEN = (
     "The largest class has more than three times the images of the smallest, so accuracy is mostly that of the large "
     "classes."
 )
+FAR = 0.8
+"""A class below this share of the mean over classes is far below it."""
+_FEWEST_CLASSES = 2
 _NAMED, _SHOWN = 5, 20
 
 
@@ -23,9 +26,9 @@ def weakest_first(evaluation: Evaluation) -> list[PerClass]:
     return sorted(evaluation.per_class, key=lambda item: (item.robust_accuracy, item.clean_accuracy))
 
 
-def robust_interval(found: PerClass) -> tuple[float, float]:
-    """Return the exact 95 % interval of a class's robust accuracy."""
-    return clopper_pearson(round(found.robust_accuracy * found.samples), found.samples)
+def robust_interval(found: PerClass, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a class's robust accuracy."""
+    return clopper_pearson(round(found.robust_accuracy * found.samples), found.samples, confidence)
 
 
 def few_images(classes: Sequence[PerClass]) -> str:
@@ -38,6 +41,30 @@ def few_images(classes: Sequence[PerClass]) -> str:
     return (
         f"Very few images: {', '.join(few[:_NAMED])}{more}. Figures of {these} say next to nothing: see how wide the "
         "intervals are."
+    )
+
+
+def far_below(evaluation: Evaluation) -> str:
+    """Say which classes are surely far less robust than the mean over classes; empty where none is.
+
+    Such a class's exact interval, at 95 % for all classes together (Bonferroni), ends below four fifths of the mean.
+    """
+    classes = evaluation.per_class
+    if len(classes) < _FEWEST_CLASSES:
+        return ""
+    mean = sum(item.robust_accuracy for item in classes) / len(classes)
+    confidence = 1 - 0.05 / len(classes)
+    weak = [
+        f"{item.name} {percent(item.robust_accuracy)} {ends(robust_interval(item))}"
+        for item in weakest_first(evaluation)
+        if robust_interval(item, confidence)[1] < FAR * mean
+    ]
+    if not weak:
+        return ""
+    more = f" and {len(weak) - _NAMED} more" if len(weak) > _NAMED else ""
+    return (
+        f"Far below the mean over classes, {percent(mean)} under attack: {', '.join(weak[:_NAMED])}{more}. The mean "
+        f"hides {'it' if len(weak) == 1 else 'them'}: on such images the model is weaker than the figure says."
     )
 
 

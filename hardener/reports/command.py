@@ -11,6 +11,7 @@ from typing import Any
 from hardener.config.evaluation_record import EvaluatedAttack, Evaluation, EvaluationRequest
 from hardener.config.quantity import parse_quantity
 from hardener.config.reading import Reading
+from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.measures import MEASURES
 from hardener.threat import show_eps
 
@@ -70,6 +71,36 @@ def fresh_command(target: Path, **asked: Any) -> str:
 def compare_command(runs: Sequence[Path]) -> str:
     """Write the command that puts runs side by side."""
     return shlex.join(["hardener", "compare", *map(str, runs)])
+
+
+def export_command(run: RunFolder, *, int8: bool) -> str:
+    """Write the command that exports a run."""
+    return shlex.join(["hardener", "export", str(run.path), *(["--quantize", "int8"] if int8 else [])])
+
+
+def gate_command(run: RunFolder, conditions: Sequence[tuple[str, str]], against: str | None = None) -> str:
+    """Write the command that judges a run; `conditions` are pairs such as (min, clean=0.8)."""
+    words = ["hardener", "gate", str(run.path), *(word for kind, text in conditions for word in (f"--{kind}", text))]
+    return shlex.join([*words, *_value("--against", against)])
+
+
+def train_command(run: RunFolder, record: RunRecord) -> str:
+    """Write the command that trains a run again from what its folder keeps."""
+    file = record.model.file
+    model = record.model.spec if file is None else str(run.path / file)
+    words = ["hardener", "train", model, "--data", record.data.root]
+    words += _value("--val", record.data.validation_root) + _value("--test", record.data.test_root)
+    return shlex.join([*words, *network_words(record), "--recipe", str(run.recipe_file), "--seed", str(record.seed)])
+
+
+def network_words(record: RunRecord, *, files_by_name: bool = False) -> list[str]:
+    """Write what a run's network was built with and started from; `files_by_name`: without the folders they lay in."""
+    model = record.model
+    init = Path(model.init).name if model.init and files_by_name else model.init
+    words = _value("--entry", model.entry) + argument_words(model.arguments)
+    words += ["--pretrained"] if model.pretrained else []
+    words += _value("--init", init) + _value("--weights", model.weights)
+    return words + (["--replace-head"] if model.replaced_head else [])
 
 
 def request_of(evaluation: Evaluation) -> EvaluationRequest | None:

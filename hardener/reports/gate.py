@@ -94,7 +94,7 @@ def look_at(condition: Condition, mine: Evaluated, against: Evaluated | None) ->
     if condition.kind == "min":
         return _judge_min(condition, found[0]), notes
     assert against is not None, "a drop is from something"
-    other = _to_compare_with(found[0], figures(against[1], condition.aspect))
+    other = to_compare_with(found[0], figures(against[1], condition.aspect))
     notes += [*_other_attacks(condition, found[0], other), *_flags(other)]
     return _judge_drop(condition, mine[0], found[0], against[0], other), notes
 
@@ -159,7 +159,7 @@ def _worth_nothing(condition: Condition, figure: Figure) -> str:
     return f"The evaluation is inconclusive, so its robust accuracy proves nothing: {figure.evaluation.reason}"
 
 
-def _to_compare_with(figure: Figure, others: Sequence[Figure]) -> Figure:
+def to_compare_with(figure: Figure, others: Sequence[Figure]) -> Figure:
     """The newest of others that is on the same images, else the newest."""
     return next((other for other in others if _same_images(figure, other)), others[0])
 

@@ -15,7 +15,7 @@ from hardener.config.schema import Recipe
 from hardener.reports._card_measures import beyond_attacks
 from hardener.reports._markdown import cell, text
 from hardener.reports.by_class import classes_of
-from hardener.reports.command import AUDIT, argument_words, eval_command, request_of
+from hardener.reports.command import AUDIT, eval_command, network_words, request_of
 from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent
 
@@ -296,12 +296,7 @@ def _limits(shown: Sequence[OfflineRobustness], full: Sequence[Evaluation]) -> l
 def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> list[str]:
     model = record.model.file or record.model.spec
     train = ["hardener", "train", Path(model).name if record.model.file else model, "--data", "DIR"]
-    train += ["--entry", record.model.entry] if record.model.entry else []
-    train += argument_words(record.model.arguments)
-    train += ["--pretrained"] if record.model.pretrained else []
-    train += ["--init", Path(record.model.init).name] if record.model.init else []
-    train += ["--weights", record.model.weights] if record.model.weights else []
-    train += ["--replace-head"] if record.model.replaced_head else []
+    train += network_words(record, files_by_name=True)
     train += ["--recipe", "recipe.yaml", "--seed", str(record.seed), "--name", record.name]
     lines = [
         "## How to repeat it",

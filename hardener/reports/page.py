@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
@@ -55,39 +56,53 @@ def write_report(
         pictures: images that fell, to be shown in this order.
     """
     norm = evaluation.threat.norm
+    classes = weakest_first(evaluation)
+    many = len(classes) > MANY_CLASSES
+    asked = request_of(evaluation)
+    page = (
+        page_with_figures()
+        .get_template("report.html.j2")
+        .render(
+            evaluation=evaluation,
+            threat=str(ThreatModel(norm, evaluation.threat.eps)),
+            threat_in_words=_threat_in_words(evaluation),
+            attack_names=_attack_names(evaluation),
+            limits=what_it_does_not_say(evaluation),
+            charts=charts_of(evaluation),
+            raised=[check for check in evaluation.checks if check.raised],
+            **corruption_tables(evaluation),
+            classes=classes[: MANY_CLASSES // 2] if many else evaluation.per_class,
+            uneven=UNEVEN,
+            few_images=few_images(evaluation.per_class),
+            more_classes=classes[MANY_CLASSES // 2 :] if many else [],
+            pictures=[_show_picture(item, norm) for item in pictures],
+            curves=png_uri(curves.read_bytes()) if curves is not None and curves.is_file() else None,
+            command=None if asked is None else eval_command(asked),
+        )
+    )
+    write_text(path, page)
+
+
+def page_with_figures() -> Environment:
+    """Return what renders a page with an evaluation's figures."""
     environment = page_environment()
     environment.filters |= {
         "figure": lambda value, unit: figure(value, unit, NO_BREAK),
         "setting": show_setting,
         "code": _code,
+        "css_text": lambda text: Markup(re.sub(r"[^\w .,-]", "", text)),  # noqa: S704 - nothing is left that CSS reads
         "robust_interval": robust_interval,
         "number": number,
         "distance": show_distance,
         "eps": show_eps,
         "seconds": _show_seconds,
     }
-    classes = weakest_first(evaluation)
-    many = len(classes) > MANY_CLASSES
-    asked = request_of(evaluation)
-    page = environment.get_template("report.html.j2").render(
-        evaluation=evaluation,
-        threat=str(ThreatModel(norm, evaluation.threat.eps)),
-        threat_in_words=_threat_in_words(evaluation),
-        attack_names=_attack_names(evaluation),
-        limits=what_it_does_not_say(evaluation),
-        charts=charts_of(evaluation),
-        raised=[check for check in evaluation.checks if check.raised],
-        severities=_severity_means(evaluation),
-        families=_families(evaluation),
-        classes=classes[: MANY_CLASSES // 2] if many else evaluation.per_class,
-        uneven=UNEVEN,
-        few_images=few_images(evaluation.per_class),
-        more_classes=classes[MANY_CLASSES // 2 :] if many else [],
-        pictures=[_show_picture(item, norm) for item in pictures],
-        curves=png_uri(curves.read_bytes()) if curves is not None and curves.is_file() else None,
-        command=None if asked is None else eval_command(asked),
-    )
-    write_text(path, page)
+    return environment
+
+
+def corruption_tables(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what the template shows of common corruptions: means by severity, and the kinds by family."""
+    return {"severities": _severity_means(evaluation), "families": _families(evaluation)}
 
 
 def what_it_does_not_say(evaluation: Evaluation) -> list[str]:

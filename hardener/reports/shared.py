@@ -21,18 +21,24 @@ def current_evaluations(run: RunFolder) -> list[Evaluation]:
     Raises:
         HardenerError: it has none, or only some of other weights, or a file that this version does not read.
     """
-    found = read_evaluations(run.evaluations)[::-1]
+    found = evaluations_of_today(run)
+    if not found and read_evaluations(run.evaluations):
+        raise HardenerError(
+            f"the evaluations of {run.path} are of other weights than its {run.weights.name} of today. "
+            f"Run `{fresh_command(run.path)}`."
+        )
     if not found:
         raise HardenerError(f"{run.path} has not been evaluated. Run `{fresh_command(run.path)}`.")
-    if run.weights.is_file():
-        fingerprint = sha256_of(run.weights)
-        found = [evaluation for evaluation in found if evaluation.model.fingerprint == fingerprint]
-        if not found:
-            raise HardenerError(
-                f"the evaluations of {run.path} are of other weights than its {run.weights.name} of today. "
-                f"Run `{fresh_command(run.path)}`."
-            )
     return found
+
+
+def evaluations_of_today(run: RunFolder) -> list[Evaluation]:
+    """Return the evaluations of a run's present weights, newest first; none where there are none."""
+    found = read_evaluations(run.evaluations)[::-1]
+    if not run.weights.is_file():
+        return found
+    fingerprint = sha256_of(run.weights)
+    return [evaluation for evaluation in found if evaluation.model.fingerprint == fingerprint]
 
 
 def threats_of(evaluations: Sequence[Evaluation]) -> list[ThreatModel]:

@@ -128,7 +128,9 @@ def test_what_was_not_measured_exits_with_2_and_a_command_that_hardener_takes(ho
     assert hardener(*command.split()[1:], "--help").exit_code == 0, command
 
 
-@pytest.mark.parametrize("words", [["compare", "--help"], ["gate", "--help"], ["gate", "--min", "clean=0.5"]])
+@pytest.mark.parametrize(
+    "words", [["compare", "--help"], ["dossier", "--help"], ["gate", "--min", "clean=0.5"], ["dossier"]]
+)
 def test_it_starts_without_torch_and_matplotlib(home: Path, words: list[str]) -> None:
     code = (
         "import sys; sys.argv = ['hardener', *sys.argv[1:]]\n"

@@ -1,0 +1,93 @@
+"""A run's records -> its dossier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hardener import __version__
+from hardener.config.bundle import sha256_of
+from hardener.config.dossier_record import Dossier
+from hardener.config.evaluation_record import Evaluation
+from hardener.config.purpose import Purpose
+from hardener.config.run_folder import RunFolder, now
+from hardener.reports.by_class import far_below, few_images
+from hardener.reports.condition import Condition
+from hardener.reports.dossier.changes import changes_since, when_to_test_again
+from hardener.reports.dossier.evidence import besides, required
+from hardener.reports.dossier.identity import deployed_files, describe_data, identify
+from hardener.reports.dossier.mapping import answered
+from hardener.reports.gate import Evaluated
+from hardener.reports.shared import current_evaluations, evaluations_of_today, is_under, threats_of
+from hardener.threat import ThreatModel
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a dossier is to hold: the owner's words and requirements, a run to stand beside, the dossier before."""
+
+    purpose: Purpose | None = None
+    requirements: Sequence[Condition] = field(default_factory=tuple)
+    against: RunFolder | None = None
+    last: Dossier | None = None
+
+
+def make_dossier(run: RunFolder, asked: Asked) -> Dossier:
+    """Gather what is known of a run's present weights; what is not comes with the command that measures it.
+
+    Raises:
+        HardenerError: the run cannot be read, or the one beside it was not evaluated.
+    """
+    record = run.read_record()
+    found = _leading_first(evaluations_of_today(run), asked.requirements)
+    mine: Evaluated = (run, sorted(found, key=lambda item: item.created_at, reverse=True))
+    against = None if asked.against is None else (asked.against, current_evaluations(asked.against))
+    files, lacking = deployed_files(run, sha256_of(run.weights) if run.weights.is_file() else "")
+    shown = _newest_of_each(found)
+    dossier = Dossier(
+        created_at=now(),
+        hardener_version=__version__,
+        purpose=asked.purpose,
+        identity=identify(run, record, shown, any(file.kind == "int8" for file in files)),
+        data=describe_data(record, shown[0] if shown else None),
+        requirements=required(asked.requirements, mine, against),
+        evidence=besides(mine, against, asked.requirements, files, shown),
+        evaluations=shown,
+        weak_classes=[text for item in shown[:1] for text in (far_below(item), few_images(item.per_class)) if text],
+        deployed=files,
+        not_deployed=lacking,
+        since=None if asked.last is None else asked.last.created_at,
+        changes=[],
+        test_again=[],
+        mapping=[],
+    )
+    changes = [] if asked.last is None else changes_since(asked.last, dossier)
+    later = {"changes": changes, "test_again": when_to_test_again(dossier), "mapping": answered(dossier)}
+    return dossier.model_copy(update=later)
+
+
+def _leading_first(evaluations: Sequence[Evaluation], requirements: Sequence[Condition]) -> list[Evaluation]:
+    """Newest first, and before all others those under the threat that is asked about first."""
+    threats = [ThreatModel(c.aspect.norm, c.aspect.size) for c in requirements if c.aspect.kind == "robust"]
+    threats += threats_of(evaluations)
+    lead = next((threat for threat in threats if any(is_under(item, threat) for item in evaluations)), None)
+    return sorted(evaluations, key=lambda item: lead is None or not is_under(item, lead))
+
+
+def _newest_of_each(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return those that a dossier speaks from: the newest under each threat, and the newest with each part."""
+    chosen: list[Evaluation] = []
+    for threat in threats_of(evaluations):
+        chosen.append(next(item for item in evaluations if is_under(item, threat)))
+    for part in ("eps_curves", "invariances", "corruptions", "certification", "clever", "calibration", "landscape"):
+        chosen += [item for item in evaluations if getattr(item, part)][:1]
+    names = dict.fromkeys(name for item in evaluations for name in item.measured)
+    chosen += [next(item for item in evaluations if name in item.measured) for name in names]
+    return [item for item in evaluations if any(item is other for other in chosen)]
+
+
+def default_file(run: RunFolder, name: str, given: Path | None) -> Path | None:
+    """Return the owner's file that was named, else the one of this name in the run's folder, if it is there."""
+    own = run.path / name
+    return given if given is not None else own if own.is_file() else None
