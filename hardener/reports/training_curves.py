@@ -12,7 +12,7 @@ from hardener.config.files import written_whole
 def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threat: str) -> None:
     """Draw loss and mean target mass, and the validation accuracies, over epochs; and eps, where it changed.
 
-    An epoch that training was taken back from is a cross beside the curve.
+    An epoch that training was taken back from is a cross beside the curve, which shows what was kept of the others.
 
     Args:
         rows: the lines of metrics.jsonl, at least one.
@@ -21,12 +21,12 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
     from matplotlib.figure import Figure
 
     taken_back = [row for row in rows if row.get("rolled_back")]
-    rows = [row for row in rows if not row.get("rolled_back")] or rows
+    rows = kept(rows)
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 30 else None
     figure = Figure(figsize=(10, 3.8))
     left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.065, right=0.94, bottom=0.135, top=0.89, wspace=0.3)
+    figure.subplots_adjust(left=0.065, right=0.94, bottom=0.135, top=0.85, wspace=0.3)
     left.plot(epochs, [row["loss"] for row in rows], color="#1f4e79", marker=marker, markersize=3)
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     left.yaxis.label.set_color("#1f4e79")
@@ -55,14 +55,24 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
         right.plot([row["epoch"] for row in taken_back], fallen, "x", color="#b8500f", label="collapsed, taken back")
     if len({row.get("eps") for row in rows}) > 1:  # it rose: the accuracies are read beside it
         eps = right.twinx()
+        figure.subplots_adjust(right=0.915, wspace=0.36)  # its labels are long
         eps.step(epochs, [row.get("eps") or 0.0 for row in rows], where="mid", color="#888888", linewidth=1)
         eps.set(ylabel="eps of training", ylim=(0, None))
         eps.yaxis.label.set_color("#666666")
     right.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 102))
-    right.legend(frameon=False, loc="best")
+    right.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.985), ncols=3, fontsize=9)
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
     with written_whole(path) as beside:
         figure.savefig(beside, format="png", dpi=130)
+
+
+def kept(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a line for each epoch, ascending: of those that were trained twice, since training went back, the last.
+
+    A run of which every line was taken back has them all.
+    """
+    stood = [row for row in rows if not row.get("rolled_back")] or rows
+    return list({row["epoch"]: row for row in stood}.values())

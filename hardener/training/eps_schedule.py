@@ -14,8 +14,8 @@ class EpsSchedule:
     """Gives a method's attack its share of eps, and judges epochs where the recipe says `schedule: auto`.
 
     `auto` is at the ramp or ahead of it: an epoch that gains less than `CONVERGED` over the best one at the same share
-    lets the share rise by `STEP`. After a collapse it has a lid, `STEP` below the share that collapsed; each epoch that
-    stands under the lid lifts it by `STEP`.
+    lets the share rise by `STEP`. After a collapse it has a lid, `STEP` below the share that collapsed, to the end of
+    the run: lifted again, training collapsed again at the same share.
 
     Note: all that it remembers lies in the state, so that a run that is resumed goes on as it would have.
     Source: the ramp: arXiv 2509.23325; the rules of `auto` are ours.
@@ -43,8 +43,6 @@ class EpsSchedule:
         state, share = self.state, self.state.method.eps_share
         if self._climb is None or self._climb.schedule != "auto":
             return
-        if share >= state.eps_lid:
-            state.eps_lid = min(state.eps_lid + STEP, 1.0)
         score = clean if share == 0 else (clean + robust) / 2
         if share > state.eps_level:  # the ramp has moved on: another eps, whose epochs are compared among themselves
             state.eps_level, state.eps_best = share, score

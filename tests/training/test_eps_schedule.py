@@ -71,13 +71,13 @@ def test_auto_runs_ahead_of_the_ramp_where_an_epoch_gains_nothing_more() -> None
     assert share_at(auto, 0.5) == 0.5  # never behind the ramp
 
 
-def test_after_a_collapse_auto_holds_a_lid_that_every_epoch_lifts() -> None:
+def test_after_a_collapse_auto_stays_below_the_eps_that_collapsed() -> None:
     auto = scheduled(*AUTO)
     assert share_at(auto, 0.75) == 1
     auto.fall_back(1.0)
     assert share_at(auto, 0.75) == 1 - STEP
     auto.after_epoch(0.5, 0.4)
-    assert share_at(auto, 0.8) == 1
+    assert share_at(auto, 0.8) == 1 - STEP
 
 
 def test_the_last_quarter_climbs_by_more_steps_and_no_farther() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from test_run import Recorder, request, weights
 from torch import nn
 
+from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError, Interrupted
 from hardener.models.freeze import freeze
@@ -118,3 +120,11 @@ def test_a_frozen_norm_that_becomes_one_over_processes_is_as_frozen() -> None:
     norms = [module for module in classifier.modules() if isinstance(module, nn.SyncBatchNorm)]
     assert [norm.training for norm in norms] == [False, True]
     assert [norm.weight.requires_grad for norm in norms] == [False, True]
+
+
+def test_what_the_bench_of_fine_tuning_trains_are_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "bench" / "training"))
+    bench = importlib.import_module("fine_tune_recipes")
+    for run in bench.RUNS.values():
+        assert load_recipe(run.recipe, run.sets).epochs > 0
+    assert bench.mean_up_to({0: 1.0, 0.5: 0.5, 1: 0.5, 4: 0.0}, 1) == pytest.approx(0.625)

