@@ -256,6 +256,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--name",
             "--resume",
             "--set",
+            "--find-lr",
             "--time-limit",
         },
         "eval": shared

@@ -25,9 +25,11 @@ class Command(TyperCommand):
             _running.reset(before)
 
 
-def retyped(options: str) -> str:
+def retyped(options: str, *, but: str = "") -> str:
     """Return the running command with further options; those of its own that they replace are left out.
 
+    Args:
+        but: the parameter of the command that is left out too.
     Returns:
         The command, or nothing where none is running.
     """
@@ -35,15 +37,15 @@ def retyped(options: str) -> str:
     if context is None:
         return ""
     further = shlex.split(options)
-    return shlex.join(["hardener", str(context.info_name), *_given(context, further), *further])
+    return shlex.join(["hardener", str(context.info_name), *_given(context, further, but), *further])
 
 
-def _given(context: Any, further: list[str]) -> Iterator[str]:
+def _given(context: Any, further: list[str], but: str) -> Iterator[str]:
     """Yield what was typed: arguments first, and the options that `further` does not replace."""
     settings = {_key(further[place : place + 2]) for place, word in enumerate(further) if word.startswith("--")}
     for parameter in sorted(context.command.params, key=lambda one: str(one.param_type_name)):
         source = context.get_parameter_source(parameter.name)
-        if source is None or source.name != "COMMANDLINE":
+        if source is None or source.name != "COMMANDLINE" or parameter.name == but:
             continue
         value = context.params[parameter.name]
         values = list(value) if isinstance(value, list | tuple) else [value]

@@ -33,6 +33,7 @@ from hardener.cli.options import (
     asked_reading,
     asked_recipe,
 )
+from hardener.cli.retyped import retyped
 from hardener.config.quantity import parse_duration
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
@@ -111,6 +112,9 @@ def train(
     runs: Runs = RUNS,
     name: Annotated[str | None, typer.Option(help="The run's name. (default: model, recipe and time)")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")] = None,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Try learning rates for up to 100 steps, and train nothing.")
+    ] = False,
     time_limit: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="End with the epochs that fit: 2h, 90m or 45s. (default: all epochs)"),
@@ -189,9 +193,30 @@ def train(
             rehearse=rehearsal,
             time_limit_s=seconds,
         )
+        if find_lr:
+            _find_rate(request)
+            return
         finished = _begin(request)
     if rank_and_world()[0] == 0:
         _show(finished)
+
+
+def _find_rate(request: TrainRequest) -> None:
+    """Say at which learning rate the loss falls fastest, and how to train at it."""
+    note("starting …")
+    from hardener.training.find_lr import find_learning_rate
+
+    found = find_learning_rate(request, reporter())
+    for place in range(0, len(found.rates), 7):
+        out.print(f"lr {found.rates[place]:8.2g}  loss {found.losses[place]:.3f}", markup=False)
+    if found.suggested is None:
+        raise HardenerError(
+            f"the loss falls at no learning rate up to {found.rates[-1]:.2g}. Try more images a step, such as "
+            "--batch-size 64, or see with hardener inspect whether the labels are right."
+        )
+    rate = float(f"{found.suggested:.2g}")
+    out.print(f"the loss falls fastest at {rate:g}; the recipe has {request.recipe.optimizer.lr:g}", markup=False)
+    out.print(f"next: {retyped(f'--set optimizer.lr={rate:g}', but='find_lr')}", markup=False, soft_wrap=True)
 
 
 def _begin(request: TrainRequest) -> RunFolder:

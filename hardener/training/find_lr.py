@@ -1,0 +1,110 @@
+"""The learning-rate finder: a few steps at rates that grow, until the loss does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hardener.errors import HardenerError
+from hardener.progress import TrainReporter, rank_and_world
+from hardener.training.balance import class_weights
+from hardener.training.build import build_method, check_optimizer, first_state, step_rule
+from hardener.training.loop import Minibatch, train_epoch
+from hardener.training.order import DataOrder
+from hardener.training.parallel import spread
+from hardener.training.prepare import Prepared, prepare
+from hardener.training.request import TrainRequest
+from hardener.training.state import Progress, TrainingState
+
+LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 100
+_SMOOTHING = 0.9
+_GREW = 4.0
+_LEAST_STEPS = 10
+
+
+@dataclass(frozen=True)
+class RateSweep:
+    """What was found.
+
+    Attributes:
+        rates: that were tried, growing.
+        losses: smoothed, one a rate.
+        suggested: at which the loss falls fastest; None: it falls at none.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggested: float | None
+
+
+def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSweep:
+    """Take up to 100 steps of the recipe at rates from 1e-6 to 10; nothing is written.
+
+    Raises:
+        HardenerError: a mistake in what was asked for, or several processes.
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017, section 3.3.
+    """
+    if rank_and_world()[1] > 1:
+        raise HardenerError("--find-lr works in one process: start it without torchrun.")
+    check_optimizer(request.recipe.optimizer)
+    prepared = prepare(request, reporter)
+    rates, losses = _sweep(prepared, request.seed, reporter)
+    return RateSweep(tuple(rates), tuple(losses), steepest(rates, losses))
+
+
+def steepest(rates: list[float], losses: list[float]) -> float | None:
+    """Return the rate before the loss's minimum at which it falls fastest, by the logarithm of the rate."""
+    lowest = min(range(len(losses)), key=losses.__getitem__)
+    falls = [losses[place - 1] - losses[place + 1] for place in range(1, lowest)]
+    if not falls or max(falls) <= 0:
+        return None
+    return rates[1 + falls.index(max(falls))]
+
+
+def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list[float], list[float]]:
+    """Return the rates that were tried, and the smoothed loss at each."""
+    recipe, material = prepared.recipe, prepared.material
+    device, classes = material.device, len(prepared.folder.classes)
+    method = build_method(recipe, classes)
+    if recipe.data.balance == "weights":
+        method.weigh(class_weights(material.train_images.labels, classes))
+    method.to(device)
+    shape = material.train_images.shape
+    exchange = spread(material.classifier, method, device, shape, sharded=False, compiled=False)
+    exchange.training_loss.train()
+    state = first_state(recipe, material.classifier.network, method, device)
+    rule = step_rule(recipe, device)
+    order = DataOrder(material.train_images, recipe, seed=seed, device=device)
+    rates: list[float] = []
+    losses: list[float] = []
+    smooth = 0.0
+    with reporter.track("trying learning rates", STEPS, "steps") as advance:
+        for step, batch in zip(range(STEPS), _endless(order, state), strict=False):
+            rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
+            _set_rate(state, rate, beta=recipe.beta.lr is None)
+            state.progress = Progress.start_of(0, device)
+            train_epoch(exchange, [batch], state, rule, before_step=lambda: None, on_step=lambda _: True)
+            loss = float(state.progress.loss_sum) / max(state.progress.losses, 1)
+            smooth = _SMOOTHING * smooth + (1 - _SMOOTHING) * loss
+            unbiased = smooth / (1 - _SMOOTHING ** (step + 1))
+            if not math.isfinite(loss) or (step >= _LEAST_STEPS and unbiased > _GREW * min(losses)):
+                break
+            rates.append(rate)
+            losses.append(unbiased)
+            advance(1)
+    return rates, losses
+
+
+def _endless(order: DataOrder, state: TrainingState) -> Iterator[Minibatch]:
+    """Yield minibatches of one epoch after another."""
+    device = state.progress.loss_sum.device
+    for epoch in range(STEPS):
+        yield from order.batches(Progress.start_of(epoch, device))
+
+
+def _set_rate(state: TrainingState, rate: float, *, beta: bool) -> None:
+    for group in state.theta.param_groups:
+        group["lr"] = rate * group["lr_scale"]
+    if state.beta is not None and beta:
+        state.beta.param_groups[0]["lr"] = rate
