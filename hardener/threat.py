@@ -1,11 +1,12 @@
-"""What the attacker may do: one value in recipes, evaluator and report; and the norms that it is told in."""
+"""What the attacker may do: one value in recipes, evaluator and report; the norms, and the threats that have none."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 from hardener.catalog import Entry
 from hardener.errors import HardenerError, did_you_mean
@@ -142,6 +143,79 @@ def show_eps(eps: float) -> str:
 def show_distance(distance: float, norm: str) -> str:
     """Write a measured distance to three digits, in 1/255 where the norm's eps are told so."""
     return f"{255 * distance:.3g}/255" if NORMS[norm].in_levels else f"{distance:.3g}"
+
+
+@dataclass(frozen=True)
+class ThreatEntry(Entry):
+    """A threat model that is no ball: what changes, as a class of `hardener.threats`, and what attacks it.
+
+    Attributes:
+        gradients: `none`: the change has none; `helps`: it has, and a search finds as much; `needed`: without an
+            attack that follows them a figure proves little.
+        attacks: names of the searches that run where none is named, each with its settings.
+    """
+
+    gradients: Literal["none", "helps", "needed"] = "none"
+    attacks: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: {"box-search": {}})
+
+
+THREATS: Mapping[str, ThreatEntry] = {
+    "spatial": ThreatEntry(
+        "hardener.threats.spatial:Spatial",
+        "the image turned and moved",
+        gradients="helps",
+        attacks={"grid-search": {}, "box-pgd": {}, "box-search": {}},
+    ),
+}
+"""Threat models beside the balls of NORMS."""
+
+Setting = float | tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ChangeThreat:
+    """All changes of a kind whose values lie in their ranges: a threat model that no norm describes.
+
+    Two are the same where kind and settings are; `hardener.threats.change_of` makes the change itself.
+
+    Attributes:
+        kind: a name in THREATS.
+        settings: names and values of all settings, sorted by name.
+        given: names of those that are not their defaults.
+        reach: what the attacker may do, one sentence.
+    """
+
+    kind: str
+    settings: tuple[tuple[str, Setting], ...]
+    given: tuple[str, ...] = field(default=(), compare=False)
+    reach: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        own = [f"{name} {show_setting(value)}" for name, value in self.settings if name in self.given]
+        return f"{self.kind} ({', '.join(own)})" if own else self.kind
+
+    @property
+    def entry(self) -> ThreatEntry:
+        """The entry of its kind."""
+        return THREATS[self.kind]
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Where it comes in a list: behind all norms, in the order of THREATS."""
+        return len(NORMS) + (list(THREATS).index(self.kind) if self.kind in THREATS else len(THREATS)), 0.0
+
+
+Threat = ThreatModel | ChangeThreat
+
+
+def norm_of(threat: Threat) -> str | None:
+    """Return the norm of a ball; None of another threat model."""
+    return threat.norm if isinstance(threat, ThreatModel) else None
+
+
+def show_setting(value: Setting) -> str:
+    """Write a setting of a threat: `0.05`, or `-15 to 15`."""
+    return f"{value[0]:g} to {value[1]:g}" if isinstance(value, tuple) else f"{value:g}"
 
 
 NORM_HELP = " or ".join(", ".join(NORMS).rsplit(", ", 1)) + "."

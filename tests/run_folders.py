@@ -16,6 +16,7 @@ from hardener.config.evaluation_record import (
     Corruptions,
     CurvePoint,
     EvaluatedAttack,
+    EvaluatedChange,
     EvaluatedData,
     EvaluatedModel,
     EvaluatedThreat,
@@ -34,6 +35,7 @@ from hardener.config.run_folder import (
     SplitRecord,
 )
 from hardener.statistics.interval import clopper_pearson
+from hardener.threat import ChangeThreat
 
 Bits = Sequence[bool]
 Attacks = Sequence[tuple[str, dict[str, Any], float]]
@@ -106,6 +108,7 @@ def write_evaluation(
     minute: int = 0,
     norm: str = "linf",
     eps: float = 8 / 255,
+    threat: ChangeThreat | None = None,
     attacks: Attacks | None = None,
     verdict: Literal["robust", "partly robust", "not robust", "inconclusive"] = "partly robust",
     reason: str = "the worst case lies above chance",
@@ -128,7 +131,11 @@ def write_evaluation(
         created_at=f"2026-01-02T00:{minute:02d}:00.000000+00:00",
         model=EvaluatedModel(name=run.path.name, run=run.path.name, recipe="x", fingerprint=sha256_of(run.weights)),
         data=EvaluatedData(root=root, split=split, images_in_split=n, skipped=0, fingerprint=f"{images}-{n}"),
-        threat=EvaluatedThreat(norm=norm, eps=eps),
+        threat=EvaluatedThreat(norm=norm, eps=eps)
+        if threat is None
+        else EvaluatedChange(
+            kind=threat.kind, settings=dict(threat.settings), given=list(threat.given), reach=threat.reach
+        ),
         suite=suite,
         samples=n,
         clean_accuracy=accuracy["clean"],

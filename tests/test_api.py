@@ -19,6 +19,7 @@ import hardener
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import HardenerError
+from hardener.threat import ThreatModel
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_from_model_file_to_bundle_in_silence(run: RunFolder, capfd: pytest.Capt
     record = hardener.evaluate(run, attacks=["pgd"], eps="4/255", settings={"steps": 3}, device="cpu")
     assert isinstance(record, Evaluation)
     assert record.attacks[0].settings["steps"] == 3
-    assert record.threat.eps == pytest.approx(4 / 255)
+    assert record.threat.model == ThreatModel("linf", 4 / 255)
     assert len(list(run.evaluations.glob("*.json"))) == 1
     bundle = hardener.export(run)
     assert bundle.classes == ["a", "b"]

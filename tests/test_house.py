@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from hardener.attacks import ATTACKS
+from hardener.attacks.searches import SEARCHES
 from hardener.augmentation import AUGMENTATIONS
 from hardener.catalog import Catalog, resolve
 from hardener.data.conversions import CONVERSIONS
@@ -26,6 +27,7 @@ from hardener.geometry import NORMS, Norm, norm_geometry
 from hardener.losses import LOSSES
 from hardener.measures import MEASURES
 from hardener.methods import METHODS
+from hardener.threat import THREATS
 from hardener.vicinity import VICINITIES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +40,7 @@ FLOORS = (
     {"measures", "reports"},
     {"methods", "attacks", "models", "data"},
     {"vicinity"},
-    {"geometry", "losses", "augmentation"},
+    {"geometry", "losses", "augmentation", "threats"},
     {"config", "statistics", "runtime", "terminal"},
     {"threat", "progress"},
     {"catalog", "words"},
@@ -52,6 +54,7 @@ HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "bentoml", "matplotlib",
 CATALOGS: dict[str, Catalog] = {
     "attacks": ATTACKS,
     "augmentation": AUGMENTATIONS,
+    "attacks/searches": SEARCHES,
     "data/conversions": CONVERSIONS,
     "data/layouts": LAYOUTS,
     "data/sources": SOURCES,
@@ -59,6 +62,7 @@ CATALOGS: dict[str, Catalog] = {
     "losses": LOSSES,
     "measures": MEASURES,
     "methods": METHODS,
+    "threats": THREATS,
     "vicinity": VICINITIES,
 }
 
@@ -265,6 +269,9 @@ def test_a_new_flag_is_a_decision() -> None:
             "--attack",
             "--norm",
             "--eps",
+            "--threat",
+            "--set",
+            "--queries",
             "--steps",
             "--step-size",
             "--restarts",

@@ -30,6 +30,7 @@ ROOMS = {
     "augmentation": "Augmentations",
     "losses": "Losses",
     "geometry": "Norms",
+    "threats": "Threat models without a norm",
     "measures": "Measures",
     "statistics": "Statistics",
     "runtime": "Devices and processes",

@@ -100,6 +100,8 @@ class EvaluateOptions(ReadingOptions, total=False):
         suite: `quick` (the default), `fast`, `standard` or `full`.
         norm: `linf` (the default), `l2` or `l1`.
         eps: the radius, a number or a text such as "8/255"; the norm's own by default.
+        threat: one without a norm instead, such as `spatial`.
+        ranges: of that threat, such as {"rotation": (-15, 15)}; its own by default.
         settings: of the attacks, such as {"steps": 50}.
         restarts: how often attacks with a random start are repeated.
         measures: what is measured besides, such as "corruptions" or "certify".
@@ -122,8 +124,10 @@ class EvaluateOptions(ReadingOptions, total=False):
 
     attacks: Sequence[str]
     suite: str | None
-    norm: str
+    norm: str | None
     eps: float | str | None
+    threat: str | None
+    ranges: Mapping[str, Any]
     settings: Mapping[str, Any]
     restarts: int
     measures: Iterable[str]

@@ -32,11 +32,12 @@ from hardener.cli.options import (
     SplitColumn,
     Weights,
     asked_arguments,
+    asked_ranges,
     asked_reading,
 )
 from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError, Unwritten
-from hardener.threat import EPS_HELP, NORM_HELP
+from hardener.threat import EPS_HELP, NORM_HELP, THREATS
 
 if TYPE_CHECKING:
     from hardener.config.evaluation_record import Evaluation
@@ -69,10 +70,20 @@ def evaluate(
         str | None,
         typer.Option(help="quick, fast, standard (AutoAttack's) or full. (default: quick, where no --attack is named)"),
     ] = None,
-    norm: Annotated[str, typer.Option(help=NORM_HELP)] = "linf",
+    norm: Annotated[str | None, typer.Option(help=f"{NORM_HELP} (default: linf)")] = None,
     eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,
+    threat: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"Instead of a ball of norm and eps: {' or '.join(THREATS)}.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A range of --threat, such as rotation=-15,15; repeatable."),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Gradient steps. (default: the attack's own)")] = None,
     step_size: Annotated[str | None, typer.Option(help="Such as 2/255. (default: 2.5 eps / steps)")] = None,
+    queries: Annotated[
+        int | None, typer.Option(min=1, help="Of attacks by answers: questions an image. (default: the attack's own)")
+    ] = None,
     restarts: Annotated[int, typer.Option(min=1, help="Repeat from other random starts.")] = 1,
     random_start: Annotated[
         bool | None,
@@ -162,7 +173,9 @@ def evaluate(
         suite=suite,
         norm=norm,
         eps=radius,
-        settings={"steps": steps, "step_size": length, "random_start": random_start},
+        threat=threat,
+        ranges=asked_ranges(set_),
+        settings={"steps": steps, "step_size": length, "queries": queries, "random_start": random_start},
         restarts=restarts,
         samples=samples,
         data=data,

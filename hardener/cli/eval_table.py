@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hardener.cli.console import literal, out, percent
-from hardener.threat import ThreatModel
+from hardener.threat import norm_of
 from hardener.words import ends
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def show(evaluation: Evaluation) -> None:
 def _show_attacks(evaluation: Evaluation) -> None:
     from rich.table import Table
 
-    threat = ThreatModel(evaluation.threat.norm, evaluation.threat.eps)
+    threat = evaluation.threat.model
     table = Table(
         title=f"{literal(evaluation.model.name)}: {evaluation.samples} images of the "
         f"{evaluation.data.split} split, {threat}",
@@ -102,10 +102,11 @@ def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
     from hardener.reports.measured_lines import measured_lines, told_draws
 
-    if evaluation.distances is not None and evaluation.distances.quartiles is not None:
+    norm = norm_of(evaluation.threat.model)
+    if norm is not None and evaluation.distances is not None and evaluation.distances.quartiles is not None:
         low, middle, high = evaluation.distances.quartiles
         out.print(
-            f"smallest perturbation found ({evaluation.threat.norm}): median {middle:.4g}, quartiles {low:.4g} to "
+            f"smallest perturbation found ({norm}): median {middle:.4g}, quartiles {low:.4g} to "
             f"{high:.4g}, over the {evaluation.distances.found} of {evaluation.distances.samples} images with one"
         )
     for curve in evaluation.invariances:

@@ -44,13 +44,18 @@ def attacks(
     import inspect
 
     from hardener.attacks import ATTACKS
+    from hardener.attacks.searches import SEARCHES
+    from hardener.threat import THREATS
 
     if name is None:
         table = Table(box=None, show_header=False)
-        for known, entry in ATTACKS.items():
+        for known, entry in {**ATTACKS, **SEARCHES}.items():
             table.add_row(f"[bold]{known}[/]", entry.line)
         out.print(table)
+        out.print(f"\n{', '.join(SEARCHES)} search the ranges of a threat without a norm: eval --threat NAME.")
+        for kind, threat in THREATS.items():
+            out.print(f"  [bold]{kind}[/]: {threat.line}")
         return
     from hardener.catalog import resolve
 
-    out.print(inspect.getdoc(resolve(ATTACKS, name, "attack")) or "", markup=False)
+    out.print(inspect.getdoc(resolve({**ATTACKS, **SEARCHES}, name, "attack")) or "", markup=False)

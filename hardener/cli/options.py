@@ -105,6 +105,23 @@ def asked_arguments(given: Sequence[str] | None) -> dict[str, Any]:
     return found
 
 
+def asked_ranges(given: Sequence[str] | None) -> dict[str, str]:
+    """Read `--set NAME=VALUE` of a threat; what the values mean is the threat's.
+
+    Raises:
+        HardenerError: no `=`, or a name twice.
+    """
+    found: dict[str, str] = {}
+    for text in given or ():
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key or not value:
+            raise HardenerError(f"--set takes KEY=VALUE, such as rotation=-15,15; got {text!r}.")
+        if key in found:
+            raise HardenerError(f"--set {key} is given twice.")
+        found[key] = value
+    return found
+
+
 def asked_recipe(name: str, shortcuts: Mapping[str, object], sets: Sequence[str] | None) -> Recipe:
     """Return a recipe with the fields that flags of their own changed, None for none, and then those of `--set`."""
     from hardener.config.recipe import load_recipe

@@ -11,10 +11,11 @@ from hardener.config.data_findings import DataFound
 from hardener.config.fault import first_fault
 from hardener.config.reading import Reading
 from hardener.errors import HardenerError
+from hardener.threat import ChangeThreat, ThreatModel
 
-EVALUATION_SCHEMA: Literal["hardener/eval/3"] = "hardener/eval/3"
-"""2 adds `precision`, 3 `request` and `measured`. Files of versions 1 and 2 are read as well; attacks of version 1 all
-ran in float32."""
+EVALUATION_SCHEMA: Literal["hardener/eval/4"] = "hardener/eval/4"
+"""2 adds `precision`, 3 `request` and `measured`, 4 threats without a norm. Files of older versions are read
+as well; attacks of version 1 all ran in float32."""
 
 
 class _Strict(BaseModel):
@@ -48,12 +49,35 @@ class EvaluatedThreat(_Strict):
     norm: str
     eps: float
 
+    @property
+    def model(self) -> ThreatModel:
+        """As the code speaks of it."""
+        return ThreatModel(self.norm, self.eps)
+
+
+class EvaluatedChange(_Strict):
+    """A threat model without a norm: `settings` has all of them, `given` names those that are not the defaults.
+
+    `reach`: what the attacker may do, one sentence.
+    """
+
+    kind: str
+    settings: dict[str, float | tuple[float, float]]
+    given: list[str] = []
+    reach: str
+
+    @property
+    def model(self) -> ChangeThreat:
+        """As the code speaks of it."""
+        return ChangeThreat(self.kind, tuple(sorted(self.settings.items())), tuple(self.given), self.reach)
+
 
 class EvaluationRequest(_Strict):
     """What was asked of `hardener eval`, so that it can be asked again; None and what is empty: left to its default.
 
     `target` is a run, an ONNX file or a model's code. `settings` are those of the attacks that were named, under the
-    names of their options: steps, step_size, random_start. `sections` are the words that ask for measures.
+    names of their options: steps, step_size, random_start. `threat` is one without a norm, in place of norm and eps,
+    and `ranges` those of its settings that were given. `sections` are the words that ask for measures.
     `reading`: how the data is read, None as the run read its own. Those from `init` on are of a target that was not
     trained here.
     """
@@ -64,6 +88,8 @@ class EvaluationRequest(_Strict):
     attacks: list[str] = []
     norm: str = "linf"
     eps: float | None = None
+    threat: str | None = None
+    ranges: dict[str, float | tuple[float, float]] = {}
     settings: dict[str, int | float | bool | str] = {}
     restarts: int = 1
     surrogate: str | None = None
@@ -283,13 +309,13 @@ class Evaluation(_Strict):
     after `suite`, `because` the questions of the audit that made it. A section that was not asked for is None
     or empty. `measured` holds what measures found that have no section of their own, by the measure's name."""
 
-    schema_name: Literal["hardener/eval/1", "hardener/eval/2", "hardener/eval/3"] = Field(
+    schema_name: Literal["hardener/eval/1", "hardener/eval/2", "hardener/eval/3", "hardener/eval/4"] = Field(
         EVALUATION_SCHEMA, alias="schema"
     )
     created_at: str
     model: EvaluatedModel
     data: EvaluatedData
-    threat: EvaluatedThreat
+    threat: EvaluatedThreat | EvaluatedChange
     suite: str | None = None
     went_on: str | None = None
     because: list[str] = []

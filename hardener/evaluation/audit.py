@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from hardener.config.evaluation_record import Check, Flag
 from hardener.errors import Failure
 from hardener.evaluation.case import AuditCase, Examined
-from hardener.evaluation.questions import ASKED, not_asked
+from hardener.evaluation.questions import ASKED, OF_A_BALL, not_asked
 from hardener.evaluation.robust_accuracy import RobustAccuracy
 from hardener.runtime.model_state import measuring
+from hardener.threat import norm_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def audit(
     each, and by at most 1,000 queries, which are at most four times as many passes as the run's attacks make.
 
     A model without gradients, an ONNX file on its own, is asked all that answers alone can tell; Square then stands
-    where a PGD does otherwise, here and wherever no gradient reaches the input.
+    where a PGD does otherwise, here and wherever no gradient reaches the input. Under a threat without a norm, what is
+    about a ball is not asked, and a box search with 1,000 queries stands where a PGD does otherwise.
 
     Args:
         examined: the model, images and labels of the run.
@@ -62,7 +64,10 @@ def audit(
     with measuring(examined.model):
         for place, (name, (question, ask)) in enumerate(ASKED.items()):
             try:
-                found = ask(case)
+                if name in OF_A_BALL and norm_of(result.threat) is None:
+                    found = not_asked(f"it is about a ball, and {result.threat} is none.")
+                else:
+                    found = ask(case)
             except Failure as failure:
                 found = not_asked(f"an attack failed: {failure}")
             checks.append(

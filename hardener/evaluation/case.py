@@ -18,7 +18,7 @@ from hardener.losses.margin import margin
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import as_float, device_of
 from hardener.statistics.interval import clopper_pearson
-from hardener.threat import ThreatModel
+from hardener.threat import Threat, ThreatModel
 
 SAME_ANSWER = 1e-3  # of the logits' spread: `answers-differ`, `batch-dependent`
 SURE_DROP = 0.05  # of the images right when clean: `not-converged`, `ce-gap`
@@ -47,6 +47,7 @@ YARDSTICK_OF_ANSWERS = Own(AttackPlan("square", {"queries": 200}), "Square with 
 ONE_STEP = Own(AttackPlan("fgsm"), "FGSM")
 PLAIN = Own(AttackPlan("pgd", {"steps": 10, "loss": "ce", "rescale": False}), "a plain cross-entropy PGD-10")
 AGAIN = Own(AttackPlan("pgd", {"loss": "margin"}), "Margin PGD with more steps")
+AGAIN_IN_RANGES = Own(AttackPlan("box-search", {"queries": 1000}), "Box-search with 1,000 queries")
 AGAIN_BY_ANSWERS = Own(AttackPlan("square", {"queries": 500}), "Square with 500 queries")
 SEARCH = Own(AttackPlan("square", {"queries": 100}), "Square with 100 queries")
 
@@ -89,6 +90,12 @@ class AuditCase:
         self.probed = evenly(right if len(right) else torch.arange(len(self.images)), samples)
         self.compared = evenly(right, max(samples // 2, 1))
         self.swept = evenly(self.compared, self.quarter)
+
+    @property
+    def ball(self) -> ThreatModel:
+        """The run's ball; questions about another threat model do not ask for it."""
+        assert isinstance(self.result.threat, ThreatModel), "the question is not asked"
+        return self.result.threat
 
     def worst(self, seconds: float) -> RobustAccuracy:
         """Return the run's result, with what the audit broke."""
@@ -169,13 +176,15 @@ class AuditCase:
         """Attack images as a run would, count what that means, and return which of them fell, (len(where),) bool."""
         if len(where) == 0:
             return torch.zeros(0, dtype=torch.bool)
-        threat = self.result.threat
+        threat: Threat = self.result.threat
+        if eps is not None:
+            threat = ThreatModel(self.ball.norm, eps)
         found = robust_accuracy(
             self.model,
             self.images[where],
             self.labels[where],
             [plan],
-            ThreatModel(threat.norm, threat.eps if eps is None else eps),
+            threat,
             batch_size=self.batch_size,
             generator=self.generator,
         )
@@ -187,7 +196,9 @@ class AuditCase:
     def count(self, where: Tensor, distance: Tensor) -> None:
         """Take images for broken if the perturbation is one that the run allows."""
         self.distance[where] = torch.minimum(self.distance[where], distance.to(self.distance.dtype))
-        self.stands[where[distance <= self.result.threat.eps * (1 + 1e-5)]] = False
+        threat = self.result.threat
+        within = threat.eps * (1 + 1e-5) if isinstance(threat, ThreatModel) else 0.0
+        self.stands[where[distance <= within]] = False
 
     @cached_property
     def strengthened(self) -> tuple[int, int, int]:
@@ -196,6 +207,8 @@ class AuditCase:
         Where many fall all survivors are attacked, so that the figure is put right.
         """
         survivors = self.result.robust_correct.nonzero().squeeze(1)
+        if not isinstance(self.result.threat, ThreatModel):
+            return self.strike_survivors(survivors, AGAIN_IN_RANGES.plan)
         if not self.differentiable:
             return self.strike_survivors(survivors, AGAIN_BY_ANSWERS.plan)
         followed = [plan for plan in self.plans if plan.entry.follows_gradients]
@@ -217,7 +230,7 @@ class AuditCase:
 
     def search(self) -> str:
         """Attack all that stands by answers alone, so that the figure is put right, and tell what that did."""
-        passes = [most_passes(plan, 10, self.result.threat.norm) for plan in self.plans]
+        passes = [most_passes(plan, 10, self.ball.norm) for plan in self.plans]
         run = sum(forwards + _PASSES_A_GRADIENT * gradients for forwards, gradients in passes)
         queries = min(max(_TIMES_THE_RUN * run, int(SEARCH.plan.setting("queries"))), _MOST_QUERIES)
         standing = self.stands.nonzero().squeeze(1)
@@ -239,7 +252,7 @@ class AuditCase:
     @cached_property
     def noisy(self) -> Tensor:
         """Which of the compared images the worst of a few random points on the border of the ball breaks."""
-        ball, eps = norm_geometry(self.result.threat.norm), self.result.threat.eps
+        ball, eps = norm_geometry(self.ball.norm), self.ball.eps
         fallen, lengths = [], []
         for images, labels in self.batches(self.compared):
             worst, found = torch.zeros_like(images), torch.zeros_like(labels, dtype=torch.bool)
@@ -260,8 +273,8 @@ class AuditCase:
     @cached_property
     def eps_curve(self) -> list[tuple[float, float]]:
         """(eps, share of the swept images that the yardstick leaves), up to where any image can be made gray."""
-        plan, eps = self.yardstick.plan, self.result.threat.eps
-        end = self.result.threat.entry.gray_radius(self.images[0].numel())
+        plan, eps = self.yardstick.plan, self.ball.eps
+        end = self.ball.entry.gray_radius(self.images[0].numel())
         curve = [(eps, self.weakened[torch.isin(self.compared, self.swept)])] if eps < end else []
         for times in (2, 4):
             if eps < times * eps < end:

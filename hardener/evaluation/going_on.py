@@ -11,6 +11,7 @@ from hardener.evaluation.precision import Choice
 from hardener.evaluation.robust_accuracy import RobustAccuracy
 from hardener.evaluation.session import EvaluationSession
 from hardener.evaluation.suite import GOES_ON, suite_plans
+from hardener.threat import ThreatModel
 
 _OF_THE_QUESTION = frozenset({"small-eps"})
 """Flags that speak of what was asked, and not of the model: more attacks change nothing about them."""
@@ -28,6 +29,7 @@ def with_more(session: EvaluationSession, choice: Choice) -> EvaluationSession:
     """Return the evaluation with the attacks of the suite that it goes on to behind its own."""
     plan = session.plan
     assert plan.suite is not None, "it is one that goes on"
+    assert isinstance(plan.threat, ThreatModel), "a threat without a norm has no suites"
     more = [complete(attack, plan.threat) for attack in suite_plans(GOES_ON[plan.suite], plan.threat.norm)]
     if not session.subject.differentiable:
         more = blind_of(more)

@@ -14,7 +14,7 @@ from hardener.evaluation.suite import DEFAULT, FAST, sweep_plans
 from hardener.geometry import norm_geometry
 from hardener.measures.run import Case, LentAttack, LentSweep
 from hardener.runtime.model_state import as_float, device_of
-from hardener.threat import ThreatModel
+from hardener.threat import ThreatModel, norm_of
 
 _HALVED = 6
 """How often the way to what fools a model is halved, to say how far at most the nearest such image lies."""
@@ -29,6 +29,7 @@ def case_of(session: EvaluationSession, result: RobustAccuracy, *, went_on: bool
     """
     subject, sample, request = session.subject, session.sample, session.plan.request
     swept = session.plan.suite == FAST and subject.differentiable and not went_on
+    norm = norm_of(result.threat)
     return Case(
         model=subject.model,
         pixels=sample.pixels,
@@ -37,14 +38,14 @@ def case_of(session: EvaluationSession, result: RobustAccuracy, *, went_on: bool
         clean_correct=result.clean_correct,
         threat=result.threat,
         attacks=()
-        if swept
+        if swept or norm is None
         else tuple(
-            lend(plan, subject.model, norm=result.threat.norm, batch_size=request.batch_size)
+            lend(plan, subject.model, norm=norm, batch_size=request.batch_size)
             for plan in followed(session.plan.attacks, differentiable=subject.differentiable)
         ),
         distance=result.distance,
-        sweep=lend_sweep(subject.model, norm=result.threat.norm, batch_size=request.batch_size)
-        if subject.differentiable
+        sweep=lend_sweep(subject.model, norm=norm, batch_size=request.batch_size)
+        if subject.differentiable and norm is not None
         else None,
         differentiable=subject.differentiable,
         noise_sigma=subject.noise_sigma,

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from hardener.attacks import ATTACKS
+from hardener.attacks.searches import SEARCHES
 from hardener.catalog import resolve
 from hardener.config.files import check_writable
 from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder
-from hardener.errors import HardenerError
+from hardener.errors import HardenerError, did_you_mean
 from hardener.evaluation.precision import check_precision
-from hardener.evaluation.robust_accuracy import AttackPlan
-from hardener.evaluation.suite import DEFAULT, SUITE, suite_plans
+from hardener.evaluation.robust_accuracy import EVERY_ATTACK, AttackPlan
+from hardener.evaluation.suite import DEFAULT, SUITE, suite_plans, threat_plans
 from hardener.measures import measures_asked
-from hardener.threat import NORMS, ThreatModel
+from hardener.threat import NORMS, THREATS, ChangeThreat, Threat, ThreatModel
+from hardener.threats import threat_of
 
 ALONE_QUERIES = 1000
 """Of Square, where a suite that otherwise follows gradients can follow none."""
@@ -29,6 +31,7 @@ ALONE_QUERIES = 1000
 class EvaluateRequest:
     """What `hardener eval` was asked for. `settings` go to every attack that takes them; a suite brings its own.
 
+    `norm` and `eps`: of a ball, linf where neither is named. `threat`: a name in THREATS instead, with its `ranges`.
     `surrogate`: a run to transfer attacks from, or the one that lends an ONNX file its gradients.
     `sections`: what is measured beside attacks, by the names or options in MEASURES.
     `reading`: how images are to be read; None as the run read its own. `dedupe`: images that the run has seen are left
@@ -38,8 +41,10 @@ class EvaluateRequest:
 
     attacks: tuple[str, ...] = ()
     suite: str | None = None
-    norm: str = "linf"
+    norm: str | None = None
     eps: float | None = None
+    threat: str | None = None
+    ranges: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] | None = None
     restarts: int = 1
     samples: int = 1000
@@ -61,7 +66,7 @@ class Plan:
     """A request that was checked: the threat, the suite if there is one, and attacks with all their settings."""
 
     request: EvaluateRequest
-    threat: ThreatModel
+    threat: Threat
     suite: str | None
     attacks: tuple[AttackPlan, ...]
 
@@ -80,9 +85,8 @@ def make_plan(request: EvaluateRequest) -> Plan:
     check_precision(request.precision)
     plan = Plan(request, threat, _suite_of(request), tuple(_attacks(request, threat)))
     for attack in plan.attacks:
-        if threat.norm not in attack.entry.norms:
-            raise HardenerError(f"{attack.name} knows {' and '.join(attack.entry.norms)}, not {threat.norm}.")
-    measures_asked(request.sections)
+        _check_knows(attack, threat)
+    _check_measures(request, threat)
     _check_extras(plan)
     needy = [attack.name for attack in plan.attacks if attack.entry.needs_surrogate]
     if needy and request.surrogate is None:
@@ -107,14 +111,61 @@ def planned_attacks(request: EvaluateRequest) -> list[str]:
     return list(dict.fromkeys(attack.name for attack in make_plan(request).attacks))
 
 
-def planned_threat(request: EvaluateRequest) -> ThreatModel:
-    """Return the threat model that a request means, its default written out.
+def planned_threat(request: EvaluateRequest) -> Threat:
+    """Return the threat model that a request means, its defaults written out.
 
     Raises:
-        HardenerError: no such norm, or an eps out of range.
+        HardenerError: no such norm or threat, an eps or a range out of order, or both a ball and another threat.
     """
-    default = NORMS[request.norm].default_eps if request.norm in NORMS else 0.0  # of no norm: refused as such
-    return ThreatModel(request.norm, default if request.eps is None else request.eps)
+    if request.threat is None:
+        if request.ranges:
+            raise HardenerError(f"--set {next(iter(request.ranges))} is a range of a threat: name it by --threat NAME.")
+        norm = "linf" if request.norm is None else request.norm
+        default = NORMS[norm].default_eps if norm in NORMS else 0.0  # of no norm: refused as such
+        return ThreatModel(norm, default if request.eps is None else request.eps)
+    if request.threat in NORMS:
+        raise HardenerError(f"{request.threat} is a norm: ask for it by --norm {request.threat} --eps EPS.")
+    for option, value in (("--norm", request.norm), ("--eps", request.eps)):
+        if value is not None:
+            raise HardenerError(
+                f"{option} is for a ball, and --threat {request.threat} is none: leave out one of the two."
+            )
+    return threat_of(request.threat, request.ranges)
+
+
+def _check_knows(plan: AttackPlan, threat: Threat) -> None:
+    """Refuse an attack that does not know the threat."""
+    is_search = plan.name in SEARCHES
+    if isinstance(threat, ThreatModel):
+        if is_search:
+            raise HardenerError(
+                f"{plan.name} knows no norm: it searches the ranges of a threat. Add --threat {' or '.join(THREATS)}."
+            )
+        if threat.norm not in plan.entry.norms:
+            raise HardenerError(f"{plan.name} knows {' and '.join(plan.entry.norms)}, not {threat.norm}.")
+        return
+    known = [name for name, entry in SEARCHES.items() if not (entry.follows_gradients and _has_none(threat))]
+    if not is_search:
+        raise HardenerError(
+            f"{plan.name} moves in the ball of a norm, and {threat.kind} is none. Choose from {', '.join(known)}."
+        )
+    if plan.name not in known:
+        raise HardenerError(
+            f"{plan.name} follows gradients, and {threat.kind} has none: what changes the image has no derivative. "
+            f"Choose from {', '.join(known)}."
+        )
+
+
+def _has_none(threat: ChangeThreat) -> bool:
+    return threat.entry.gradients == "none"
+
+
+def _check_measures(request: EvaluateRequest, threat: Threat) -> None:
+    """Refuse measures that there are none of, and under a threat without a norm those that look into a ball."""
+    for name, entry in measures_asked(request.sections).items():
+        if entry.ball and isinstance(threat, ChangeThreat):
+            option = f"--measure {name}" if entry.option is None else f"--{entry.option}"
+            raise HardenerError(f"{option} looks into a ball: ask for it without --threat {threat.kind}.")
 
 
 def wants_surrogate(request: EvaluateRequest) -> bool:
@@ -136,9 +187,10 @@ def without_gradients(plan: Plan, path: Path) -> Plan:
         HardenerError: another one was named, or the suite has none.
     """
     blind = blind_of(plan.attacks)
-    if plan.suite is None and len(blind) < len(plan.attacks):
+    if plan.suite is None and len(blind) < len(plan.attacks) and not _is_threats_own(plan):
         seeing = ", ".join(attack.name for attack in plan.attacks if attack not in blind)
-        known = ", ".join(sorted(name for name, entry in ATTACKS.items() if entry.needs_answers_only))
+        ours = SEARCHES if isinstance(plan.threat, ChangeThreat) else ATTACKS
+        known = ", ".join(sorted(name for name, entry in ours.items() if entry.needs_answers_only))
         raise HardenerError(
             f"{path} gives no gradients for {seeing}. Lend it a run's with --surrogate RUN, or choose from {known}."
         )
@@ -167,14 +219,28 @@ def _given(request: EvaluateRequest) -> dict[str, Any]:
 
 
 def _suite_of(request: EvaluateRequest) -> str | None:
-    """Name the suite whose attacks are run, None where attacks are chosen one by one."""
-    if request.attacks or request.restarts > 1 or _given(request):
+    """Name the suite whose attacks are run, None where attacks are chosen one by one, or are a threat's own."""
+    if request.threat is not None or request.attacks or request.restarts > 1 or _given(request):
         return None
     return request.suite or SUITE
 
 
-def _attacks(request: EvaluateRequest, threat: ThreatModel) -> list[AttackPlan]:
+def _is_threats_own(plan: Plan) -> bool:
+    """Whether the attacks are those that a threat brings, so that nobody named them."""
+    return isinstance(plan.threat, ChangeThreat) and not plan.request.attacks
+
+
+def _attacks(request: EvaluateRequest, threat: Threat) -> list[AttackPlan]:
     given = _given(request)
+    if isinstance(threat, ChangeThreat):
+        if request.suite is not None:
+            raise HardenerError(
+                f"--suite is for a ball: --threat {threat.kind} brings its own attacks, "
+                f"{', '.join(threat.entry.attacks)}. Leave --suite out."
+            )
+        if not request.attacks:
+            return _own_attacks(given, request.restarts, threat)
+        return _attacks_by_name(request.attacks, given, request.restarts, threat)
     if request.attacks and request.suite is not None:
         raise HardenerError("choose --attack or --suite, not both.")
     if request.suite is not None and (given or request.restarts > 1):
@@ -186,15 +252,20 @@ def _attacks(request: EvaluateRequest, threat: ThreatModel) -> list[AttackPlan]:
     return _attacks_by_name(request.attacks or (DEFAULT.name,), given, request.restarts, threat)
 
 
-def _attacks_by_name(
-    names: Sequence[str], given: Mapping[str, Any], restarts: int, threat: ThreatModel
-) -> list[AttackPlan]:
+def _own_attacks(given: Mapping[str, Any], restarts: int, threat: ChangeThreat) -> list[AttackPlan]:
+    """Return a threat's own attacks, with the settings that were given to those that take them."""
+    plans = _attacks_by_name(list(threat.entry.attacks), given, restarts, threat)
+    own = {plan.name: plan.settings for plan in threat_plans(threat.kind)}
+    return [plan.having(**{k: v for k, v in own[plan.name].items() if k not in given}) for plan in plans]
+
+
+def _attacks_by_name(names: Sequence[str], given: Mapping[str, Any], restarts: int, threat: Threat) -> list[AttackPlan]:
     used: set[str] = set()
     plans = []
     for name in names:
         plan = complete(AttackPlan(name, given), threat)
         used |= set(plan.settings)
-        plans.append(replace(plan, restarts=restarts if plan.settings.get("random_start") else 1))
+        plans.append(replace(plan, restarts=restarts if _starts_anew(plan) else 1))
     unused = sorted(set(given) - used)
     if unused:
         option = "--" + unused[0].replace("_", "-")
@@ -204,13 +275,21 @@ def _attacks_by_name(
     return plans
 
 
-def complete(plan: AttackPlan, threat: ThreatModel) -> AttackPlan:
+def _starts_anew(plan: AttackPlan) -> bool:
+    return bool(plan.settings.get("random_start")) or (plan.name in SEARCHES and plan.entry.draws)
+
+
+def complete(plan: AttackPlan, threat: Threat) -> AttackPlan:
     """Write out every setting that the attack takes, for the record; settings that it does not take are dropped.
 
     Raises:
         HardenerError: no such attack.
     """
-    parameters = inspect.signature(resolve(ATTACKS, plan.name, "attack")).parameters
+    known = ATTACKS if isinstance(threat, ThreatModel) else SEARCHES
+    if plan.name not in EVERY_ATTACK:
+        near = did_you_mean(plan.name, known)
+        raise HardenerError(f"unknown attack {plan.name!r}. Known: {', '.join(known)}.{near}")
+    parameters = inspect.signature(resolve(EVERY_ATTACK, plan.name, "attack")).parameters
     settings = {
         key: parameter.default
         for key, parameter in parameters.items()
@@ -218,7 +297,7 @@ def complete(plan: AttackPlan, threat: ThreatModel) -> AttackPlan:
     }
     settings |= {key: value for key, value in plan.settings.items() if key in parameters}
     default_step = plan.entry.default_step
-    if default_step is not None and settings["step_size"] is None:
+    if default_step is not None and settings["step_size"] is None and isinstance(threat, ThreatModel):
         settings["step_size"] = default_step * threat.eps / settings["steps"]
     return replace(plan, settings=settings)
 

@@ -13,6 +13,7 @@ import torch
 from hardener.evaluation.case import (
     AGAIN,
     AGAIN_BY_ANSWERS,
+    AGAIN_IN_RANGES,
     NOISE_DRAWS,
     NOT_LENT,
     ONE_STEP,
@@ -26,7 +27,7 @@ from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.standing import evenly
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.statistics.interval import clopper_pearson
-from hardener.threat import show_eps
+from hardener.threat import norm_of, show_eps
 
 ZERO_SHARE = 0.05  # of images: `gradients-zero`
 SATURATED_SHARE, FLAT_SPREAD = 0.5, 1e-3  # of images; in logits: `logit-scale`
@@ -135,17 +136,18 @@ def _logit_scale(case: AuditCase) -> Finding:
 
 
 def _small_eps(case: AuditCase) -> Finding:
-    levels = case.result.threat.eps * 255
+    levels = case.ball.eps * 255
     return Finding(f"eps is {levels:.3g} of 255 grey levels.", levels, levels < 0.5)
 
 
 def _not_converged(case: AuditCase) -> Finding:
-    if case.why_no_attack or (case.differentiable and case.why_no_gradient_attack):
+    in_ranges = norm_of(case.result.threat) is None
+    if case.why_no_attack or (case.differentiable and not in_ranges and case.why_no_gradient_attack):
         return not_asked(case.why_no_gradient_attack)
     survivors, attacked, fell = case.strengthened
     if attacked == 0:
         return not_asked("no image stands after the run.")
-    stronger = AGAIN if case.differentiable else AGAIN_BY_ANSWERS
+    stronger = AGAIN_IN_RANGES if in_ranges else AGAIN if case.differentiable else AGAIN_BY_ANSWERS
     return Finding(
         f"{stronger.words} and another start broke {_of(fell, attacked)} that the run had left standing.",
         fell / attacked * survivors / case.correct,
@@ -286,5 +288,7 @@ ASKED: Mapping[str, tuple[str, Callable[[AuditCase], Finding]]] = {
     "more-eps": ("Does accuracy fall as eps grows?", _more_eps),
     "half-box": ("Does the attack reach chance where it may make any image gray?", _half_box),
 }
+OF_A_BALL = frozenset({"small-eps", "single-step", "gradient-free", "noise-as-bad", "ce-gap", "more-eps", "half-box"})
+"""Questions that make sense in the ball of a norm alone."""
 QUESTIONS: Mapping[str, str] = {name: question for name, (question, _) in ASKED.items()}
 """Check id -> question, in the order in which they are asked: survivors are attacked again before anything else is."""

@@ -19,6 +19,7 @@ from hardener.config.evaluation_record import (
     Check,
     Distances,
     EvaluatedAttack,
+    EvaluatedChange,
     EvaluatedData,
     EvaluatedThreat,
     Evaluation,
@@ -38,6 +39,7 @@ from hardener.reports.page import WorstImage
 from hardener.runtime.device import describe_hardware, describe_versions
 from hardener.runtime.model_state import as_float, device_of
 from hardener.statistics.interval import clopper_pearson
+from hardener.threat import Threat, ThreatModel, norm_of
 
 SHOWN_EXAMPLES = 12
 
@@ -86,7 +88,7 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
             fingerprint=sample.fingerprint,
             found=subject.found,
         ),
-        threat=EvaluatedThreat(norm=result.threat.norm, eps=result.threat.eps),
+        threat=_describe_threat(result.threat),
         suite=plan.suite,
         went_on=GOES_ON[plan.suite] if found.because and plan.suite is not None else None,
         because=found.because,
@@ -99,13 +101,13 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
         reason=reason,
         attacks=_describe_attacks(session, found),
         precision=found.choice.record(plan.attacks),
-        not_run=left_out(plan.attacks),
+        not_run=left_out(plan.attacks, result.threat),
         per_class=per_class,
         balanced=balanced,
         per_image=None,
         flags=[*subject.flags, *flags_of(found.checks)],
         checks=found.checks,
-        distances=_describe_distances(result),
+        distances=None if norm_of(result.threat) is None else _describe_distances(result),
         request=describe_request(subject, plan),
         seconds=round(time.monotonic() - session.started, 3),
         seed=plan.request.seed,
@@ -139,7 +141,7 @@ def per_image(sample: Sample, found: Findings) -> dict[str, Any]:
         "robust": result.robust_correct.numpy(),
         "broken_by": result.broken_by.numpy(),
         "attack": np.array([names[place] if place >= 0 else "" for place in result.broken_by.tolist()]),
-        "distance": result.distance.numpy(),
+        "distance": result.distance.numpy() if norm_of(result.threat) else np.full(len(sample), np.nan),
     } | found.arrays
 
 
@@ -164,6 +166,14 @@ def worst_images(session: EvaluationSession, result: RobustAccuracy) -> list[Wor
             )
         )
     return pictures
+
+
+def _describe_threat(threat: Threat) -> EvaluatedThreat | EvaluatedChange:
+    if isinstance(threat, ThreatModel):
+        return EvaluatedThreat(norm=threat.norm, eps=threat.eps)
+    return EvaluatedChange(
+        kind=threat.kind, settings=dict(threat.settings), given=list(threat.given), reach=threat.reach
+    )
 
 
 def _describe_attacks(session: EvaluationSession, found: Findings) -> list[EvaluatedAttack]:

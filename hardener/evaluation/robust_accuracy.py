@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import inspect
 import time
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from hardener.attacks import ATTACKS, Attack
+from hardener.attacks.searches import SEARCHES
 from hardener.catalog import resolve
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.standing import Found, Standing
@@ -21,8 +23,11 @@ from hardener.losses.margin import margin
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.model_state import as_float, device_of, full_float32, in_eval_mode
 from hardener.statistics.interval import clopper_pearson
-from hardener.threat import ThreatModel
+from hardener.threat import Threat, ThreatModel
+from hardener.threats import Change, change_of, shape_of
 
+EVERY_ATTACK: Mapping[str, Attack] = ChainMap(cast("dict[str, Attack]", ATTACKS), cast("dict[str, Attack]", SEARCHES))
+"""Attacks in a ball, and searches in the ranges of a threat without a norm."""
 ROUNDING = 1e-3
 """Of an image's largest logit minus its smallest, what another order of the same float32 sums may change in a logit."""
 
@@ -49,13 +54,13 @@ class AttackPlan:
     @property
     def entry(self) -> Attack:
         """The attack's facts."""
-        return ATTACKS[self.name]
+        return EVERY_ATTACK[self.name]
 
     def setting(self, name: str) -> Any:
         """Return a setting, its default if the plan gives none, None if the attack has none of this name."""
         if name in self.settings:
             return self.settings[name]
-        parameter = inspect.signature(resolve(ATTACKS, self.name, "attack")).parameters.get(name)
+        parameter = inspect.signature(resolve(EVERY_ATTACK, self.name, "attack")).parameters.get(name)
         return None if parameter is None else parameter.default
 
     def having(self, **settings: Any) -> AttackPlan:
@@ -87,12 +92,13 @@ class RobustAccuracy:
         clean_correct, robust_correct: (N,) bool; robust_correct is the worst case over all that was run.
         broken_by: (N,) int64, index of the first attack that broke the image, -1 for none.
         distance: (N,), norm of the smallest adversarial perturbation that any attack showed, whether inside eps or not:
-            an upper bound of the true one; 0 where the clean image is wrong, inf where none was found.
+            an upper bound of the true one; 0 where the clean image is wrong, inf where none was found. Under a threat
+            that no norm describes it says no more than that: 0 where the image fell.
         outcomes: one an attack, in the order they ran.
         examples: image index -> an adversarial image (C, H, W) inside the threat model, for a few that fell.
     """
 
-    threat: ThreatModel
+    threat: Threat
     predictions: Tensor
     clean_correct: Tensor
     robust_correct: Tensor
@@ -153,7 +159,7 @@ def robust_accuracy(
     images: Tensor,
     labels: Tensor,
     plans: Sequence[AttackPlan],
-    threat: ThreatModel,
+    threat: Threat,
     *,
     batch_size: int = 128,
     generator: torch.Generator | None = None,
@@ -162,7 +168,8 @@ def robust_accuracy(
     """Attack every image that the model gets right until it falls or the plans are done.
 
     An attack's result is projected on ball and box here and classified again here: an attack's own word counts
-    for nothing. The model is in eval mode meanwhile and is left as it was found.
+    for nothing. Of a search in the box of a threat without a norm the points are put into the box, and the images
+    changed by them, here. The model is in eval mode meanwhile and is left as it was found.
 
     Args:
         model: (N, C, H, W) in [0, 1] -> logits (N, K).
@@ -172,7 +179,7 @@ def robust_accuracy(
         generator: of random starts, on the model's device.
         course: what goes on beside the attacks.
     Raises:
-        HardenerError: no images, or an eps beyond the size of the box.
+        HardenerError: no images, an eps beyond the size of the box, or images that the threat makes no sense on.
         Failure: an attack returned something that is no image.
     """
     _check(images, threat)
@@ -197,9 +204,12 @@ def robust_accuracy(
     )
 
 
-def _check(images: Tensor, threat: ThreatModel) -> None:
+def _check(images: Tensor, threat: Threat) -> None:
     if len(images) == 0:
         raise HardenerError("there are no images to evaluate.")
+    if not isinstance(threat, ThreatModel):
+        change_of(threat.kind, dict(threat.settings)).check(shape_of(images))
+        return
     diameter = threat.entry.diameter(images[0].numel())
     if threat.eps > diameter:
         raise HardenerError(
@@ -215,7 +225,7 @@ class _Scene:
     model: nn.Module
     images: Tensor
     labels: Tensor
-    threat: ThreatModel
+    threat: Threat
     batch_size: int
     generator: torch.Generator | None
     course: Course
@@ -232,7 +242,7 @@ class _Scene:
 
     def attack(self, plan: AttackPlan, state: Standing, clean_correct: Tensor) -> None:
         """Run an attack, or the rest of it, with its restarts."""
-        attack = resolve(ATTACKS, plan.name, "attack")
+        attack = resolve(EVERY_ATTACK, plan.name, "attack")
         while state.restart < plan.restarts:
             if state.targets is None:
                 among = clean_correct if plan.everywhere else state.stands
@@ -272,7 +282,12 @@ class _Scene:
         model, threat, device = self.model, self.threat, device_of(self.model)
         clean = as_float(self.images[piece].to(device))
         truth = self.labels[piece].to(device)
-        run = functools.partial(attack, norm=threat.norm, eps=threat.eps, generator=self.generator, **plan.settings)
+        told = {**plan.settings, "generator": self.generator}
+        run: Callable[..., Tensor]
+        if isinstance(threat, ThreatModel):
+            run = functools.partial(attack, norm=threat.norm, eps=threat.eps, **told)
+        else:
+            run = _changing(attack, change_of(threat.kind, dict(threat.settings)), told)
         if start is not None:
             run = functools.partial(run, start=clean + start.to(clean))
         copy = model if self.course.asked is None else self.course.asked(plan, clean)
@@ -288,8 +303,13 @@ class _Scene:
 
 
 @torch.no_grad()
-def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat: ThreatModel) -> Found:
+def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat: Threat) -> Found:
     """Bring what an attack found into ball and box, and ask the model about it."""
+    if not isinstance(threat, ThreatModel):
+        logits = model(found)
+        broken = logits.argmax(dim=1).ne(truth)
+        distance = torch.where(broken, 0.0, torch.inf)
+        return Found(broken.cpu(), found, distance.cpu(), _nearness(logits, truth, broken).cpu(), found - clean)
     ball = norm_geometry(threat.norm)
     raw = fit_box(clean, found.detach() - clean)
     inside = ball.project_in_box(clean, raw, threat.eps)
@@ -301,9 +321,26 @@ def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat
         far = model(clean[beyond] + raw[beyond]).argmax(dim=1).ne(truth[beyond])
         reached = torch.where(far, ball.size(raw[beyond]), torch.inf)
         distance[beyond] = torch.minimum(distance[beyond], reached)
+    return Found(broken.cpu(), clean + inside, distance.cpu(), _nearness(logits, truth, broken).cpu(), inside)
+
+
+def _nearness(logits: Tensor, truth: Tensor, broken: Tensor) -> Tensor:
     spread = (logits.amax(dim=1) - logits.amin(dim=1)).clamp_min(torch.finfo(logits.dtype).tiny)
-    nearness = torch.where(broken, torch.inf, margin(logits, truth) / spread)
-    return Found(broken.cpu(), clean + inside, distance.cpu(), nearness.float().cpu(), inside)
+    return torch.where(broken, torch.inf, margin(logits, truth) / spread).float()
+
+
+def _changing(search: Callable[..., Tensor], change: Change, told: Mapping[str, Any]) -> Callable[..., Tensor]:
+    """Return an attack that gives the images which the points of a search change."""
+
+    def attack(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        points = search(model, images, labels, change=change, **told)
+        expected = (len(images), change.values(shape_of(images)))
+        if points.shape != expected or not bool(points.isfinite().all()):
+            raise Failure(f"the search returned points of {tuple(points.shape)}; expected finite ones of {expected}.")
+        with torch.no_grad():
+            return change.apply(images, points.clamp(0, 1))
+
+    return attack
 
 
 def _others(stands: Tensor, attacked: Tensor) -> Tensor:

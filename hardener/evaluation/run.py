@@ -37,6 +37,7 @@ from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.reports.page import WorstImage, write_report
 from hardener.runtime.model_state import device_of, in_eval_mode
 from hardener.runtime.processes import from_first, own_share
+from hardener.threat import norm_of
 from hardener.words import duration
 
 KEPT_EXAMPLES = 48
@@ -266,7 +267,7 @@ def _announce(session: EvaluationSession, choice: Choice) -> None:
         choice.timing,
         images=images,
         num_classes=len(session.subject.classes),
-        norm=plan.threat.norm,
+        norm=norm_of(plan.threat),
     )
     seconds /= rank_and_world()[1]
     many = f"{len(plan.attacks)} attack{'s' if len(plan.attacks) > 1 else ''}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hardener.attacks import ATTACKS, CUSTOMARY
 from hardener.errors import HardenerError, did_you_mean
 from hardener.evaluation.robust_accuracy import AttackPlan
-from hardener.threat import NORMS
+from hardener.threat import NORMS, THREATS, ChangeThreat, Threat
 
 DEFAULT = AttackPlan("pgd")
 """The attack that settings without a name are for, and that training is validated by."""
@@ -93,9 +93,19 @@ def sweep_plans(norm: str, *, warm: bool) -> list[AttackPlan]:
     return [AttackPlan("pma", {"steps": steps}, warm=warm), AttackPlan("mm", {"steps": steps}, warm=warm)]
 
 
-def left_out(plans: Sequence[AttackPlan]) -> list[str]:
-    """Return what a reader must know was not run: AutoAttack's standard suite, and families with no attack at all."""
+def threat_plans(kind: str) -> list[AttackPlan]:
+    """Return the searches that a threat without a norm is evaluated by."""
+    return [AttackPlan(name, settings) for name, settings in THREATS[kind].attacks.items()]
+
+
+def left_out(plans: Sequence[AttackPlan], threat: Threat | None = None) -> list[str]:
+    """Return what a reader must know was not run: AutoAttack's standard suite, and families with no attack at all.
+
+    Under a threat without a norm: its own searches.
+    """
     ran = {plan.name for plan in plans}
+    if isinstance(threat, ChangeThreat):
+        return [name for name in threat.entry.attacks if name not in ran]
     standard = {plan.name for plan in _STANDARD}
     families = frozenset().union(*(ATTACKS[name].families for name in ran))
     missing = [] if standard <= ran else ["AutoAttack's standard suite"]
@@ -115,7 +125,7 @@ def most_queries(plan: AttackPlan) -> int:
     return max(int(plan.setting("queries") or 0), 1) * plan.restarts
 
 
-def most_passes(plan: AttackPlan, num_classes: int, norm: str) -> tuple[int, int]:
+def most_passes(plan: AttackPlan, num_classes: int, norm: str | None) -> tuple[int, int]:
     """Return forward passes, and passes with a gradient, that an attack makes for an image that stands to the end.
 
     Where it goes at a share of the images, it is the mean over them.
@@ -131,7 +141,9 @@ def most_passes(plan: AttackPlan, num_classes: int, norm: str) -> tuple[int, int
     return math.ceil((steps if attack.looks else 1) * times), math.ceil(steps * searches * times)
 
 
-def most_seconds(plans: Sequence[AttackPlan], timing: Timing, *, images: int, num_classes: int, norm: str) -> float:
+def most_seconds(
+    plans: Sequence[AttackPlan], timing: Timing, *, images: int, num_classes: int, norm: str | None
+) -> float:
     """Return what the plans would take if every one of so many images stood to the end."""
     seconds = 0.0
     for plan in plans:

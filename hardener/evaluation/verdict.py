@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hardener.attacks import ATTACKS, Attack
+from hardener.attacks import Attack
 from hardener.config.evaluation_record import Check
-from hardener.evaluation.robust_accuracy import RobustAccuracy
+from hardener.evaluation.robust_accuracy import EVERY_ATTACK, RobustAccuracy
+from hardener.threat import ChangeThreat
 
 Verdict = Literal["robust", "partly robust", "not robust", "inconclusive"]
 
@@ -43,7 +44,8 @@ def verdict(
       holds chance and reaches farther than that, or reaches from below a quarter of clean to above three quarters:
       too few images.
     - robust: the interval lies above three quarters of clean, and a gradient attack and one that needs no gradient
-      (at least 1,000 queries an image) ran.
+      (at least 1,000 queries an image) ran. Under a threat without a norm: all its own attacks ran; gradients need not
+      be followed where it has few values.
     - partly robust: all else, so that the interval lies above chance.
 
     Chance is compared with the interval and not with the worst case itself: of twelve images that two classes share,
@@ -73,6 +75,8 @@ def verdict(
         return "partly robust", f"{shown}."
     if _strongly_attacked(result):
         return "robust", f"{shown}: surely more than three quarters of it."
+    if isinstance(result.threat, ChangeThreat):
+        return "partly robust", f"{shown}, but not all attacks of {result.threat.kind} ran: leave --attack out."
     return "partly robust", f"{shown}, but only weaker attacks ran: `--suite standard` may find less."
 
 
@@ -98,7 +102,7 @@ def _unsettled(result: RobustAccuracy, guess: _Guess, checks: Sequence[Check]) -
         return f", but the audit does not trust the figure: {', '.join(raised)}"
     asked = {check.id for check in checks if check.raised is not None}
     followed = {"gradients-zero", "not-converged"} <= asked  # by the audit's own attack, up the gradients
-    if not (followed or any(entry.follows_gradients for entry in _entries(result))):
+    if not (_is_searched(result) or followed or any(entry.follows_gradients for entry in _entries(result))):
         return ", but no attack followed the model's gradients over several steps"
     if low <= guess.share:
         return f": too few images to tell it from {guess}"
@@ -108,16 +112,23 @@ def _unsettled(result: RobustAccuracy, guess: _Guess, checks: Sequence[Check]) -
 
 
 def _strongly_attacked(result: RobustAccuracy) -> bool:
-    """Whether an attack up the gradients ran, and one by many queries."""
+    """Whether an attack up the gradients ran, and one by many queries; of a threat without a norm, all its own."""
+    if isinstance(result.threat, ChangeThreat):
+        return set(result.threat.entry.attacks) <= {outcome.plan.name for outcome in result.outcomes}
     queried = any(
-        ATTACKS[outcome.plan.name].queries
+        EVERY_ATTACK[outcome.plan.name].queries
         and int(outcome.plan.settings.get("queries", STRONG_QUERIES)) >= STRONG_QUERIES
         for outcome in result.outcomes
-        if outcome.plan.name in ATTACKS
+        if outcome.plan.name in EVERY_ATTACK
     )
     return queried and any(entry.follows_gradients for entry in _entries(result))
 
 
+def _is_searched(result: RobustAccuracy) -> bool:
+    """Whether the threat is one of few values, where a search that follows no gradient finds as much."""
+    return isinstance(result.threat, ChangeThreat) and result.threat.entry.gradients != "needed"
+
+
 def _entries(result: RobustAccuracy) -> list[Attack]:
     """Return the facts of the attacks that ran; the audit's own outcome is none of the catalog."""
-    return [ATTACKS[outcome.plan.name] for outcome in result.outcomes if outcome.plan.name in ATTACKS]
+    return [EVERY_ATTACK[outcome.plan.name] for outcome in result.outcomes if outcome.plan.name in EVERY_ATTACK]

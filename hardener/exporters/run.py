@@ -28,6 +28,7 @@ from hardener.exporters.parity import compare
 from hardener.models.trained import open_with_fingerprint
 from hardener.progress import Reporter
 from hardener.reports.command import fresh_command
+from hardener.threat import ThreatModel, norm_of
 from hardener.words import one_line
 
 MODEL_FILE = "model.onnx"
@@ -59,7 +60,7 @@ def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int)
     image_folder = _image_folder(record, data, recipe)
     images = draw_images(image_folder.test or image_folder.validation, record, samples)
     found = [item for item in read_evaluations(run.evaluations) if item.model.fingerprint == fingerprint]
-    evaluations = [offline(evaluation) for evaluation in found]
+    evaluations = [offline(item) for item in found if norm_of(item.threat.model) is not None]
     chosen = worst(evaluations)
     if chosen is None:
         reporter.warn(
@@ -137,11 +138,13 @@ def _metadata(record: RunRecord, fingerprint: str, chosen: OfflineRobustness | N
 
 
 def offline(evaluation: Evaluation) -> OfflineRobustness:
-    """Return what a bundle carries of an evaluation."""
+    """Return what a bundle carries of an evaluation under a norm."""
+    threat = evaluation.threat.model
+    assert isinstance(threat, ThreatModel), "the service knows balls alone"
     return OfflineRobustness(
         split=evaluation.data.split,
-        norm=evaluation.threat.norm,
-        eps=evaluation.threat.eps,
+        norm=threat.norm,
+        eps=threat.eps,
         samples=evaluation.samples,
         clean_accuracy=evaluation.clean_accuracy,
         robust_accuracy=evaluation.robust_accuracy,

@@ -24,6 +24,7 @@ class Measure(Entry):
         most_images: it sees at most so many, drawn by the seed; None: all.
         field: where the record holds what it finds; None: under `measured`, by its name.
         values: what the file of each image's results calls its values; None: by its name.
+        ball: it looks into the ball of a norm.
         gradients: it needs the model's, so it is left out for a file that has none.
         package: a module that must be installed, and the extra that brings it.
     """
@@ -34,6 +35,7 @@ class Measure(Entry):
     field: str | None = None
     values: str | None = None
     gradients: bool = False
+    ball: bool = False
     package: tuple[str, str] | None = None
 
 
@@ -74,6 +76,7 @@ MEASURES: dict[str, Measure] = {
         most_images=50,
         field="clever",
         gradients=True,
+        ball=True,
     ),
     "eps-curves": Measure(
         "hardener.measures.eps_curve:measure",
@@ -81,12 +84,14 @@ MEASURES: dict[str, Measure] = {
         option="curves",
         most_images=200,
         field="eps_curves",
+        ball=True,
     ),
     "mean-accuracy": Measure(
         "hardener.measures.mean_accuracy:measure",
         "the mean of robust accuracy over all eps up to the evaluation's own",
         option="curves",
         gradients=True,
+        ball=True,
     ),
     "landscape": Measure(
         "hardener.measures.landscape:measure",
@@ -94,6 +99,7 @@ MEASURES: dict[str, Measure] = {
         option="curves",
         field="landscape",
         gradients=True,
+        ball=True,
     ),
 }
 

@@ -30,7 +30,7 @@ def measure(case: Case) -> Found:
     """Score the images in the norm of the evaluation; the values are the scores."""
     with case.reporter.track("CLEVER scores", len(case.pixels), "images") as done:
         record, scores = measure_clever(
-            case.model, case.pixels, case.labels, norm=case.threat.norm,
+            case.model, case.pixels, case.labels, norm=case.ball.norm,
             batch_size=case.batch_size, generator=case.generator(), on_done=done,
         )  # fmt: skip
     return Found(record, scores)

@@ -41,7 +41,7 @@ def measure(case: Case) -> Found:
         return Found([swept_curve(case, case.sweep)])
     with case.reporter.track("eps curves", len(case.pixels) * len(case.attacks), "images") as done:
         found = measure_eps_curves(
-            case.model, case.pixels, case.labels, case.attacks, eps_grid(case.threat.norm, case.pixels[0].numel()),
+            case.model, case.pixels, case.labels, case.attacks, eps_grid(case.ball.norm, case.pixels[0].numel()),
             batch_size=case.batch_size, generator=case.generator(), on_done=done,
         )  # fmt: skip
     return Found(found)
@@ -105,7 +105,7 @@ def swept_curve(case: Case, sweep: LentSweep) -> EpsCurve:
     Returns:
         As `measure_eps_curves`. At the evaluation's own eps and beyond, what it found counts as well.
     """
-    radii = eps_grid(case.threat.norm, case.pixels[0].numel())
+    radii = eps_grid(case.ball.norm, case.pixels[0].numel())
     right, classes = _clean(case.model, case.pixels, case.labels, case.batch_size)
     known = torch.where(right, torch.inf, 0.0)
     if case.distance is not None:

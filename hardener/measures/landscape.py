@@ -24,7 +24,7 @@ def measure(case: Case) -> Found:
     return Found(
         measure_landscape(
             case.model, case.pixels[right[0]], int(case.labels[right[0]]), path=case.paths[right[0]],
-            threat=case.threat, batch_size=case.batch_size, generator=case.generator(),
+            threat=case.ball, batch_size=case.batch_size, generator=case.generator(),
         )
     )  # fmt: skip
 

@@ -16,10 +16,10 @@ PARTS = 8
 
 def measure(case: Case) -> Found:
     """Sweep from the evaluation's eps down to 0; the values are the shares of [0, eps] in which each image stands."""
-    if case.sweep is None or case.threat.eps == 0:
+    if case.sweep is None or case.ball.eps == 0:
         case.reporter.say("mean-accuracy is not measured: it needs gradients, and an eps above 0")
         return Found(None)
-    eps = case.threat.eps
+    eps = case.ball.eps
     known = torch.where(case.clean_correct, torch.inf, 0.0) if case.distance is None else case.distance
     radii = [eps * part / PARTS for part in range(1, PARTS + 1)]
     fell = (known <= eps).nonzero().squeeze(1)  # what stands at eps stands below
@@ -35,7 +35,7 @@ def measure(case: Case) -> Found:
     shares = standing_share(distance, eps)
     mean, count = float(shares.mean()), len(shares)
     figure = MeasuredFigure(
-        name=mean_name(case.threat.norm, eps),
+        name=mean_name(case.ball.norm, eps),
         value=mean,
         interval=hoeffding_interval(mean, count),
         unit="share",
@@ -46,7 +46,7 @@ def measure(case: Case) -> Found:
         "that goes from the largest down; Hoeffding's interval. As any robust accuracy it is an upper bound."
     )
     return Found(
-        Measured(title=f"mean robust accuracy up to {case.threat}", samples=count, figures=[figure], note=note), shares
+        Measured(title=f"mean robust accuracy up to {case.ball}", samples=count, figures=[figure], note=note), shares
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hardener.measures import measures_asked
 from hardener.progress import Reporter, Silent
 from hardener.runtime.model_state import device_of
-from hardener.threat import ThreatModel
+from hardener.threat import Threat, ThreatModel
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Case:
     labels: Tensor
     paths: tuple[str, ...]
     clean_correct: Tensor
-    threat: ThreatModel
+    threat: Threat
     attacks: tuple[LentAttack, ...] = ()
     distance: Tensor | None = None
     sweep: LentSweep | None = None
@@ -74,6 +74,12 @@ class Case:
     batch_size: int = 128
     seed: int = 0
     reporter: Reporter = field(default_factory=Silent)
+
+    @property
+    def ball(self) -> ThreatModel:
+        """The evaluation's ball; measures whose entry says `ball` are asked for under one alone."""
+        assert isinstance(self.threat, ThreatModel), "the plan was checked"
+        return self.threat
 
     def generator(self) -> torch.Generator:
         """Return a generator on the model's device, the same at every call."""

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from hardener.config.evaluation_record import CurvePoint, Evaluation, InvarianceCurve, Landscape, MeasuredCurve
 from hardener.reports._plots import Line, legend_key, line_chart, reliability_chart, surface_chart
-from hardener.threat import NORMS, show_eps
+from hardener.threat import ThreatModel, norm_of, show_eps
 from hardener.threat import show_distance as distance_in_words
 from hardener.words import NO_BREAK, number, percent
 
@@ -39,8 +39,9 @@ def charts_of(evaluation: Evaluation) -> dict[str, Any]:
                 if item.count
             ),
         )
-    if evaluation.landscape is not None:
-        charts["landscape"], charts["losses"] = _landscape(evaluation.landscape, evaluation.threat.norm)
+    norm = norm_of(evaluation.threat.model)
+    if evaluation.landscape is not None and norm is not None:
+        charts["landscape"], charts["losses"] = _landscape(evaluation.landscape, norm)
     measured = evaluation.measured.values()
     charts["parts"] = [(f"measured-{place}", found.title, True) for place, found in enumerate(measured, start=1)]
     charts["measured"] = {
@@ -52,7 +53,9 @@ def charts_of(evaluation: Evaluation) -> dict[str, Any]:
 
 def _eps_charts(evaluation: Evaluation) -> dict[str, Any]:
     """The chart of accuracy against eps, the names of its lines, and its rows as figures."""
-    in_levels, curves = NORMS[evaluation.threat.norm].in_levels, evaluation.eps_curves
+    threat, curves = evaluation.threat.model, evaluation.eps_curves
+    assert isinstance(threat, ThreatModel), "only a ball has an eps"
+    in_levels = threat.entry.in_levels
     names = _curve_names(evaluation)
     told = [f"{name}: {_summary(curve.points, show_eps)}" for name, curve in zip(names, curves, strict=True)]
     return {
@@ -62,7 +65,7 @@ def _eps_charts(evaluation: Evaluation) -> dict[str, Any]:
             description="Robust accuracy against eps, a line an attack: " + "; ".join(told),
             x_label="eps in 1/255, wider near 0" if in_levels else "eps, wider near 0",
             show_x=lambda eps: f"{255 * eps:.3g}" if in_levels else f"{eps:.3g}",
-            reference=(evaluation.threat.eps, f"the threat model, {show_eps(evaluation.threat.eps)}"),
+            reference=(threat.eps, f"the threat model, {show_eps(threat.eps)}"),
             logarithmic=True,
         ),
         "eps_rows": sorted({point.parameter for curve in curves for point in curve.points}),

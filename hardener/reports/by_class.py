@@ -8,7 +8,6 @@ from hardener.config.data_findings import FEW
 from hardener.config.evaluation_record import Evaluation, PerClass
 from hardener.reports._markdown import cell, text
 from hardener.statistics.interval import clopper_pearson
-from hardener.threat import ThreatModel
 from hardener.words import ends, percent
 
 UNEVEN = (
@@ -72,7 +71,7 @@ def classes_of(evaluations: Sequence[Evaluation]) -> list[str]:
     """Return the model card's section of classes."""
     lines = ["## By class", ""]
     for item in evaluations:
-        threat, many = ThreatModel(item.threat.norm, item.threat.eps), len(item.per_class) > _SHOWN
+        threat, many = item.threat.model, len(item.per_class) > _SHOWN
         if item.balanced is not None:
             lines += [
                 f"Under {threat}, balanced (the mean over {item.balanced.classes} classes): clean "

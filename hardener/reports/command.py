@@ -13,12 +13,12 @@ from hardener.config.quantity import parse_quantity
 from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.measures import MEASURES
-from hardener.threat import show_eps
+from hardener.threat import Setting, Threat, ThreatModel, show_eps
 
 AUDIT = "audit"
 """What the audit's own attacks broke stands among the attacks under this name."""
 _OWN_SURROGATE = "natural"
-_SETTINGS = ("steps", "step_size", "random_start")
+_SETTINGS = ("steps", "step_size", "queries", "random_start")
 
 
 def eval_command(asked: EvaluationRequest) -> str | None:
@@ -33,6 +33,8 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words = ["hardener", "eval", *_value(None, asked.target), *_value("--data", asked.data)]
     words += _value("--suite", asked.suite)
     words += [word for name in asked.attacks for word in ("--attack", name)]
+    words += _value("--threat", asked.threat)
+    words += [word for name, value in asked.ranges.items() for word in ("--set", f"{name}={_ends(value)}")]
     words += ["--norm", asked.norm] if asked.eps is not None or asked.norm != "linf" else []
     words += [] if asked.eps is None else ["--eps", exactly(asked.eps)]
     words += _setting_words(asked)
@@ -50,6 +52,10 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words += _value("--range", None if asked.range is None else "{!r},{!r}".format(*asked.range))
     words += ["--allow-pickle"] if asked.allow_pickle else []
     return shlex.join(words)
+
+
+def _ends(value: Setting) -> str:
+    return ",".join(map(repr, value)) if isinstance(value, tuple) else repr(value)
 
 
 def _reading_words(reading: Reading | None) -> list[str]:
@@ -181,7 +187,8 @@ def _precision(evaluation: Evaluation) -> str:
 
 def _told_by_figures(evaluation: Evaluation, target: str) -> EvaluationRequest:
     attacks = [attack for attack in evaluation.attacks if attack.name != AUDIT]
-    suite = evaluation.suite
+    suite, threat = evaluation.suite, evaluation.threat.model
+    eps = threat.eps if isinstance(threat, ThreatModel) else None
     surrogates = [str(attack.settings["surrogate"]) for attack in attacks if attack.settings.get("surrogate")]
     found = {entry.option or name: entry for name, entry in MEASURES.items() if entry.field and not entry.always}
     told = {word for word, entry in found.items() if _is_told(evaluation, word)}
@@ -190,9 +197,8 @@ def _told_by_figures(evaluation: Evaluation, target: str) -> EvaluationRequest:
         data=evaluation.data.root,
         suite=suite,
         attacks=[] if suite is not None else list(dict.fromkeys(attack.name for attack in attacks)),
-        norm=evaluation.threat.norm,
-        eps=evaluation.threat.eps,
-        settings={} if suite is not None else _shared_settings(attacks, evaluation.threat.eps),
+        **_threat(threat),
+        settings={} if suite is not None or eps is None else _shared_settings(attacks, eps),
         restarts=1 if suite is not None else max((int(a.settings.get("restarts", 1)) for a in attacks), default=1),
         surrogate=next((name for name in surrogates if name != _OWN_SURROGATE), None),  # that one is found by itself
         sections=[word for word in found if word in told],
@@ -200,6 +206,13 @@ def _told_by_figures(evaluation: Evaluation, target: str) -> EvaluationRequest:
         seed=evaluation.seed,
         skip_bad_images=evaluation.data.skipped > 0,
     )
+
+
+def _threat(threat: Threat) -> dict[str, Any]:
+    if isinstance(threat, ThreatModel):
+        return {"norm": threat.norm, "eps": threat.eps}
+    settings = dict(threat.settings)
+    return {"threat": threat.kind, "ranges": {name: settings[name] for name in threat.given}}
 
 
 def _is_told(evaluation: Evaluation, word: str) -> bool:

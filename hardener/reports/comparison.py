@@ -27,7 +27,7 @@ from hardener.reports.shared import (
     what_differs,
 )
 from hardener.statistics.paired import Outcomes, paired_difference, read_outcomes
-from hardener.threat import ThreatModel, show_eps
+from hardener.threat import Threat, ThreatModel, norm_of
 
 
 def compare(runs: Sequence[RunFolder]) -> Comparison:
@@ -101,7 +101,7 @@ def _evaluations_of_all(runs: Sequence[RunFolder]) -> list[list[Evaluation]]:
 
 
 def _compare_under(
-    threat: ThreatModel, runs: Sequence[RunFolder], names: list[str], shared: list[Evaluation], notes: list[str]
+    threat: Threat, runs: Sequence[RunFolder], names: list[str], shared: list[Evaluation], notes: list[str]
 ) -> ComparedThreat:
     outcomes: list[Outcomes | None] = []
     for run, name, item in zip(runs, names, shared, strict=True):
@@ -135,8 +135,9 @@ def _compare_under(
     if not all(attacked_alike(shared[0], item) for item in shared):
         notes.append(f"{threat}: {_attacked_otherwise(runs, names, shared)}")
     return ComparedThreat(
-        norm=threat.norm,
-        eps=threat.eps,
+        name=str(threat),
+        norm=norm_of(threat),
+        eps=threat.eps if isinstance(threat, ThreatModel) else None,
         split=shared[0].data.split,
         samples=shared[0].samples,
         fingerprint=shared[0].data.fingerprint,
@@ -177,7 +178,7 @@ def _radar(
     """The axes of the chart, each from 0 to 1; those that no run has are left out."""
     axes = [RadarAxis(label="clean", values=[result.clean_accuracy for result in threats[0].results])]
     for item in threats:
-        where = f"{item.norm} {show_eps(item.eps)}"
+        where = item.name
         axes.append(RadarAxis(label=f"worst case\n{where}", values=[r.robust_accuracy for r in item.results]))
         if any(value is not None for value in item.cw):
             axes.append(RadarAxis(label=f"C&W\n{where}", values=item.cw))

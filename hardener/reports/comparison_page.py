@@ -81,7 +81,7 @@ def _threat_block(threat: ComparedThreat, first: str, *, with_clean: bool) -> Bl
     rows.append(Row("verdict", [result.verdict for result in threat.results]))
     if any(result.flags for result in threat.results):
         rows.append(Row("flags", [", ".join(result.flags) or "none" for result in threat.results]))
-    return Block(f"{threat.norm} {show_eps(threat.eps)}, n = {threat.samples}", rows)
+    return Block(f"{threat.name}, n = {threat.samples}", rows)
 
 
 def _beyond(comparison: Comparison) -> list[ComparedMeasure]:

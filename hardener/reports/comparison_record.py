@@ -55,10 +55,14 @@ class ComparedAttack(_Strict):
 
 
 class ComparedThreat(_Strict):
-    """All runs under one threat model, on the same images. `cw` is what C&W left, None for runs without it."""
+    """All runs under one threat model, on the same images. `cw` is what C&W left, None for runs without it.
 
-    norm: str
-    eps: float
+    `norm` and `eps` are of a ball, None of another threat model.
+    """
+
+    name: str
+    norm: str | None
+    eps: float | None
     split: str
     samples: int
     fingerprint: str

@@ -9,9 +9,12 @@ from typing import Literal
 from hardener.config.quantity import parse_quantity
 from hardener.config.requirements import read_requirements
 from hardener.errors import HardenerError, did_you_mean
-from hardener.threat import NORMS, ThreatModel
+from hardener.reports.named_threat import NamedThreat, named_threat
+from hardener.threat import NORMS, THREATS, Threat, ThreatModel
 
-KNOWN = ", ".join(["clean", *(f"{norm}-EPS" for norm in NORMS), "mean-NORM-EPS", "corruptions", "certified-RADIUS"])
+KNOWN = ", ".join(
+    ["clean", *(f"{norm}-EPS" for norm in NORMS), "mean-NORM-EPS", "corruptions", "certified-RADIUS", *THREATS]
+)
 MEAN = "mean-accuracy"
 """The measure whose figure is the mean robust accuracy over all eps up to one."""
 
@@ -20,11 +23,14 @@ MEAN = "mean-accuracy"
 class Aspect:
     """What a condition is about. `size` is eps for `robust` and `mean`, a radius for `certified`."""
 
-    kind: Literal["clean", "robust", "mean", "corruptions", "certified"]
+    kind: Literal["clean", "robust", "threat", "mean", "corruptions", "certified"]
     norm: str = "l2"
     size: float = 0.0
+    threat: NamedThreat | None = None
 
     def __str__(self) -> str:
+        if self.threat is not None:
+            return f"robust accuracy under {self.threat}"
         if self.kind == "robust":
             return f"robust accuracy under {ThreatModel(self.norm, self.size)}"
         if self.kind == "mean":
@@ -54,7 +60,7 @@ def parse_condition(kind: Literal["min", "max-drop"], text: str) -> Condition:
     Raises:
         HardenerError: no such measure, or a share outside [0, 1].
     """
-    name, equals, value = text.partition("=")
+    name, equals, value = text.rpartition("=")  # a threat's ranges have one of their own
     name, value = name.strip(), value.strip()
     if not equals or not name or not value:
         raise HardenerError(f"--{kind} takes MEASURE=SHARE, such as linf-8/255=0.40; got {text!r}.")
@@ -94,7 +100,18 @@ def _share(value: str, said: str) -> float:
     return bound
 
 
+def aspect_of(threat: Threat) -> Aspect:
+    """Return what a condition on robust accuracy under a threat model is about."""
+    if isinstance(threat, ThreatModel):
+        return Aspect("robust", threat.norm, threat.eps)
+    settings = dict(threat.settings)
+    return Aspect("threat", threat=NamedThreat(threat.kind, tuple((name, settings[name]) for name in threat.given)))
+
+
 def _parse_aspect(name: str) -> Aspect:
+    threat = named_threat(name)
+    if threat is not None:
+        return Aspect("threat", threat=threat)
     head, dash, size = name.partition("-")
     if name in {"clean", "corruptions"}:
         return Aspect("clean" if name == "clean" else "corruptions")
@@ -108,5 +125,5 @@ def _parse_aspect(name: str) -> Aspect:
         if radius < 0:
             raise HardenerError(f"a certified radius is >= 0; got {size}.")
         return Aspect("certified", "l2", radius)
-    hint = did_you_mean(head, ["clean", *NORMS, "mean", "corruptions", "certified"])
+    hint = did_you_mean(head, ["clean", *NORMS, *THREATS, "mean", "corruptions", "certified"])
     raise HardenerError(f"unknown measure {name!r}. Known: {KNOWN}.{hint}")

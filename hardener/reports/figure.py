@@ -9,7 +9,7 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.reports.command import fresh_command
 from hardener.reports.condition import MEAN, Aspect
-from hardener.reports.shared import SAME_EPS
+from hardener.reports.shared import SAME_EPS, is_under
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval
 from hardener.threat import ThreatModel
@@ -40,6 +40,8 @@ def measuring_command(run: RunFolder, aspect: Aspect) -> str:
     """Return the command that measures it."""
     if aspect.kind == "robust":
         return fresh_command(run.path, norm=aspect.norm, eps=aspect.size)
+    if aspect.threat is not None:
+        return fresh_command(run.path, threat=aspect.threat.kind, ranges=dict(aspect.threat.ranges))
     if aspect.kind == "mean":
         return fresh_command(run.path, norm=aspect.norm, eps=aspect.size, sections=[MEAN])
     if aspect.kind == "clean":
@@ -50,8 +52,8 @@ def measuring_command(run: RunFolder, aspect: Aspect) -> str:
 def not_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspect) -> str:
     """Say that a run has no such figure, which of the kind it has, and what measures it."""
     has = ""
-    if aspect.kind == "robust":
-        threats = dict.fromkeys(str(ThreatModel(item.threat.norm, item.threat.eps)) for item in evaluations)
+    if aspect.kind in {"robust", "threat"}:
+        threats = dict.fromkeys(str(item.threat.model) for item in evaluations)
         has = f" It was evaluated under {', '.join(threats)}." if threats else ""
     elif aspect.kind == "certified":
         radii = sorted({p.parameter for item in evaluations if item.certification for p in item.certification.points})
@@ -63,12 +65,16 @@ def _figure(item: Evaluation, aspect: Aspect) -> Figure | None:
     if aspect.kind == "clean":
         return Figure(item, item.clean_accuracy, item.clean_interval, item.samples)
     if aspect.kind == "robust":
-        if item.threat.norm != aspect.norm or abs(item.threat.eps - aspect.size) >= SAME_EPS:
+        if not is_under(item, ThreatModel(aspect.norm, aspect.size)):
+            return None
+        return Figure(item, item.robust_accuracy, item.interval, item.samples)
+    if aspect.threat is not None:
+        if not aspect.threat.covers(item.threat.model):
             return None
         return Figure(item, item.robust_accuracy, item.interval, item.samples)
     if aspect.kind == "mean":
         found = item.measured.get(MEAN)
-        if found is None or item.threat.norm != aspect.norm or abs(item.threat.eps - aspect.size) >= SAME_EPS:
+        if found is None or not is_under(item, ThreatModel(aspect.norm, aspect.size)):
             return None
         share = found.figures[0].value
         return Figure(item, share, hoeffding_interval(share, found.samples), found.samples)

@@ -119,7 +119,7 @@ def _check_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspects: 
 def _older_and_lower(condition: Condition, found: Sequence[Figure]) -> list[str]:
     """The newest evaluation counts; one that is older and broke more of the same images must not go unsaid."""
     newest = found[0]
-    if condition.aspect.kind != "robust":
+    if condition.aspect.kind not in {"robust", "threat"}:
         return []
     alike = [figure for figure in found if figure.evaluation.data.fingerprint == newest.evaluation.data.fingerprint]
     lowest = min(alike, key=lambda figure: figure.share)
@@ -154,7 +154,7 @@ def _worth_nothing(condition: Condition, figure: Figure) -> str:
     for flag in figure.evaluation.flags:
         if flag.id == SEEN:
             return f"Figures of images that the run has seen meet no condition: {flag.message}"
-    if condition.aspect.kind not in {"robust", "mean"} or figure.evaluation.verdict != "inconclusive":
+    if condition.aspect.kind not in {"robust", "threat", "mean"} or figure.evaluation.verdict != "inconclusive":
         return ""
     return f"The evaluation is inconclusive, so its robust accuracy proves nothing: {figure.evaluation.reason}"
 
@@ -169,7 +169,7 @@ def _same_images(one: Figure, other: Figure) -> bool:
 
 
 def _other_attacks(condition: Condition, figure: Figure, other: Figure) -> list[str]:
-    if condition.aspect.kind != "robust" or attacked_alike(figure.evaluation, other.evaluation):
+    if condition.aspect.kind not in {"robust", "threat"} or attacked_alike(figure.evaluation, other.evaluation):
         return []
     return [
         f"{condition.aspect}: the two runs were not attacked alike, {attack_list(figure.evaluation)} against "
@@ -205,7 +205,7 @@ def _paired_drop(
     aspect: Aspect, run: RunFolder, figure: Figure, against: RunFolder, other: Figure
 ) -> tuple[float, float] | None:
     """The interval of the drop from image to image; None where an evaluation has no results of each image."""
-    if aspect.kind not in {"clean", "robust"} or not _same_images(figure, other):
+    if aspect.kind not in {"clean", "robust", "threat"} or not _same_images(figure, other):
         return None
     names = figure.evaluation.per_image, other.evaluation.per_image
     if names[0] is None or names[1] is None:

@@ -13,6 +13,7 @@ from hardener.config.pixels import Fit, PixelRule
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
 from hardener.reports._card_measures import beyond_attacks
+from hardener.reports._card_threats import changed_table, lowest_changed
 from hardener.reports._markdown import cell, text
 from hardener.reports.by_class import classes_of
 from hardener.reports.command import AUDIT, eval_command, network_words, request_of
@@ -40,6 +41,7 @@ def model_card(
     current = [item for item in bundle.evaluations if item.evaluated_at not in stale]
     shown = _lowest(current)
     full = [told[item.evaluated_at] for item in shown if item.evaluated_at in told]
+    changed = lowest_changed(evaluations, bundle.fingerprint)
     parts = [
         [
             f"# {bundle.name}",
@@ -49,15 +51,16 @@ def model_card(
         ],
         _intended_use(bundle),
         _robustness(shown, told, of=len(current), stale=len(stale)),
-        _attacks(full),
-        classes_of(full),
+        changed_table(changed),
+        _attacks([*full, *changed]),
+        classes_of([*full, *changed]),
         beyond_attacks(evaluations, bundle.fingerprint) if evaluations else [],
         _quantized(bundle.quantization),
         _input_and_output(bundle),
         _training(bundle, record, recipe),
         _images(record.data.found, full),
         _limits(shown, full),
-        _repeat(bundle, record, full),
+        _repeat(bundle, record, [*full, *changed]),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -330,7 +333,7 @@ def _threat(item: OfflineRobustness) -> str:
 
 
 def _threat_of(item: Evaluation) -> str:
-    return str(ThreatModel(item.threat.norm, item.threat.eps))
+    return str(item.threat.model)
 
 
 def _attack_name(name: str) -> str:

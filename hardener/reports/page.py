@@ -20,7 +20,7 @@ from hardener.reports._plots import picture, png_uri
 from hardener.reports._templates import page_environment
 from hardener.reports.by_class import UNEVEN, few_images, robust_interval, weakest_first
 from hardener.reports.command import AUDIT, eval_command, request_of
-from hardener.threat import NORMS, ThreatModel, show_eps
+from hardener.threat import ThreatModel, norm_of, show_eps
 from hardener.words import NO_BREAK, figure, number
 
 MANY_CLASSES = 20
@@ -33,7 +33,8 @@ class WorstImage:
     Attributes:
         label, became: the names of its class and of the class that the model took the adversarial image for.
         clean, adversarial: (C, H, W), float32 in [0, 1].
-        distance: norm of the smallest adversarial perturbation that was found for it, in the threat model's norm.
+        distance: norm of the smallest adversarial perturbation that was found for it, in the threat model's norm; of a
+            threat without a norm it says nothing.
         confidence: the probability that the model gave `became` on the adversarial image, where known.
     """
 
@@ -55,7 +56,7 @@ def write_report(
         curves: a PNG of the training curves to put in, where there is one.
         pictures: images that fell, to be shown in this order.
     """
-    norm = evaluation.threat.norm
+    norm = norm_of(evaluation.threat.model)
     classes = weakest_first(evaluation)
     many = len(classes) > MANY_CLASSES
     asked = request_of(evaluation)
@@ -64,7 +65,7 @@ def write_report(
         .get_template("report.html.j2")
         .render(
             evaluation=evaluation,
-            threat=str(ThreatModel(norm, evaluation.threat.eps)),
+            threat=str(evaluation.threat.model),
             threat_in_words=_threat_in_words(evaluation),
             attack_names=_attack_names(evaluation),
             limits=what_it_does_not_say(evaluation),
@@ -108,7 +109,7 @@ def corruption_tables(evaluation: Evaluation) -> dict[str, Any]:
 def what_it_does_not_say(evaluation: Evaluation) -> list[str]:
     """Return the sentences that every figure of an evaluation needs beside it."""
     names = {attack.name for attack in evaluation.attacks} - {AUDIT}
-    threat = ThreatModel(evaluation.threat.norm, evaluation.threat.eps)
+    threat = evaluation.threat.model
     not_run = f" Not run: {', '.join(evaluation.not_run)}." if evaluation.not_run else ""
     said = [
         f"The figure is an upper bound: an attack that was not run may break more images. Run here: "
@@ -157,7 +158,8 @@ def _attack_names(evaluation: Evaluation) -> str:
 
 
 def _threat_in_words(evaluation: Evaluation) -> str:
-    return NORMS[evaluation.threat.norm].reach.format(eps=show_eps(evaluation.threat.eps))
+    threat = evaluation.threat.model
+    return threat.entry.reach.format(eps=show_eps(threat.eps)) if isinstance(threat, ThreatModel) else threat.reach
 
 
 def _severity_means(evaluation: Evaluation) -> list[float]:
@@ -176,7 +178,7 @@ def _families(evaluation: Evaluation) -> dict[str, list[CorruptionKind]]:
     return found
 
 
-def _show_picture(item: WorstImage, norm: str) -> dict[str, Any]:
+def _show_picture(item: WorstImage, norm: str | None) -> dict[str, Any]:
     clean, adversarial = np.asarray(item.clean, np.float32), np.asarray(item.adversarial, np.float32)
     delta = adversarial - clean
     largest = float(np.abs(delta).max())
@@ -186,7 +188,7 @@ def _show_picture(item: WorstImage, norm: str) -> dict[str, Any]:
         "label": item.label,
         "became": item.became,
         "confidence": item.confidence,
-        "distance": show_distance(item.distance, norm),
+        "distance": show_distance(item.distance, norm) if norm is not None else None,
         "factor": f"{factor:.2g}" if factor < 10 else f"{factor:.0f}",
         "clean": picture(clean, smooth=True),
         "change": picture((0.5 + factor * delta).astype(np.float32)),

@@ -10,7 +10,7 @@ from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.reports.command import alike, eval_command, fresh_command
-from hardener.threat import ThreatModel
+from hardener.threat import Threat, ThreatModel
 
 SAME_EPS = 1e-6
 
@@ -41,18 +41,21 @@ def evaluations_of_today(run: RunFolder) -> list[Evaluation]:
     return [evaluation for evaluation in found if evaluation.model.fingerprint == fingerprint]
 
 
-def threats_of(evaluations: Sequence[Evaluation]) -> list[ThreatModel]:
+def threats_of(evaluations: Sequence[Evaluation]) -> list[Threat]:
     """The threat models of evaluations: by `rank`: the wider of two balls first, as nothing may flatter."""
-    found: list[ThreatModel] = []
+    found: list[Threat] = []
     for item in evaluations:
         if not any(is_under(item, known) for known in found):
-            found.append(ThreatModel(item.threat.norm, item.threat.eps))
+            found.append(item.threat.model)
     return sorted(found, key=lambda threat: threat.rank)
 
 
-def is_under(evaluation: Evaluation, threat: ThreatModel) -> bool:
-    """Say whether an evaluation was made under a threat model."""
-    return evaluation.threat.norm == threat.norm and abs(evaluation.threat.eps - threat.eps) < SAME_EPS
+def is_under(evaluation: Evaluation, threat: Threat) -> bool:
+    """Say whether an evaluation was made under a threat model, of a change: with all the same ranges."""
+    own = evaluation.threat.model
+    if isinstance(own, ThreatModel) and isinstance(threat, ThreatModel):
+        return own.norm == threat.norm and abs(own.eps - threat.eps) < SAME_EPS
+    return own == threat
 
 
 def newest_alike(
@@ -101,7 +104,7 @@ def nothing_shared(runs: Sequence[RunFolder], names: list[str], found: list[list
     lacking = [
         run
         for run, mine in zip(runs, found, strict=True)
-        if not any(is_under(item, ThreatModel(like.threat.norm, like.threat.eps)) for item in mine)
+        if not any(is_under(item, like.threat.model) for item in mine)
     ]
     each = "; ".join(
         f"{name}: {', '.join(map(str, threats_of(evaluations)))}"

@@ -37,6 +37,7 @@ from hardener.models.registry import REGISTRIES
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.reports.ablation_figure import draw_ablation
 from hardener.runtime.device import choose_device, describe_versions
+from hardener.threat import ThreatModel
 from hardener.training.ablation_findings import compare_costs, effects_of, put_on_record
 from hardener.training.module_sets import NATURAL, check_modules, module_sets, name_of, recipe_with
 from hardener.training.run import TrainRequest, resume, train
@@ -134,6 +135,7 @@ def _check(request: AblateRequest) -> Asked:
     assert request.precision != "auto", "the eight are attacked alike"
     evaluation = _evaluation(request, request.out)
     attacks, threat = planned_attacks(evaluation), planned_threat(evaluation)
+    assert isinstance(threat, ThreatModel), "it asks for a norm"
     registry = request.model.partition(":")[0] in REGISTRIES
     named_file = None if registry else named(request.model, request.root).path
     file = named_file / "__init__.py" if named_file is not None and named_file.is_dir() else named_file

@@ -32,6 +32,7 @@ from hardener.models.weights import Start
 from hardener.progress import Reporter
 from hardener.runtime.device import choose_device
 from hardener.runtime.model_state import in_eval_mode, left_as_found, same_draws
+from hardener.threat import norm_of
 
 EPOCHS, CLASSES = 30, 10
 _BATCH, _LONGEST_S, _ROUNDS = 16, 3.0, 3
@@ -288,7 +289,7 @@ def _speed(
     plan = make_plan(EvaluateRequest())
     timing = choose_precision("float32", classifier, images, batch_size=_BATCH).timing
     samples = plan.request.samples
-    seconds = most_seconds(plan.attacks, timing, images=samples, num_classes=built.outputs, norm=plan.threat.norm)
+    seconds = most_seconds(plan.attacks, timing, images=samples, num_classes=built.outputs, norm=norm_of(plan.threat))
     return Speed(
         device=str(device),
         batch=_BATCH,

@@ -12,7 +12,7 @@ import torch
 from hardener.config.data_path import hub_name
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import OtherRoots, Reading
-from hardener.config.recipe import fine_tuned, settle
+from hardener.config.recipe import settle
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
@@ -233,9 +233,6 @@ def _settled(request: TrainRequest, side: int, reporter: Reporter) -> Recipe:
         why += [f"images have {side} pixels"] * any(key in request.recipe.large_images for key in given)
         changed = ", ".join(f"{key}={value}" for key, value in given.items())
         reporter.say(f"{recipe.name}, since {' and '.join(why)}: {changed}. --set has the last word")
-    gave = "; ".join(f"{name} {figures}" for name, figures in fine_tuned().items())
-    if request.starts_trained and gave:
-        reporter.say(f"fine-tuned on photographs of clothes: {gave}. For an attacker, --recipe hardened")
     return recipe
 
 

@@ -72,7 +72,7 @@ def test_eval_prints_and_writes_the_worst_case(home: Path, tmp_path: Path) -> No
     assert "image by image. An attack that was not run may lower it." in found.stdout.replace("\n", " ")
     written = json.loads(target.read_text())
     checked = Evaluation.model_validate(written)
-    assert written["schema"] == "hardener/eval/3"
+    assert written["schema"] == "hardener/eval/4"
     assert written["threat"] == {"norm": "linf", "eps": 16 / 255}
     assert set(written) >= {
         "model",

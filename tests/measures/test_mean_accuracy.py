@@ -29,11 +29,11 @@ def problem(norm: str, *, share: float = 0.6) -> tuple[Case, torch.Tensor]:
 def test_on_a_linear_model_it_is_the_mean_share_of_eps_below_each_distance(norm: str) -> None:
     case, distance = problem(norm)
     found = measure(case)
-    exact = float((distance / case.threat.eps).clamp(0, 1).mean())
+    exact = float((distance / case.ball.eps).clamp(0, 1).mean())
     figure = found.record.figures[0]
     assert exact - 1e-4 <= figure.value <= exact + 0.03
     assert figure.interval[0] < figure.value < figure.interval[1]
-    assert figure.name == f"mean-{norm}-{case.threat.eps:.6g}"
+    assert figure.name == f"mean-{norm}-{case.ball.eps:.6g}"
     assert found.values is not None
     assert (found.values[:5] == 0).all()
 

@@ -23,10 +23,12 @@ from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.subject import ForeignModel
 from hardener.measures import MEASURES
 from hardener.reports.command import alike, eval_command, request_of
+from hardener.threat import ThreatModel
 
 COMMAND = typer.main.get_command(app)
 NAMES = ("plain", "two words", 'quo"ted', "it's", "dollar $HOME", "star *", "back\\slash", "semi;colon", "ünï")
 WORDS = sorted({entry.option or name for name, entry in MEASURES.items()} | set(MEASURES))
+BALLS = {word for name, entry in MEASURES.items() if entry.ball for word in (name, entry.option)}
 
 
 class Heard:
@@ -79,6 +81,12 @@ def any_request(draw: random.Random, folder: Path) -> EvaluateRequest:
             "random_start": draw.choice([None, True, False]),
         }
         asked["restarts"] = draw.choice([1, 3])
+    if draw.random() < 0.2:
+        ranges = draw.choice([{}, {"rotation": (-draw.random(), 15.5)}, {"shift": (0.0, 0.1), "rotation": (-8.0, 0.0)}])
+        asked |= {"norm": None, "eps": None, "threat": "spatial", "ranges": ranges, "suite": None}
+        asked["sections"] = frozenset(w for w in asked["sections"] if w not in BALLS)
+        if "attacks" in asked:
+            asked |= {"attacks": ("box-search",), "restarts": 1, "settings": {"queries": draw.choice([None, 50])}}
     if asked.get("suite") == "full" or "transfer" in asked.get("attacks", ()):
         asked["surrogate"] = RunFolder(folder / draw.choice(NAMES))
     return EvaluateRequest(**asked)
@@ -89,7 +97,7 @@ def record_of(request: EvaluateRequest, *, run: bool = True, **asked: Any) -> Ev
     described = SimpleNamespace(run="x" if run else None)
     subject = cast(Any, SimpleNamespace(asked=asked, dedupe=False, described=described))
     attacks = (AttackPlan("transfer"),) if request.surrogate is not None else ()
-    suite = None if request.attacks else request.suite or "quick"
+    suite = None if request.attacks or request.threat else request.suite or "quick"
     found = describe_request(subject, Plan(request, planned_threat(request), suite, attacks))
     assert found is not None
     return found
@@ -98,8 +106,12 @@ def record_of(request: EvaluateRequest, *, run: bool = True, **asked: Any) -> Ev
 def told(request: EvaluateRequest) -> dict[str, Any]:
     """A request as values that can be compared, its defaults written out."""
     fields = asdict(replace(request, surrogate=None))
-    fields["suite"] = None if request.attacks else request.suite or "quick"
-    fields["eps"] = planned_threat(request).eps
+    fields["suite"] = None if request.attacks or request.threat else request.suite or "quick"
+    threat = planned_threat(request)
+    if isinstance(threat, ThreatModel):
+        fields |= {"norm": threat.norm, "eps": threat.eps, "ranges": {}}
+    else:
+        fields["ranges"] = {name: dict(threat.settings)[name] for name in threat.given}
     fields["settings"] = {key: value for key, value in (request.settings or {}).items() if value is not None}
     fields["surrogate"] = None if request.surrogate is None else request.surrogate.path
     return fields
@@ -167,7 +179,7 @@ def test_what_auto_came_to_is_written_so_that_no_stopwatch_decides_again(tmp_pat
 
 
 def test_what_the_command_line_has_no_words_for_gets_no_command() -> None:
-    assert eval_command(EvaluationRequest(target="run", attacks=["square"], settings={"queries": 50})) is None
+    assert eval_command(EvaluationRequest(target="run", attacks=["apgd-t"], settings={"targets": 5})) is None
 
 
 def test_the_surrogate_that_a_run_trains_for_itself_needs_no_words(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hardener.config.run_folder import RunFolder
 from hardener.reports.attack_lists import attack_list
 from hardener.reports.by_class import robust_interval, weakest_first
 from hardener.reports.command import AUDIT, eval_command, export_command, fresh_command, gate_command, request_of
-from hardener.reports.condition import Aspect, Condition
+from hardener.reports.condition import Aspect, Condition, aspect_of
 from hardener.reports.figure import Figure, figures, measuring_command
 from hardener.reports.gate import Evaluated, look_at, to_compare_with
 from hardener.reports.shared import threats_of
@@ -120,11 +120,11 @@ def besides(
 
 def _customary(evaluations: Sequence[Evaluation]) -> list[Aspect]:
     threats = threats_of(evaluations) or [ThreatModel("linf", NORMS["linf"].default_eps)]
-    robust = [Aspect("robust", threat.norm, threat.eps) for threat in threats]
-    known = {threat.norm for threat in threats}
+    robust = [aspect_of(threat) for threat in threats]
+    balls = [threat for threat in threats if isinstance(threat, ThreatModel)]
+    known = {threat.norm for threat in balls}
     robust += [Aspect("robust", name, NORMS[name].default_eps) for name in ("linf", "l2") if name not in known]
-    lead = threats[0]
-    mean = [Aspect("mean", lead.norm, lead.eps)] if lead.norm in NORMS else []
+    mean = [Aspect("mean", lead.norm, lead.eps) for lead in balls[:1] if lead.norm in NORMS]
     return [Aspect("clean"), *robust, *mean, Aspect("corruptions"), *_radii(evaluations)]
 
 
@@ -147,12 +147,13 @@ def _plain(aspect: Aspect, mine: Evaluated, against: Evaluated | None) -> Eviden
 def _standard(run: RunFolder, evaluations: Sequence[Evaluation]) -> Evidence:
     """AutoAttack's standard suite is what the figure of others was measured with."""
     about = f"robust accuracy by {STANDARD}"
-    lead = threats_of(evaluations)[0] if evaluations else None
+    lead = next((threat for threat in threats_of(evaluations) if isinstance(threat, ThreatModel)), None)
     for item in evaluations:
-        if STANDARD not in item.not_run:
+        threat = item.threat.model
+        if STANDARD not in item.not_run and isinstance(threat, ThreatModel):
             figure = Figure(item, item.robust_accuracy, item.interval, item.samples)
-            row = _measured(Aspect("robust", item.threat.norm, item.threat.eps), figure, (run, evaluations), None)
-            return row.model_copy(update={"about": f"{about}, {ThreatModel(item.threat.norm, item.threat.eps)}"})
+            row = _measured(aspect_of(threat), figure, (run, evaluations), None)
+            return row.model_copy(update={"about": f"{about}, {threat}"})
     asked = {} if lead is None else {"norm": lead.norm, "eps": lead.eps}
     return Evidence(about=about, state="not measured", command=fresh_command(run.path, suite="standard", **asked))
 
@@ -163,7 +164,7 @@ def _weakest(leading: Evaluation | None, run: RunFolder) -> Evidence:
         return Evidence(about=about, state="not measured", command=fresh_command(run.path))
     row = weakest_first(leading)[0]
     return Evidence(
-        about=f"{about}, {row.name}, {ThreatModel(leading.threat.norm, leading.threat.eps)}",
+        about=f"{about}, {row.name}, {leading.threat.model}",
         state="measured",
         value=row.robust_accuracy,
         interval=robust_interval(row),

@@ -20,7 +20,7 @@ from hardener.reports.dossier.identity import deployed_files, describe_data, ide
 from hardener.reports.dossier.mapping import answered
 from hardener.reports.gate import Evaluated
 from hardener.reports.shared import current_evaluations, evaluations_of_today, is_under, threats_of
-from hardener.threat import ThreatModel
+from hardener.threat import Threat, ThreatModel
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ def make_dossier(run: RunFolder, asked: Asked) -> Dossier:
 
 def _leading_first(evaluations: Sequence[Evaluation], requirements: Sequence[Condition]) -> list[Evaluation]:
     """Newest first, and before all others those under the threat that is asked about first."""
-    threats = [ThreatModel(c.aspect.norm, c.aspect.size) for c in requirements if c.aspect.kind == "robust"]
+    threats: list[Threat] = [
+        ThreatModel(c.aspect.norm, c.aspect.size) for c in requirements if c.aspect.kind == "robust"
+    ]
     threats += threats_of(evaluations)
     lead = next((threat for threat in threats if any(is_under(item, threat) for item in evaluations)), None)
     return sorted(evaluations, key=lambda item: lead is None or not is_under(item, lead))

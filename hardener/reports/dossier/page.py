@@ -11,7 +11,6 @@ from hardener.reports._charts import charts_of
 from hardener.reports.by_class import UNEVEN, weakest_first
 from hardener.reports.dossier import mapping
 from hardener.reports.page import corruption_tables, page_with_figures, what_it_does_not_say
-from hardener.threat import ThreatModel
 
 _PARTS = ("eps_curves", "invariances", "corruptions", "certification", "clever", "calibration", "landscape")
 _SHOWN_CLASSES = 20
@@ -37,7 +36,7 @@ def dossier_page(dossier: Dossier, *, file: str, signed: str | None = None) -> s
     return environment.get_template("dossier.html.j2").render(
         dossier=dossier,
         evaluation=merged,
-        threats=[str(ThreatModel(item.threat.norm, item.threat.eps)) for item in dossier.evaluations],
+        threats=[str(item.threat.model) for item in dossier.evaluations],
         purpose=[] if dossier.purpose is None else purpose_rows(dossier.purpose),
         template=TEMPLATE,
         tables=[("What is required", dossier.requirements), ("What else was measured, or was not", dossier.evidence)],
