@@ -2,9 +2,9 @@
 
     python bench/many_files.py --images 100000 --classes 1000
 
-Each start is a fresh interpreter that does with the data what a training does before its first step; its stages stand
-on lines of their own, in seconds of the clock and of the processor. The files are links to a few images, so that making
-them takes no time; the cache lies in a folder of its own and is removed.
+Each start is a fresh interpreter that does with the data what a training does before its first step. Its stages stand
+on lines of their own, in seconds of the clock and of the processor, with the most memory so far. The files are links to
+a few images, so that making them takes no time; the cache lies in a folder of its own and is removed.
 """
 
 from __future__ import annotations
@@ -34,18 +34,32 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--starts", type=int, default=2)
+    parser.add_argument("--names", action="store_true", help="only find the files and ask each for its size and time")
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.root is not None:
-        _start(asked.root)
+        (_start_with_names if asked.names else _start)(asked.root)
         return
     with tempfile.TemporaryDirectory() as folder:
         root = _write(Path(folder, "imgs"), asked.images, asked.classes)
         time.sleep(3)  # what has just been written is not trusted to stay
         for number in range(asked.starts):
             print(f"start {number + 1}, {asked.images:,} images in {asked.classes:,} classes")
-            command = [sys.executable, __file__, "--root", str(root)]
+            command = [sys.executable, __file__, "--root", str(root), *(["--names"] if asked.names else [])]
             subprocess.run(command, check=True, env={**os.environ, "HARDENER_CACHE": str(Path(folder, "cache"))})
+
+
+def _start_with_names(root: Path) -> None:
+    """Do what a training does before it looks at any image."""
+    from hardener.data.cache import stamps_of
+    from hardener.data.data_set import read_data_set
+
+    before = _memory()
+    data = _timed("find the files, draw the splits", lambda: read_data_set(root))
+    _timed("digests of the listings", data.listings)
+    for name, files in data.splits.items():
+        _timed(f"sizes and times of {name}", partial(stamps_of, files))
+    print(f"  memory {before:.0f} MB at first, {_memory():.0f} MB at most", flush=True)
 
 
 def _start(root: Path) -> None:
@@ -89,7 +103,8 @@ def _memory() -> float:
 def _timed(what: str, work: Callable[[], Value]) -> Value:
     began, used = time.perf_counter(), time.process_time()
     found = work()
-    print(f"  {what:<36} {time.perf_counter() - began:7.2f} s {time.process_time() - used:7.2f} s", flush=True)
+    took = f"{time.perf_counter() - began:7.2f} s {time.process_time() - used:7.2f} s"
+    print(f"  {what:<36} {took} {_memory():6.0f} MB", flush=True)
     return found
 
 

@@ -22,7 +22,7 @@ class Reporter(Protocol):
         """Show facts, each with its name."""
 
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
-        """Show progress through `total` units; the value is called with the number just done."""
+        """Show progress through `total` units, 0 if unknown; the value is called with the number just done."""
 
 
 class Silent:
@@ -40,6 +40,9 @@ class Silent:
     def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
         """Count nothing."""
         return nullcontext(lambda done: None)
+
+
+SILENT = Silent()
 
 
 @dataclass(frozen=True)

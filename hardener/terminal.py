@@ -183,7 +183,8 @@ class RichReporter:
         def tell() -> None:
             took = time.monotonic() - began
             left = f", about {_duration(took * (total - done) / done)} left" if 0 < done < total else ""
-            self.say(f"{what}: {done:,} of {total:,} {unit} after {_duration(took)}{left}")
+            whole = f" of {total:,}" if total else ""
+            self.say(f"{what}: {done:,}{whole} {unit} after {_duration(took)}{left}")
 
         with _every(LINE_EVERY_S, tell):
             yield advance
@@ -199,7 +200,9 @@ class RichReporter:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        if self._console.width < NARROW:
+        if not total:
+            columns = (columns[0], TextColumn(f"{{task.completed:,.0f}} {one_line(unit)}"), TimeElapsedColumn())
+        elif self._console.width < NARROW:
             columns = (columns[2], columns[-1])
         with Progress(
             *columns,
@@ -207,7 +210,7 @@ class RichReporter:
             transient=True,
             speed_estimate_period=600,  # an epoch's pause for validation must not look like a crawl
         ) as progress:
-            task = progress.add_task(one_line(what), total=total)
+            task = progress.add_task(one_line(what), total=total or None)
             yield lambda done: progress.advance(task, done)
 
     def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:

@@ -50,6 +50,12 @@ def ablate(
     recipe: Annotated[
         str, typer.Option(help="A name that `hardener recipes` lists, or a YAML file, with all three modules on.")
     ] = "sprout",
+    val: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What --data may be, to use as the validation split.")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What --data may be, to use as the test split.")
+    ] = None,
     entry: EntryOption = None,
     model_arg: ModelArgs = None,
     root: Root = None,
@@ -121,6 +127,8 @@ def ablate(
         entry=entry,
         model_args=asked_arguments(model_arg),
         root=root,
+        validation_root=val,
+        test_root=test,
         skip_bad_images=skip_bad_images,
         reading=asked_reading(
             ignore, class_depth, label_from, (path_column, label_column, split_column), images_root, dedupe=dedupe

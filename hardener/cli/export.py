@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, literal, note, out, reporter, stoppable
-from hardener.cli.options import RUNS, Runs
+from hardener.cli.options import (
+    RUNS,
+    ClassDepth,
+    Ignore,
+    ImagesRoot,
+    LabelColumn,
+    LabelFrom,
+    PathColumn,
+    Runs,
+    SkipBad,
+    SplitColumn,
+    asked_reading,
+)
 from hardener.errors import HardenerError, did_you_mean
 from hardener.words import percent
 
@@ -27,7 +39,8 @@ def export(
         str | None, typer.Argument(metavar="[RUN]", help="A run. (default: the newest)", show_default=False)
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Images to compare on. (default: the run's own)")
+        Path | None,
+        typer.Option(metavar="DIR", help="What `train --data` takes, to compare on. (default: the run's own)"),
     ] = None,
     samples: Annotated[
         int | None,
@@ -42,13 +55,22 @@ def export(
         str | None,
         typer.Option(metavar="triton", help="Lay what was exported out for NVIDIA Triton and KServe as well."),
     ] = None,
+    skip_bad_images: SkipBad = False,
+    ignore: Ignore = None,
+    class_depth: ClassDepth = None,
+    label_from: LabelFrom = None,
+    path_column: PathColumn = None,
+    label_column: LabelColumn = None,
+    split_column: SplitColumn = None,
+    images_root: ImagesRoot = None,
     runs: Runs = RUNS,
 ) -> None:
     """Export a run to ONNX, compare the file with the model on real images, and write the bundle.
 
     --quantize int8 writes RUN/bundle-int8 besides: calibrated on training
     images, for CPUs. Both files are then attacked and certified alike, and
-    a table says what int8 cost. --layout triton writes RUN/triton.
+    a table says what int8 cost. --layout triton writes RUN/triton. Images are
+    read as the run read its own, where no flag says otherwise.
     """
     from hardener.config.run_folder import find_run
 
@@ -59,18 +81,23 @@ def export(
     if quick and quantize is None:
         raise HardenerError("--quick is for --quantize int8.")
     run = find_run(target, runs)
+    columns = (path_column, label_column, split_column)
+    reading = asked_reading(ignore, class_depth, label_from, columns, images_root)
     note(f"exporting {run.path} …")
     from hardener.exporters.run import export as export_run
 
     shown = reporter()
     count = samples if samples is not None and quantize is None else 128
-    bundle = export_run(run, shown, data=data, samples=count)
+    bundle = export_run(run, shown, data=data, samples=count, reading=reading, skip_bad=skip_bad_images)
     _say_exported(run, bundle)
     ready = run.bundle
     if quantize is not None:
         from hardener.exporters.quantize import export_int8
 
-        _say_quantized(run, export_int8(run, bundle, shown, data=data, samples=samples, quick=quick))
+        made = export_int8(
+            run, bundle, shown, data=data, samples=samples, quick=quick, reading=reading, skip_bad=skip_bad_images
+        )
+        _say_quantized(run, made)
         ready = run.int8_bundle
     if layout is not None:
         from hardener.exporters.triton import REPOSITORY, SERVICE_FILE, write_triton

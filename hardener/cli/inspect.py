@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from hardener.training.inspect_data import InspectionRequest
     from hardener.training.inspect_model import InspectRequest
 
-_OF_TABLES = {"label_from", "path_column", "label_column", "split_column", "images_root"}
-_OF_DATA = {"recipe", "val", "test", "range_", "set_", "ignore", "class_depth", "seed", "html", *_OF_TABLES}
+_OF_DATA = {"recipe", "val", "test", "range_", "set_", "seed", "html"}
 _OF_MODEL = {"data", "init", "weights", "entry", "model_arg", "root", "classes", "device", "allow_pickle"}
 
 
@@ -101,28 +100,24 @@ def inspect(
     shortcuts = {"data.image_size": image_size, "data.range": range_}
     is_model = _is_model(target)
     _no_strays(context, target, is_model=is_model)
+    columns = (path_column, label_column, split_column)
+    reading = asked_reading(ignore, class_depth, label_from, columns, images_root)
     if is_model:
         from hardener.config.quantity import parse_image_size
+        from hardener.config.reading import AS_FOUND
         from hardener.models.load import ModelChoice
         from hardener.training.inspect_model import InspectRequest
 
         choice = ModelChoice(target, entry, asked_arguments(model_arg), root)
         size = None if image_size is None else parse_image_size(image_size)
-        _inspect_model(InspectRequest(choice, data, init, size, classes, device, allow_pickle, weights), json_file)
+        request = InspectRequest(choice, data, init, size, classes, device, allow_pickle, weights, reading or AS_FOUND)
+        _inspect_model(request, json_file)
         return
     asked = asked_recipe(recipe, shortcuts, set_)
     note(f"inspecting {target} …")
     from hardener.training.inspect_data import InspectionRequest
 
-    request = InspectionRequest(
-        Path(target),
-        asked,
-        asked_reading(ignore, class_depth, label_from, (path_column, label_column, split_column), images_root),
-        val,
-        test,
-        seed,
-    )
-    _inspect(request, json_file, html)
+    _inspect(InspectionRequest(Path(target), asked, reading, val, test, seed), json_file, html)
 
 
 def _is_model(target: str) -> bool:

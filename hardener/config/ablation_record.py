@@ -34,6 +34,8 @@ class Asked(_Strict):
     entry: str | None
     model_args: dict[str, Any] = {}
     data: str
+    val: str | None = None
+    test: str | None = None
     skip_bad_images: bool
     recipe: dict[str, Any]
     seed: int

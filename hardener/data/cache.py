@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from hardener.data import colors, decode, levels
 from hardener.data.blocks import BLOCK, IN_MEMORY, Checksums, PixelBlocks
 from hardener.data.image_files import ImageFiles
+from hardener.data.names import digest_of
 
 _SUFFIX = ".pixels"
 _MAGIC = b"hrdnpix2"
 _TAIL = 32 + 8 + len(_MAGIC)  # sha256 of checksums and facts, the length of the facts, the magic
-_CHUNK = 512
+_CHUNK = 4096
 
 Write = Callable[[NDArray[np.uint8]], object]
 Facts = dict[str, Any]
@@ -214,15 +215,11 @@ def stamps_of(files: ImageFiles) -> str:
         OSError: a file is gone.
     """
 
-    def describe(paths: Sequence[str]) -> bytes:
-        lines = [f"{path}\0{stamp(root, path)}\n" for path in paths]
-        return "".join(lines).encode("utf-8", "surrogateescape")
-
-    root, stamp, digest = files.root.resolve(), files.store.stamp, hashlib.sha256()
-    chunks = (files.paths[start : start + _CHUNK] for start in range(0, len(files), _CHUNK))
+    root, stamps, digest = files.root.resolve(), files.store.stamps, hashlib.sha256(digest_of(files.paths).encode())
+    chunks = [files.paths[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     with ThreadPoolExecutor(16) as pool:  # on a network drive each answer takes its time
-        for lines in pool.map(describe, chunks):
-            digest.update(lines)
+        for told in pool.map(lambda paths: stamps(root, paths), chunks):
+            digest.update(told)
     return digest.hexdigest()
 
 

@@ -22,8 +22,9 @@ from hardener.data.index import drawn
 from hardener.data.layout import UNLABELLED
 from hardener.data.names import digest_of
 from hardener.data.sources import SOURCES
+from hardener.data.tree import telling
 from hardener.errors import HardenerError
-from hardener.progress import Reporter
+from hardener.progress import SILENT, Reporter
 from hardener.words import plain
 
 
@@ -81,6 +82,7 @@ def read_data_set(
     seed: int = 0,
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
+    reporter: Reporter = SILENT,
 ) -> DataSet:
     """Find classes and splits; no image is opened.
 
@@ -93,11 +95,13 @@ def read_data_set(
         reading: how the user asks for it to be read.
         validation_root, test_root: others, not divided, to use as the validation and the test split.
         val_fraction, test_fraction: the share of each class that is drawn, in (0, 0.5).
+        reporter: told how many files were listed.
     Raises:
         HardenerError: no such path, no source knows it, no images, one class, a class without images or with too few
             to split, or classes that differ between splits.
     """
-    brought = read_source(root, reading)
+    with reporter.track("listing", 0, "files") as advance, telling(advance):
+        brought = read_source(root, reading)
     splits = brought.splits
     divided = "train" in splits
     if not divided and None not in splits:
@@ -146,15 +150,19 @@ class HeldOut:
     source: str
 
 
-def read_held_out(root: Path, reading: Reading = AS_FOUND, *, known: tuple[str, ...] = ()) -> HeldOut:
+def read_held_out(
+    root: Path, reading: Reading = AS_FOUND, *, known: tuple[str, ...] = (), reporter: Reporter = SILENT
+) -> HeldOut:
     """Find images to evaluate a model on.
 
     Args:
         known: the classes of the model, where they are known; the images may lack some of them.
+        reporter: told how many files were listed.
     Raises:
         HardenerError: as `read_data_set`; or an image of a class that the model does not know.
     """
-    brought = read_source(root, reading)
+    with reporter.track("listing", 0, "files") as advance, telling(advance):
+        brought = read_source(root, reading)
     order: tuple[SplitName | None, ...] = ("test", "validation", None)
     split = next((split for split in order if split in brought.splits), None)
     splits = brought.splits
@@ -203,6 +211,8 @@ def source_of(root: Path) -> tuple[str, Source]:
     """
     if hub_name(root) is None and not root.exists():
         raise HardenerError(f"no such {'file' if root.suffix else 'folder'}: {root}.")
+    if root.exists() and root.resolve() == Path(root.anchor or "/").resolve():
+        raise HardenerError(f"{root} is the whole file system. Name the folder that holds the images.")
     for name, entry in sorted(SOURCES.items(), key=lambda item: item[0] == "image-folder"):
         source: Source = entry.load()()
         if source.recognises(root):

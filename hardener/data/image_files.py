@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -26,11 +26,11 @@ class Store(Protocol):
         """
         ...
 
-    def stamp(self, root: Path, path: str) -> str:
-        """Return what changes when the bytes do, without reading them; decoded images are kept under it.
+    def stamps(self, root: Path, paths: Iterable[str]) -> bytes:
+        """Return what changes when the bytes of these images do, without reading them; their pixels are kept under it.
 
         Raises:
-            OSError: it is gone.
+            OSError: one is gone.
         """
         ...
 
@@ -42,10 +42,23 @@ class Files:
         """Return the file's bytes."""
         return (root / path).read_bytes()
 
-    def stamp(self, root: Path, path: str) -> str:
-        """Return size and times: the inode's change is one, so a file replaced by its like is noticed too."""
-        found = os.stat(f"{root}/{path}")  # of a hundred thousand, a Path each would take half the time
-        return f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
+    def stamps(self, root: Path, paths: Iterable[str]) -> bytes:
+        """Return sizes and times: the inode's change is one, so a file replaced by its like is noticed too."""
+        told = array("q")
+        add, ask, start = told.extend, os.stat, f"{root}/"  # a million times: no Path, no text, no look-up
+        for path in paths:
+            found = ask(start + path)
+            add((found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        return told.tobytes()
+
+
+def stamp_of(path: Path) -> bytes:
+    """Return size and times of one file that holds many images.
+
+    Raises:
+        OSError: it is gone.
+    """
+    return Files().stamps(path.parent, [path.name])
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,21 @@
-"""What was found in a large folder, kept for the next start: the names of its images, and the splits drawn of them.
+"""What was found in a large folder, archive or table, kept for the next start: names of images, and splits drawn.
 
-A folder's time changes when a file in it comes, goes or is renamed, so the times of all folders tell whether the list
-still holds: a thousand questions instead of a million. Contents do not matter here; the cache of pixels asks each file.
+A folder's time changes when a file in it comes, goes or is renamed, so the times of all folders, and of the files that
+were read, tell whether the list still holds: a thousand questions instead of a million. Contents of images do not
+matter here; the cache of pixels asks each file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import inspect
 import io
 import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,10 @@ from numpy.typing import NDArray
 from hardener.config.data_findings import LeftOut
 from hardener.config.files import written_whole
 from hardener.config.reading import Reading
-from hardener.data import ambiguity, file_kind, layout, node, split, split_names, tree
+from hardener.data import split
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.cache import default_folder
+from hardener.data.image_files import Files, Store
 from hardener.data.names import MANY, Names
 from hardener.data.tree import Tree
 
@@ -37,22 +40,60 @@ _CHECK = 32  # bytes of sha256 before what is kept
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def indexed(root: Path, reading: Reading, read: Callable[[], tuple[Brought, Tree]]) -> Brought:
-    """Return what a folder holds, as it was kept or as it is read now.
+@dataclass(frozen=True)
+class Seen:
+    """What an answer depends on.
+
+    Attributes:
+        root: the folder that the names count from.
+        folders: that were listed, also those that were not there.
+        files: whose contents were read.
+        changeable: whether something may change without a time telling it.
+    """
+
+    root: Path
+    folders: Sequence[str] = ()
+    files: Sequence[str] = ()
+    changeable: bool = False
+
+    @classmethod
+    def of(cls, root: Path, tree: Tree) -> Seen:
+        """Return what a folder that was listed depends on: files that are no images may be tables."""
+        changeable = tree.changeable or len(tree.others) > _MOST_OTHERS
+        return cls(root, tree.folders, sorted({*tree.others, *tree.looked}), changeable)
+
+    def times(self) -> list[list[int]]:
+        """Return what tells a folder or file from a changed one; empty for one that is not there."""
+        return [_times(f"{self.root}/{name}") for name in (*self.folders, *self.files)]
+
+
+def indexed(
+    top: Path,
+    what: str,
+    reading: Reading,
+    read: Callable[[], tuple[Brought, Seen]],
+    *,
+    store: Callable[[str], Store] = lambda base: Files(),
+) -> Brought:
+    """Return what a path holds, as it was kept or as it is read now.
 
     Args:
-        read: lists the folder; the tree is what it has seen.
+        top: what the roots of all groups lie below.
+        what: the file that says what is there, where it is not the top itself.
+        read: looks, and tells what the answer depends on.
+        store: of the images whose paths count from a folder below the top.
     """
-    place = _place("folder", str(root.resolve()), reading.model_dump_json())
+    place = _place("found", str(top), str(top.resolve()), what, reading.model_dump_json())
     kept = _load(place)
     if kept is not None:
         with contextlib.suppress(KeyError, ValueError, TypeError):
             told = json.loads(kept["told"].tobytes())
-            if told["seen"] == _times(root, told["folders"], told["others"]):
-                return _brought(root, told, kept)
+            seen = Seen(Path(told["root"]), told["folders"], told["files"])
+            if told["seen"] == seen.times():
+                return _brought(top, told, kept, store)
     began = time.time()
     found, seen = read()
-    _keep_folder(place, root, found, seen, began)
+    _keep(place, top, found, seen, began)
     return found
 
 
@@ -73,19 +114,24 @@ def drawn(names: Sequence[str], labels: Sequence[int], fraction: float, salt: st
 
 def _place(*what: str) -> Path:
     """Return where something is kept, by all that it depends on; another version of the code finds nothing of this."""
-    source = "".join(map(inspect.getsource, (ambiguity, file_kind, layout, node, split, split_names, tree)))
-    key = hashlib.sha256(json.dumps([*what, source]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([*what, _code()]).encode()).hexdigest()
     return default_folder() / "index" / f"{key}.index"
 
 
-def _keep_folder(place: Path, root: Path, found: Brought, seen: Tree, began: float) -> None:
+@functools.cache
+def _code() -> str:
+    """Return the sha256 over the files of this room, all of which may have a say."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
+def _keep(place: Path, top: Path, found: Brought, seen: Seen, began: float) -> None:
     """Keep what was found, where it is much and plain enough to be recognised by times."""
-    if sum(map(len, found.splits.values())) < MANY or found.kind or seen.changeable or len(seen.others) > _MOST_OTHERS:
+    if sum(map(len, found.splits.values())) < MANY or seen.changeable:
         return
-    others = sorted({*seen.others, *seen.looked})
-    times = _times(root, seen.folders, others)
-    latest = max((max(one[0], one[1]) for one in times), default=0)
-    if not times or latest / 1e9 > began - _SETTLED_S:
+    times = seen.times()
+    latest = max((time for one in times for time in one[:2]), default=0)
+    if not latest or latest / 1e9 > began - _SETTLED_S:
         return
     arrays: dict[str, NDArray[Any]] = {}
     groups = []
@@ -95,13 +141,16 @@ def _keep_folder(place: Path, root: Path, found: Brought, seen: Tree, began: flo
         paths = Names.of(group.paths)
         arrays |= {f"block{number}": paths.block, f"ends{number}": paths.ends}
         arrays[f"labels{number}"] = np.fromiter((code[label] for label in group.names), np.int32, len(group))
-        base = group.root.relative_to(root).as_posix()
+        base = group.root.relative_to(top).as_posix()
         groups.append({"split": name, "base": base, "classes": classes, "empty": group.empty, "source": group.source})
     told = {
+        "root": str(seen.root.absolute()),
         "folders": seen.folders,
-        "others": others,
+        "files": seen.files,
         "seen": times,
         "groups": groups,
+        "classes": found.classes,
+        "kind": found.kind,
         "notes": found.notes,
         "doubts": found.doubts,
         "left_out": [fact.model_dump() for fact in found.left_out],
@@ -111,26 +160,31 @@ def _keep_folder(place: Path, root: Path, found: Brought, seen: Tree, began: flo
         _write(place, arrays)
 
 
-def _brought(root: Path, told: Mapping[str, Any], kept: Arrays) -> Brought:
+def _brought(top: Path, told: Mapping[str, Any], kept: Arrays, store: Callable[[str], Store]) -> Brought:
     groups: dict[SplitName | None, Group] = {}
     for number, fact in enumerate(told["groups"]):
-        classes = fact["classes"]
+        classes, base = fact["classes"], fact["base"]
         names = tuple(classes[code] for code in kept[f"labels{number}"].tolist())
         groups[fact["split"]] = Group(
-            root / fact["base"], Names(kept[f"block{number}"], kept[f"ends{number}"]), names,
+            top / base, Names(kept[f"block{number}"], kept[f"ends{number}"]), names, store("" if base == "." else base),
             empty=tuple(fact["empty"]), source=fact["source"],
         )  # fmt: skip
-    left_out = tuple(LeftOut.model_validate(fact) for fact in told["left_out"])
-    return Brought(groups, notes=tuple(told["notes"]), doubts=tuple(told["doubts"]), left_out=left_out)
+    return Brought(
+        groups,
+        classes=None if told["classes"] is None else tuple(told["classes"]),
+        notes=tuple(told["notes"]),
+        doubts=tuple(told["doubts"]),
+        left_out=tuple(LeftOut.model_validate(fact) for fact in told["left_out"]),
+        kind=told["kind"],
+    )
 
 
-def _times(root: Path, folders: Sequence[str], others: Sequence[str]) -> list[list[int]]:
-    """Return what tells a folder, or a file whose contents were looked at, from a changed one; empty if one is gone."""
+def _times(path: str) -> list[int]:
     try:
-        found = [os.stat(f"{root}/{name}") for name in (*folders, *others)]
+        found = os.stat(path)
     except OSError:
         return []
-    return [[one.st_mtime_ns, one.st_ctime_ns, one.st_ino, one.st_size] for one in found]
+    return [found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size]
 
 
 def _load(place: Path) -> dict[str, NDArray[Any]] | None:

@@ -54,6 +54,7 @@ class Folder:
         self._within = _within(root)
         self._listed: dict[str, frozenset[str]] = {}
         self.walked: Tree | None = None
+        self.linked = False  # a link played a part
 
     @property
     def root(self) -> Path:
@@ -80,6 +81,11 @@ class Folder:
         """See `Place`."""
         return Group(self._root / base, tuple(paths), tuple(names), source=source)
 
+    @property
+    def listed(self) -> list[str]:
+        """The folders whose files were asked for."""
+        return sorted(self._listed)
+
     def _list(self, folder: str) -> list[str]:
         path = os.path.join(self._root, folder)
         if not self._is_below(path):
@@ -95,6 +101,7 @@ class Folder:
 
     def _is_below(self, path: str) -> bool:
         real = os.path.realpath(path)
+        self.linked |= real != os.path.normpath(os.path.join(self._within, os.path.relpath(path, self._root)))
         return real == self._within or real.startswith(self._within.rstrip("/") + "/")
 
 

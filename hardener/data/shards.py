@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from hardener.data.brought import Group, SplitName
-from hardener.data.image_files import Store
+from hardener.data.image_files import Files, Store
 from hardener.data.place import LARGEST
 from hardener.data.split_names import split_of
 from hardener.data.tables.rows import Sheet
@@ -62,10 +62,9 @@ class ShardStore:
         """Return an image's bytes."""
         return self.image(*self.divided(path))
 
-    def stamp(self, root: Path, path: str) -> str:
-        """Return size and times of the shard."""
-        found = os.stat(root / self.divided(path)[0])
-        return f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
+    def stamps(self, root: Path, paths: Iterable[str]) -> bytes:
+        """Return size and times of the shards."""
+        return Files().stamps(root, dict.fromkeys(self.divided(path)[0] for path in paths))
 
     def divided(self, path: str) -> tuple[str, str]:
         """Return the shard's name and the image's in it."""

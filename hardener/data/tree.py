@@ -6,7 +6,9 @@ import fnmatch
 import functools
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +19,7 @@ _JUNK = {
     "__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "#recycle", "system volume information",
     "lost+found", "__pycache__", "ehthumbs.db", "icon\r",
 }  # fmt: skip
+_TOLD: ContextVar[Callable[[int], object]] = ContextVar("told", default=lambda found: None)
 OTHER = "other files"
 OWN = "hardener's own run folders"
 
@@ -91,6 +94,16 @@ def is_passed_over(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatch(last, p) or fnmatch.fnmatch(name, p.strip("/")) for p in patterns)
 
 
+@contextmanager
+def telling(found: Callable[[int], object]) -> Iterator[None]:
+    """Call a function with how many files were found, again and again, while folders are listed in the block."""
+    token = _TOLD.set(found)
+    try:
+        yield
+    finally:
+        _TOLD.reset(token)
+
+
 def walk(root: Path, patterns: Sequence[str] = ()) -> Tree:
     """List what lies below a folder. Links are followed, but not round in circles; no pipe or device is opened."""
     tree = Tree()
@@ -132,6 +145,7 @@ def _walk(tree: Tree, root: Path, below: str, patterns: Sequence[str], above: tu
         tree.leave(OWN, below)
         return True
     tree.folders.append(below)
+    _TOLD.get()(len(entries))
     passed = []
     for entry in entries:
         name = f"{below}/{entry.name}" if below else entry.name

@@ -64,7 +64,7 @@ def held_out(
     own = Path(record.data.root)
     if data is not None and lasting(data) != own:
         return _elsewhere(run, record, data, reading or record.data.reading.elsewhere(), prints, reporter)
-    folder = _own(run, record, reading or record.data.reading)
+    folder = _own(run, record, reading or record.data.reading, reporter)
     split: Literal["validation", "test"] = "validation" if folder.test is None else "test"
     files = folder.validation if folder.test is None else folder.test
     flags: list[Flag] = []
@@ -91,7 +91,7 @@ def held_out(
     return Judging(files, split, own, folder.sources[split], folder.brought, flags, seen)
 
 
-def _own(run: RunFolder, record: RunRecord, reading: Reading) -> DataSet:
+def _own(run: RunFolder, record: RunRecord, reading: Reading, reporter: Reporter) -> DataSet:
     recipe = run.read_recipe()
     folder = read_data_set(
         Path(record.data.root),
@@ -100,6 +100,7 @@ def _own(run: RunFolder, record: RunRecord, reading: Reading) -> DataSet:
         seed=record.seed,
         val_fraction=recipe.data.val_fraction,
         test_fraction=recipe.data.test_fraction,
+        reporter=reporter,
     )
     if list(folder.classes) != record.classes:
         raise HardenerError(
@@ -112,7 +113,7 @@ def _elsewhere(
     run: RunFolder, record: RunRecord, data: Path, reading: Reading, prints: dict[str, Prints], reporter: Reporter
 ) -> Judging:
     """Return images of another place; of the run's own that moved, those that it held out."""
-    asked: HeldOut = read_held_out(data, reading, known=tuple(record.classes))
+    asked: HeldOut = read_held_out(data, reading, known=tuple(record.classes), reporter=reporter)
     split: Split = asked.split
     files, source = asked.files, asked.source
     flags: list[Flag] = []

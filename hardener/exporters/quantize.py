@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hardener.config.bundle import Bundle, OfflineRobustness, Parity, Quantization
 from hardener.config.files import written_whole
+from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord, now
 from hardener.config.schema import Recipe
 from hardener.data.image_files import ImageFiles
@@ -52,6 +53,8 @@ def export_int8(
     data: Path | None = None,
     samples: int | None = None,
     quick: bool = False,
+    reading: Reading | None = None,
+    skip_bad: bool = False,
 ) -> Quantized:
     """Quantise the file of a run's bundle, and measure both on the same images under the same attacks.
 
@@ -64,14 +67,17 @@ def export_int8(
             training images too.
         samples: how many, 300 by default.
         quick: fewer images and attacks: a first look.
+        reading: how `data` is read, if not as the run read its own.
+        skip_bad: leave out images that cannot be read, also where the run did not.
     Raises:
         HardenerError: the run's images are gone.
         Failure: the file cannot be quantised, or the result is not the model any more.
     """
     record, recipe = run.read_record(), run.read_recipe()
-    training = _training_images(record, recipe, data)
-    subject = run_subject(run, data, reporter)
-    sample = _sample(subject, record, samples or (QUICK_SAMPLES if quick else SAMPLES))
+    training = _training_images(_training_files(record, recipe, data, reading), record, skip_bad=skip_bad)
+    subject = run_subject(run, data, reporter, reading)
+    count = samples or (QUICK_SAMPLES if quick else SAMPLES)
+    sample = _sample(subject, count, skip_bad=skip_bad or record.data.skip_bad_images)
     with written_whole(run.int8_bundle) as folder:
         folder.mkdir()
         model, source = folder / MODEL_FILE, run.bundle / MODEL_FILE
@@ -90,25 +96,20 @@ def export_int8(
         )
         evaluation = _offline(comparison, subject.split)
         add_metadata(model, _metadata(record, evaluation))
-        bundle = plain.model_copy(
-            update={
-                "name": _name(record),
-                "created_at": now(),
-                "model": describe_file(model),
-                "parity": parity,
-                "evaluation": evaluation,
-                "evaluations": [evaluation],
-                "quantization": _quantization(comparison, len(calibration), len(kept)),
-            }
-        )
+        own: dict[str, object] = {
+            "name": _name(record), "created_at": now(), "model": describe_file(model), "parity": parity,
+            "evaluation": evaluation, "evaluations": [evaluation],
+            "quantization": _quantization(comparison, len(calibration), len(kept)),
+        }  # fmt: skip
+        bundle = plain.model_copy(update=own)
         write_description(folder, bundle, record, recipe)
         speed = _speed(source, model, calibration[:8])
     return Quantized(bundle, comparison, speed)
 
 
-def _sample(subject: Subject, record: RunRecord, count: int) -> Sample:
+def _sample(subject: Subject, count: int, *, skip_bad: bool) -> Sample:
     order = torch.randperm(len(subject.images), generator=torch.Generator().manual_seed(0))
-    return subject.images.load(order[:count].tolist(), skip_bad=record.data.skip_bad_images)
+    return subject.images.load(order[:count].tolist(), skip_bad=skip_bad)
 
 
 def _metadata(record: RunRecord, evaluation: OfflineRobustness) -> dict[str, str]:
@@ -130,13 +131,13 @@ def _threat(plain: Bundle) -> ThreatModel:
     return ThreatModel("linf", NORMS["linf"].default_eps) if known is None else ThreatModel(known.norm, known.eps)
 
 
-def _training_images(record: RunRecord, recipe: Recipe, data: Path | None) -> NDArray[np.uint8]:
+def _training_images(files: ImageFiles, record: RunRecord, *, skip_bad: bool) -> NDArray[np.uint8]:
     """Return training images, (N, H, W, C), drawn at random."""
-    images = draw_images(_training_files(record, recipe, data), record, CALIBRATION_IMAGES + TRIAL_IMAGES)
+    images = draw_images(files, record, CALIBRATION_IMAGES + TRIAL_IMAGES, skip_bad=skip_bad)
     return images.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _training_files(record: RunRecord, recipe: Recipe, data: Path | None) -> ImageFiles:
+def _training_files(record: RunRecord, recipe: Recipe, data: Path | None, reading: Reading | None) -> ImageFiles:
     own = Path(record.data.root)
     root = own if own.exists() else data
     if root is None:
@@ -144,7 +145,7 @@ def _training_files(record: RunRecord, recipe: Recipe, data: Path | None) -> Ima
             f"the run's images are no longer at {own}, and int8 is calibrated on training images. Name a folder that "
             "holds them with --data DIR."
         )
-    folder = read_images(root, record, recipe, own=root == own)
+    folder = read_images(root, record, recipe, own=root == own, reading=reading)
     if list(folder.classes) != record.classes:
         raise HardenerError(f"{root} has other classes than the run was trained on.")
     return folder.train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from hardener import __version__
@@ -15,6 +16,7 @@ from hardener.config.bundle import (
 )
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.files import written_whole
+from hardener.config.reading import Reading
 from hardener.config.run_folder import InputRecord, RunFolder, RunRecord, now, unfinished
 from hardener.config.run_lock import locked
 from hardener.config.schema import Recipe
@@ -35,7 +37,15 @@ MODEL_FILE = "model.onnx"
 _MEASURED = 2000  # training images: about 20 lie beyond a quantile of 1 %
 
 
-def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samples: int = 128) -> Bundle:
+def export(
+    run: RunFolder,
+    reporter: Reporter,
+    *,
+    data: Path | None = None,
+    samples: int = 128,
+    reading: Reading | None = None,
+    skip_bad: bool = False,
+) -> Bundle:
     """Write a run's bundle: the ONNX file, its description, and a model card.
 
     The ONNX file is compared with the network on real images first; the bundle appears whole or not at all.
@@ -43,22 +53,36 @@ def export(run: RunFolder, reporter: Reporter, *, data: Path | None = None, samp
     Args:
         data: the images to compare on; by default those of the run.
         samples: how many.
+        reading: how they are read, if not as the run read its own.
+        skip_bad: leave out those that cannot be read, also where the run did not.
     Raises:
         HardenerError: the run has no weights, or its images are gone.
         Failure: the network cannot be exported, or the file disagrees with it.
     """
     with locked(run.path, "exported", reporter.warn, name=".export.lock"):
         run.tidy()
-        return _export(run, reporter, data, samples)
+        images = ComparedOn(data, samples, reading, skip_bad)
+        return _export(run, reporter, images)
 
 
-def _export(run: RunFolder, reporter: Reporter, data: Path | None, samples: int) -> Bundle:
+@dataclass(frozen=True)
+class ComparedOn:
+    """The images that the file is compared on; see `export`."""
+
+    data: Path | None
+    samples: int
+    reading: Reading | None
+    skip_bad: bool
+
+
+def _export(run: RunFolder, reporter: Reporter, asked: ComparedOn) -> Bundle:
     record, recipe = run.read_record(), run.read_recipe()
     classifier, fingerprint = open_with_fingerprint(run, record)
     if record.status != "finished":
         reporter.warn(f"{run.path} {unfinished(run, record, recipe.epochs)}")
-    image_folder = _image_folder(record, data, recipe)
-    images = draw_images(image_folder.test or image_folder.validation, record, samples)
+    image_folder = _image_folder(record, asked, recipe)
+    files = image_folder.test or image_folder.validation
+    images = draw_images(files, record, asked.samples, skip_bad=asked.skip_bad)
     found = [item for item in read_evaluations(run.evaluations) if item.model.fingerprint == fingerprint]
     evaluations = [offline(item) for item in found if norm_of(item.threat.model) is not None]
     chosen = worst(evaluations)
@@ -172,14 +196,14 @@ def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> ServedThr
     return measured or ServedThreat.of(recipe.validation.norm, recipe.validation.eps)
 
 
-def _image_folder(record: RunRecord, data: Path | None, recipe: Recipe) -> DataSet:
-    root = Path(record.data.root) if data is None else data
+def _image_folder(record: RunRecord, asked: ComparedOn, recipe: Recipe) -> DataSet:
+    root = Path(record.data.root) if asked.data is None else asked.data
     if not root.exists():
         raise HardenerError(
             f"the run's images are no longer at {root}, and the ONNX file is compared on real images. Name a folder "
             "of class folders with --data DIR."
         )
-    return read_images(root, record, recipe, own=data is None)
+    return read_images(root, record, recipe, own=asked.data is None, reading=asked.reading)
 
 
 def _training_images(folder: DataSet, record: RunRecord, reporter: Reporter) -> TrainingImages | None:

@@ -25,7 +25,7 @@ from hardener.models.files_read import data_files, files_read
 from hardener.models.given import as_built_with
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
 from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
-from hardener.models.registry import REGISTRIES, from_registry
+from hardener.models.registry import REGISTRIES, from_registry, see_that_it_is_known
 from hardener.models.user_code import user_code
 
 
@@ -69,6 +69,19 @@ class LoadedModel:
     elsewhere: tuple[Path, ...] = ()
     found: str = ""
     notes: tuple[str, ...] = ()
+
+
+def see_that_it_is_there(spec: str, root: Path | None) -> None:
+    """See that there is something by the name of MODEL, before anything else is read.
+
+    Raises:
+        HardenerError: no such file, or no such network in the registry.
+    """
+    registry, colon, name = spec.partition(":")
+    if colon and registry in REGISTRIES:
+        see_that_it_is_known(registry, name)
+    elif not is_hugging_face(spec):
+        named(spec, root)
 
 
 def load_model(

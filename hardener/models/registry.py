@@ -25,26 +25,41 @@ def from_registry(
     Raises:
         HardenerError: the registry has no such network, or cannot build it.
     """
+    see_that_it_is_known(registry, name)
     classes = {} if pretrained else {"num_classes": num_classes}
+    if registry == "torchvision":
+        import torchvision
+
+        settings: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None, **classes}
+        if name in {"googlenet", "inception_v3"} and not pretrained:
+            settings["init_weights"] = True
+        settings |= arguments
+        return _called(lambda: torchvision.models.get_model(name, **settings), f"torchvision:{name}", pretrained)
+    import timm
+
+    settings = {"pretrained": pretrained, "in_chans": channels, **classes, **arguments}
+    return _called(lambda: timm.create_model(name, **settings), f"timm:{name}", pretrained)
+
+
+def see_that_it_is_known(registry: str, name: str) -> None:
+    """See that a registry has a network of this name.
+
+    Raises:
+        HardenerError: it has none.
+    """
     if registry == "torchvision":
         import torchvision
 
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
             raise HardenerError(f"torchvision has no classifier {name!r}.{did_you_mean(name, known)}")
-        settings: dict[str, Any] = {"weights": "DEFAULT" if pretrained else None, **classes}
-        if name in {"googlenet", "inception_v3"} and not pretrained:
-            settings["init_weights"] = True
-        settings |= arguments
-        return _called(lambda: torchvision.models.get_model(name, **settings), f"torchvision:{name}", pretrained)
+        return
     if importlib.util.find_spec("timm") is None:
         raise HardenerError("timm:NAME needs timm, which is not installed: pip install 'hardener[timm]'.")
     import timm
 
     if not timm.is_model(name):
         raise HardenerError(f"timm has no model {name!r}.{did_you_mean(name, timm.list_models())}")
-    settings = {"pretrained": pretrained, "in_chans": channels, **classes, **arguments}
-    return _called(lambda: timm.create_model(name, **settings), f"timm:{name}", pretrained)
 
 
 def _called(build: Callable[[], Any], what: str, pretrained: bool) -> nn.Module:

@@ -59,6 +59,8 @@ class AblateRequest:
     entry: str | None = None
     model_args: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
+    validation_root: Path | None = None
+    test_root: Path | None = None
     skip_bad_images: bool = False
     reading: Reading = AS_FOUND
     seed: int = 0
@@ -145,6 +147,8 @@ def _check(request: AblateRequest) -> Asked:
         entry=request.entry,
         model_args=dict(request.model_args),
         data=str(lasting(request.data)),
+        val=None if request.validation_root is None else str(lasting(request.validation_root)),
+        test=None if request.test_root is None else str(lasting(request.test_root)),
         skip_bad_images=request.skip_bad_images,
         reading=request.reading,
         recipe=request.recipe.model_dump(mode="json"),
@@ -272,6 +276,8 @@ def _trained(
             entry=request.entry,
             model_args=request.model_args,
             root=request.root,
+            validation_root=request.validation_root,
+            test_root=request.test_root,
             skip_bad_images=request.skip_bad_images,
             reading=request.reading,
             device=request.device,

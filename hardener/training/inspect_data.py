@@ -90,6 +90,7 @@ def inspect_data(request: InspectionRequest, reporter: Reporter) -> tuple[DataIn
         seed=request.seed,
         val_fraction=request.recipe.data.val_fraction,
         test_fraction=request.recipe.data.test_fraction,
+        reporter=reporter,
     )
     splits = {"train": folder.train, "validation": folder.validation, "test": folder.test}
     present = {name: files for name, files in splits.items() if files is not None}

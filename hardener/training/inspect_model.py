@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from hardener.config.network_record import NetworkRecord, Speed
+from hardener.config.reading import AS_FOUND, Reading
 from hardener.data.data_set import read_data_set
 from hardener.data.input_rule import DEFAULT_SIZE, bulk_size
 from hardener.data.survey import survey
@@ -54,6 +55,7 @@ class InspectRequest:
     device: str = "auto"
     allow_pickle: bool = False
     weights: str | None = None
+    reading: Reading = AS_FOUND
 
 
 def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
@@ -136,7 +138,7 @@ class _Data:
     def of(cls, request: InspectRequest) -> _Data | None:
         if request.data is None:
             return None
-        found = read_data_set(request.data, validation_root=None, seed=0, val_fraction=0.1, test_fraction=0.1)
+        found = read_data_set(request.data, reading=request.reading)
         seen = survey(found.train)
         return cls(len(found.train), len(found.classes), bulk_size(seen), (3, 1) if seen.color else (1, 3))
 

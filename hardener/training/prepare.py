@@ -27,7 +27,7 @@ from hardener.models.buffers import keep_all_buffers
 from hardener.models.build import Built, build_for, fit_head
 from hardener.models.dry_run import Conditions, dry_run, tell
 from hardener.models.freeze import freeze
-from hardener.models.load import LoadedModel, ModelChoice
+from hardener.models.load import LoadedModel, ModelChoice, see_that_it_is_there
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.own_normalization import fault_of_normalization, own_normalization
 from hardener.models.trained import open_classifier
@@ -82,8 +82,9 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
         HardenerError: something is not there, cannot be read, or does not fit the rest.
     """
     recipe, device = request.recipe, own_device(request.device)
+    _see_what_is_named(request)
     others: OtherRoots = {"validation_root": request.validation_root, "test_root": request.test_root}
-    folder = _read_folder(request.data, others, recipe, request.seed, request.reading)
+    folder = _read_folder(request.data, others, recipe, request.seed, request.reading, reporter)
     say_how(folder, reporter)
     cache = _pixel_cache(recipe, reporter)
     seen, size, rule, cut = _look(folder.train, recipe, cache, reporter)
@@ -141,7 +142,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
                 f"the run's images are no longer at {root}. Name the place where they lie now: hardener train --resume "
                 f"{run.path} {option} DIR"
             )
-    folder = _read_folder(Path(record.data.root), others, recipe, record.seed, record.data.reading)
+    folder = _read_folder(Path(record.data.root), others, recipe, record.seed, record.data.reading, reporter)
     classifier = open_classifier(run, record, weights=False)
     freeze_as_asked(classifier, recipe)
     shape = shape_of(record.input)
@@ -192,7 +193,16 @@ def check_enough(images: LoadedImages, classes: Sequence[str]) -> None:
         raise HardenerError(f"{len(images)} training images are too few for {world} processes: each needs two.")
 
 
-def _read_folder(root: Path, others: OtherRoots, recipe: Recipe, seed: int, reading: Reading) -> DataSet:
+def _see_what_is_named(request: TrainRequest) -> None:
+    """See that model and weights are there, before the images are read, which takes time."""
+    see_that_it_is_there(request.model, request.root)
+    if request.init is not None and not request.init.exists():
+        raise HardenerError(f"no such file: {request.init}.")
+
+
+def _read_folder(
+    root: Path, others: OtherRoots, recipe: Recipe, seed: int, reading: Reading, reporter: Reporter
+) -> DataSet:
     return read_data_set(
         root,
         reading=reading,
@@ -200,6 +210,7 @@ def _read_folder(root: Path, others: OtherRoots, recipe: Recipe, seed: int, read
         seed=seed,
         val_fraction=recipe.data.val_fraction,
         test_fraction=recipe.data.test_fraction,
+        reporter=reporter,
     )
 
 

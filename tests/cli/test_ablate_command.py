@@ -94,3 +94,14 @@ def test_mistakes_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.Monkey
         assert found.exit_code == 2, found.output
         assert "error: " in found.stderr
         assert message in found.stderr.replace("\n", " ")
+
+
+def test_splits_that_lie_elsewhere_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image_folder(tmp_path / "imgs", {"cat": 12, "dog": 12})
+    Path("tiny.py").write_text(TINY_MODEL)
+    write_image_folder(Path("others"), {"cat": 4, "emu": 4})
+    for option in ("--val", "--test"):
+        found = hardener("ablate", "tiny.py", "--data", "imgs", option, "others")
+        assert found.exit_code == 2
+        assert "others has other classes than the training images" in found.stderr.replace("\n", " ")

@@ -201,6 +201,9 @@ def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:
     common = ["--data", data, "--out", out, *QUICK]
     fails(2, "name a model and its data: hardener train MODEL --data DIR", "train")
     fails(2, "no model file nowhere.py", "train", "nowhere.py", *common)
+    fails(2, "no model file nowhere.py", "train", "nowhere.py", "--data", "nowhere")  # before any image is looked for
+    fails(2, "no such file: gone.pt", "train", model, "--data", "nowhere", "--init", "gone.pt")
+    fails(2, "torchvision has no classifier 'resnet81'", "train", "torchvision:resnet81", "--data", "nowhere")
     fails(2, "no such folder: nowhere", "train", model, "--data", "nowhere", "--out", out)
     fails(2, "unknown recipe 'sprot'", "train", model, *common, "--recipe", "sprot")
     fails(

@@ -70,6 +70,13 @@ def test_data_tells_classes_size_and_time(tmp_path: Path) -> None:
     assert "brought to 8 x 8 → logits and probabilities of 3 classes" in shown.stdout.replace("\n", " ")
 
 
+def test_its_images_are_read_as_it_is_asked_for(tmp_path: Path) -> None:
+    data = write_image_folder(tmp_path / "imgs", {"pets/cat": 12, "pets/dog": 12, "farm/cow": 12, "notes": 3})
+    (tmp_path / "tiny.py").write_text(TINY_MODEL)
+    words = (tmp_path / "tiny.py", "--data", data, "--class-depth", "2", "--ignore", "notes")
+    assert inspected(*words).outputs == 3
+
+
 def test_what_will_not_work_is_part_of_the_answer(tmp_path: Path) -> None:
     model = tmp_path / "net.py"
     frozen = "from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(12, 4)).requires_grad_(False)\n"

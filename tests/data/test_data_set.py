@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hardener.data.data_set import read_data_set, read_held_out
 from hardener.data.loader import ImageShape, load_images
 from hardener.data.sources import SOURCES
 from hardener.errors import HardenerError
+from hardener.progress import Silent
 
 SOURCE_OF_ZIPS = """
 import zipfile
@@ -23,8 +26,8 @@ class Members:
         with zipfile.ZipFile(root) as archive:
             return archive.read(path)
 
-    def stamp(self, root, path):
-        return str(root.stat().st_mtime_ns)
+    def stamps(self, root, paths):
+        return str(root.stat().st_mtime_ns).encode()
 
 
 class Zip:
@@ -137,3 +140,20 @@ def test_a_new_source_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pyte
     own, zipped = (load_images(found.train, shape, cache=None) for found in (here, there))
     assert own.fingerprint == zipped.fingerprint
     assert bool((own.take(range(len(own)))[0] == zipped.take(range(len(zipped)))[0]).all())
+
+
+def test_listing_tells_how_far_it_is_and_a_whole_file_system_is_not_listed(tmp_path: Path) -> None:
+    write_image_folder(tmp_path / "imgs", {"cat": 5, "dog": 6})
+    counted: list[int] = []
+
+    class Counting(Silent):
+        def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+            assert (what, total, unit) == ("listing", 0, "files")
+            return nullcontext(counted.append)
+
+    read_data_set(tmp_path / "imgs", reporter=Counting())
+    assert sum(counted) == 2 + 5 + 6
+    read_held_out(tmp_path / "imgs", reporter=Counting())
+    assert sum(counted) == 2 * (2 + 5 + 6)
+    with pytest.raises(HardenerError, match="is the whole file system"):
+        read_data_set(Path("/"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from hardener.config.reading import AS_FOUND, Reading
 from hardener.data import brought, image_files, index, place, tree
 from hardener.data.data_set import DataSet, read_data_set
 from hardener.data.image_files import ImageFiles
+from hardener.data.layouts import sheets
 from hardener.data.names import Names, digest_of
 from hardener.data.prints import Prints, first_places
+from hardener.data.sources import archive, manifest
 from hardener.data.split import draw_from_each_class
 
 ODD = ["a.png", "", "über/Ωmega.jpg", "with\nline feed", "caf\udce9.png", "z" * 300]
@@ -147,13 +150,60 @@ def test_a_damaged_index_is_made_anew_and_links_or_changes_of_just_now_are_not_t
     assert len(listings) == 5
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "csv", "a folder with a table"])
+def test_a_second_start_opens_no_archive_and_no_table(
+    kind: str, large: Path, listings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    for room, name in ((archive, "_members_of"), (manifest, "read_table"), (sheets, "read_table")):
+        monkeypatch.setattr(room, name, counted(getattr(room, name), read))
+    if kind in {"zip", "tar.gz"}:
+        root = Path(shutil.make_archive(str(large), {"zip": "zip", "tar.gz": "gztar"}[kind], large))
+    else:
+        names = [f"{kind}/{place:03}.png" for kind in ("cat", "dog") for place in range(20)]
+        inner = large / "images"
+        inner.mkdir()
+        for name in names:
+            (large / name).rename(inner / name.replace("/", "-"))
+        rows = [f"images/{name.replace('/', '-')},{name[:3]}" for name in names]
+        (large / "labels.csv").write_text("\n".join(["path,label", *rows]))
+        root = large / "labels.csv" if kind == "csv" else large
+    settle(large)
+    first = read_data_set(root)
+    assert read
+    read.clear()
+    second = read_data_set(root)
+    assert not read
+    assert same(first, second)
+    assert second.brought == first.brought
+    assert (root.is_dir() or kind == "csv") or second.brought.kind == "archive"
+    assert second.train.open(3) == first.train.open(3)
+    assert second.train.store.stamps(second.train.root, second.train.paths) == first.train.store.stamps(
+        first.train.root, first.train.paths
+    )
+    if root.is_dir():
+        root = root / "labels.csv"
+    read.clear()
+    os.utime(root, (time.time() - 30, time.time() - 30))
+    read_data_set(large if kind.startswith("a") else root)
+    assert read, "it has changed"
+
+
+def counted(function: Callable[..., object], calls: list[str]) -> Callable[..., object]:
+    def call(*given: object) -> object:
+        calls.append(function.__name__)
+        return function(*given)
+
+    return call
+
+
 def test_files_that_are_picked_from_many_are_those_of_few(large: Path) -> None:
     group = read_data_set(large).brought.splits[None]
     many = group.labelled(("cat", "dog"))
     few = ImageFiles(many.root, tuple(many.paths), tuple(many.labels))
     assert isinstance(many.paths, Names)
     assert plainly(many.pick([30, 2, 2])) == plainly(few.pick([30, 2, 2]))
-    assert image_files.Files().stamp(large, many.paths[3]) == many.store.stamp(large, few.paths[3])
+    assert image_files.Files().stamps(large, many.paths[3:5]) == many.store.stamps(large, few.paths[3:5])
     assert read_data_set(large, reading=AS_FOUND).listings() == read_data_set(large).listings()
 
 

@@ -158,6 +158,22 @@ def test_imagenets_validation_is_read_by_its_list(tell: Callable[[Path], None], 
     assert read_held_out(root, known=folder.classes).split == "validation"
 
 
+def test_ilsvrcs_own_list_of_numbers_tells_no_class_and_annotations_do(imagenet: Path) -> None:
+    """ImageSets/CLS-LOC/val.txt numbers the images; the class stands in Annotations/CLS-LOC/val/."""
+    lists = imagenet / "ImageSets" / "CLS-LOC"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("".join(f"{name} {number}\n" for number, name in enumerate(VALIDATION, 1)))
+    assert f"val/ has {len(VALIDATION)} images without a class" in " ".join(read_data_set(imagenet).brought.doubts)
+    notes = imagenet / "Annotations" / "CLS-LOC" / "val"
+    notes.mkdir(parents=True)
+    for place, name in enumerate(VALIDATION):
+        told = f"<annotation><object>\n<name>{truth(place)}</name></object></annotation>"
+        (notes / f"{name}.xml").write_text(told)
+    folder = read_data_set(imagenet)
+    told_by = {Path(folder.validation.paths[k]).stem: folder.classes[y] for k, y in enumerate(folder.validation.labels)}
+    assert told_by == {name: truth(place) for place, name in enumerate(VALIDATION)}
+
+
 def test_imagenet_without_a_list_is_said_and_a_wrong_list_is_refused(imagenet: Path) -> None:
     folder = read_data_set(imagenet)
     assert folder.drawn == ("validation",)

@@ -153,10 +153,10 @@ def test_shards_give_what_the_folder_gives(form: Callable[[Path, Path], Path], i
     alone = [files.open(place) for place in range(len(files))]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(files.open, [*range(len(files))] * 5)) == alone * 5
-    before = files.store.stamp(files.root, files.paths[0])
+    before = files.store.stamps(files.root, files.paths[:1])
     shard = next(path for path in sorted(root.rglob("*")) if path.is_file() and "train" in str(path.relative_to(root)))
     shard.write_bytes(shard.read_bytes() + b"\0" * 512)
-    assert files.store.stamp(files.root, files.paths[0]) != before
+    assert files.store.stamps(files.root, files.paths[:1]) != before
 
 
 def test_one_parquet_file_is_split_by_a_column_or_drawn(images: Path, tmp_path: Path) -> None:

@@ -79,10 +79,10 @@ def test_threads_read_an_archive_at_once(divided: Path, tmp_path: Path) -> None:
 
 def test_an_archive_that_changed_is_decoded_again(divided: Path, tmp_path: Path) -> None:
     files = read_data_set(zipped(divided, tmp_path / "packed")).train
-    before = files.store.stamp(files.root, files.paths[0])
+    before = files.store.stamps(files.root, files.paths[:1])
     with zipfile.ZipFile(tmp_path / "packed.zip", "a") as archive:
         archive.writestr("set/Train/cat/more.png", b"x")
-    assert files.store.stamp(files.root, files.paths[0]) != before
+    assert files.store.stamps(files.root, files.paths[:1]) != before
 
 
 def test_names_that_lead_out_of_an_archive_are_left_out(divided: Path, tmp_path: Path) -> None:

@@ -451,7 +451,7 @@ def test_the_bytes_are_those_of_the_files(root: Path, pack: Callable[[Path], Pat
     (root / "labels.csv").write_text(table("path", "label"))
     files = read_data_set(pack(root)).train
     assert all(files.open(k) == (root / files.paths[k]).read_bytes() for k in range(len(files)))
-    assert files.store.stamp(files.root, files.paths[0])
+    assert files.store.stamps(files.root, files.paths[:1])
     assert os.sep in files.where(0)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import hardener.exporters.run as room
 from hardener.config.bundle import ServedThreat, read_bundle
 from hardener.config.evaluation_record import read_evaluations
+from hardener.config.reading import Reading
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Failure, HardenerError
@@ -235,13 +236,29 @@ def test_missing_images_are_one_clear_error(run: RunFolder, tmp_path: Path) -> N
     assert any("not those of the training" in text for text in reporter.warned)
 
 
+def test_images_of_another_form_are_read_as_it_is_asked_for(run: RunFolder, tmp_path: Path) -> None:
+    data = write_image_folder(tmp_path / "other", {"cat": 9, "dog": 9})
+    names = sorted(str(path.relative_to(data)) for path in data.rglob("*.png"))
+    rows = [f"{name},{name[:3]},{name[-5] in '02468'}" for name in names]
+    (data / "other.csv").write_text("\n".join(["file,a,b", *rows]))
+    with pytest.raises(HardenerError, match="none is known to hold classes. Name it: --label-column"):
+        export(run, Quiet(), data=data / "other.csv")
+    for name in names[::2]:
+        (data / name).write_bytes(b"no image")
+    asked = Reading(label_column="a")
+    with pytest.raises(HardenerError, match="cannot be read: .* pass --skip-bad-images"):
+        export(run, Quiet(), data=data / "other.csv", reading=asked)
+    assert export(run, Quiet(), data=data / "other.csv", reading=asked, skip_bad=True).parity.images
+
+
 def test_training_images_are_told_by_their_names_wherever_they_lie(trained: RunFolder, tmp_path: Path) -> None:
     record, recipe = trained.read_record(), trained.read_recipe()
     moved = shutil.copytree(record.data.root, tmp_path / "moved")
-    folder = room._image_folder(record, moved, recipe)
+    asked = room.ComparedOn(moved, 8, None, skip_bad=False)
+    folder = room._image_folder(record, asked, recipe)
     assert room._training_images(folder, record, Quiet()) == read_bundle(trained.bundle).training_images
     shutil.copy(next((moved / "cat").iterdir()), moved / "cat" / "one_more.png")
-    assert room._training_images(room._image_folder(record, moved, recipe), record, Quiet()) is None
+    assert room._training_images(room._image_folder(record, asked, recipe), record, Quiet()) is None
 
 
 def test_a_changed_or_truncated_bundle_is_refused(trained: RunFolder, tmp_path: Path) -> None:

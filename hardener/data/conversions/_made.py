@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -38,6 +40,18 @@ class Box:
     top: float
     right: float
     bottom: float
+
+
+def library(name: str, root: Path) -> Any:
+    """Return what reads a kind of file, which not everybody has installed.
+
+    Raises:
+        HardenerError: it is not.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise HardenerError(f"{root} is read by {name}. Install it: pip install 'hardener[convert]'.") from None
 
 
 def cut_out(file: Path, boxes: list[Box], split: SplitName | None, name: str) -> Iterator[Made]:

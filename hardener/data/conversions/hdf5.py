@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hardener.data.conversions._made import Made, ending_of, names_in
+from hardener.data.conversions._made import Made, ending_of, library, names_in
 from hardener.data.shards import split_of_shard
 from hardener.data.sources._arrays import group_of
 from hardener.data.sources.npz import pairs
@@ -35,10 +34,7 @@ class Hdf5:
         Raises:
             HardenerError: h5py is not installed, or no arrays belong together.
         """
-        try:
-            library = importlib.import_module("h5py")
-        except ModuleNotFoundError:
-            raise HardenerError(f"{root} is read by h5py. Install it: pip install 'hardener[convert]'.") from None
+        reader = library("h5py", root)
         files = [root] if root.is_file() else sorted(p for p in root.iterdir() if p.name.lower().endswith(_ENDINGS))
         images = [path for path in files if _partner(path) is None or _partner(path) != path]
         found = 0
@@ -46,7 +42,7 @@ class Hdf5:
             if root.is_dir() and _is_labels(path):
                 continue
             found += 1
-            yield from _rows(library, path, divided=root.is_dir())
+            yield from _rows(reader, path, divided=root.is_dir())
         if not found:
             raise HardenerError(f"{root} holds labels and no images. Pass the file of images; its labels lie beside.")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from hardener.data.conversions._made import Made, as_png, ending_of
+from hardener.data.conversions._made import Made, as_png, ending_of, library
 from hardener.data.conversions._wire import fields
 from hardener.data.file_kind import kind_of_bytes
 from hardener.errors import HardenerError
@@ -28,16 +27,13 @@ class Lmdb:
         Raises:
             HardenerError: lmdb is not installed, or a value is neither.
         """
-        try:
-            library = importlib.import_module("lmdb")
-        except ModuleNotFoundError:
-            raise HardenerError(f"{root} is read by lmdb. Install it: pip install 'hardener[convert]'.") from None
+        reader = library("lmdb", root)
         for home in _databases(root):
             try:
-                database = library.open(
+                database = reader.open(
                     str(home), readonly=True, lock=False, readahead=False, subdir=home.is_dir(), max_readers=1
                 )
-            except library.Error as error:
+            except reader.Error as error:
                 raise HardenerError(f"{home} is no LMDB that can be read: {error}.") from None
             with database, database.begin() as transaction:
                 for key, value in transaction.cursor():

@@ -18,7 +18,11 @@ from hardener.errors import HardenerError
 
 _TRUTH = re.compile(r"ILSVRC20\d\d(?:_clsloc)?_validation_ground_truth\.txt")
 _WNID = re.compile(r"n\d{8}")
-_WAYS = "LOC_val_solution.csv, val.txt, or ILSVRC2012_validation_ground_truth.txt with map_clsloc.txt or meta.mat"
+_NAME = re.compile(rb"<object>.*?<name>\s*(n\d{8})\s*</name>", re.S)
+_WAYS = (
+    "LOC_val_solution.csv, val.txt with a class each line, Annotations/CLS-LOC/val/, or "
+    "ILSVRC2012_validation_ground_truth.txt with map_clsloc.txt or meta.mat"
+)
 
 
 def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
@@ -41,9 +45,11 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         elif truths:
             told = by_name[truths[0]]
             truth = _by_number(place, told, by_name, found)
-        elif "val.txt" in by_name:
+        elif "val.txt" in by_name and (truth := _listing(place, by_name["val.txt"], tree, found)):
             told = by_name["val.txt"]
-            truth = _listing(place, told, tree, found)
+        elif annotations := _annotations(tree, found):
+            told = f"{annotations[0].rpartition('/')[0]}/"
+            truth = _annotated(place, annotations)
     brought = bring_listed(place, tree, found, truth, told)
     if "validation" in found.flat and not truth:
         folder = found.flat["validation"][0]
@@ -58,13 +64,17 @@ def _solution(data: bytes) -> dict[str, str]:
 
 
 def _listing(place: Place, name: str, tree: Tree, found: Numbered) -> dict[str, str]:
-    """Read lines such as `ILSVRC2012_val_00000001.JPEG 65`: the place of the class in the order of their names."""
+    """Read lines such as `ILSVRC2012_val_00000001.JPEG 65`: the place of the class in the order of their names.
+
+    ILSVRC's own ImageSets/CLS-LOC/val.txt numbers the images from 1 on, and tells no class: nothing is read of it.
+    """
     classes = _classes(tree, found)
-    truth = {}
-    for line in place.read(name).decode("utf-8", "replace").splitlines():
-        cells = line.split()
-        if len(cells) != 2:
-            continue
+    truth: dict[str, str] = {}
+    rows = [line.split() for line in place.read(name).decode("utf-8", "replace").splitlines()]
+    rows = [cells for cells in rows if len(cells) == 2]
+    if [cells[1] for cells in rows] == [str(number) for number in range(1, len(rows) + 1)]:
+        return truth
+    for cells in rows:
         own = cells[0].rpartition("/")[2].rpartition(".")[0]
         if _WNID.fullmatch(cells[1]):
             truth[own] = cells[1]
@@ -114,6 +124,23 @@ def _meta(data: bytes) -> dict[str, str]:
         raise HardenerError("meta.mat is read by scipy. Install it: pip install 'hardener[convert]'.") from None
     synsets: Sequence[Any] = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
     return {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in synsets}
+
+
+def _annotations(tree: Tree, found: Numbered) -> list[str]:
+    """Return the XML files that tell of the validation images: Annotations/CLS-LOC/val/, a file an image."""
+    stems = {name.rpartition("/")[2].rpartition(".")[0] for name in found.flat["validation"][1]}
+    files = [name for name in tree.others if name.endswith(".xml")]
+    return [name for name in files if name.rpartition("/")[2].removesuffix(".xml") in stems]
+
+
+def _annotated(place: Place, names: Sequence[str]) -> dict[str, str]:
+    """Read the class of the first object of each annotation; of one that tells none nothing."""
+    truth = {}
+    for name in names:
+        told = _NAME.search(place.read(name))
+        if told is not None:
+            truth[name.rpartition("/")[2].removesuffix(".xml")] = told[1].decode("ascii")
+    return truth
 
 
 def _classes(tree: Tree, found: Numbered) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hardener.data.brought import Group
+from hardener.data.image_files import stamp_of
 from hardener.errors import HardenerError
 
 
@@ -38,10 +39,9 @@ class Rows:
         Image.fromarray(image).save(file, "PNG")
         return file.getvalue()
 
-    def stamp(self, root: Path, path: str) -> str:
+    def stamps(self, root: Path, paths: Iterable[str]) -> bytes:
         """Return size and times of the file that the array came from."""
-        found = os.stat(self._source)
-        return f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
+        return stamp_of(self._source)
 
 
 def group_of(source: Path, name: str, images: NDArray[Any], labels: NDArray[Any], names: list[str] | None) -> Group:

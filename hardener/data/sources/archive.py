@@ -8,15 +8,18 @@ import re
 import shutil
 import tarfile
 import tempfile
+import threading
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group
+from hardener.data.image_files import stamp_of
+from hardener.data.index import Seen, indexed
 from hardener.data.place import LARGEST
 from hardener.data.sources._inside import read_inside
 from hardener.data.tree import Tree, grown
@@ -54,7 +57,12 @@ class Archive:
         Raises:
             HardenerError: a damaged or encrypted archive; else see `read_inside`.
         """
-        return read_inside(Packed(root), reading)
+
+        def look() -> tuple[Brought, Seen]:
+            return read_inside(Packed(root), reading), Seen(root.parent, files=[root.name])
+
+        members = _Later(root)
+        return indexed(root, "", reading, look, store=lambda base: _Inside(root, base, members))
 
 
 class Packed:
@@ -62,7 +70,7 @@ class Packed:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._members: Members = _Tar(root) if root.name.lower().endswith(_TAR) else _Zip(root)
+        self._members = _members_of(root)
         self._led_out: list[str] = []
         self._names: list[str] = []
         folders: dict[str, set[str]] = {}
@@ -110,6 +118,30 @@ def _leads_out(name: str) -> bool:
     return name.startswith("/") or ".." in name.split("/") or "\\" in name or re.match(r"[A-Za-z]:", name) is not None
 
 
+def _members_of(root: Path) -> Members:
+    return _Tar(root) if root.name.lower().endswith(_TAR) else _Zip(root)
+
+
+class _Later:
+    """The files in an archive that is opened once one of them is asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._lock = root, threading.Lock()
+        self._opened: Members | None = None
+
+    def names(self) -> Iterator[str]:
+        return self._members().names()
+
+    def read(self, name: str, most: int = LARGEST) -> bytes:
+        return self._members().read(name, most)
+
+    def _members(self) -> Members:
+        with self._lock:
+            if self._opened is None:
+                self._opened = _members_of(self._root)
+            return self._opened
+
+
 class _Inside:
     """Bytes of images in an archive, below one of its folders."""
 
@@ -119,9 +151,8 @@ class _Inside:
     def read(self, root: Path, path: str) -> bytes:
         return self._members.read(f"{self._base}/{path}" if self._base else path)
 
-    def stamp(self, root: Path, path: str) -> str:
-        found = os.stat(self._archive)
-        return f"{found.st_size}\0{found.st_mtime_ns}\0{found.st_ctime_ns}"
+    def stamps(self, root: Path, paths: Iterable[str]) -> bytes:
+        return stamp_of(self._archive)
 
 
 class _Zip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,8 @@ class _Parts:
     def read(self, root: Path, path: str) -> bytes:
         return self.parts[path.partition("/")[0]].read(root, path)
 
-    def stamp(self, root: Path, path: str) -> str:
-        return self.parts[path.partition("/")[0]].stamp(root, path)
+    def stamps(self, root: Path, paths: Iterable[str]) -> bytes:
+        return b"".join(self.parts[name].stamps(root, ()) for name in dict.fromkeys(p.partition("/")[0] for p in paths))
 
 
 def _joined(root: Path, first: Group, second: Group) -> Group:

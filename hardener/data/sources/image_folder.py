@@ -7,10 +7,9 @@ from pathlib import Path
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.data.brought import Brought
 from hardener.data.image_files import ImageFiles
-from hardener.data.index import indexed
+from hardener.data.index import Seen, indexed
 from hardener.data.place import Folder
 from hardener.data.sources._inside import read_inside
-from hardener.data.tree import Tree
 
 
 class ImageFolder:
@@ -27,13 +26,13 @@ class ImageFolder:
             HardenerError: see `read_inside`.
         """
 
-        def look() -> tuple[Brought, Tree]:
+        def look() -> tuple[Brought, Seen]:
             place = Folder(root)
             found = read_inside(place, reading)
             assert place.walked is not None, "all of it was listed"
-            return found, place.walked
+            return found, Seen.of(root, place.walked)
 
-        return indexed(root, reading, look)
+        return indexed(root, "", reading, look)
 
 
 def read_class_folders(root: Path) -> tuple[tuple[str, ...], ImageFiles]:

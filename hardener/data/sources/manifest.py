@@ -7,9 +7,11 @@ from pathlib import Path
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
+from hardener.data.index import Seen, indexed
 from hardener.data.place import Folder
 from hardener.data.tables.rows import Sheet, bring
-from hardener.data.tables.table import ENDINGS, Table, looks_like_image, read_table
+from hardener.data.tables.table import ENDINGS, looks_like_image, read_table
+from hardener.data.tree import Tree
 
 
 class Manifest:
@@ -26,21 +28,27 @@ class Manifest:
         Raises:
             HardenerError: see `bring`.
         """
-        return bring_file(root, read_table(str(root), root.read_bytes()), reading)
+        own = root.parent
+        asked = reading.images_root
+        base = own if asked is None or not Path(asked).is_dir() else Path(asked)
+
+        def look() -> tuple[Brought, Seen]:
+            place = Folder(base)
+            found = _bring(root, place, reading)
+            walked = Tree() if place.walked is None else place.walked
+            folders = sorted({*place.listed, *walked.folders})
+            table = os.path.relpath(os.path.abspath(root), os.path.abspath(base))
+            return found, Seen(base, folders, [table], place.linked or walked.changeable)
+
+        return indexed(base, str(root.absolute()), reading, look)
 
 
-def bring_file(root: Path, table: Table, reading: Reading) -> Brought:
-    """Find the images that a file's table names.
-
-    Raises:
-        HardenerError: see `bring`.
-    """
-    own = root.parent
-    place = own if reading.images_root is None or not Path(reading.images_root).is_dir() else Path(reading.images_root)
-    beside = os.path.relpath(os.path.abspath(own), os.path.abspath(place)).replace(os.sep, "/")
+def _bring(root: Path, place: Folder, reading: Reading) -> Brought:
+    table = read_table(str(root), root.read_bytes())
+    beside = os.path.relpath(os.path.abspath(root.parent), os.path.abspath(place.root)).replace(os.sep, "/")
     if beside == "." or beside.startswith(".."):
-        return bring([Sheet(table)], Folder(place), reading)
-    return bring([Sheet(table, ("", beside))], Folder(place), reading)
+        return bring([Sheet(table)], place, reading)
+    return bring([Sheet(table, ("", beside))], place, reading)
 
 
 def _lists_images(root: Path) -> bool:

@@ -21,7 +21,7 @@ from hardener.data.tables.table import Table, as_text
 from hardener.errors import HardenerError
 
 _ENDINGS = (".tar", ".tar.gz", ".tgz")
-_CLASS = ("cls", "label", "cls.txt", "label.txt", "index")
+_CLASS = ("cls", "label", "cls.txt", "label.txt", "index", "txt")  # text may tell the class, where nothing else does
 _PEEKED = 24
 _PATH = "image in the tar file"
 _SHARD = re.compile(r"(.*?\.(?:tar|tar\.gz|tgz))/", re.I)
