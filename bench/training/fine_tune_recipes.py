@@ -151,11 +151,11 @@ RUNS = {
     "rate-03": Run("natural", [RATE], 4, judged=False),
     "natural": Run("natural", [RATE]),
     "n-fgsm": Run("n-fgsm", [RATE]),
-    "hardened-ramp-early": Run("hardened", [RATE, RAMP, *EARLY]),
+    "hardened": Run("hardened", [RATE, RAMP, *EARLY]),
     "sprout-noise-03": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", *SOFT]),
     "sprout": Run("sprout", [RATE]),
-    "hardened-auto": Run("hardened", [RATE, AUTO]),
-    "hardened-ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
+    "auto": Run("hardened", [RATE, AUTO]),
+    "ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
 }
 
 

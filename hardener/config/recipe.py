@@ -18,6 +18,7 @@ from hardener.errors import HardenerError, did_you_mean
 
 LARGE_SIDE = 64
 """Pixels of the shorter side from which on images count as large; see `Recipe.large_images`."""
+_FINE_TUNED = "Fine-tuned:"
 _CONDITIONAL = ("fine_tuning", "large_images")
 _SETTLED_BEFORE = ("data.", "network.", "name", *_CONDITIONAL)
 """What is used before weights and size are known, so that no such section may change it."""
@@ -36,6 +37,16 @@ def recipe_header(path: Path) -> str:
             break
         lines.append(line.removeprefix("#").removeprefix(" "))
     return "\n".join(lines)
+
+
+def fine_tuned() -> dict[str, str]:
+    """Return what recipes gave that were fine-tuned for their header: name -> the text of its line `Fine-tuned:`."""
+    found: dict[str, str] = {}
+    for name, path in recipe_files().items():
+        for line in recipe_header(path).splitlines():
+            if line.startswith(_FINE_TUNED):
+                found[name] = line.removeprefix(_FINE_TUNED).strip()
+    return found
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:

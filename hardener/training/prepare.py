@@ -12,7 +12,6 @@ import torch
 from hardener.config.data_path import hub_name
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import OtherRoots, Reading
-from hardener.config.recipe import settle
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
@@ -41,6 +40,7 @@ from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
 from hardener.training.request import TrainRequest
 from hardener.training.session import Material
+from hardener.training.settling import settle_recipe
 
 _FITS = (
     "--set data.fit=letterbox keeps all of every image, --set data.fit=stretch too, in other proportions. The worst "
@@ -91,7 +91,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     torch.manual_seed(request.seed)
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
-    recipe = _settled(request, min(shape.height, shape.width), reporter)
+    recipe = settle_recipe(request, min(shape.height, shape.width), reporter)
     for note in loaded.notes:
         reporter.say(note)
     _say_what_it_reads(loaded, reporter)
@@ -234,17 +234,6 @@ def _look(
     cut = cut_by_crop(seen, size)
     is_much = tell_cut(cut, files, size, rule.fit, _FITS, reporter)
     return seen, size, rule, cut if is_much else None
-
-
-def _settled(request: TrainRequest, side: int, reporter: Reporter) -> Recipe:
-    """Return the recipe as it is for the weights to start from and this many pixels, and say what that changed."""
-    recipe, given = settle(request.recipe, trained=request.starts_trained, side=side)
-    if given:
-        why = ["it starts from trained weights"] * request.starts_trained
-        why += [f"images have {side} pixels"] * any(key in request.recipe.large_images for key in given)
-        changed = ", ".join(f"{key}={value}" for key, value in given.items())
-        reporter.say(f"{recipe.name}, since {' and '.join(why)}: {changed}. --set has the last word")
-    return recipe
 
 
 def _build(request: TrainRequest, classes: Sequence[str], size: Size, *, color: bool) -> Built:

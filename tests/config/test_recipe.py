@@ -5,9 +5,18 @@ from pathlib import Path
 import pytest
 
 from hardener.config.quantity import parse_image_size, parse_quantity
-from hardener.config.recipe import LARGE_SIDE, check_recipe, load_recipe, recipe_files, recipe_header, settle
+from hardener.config.recipe import (
+    LARGE_SIDE,
+    check_recipe,
+    fine_tuned,
+    load_recipe,
+    recipe_files,
+    recipe_header,
+    settle,
+)
 from hardener.errors import HardenerError
 from hardener.threat import ThreatModel, show_eps
+from hardener.vicinity.worst_point import Settings
 
 
 @pytest.mark.parametrize(
@@ -87,6 +96,24 @@ def test_a_recipe_says_what_is_otherwise_with_trained_weights_and_large_images(t
     assert found[True, 64][1] == {"optimizer.lr": 0.02, "epochs": 5, "validation.eps": "4/255"}
     assert all(one.fine_tuning == one.large_images == {} for one, _ in found.values())
     assert settle(found[True, 64][0], trained=True, side=224) == (found[True, 64][0], {})
+
+
+def test_hardened_is_one_command_that_suits_its_start_and_its_images() -> None:
+    def ball(*sets: str, trained: bool, side: int) -> tuple[float, str, float]:
+        recipe = settle(load_recipe("hardened", sets), trained=trained, side=side)[0]
+        attack = recipe.vicinity.find(Settings)
+        assert attack is not None
+        return attack.eps, attack.schedule, recipe.validation.eps
+
+    assert ball(trained=False, side=32) == (8 / 255, "constant", 8 / 255)
+    assert ball(trained=True, side=32) == (8 / 255, "ramp", 8 / 255)
+    assert ball(trained=True, side=64) == (4 / 255, "ramp", 4 / 255)
+    assert ball("vicinity.adversarial.eps=2/255", trained=True, side=224)[0] == 2 / 255
+
+
+def test_what_fine_tuning_gave_stands_in_the_headers() -> None:
+    assert {"natural", "hardened"} <= fine_tuned().keys()
+    assert all("clean" in figures and "%" in figures for figures in fine_tuned().values())
 
 
 def test_what_is_set_beats_what_trained_weights_would_change(tmp_path: Path) -> None:

@@ -59,11 +59,26 @@ def test_a_recipe_that_is_otherwise_for_trained_weights_says_so_and_stays_so_whe
     with pytest.raises(Interrupted):
         train(request(model_file, image_folder, tmp_path, sets=sets, init=first.path, name="r"), reporter)
     assert "sprout, since it starts from trained weights: averaging.name=ema. --set has the last word" in reporter.said
+    assert any(line.startswith("of 3,068 photographs at 64 pixels, fine-tuning made: ") for line in reporter.said)
+    assert not any("trains against an attacker" in line for line in reporter.said)
     run = resume(RunFolder(tmp_path / "r"), Recorder(), device="cpu")
     recipe = run.read_recipe()
     assert recipe.averaging is not None
     assert (recipe.averaging.name, recipe.fine_tuning) == ("ema", {})
     assert first.read_recipe().averaging is None
+
+
+def test_hardened_says_its_eps_and_what_it_rises_by(
+    first: RunFolder, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    reporter = Recorder()
+    run = train(request(model_file, image_folder, tmp_path, recipe="hardened", init=first.path), reporter)
+    assert "trains against an attacker: linf 8/255. --set vicinity.adversarial.eps=EPS chooses another eps" in (
+        reporter.said
+    )
+    assert [metrics.eps for metrics in reporter.epochs] == sorted(metrics.eps or 0 for metrics in reporter.epochs)
+    assert (reporter.epochs[0].eps or 0) < (reporter.epochs[-1].eps or 0) == 8 / 255
+    assert run.read_recipe().large_images == {}
 
 
 def test_layers_learn_at_their_share_of_the_rate_whatever_the_schedule(

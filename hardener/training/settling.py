@@ -1,0 +1,37 @@
+"""A recipe, as it is for the weights to start from and the size of the images, and what is said of it."""
+
+from __future__ import annotations
+
+from hardener.config.recipe import LARGE_SIDE, fine_tuned, settle
+from hardener.config.schema import Recipe
+from hardener.progress import Reporter
+from hardener.training.request import TrainRequest
+from hardener.vicinity.worst_point import Settings as Ball
+
+_EPS = "vicinity.adversarial.eps"
+
+
+def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recipe:
+    """Return the recipe with what it holds for trained weights and large images, and say what that changed.
+
+    Also said: the eps that it attacks with in training, and what recipes gave where they were fine-tuned.
+
+    Args:
+        side: pixels of the shorter side of the images.
+    """
+    recipe, given = settle(request.recipe, trained=request.starts_trained, side=side)
+    if given:
+        why = ["it starts from trained weights"] * request.starts_trained
+        why += [f"images have {side} pixels"] * (bool(request.recipe.large_images) and side >= LARGE_SIDE)
+        changed = ", ".join(f"{key}={value}" for key, value in given.items())
+        reporter.say(f"{recipe.name}, since {' and '.join(why)}: {changed}. --set has the last word")
+    ball = recipe.vicinity.find(Ball)
+    if ball is not None:
+        reporter.say(f"trains against an attacker: {ball.threat}. --set {_EPS}=EPS chooses another eps")
+    gave = "; ".join(f"{name}: {figures}" for name, figures in fine_tuned().items())
+    if request.starts_trained and gave:
+        reporter.say(
+            f"of 3,068 photographs at 64 pixels, fine-tuning made: {gave}. "
+            "Where an attacker counts, take --recipe hardened"
+        )
+    return recipe
