@@ -166,6 +166,17 @@ THREATS: Mapping[str, ThreatEntry] = {
         gradients="helps",
         attacks={"grid-search": {}, "box-pgd": {}, "box-search": {}},
     ),
+    "camera": ThreatEntry(
+        "hardener.threats.camera:Camera",
+        "everyday changes of a photograph together: light, blur, noise, JPEG, size, a turn",
+        attacks={"box-search": {"queries": 300}},
+    ),
+    "patch": ThreatEntry(
+        "hardener.threats.patch:Patch",
+        "a square sticker of any content at any place",
+        gradients="needed",
+        attacks={"box-pgd": {"steps": 60}, "box-search": {"queries": 600}},
+    ),
 }
 """Threat models beside the balls of NORMS."""
 

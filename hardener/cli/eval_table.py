@@ -100,7 +100,7 @@ def _settings(attack: EvaluatedAttack) -> str:
 
 def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
-    from hardener.reports.measured_lines import measured_lines, told_draws
+    from hardener.reports.measured_lines import corruption_line, measured_lines, told_draws
 
     norm = norm_of(evaluation.threat.model)
     if norm is not None and evaluation.distances is not None and evaluation.distances.quartiles is not None:
@@ -113,8 +113,7 @@ def _show_sections(evaluation: Evaluation) -> None:
         worst = min(curve.points, key=lambda point: point.accuracy)
         out.print(f"{curve.name}: at worst {percent(worst.accuracy)}, at {worst.parameter:g} {curve.unit}".rstrip())
     if evaluation.corruptions is not None:
-        kept = 1 - evaluation.corruptions.mean_corruption_error
-        out.print(f"common corruptions: mean accuracy {percent(kept)} (n = {evaluation.corruptions.samples})")
+        out.print(corruption_line(evaluation.corruptions), markup=False, soft_wrap=True)
     if evaluation.certification is not None:
         certified = evaluation.certification
         shown = ", ".join(f"{percent(point.accuracy)} to {point.parameter:g}" for point in certified.points)

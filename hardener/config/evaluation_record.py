@@ -203,12 +203,35 @@ class CorruptionKind(_Strict):
     accuracies: list[float]
 
 
+class CorruptedClass(_Strict):
+    """A class's accuracy at severities 1 to 5, the mean over kinds, on `samples` images of it."""
+
+    name: str
+    samples: int
+    accuracies: list[float]
+
+
+class CorruptedCell(_Strict):
+    """A kind at a severity, 1 to 5."""
+
+    kind: str
+    severity: int
+    accuracy: float
+
+
 class Corruptions(_Strict):
-    """`mean_corruption_error` is 1 - accuracy, averaged over severities, then kinds; relative to no other network."""
+    """`mean_corruption_error` is 1 - accuracy, averaged over severities, then kinds; relative to no other network.
+
+    `by_severity` is the mean over kinds, `parameter` the severity, with Hoeffding's interval. `standing_out`: cells
+    that fall more than the rest. Its 95 % interval ends below the lower fence (Tukey's) of all kinds at its severity.
+    """
 
     samples: int
     kinds: list[CorruptionKind]
     mean_corruption_error: float
+    by_severity: list[CurvePoint] = []
+    classes: list[CorruptedClass] = []
+    standing_out: list[CorruptedCell] = []
     note: str
 
 

@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import quantiles
 from typing import Any, Literal
 
 import numpy as np
@@ -16,11 +17,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from hardener.config.evaluation_record import CorruptionKind, Corruptions
+from hardener.config.evaluation_record import CorruptedCell, CorruptedClass, CorruptionKind, Corruptions, CurvePoint
 from hardener.errors import HardenerError, did_you_mean
 from hardener.measures._common import batches
 from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
+from hardener.statistics.interval import clopper_pearson
+from hardener.statistics.paired import hoeffding_interval
 
 Pixels = NDArray[np.uint8]
 CorruptionFamily = Literal["noise", "blur", "weather", "digital"]
@@ -56,7 +59,7 @@ def measure(case: Case) -> Found:
     with case.reporter.track("corruptions", len(case.pixels), "images") as done:
         found = measure_corruptions(
             case.model, case.pixels, case.labels,
-            batch_size=case.batch_size, generator=case.generator(), on_done=done,
+            batch_size=case.batch_size, generator=case.generator(), on_done=done, classes=case.classes,
         )  # fmt: skip
     return Found(found)
 
@@ -71,6 +74,7 @@ def measure_corruptions(
     generator: torch.Generator | None = None,
     on_done: Callable[[int], None] | None = None,
     kinds: Sequence[str] = tuple(CORRUPTIONS),
+    classes: Sequence[str] = (),
 ) -> Corruptions:
     """Measure accuracy on 15 kinds of corruption at 5 severities each.
 
@@ -86,6 +90,7 @@ def measure_corruptions(
         generator: one draw from it seeds everything here.
         on_done: called with a number of images as they are dealt with; N in all.
         kinds: names of `CORRUPTIONS`.
+        classes: names of the K classes; their numbers where none are given.
     Raises:
         HardenerError: there are no images, they have neither 1 nor 3 channels, a kind is unknown, or the library
             that makes the corruptions is not installed.
@@ -97,31 +102,65 @@ def measure_corruptions(
     _check(images.shape[1], kinds)
     library = _load_library()
     seed = _draw_seed(generator)
-    right = {kind: [0] * len(SEVERITIES) for kind in kinds}
+    names = list(classes) or [str(label) for label in range(int(labels.max()) + 1)]
+    right = torch.zeros(len(kinds), len(SEVERITIES), len(names), dtype=torch.int64)
     with measuring(model) as device, _numpy_state_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's own dealings with numpy and scikit-image
         first = 0
         for clean, truth in batches(images, labels, batch_size, torch.device("cpu")):
-            for kind in kinds:
+            for row, kind in enumerate(kinds):
                 for place, severity in enumerate(SEVERITIES):
                     seeds = [_seed_of(seed, index, kind, severity) for index in range(first, first + len(clean))]
                     changed = _corrupt(library, clean, kind, severity, seeds)
                     answers = model(changed.to(device)).argmax(dim=1).cpu()
-                    right[kind][place] += int(answers.eq(truth).sum())
+                    right[row, place] += torch.bincount(truth[answers.eq(truth)], minlength=len(names))
             first += len(clean)
             if on_done is not None:
                 on_done(len(clean))
-    found = [
-        CorruptionKind(name=kind, family=CORRUPTIONS[kind], accuracies=[count / len(images) for count in counts])
-        for kind, counts in right.items()
-    ]
-    errors = [1 - accuracy for kind in found for accuracy in kind.accuracies]
+    counts = torch.bincount(labels.cpu(), minlength=len(names))
+    return _summed(right, counts, kinds, names).model_copy(update={"note": _note(min(images.shape[-2:]))})
+
+
+def _summed(right: Tensor, counts: Tensor, kinds: Sequence[str], names: Sequence[str]) -> Corruptions:
+    """Sum up right answers, (kinds, severities, K), of `counts` images of each class, (K,)."""
+    samples = int(counts.sum())
+    accuracies = right.sum(dim=2).double() / samples
+    means, per_class = accuracies.mean(dim=0).tolist(), (right.sum(dim=0).T.double() / len(kinds)).tolist()
     return Corruptions(
-        samples=len(images),
-        kinds=found,
-        mean_corruption_error=sum(errors) / len(errors),
-        note=_note(min(images.shape[-2:])),
+        samples=samples,
+        kinds=[
+            CorruptionKind(name=kind, family=CORRUPTIONS[kind], accuracies=row)
+            for kind, row in zip(kinds, accuracies.tolist(), strict=True)
+        ],
+        mean_corruption_error=1 - float(accuracies.mean()),
+        by_severity=[
+            CurvePoint(parameter=severity, accuracy=share, interval=hoeffding_interval(share, samples))
+            for severity, share in zip(SEVERITIES, means, strict=True)
+        ],
+        classes=[
+            CorruptedClass(name=name, samples=count, accuracies=[value / count for value in row])
+            for name, count, row in zip(names, counts.tolist(), per_class, strict=True)
+            if count
+        ],
+        standing_out=[
+            CorruptedCell(kind=kinds[row], severity=SEVERITIES[place], accuracy=float(accuracies[row, place]))
+            for place in range(len(SEVERITIES))
+            for row in fallen_out(right.sum(dim=2)[:, place].tolist(), samples)
+        ],
+        note="",
     )
+
+
+def fallen_out(right: Sequence[int], samples: int) -> list[int]:
+    """Return which counts of right answers lie surely below Tukey's lower fence of them all; of four at least.
+
+    Source: Tukey, "Exploratory Data Analysis", 1977: a quarter's end minus 1.5 times the middle half's width.
+    """
+    if len(right) < 4:
+        return []
+    low, _, high = quantiles((count / samples for count in right), n=4, method="inclusive")
+    fence = low - 1.5 * (high - low)
+    return [place for place, count in enumerate(right) if clopper_pearson(count, samples)[1] < fence]
 
 
 def _check(channels: int, kinds: Sequence[str]) -> None:

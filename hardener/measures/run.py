@@ -47,6 +47,7 @@ class Case:
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode; a measure leaves it as it found it.
         pixels, labels: the images to measure on, (N, C, H, W), float in [0, 1] or uint8, and (N,) int64.
         paths: of the images, as the report names them.
+        classes: names of the classes, K.
         clean_correct: (N,) bool, which of them the model gets right.
         threat: of the evaluation.
         attacks: that climb the model's gradients, or search where there are none; none where a sweep is to do.
@@ -69,6 +70,7 @@ class Case:
     attacks: tuple[LentAttack, ...] = ()
     distance: Tensor | None = None
     sweep: LentSweep | None = None
+    classes: tuple[str, ...] = ()
     differentiable: bool = True
     noise_sigma: float = 0.1
     batch_size: int = 128

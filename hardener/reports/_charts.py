@@ -29,6 +29,9 @@ def charts_of(evaluation: Evaluation) -> dict[str, Any]:
             x_label="certified l2 radius",
             show_x=number,
         )
+    if evaluation.corruptions is not None and evaluation.corruptions.by_severity:
+        curve = MeasuredCurve(name="severity", points=evaluation.corruptions.by_severity)
+        charts["severities"] = _small_chart(curve)
     if evaluation.calibration is not None:
         charts["calibration"] = reliability_chart(
             evaluation.calibration.bins,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hardener.config.evaluation_record import Certification, Evaluation
-from hardener.words import figure
+from hardener.config.evaluation_record import Certification, Corruptions, Evaluation
+from hardener.words import figure, percent
 
 
 def measured_lines(evaluation: Evaluation) -> list[str]:
@@ -20,6 +20,26 @@ def measured_lines(evaluation: Evaluation) -> list[str]:
             told.append(f"{item.name} {figure(item.value, item.unit)}{between}")
         lines.append(f"{found.title}: {', '.join([*told, f'n = {found.samples}'])}")
     return lines
+
+
+def corruption_line(found: Corruptions) -> str:
+    """Return mean, curve over the severities, what stands out and the weakest class, in a line."""
+    told = f"common corruptions: mean accuracy {percent(1 - found.mean_corruption_error)} (n = {found.samples})"
+    if found.by_severity:
+        told += f"; severity 1 to 5: {', '.join(percent(point.accuracy) for point in found.by_severity)}"
+    if found.standing_out:
+        told += f"; falls more than the rest: {standing_out(found)}"
+    if found.classes:
+        weakest = min(found.classes, key=lambda item: sum(item.accuracies))
+        told += f"; weakest class {weakest.name}, {percent(sum(weakest.accuracies) / len(weakest.accuracies))}"
+    return told
+
+
+def standing_out(found: Corruptions) -> str:
+    """Name the kinds that fall more than the rest, with severity and accuracy."""
+    return ", ".join(
+        f"{cell.kind.replace('_', ' ')} at {cell.severity} ({percent(cell.accuracy)})" for cell in found.standing_out
+    )
 
 
 def told_draws(found: Certification) -> str:

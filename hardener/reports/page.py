@@ -20,6 +20,7 @@ from hardener.reports._plots import picture, png_uri
 from hardener.reports._templates import page_environment
 from hardener.reports.by_class import UNEVEN, few_images, robust_interval, weakest_first
 from hardener.reports.command import AUDIT, eval_command, request_of
+from hardener.reports.measured_lines import standing_out
 from hardener.threat import ThreatModel, norm_of, show_eps
 from hardener.words import NO_BREAK, figure, number
 
@@ -94,6 +95,7 @@ def page_with_figures() -> Environment:
         "css_text": lambda text: Markup(re.sub(r"[^\w .,-]", "", text)),  # noqa: S704 - nothing is left that CSS reads
         "robust_interval": robust_interval,
         "number": number,
+        "standing_out": standing_out,
         "distance": show_distance,
         "eps": show_eps,
         "seconds": _show_seconds,

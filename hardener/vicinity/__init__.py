@@ -35,6 +35,12 @@ VICINITIES: Mapping[str, VicinityEntry] = {
         "noise on a patch, and a label that is less certain the more there is",
         settings="Settings",
     ),
+    "worst-change": VicinityEntry(
+        "hardener.vicinity.worst_change:WorstChange",
+        "the worst of a few random points of a threat without a norm",
+        settings="Settings",
+        needs=("model",),
+    ),
     "worst-point": VicinityEntry(
         "hardener.vicinity.worst_point:WorstPoint",
         "the point of a ball that a climb on the loss ends at",

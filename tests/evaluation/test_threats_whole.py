@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def test_a_threat_runs_its_own_attacks_and_stands_in_record_and_report(run: RunF
     assert found.per_image is not None
     with np.load(run.evaluations / found.per_image) as arrays:
         assert np.isnan(arrays["distance"]).all()
-    page = run.report.read_text()
+    page = html.unescape(run.report.read_text())
     assert found.threat.reach.split(";")[0] in page
     assert f"Robust accuracy, {kind}" in page
     assert f"hardener eval {run.path} --threat {kind} --queries 12" in str(eval_command(found.request))
@@ -150,7 +151,7 @@ def test_a_file_without_gradients_is_searched_and_the_card_tells_of_it(run: RunF
             {"threat": "spatial", "attacks": ("pgd",)},
             "pgd moves in the ball of a norm, and spatial is none. Choose from",
         ),
-        ({"attacks": ("box-search",)}, "box-search knows no norm: .* Add --threat spatial"),
+        ({"attacks": ("box-search",)}, "box-search knows no norm: .* Add --threat spatial or camera or patch"),
         ({"threat": "spatial", "sections": frozenset({"curves"})}, "--curves looks into a ball: ask for it without"),
         ({"threat": "spatial", "settings": {"random_start": True}}, "--random-start is for no attack that was asked"),
         ({"threat": "spatial", "attacks": ("box-serch",)}, "unknown attack 'box-serch'. Known: .* mean 'box-search'"),

@@ -140,3 +140,27 @@ def test_wrong_arguments_are_named() -> None:
         measure_corruptions(Watching(), torch.rand(3, 4, 8, 8), LABELS)
     with pytest.raises(HardenerError, match="unknown corruption 'fogg'.*Did you mean 'fog'"):
         measure_corruptions(Watching(), torch.rand(3, 3, 8, 8), LABELS, kinds=["fogg"])
+
+
+@needs_library
+def test_the_curve_and_the_classes_are_means_of_the_same_answers() -> None:
+    images = torch.tensor([0.2, 0.4, 0.55]).view(3, 1, 1, 1).expand(3, 3, 10, 10)
+    model = Linear(torch.full((3, 10, 10), 1 / 300), -0.625)
+    labels = torch.tensor([1, 0, 1])
+    found = measure_corruptions(model, images, labels, kinds=("brightness", "contrast"), classes=("dark", "light"))
+    expected = torch.tensor([kind.accuracies for kind in found.kinds]).mean(dim=0)
+    assert [point.accuracy for point in found.by_severity] == pytest.approx(expected.tolist())
+    assert [point.parameter for point in found.by_severity] == [1, 2, 3, 4, 5]
+    assert [(item.name, item.samples) for item in found.classes] == [("dark", 1), ("light", 2)]
+    for place, point in enumerate(found.by_severity):
+        assert sum(item.samples * item.accuracies[place] for item in found.classes) == pytest.approx(3 * point.accuracy)
+        assert point.interval[0] <= point.accuracy <= point.interval[1]
+    assert found.standing_out == [], "two kinds have no rest to fall behind"
+
+
+def test_a_cell_is_named_where_it_surely_falls_more_than_the_rest() -> None:
+    rest = [180, 175, 170, 182, 178, 176, 181, 174, 173, 179, 177, 172, 171, 183]
+    assert room.fallen_out([60, *rest], 200) == [0]
+    assert room.fallen_out([160, *rest], 200) == [], "too near for 200 images"
+    assert room.fallen_out([5, *(count // 20 for count in rest)], 10) == [], "ten images are too few"
+    assert room.fallen_out([0, 10, 10], 10) == []

@@ -10,8 +10,6 @@ from hardener.attacks.searches._worst import Worst
 from hardener.losses.margin import margin
 from hardener.threats import Change
 
-_JUMP_EVERY = 4
-
 
 def box_pgd(
     model: Classifier,
@@ -26,8 +24,7 @@ def box_pgd(
 ) -> Tensor:
     """Climb the margin from the worst of a few random points, by signed steps that shorten, until the image falls.
 
-    What no gradient moves, such as the place of a patch, is drawn anew at each fourth step, and kept where it is
-    worse.
+    What no gradient moves, such as the place of a patch, is drawn anew after each step, and kept where it is worse.
 
     Args:
         model: (N, C, H, W) in [0, 1] -> logits (N, K), in eval mode.
@@ -57,12 +54,11 @@ def box_pgd(
         gradient = _gradient(model, images[where], labels[where], change, points[where])
         points[where] = (points[where] + length * gradient.sign()).clamp(0, 1)
         worst.offer(where, points[where])
-        if step % _JUMP_EVERY == 0:
-            drawn = change.jump(points[where], images[where], generator)
-            moved = drawn.ne(points[where]).any(dim=1)
-            if moved.any():
-                taken = worst.offer(where[moved], drawn[moved])
-                points[where[moved][taken]] = drawn[moved][taken]
+        drawn = change.jump(points[where], images[where], generator)
+        moved = drawn.ne(points[where]).any(dim=1)
+        if moved.any():
+            taken = worst.offer(where[moved], drawn[moved])
+            points[where[moved][taken]] = drawn[moved][taken]
     return worst.points
 
 
