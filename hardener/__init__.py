@@ -20,9 +20,14 @@ if not TYPE_CHECKING:  # a type checker must know the names, not take any
         """Import what the door offers when it is asked for: `import hardener` itself costs nothing."""
         if name not in __all__:
             raise AttributeError(f"module 'hardener' has no attribute {name!r}")
-        from hardener import api
-
-        return getattr(api, name)
+        try:
+            import hardener.api as door
+        except ModuleNotFoundError as error:
+            if error.name != "hardener.api":
+                raise
+            said = f"hardener.{name} is not part of hardener-light, the client and the service: pip install hardener"
+            raise ImportError(said) from None
+        return getattr(door, name)
 
 
 def __dir__() -> list[str]:

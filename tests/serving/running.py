@@ -71,8 +71,15 @@ class RunningServer:
 
 
 @contextmanager
-def server(bundle: Path, **variables: str) -> Iterator[RunningServer]:
-    """Start the service on a free port; end it where the test did not."""
+def server(
+    bundle: Path,
+    *,
+    python: Path = Path(sys.executable),
+    service: str = "serving.service:HardenerService",
+    folder: Path = ROOT,
+    **variables: str,
+) -> Iterator[RunningServer]:
+    """Start the service on a free port, as an interpreter imports it in `folder`; end it where the test did not."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -83,9 +90,11 @@ def server(bundle: Path, **variables: str) -> Iterator[RunningServer]:
     }
     environment["HARDENER_DRAIN_S"] = "0"
     environment |= variables
-    command = [sys.executable, "-m", "bentoml", "serve", "serving.service:HardenerService"]
-    command += ["--host", "127.0.0.1", "--port", port, "--working-dir", str(ROOT)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [str(python), "-m", "bentoml", "serve", service]
+    command += ["--host", "127.0.0.1", "--port", port, "--working-dir", str(folder)]
+    process = subprocess.Popen(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     running = RunningServer(process, f"http://127.0.0.1:{port}")
     try:
         yield running

@@ -62,10 +62,10 @@ def files(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-def loaded_by_the_server() -> set[Path]:
-    """Find the files of serving, and those of hardener that they import, and so on."""
+def loaded_by(*rooms: str) -> set[Path]:
+    """Find the files of some rooms, and those of hardener that they import, and so on."""
     found: set[Path] = set()
-    waiting = files("serving")
+    waiting = files(*rooms)
     while waiting:
         path = waiting.pop()
         if path in found:
@@ -96,7 +96,7 @@ def test_the_server_alone_installs_what_it_needs_and_nothing_else() -> None:
     listed = serving_requirements().keys()
     both_builds = {"onnxruntime", "onnxruntime-gpu"}
     needed = set(NEEDED)
-    for path in loaded_by_the_server():
+    for path in loaded_by("serving"):
         for names in packages(path):
             given = (names | both_builds if names & both_builds else names) & listed
             assert given, f"{path.relative_to(ROOT)} imports {names}"
