@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from hardener.config.wire import fields
 from hardener.data.conversions._made import Made, as_png, ending_of, library
-from hardener.data.conversions._wire import fields
 from hardener.data.file_kind import kind_of_bytes
 from hardener.errors import HardenerError
 

@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from hardener.config.wire import fields, integers
 from hardener.data.conversions._made import Made, ending_of, names_in
-from hardener.data.conversions._wire import fields, integers
 from hardener.data.shards import split_of_shard
 from hardener.errors import HardenerError
 
