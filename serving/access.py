@@ -24,6 +24,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hardener.config.serving_limits import FIXED
 from hardener.errors import HardenerError
 
 from .notes import notes_of
@@ -33,7 +34,7 @@ HOW_TO_HASH = 'Each line is `NAME SHA256`; make the hash with: printf %s "$TOKEN
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _ORIGIN = re.compile(r"https?://[^\s/?#@]+")
-_MOST_BUCKETS = 10_000
+_MOST_BUCKETS = FIXED["rate_callers"].value
 
 
 class Tokens:

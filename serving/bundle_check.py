@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hardener.config.bundle import read_bundle
+from hardener.config.serving_limits import FIXED
 from hardener.errors import HardenerError
 
 _ACCEPTED = "accepted"
-_MOST_S = 600.0
+_MOST_S = float(FIXED["bundle_check_s"].value)
 _SCRIPT = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main(sys.argv[2:])"
 
 

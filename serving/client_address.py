@@ -35,6 +35,26 @@ def read_proxies(text: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
+def warn_of_trust(proxies: Iterable[Network], forwarded_allow_ips: str) -> list[str]:
+    """Return what to tell at the start: of trust that is not given, and of trust that is given to everyone.
+
+    Args:
+        forwarded_allow_ips: the variable of this name, which uvicorn reads elsewhere.
+    """
+    warnings = []
+    if forwarded_allow_ips:
+        warnings.append(
+            f"FORWARDED_ALLOW_IPS={forwarded_allow_ips[:80]!r} is not read: clients' addresses are taken from the "
+            "proxies that HARDENER_TRUSTED_PROXIES names, and from nobody else."
+        )
+    if any(network.prefixlen == 0 for network in proxies):
+        warnings.append(
+            "HARDENER_TRUSTED_PROXIES holds every address, so each caller chooses the address that the rate, the "
+            "places for reports and the log know it by. Name the proxies alone."
+        )
+    return warnings
+
+
 class BehindProxies:
     """Gives a request from a trusted proxy its client's address; what any other client says of itself is not heard."""
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 import threading
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from hardener.config.bundle import Bundle
 from hardener.errors import Failure, HardenerError
 from hardener.words import one_line
 
+from .cuda_driver import cuda_devices, lock_pages
 from .settings import Device
 
 INPUT, OUTPUTS = "images", ("logits", "probabilities")
@@ -35,7 +34,7 @@ class Engine:
         """
         self.on_gpu = _wants_gpu(device)
         self._shape = (bundle.input.height, bundle.input.width, bundle.input.channels)
-        self._session = _open_session(folder / bundle.model.file, on_gpu=self.on_gpu)
+        self._session = open_session(folder / bundle.model.file, on_gpu=self.on_gpu)
         _check_graph(self._session, bundle)
         self._only = bundle.input.batch
         sizes = BUCKETS if self._only is None else (self._only,)
@@ -105,6 +104,9 @@ class BoundSession:
 
     cuDNN searches its algorithms anew for a batch size that it has not seen, and memory that a run allocates anew on a
     GPU holds up what runs there. On a CPU it gains nothing. Each thread has buffers of its own.
+
+    Attributes:
+        all_pinned: whether every buffer made so far that images wait in is pinned.
     """
 
     def __init__(
@@ -114,32 +116,43 @@ class BoundSession:
         *,
         device: str,
         sizes: tuple[int, ...] = BUCKETS,
+        pinned: bool = False,
     ) -> None:
-        """Take a session with one input, uint8 (N, *`shape`), and the two outputs; N is one of `sizes`."""
+        """Take a session with one input, uint8 (N, *`shape`), and the two outputs; N is one of `sizes`.
+
+        Args:
+            pinned: keep the memory that images wait in where it is, so that the GPU fetches them itself. What that
+                gains is not measured yet, so the service does not ask for it.
+        """
         self._session, self._shape, self._device, self._sizes = session, shape, device, sizes
+        self._pinned, self.all_pinned = pinned, pinned
         self._threads = threading.local()
 
     def run(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Answer (N, *shape), at most the largest bucket, with logits and probabilities: (n, K), n >= N, each."""
         bucket = next(size for size in self._sizes if size >= len(images))
-        images = _filled(images, bucket)
-        binding, place = self._binding(bucket)
-        place.update_inplace(np.ascontiguousarray(images))
+        binding, place, waiting = self._binding(bucket)
+        waiting[: len(images)] = images
+        waiting[len(images) :] = 0
+        place.update_inplace(waiting)
         self._session.run_with_iobinding(binding)
         logits, probabilities = binding.copy_outputs_to_cpu()
         return logits, probabilities
 
-    def _binding(self, bucket: int) -> tuple[onnxruntime.IOBinding, onnxruntime.OrtValue]:
+    def _binding(self, bucket: int) -> tuple[onnxruntime.IOBinding, onnxruntime.OrtValue, NDArray[np.uint8]]:
+        """Return what a batch of this size is run with: binding, input on the device, and a buffer before it."""
         made = self._threads.__dict__.setdefault("bindings", {})
         if bucket not in made:
-            empty = np.zeros((bucket, *self._shape), np.uint8)
-            place = onnxruntime.OrtValue.ortvalue_from_numpy(empty, self._device, 0)
+            waiting = np.zeros((bucket, *self._shape), np.uint8)
+            place = onnxruntime.OrtValue.ortvalue_from_numpy(waiting, self._device, 0)
+            if self._pinned and not lock_pages(waiting):
+                self.all_pinned = False
             binding = self._session.io_binding()
             binding.bind_ortvalue_input(INPUT, place)
             for name in OUTPUTS:
                 binding.bind_output(name, self._device, 0)
-            made[bucket] = binding, place
-        found: tuple[onnxruntime.IOBinding, onnxruntime.OrtValue] = made[bucket]
+            made[bucket] = binding, place, waiting
+        found: tuple[onnxruntime.IOBinding, onnxruntime.OrtValue, NDArray[np.uint8]] = made[bucket]
         return found
 
 
@@ -149,26 +162,17 @@ def _filled(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return images if missing <= 0 else np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
 
 
-def cuda_devices() -> int:
-    """Count the GPUs that the NVIDIA driver shows to this process.
-
-    ONNX Runtime cannot say it: its CUDA build lists the CUDA provider on machines without a GPU too.
-    """
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
-
-
 def _wants_gpu(device: Device) -> bool:
     return device == "cuda" or (device == "auto" and cuda_devices() > 0)
 
 
-def _open_session(path: Path, *, on_gpu: bool) -> onnxruntime.InferenceSession:
+def open_session(path: Path, *, on_gpu: bool) -> onnxruntime.InferenceSession:
+    """Load a model file for the CPU, or for the GPU and nothing else.
+
+    Raises:
+        HardenerError: the file cannot be loaded, or there is no CUDA or no GPU.
+        Failure: there is a GPU, but ONNX Runtime could not use it.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # lanes, not one run's threads, fill the cores
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -90,6 +90,7 @@ _REPORT: dict[str, Any] = {
         "found": False,
         "label": None,
         "lowest_margin": 0.8,
+        "image": None,
         "statement": "no adversarial image found in 200 queries",
         "meaning": "This proves nothing: a longer search may find one.",
     },

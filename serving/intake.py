@@ -18,6 +18,7 @@ from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 
 from hardener.config.bundle import InputSpec
+from hardener.config.serving_limits import FIXED
 from hardener.data.decode import open_image, to_input_with_size
 from hardener.data.decode_cost import decode_bytes
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
@@ -30,8 +31,8 @@ from .problem import Problem
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 DEEP_FORMATS = ("TIFF",)
 """Read besides by models that were trained on pixels of more than 8 bits: signed and float ones have no other file."""
-MAX_FIELDS = 16
-MAX_FIELD_BYTES = 4096
+MAX_FIELDS = FIXED["form_fields"].value
+MAX_FIELD_BYTES = FIXED["field_bytes"].value
 SMALL_PIXELS = 160_000  # what has no more is decoded in a millisecond
 LARGE_PIXELS = 4_000_000  # what has more takes long, and much memory, to decode
 BREAKS = b" \t\r\n"  # stand in base64 as MIME and the program base64 write it, in lines of 76 or 64

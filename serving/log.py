@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn
 
+from hardener.config.serving_limits import FIXED
 from hardener.errors import HardenerError
 
 LogForm = Literal["text", "json"]
 STDERR = 2
 _PAUSE_S = 0.05
-_MOST_LINES = 10_000
+_MOST_LINES = FIXED["log_lines"].value
 _ATOMIC_BYTES = 4096  # a pipe takes so much in one piece, so that workers who share it break no line of each other
 _MOST_TEXT = 500
 

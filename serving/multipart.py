@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-MAX_HEADERS = 8
-MAX_HEADER_BYTES = 4096
+from hardener.config.serving_limits import FIXED
+
+MAX_HEADERS = FIXED["part_headers"].value
+MAX_HEADER_BYTES = FIXED["part_header_bytes"].value
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every body that a stranger has broken
 
 

@@ -28,6 +28,7 @@ class Options:
     draws: int | None = None
     queries: int | None = None
     budget_s: float | None = None
+    found_image: bool | None = None
 
 
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -56,6 +57,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "type": "number",
         "minimum": MIN_SECONDS,
         "description": "with a report: seconds to spend on it; more than the server allows are cut to that",
+    },
+    "found_image": {
+        "type": "boolean",
+        "default": False,
+        "description": "with a report: send the adversarial image along, where the attack finds one",
     },
 }
 

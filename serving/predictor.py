@@ -25,6 +25,7 @@ from .intake import Decoded, Upload, body_kind, parse_upload, read_body
 from .metrics import Metrics
 from .notes import notes_of
 from .observe import span
+from .options import Options
 from .problem import Problem
 from .registry import Model, Registry
 from .report import robustness_report
@@ -145,7 +146,7 @@ class Predictor:
         prediction = _prediction(model, answers, upload.options.top_k)
         if budget is not None:
             with span("report"):
-                prediction.report = await self._report(model, image, answers, budget)
+                prediction.report = await self._report(model, image, answers, budget, upload.options)
         self._metrics.note_prediction(prediction)
         return prediction
 
@@ -172,7 +173,9 @@ class Predictor:
             raise errors.exceptions[0] from None
         return BatchAnswer.model_construct(items=[task.result() for task in tasks])
 
-    async def _report(self, model: Model, image: Decoded, answers: NDArray[np.float32], budget: Budget) -> Report:
+    async def _report(
+        self, model: Model, image: Decoded, answers: NDArray[np.float32], budget: Budget, options: Options
+    ) -> Report:
         """Make a report.
 
         Args:
@@ -185,7 +188,10 @@ class Predictor:
         chunk, window = model.batcher.report_chunk, model.engine.lanes + 1
         access = ModelAccess(submit, functools.partial(run_in, self._making), chunk=chunk, window=window)
         size = image.width, image.height
-        return await robustness_report(image.pixels, answers[0], model.bundle, access, budget, file_size=size)
+        wanted = bool(options.found_image)
+        return await robustness_report(
+            image.pixels, answers[0], model.bundle, access, budget, file_size=size, found_image=wanted
+        )
 
 
 def _too_many_wait() -> Problem:

@@ -7,12 +7,13 @@ import secrets
 
 import numpy as np
 
-from hardener.config.answer import InputCheck, InputStatistic, Margin, OfflineFigures, Report, ReportBudget
+from hardener.config.answer import AttackProbe, InputCheck, InputStatistic, Margin, OfflineFigures, Report, ReportBudget
 from hardener.config.bundle import Bundle, ServedThreat, Spread, TrainingImages
 from hardener.data.statistics import image_statistics
 
 from .budget import Budget
 from .certificate import certify
+from .found_image import offer
 from .probes import probe_stability, softmax
 from .square import attack_with_square
 from .timed_model import Logits, ModelAccess, Pixels, TimedModel
@@ -26,6 +27,7 @@ async def robustness_report(
     budget: Budget,
     *,
     file_size: tuple[int, int],
+    found_image: bool = False,
 ) -> Report:
     """Examine the answer to one image.
 
@@ -36,26 +38,30 @@ async def robustness_report(
         logits: (K,), the model's answer to it.
         access: how the model is asked.
         file_size: width and height of the image as sent, turned the right way up.
+        found_image: send the adversarial image along, where the attack finds one.
     """
     model = TimedModel(access, seconds=budget.seconds)
     predicted, margin = int(logits.argmax()), _margin(logits, bundle.classes)
     noise, draws, search = np.random.default_rng(secrets.randbits(128)).spawn(3)  # who knew them could aim between
+
+    async def attacked() -> AttackProbe:
+        probe, found = await attack_with_square(
+            image,
+            predicted,
+            margin.logits,
+            bundle.classes,
+            _threat(bundle),
+            model,
+            search,
+            queries=budget.queries,
+        )
+        return await offer(probe, found, predicted, bundle.input, model, wanted=found_image)
+
     try:
         async with asyncio.TaskGroup() as parts:
             stability = parts.create_task(probe_stability(image, predicted, bundle.classes, model, noise))
             certificate = parts.create_task(certify(image, predicted, bundle, model, draws, budget))
-            attack = parts.create_task(
-                attack_with_square(
-                    image,
-                    predicted,
-                    margin.logits,
-                    bundle.classes,
-                    _threat(bundle),
-                    model,
-                    search,
-                    queries=budget.queries,
-                )
-            )
+            attack = parts.create_task(attacked())
             checked = parts.create_task(
                 model.in_thread(lambda: check_input(image, file_size, bundle.training_images)),
             )
@@ -68,14 +74,18 @@ async def robustness_report(
         attack=attack.result(),
         margin=margin,
         input=checked.result(),
-        budget=ReportBudget(
-            allowed_s=budget.seconds,
-            draws_allowed=budget.draws,
-            queries_allowed=budget.queries,
-            spent_s=model.spent_s,
-            model_runs=model.answered,
-            cut_short=model.cut_short,
-        ),
+        budget=_spent(budget, model),
+    )
+
+
+def _spent(budget: Budget, model: TimedModel) -> ReportBudget:
+    return ReportBudget(
+        allowed_s=budget.seconds,
+        draws_allowed=budget.draws,
+        queries_allowed=budget.queries,
+        spent_s=model.spent_s,
+        model_runs=model.answered,
+        cut_short=model.cut_short,
     )
 
 

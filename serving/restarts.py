@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-QUICK_S = 10.0  # a worker that lived shorter than this is likely to die again
+from hardener.config.serving_limits import FIXED
+
+QUICK_S = float(FIXED["quick_death_s"].value)  # a worker that lived shorter than this is likely to die again
 _FIRST_S, _MOST_S = 0.5, 15.0
 _FORGET_S = 60.0
 

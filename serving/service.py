@@ -10,7 +10,6 @@ import signal
 import sys
 from pathlib import Path
 
-os.environ["FORWARDED_ALLOW_IPS"] = ""  # of uvicorn, which would take loopback's word on addresses: `client_address`
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # read once, at BentoML's first event; only this word switches it off
 
 import bentoml
@@ -32,6 +31,7 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from . import lifeline, supervisor
 from .accepted import Acceptance
 from .app import create_app
+from .client_address import warn_of_trust
 from .ending import Ending
 from .heap import give_large_blocks_back
 from .http_bounds import bound_connections_by, check_open_files, use_bounded_protocol
@@ -44,6 +44,8 @@ from .settings import longest_request_s, settings_from_environment, worker_count
 
 logger = logging.getLogger("hardener.serving")
 give_large_blocks_back()
+_asked_to_trust = os.environ.get("FORWARDED_ALLOW_IPS", "")
+os.environ["FORWARDED_ALLOW_IPS"] = ""  # of uvicorn, which would take loopback's word on addresses: `client_address`
 # By default SIGHUP would end a worker that is still starting; it may have read the old bundles already, so it is noted.
 _reloads_asked_early: list[int] = []
 signal.signal(signal.SIGHUP, lambda number, frame: _reloads_asked_early.append(number))
@@ -117,6 +119,8 @@ class HardenerService:
         except HardenerError as error:
             end_with(error)
         logger.setLevel(logging.INFO)
+        for warning in warn_of_trust(settings.proxies, _asked_to_trust):
+            logger.warning(warning)
         lifeline.hold()
         supervisor.install(settings, acceptance, figures)
 

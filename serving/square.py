@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +19,42 @@ Steps = NDArray[np.int16]
 Values = NDArray[np.float64]
 Window = tuple[slice, slice]
 
-P_INIT = 0.8
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+_OF_QUERIES = 10_000
 _REDRAWN = 20
 _EVERYWHERE = (slice(None), slice(None))
 _LARGEST_SCALE = 2.0
 _HALVINGS = 8
 _SHORTENED = 0.999
 _ROUNDING = 1e-6  # of eps, which comes as a float: 8/255 is 8 steps
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How large the squares of each query are.
+
+    Attributes:
+        share: of the image, in (0, 1], that the first squares cover.
+        queries: over which the published halvings of that share are spread, which were chosen for 10,000; >= 1.
+    """
+
+    share: float = 0.8
+    queries: int = _OF_QUERIES
+
+    @classmethod
+    def within(cls, queries: int, norm: Literal["linf", "l2"]) -> Self:
+        """Return the schedule of a search that may make so many queries.
+
+        In linf the halvings are spread over four times as many, so that a short search comes to small squares; measured
+        by bench/square_schedule.py. In l2 that gained nothing.
+        """
+        return cls(queries=min(4 * queries, _OF_QUERIES) if norm == "linf" else _OF_QUERIES)
+
+    def side(self, query: int, height: int, width: int) -> int:
+        """Return the side of the squares of a query, in pixels."""
+        place = query * _OF_QUERIES / self.queries
+        share = self.share / 2 ** sum(place > end for end in _HALVED_AFTER)
+        return int(min(max(round(math.sqrt(share * height * width)), 1), height, width))
 
 
 class SquareSearch:
@@ -41,17 +70,24 @@ class SquareSearch:
         norm: `linf` or `l2`.
         eps: radius, a fraction of the pixel range.
         generator: of all draws.
+        schedule: of the squares' sizes.
     Note: the paper's search is sequential: one proposal, kept where it lowers the margin. Here the proposals of a round
         all start from the same point, and the best of them is kept where it lowers the margin, so that a batch can be
         filled. With one proposal a round it is the paper's search; with n, a budget of queries makes n times fewer
         rounds, of better steps. Each proposal counts as a query, and sets the size of its square by its number.
-        The sizes follow the schedule for 10,000 queries whatever the budget is, as `hardener.attacks.square` does.
     Source: Andriushchenko, Croce, Flammarion, Hein, "Square Attack: a Query-efficient Black-box Adversarial Attack via
         Random Search", ECCV 2020, Algorithms 1 to 3.
     """
 
     def __init__(
-        self, image: Pixels, predicted: int, *, norm: Literal["linf", "l2"], eps: float, generator: np.random.Generator
+        self,
+        image: Pixels,
+        predicted: int,
+        *,
+        norm: Literal["linf", "l2"],
+        eps: float,
+        generator: np.random.Generator,
+        schedule: Schedule,
     ) -> None:
         self.queries = 0
         self.lowest_margin = math.inf
@@ -62,6 +98,7 @@ class SquareSearch:
         self._clean = image.astype(np.int16)
         self._predicted = predicted
         self._random = generator
+        self._schedule = schedule
         self._radius = math.floor(eps * 255 + _ROUNDING)
         self._energy = math.floor((eps * 255) ** 2 + _ROUNDING)
         self._point: Pixels | None = None
@@ -102,7 +139,7 @@ class SquareSearch:
             return self._stripes() if self._linf else self._pyramids()
         change = self._flip_square if self._linf else self._move_energy
         for _ in range(_REDRAWN):
-            proposal = change(self._point, _side(query, self._image))
+            proposal = change(self._point, self._schedule.side(query, *self._image.shape[:2]))
             if not np.array_equal(proposal, self._point):  # else the answer is known
                 break
         return proposal
@@ -180,7 +217,7 @@ async def attack_with_square(
     generator: np.random.Generator,
     *,
     queries: int,
-) -> AttackProbe:
+) -> tuple[AttackProbe, Pixels | None]:
     """Search until an adversarial image is found, the queries are made, or the time runs out.
 
     An image counts as found when the model, asked about that very uint8 image, answers with another class.
@@ -190,20 +227,13 @@ async def attack_with_square(
         predicted, margin: the model's answer to it, and that logit minus the best other.
         threat: None: the bundle names none, and nothing is run.
         queries: most images to ask about, >= 1. A round asks about `model.chunk` of them.
+    Returns:
+        What a report says of it; and the image found, (H, W, C), or None.
     """
     if threat is None:
-        return AttackProbe(
-            norm=None,
-            eps=None,
-            queries=0,
-            queries_allowed=queries,
-            found=None,
-            label=None,
-            lowest_margin=margin,
-            statement="not run",
-            meaning="Not run: the bundle names no norm and eps to attack with. Export it again to have them.",
-        )
-    search = SquareSearch(image, predicted, norm=threat.norm, eps=threat.eps, generator=generator)
+        return _not_run(margin, queries), None
+    norm, eps, schedule = threat.norm, threat.eps, Schedule.within(queries, threat.norm)
+    search = SquareSearch(image, predicted, norm=norm, eps=eps, generator=generator, schedule=schedule)
     out_of_time = False
     while search.steps and search.adversarial is None and search.queries < queries:
         count = min(model.chunk, queries - search.queries)
@@ -213,9 +243,9 @@ async def attack_with_square(
             break
         search.learn(logits)
     found = search.adversarial is not None
-    return AttackProbe(
-        norm=threat.norm,
-        eps=threat.eps,
+    probe = AttackProbe(
+        norm=norm,
+        eps=eps,
         queries=search.queries,
         queries_allowed=queries,
         found=found,
@@ -223,6 +253,21 @@ async def attack_with_square(
         lowest_margin=min(margin, search.lowest_margin),
         statement=f"{'' if found else 'no '}adversarial image found in {search.queries} queries",
         meaning=_meaning(threat, search, out_of_time=out_of_time),
+    )
+    return probe, search.adversarial
+
+
+def _not_run(margin: float, queries: int) -> AttackProbe:
+    return AttackProbe(
+        norm=None,
+        eps=None,
+        queries=0,
+        queries_allowed=queries,
+        found=None,
+        label=None,
+        lowest_margin=margin,
+        statement="not run",
+        meaning="Not run: the bundle names no norm and eps to attack with. Export it again to have them.",
     )
 
 
@@ -244,13 +289,6 @@ def _meaning(threat: ServedThreat, search: SquareSearch, *, out_of_time: bool) -
     if out_of_time:
         sentences.append("The report's time ran out before all queries were made.")
     return " ".join(sentences)
-
-
-def _side(query: int, image: Pixels) -> int:
-    """Return the side of the squares of a query, in pixels."""
-    height, width, _ = image.shape
-    share = P_INIT / 2 ** sum(query > end for end in _HALVED_AFTER)
-    return int(min(max(round(math.sqrt(share * height * width)), 1), height, width))
 
 
 def _by_channel(part: Steps) -> Values:

@@ -385,7 +385,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--json",
             "--out",
         },
-        "predict": {"--url", "--report", "--top-k", "--model", "--token-file", "--json"},
+        "predict": {"--url", "--report", "--top-k", "--model", "--token-file", "--json", "--save-found"},
         "recipes": set(),
         "attacks": set(),
         "quickstart": set(),

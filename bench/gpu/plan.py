@@ -5,7 +5,8 @@
     python3 bench/gpu/plan.py cifar --data CIFAR     seven recipes on ResNet-18, suite standard on 1,000 images
     python3 bench/gpu/plan.py suites         how long the suites take on what `cifar` trained
     python3 bench/gpu/plan.py clothes --data DIR     a user's folder of photographs at 224 pixels
-    python3 bench/gpu/table.py               the tables for docs/benchmarks.md, from what the five wrote
+    python3 bench/gpu/plan.py serving        ONNX Runtime on the card: batch sizes, bound buffers, pinned memory
+    python3 bench/gpu/table.py               the tables for docs/benchmarks.md, from what the six wrote
 
 A command that ends with status 3 has more to do: type it again, and it goes on where it stopped. Results lie in
 `bench/gpu/results/PART.json`, one row a finished item; runs lie in `bench/gpu/runs/`. `--toy` does all of it with tiny
@@ -35,6 +36,7 @@ UNFINISHED = 3
 def main() -> int:
     """Do what is left of a part, within the time; return the exit status."""
     import checks
+    import served
     import step_costs
     import trained
 
@@ -44,6 +46,7 @@ def main() -> int:
         "cifar": trained.cifar,
         "suites": trained.suites,
         "clothes": trained.clothes,
+        "serving": served.items,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=parts)

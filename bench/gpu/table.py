@@ -35,13 +35,15 @@ def main() -> None:
 
 def tables(results: Path) -> str:
     """Return the Markdown of all parts that were measured."""
-    parts = {name: _read(results / f"{name}.json") for name in ("tests", "steps", "cifar", "suites", "clothes")}
+    names = ("tests", "steps", "cifar", "suites", "clothes", "serving")
+    parts = {name: _read(results / f"{name}.json") for name in names}
     written = [
         _section("Tests on a GPU", parts["tests"], ("passed", "failed", "skipped")),
         _section("A training step", parts["steps"], ("step_ms", "least_ms", "most_ms", "images_per_s", "peak_bytes")),
         _section("CIFAR-10, ResNet-18", parts["cifar"], _TRAINED),
         _section("Time of the suites", parts["suites"], ("n", "eval_s")),
         _section("Clothes at 224 pixels", parts["clothes"], _TRAINED),
+        _section("Serving", parts["serving"], ("batch_ms", "least_ms", "most_ms", "images_per_s", "pinned")),
     ]
     return "\n\n".join(section for section in written if section) or "Nothing was measured on a GPU by this plan yet."
 

@@ -8,36 +8,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import onnx
 from fault_suite import Suite, fingerprint, still_well, wait
-from onnx import numpy_helper
 from server_process import Server, hardener_serve
-from workload import describe, multipart, upload
-
-
-def _bad_card(bundle: Path) -> None:
-    (bundle / "model_card.md").write_bytes(b"\xff\xfe\0")
-
-
-def _nan_answers(bundle: Path) -> None:
-    """Let every answer be NaN, and describe the file truthfully."""
-    model = onnx.load(str(bundle / "model.onnx"))
-    weights = next(item for item in model.graph.initializer if item.name == "weights")
-    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * float("nan"), "weights"))
-    onnx.save(model, str(bundle / "model.onnx"))
-    describe(bundle, "nan", 10)
-
-
-SPOILED: list[tuple[str, Callable[[Path], None], str]] = [
-    ("a card that is no text", _bad_card, "no UTF-8 text"),
-    ("answers that are NaN", _nan_answers, "not finite"),
-]
+from spoiled_bundles import CARD_NO_TEXT, NAN_ANSWERS
+from workload import multipart, upload
 
 
 def accepted(suite: Suite) -> None:
@@ -57,7 +35,7 @@ def accepted(suite: Suite) -> None:
             time.sleep(3)
             served = {fingerprint(server) for _ in range(40)}
             suite.rule("the workers that came serve what was accepted", served, served == {before})
-            for name, spoil, said in SPOILED:
+            for name, spoil, said in (CARD_NO_TEXT, NAN_ANSWERS):
                 shutil.rmtree(current)
                 shutil.copytree(suite.bundle("null"), current)
                 spoil(current)
@@ -69,18 +47,6 @@ def accepted(suite: Suite) -> None:
                     f"a reload onto {name} changes nothing and says why", how, served == {before} and told is not None
                 )
             still_well(suite, server)
-    for name, spoil, said in SPOILED:
-        with tempfile.TemporaryDirectory(prefix="hardener-bench-") as folder:
-            copy = Path(folder) / "bundle"
-            shutil.copytree(suite.bundle("null"), copy)
-            spoil(copy)
-            with hardener_serve(copy, ready=None) as server:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    server.process.wait(40)
-                code, output = server.process.poll(), server.output()
-            errors = output.count("error: ")
-            suite.rule(f"a start with {name}: exit code 2 and one line", f"exit {code}, {errors} line",
-                       code == 2 and errors == 1 and said in output)  # fmt: skip
 
 
 def _half_sent(server: Server, request_id: str) -> http.client.HTTPConnection:

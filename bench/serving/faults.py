@@ -20,12 +20,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -48,7 +46,7 @@ from hostile_clients import hold_slowly, send_cases, show_kinds, what_it_takes
 from rich.console import Console
 from rich.table import Table
 from server_process import ROOT, end_on_sigterm, free_port, hardener_serve, serving
-from spoiled_bundles import RENAMED, SPOILED, fill, rename, replace
+from spoiled_bundles import RENAMED, SPOILED, fill, rename, replace, start_spoiled
 from workload import multipart, post, upload
 
 RULES = ROOT / "tests/serving/schemathesis.toml"  # 413 is a refusal too; and hooks that draw real images
@@ -252,19 +250,9 @@ def reload(suite: Suite) -> None:
 
 def broken_bundles(suite: Suite) -> None:
     """Start with bundles that must be refused."""
-    for name, spoil, said in SPOILED:
-        with tempfile.TemporaryDirectory(prefix="hardener-bench-") as folder:
-            copy = Path(folder) / "bundle"
-            shutil.copytree(suite.bundle("null"), copy)
-            spoil(copy)
-            with hardener_serve(copy, ready=None) as server:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    server.process.wait(40)
-                code, output = server.process.poll(), server.output()
-        # the console breaks lines where it likes
-        errors = " ".join(output.partition("error: ")[2].split())
-        holds = code == 2 and re.search(said, errors) is not None and "Traceback" not in output
-        suite.rule(f"{name}: exit code 2 and a clear message", f"exit {code}: {(errors or output[-300:])[:160]}", holds)
+    for spoiling in SPOILED:
+        how, holds = start_spoiled(suite.bundle("null"), spoiling)
+        suite.rule(f"{spoiling[0]}: exit code 2 and a clear message", how, holds)
 
 
 def disk(suite: Suite) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
+from server_process import hardener_serve
 from workload import describe
 
 RENAMED = "5" * 64  # the fingerprint of a bundle that takes another's place
@@ -123,7 +128,44 @@ _SHA, _LOAD, _GRAPH, _DESCRIPTION = (
     "bundle.json says|the service needs|gives",
     "no bundle",
 )
-SPOILED: list[tuple[str, Callable[[Path], object], str]] = [
+Spoiling = tuple[str, Callable[[Path], object], str]
+
+
+def start_spoiled(good: Path, spoiling: Spoiling) -> tuple[str, bool]:
+    """Start the service with a spoiled copy of a bundle; return what it did, and whether that is right.
+
+    It is: exit code 2, one error, with the words that `spoiling` expects, and no traceback.
+    """
+    _, spoil, said = spoiling
+    with tempfile.TemporaryDirectory(prefix="hardener-bench-") as folder:
+        copy = Path(folder) / "bundle"
+        shutil.copytree(good, copy)
+        spoil(copy)
+        with hardener_serve(copy, ready=None) as server:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(40)
+            code, output = server.process.poll(), server.output()
+    errors = " ".join(output.partition("error: ")[2].split())  # the console breaks lines where it likes
+    holds = code == 2 and output.count("error: ") == 1 and re.search(said, errors) is not None
+    return f"exit {code}: {(errors or output[-300:])[:160]}", holds and "Traceback" not in output
+
+
+def nan_answers(bundle: Path) -> None:
+    """Let every answer be NaN, and describe the file truthfully."""
+    model = onnx.load(str(bundle / "model.onnx"))
+    weights = next(item for item in model.graph.initializer if item.name == "weights")
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * float("nan"), "weights"))
+    onnx.save(model, str(bundle / "model.onnx"))
+    describe(bundle, "nan", 10)
+
+
+CARD_NO_TEXT: Spoiling = (
+    "card that is no text",
+    lambda bundle: (bundle / "model_card.md").write_bytes(b"\xff\xfe\0"),
+    "no UTF-8 text",
+)
+NAN_ANSWERS: Spoiling = ("answers that are NaN", nan_answers, "not finite")
+SPOILED: list[Spoiling] = [
     ("model truncated", _truncate, _SHA),
     ("one bit of the model changed", _flip_a_byte, _SHA),
     ("model truncated, its hash told", _truncate_and_describe, _LOAD),
@@ -152,7 +194,8 @@ SPOILED: list[tuple[str, Callable[[Path], object], str]] = [
     ("description linked from elsewhere", lambda bundle: _move_out(bundle, "bundle.json"), _LINK),
     ("card that is the password file", lambda bundle: _link_card(bundle, "/etc/passwd"), _LINK),
     ("card that is another file's link", lambda bundle: _link_card(bundle, "../../../x"), _LINK),
-    ("card that is no text", lambda bundle: (bundle / "model_card.md").write_bytes(b"\xff\xfe"), "no UTF-8 text"),
+    CARD_NO_TEXT,
+    NAN_ANSWERS,
     ("card of 5 MB", lambda bundle: (bundle / "model_card.md").write_bytes(bytes(5_000_000)), "is not read"),
     ("negative noise", _edit(noise_sigma=-0.25), "noise_sigma: .* greater than 0"),
     ("noise without end", _edit(noise_sigma=float("inf")), "noise_sigma: "),

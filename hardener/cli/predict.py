@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -41,6 +42,9 @@ def predict(
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Of several. (default: the service's own)")] = None,
     token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Holds the bearer token.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON an image.")] = False,
+    save_found: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --report: keep the adversarial images found there.")
+    ] = None,
 ) -> None:
     """Ask a running service about images.
 
@@ -52,16 +56,21 @@ def predict(
     for path in images:
         if not path.is_file():
             raise HardenerError(f"{path} is a folder; name the images in it." if path.is_dir() else f"no file {path}.")
+    if save_found is not None:
+        _check_folder(save_found, report=report)
     failed: list[tuple[Path, BatchItem]] = []
     answered: list[tuple[Path, BatchItem]] = []
     with Client(url, token=None if token_file is None else _read_token(token_file)) as client:
-        asked = _reports(client, images, top_k, model) if report else _predictions(client, images, top_k, model)
-        for path, item in asked:
+        ask = functools.partial(_reports, found_image=True if save_found else None) if report else _predictions
+        for path, item in ask(client, images, top_k, model):
             (answered if item.problem is None else failed).append((path, item))
+            kept = None if save_found is None else _kept(item, path, save_found)
             if as_json:
                 typer.echo(json.dumps({"image": str(path)} | item.model_dump(mode="json")))
             elif item.prediction is not None and (report or len(images) == 1):
                 show(path, item.prediction, top_k or SHOWN)
+            if kept is not None and not as_json:
+                out.print(f"  the image found: {kept}", markup=False, highlight=False, soft_wrap=True)
     if answered and not as_json and not report and len(images) > 1:
         out.print(_table(answered))
     if failed:
@@ -101,10 +110,32 @@ def _predictions(
 
 
 def _reports(
-    client: Client, images: list[Path], top_k: int | None, model: str | None
+    client: Client, images: list[Path], top_k: int | None, model: str | None, *, found_image: bool | None
 ) -> Iterator[tuple[Path, BatchItem]]:
     for path in images:
-        yield path, _item(functools.partial(client.report, path, top_k=top_k, model=model))
+        yield path, _item(functools.partial(client.report, path, top_k=top_k, model=model, found_image=found_image))
+
+
+def _check_folder(folder: Path, *, report: bool) -> None:
+    """See that images can be kept there, before a second is spent on them."""
+    if not report:
+        raise HardenerError("--save-found keeps what a report's attack finds. Add --report.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HardenerError(f"--save-found: {folder} is no folder and cannot be made ({error.strerror}).") from None
+
+
+def _kept(item: BatchItem, path: Path, folder: Path) -> Path | None:
+    """Write the image that an attack found, and return its file; no file that is there is written over."""
+    report = None if item.prediction is None else item.prediction.report
+    data = None if report is None else report.attack.image_file()
+    if data is None:
+        return None
+    names = (f"{path.stem}-found{'' if number == 1 else f'-{number}'}.png" for number in itertools.count(1))
+    file = next(folder / name for name in names if not (folder / name).exists())
+    file.write_bytes(data)
+    return file
 
 
 def _item(ask: Callable[[], Prediction]) -> BatchItem:

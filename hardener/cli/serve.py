@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import ipaddress
 import json
@@ -17,7 +18,7 @@ from rich.table import Table
 
 from hardener.cli.console import door, err, out
 from hardener.cli.options import RUNS, Runs
-from hardener.config.serving_limits import LIMITS, read_limits
+from hardener.config.serving_limits import FIXED, LIMITS, read_limits
 from hardener.errors import HardenerError
 from hardener.terminal import log, logs_json
 
@@ -159,7 +160,7 @@ def _start(names: list[str], host: str, port: int, environment: dict[str, str]) 
 def _show_limits(values: Mapping[str, float | None], rate: str | None, *, as_json: bool) -> None:
     """Print every limit with its value."""
     if as_json:
-        rows = [
+        rows: list[dict[str, object]] = [
             {
                 "name": name,
                 "variable": limit.variable,
@@ -173,6 +174,7 @@ def _show_limits(values: Mapping[str, float | None], rate: str | None, *, as_jso
             for name, limit in LIMITS.items()
         ]
         rows.append({"name": "rate", "variable": RATE, "flag": "--rate", "value": rate, "bounds": _OF_RATE})
+        rows += [{"variable": None, "flag": None, **dataclasses.asdict(bound)} for bound in FIXED.values()]
         print(json.dumps(rows, indent=2))
         return
     table = Table("variable", "now", "default", "what it bounds", box=None)
@@ -180,6 +182,8 @@ def _show_limits(values: Mapping[str, float | None], rate: str | None, *, as_jso
         bounds = limit.bounds if limit.flag is None else f"{limit.bounds} ({limit.flag})"
         table.add_row(limit.variable, _number(values[name]), _number(limit.default), bounds)
     table.add_row(RATE, rate or "any", "any", f"{_OF_RATE} (--rate)")
+    for bound in FIXED.values():
+        table.add_row("(cannot be set)", _number(bound.value), "", bound.bounds)
     out.print(table)
 
 

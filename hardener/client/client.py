@@ -87,14 +87,16 @@ class Client:
         draws: int | None = None,
         queries: int | None = None,
         budget_s: float | None = None,
+        found_image: bool | None = None,
     ) -> Prediction:
         """Classify an image and say how robust this answer is; `report` of the result is never None.
 
         Args:
             image, top_k, model: as `predict` takes them.
-            draws: of noise, for the certificate; more certify a larger radius.
+            draws: of noise at most, for the certificate; more may certify a larger radius.
             queries: that the attack may make.
             budget_s: for the whole report, in seconds. The service caps this and the two above, and says so.
+            found_image: be sent the adversarial image, where the attack finds one: `report.attack.image_file()`.
         Raises:
             ClientError: there is no answer; the subclass says of which kind.
         """
@@ -106,6 +108,7 @@ class Client:
             draws=draws,
             queries=queries,
             budget_s=budget_s,
+            found_image=found_image,
         )
         return self._send(call)
 
@@ -191,6 +194,7 @@ class AsyncClient:
         draws: int | None = None,
         queries: int | None = None,
         budget_s: float | None = None,
+        found_image: bool | None = None,
     ) -> Prediction:
         """Classify an image and say how robust this answer is."""
         call = report_call(
@@ -201,6 +205,7 @@ class AsyncClient:
             draws=draws,
             queries=queries,
             budget_s=budget_s,
+            found_image=found_image,
         )
         return await self._send(call)
 

@@ -5,6 +5,7 @@ Each figure carries a `meaning`: what it shows and what it does not.
 
 from __future__ import annotations
 
+import base64
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -71,7 +72,7 @@ class Certificate(_Answer):
     noise_sigma: float = Field(description="std of the noise, in [0, 1] pixels")
     trained_with_this_noise: bool
     selection_draws: int = Field(description="noisy copies that chose `label`")
-    draws: int = Field(description="further noisy copies, which bound the chance")
+    draws: int = Field(description="further noisy copies, as many as it took, which bound the chance")
     agreeing_draws: int = Field(description="of `draws`: those that gave `label`")
     lower_bound: float = Field(description="of the chance that a draw gives `label`, at `confidence`")
     confidence: float = Field(description="1 - alpha")
@@ -99,8 +100,18 @@ class AttackProbe(_Answer):
         description="least difference seen between the predicted class's logit and the best other; of the image "
         "as sent, where no query was made"
     )
+    image: str | None = Field(
+        default=None,
+        description="the adversarial image, of the model's input size: an 8-bit PNG in base64, and the model was asked "
+        "about that file; null: none was found, `found_image` was not asked for, or `meaning` says why",
+        json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/png"},
+    )
     statement: str = Field(description='e.g. "no adversarial image found in 200 queries"')
     meaning: str
+
+    def image_file(self) -> bytes | None:
+        """Return the PNG file of the adversarial image, or None where there is none."""
+        return None if self.image is None else base64.b64decode(self.image)
 
 
 class Margin(_Answer):

@@ -83,15 +83,37 @@ _TABLE = (
     Limit("max_requests", 64, 1, 1_000_000, "requests in work at once"),
     Limit("max_waiting", 32, 1, 1_000_000, "images that wait for the model"),
     Limit("max_reports", 4, 1, 10_000, "reports in work at once"),
-    Limit("draws", 100, 1, 100_000, "noisy copies for a report's certificate, by default", flag="--draws"),
+    Limit("draws", 500, 1, 100_000, "noisy copies at most for a report's certificate, by default", flag="--draws"),
     Limit("queries", 200, 1, 100_000, "model runs of a report's attack, by default", flag="--queries"),
     Limit("report_seconds", 15.0, 0.1, 3600, "seconds for a report, by default", whole=False, flag="--report-seconds"),
-    Limit("max_draws", 1000, 1, 1_000_000, "noisy copies that a request may ask for"),
+    Limit("max_draws", 10_000, 1, 1_000_000, "noisy copies that a request may ask for"),
     Limit("max_queries", 2000, 1, 1_000_000, "model runs of an attack that a request may ask for"),
     Limit("max_report_seconds", 60.0, 0.1, 3600, "seconds of a report that a request may ask for", whole=False),
     Limit("selection_draws", 16, 1, 100_000, "noisy copies that choose the class of a certificate"),
     Limit("alpha", 0.001, 1e-12, 0.5, "chance that a certificate is wrong", whole=False),
 )
+
+
+@dataclass(frozen=True)
+class FixedBound:
+    """A number that bounds what the service takes, and that nobody can set."""
+
+    name: str
+    value: int
+    bounds: str
+
+
+_FIXED_TABLE = (
+    FixedBound("form_fields", 16, "fields of a form or of JSON besides its images"),
+    FixedBound("field_bytes", 4096, "bytes of such a field"),
+    FixedBound("part_headers", 8, "headers of a part of a form"),
+    FixedBound("part_header_bytes", 4096, "bytes of such a header"),
+    FixedBound("rate_callers", 10_000, "callers whose rate a process keeps; those unseen for longest are forgotten"),
+    FixedBound("log_lines", 10_000, "lines of the log that wait; more are dropped and counted"),
+    FixedBound("bundle_check_s", 600, "seconds for a bundle to be tried before it is served"),
+    FixedBound("quick_death_s", 10, "seconds after its start within which a worker's death counts as quick"),
+)
+FIXED: Mapping[str, FixedBound] = {bound.name: bound for bound in _FIXED_TABLE}
 LIMITS: Mapping[str, Limit] = {limit.name: limit for limit in _TABLE}
 
 

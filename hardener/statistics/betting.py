@@ -49,6 +49,29 @@ def log_wealth_below(successes: ArrayLike, n: ArrayLike, share: ArrayLike) -> ND
     return log_wealth_above(failures, n, 1 - np.asarray(share, np.float64))
 
 
+def lower_bound(successes: int, n: int, alpha: float) -> float:
+    """Return the largest share that the draws so far rule out from below at level `alpha`, whenever they are looked at.
+
+    Where the Clopper-Pearson bound holds for a number of draws that was fixed before, this one holds for all numbers at
+    once: the chance that it ever lies above the true share is at most alpha. So the draws may end for any reason.
+
+    Args:
+        successes: in [0, n].
+        n: draws, >= 0.
+        alpha: in (0, 1).
+    Returns:
+        In [0, 1); the wealth that is bet against "the share is at most this" has become 1 / alpha, or this is 0.
+    """
+    low, high = 0.0, 1.0  # the wealth falls as the claimed share rises
+    for _ in range(50):
+        middle = (low + high) / 2
+        if log_wealth_above(successes, n, middle) >= -math.log(alpha):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 class Contest:
     """Tests of several things at once, each against claims on its share of successes that rise one after the other.
 

@@ -156,6 +156,7 @@ function query(/** @type {boolean} */ report) {
   if ((model()?.classes.length ?? 0) > ACCEPTED) options.set("top_k", String(ACCEPTED));
   if (!report) return options;
   options.set("report", "true");
+  options.set("found_image", "true");
   for (const [id, option] of [["draws", "draws"], ["queries", "queries"], ["budget", "budget_s"]]) {
     if (at(id).value) options.set(option, at(id).value);
   }
@@ -427,10 +428,13 @@ function showRepetition(/** @type {URLSearchParams} */ options, /** @type {strin
   const words = ["curl"];
   if (state.token) words.push('-H "Authorization: Bearer $TOKEN"');
   const file = /^[\w.-]+$/.test(name) ? name : `"${name.replace(/[\\"]/g, "\\$&")}"`; // curl reads ; and , in a bare name
-  words.push(`-F ${quote(`image=@${file}`)}`, quote(new URL(address(options), document.baseURI).href));
+  const repeated = new URLSearchParams(options);
+  repeated.delete("found_image"); // a terminal has no use for it
+  words.push(`-F ${quote(`image=@${file}`)}`, quote(new URL(address(repeated), document.baseURI).href));
   at("curl").textContent = words.join(" ");
   at("curl-note").textContent = state.token ? "TOKEN stands for your token." : "";
-  at("json").textContent = JSON.stringify(answer, null, 2);
+  const short = (/** @type {string} */ key, /** @type {any} */ value) => (key === "image" && value ? `${value.slice(0, 40)}… (${count(value.length)} characters of base64)` : value);
+  at("json").textContent = JSON.stringify(answer, short, 2);
   at("repeat").hidden = false;
 }
 
@@ -559,9 +563,23 @@ function attackCard(/** @type {Json} */ found, /** @type {Json | null} */ margin
     "robust",
     h("span", { class: "words", id: "attack-statement" }, found.statement),
     found.found && found.label !== null && h("p", { class: "changed" }, `▲ It is taken for ${named(found.label)}.`),
+    foundImage(found, label),
     found.queries > 0 && lead(found.lowest_margin, margin, label),
     h("p", { class: "soft" }, `${count(found.queries)} of ${plural(found.queries_allowed, "allowed query", "allowed queries")} made.`),
     meaning(found.meaning),
+  );
+}
+
+/** The adversarial image, to look at and to keep. */
+function foundImage(/** @type {Json} */ found, /** @type {string} */ label) {
+  if (!found.image) return null;
+  const source = `data:image/png;base64,${found.image}`;
+  const words = `The image found, of the model’s input size: taken for ${named(found.label)} in place of ${named(label)}`;
+  return h(
+    "figure",
+    { id: "found-image" },
+    h("img", { src: source, alt: words }),
+    h("figcaption", {}, h("a", { href: source, download: "found.png" }, "Save the image found"), h("small", { class: "soft" }, " It has 8 bits a value, as an upload has.")),
   );
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,30 @@ def test_a_report_is_a_readable_summary(images: list[Path]) -> None:
         "spent 1.2 s of 10 s, 345 model runs",
     ):
         assert line in lines, (line, lines)
+
+
+def test_the_image_that_an_attack_found_is_kept_beside_others(images: list[Path], tmp_path: Path) -> None:
+    probe = report()["attack"] | {"found": True, "label": "dog", "image": base64.b64encode(b"a PNG").decode()}
+    folder = tmp_path / "new" / "found"
+    with scripted(answers(prediction(report=report(attack=probe)))) as (url, asked):
+        words = ("predict", images[0], "--url", url, "--report", "--save-found", folder)
+        found = [hardener(*words), hardener(*words, "--json")]
+    assert [result.exit_code for result in found] == [0, 0], found
+    assert asked[0].path == "/predict?report=true&found_image=true"
+    files = [folder / f"{images[0].stem}-found.png", folder / f"{images[0].stem}-found-2.png"]
+    assert [file.read_bytes() for file in files] == [b"a PNG", b"a PNG"]
+    assert f"the image found: {files[0]}" in found[0].output
+    assert json.loads(found[1].stdout)["prediction"]["report"]["attack"]["image"] == probe["image"]
+
+
+def test_what_cannot_keep_an_image_is_said_before_anything_is_asked(images: list[Path]) -> None:
+    found = hardener("predict", images[0], "--save-found", "found")
+    assert (found.exit_code, found.output) == (
+        2, "error: --save-found keeps what a report's attack finds. Add --report.\n"
+    )  # fmt: skip
+    found = hardener("predict", images[0], "--report", "--save-found", images[1])
+    assert found.exit_code == 2
+    assert f"--save-found: {images[1]} is no folder and cannot be made" in found.output.replace("\n", " ")
 
 
 def test_a_report_says_what_was_not_run(images: list[Path]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from hardener.errors import HardenerError
-from serving.client_address import BehindProxies, ProxyHeader, read_proxies
+from serving.client_address import BehindProxies, ProxyHeader, read_proxies, warn_of_trust
 
 
 def address_of(
@@ -70,6 +70,16 @@ def test_the_standard_s_header_is_read_where_the_proxies_write_it(told: str, cli
     both = ("Forwarded", told), (FOR, "9.9.9.9")
     assert address_of("10.0.0.7", *both, header="forwarded") == client
     assert address_of("10.0.0.7", *both) == "9.9.9.9"
+
+
+def test_trust_that_is_not_given_and_trust_in_everyone_are_said_at_the_start() -> None:
+    assert warn_of_trust(read_proxies("10.0.0.0/8,::1"), "") == []
+    (unread,) = warn_of_trust(read_proxies("10.0.0.7"), "*")
+    assert unread.startswith("FORWARDED_ALLOW_IPS='*' is not read")
+    assert "HARDENER_TRUSTED_PROXIES" in unread
+    for everyone in ("0.0.0.0/0", "10.0.0.7,::/0"):
+        (told,) = warn_of_trust(read_proxies(everyone), "")
+        assert told.startswith("HARDENER_TRUSTED_PROXIES holds every address")
 
 
 def test_by_default_nobody_is_believed() -> None:

@@ -19,7 +19,8 @@ from hardener.config.bundle import Bundle, read_bundle
 from hardener.errors import HardenerError
 from serving.access import Rate
 from serving.bundle_check import check_bundle
-from serving.engine import BoundSession, Engine, cuda_devices
+from serving.cuda_driver import cuda_devices, lock_pages
+from serving.engine import BoundSession, Engine
 from serving.service_state import ServiceState
 from serving.settings import BundleSource, Settings, settings_from_environment
 
@@ -91,12 +92,13 @@ def test_other_names_a_fixed_batch_and_float_input_are_refused(tmp_path: Path) -
     refused(folder, r"takes tensor\(float\)")
 
 
-def test_bound_buffers_answer_as_a_plain_run_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pinned", [False, True])
+def test_bound_buffers_answer_as_a_plain_run_does(tmp_path: Path, pinned: bool) -> None:
     """On the CPU, where ONNX Runtime has the same calls; a batch after a larger one must not see its rows."""
     generator = np.random.default_rng(0)
     folder = linear_bundle(tmp_path, generator.normal(size=(8, 8, 3, 4)).astype(np.float32), (0, 0, 0, 0))
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    bound = BoundSession(session, (8, 8, 3), device="cpu")
+    bound = BoundSession(session, (8, 8, 3), device="cpu", pinned=pinned)
     kept = []
     for count in (1, 5, 32, 3, 8, 5):
         images = generator.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
@@ -107,6 +109,16 @@ def test_bound_buffers_answer_as_a_plain_run_does(tmp_path: Path) -> None:
     for found, wanted in kept:
         for one, other_one in zip(found, wanted, strict=True):
             np.testing.assert_allclose(one[: len(other_one)], other_one, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(cuda_devices() > 0, reason="there is a GPU")
+def test_memory_is_not_said_to_be_pinned_where_it_is_not(tmp_path: Path) -> None:
+    assert not lock_pages(np.zeros(4096, np.uint8))
+    folder = linear_bundle(tmp_path, WEIGHTS, (0, 0))
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    bound = BoundSession(session, WEIGHTS.shape[:3], device="cpu", pinned=True)
+    bound.run(np.zeros((1, *WEIGHTS.shape[:3]), np.uint8))
+    assert not bound.all_pinned
 
 
 @pytest.mark.skipif(cuda_devices() > 0, reason="there is a GPU")

@@ -181,7 +181,7 @@ REFUSED: dict[str, tuple[int, str, dict[str, Any]]] = {
     ),
     "an unknown option": (
         422,
-        "unknown option 'reprot'. Known: top_k, report, model, draws, queries, budget_s. Did you mean 'report'?",
+        "unknown option 'reprot'. Known: top_k, report, model, draws, queries, budget_s, found_image. Did you mean",
         {"files": {"image": GOOD}, "params": {"reprot": "true"}},
     ),
     "an option given twice": (

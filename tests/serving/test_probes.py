@@ -55,13 +55,13 @@ NORMAL = RANDOM.normal(size=(16, 16, 3)).astype(np.float32)
 CONSTANT: dict[str, Any] = {"weights": np.zeros((16, 16, 3, 2), np.float32), "bias": (5.0, 0.0)}
 
 
-def test_a_unanimous_vote_of_100_certifies_one_and_a_half_sigma(tmp_path: Path) -> None:
+def test_a_unanimous_vote_certifies_two_sigma_and_then_ends(tmp_path: Path) -> None:
     certificate = report_on(tmp_path, model=CONSTANT).certificate
-    assert (certificate.agreeing_draws, certificate.draws, certificate.selection_draws) == (100, 100, 16)
-    assert certificate.lower_bound == pytest.approx(0.001 ** (1 / 100))
+    assert certificate.selection_draws == 16
+    assert certificate.agreeing_draws == certificate.draws < 500
     assert certificate.confidence == pytest.approx(0.999)
-    assert certificate.radius == pytest.approx(0.25 * norm.ppf(0.001 ** (1 / 100)))
-    assert certificate.radius == pytest.approx(0.25 * 1.50, abs=0.005 * 0.25)
+    assert norm.cdf(2) <= certificate.lower_bound < 0.001 ** (1 / certificate.draws)
+    assert certificate.radius == pytest.approx(0.25 * norm.ppf(certificate.lower_bound))
     assert certificate.radius == certificate.largest_possible_radius
     assert certificate.agrees_with_prediction
     assert certificate.trained_with_this_noise
@@ -127,8 +127,8 @@ def test_the_class_is_chosen_from_other_draws_than_certify_it(tmp_path: Path) ->
         return await certify(GRAY, 0, bundle, model, generator, Budget(draws=100, queries=1, seconds=60))
 
     certificate = asyncio.run(scene())
-    assert (certificate.selection_draws, certificate.draws) == (16, 100)
-    assert (len(asked), len(set(asked))) == (116, 116)
+    assert certificate.selection_draws == 16
+    assert len(asked) == len(set(asked)) == 16 + certificate.draws > 16
 
 
 def test_brightness_flips_where_the_mean_crosses_the_plane(tmp_path: Path) -> None:

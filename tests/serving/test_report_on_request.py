@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from bundles import image_bytes, linear_bundle
 from loaded import answering, linear_logits, open_service, send_image
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import binom
 
 from hardener.config.answer import Certificate, Report
 from hardener.config.bundle import Bundle, read_bundle
 from hardener.errors import Failure
-from hardener.statistics.interval import certified_radius
+from hardener.statistics.betting import lower_bound
 from serving.budget import Budget
 from serving.certificate import certify
 from serving.probes import NO_TIME
@@ -91,10 +93,11 @@ def test_a_report_accounts_for_each_run_of_the_model(tmp_path: Path) -> None:
     report = report_on(bundle_of(tmp_path), answering(count), Budget(seconds=60, draws=50, queries=33))
     budget = report.budget
     assert (budget.allowed_s, budget.draws_allowed, budget.queries_allowed) == (60, 50, 33)
-    assert budget.model_runs == asked == VARIANTS + 16 + 50 + 33
+    assert budget.model_runs == asked == VARIANTS + 16 + report.certificate.draws + 33
     assert not budget.cut_short
     assert 0 < budget.spent_s < 60
-    assert (report.certificate.draws, report.attack.queries, report.attack.queries_allowed) == (50, 33, 33)
+    assert 0 < report.certificate.draws <= 50
+    assert (report.attack.queries, report.attack.queries_allowed) == (33, 33)
     assert "time ran out" not in report.model_dump_json()
 
 
@@ -160,10 +163,11 @@ def certify_with(access: ModelAccess, bundle: Bundle, *, draws: int) -> Certific
 def test_a_certificate_that_is_cut_short_holds_for_the_draws_made(tmp_path: Path) -> None:
     certificate = certify_with(stopping_after(66, window=1), bundle_of(tmp_path), draws=5000)
     assert (certificate.selection_draws, certificate.draws, certificate.agreeing_draws) == (16, 50, 50)
-    assert certificate.lower_bound == pytest.approx(0.001 ** (1 / 50))
-    assert certificate.radius == certified_radius(50, 50, noise_sigma=0.25, alpha=0.001)
+    assert certificate.lower_bound == lower_bound(50, 50, 0.001)
+    assert certificate.radius == 0.25 * NormalDist().inv_cdf(lower_bound(50, 50, 0.001))
     assert certificate.radius == certificate.largest_possible_radius
-    assert "after 50 of 5000 draws; the clock and not the answers decided" in certificate.meaning
+    assert "The report's time ran out after 50 of 5000 draws." in certificate.meaning
+    assert "The confidence holds whenever the draws end." in certificate.meaning
 
 
 def test_a_certificate_that_stops_while_choosing_certifies_nothing(tmp_path: Path) -> None:
@@ -173,34 +177,53 @@ def test_a_certificate_that_stops_while_choosing_certifies_nothing(tmp_path: Pat
     assert "Not certified" in certificate.meaning
 
 
-def test_the_clock_alone_decides_how_many_draws_count(tmp_path: Path) -> None:
-    """Two models, one that always agrees and one that never does after it was chosen: the same number of draws."""
+def answering_by_chance(share: float) -> ModelAccess:
+    """A model that gives the first class with this chance whatever it is asked."""
+    chance = np.random.default_rng(1)
+
+    def logits_of(images: Pixels) -> Logits:
+        first = chance.random(len(images)) < share
+        return np.stack([first, ~first], axis=1).astype(np.float32)
+
+    return answering(logits_of)
+
+
+def test_the_draws_end_when_the_radii_are_settled_and_say_which(tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path)
+    clear = certify_with(answering(linear_logits(CONSTANT, BIAS)), bundle, draws=500)
+    assert 300 < clear.draws < 500, "two sigma: 0.977 of the draws must be known to agree"
+    assert clear.radius is not None
+    assert 0.5 <= clear.radius < 0.53
+    assert "settled which of the radii 0, 0.125, 0.25, 0.375, 0.5 are certified" in clear.meaning
+    seen = 0
 
-    def fickle(after: int) -> Callable[[Pixels], Logits]:
-        seen = 0
+    def fickle(images: Pixels) -> Logits:
+        nonlocal seen
+        seen += len(images)
+        return np.tile(np.array([seen <= 16, seen > 16], np.float32), (len(images), 1))
 
-        def logits_of(images: Pixels) -> Logits:
-            nonlocal seen
-            seen += len(images)
-            return np.tile(np.array([seen <= after, seen > after], np.float32), (len(images), 1))
+    left = certify_with(answering(fickle), bundle, draws=500)
+    assert (left.label, left.agreeing_draws, left.abstained) == ("class-0", 0, True)
+    assert left.draws < 30, "that nothing will be certified is settled too"
+    torn = certify_with(answering_by_chance(0.5), bundle, draws=500)
+    assert (torn.abstained, torn.draws) == (True, 500)
+    assert "All 500 draws were made; more might certify more of the radii" in torn.meaning
 
-        return logits_of
 
-    def limited(logits_of: Callable[[Pixels], Logits]) -> ModelAccess:
-        stopping = stopping_after(60)
+def test_no_more_radii_are_too_large_than_the_confidence_allows(tmp_path: Path) -> None:
+    """A model that gives the class with a chance of 0.9 has the radius sigma x 1.28; alpha is large to see errors."""
+    bundle, truth = bundle_of(tmp_path), 0.25 * NormalDist().inv_cdf(0.9)
+    model, generator = answering_by_chance(0.9), np.random.default_rng(0)
 
-        async def submit(images: Pixels) -> Logits:
-            await stopping.submit(images)
-            return logits_of(images)
+    async def scene() -> list[float]:
+        budget = Budget(draws=120, queries=1, seconds=600, alpha=0.1)
+        timed = TimedModel(model, seconds=600)
+        found = [await certify(GRAY, 0, bundle, timed, generator, budget) for _ in range(300)]
+        return [certificate.radius or 0.0 for certificate in found]
 
-        return ModelAccess(submit, stopping.in_thread, chunk=2, window=2)
-
-    agreeing = certify_with(limited(fickle(10_000)), bundle, draws=5000)
-    leaving = certify_with(limited(fickle(16)), bundle, draws=5000)
-    assert agreeing.draws == leaving.draws > 0
-    assert (agreeing.agreeing_draws, leaving.agreeing_draws) == (agreeing.draws, 0)
-    assert leaving.abstained
+    radii = asyncio.run(scene())
+    assert sum(radius > truth for radius in radii) <= binom.ppf(1 - 1e-6, 300, 0.1)
+    assert sum(radius > truth / 2 for radius in radii) > 150
 
 
 @pytest.mark.parametrize("error", [Failure("broken"), TimeoutError("of the model's own")])

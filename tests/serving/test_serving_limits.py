@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from hardener.cli.app import app
-from hardener.config.serving_limits import LIMITS, Limit, read_limits
+from hardener.config.serving_limits import FIXED, LIMITS, Limit, read_limits
 from hardener.errors import HardenerError
 from serving.settings import Settings, settings_from_environment
 
@@ -78,16 +78,20 @@ def test_the_list_shows_each_with_its_variable_and_value(monkeypatch: pytest.Mon
     rows = {words[0]: words[1:3] for line in shown.splitlines() if (words := line.split())[0].startswith("HARDENER_")}
     assert set(rows) == {limit.variable for limit in LIMITS.values()} | {"HARDENER_RATE"}
     assert rows["HARDENER_RATE"] == ["2:9", "any"]
-    assert rows["HARDENER_DRAWS"] == ["33", "100"]
+    assert rows["HARDENER_DRAWS"] == ["33", "500"]
     assert rows["HARDENER_MAX_PIXELS"] == ["12345", "50000000"]
     assert rows["HARDENER_LANES"] == ["automatic", "automatic"]
+    assert shown.count("(cannot be set)") == len(FIXED)
 
 
 def test_the_list_is_json_on_request() -> None:
     code, shown, _ = serve("--limits", "--json", "--workers", "3")
     assert code == 0
     found = {row["name"]: row for row in json.loads(shown)}
-    assert set(found) == {*LIMITS, "rate"}
+    assert set(found) == {*LIMITS, "rate", *FIXED}
+    assert found["form_fields"] == {
+        "name": "form_fields", "variable": None, "flag": None, "value": 16, "bounds": FIXED["form_fields"].bounds,
+    }  # fmt: skip
     assert found["rate"]["value"] is None
     assert found["workers"] == {
         "name": "workers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from pathlib import Path
 from typing import Literal
@@ -13,18 +14,21 @@ import torch
 from bundles import image_bytes, linear_bundle
 from loaded import answering, linear_logits, open_service, send_image
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from hardener.attacks.square import square
 from hardener.config.answer import AttackProbe
-from hardener.config.bundle import ServedThreat
-from serving.square import SquareSearch, attack_with_square
+from hardener.config.bundle import InputSpec, ServedThreat
+from serving.found_image import ASK_FOR_IT, NO_TIME, NOT_AGAIN, SENT, offer
+from serving.square import Schedule, SquareSearch, attack_with_square
 from serving.timed_model import Logits, Pixels, TimedModel
 
 Norm = Literal["linf", "l2"]
 NORMS: tuple[Norm, ...] = ("linf", "l2")
 RANDOM = np.random.default_rng(2)
 EPS = 8 / 255
+SLOW = Schedule()  # that of the torch attack
 STEPS = 8
 HALVES = np.ones((16, 16, 3), np.float32)
 HALVES[:, 8:, :2] = -1
@@ -61,7 +65,8 @@ def run(
         model = TimedModel(answering(count, chunk=chunk), seconds=60)
         threat = ServedThreat(norm=norm, eps=eps)
         generator = np.random.default_rng(0)
-        return await attack_with_square(image, 0, margin, ["a", "b"], threat, model, generator, queries=queries)
+        probe, _ = await attack_with_square(image, 0, margin, ["a", "b"], threat, model, generator, queries=queries)
+        return probe
 
     probe = asyncio.run(scene())
     assert asked == probe.queries <= queries
@@ -109,7 +114,7 @@ def test_proposals_are_eight_bit_images_that_never_leave_the_ball(
     norm: Norm, shape: tuple[int, int, int], eps: float
 ) -> None:
     for image in (RANDOM.integers(0, 256, shape, dtype=np.uint8), np.zeros(shape, np.uint8)):
-        search = SquareSearch(image, 0, norm=norm, eps=eps, generator=np.random.default_rng(3))
+        search = SquareSearch(image, 0, norm=norm, eps=eps, generator=np.random.default_rng(3), schedule=SLOW)
         for _ in range(40):
             proposals = search.propose(3)
             assert proposals.dtype == np.uint8
@@ -125,16 +130,16 @@ def test_proposals_are_eight_bit_images_that_never_leave_the_ball(
 
 def test_the_start_uses_the_whole_ball() -> None:
     flat = np.full((32, 32, 3), 128, np.uint8)
-    stripes = SquareSearch(flat, 0, norm="linf", eps=EPS, generator=np.random.default_rng(0)).propose(2)
+    stripes = SquareSearch(flat, 0, norm="linf", eps=EPS, generator=np.random.default_rng(0), schedule=SLOW).propose(2)
     assert set(np.unique(stripes).tolist()) == {128 - STEPS, 128 + STEPS}
     assert (stripes == stripes[:, :1]).all()
-    tiles = SquareSearch(flat, 0, norm="l2", eps=2.0, generator=np.random.default_rng(0)).propose(2)
+    tiles = SquareSearch(flat, 0, norm="l2", eps=2.0, generator=np.random.default_rng(0), schedule=SLOW).propose(2)
     lengths = np.linalg.norm((tiles.astype(float) - 128).reshape(2, -1), axis=1) / 255
     assert (lengths > 0.97 * 2.0).all()
 
 
 def test_a_round_keeps_the_best_of_its_proposals_and_none_that_is_worse() -> None:
-    search = SquareSearch(MIDDLE, 1, norm="linf", eps=EPS, generator=np.random.default_rng(0))
+    search = SquareSearch(MIDDLE, 1, norm="linf", eps=EPS, generator=np.random.default_rng(0), schedule=SLOW)
     first = search.propose(3)
     search.learn(np.array([[0, 5], [0, 2], [0, 4]], np.float32))
     assert (search.queries, search.lowest_margin) == (3, 2)
@@ -151,7 +156,7 @@ def test_a_round_keeps_the_best_of_its_proposals_and_none_that_is_worse() -> Non
 def test_it_stops_at_the_first_success_and_the_answer_to_that_image_differs(tmp_path: Path) -> None:
     weights, bias = model_with_margin(MIDDLE, 0.3 * largest_loss(MIDDLE, STEPS))
     logits_of = linear_logits(weights, bias)
-    search = SquareSearch(MIDDLE, 0, norm="linf", eps=EPS, generator=np.random.default_rng(1))
+    search = SquareSearch(MIDDLE, 0, norm="linf", eps=EPS, generator=np.random.default_rng(1), schedule=SLOW)
     while search.adversarial is None:
         assert search.queries < 400
         search.learn(logits_of(search.propose(2)))
@@ -160,8 +165,65 @@ def test_it_stops_at_the_first_success_and_the_answer_to_that_image_differs(tmp_
         assert send_image(service, image_bytes(MIDDLE)).json()["index"] == 0
         assert send_image(service, image_bytes(search.adversarial)).json()["index"] == search.answer == 1
         served = send_image(service, image_bytes(MIDDLE), report="true").json()["report"]["attack"]
+        asked = send_image(service, image_bytes(MIDDLE), report="true", found_image="true").json()["report"]["attack"]
+        file = AttackProbe.model_validate(asked).image_file()
+        assert file is not None
+        uploaded = send_image(service, file).json()
     assert (served["found"], served["label"]) == (True, "class-1")
     assert served["queries"] < served["queries_allowed"]
+    assert served["image"] is None, "an answer does not grow unasked"
+    assert served["meaning"].endswith(ASK_FOR_IT)
+    assert asked["meaning"].endswith(SENT)
+    assert uploaded["index"] == 1
+    read = np.asarray(Image.open(io.BytesIO(file)))
+    assert (read.shape, read.dtype) == (MIDDLE.shape, np.uint8)
+    assert np.abs(read.astype(int) - MIDDLE).max() <= STEPS
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fit", ["crop", "letterbox", "stretch"])
+def test_an_image_that_its_file_does_not_bear_out_is_not_sent(fit: str, channels: int) -> None:
+    """The model is asked about the file's pixels, which are the very ones that were found; it alone decides."""
+    found = RANDOM.integers(0, 256, (7, 9, channels), dtype=np.uint8)
+    probe = AttackProbe(
+        norm="linf", eps=EPS, queries=3, queries_allowed=9, found=True, label="b", lowest_margin=-1.0,
+        statement="adversarial image found in 3 queries", meaning="It was found.",
+    )  # fmt: skip
+    rule = {"fit": fit, "background": [9, 9, 9]}
+    spec = InputSpec.model_validate({"height": 7, "width": 9, "channels": channels, "resize": "", "pixels": rule})
+
+    def offered(label: int, *, seconds: float = 60, wanted: bool = True) -> tuple[AttackProbe, list[Pixels]]:
+        seen: list[Pixels] = []
+
+        def logits_of(images: Pixels) -> Logits:
+            seen.append(images)
+            return np.eye(2, dtype=np.float32)[[label] * len(images)]
+
+        async def scene() -> AttackProbe:
+            model = TimedModel(answering(logits_of), seconds=seconds)
+            return await offer(probe, found, 0, spec, model, wanted=wanted)
+
+        return asyncio.run(scene()), seen
+
+    sent, seen = offered(1)
+    np.testing.assert_array_equal(seen, [found[None]])
+    file = sent.image_file()
+    assert file is not None
+    assert sent.meaning == f"It was found. {SENT}"
+    held, _ = offered(0)
+    assert (held.image, held.meaning) == (None, f"It was found. {NOT_AGAIN}")
+    late, seen = offered(1, seconds=0)
+    assert (late.image, late.meaning, seen) == (None, f"It was found. {NO_TIME}", [])
+    unasked, seen = offered(1, wanted=False)
+    assert (unasked.image, unasked.meaning, seen) == (None, f"It was found. {ASK_FOR_IT}", [])
+
+
+def test_the_sizes_of_the_squares_follow_the_budget() -> None:
+    few, many = Schedule.within(200, "linf"), Schedule.within(100_000, "linf")
+    assert many == Schedule() == Schedule.within(200, "l2")
+    assert few.side(0, 32, 32) == many.side(0, 32, 32) == round((0.8 * 32 * 32) ** 0.5)
+    assert few.side(199, 32, 32) == many.side(199 * 10_000 // few.queries, 32, 32) < many.side(199, 32, 32)
+    assert all(few.side(query, 32, 32) >= few.side(query + 1, 32, 32) >= 1 for query in range(200))
 
 
 def test_less_than_a_step_leaves_nothing_to_try() -> None:
@@ -198,7 +260,7 @@ def test_it_succeeds_about_as_often_as_the_torch_attack(norm: Norm, eps: float) 
 
     labels = logits_of(images).argmax(axis=1)
     searches = [
-        SquareSearch(image, label, norm=norm, eps=eps, generator=np.random.default_rng(number))
+        SquareSearch(image, label, norm=norm, eps=eps, generator=np.random.default_rng(number), schedule=SLOW)
         for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True))
     ]
     for _ in range(100):

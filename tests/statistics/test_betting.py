@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from hardener.statistics.betting import Contest, log_wealth_above, log_wealth_below
+from hardener.statistics.betting import Contest, log_wealth_above, log_wealth_below, lower_bound
 
 LOOKS = [8, 16, 32, 64, 128, 256, 512, 1024]
 
@@ -61,3 +61,29 @@ def test_a_contest_ends_at_the_first_share_that_is_refused() -> None:
     contest.take(np.arange(3), np.array([1000, 700, 100]), 1000)
     assert contest.certified.tolist() == [2, 1, 0]
     assert contest.open.tolist() == [True, False, False], "1,000 of 1,000 do not show a share above 0.997 so surely"
+
+
+@pytest.mark.parametrize("true", [0.6, 0.9, 0.977])
+def test_the_lower_bound_lies_above_the_true_share_no_more_often_than_it_says_however_the_draws_end(
+    true: float,
+) -> None:
+    """Each run ends at the look that suits it best: where its bound is highest."""
+    rng, decisions, alpha = np.random.default_rng(0), 10_000, 0.05
+    successes, made, wrong = np.zeros(decisions, np.int64), 0, np.zeros(decisions, bool)
+    for looked in LOOKS:
+        successes += rng.binomial(looked - made, true, decisions)
+        made = looked
+        bounds = np.array([lower_bound(k, made, alpha) for k in range(made + 1)])
+        wrong |= bounds[successes] > true
+    assert 0 < wrong.sum() <= binom.ppf(1 - 1e-6, decisions, alpha)
+
+
+def test_the_lower_bound_is_where_the_wealth_is_just_enough() -> None:
+    for successes, n in ((8, 8), (90, 100), (400, 401), (3, 10)):
+        bound = lower_bound(successes, n, 0.001)
+        assert log_wealth_above(successes, n, bound) >= math.log(1000) or bound == 0
+        assert log_wealth_above(successes, n, bound + 1e-9) < math.log(1000)
+        assert bound < successes / n
+    assert lower_bound(0, 0, 0.001) == lower_bound(0, 50, 0.001) == 0
+    boldest, fixed = (0.001 / 10) ** (1 / 401), 0.001 ** (1 / 401)
+    assert boldest < lower_bound(401, 401, 0.001) < fixed, "no less than one gambler wins, nor more than for a fixed n"
