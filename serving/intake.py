@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from hardener.data.decode import open_image, to_input_with_size
 from hardener.data.decode_cost import decode_bytes
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
-from .content_coding import unpacker_for
+from .content_coding import Unpacker, unpacker_for
 from .multipart import BrokenMultipart, parse_multipart
 from .options import Options, read_options
 from .problem import Problem
@@ -67,6 +67,7 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float, hold:
 
     Args:
         max_bytes: of the packed body as of the unpacked one.
+        timeout_s: that the client may take to send it; unpacking, and the turns of others meanwhile, do not count.
         hold: hears of every piece's size before the next is read; what it raises ends the reading.
 
     Raises:
@@ -80,20 +81,18 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float, hold:
     body = bytearray()  # one block that grows: many of a middling size would stay with the process
     read = 0
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(timeout_s) as clock:
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 received = message.get("body", b"")
                 read += len(received)
-                for piece in (received,) if unpacker is None else unpacker.pieces(received):
+                async for piece in _pieces(received, unpacker, clock):
                     body += piece
                     if max(read, len(body)) > max_bytes:
                         raise _too_large(max_bytes)
                     hold(len(piece))
-                    if unpacker is not None:
-                        await asyncio.sleep(0)  # others have their turn between two pieces
                 if not message.get("more_body", False):
                     break
     except TimeoutError:
@@ -102,6 +101,21 @@ async def read_body(request: Request, *, max_bytes: int, timeout_s: float, hold:
     if unpacker is not None:
         unpacker.check_end()
     return bytes(body)
+
+
+async def _pieces(received: bytes, unpacker: Unpacker | None, clock: asyncio.Timeout) -> AsyncIterator[bytes]:
+    """Yield what came, unpacked, with the clock at rest: it has arrived."""
+    if unpacker is None:
+        yield received
+        return
+    loop, due = asyncio.get_running_loop(), clock.when()
+    assert due is not None, "the clock runs while a client is waited for"
+    began = loop.time()
+    clock.reschedule(None)
+    for piece in unpacker.pieces(received):
+        yield piece
+        await asyncio.sleep(0)  # others have their turn between two pieces
+    clock.reschedule(due + loop.time() - began)
 
 
 def _too_large(max_bytes: int) -> Problem:

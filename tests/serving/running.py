@@ -74,9 +74,9 @@ class RunningServer:
 def server(
     bundle: Path,
     *,
-    python: Path = Path(sys.executable),
+    python: str = sys.executable,
     service: str = "serving.service:HardenerService",
-    folder: Path = ROOT,
+    folder: str = str(ROOT),
     **variables: str,
 ) -> Iterator[RunningServer]:
     """Start the service on a free port, as an interpreter imports it in `folder`; end it where the test did not."""
@@ -90,8 +90,8 @@ def server(
     }
     environment["HARDENER_DRAIN_S"] = "0"
     environment |= variables
-    command = [str(python), "-m", "bentoml", "serve", service]
-    command += ["--host", "127.0.0.1", "--port", port, "--working-dir", str(folder)]
+    command = [python, "-m", "bentoml", "serve", service]
+    command += ["--host", "127.0.0.1", "--port", port, "--working-dir", folder]
     process = subprocess.Popen(
         command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -134,10 +134,12 @@ def test_machines_without_torch_serve_and_ask_and_either_distribution_can_go(tmp
     assert "bentoml" not in asks.installed()
 
     own_folder = {
-        "python": serves.python, "service": "hardener.serving.service:HardenerService", "folder": serves.folder,
-    }  # fmt: skip
+        "python": str(serves.python),
+        "service": "hardener.serving.service:HardenerService",
+        "folder": str(serves.folder),
+    }
     packages = Path(f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
-    with server(bundle, **own_folder, PYTHONPATH="") as service:  # type: ignore[arg-type]
+    with server(bundle, **own_folder, PYTHONPATH="") as service:
         service.wait_until_ready()
         url = service.url
         assert asks.ask(url, image) == ("bright", packages / "hardener_light" / "hardener")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gc
 import gzip
 import json
 import textwrap
+import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +19,7 @@ import httpx
 import numpy as np
 import pytest
 from bundles import image_bytes, linear_bundle
-from loaded import open_service, send
+from loaded import open_service, send, talk
 
 from serving.content_coding import PIECE, Unpacker
 from serving.service_state import ServiceState
@@ -134,3 +136,25 @@ def test_base64_may_stand_in_lines(service: ServiceState, width: int) -> None:
         service, "POST", "/predict", content=b'{"image": "\\udcff"}', headers={"Content-Type": "application/json"}
     )
     assert (answer.status_code, "no base64" in answer.json()["detail"]) == (422, True)
+
+
+def test_the_time_to_unpack_is_not_the_client_s(tmp_path: Path) -> None:
+    """Beside a busy event loop, a bomb that has arrived long ago is told for what it is."""
+    bundle = linear_bundle(tmp_path, np.ones((8, 8, 3, 2), np.float32), (0, 1))
+
+    async def beside_others(client: httpx.AsyncClient) -> httpx.Response:
+        async def busy() -> None:
+            while True:
+                time.sleep(0.02)
+                await asyncio.sleep(0)
+
+        others = asyncio.create_task(busy())
+        try:
+            headers = {"Content-Type": "image/png", "Content-Encoding": "gzip"}
+            return await client.post("/predict", content=BOMB, headers=headers)
+        finally:
+            others.cancel()
+
+    with open_service(bundle, max_body_bytes=20 * PIECE, body_timeout_s=0.2) as opened:
+        answer = talk(opened, beside_others)
+    assert answer.status_code == 413, answer.text

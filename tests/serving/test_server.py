@@ -19,7 +19,7 @@ WEIGHTS = np.random.default_rng(0).normal(size=(16, 16, 3, 2)).astype(np.float32
 def test_the_service_answers_reports_counts_and_ends_on_sigterm(tmp_path: Path) -> None:
     image = image_bytes(np.full((40, 30, 3), 90, np.uint8), "JPEG")
     variables = {"HARDENER_MAX_HEADERS": "50", "FORWARDED_ALLOW_IPS": "*"}
-    with server(linear_bundle(tmp_path, WEIGHTS, (0, 0)), **variables) as running:  # type: ignore[arg-type]
+    with server(linear_bundle(tmp_path, WEIGHTS, (0, 0)), **variables) as running:
         running.wait_until_ready()
         assert running.count("FORWARDED_ALLOW_IPS='*' is not read") == 1
         with httpx.Client(base_url=running.url, timeout=60) as client:

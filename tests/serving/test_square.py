@@ -176,7 +176,8 @@ def test_it_stops_at_the_first_success_and_the_answer_to_that_image_differs(tmp_
     assert asked["meaning"].endswith(SENT)
     assert uploaded["index"] == 1
     read = np.asarray(Image.open(io.BytesIO(file)))
-    assert (read.shape, read.dtype) == (MIDDLE.shape, np.uint8)
+    assert read.shape == MIDDLE.shape
+    assert read.dtype == np.uint8
     assert np.abs(read.astype(int) - MIDDLE).max() <= STEPS
 
 
