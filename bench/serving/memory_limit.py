@@ -42,6 +42,8 @@ def memory_limit(limit: int) -> Iterator[MemoryLimit]:
         OSError: this user may make none.
     """
     first = _V1.is_dir()
+    if not first:
+        _hand_memory_down(_V2)
     folder = (_V1 if first else _V2) / f"hardener-bench-{os.getpid()}"
     folder.mkdir()
     try:
@@ -57,5 +59,20 @@ def memory_limit(limit: int) -> Iterator[MemoryLimit]:
             time.sleep(0.1)
 
 
-def _write(path: Path, value: int) -> None:
+def _hand_memory_down(root: Path) -> None:
+    """Let groups below the root of version 2 have a limit on memory: a group has the controllers that its parent lends.
+
+    Raises:
+        OSError: the kernel has no such controller here (version 1 may hold it), or the root, as in a container, holds
+            processes of its own and so may lend none.
+    """
+    lent = (root / "cgroup.subtree_control").read_text().split()
+    if "memory" in lent:
+        return
+    if "memory" not in (root / "cgroup.controllers").read_text().split():
+        raise OSError(f"{root} has no controller of memory; does this machine keep it in version 1?")
+    _write(root / "cgroup.subtree_control", "+memory")
+
+
+def _write(path: Path, value: int | str) -> None:
     path.write_text(str(value))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -363,6 +365,29 @@ def test_a_full_report_is_shown_in_its_own_words(open_page: Opener) -> None:
     assert len(charts) == 2 + 1 + 4  # two canvases, the attack's line, four statistics with a range
     assert all(chart.get_attribute("aria-label") for chart in charts)
     expect(page.locator("#offline")).to_have_text("the meaning of no evaluation")
+
+
+def test_the_image_that_the_attack_found_is_shown_and_can_be_saved(open_page: Opener, tmp_path: Path) -> None:
+    report = full_report()
+    report.attack.found, report.attack.label = True, "3"
+    report.attack.image = base64.b64encode(IMAGE).decode()
+    page = open_page(script=put_report(report))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    choose(page)
+    page.click("#ask-report")
+    wait_for_report(page)
+    assert any("found_image=true" in address for address in asked)
+    shown = page.locator("#found-image img")
+    expect(shown).to_have_attribute("alt", re.compile("taken for “3” in place of"))
+    shape = shown.evaluate("async (image) => (await image.decode(), [image.naturalWidth, image.naturalHeight])")
+    assert tuple(shape) == Image.open(io.BytesIO(IMAGE)).size
+    with page.expect_download() as download:
+        page.click("#found-image a")
+    assert Path(download.value.path()).read_bytes() == IMAGE
+    assert download.value.suggested_filename == "found.png"
+    assert f"({len(report.attack.image):,} characters of base64)" in (page.locator("#json").text_content() or "")
+    assert "found_image" not in (page.locator("#curl").text_content() or "")
 
 
 def test_with_report_asks_for_both_at_once(open_page: Opener) -> None:
