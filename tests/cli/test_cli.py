@@ -196,6 +196,12 @@ def test_export_names_what_it_does_not_know(home: Path) -> None:
     fails(2, "--layout knows triton; got 'trition'. Did you mean 'triton'?", "export", run, "--layout", "trition")
 
 
+def test_a_name_that_no_file_system_takes_is_an_error_in_words(home: Path) -> None:
+    run = home / "runs" / "run"
+    fails(2, "a name is too long for the file system", "gate", run, "--against", "a" * 5000, "--max-drop", "clean=0.1")
+    fails(2, "is the whole file system", "eval", run, "--data", "/", "--attack", "fgsm")
+
+
 def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:
     model, data, out = home / "tiny.py", home / "imgs", tmp_path / "runs"
     common = ["--data", data, "--out", out, *QUICK]

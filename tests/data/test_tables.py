@@ -251,6 +251,12 @@ def test_a_table_that_cannot_be_read_is_refused_with_the_way(data: bytes, says: 
         read_data_set(root / "t.csv")
 
 
+def test_coco_captions_are_named(root: Path) -> None:
+    (root / "captions.json").write_text('{"images": [{"id": 1}], "annotations": [{"caption": "a cat", "id": 1}]}')
+    with pytest.raises(HardenerError, match="is a list of COCO's without categories, such as captions"):
+        read_source(root / "captions.json", AS_FOUND)
+
+
 def test_lines_that_are_no_json_are_named(root: Path) -> None:
     (root / "t.jsonl").write_text('{"path": "images/cat00.png", "label": "cat"}\n[1]\n')
     with pytest.raises(HardenerError, match="t.jsonl is no list of objects"):

@@ -189,6 +189,11 @@ def _of_json(name: str, text: str) -> Table:
         raise HardenerError(f"{name} is no JSON that can be read: {error}.") from None
     if isinstance(found, dict) and {"images", "annotations", "categories"} <= found.keys():
         return _of_categories(name, found)
+    if isinstance(found, dict) and {"images", "annotations"} <= found.keys():
+        raise HardenerError(
+            f"{name} is a list of COCO's without categories, such as captions. Pass the one with classes: "
+            "instances_train2017.json, or the folder that holds annotations/."
+        )
     if isinstance(found, dict) and found and all(map(looks_like_image, found)):
         return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
     if isinstance(found, dict) and (listed := _of_lists(found)):
