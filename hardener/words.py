@@ -43,6 +43,14 @@ def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
+def counted(count: int, word: str) -> str:
+    """Write a count with its noun: `1 step`, `20 steps`, `9 target classes`, `100 queries`."""
+    if count == 1:
+        return f"1 {word}"
+    ending = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
+    return f"{count:,} {ending}"
+
+
 def ends(interval: tuple[float, float]) -> str:
     """Write an interval of fractions as `(1.2 – 3.4)`, in per cent."""
     return f"({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"

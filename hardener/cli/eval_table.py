@@ -9,7 +9,7 @@ from hardener.threat import norm_of
 from hardener.words import ends
 
 if TYPE_CHECKING:
-    from hardener.config.evaluation_record import EvaluatedAttack, Evaluation
+    from hardener.config.evaluation_record import Evaluation
 
 _STYLES = {"robust": "green", "partly robust": "yellow", "not robust": "red", "inconclusive": "magenta"}
 _CLASSES, _WEAKEST = 12, 5
@@ -43,13 +43,15 @@ def show(evaluation: Evaluation) -> None:
 def _show_attacks(evaluation: Evaluation) -> None:
     from rich.table import Table
 
+    from hardener.reports.attack_lists import settings_in_words
+
     threat = evaluation.threat.model
     table = Table(
         title=f"{literal(evaluation.model.name)}: {evaluation.samples} images of the "
         f"{evaluation.data.split} split, {threat}",
         title_justify="left",
     )
-    for heading in ("attack", "settings"):
+    for heading in ("attack", "how"):
         table.add_column(heading)
     for heading in ("attacked", "broken", "accuracy left", "seconds"):
         table.add_column(heading, justify="right")
@@ -57,7 +59,7 @@ def _show_attacks(evaluation: Evaluation) -> None:
     for attack in evaluation.attacks:
         table.add_row(
             attack.name,
-            _settings(attack),
+            settings_in_words(attack),
             str(attack.attacked),
             str(attack.broken),
             percent(attack.robust_accuracy),
@@ -71,7 +73,8 @@ def _show_classes(evaluation: Evaluation) -> None:
     from rich import box
     from rich.table import Table
 
-    from hardener.reports.by_class import few_images, robust_interval, weakest_first
+    from hardener.reports.by_class import far_below, few_images, robust_interval, weakest_first
+    from hardener.reports.confusion import confused_lines
 
     many = len(evaluation.per_class) > _CLASSES
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -85,17 +88,11 @@ def _show_classes(evaluation: Evaluation) -> None:
         mean = evaluation.balanced
         table.add_row("[bold]balanced: mean[/]", "", percent(mean.clean_accuracy), percent(mean.robust_accuracy))
     out.print(table)
-    few = few_images(evaluation.per_class)
-    if few:
-        out.print(f"[yellow]{literal(few)}[/]", soft_wrap=True)
-
-
-def _settings(attack: EvaluatedAttack) -> str:
-    return ", ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in attack.settings.items()
-        if value not in (None, False) and (key, value) not in {("restarts", 1), ("eot_draws", 1)}
-    )
+    for said in (far_below(evaluation.per_class), few_images(evaluation.per_class)):
+        if said:
+            out.print(f"[yellow]{literal(said)}[/]", soft_wrap=True)
+    for line in confused_lines(evaluation):
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _show_sections(evaluation: Evaluation) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hardener.config.bundle import InputSpec, OfflineRobustness, Spread
+from hardener.config.bundle import HeldRequirement, InputSpec, OfflineRobustness, Spread
 
 
 class _Answer(BaseModel):
@@ -216,6 +216,7 @@ class ModelInfo(_Answer):
     classes: list[str]
     noise_sigma: float | None = Field(description="of the training; null: none")
     evaluation: OfflineRobustness | None
+    requirements: list[HeldRequirement] = Field([], description="what its owner asks of it, and whether it was met")
     provider: str = Field(description="what ONNX Runtime runs the model on")
 
 

@@ -83,7 +83,10 @@ class InputSpec(_Strict):
 
 
 class OfflineRobustness(_Strict):
-    """One evaluation: fractions in [0, 1]; `robust_accuracy` is the worst case over `attacks`, image by image."""
+    """One evaluation: fractions in [0, 1]; `robust_accuracy` is the worst case over `attacks`, image by image.
+
+    `flags` name what makes its figures less trustworthy than they look, such as `trained-on`.
+    """
 
     split: Line
     norm: Line
@@ -94,6 +97,7 @@ class OfflineRobustness(_Strict):
     interval: tuple[Share, Share]
     attacks: list[Line]
     evaluated_at: Line
+    flags: list[Line] = []
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
@@ -129,6 +133,20 @@ class ServedThreat(_Strict):
         """Return the threat, or None in a norm that the service cannot attack in."""
         known = norm in get_args(cls.model_fields["norm"].annotation)
         return cls.model_validate({"norm": norm, "eps": eps}) if known else None
+
+
+class HeldRequirement(_Strict):
+    """What the owner asks of the model, and whether it was met when it was exported: fractions in [0, 1].
+
+    `value` with its 95 % interval, of `samples` images; None where it was not measured.
+    """
+
+    about: Line
+    asked: Line
+    state: Literal["met", "not met", "not measured"]
+    value: Share | None = None
+    interval: tuple[Share, Share] | None = None
+    samples: Count | None = None
 
 
 class Spread(_Strict):
@@ -231,6 +249,7 @@ class Bundle(_Strict):
     threat: ServedThreat | None = None
     training_images: TrainingImages | None = None
     quantization: Quantization | None = None
+    requirements: list[HeldRequirement] = []
 
 
 def sha256_of(path: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hardener.config.confusion_record import Confusion
 from hardener.config.data_findings import DataFound
 from hardener.config.fault import first_fault
 from hardener.config.reading import Reading
@@ -153,10 +154,14 @@ class Check(_Strict):
 
 
 class PerClass(_Strict):
+    """One class, with the exact 95 % intervals of its accuracies; None in a record of before these were kept."""
+
     name: str
     samples: int
     clean_accuracy: float
     robust_accuracy: float
+    clean_interval: tuple[float, float] | None = None
+    robust_interval: tuple[float, float] | None = None
 
 
 class Balanced(_Strict):
@@ -328,7 +333,8 @@ class Measured(_Strict):
 
 class Evaluation(_Strict):
     """Fractions in [0, 1]. `robust_accuracy` is the worst case over `attacks`, image by image; `interval` its exact
-    95 % interval; `per_image` a file beside this one. `went_on` is the suite that the evaluation went on to by itself
+    95 % interval; `per_image` a file beside this one, and `per_image_table` the same as Parquet. `weak_classes` are
+    surely far less robust than the mean over classes. `went_on` is the suite that the evaluation went on to by itself
     after `suite`, `because` the questions of the audit that made it. A section that was not asked for is None
     or empty. `measured` holds what measures found that have no section of their own, by the measure's name."""
 
@@ -353,8 +359,11 @@ class Evaluation(_Strict):
     precision: Precision | None = None
     not_run: list[str] = []
     per_class: list[PerClass]
+    confusion: Confusion | None = None
+    weak_classes: list[str] = []
     balanced: Balanced | None = None
     per_image: str | None
+    per_image_table: str | None = None
     flags: list[Flag]
     checks: list[Check] = []
     distances: Distances | None = None

@@ -83,7 +83,7 @@ class AuditCase:
         self.plans = [outcome.plan for outcome in result.outcomes]
         self.stands = result.robust_correct.clone()
         self.attacked = torch.zeros_like(self.stands)
-        self.distance = result.distance.clone()
+        self.distance, self.became = result.distance.clone(), result.became.clone()
         right = result.clean_correct.nonzero().squeeze(1)
         self.correct = len(right)
         self.quarter = max(samples // 4, 1)
@@ -100,7 +100,7 @@ class AuditCase:
     def worst(self, seconds: float) -> RobustAccuracy:
         """Return the run's result, with what the audit broke."""
         fallen = self.result.robust_correct & ~self.stands
-        found = replace(self.result, robust_correct=self.stands, distance=self.distance)
+        found = replace(self.result, robust_correct=self.stands, distance=self.distance, became=self.became)
         if not fallen.any():
             return found
         outcome = AttackOutcome(
@@ -189,16 +189,18 @@ class AuditCase:
             generator=self.generator,
         )
         fell = found.broken_by >= 0
-        self.count(where[fell], found.distance[fell])
+        self.count(where[fell], found.distance[fell], found.became[fell])
         self.attacked[where] |= eps is None
         return fell
 
-    def count(self, where: Tensor, distance: Tensor) -> None:
+    def count(self, where: Tensor, distance: Tensor, became: Tensor) -> None:
         """Take images for broken if the perturbation is one that the run allows."""
         self.distance[where] = torch.minimum(self.distance[where], distance.to(self.distance.dtype))
         threat = self.result.threat
-        within = threat.eps * (1 + 1e-5) if isinstance(threat, ThreatModel) else 0.0
-        self.stands[where[distance <= within]] = False
+        within = distance <= (threat.eps * (1 + 1e-5) if isinstance(threat, ThreatModel) else 0.0)
+        newly = within & self.stands[where]
+        self.became[where[newly]] = became[newly]
+        self.stands[where[within]] = False
 
     @cached_property
     def strengthened(self) -> tuple[int, int, int]:
@@ -253,7 +255,7 @@ class AuditCase:
     def noisy(self) -> Tensor:
         """Which of the compared images the worst of a few random points on the border of the ball breaks."""
         ball, eps = norm_geometry(self.ball.norm), self.ball.eps
-        fallen, lengths = [], []
+        fallen, lengths, answers = [], [], []
         for images, labels in self.batches(self.compared):
             worst, found = torch.zeros_like(images), torch.zeros_like(labels, dtype=torch.bool)
             with torch.no_grad():
@@ -263,11 +265,13 @@ class AuditCase:
                     wrong = self.model(images + delta).argmax(1).ne(labels) & ~found
                     worst[wrong] = delta[wrong]
                     found |= wrong
-                found &= self.model(images + worst).argmax(1).ne(labels)  # a random model must err twice
+                answer = self.model(images + worst).argmax(1)
+                found &= answer.ne(labels)  # a random model must err twice
             fallen.append(found.cpu())
             lengths.append(ball.size(worst).cpu())
+            answers.append(answer.cpu())
         fell = torch.cat(fallen)
-        self.count(self.compared[fell], torch.cat(lengths)[fell])
+        self.count(self.compared[fell], torch.cat(lengths)[fell], torch.cat(answers)[fell])
         return fell
 
     @cached_property

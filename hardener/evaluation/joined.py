@@ -53,6 +53,7 @@ def _joined(parts: list[RobustAccuracy], count: int) -> RobustAccuracy:
         clean_correct=whole("clean_correct"),
         robust_correct=whole("robust_correct"),
         broken_by=whole("broken_by"),
+        became=whole("became"),
         distance=whole("distance"),
         outcomes=outcomes,
         examples=dict(sorted(examples.items())),

@@ -29,12 +29,15 @@ from hardener.config.files import write_json, written_whole
 from hardener.config.run_folder import now
 from hardener.evaluation.asked import describe_request
 from hardener.evaluation.audit import flags_of
+from hardener.evaluation.failures import confusion_of
+from hardener.evaluation.image_table import write_table
 from hardener.evaluation.precision import Choice
 from hardener.evaluation.robust_accuracy import AttackPlan, RobustAccuracy
 from hardener.evaluation.sample import Sample
 from hardener.evaluation.session import EvaluationSession
 from hardener.evaluation.suite import GOES_ON, left_out
 from hardener.evaluation.verdict import verdict
+from hardener.reports.by_class import weak_classes
 from hardener.reports.page import WorstImage
 from hardener.runtime.device import describe_hardware, describe_versions
 from hardener.runtime.model_state import as_float, device_of
@@ -103,6 +106,8 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
         precision=found.choice.record(plan.attacks),
         not_run=left_out(plan.attacks, result.threat),
         per_class=per_class,
+        confusion=confusion_of(result, sample.labels, subject.classes),
+        weak_classes=[item.name for item in weak_classes(per_class)],
         balanced=balanced,
         per_image=None,
         flags=[*subject.flags, *flags_of(found.checks)],
@@ -119,24 +124,32 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
 
 
 def write_record(evaluation: Evaluation, arrays: dict[str, Any], target: Path) -> Evaluation:
-    """Write the JSON and, beside it, the results of each image; return the record with the name of that file."""
+    """Write the JSON and, beside it, the results of each image; return the record with the names of those files."""
     per_image = target.with_suffix(".npz")
     with written_whole(per_image) as beside, beside.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    evaluation = evaluation.model_copy(update={"per_image": per_image.name})
+    table = target.with_suffix(".parquet")
+    made = write_table(arrays, table)
+    names = {"per_image": per_image.name, "per_image_table": table.name if made else None}
+    evaluation = evaluation.model_copy(update=names)
     write_json(target, evaluation.model_dump(by_alias=True))
     return evaluation
 
 
-def per_image(sample: Sample, found: Findings) -> dict[str, Any]:
-    """Return the arrays that a record's file of images holds: a value an image each."""
+def per_image(sample: Sample, classes: tuple[str, ...], found: Findings) -> dict[str, Any]:
+    """Return the arrays that a record's file of images holds: a value an image each, as `COLUMNS` says."""
     result = found.result
+    names_of = np.array([*classes, ""])  # -1 is not known
     names = [outcome.plan.name for outcome in result.outcomes]
     return {
         "index": np.arange(len(sample)),
         "path": np.array(sample.paths),
         "label": sample.labels.numpy(),
         "prediction": result.predictions.numpy(),
+        "became": result.became.numpy(),
+        "label_name": names_of[sample.labels.numpy()],
+        "prediction_name": names_of[result.predictions.numpy()],
+        "became_name": names_of[result.became.numpy()],
         "clean": result.clean_correct.numpy(),
         "robust": result.robust_correct.numpy(),
         "broken_by": result.broken_by.numpy(),
@@ -214,7 +227,14 @@ def _describe_classes(classes: tuple[str, ...], labels: Tensor, result: RobustAc
         if count:
             clean, robust = int(result.clean_correct[own].sum()), int(result.robust_correct[own].sum())
             described.append(
-                PerClass(name=name, samples=count, clean_accuracy=clean / count, robust_accuracy=robust / count)
+                PerClass(
+                    name=name,
+                    samples=count,
+                    clean_accuracy=clean / count,
+                    robust_accuracy=robust / count,
+                    clean_interval=clopper_pearson(clean, count),
+                    robust_interval=clopper_pearson(robust, count),
+                )
             )
     return described
 

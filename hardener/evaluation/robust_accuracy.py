@@ -91,6 +91,7 @@ class RobustAccuracy:
         predictions: (N,) int64, of the clean images.
         clean_correct, robust_correct: (N,) bool; robust_correct is the worst case over all that was run.
         broken_by: (N,) int64, index of the first attack that broke the image, -1 for none.
+        became: (N,) int64, what the model takes each image for in the worst case, -1 where that was not kept.
         distance: (N,), norm of the smallest adversarial perturbation that any attack showed, whether inside eps or not:
             an upper bound of the true one; 0 where the clean image is wrong, inf where none was found. Under a threat
             that no norm describes it says no more than that: 0 where the image fell.
@@ -103,6 +104,7 @@ class RobustAccuracy:
     clean_correct: Tensor
     robust_correct: Tensor
     broken_by: Tensor
+    became: Tensor
     distance: Tensor
     outcomes: list[AttackOutcome]
     examples: dict[int, Tensor] = field(default_factory=dict)
@@ -111,6 +113,7 @@ class RobustAccuracy:
         """Return where an evaluation with more attacks goes on from here; `because`: why it does."""
         state = Standing(self.predictions, self.clean_correct)
         state.stands, state.broken_by = self.robust_correct.clone(), self.broken_by.clone()
+        state.became = self.became.clone()
         state.distance, state.examples = self.distance.clone(), dict(self.examples)
         state.outcomes = [(o.robust_accuracy, o.attacked, o.broken, o.seconds) for o in self.outcomes]
         state.place, state.because = len(self.outcomes), because
@@ -198,6 +201,7 @@ def robust_accuracy(
         clean_correct,
         state.stands,
         state.broken_by,
+        state.became,
         state.distance,
         [AttackOutcome(plan, *counts) for plan, counts in zip(plans, state.outcomes, strict=True)],
         state.examples,
@@ -307,21 +311,25 @@ def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat
     """Bring what an attack found into ball and box, and ask the model about it."""
     if not isinstance(threat, ThreatModel):
         logits = model(found)
-        broken = logits.argmax(dim=1).ne(truth)
+        answer = logits.argmax(dim=1)
+        broken = answer.ne(truth)
         distance = torch.where(broken, 0.0, torch.inf)
-        return Found(broken.cpu(), found, distance.cpu(), _nearness(logits, truth, broken).cpu(), found - clean)
+        nearness = _nearness(logits, truth, broken).cpu()
+        return Found(broken.cpu(), answer.cpu(), found, distance.cpu(), nearness, found - clean)
     ball = norm_geometry(threat.norm)
     raw = fit_box(clean, found.detach() - clean)
     inside = ball.project_in_box(clean, raw, threat.eps)
     logits = model(clean + inside)
-    broken = logits.argmax(dim=1).ne(truth)
+    answer = logits.argmax(dim=1)
+    broken = answer.ne(truth)
     distance = torch.where(broken, ball.size(inside), torch.inf)
     beyond = (ball.size(raw) > threat.eps * (1 + 1e-5)).nonzero().squeeze(1)
     if len(beyond):  # a minimum-norm attack's finding, which may lie outside the threat model
         far = model(clean[beyond] + raw[beyond]).argmax(dim=1).ne(truth[beyond])
         reached = torch.where(far, ball.size(raw[beyond]), torch.inf)
         distance[beyond] = torch.minimum(distance[beyond], reached)
-    return Found(broken.cpu(), clean + inside, distance.cpu(), _nearness(logits, truth, broken).cpu(), inside)
+    nearness = _nearness(logits, truth, broken).cpu()
+    return Found(broken.cpu(), answer.cpu(), clean + inside, distance.cpu(), nearness, inside)
 
 
 def _nearness(logits: Tensor, truth: Tensor, broken: Tensor) -> Tensor:

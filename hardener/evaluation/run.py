@@ -13,6 +13,7 @@ from hardener.config.run_folder import RunFolder
 from hardener.errors import Unwritten
 from hardener.evaluation.audit import audit
 from hardener.evaluation.case import Examined
+from hardener.evaluation.failures import clean_scores, galleries
 from hardener.evaluation.faster_answers import FasterAnswers
 from hardener.evaluation.going_on import why_go_on, with_more
 from hardener.evaluation.joined import join
@@ -34,7 +35,7 @@ from hardener.evaluation.subject import (
 from hardener.evaluation.suite import GOES_ON, most_seconds
 from hardener.measures.run import measure
 from hardener.progress import Reporter, Silent, rank_and_world
-from hardener.reports.page import WorstImage, write_report
+from hardener.reports.page import Gallery, WorstImage, write_report
 from hardener.runtime.model_state import device_of, in_eval_mode
 from hardener.runtime.processes import from_first, own_share
 from hardener.threat import norm_of
@@ -141,6 +142,7 @@ class _Made:
     evaluation: Evaluation
     arrays: dict[str, Any]
     pictures: list[WorstImage]
+    galleries: list[Gallery]
     partial: Partial | None
 
 
@@ -166,7 +168,7 @@ def _write(made: _Made, records: Sequence[Path], report: Path, **settings: Any) 
         except OSError as error:
             faults.append(f"{place}: {error.strerror or error}")
     try:
-        write_report(evaluation, report, pictures=made.pictures, **settings)
+        write_report(evaluation, report, pictures=made.pictures, galleries=made.galleries, **settings)
     except OSError as error:
         faults.append(f"{report}: {error.strerror or error}")
     if faults:
@@ -208,13 +210,17 @@ def _evaluate(
         if judged is None:
             return None
         session, result, checks, because = judged
+        scores = clean_scores(session)
         sections, arrays = (
             measure(case_of(session, result, went_on=bool(because)), plan.request.sections) if measures else ({}, {})
         )
         copied = frozenset() if faster is None else frozenset(faster.used)
-        found = Findings(result, checks, choice, copied, sections, arrays, because)
+        told = {name: values.numpy() for name, values in scores.items()}
+        found = Findings(result, checks, choice, copied, sections, told | arrays, because)
         evaluation = make_record(session, found)
-        return _Made(evaluation, per_image(session.sample, found), worst_images(session, result), partial)
+        rows = per_image(session.sample, subject.classes, found)
+        shown = galleries(session, result, scores)
+        return _Made(evaluation, rows, worst_images(session, result), shown, partial)
 
 
 _Judged = tuple[EvaluationSession, RobustAccuracy, list[Check], list[str]]
@@ -271,14 +277,12 @@ def _announce(session: EvaluationSession, choice: Choice) -> None:
     )
     seconds /= rank_and_world()[1]
     many = f"{len(plan.attacks)} attack{'s' if len(plan.attacks) > 1 else ''}"
-    session.reporter.say(
-        f"{many} on {images} images: at most about {duration(seconds)}, if every image stood to "
-        "the end; what falls leaves early"
-    )
+    session.reporter.say(f"{many} on {images} images: at most about {duration(seconds)}, less the sooner images fall")
     rough = [attack for attack in plan.attacks if attack.settings.get("bf16")]
     if rough:
+        takes = "takes" if len({attack.name for attack in rough}) == 1 else "take"
         session.reporter.say(
-            f"{_names(rough)} take gradients in bfloat16, and every success is checked in float32: {choice.reason} "
+            f"{_names(rough)} {takes} gradients in bfloat16, and every success is checked in float32: {choice.reason} "
             "(--precision float32 for none)"
         )
 

@@ -17,9 +17,10 @@ FEWEST = 8
 @dataclass(frozen=True)
 class Found:
     """Of a batch: which images fell inside the threat model, to what, how near any adversarial image lies, and how near
-    another class came, as a share of what the logits spread over."""
+    another class came, as a share of what the logits spread over, and what the model takes each for."""
 
     broken: Tensor
+    answer: Tensor
     adversarial: Tensor
     distance: Tensor
     nearness: Tensor
@@ -30,6 +31,7 @@ class Standing:
     """Where an evaluation stands: which images fell, to what, and which batch comes next.
 
     Attributes:
+        became: (N,) int64, what the model takes each image for: untouched, or as what broke it left it.
         nearness: (N,), how near another class came to each image's own, at most 0 for those that stand.
         nearest: (N, C, H, W) float16, how each image is changed where that was; None where nobody asks for it.
         because: questions of an audit that made the evaluation go on with more attacks.
@@ -37,6 +39,7 @@ class Standing:
 
     def __init__(self, predictions: Tensor, clean_correct: Tensor) -> None:
         self.predictions = predictions
+        self.became = predictions.clone()
         self.stands = clean_correct.clone()
         self.broken_by = torch.full((len(predictions),), -1)
         self.distance = torch.where(clean_correct, torch.inf, 0.0)
@@ -52,7 +55,9 @@ class Standing:
 
     def take(self, piece: Tensor, found: Found, keep_examples: int) -> None:
         """Count a batch."""
-        fell = piece[found.broken & self.stands[piece]]
+        newly = found.broken & self.stands[piece]
+        fell = piece[newly]
+        self.became[fell] = found.answer[newly]
         self.stands[fell] = False
         self.broken_by[fell] = self.place
         self.distance[piece] = torch.minimum(self.distance[piece], found.distance)
@@ -101,6 +106,8 @@ class Standing:
         """Return what `state` was taken from."""
         found = cls.__new__(cls)
         vars(found).update(state)
+        if "became" not in state:  # of a version that did not keep it
+            found.became = torch.where(found.broken_by < 0, found.predictions, -1)
         return found
 
 

@@ -9,11 +9,12 @@ from typing import Literal
 from hardener.attacks import Attack
 from hardener.config.evaluation_record import Check
 from hardener.evaluation.robust_accuracy import EVERY_ATTACK, RobustAccuracy
+from hardener.statistics.interval import clopper_pearson
 from hardener.threat import ChangeThreat
 
 Verdict = Literal["robust", "partly robust", "not robust", "inconclusive"]
 
-LITTLE, MOST = 0.25, 0.75  # of the clean accuracy
+LITTLE, MOST = 0.25, 0.75  # of the images right when clean
 STRONG_QUERIES = 1000
 _LARGEST = "always naming the largest class"
 
@@ -34,18 +35,19 @@ def verdict(
 ) -> tuple[Verdict, str]:
     """Return the verdict and the reason for it, one sentence with its figures.
 
-    In this order, where clean is the clean accuracy, the interval that of the worst case (95 %, exact), and chance is
-    1 / num_classes; or, where classes are uneven, what a model gets right that always names the largest:
+    In this order, where the interval is that of the worst case, the share kept that of the images right when clean
+    which stay right (both intervals 95 %, exact), and chance is 1 / num_classes; or, where classes are uneven, what a
+    model gets right that always names the largest:
 
-    - not robust: no image stands, or the interval lies below chance, below a quarter of clean, or so near to chance
-      that it holds chance and ends within a quarter of the way from there to 1. No flag can save it: every image that
-      was broken is there to be seen.
+    - not robust: no image stands, or the interval lies below chance, or the share kept surely below a quarter, or the
+      interval lies so near to chance that it holds chance and ends within a quarter of the way from there to 1. No flag
+      can save it: every image that was broken is there to be seen.
     - inconclusive: a question of the audit raised a flag; or nothing followed the model's gradients; or the interval
-      holds chance and reaches farther than that, or reaches from below a quarter of clean to above three quarters:
-      too few images.
-    - robust: the interval lies above three quarters of clean, and a gradient attack and one that needs no gradient
-      (at least 1,000 queries an image) ran. Under a threat without a norm: all its own attacks ran; gradients need not
-      be followed where it has few values.
+      holds chance and reaches farther than that, or that of the share kept reaches from below a quarter to above three
+      quarters: too few images.
+    - robust: the share kept is surely above three quarters, and a gradient attack and one that needs no gradient (at
+      least 1,000 queries an image) ran. Under a threat without a norm: all its own attacks ran; gradients need not be
+      followed where it has few values.
     - partly robust: all else, so that the interval lies above chance.
 
     Chance is compared with the interval and not with the worst case itself: of twelve images that two classes share,
@@ -71,13 +73,19 @@ def verdict(
     unsettled = _unsettled(result, guess, checks)
     if unsettled:
         return "inconclusive", f"{shown}{unsettled}."
-    if low <= MOST * clean:
+    if _kept(result)[0] <= MOST:
         return "partly robust", f"{shown}."
     if _strongly_attacked(result):
         return "robust", f"{shown}: surely more than three quarters of it."
     if isinstance(result.threat, ChangeThreat):
         return "partly robust", f"{shown}, but not all attacks of {result.threat.kind} ran: leave --attack out."
     return "partly robust", f"{shown}, but only weaker attacks ran: `--suite standard` may find less."
+
+
+def _kept(result: RobustAccuracy) -> tuple[float, float]:
+    """Return the exact 95 % interval of the share of the images right when clean that stay right."""
+    right = int(result.clean_correct.sum())
+    return clopper_pearson(int(result.robust_correct.sum()), right) if right else (0.0, 1.0)
 
 
 def _fallen(result: RobustAccuracy, guess: _Guess) -> str:
@@ -87,7 +95,7 @@ def _fallen(result: RobustAccuracy, guess: _Guess) -> str:
         return "every image that was right falls" if result.clean_correct.any() else "no image is right to begin with"
     if high < guess.share:
         return f"no better than {guess}"
-    if high < LITTLE * result.clean_accuracy:
+    if _kept(result)[1] < LITTLE:
         return "surely less than a quarter of it"
     if low <= guess.share and high <= guess.share + LITTLE * (1 - guess.share):
         return f"hardly better than {guess}, if at all"
@@ -96,7 +104,7 @@ def _fallen(result: RobustAccuracy, guess: _Guess) -> str:
 
 def _unsettled(result: RobustAccuracy, guess: _Guess, checks: Sequence[Check]) -> str:
     """Say why nothing can be said, or nothing."""
-    low, high = result.interval
+    low = result.interval[0]
     raised = [check.id for check in checks if check.raised]
     if raised:
         return f", but the audit does not trust the figure: {', '.join(raised)}"
@@ -106,7 +114,7 @@ def _unsettled(result: RobustAccuracy, guess: _Guess, checks: Sequence[Check]) -
         return ", but no attack followed the model's gradients over several steps"
     if low <= guess.share:
         return f": too few images to tell it from {guess}"
-    if low < LITTLE * result.clean_accuracy and high > MOST * result.clean_accuracy:
+    if _kept(result)[0] < LITTLE and _kept(result)[1] > MOST:
         return ": too few images to tell"
     return ""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hardener import __version__
 from hardener.config.bundle import (
     Bundle,
+    HeldRequirement,
     InputSpec,
     OfflineRobustness,
     ServedThreat,
@@ -30,6 +31,7 @@ from hardener.exporters.parity import compare
 from hardener.models.trained import open_with_fingerprint
 from hardener.progress import Reporter
 from hardener.reports.command import fresh_command
+from hardener.reports.dossier.evidence import held_requirements
 from hardener.threat import ThreatModel, norm_of
 from hardener.words import one_line
 
@@ -128,9 +130,19 @@ def _export(run: RunFolder, reporter: Reporter, asked: ComparedOn) -> Bundle:
             evaluations=evaluations,
             threat=threat_of(chosen, recipe),
             training_images=training_images,
+            requirements=_requirements(run, found, reporter),
         )
         write_description(folder, bundle, record, recipe, found)
     return bundle
+
+
+def _requirements(run: RunFolder, found: list[Evaluation], reporter: Reporter) -> list[HeldRequirement]:
+    """Judge what the owner asks, and warn of what is not met."""
+    held = held_requirements(run, found)
+    for item in held:
+        if item.state != "met":
+            reporter.warn(f"{item.about}, {item.asked}: {item.state}. The bundle and the service's /model say so")
+    return held
 
 
 def _input(shape: InputRecord, batch: int | None) -> InputSpec:
@@ -175,6 +187,7 @@ def offline(evaluation: Evaluation) -> OfflineRobustness:
         interval=evaluation.interval,
         attacks=[attack.name for attack in evaluation.attacks],
         evaluated_at=evaluation.created_at,
+        flags=list(dict.fromkeys(one_line(flag.id) for flag in evaluation.flags)),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hardener.config.evaluation_record import EvaluatedAttack, Evaluation
 from hardener.reports.command import AUDIT
 from hardener.reports.comparison_record import ComparedAttack
+from hardener.words import counted, percent
 
 
 def _signatures(attacks: Sequence[EvaluatedAttack]) -> list[tuple[str, dict[str, str]]]:
@@ -37,6 +38,31 @@ def attack_label(attack: EvaluatedAttack) -> str:
     told += [f"{settings['steps']} steps"] if settings.get("steps") else []
     told += [f"{settings['restarts']} restarts"] if settings.get("restarts", 1) != 1 else []
     return f"{attack.name} ({', '.join(told)})" if told else attack.name
+
+
+_LOSSES = {"ce": "the cross-entropy", "margin": "the margin", "dlr": "the DLR loss", "pm": "the probability margin"}
+
+
+def settings_in_words(attack: EvaluatedAttack) -> str:
+    """Say what makes an attack strong or weak, as a person would; every setting stands in the record."""
+    settings = attack.settings
+    if attack.name == AUDIT:
+        return "what the audit's own attacks broke"
+    steps, loss = settings.get("steps"), settings.get("loss")
+    climbed = f"up {_LOSSES.get(str(loss), str(loss))}" if loss else ""
+    said = [f"{counted(int(steps), 'step')} {climbed}".strip() if steps else climbed]
+    said += [counted(int(settings[key]), word) for key, word in _COUNTED.items() if settings.get(key)]
+    said += [counted(int(settings["restarts"]), "start")] if int(settings.get("restarts") or 1) > 1 else []
+    said += [f"each step the mean of {settings['eot_draws']} draws"] if int(settings.get("eot_draws") or 1) > 1 else []
+    said += [f"from the {settings['start']}"] if settings.get("start") else []
+    said += [f"at the {percent(settings['share'])} nearest to another class"] if settings.get("share") else []
+    said += [f"at {settings['sample']} of the images first"] if settings.get("sample") else []
+    said += [f"lent by {settings['surrogate']}"] if settings.get("surrogate") else []
+    said += ["gradients in bfloat16"] if settings.get("bf16") else []
+    return ", ".join(part for part in said if part)
+
+
+_COUNTED = {"targets": "target class", "queries": "query"}
 
 
 def _show(value: object) -> str:

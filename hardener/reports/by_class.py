@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hardener.config.data_findings import FEW
 from hardener.config.evaluation_record import Evaluation, PerClass
 from hardener.reports._markdown import cell, text
+from hardener.reports.confusion import confused_lines
 from hardener.statistics.interval import clopper_pearson
 from hardener.words import ends, percent
 
@@ -16,7 +17,6 @@ UNEVEN = (
 )
 FAR = 0.8
 """A class below this share of the mean over classes is far below it."""
-_FEWEST_CLASSES = 2
 _NAMED, _SHOWN = 5, 20
 
 
@@ -43,27 +43,35 @@ def few_images(classes: Sequence[PerClass]) -> str:
     )
 
 
-def far_below(evaluation: Evaluation) -> str:
-    """Say which classes are surely far less robust than the mean over classes; empty where none is.
+def weak_classes(classes: Sequence[PerClass]) -> list[PerClass]:
+    """Return the classes that are surely far less robust than the mean over classes, the weakest first.
 
-    Such a class's exact interval, at 95 % for all classes together (Bonferroni), ends below four fifths of the mean.
+    The exact interval of each, at 95 % for all classes together (Bonferroni), ends below `FAR` of the mean.
     """
-    classes = evaluation.per_class
-    if len(classes) < _FEWEST_CLASSES:
-        return ""
-    mean = sum(item.robust_accuracy for item in classes) / len(classes)
-    confidence = 1 - 0.05 / len(classes)
+    if len(classes) < 2:
+        return []
+    mean, confidence = mean_robust(classes), 1 - 0.05 / len(classes)
+    weak = [item for item in classes if robust_interval(item, confidence)[1] < FAR * mean]
+    return sorted(weak, key=lambda item: (item.robust_accuracy, item.clean_accuracy))
+
+
+def mean_robust(classes: Sequence[PerClass]) -> float:
+    """Return the mean over classes of robust accuracy."""
+    return sum(item.robust_accuracy for item in classes) / len(classes)
+
+
+def far_below(classes: Sequence[PerClass]) -> str:
+    """Say which classes are far below the mean over classes; empty where none is."""
     weak = [
-        f"{item.name} {percent(item.robust_accuracy)} {ends(robust_interval(item))}"
-        for item in weakest_first(evaluation)
-        if robust_interval(item, confidence)[1] < FAR * mean
+        f"{item.name} {percent(item.robust_accuracy)} {ends(robust_interval(item))}" for item in weak_classes(classes)
     ]
     if not weak:
         return ""
     more = f" and {len(weak) - _NAMED} more" if len(weak) > _NAMED else ""
+    named = ", ".join(weak[:_NAMED]) + more
     return (
-        f"Far below the mean over classes, {percent(mean)} under attack: {', '.join(weak[:_NAMED])}{more}. The mean "
-        f"hides {'it' if len(weak) == 1 else 'them'}: on such images the model is weaker than the figure says."
+        f"Far below the mean over classes, {percent(mean_robust(classes))} under attack: {named}. The mean hides "
+        f"{'it' if len(weak) == 1 else 'them'}: there the model is weaker than the figure says."
     )
 
 
@@ -91,6 +99,6 @@ def classes_of(evaluations: Sequence[Evaluation]) -> list[str]:
             ),
             "",
         ]
-        few = few_images(item.per_class)
-        lines += [text(few), ""] if few else []
+        for said in (far_below(item.per_class), few_images(item.per_class), *confused_lines(item)):
+            lines += [text(said), ""] if said else []
     return lines[:-1] if evaluations else []

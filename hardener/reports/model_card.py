@@ -15,6 +15,7 @@ from hardener.config.schema import Recipe
 from hardener.reports._card_measures import beyond_attacks
 from hardener.reports._card_threats import changed_table, lowest_changed
 from hardener.reports._markdown import cell, text
+from hardener.reports.attack_lists import settings_in_words
 from hardener.reports.by_class import classes_of
 from hardener.reports.command import AUDIT, eval_command, network_words, request_of
 from hardener.threat import ThreatModel, norm_rank, show_eps
@@ -136,12 +137,12 @@ def _attacks(full: Sequence[Evaluation]) -> list[str]:
         "",
         "Each goes only at images that still stand, in this order.",
         "",
-        "| threat | attack | settings | attacked | broken | accuracy left |",
+        "| threat | attack | how | attacked | broken | accuracy left |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for item in full:
         for attack in item.attacks:
-            settings = ", ".join(f"{key} {_setting(value)}" for key, value in attack.settings.items())
+            settings = settings_in_words(attack)
             lines.append(
                 f"| {_threat_of(item)} | {_attack_name(attack.name)} | {cell(settings)} | {attack.attacked} "
                 f"| {attack.broken} | {percent(attack.robust_accuracy)} |"
@@ -338,10 +339,6 @@ def _threat_of(item: Evaluation) -> str:
 
 def _attack_name(name: str) -> str:
     return "the audit's own attacks" if name == AUDIT else name
-
-
-def _setting(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _code(name: str) -> str:

@@ -18,8 +18,10 @@ from hardener.config.files import write_text
 from hardener.reports._charts import charts_of, show_distance
 from hardener.reports._plots import picture, png_uri
 from hardener.reports._templates import page_environment
-from hardener.reports.by_class import UNEVEN, few_images, robust_interval, weakest_first
+from hardener.reports.attack_lists import settings_in_words
+from hardener.reports.by_class import UNEVEN, far_below, few_images, robust_interval, weakest_first
 from hardener.reports.command import AUDIT, eval_command, request_of
+from hardener.reports.confusion import confusion_tables
 from hardener.reports.measured_lines import standing_out
 from hardener.threat import ThreatModel, norm_of, show_eps
 from hardener.words import NO_BREAK, figure, number
@@ -48,14 +50,41 @@ class WorstImage:
     confidence: float | None = None
 
 
+@dataclass(frozen=True)
+class ShownImage:
+    """An untouched image, (C, H, W) float32 in [0, 1], its class, the model's answer, and why it is shown."""
+
+    path: str
+    label: str
+    answer: str
+    confidence: float
+    score: str
+    pixels: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images of one kind, in the order to be looked at."""
+
+    title: str
+    words: str
+    images: list[ShownImage]
+
+
 def write_report(
-    evaluation: Evaluation, path: Path, *, curves: Path | None = None, pictures: Sequence[WorstImage] = ()
+    evaluation: Evaluation,
+    path: Path,
+    *,
+    curves: Path | None = None,
+    pictures: Sequence[WorstImage] = (),
+    galleries: Sequence[Gallery] = (),
 ) -> None:
     """Write one self-contained HTML file: no script, nothing from the network. What was not measured is left out.
 
     Args:
         curves: a PNG of the training curves to put in, where there is one.
         pictures: images that fell, to be shown in this order.
+        galleries: untouched images that a person should look at.
     """
     norm = norm_of(evaluation.threat.model)
     classes = weakest_first(evaluation)
@@ -75,7 +104,9 @@ def write_report(
             **corruption_tables(evaluation),
             classes=classes[: MANY_CLASSES // 2] if many else evaluation.per_class,
             uneven=UNEVEN,
-            few_images=few_images(evaluation.per_class),
+            weak=[said for said in (far_below(evaluation.per_class), few_images(evaluation.per_class)) if said],
+            galleries=[(item, [picture(image.pixels, smooth=True) for image in item.images]) for item in galleries],
+            **confusion_tables(evaluation),
             more_classes=classes[MANY_CLASSES // 2 :] if many else [],
             pictures=[_show_picture(item, norm) for item in pictures],
             curves=png_uri(curves.read_bytes()) if curves is not None and curves.is_file() else None,
@@ -91,6 +122,7 @@ def page_with_figures() -> Environment:
     environment.filters |= {
         "figure": lambda value, unit: figure(value, unit, NO_BREAK),
         "setting": show_setting,
+        "settings_in_words": settings_in_words,
         "code": _code,
         "css_text": lambda text: Markup(re.sub(r"[^\w .,-]", "", text)),  # noqa: S704 - nothing is left that CSS reads
         "robust_interval": robust_interval,

@@ -298,6 +298,7 @@ function showOffline(/** @type {Json | null} */ evaluation, /** @type {string | 
         gauge(evaluation.robust_accuracy, { kind: "robust", interval: [low, high] }),
         h("p", {}, `worst case over ${evaluation.attacks.join(", ")}, image by image`),
         h("p", { class: "soft" }, `95 % interval ${percent(low)} to ${percent(high)}, n = ${count(evaluation.samples)}`),
+        ...(evaluation.flags?.length ? [h("p", {}, `Flags, which make it less trustworthy: ${evaluation.flags.join(", ")}`)] : []),
       ),
       h(
         "div",

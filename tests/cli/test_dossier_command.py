@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
 from hardener.config.dossier_record import Dossier, read_dossier
-from hardener.config.evaluation_record import Flag
+from hardener.config.evaluation_record import EVALUATION_SCHEMA, Flag
 from hardener.config.purpose import TEMPLATE
 from hardener.reports.dossier.page import ANCHORS
 
@@ -193,4 +193,4 @@ def test_the_json_is_strict_and_says_its_version(home: Path) -> None:
     made("--requirements", "requirements.yaml", "--purpose", "purpose.yaml")
     written = json.loads(Path("d.json").read_text())
     assert written["schema"] == "hardener/dossier/1"
-    assert written["evaluations"][0]["schema"] == "hardener/eval/3"
+    assert written["evaluations"][0]["schema"] == EVALUATION_SCHEMA

@@ -23,6 +23,7 @@ def result(clean: int, robust: int, total: int = 1000, plans: tuple[AttackPlan, 
         clean_correct=places < clean,
         robust_correct=places < robust,
         broken_by=torch.full((total,), -1),
+        became=torch.zeros(total, dtype=torch.int64),
         distance=torch.full((total,), torch.inf),
         outcomes=[AttackOutcome(plan, robust / total, clean, clean - robust, 0.0) for plan in plans],
     )
@@ -36,10 +37,10 @@ def check(name: str, raised: bool | None) -> Check:
     ("clean", "robust", "classes", "expected"),
     [
         (950, 850, 10, "robust"),
-        (950, 730, 10, "partly robust"),  # 73 % is more than 3/4 of 95 %, the interval's lower end, 70.1 %, is not
+        (950, 730, 10, "partly robust"),  # 730 of 950 is more than 3/4, the interval's lower end, 74.0 %, is not
         (950, 500, 10, "partly robust"),
         (950, 250, 10, "partly robust"),
-        (950, 200, 10, "not robust"),  # the interval's upper end, 22.6 %, is under a quarter of 95 %
+        (950, 200, 10, "not robust"),  # of 200 of 950 the interval ends at 23.8 %, under a quarter
         (950, 0, 10, "not robust"),
         (950, 500, 2, "not robust"),  # guessing is as good
         (950, 520, 2, "not robust"),  # and nearly as good: the interval, 48.8 to 55.1 %, holds chance

@@ -64,7 +64,7 @@ def test_it_says_how_robust_the_model_is_and_how_that_is_known(run: RunFolder) -
     ) in card
     assert "It is an upper bound: an attack that was not run may break more images." in card
     assert "- linf 8/255, `not-converged`: more steps break more (docs/flags.md#not-converged)" in card
-    assert "| linf 8/255 | pgd | loss ce, steps 20, restarts 1 | 100 | 0 | 45.0 % |" in card
+    assert "| linf 8/255 | pgd | 20 steps up the cross-entropy | 100 | 0 | 45.0 % |" in card
     assert "- Not run under linf 8/255: AutoAttack's standard suite, transfer attacks." in card
     assert "Not measured: invariances (`--invariance`), common corruptions (`--corruptions`), certified" in card
 
@@ -145,12 +145,12 @@ def test_inconclusive_and_skipped_stand_among_the_limits(run: RunFolder) -> None
 
 def test_its_tables_and_text_survive_what_others_wrote(run: RunFolder) -> None:
     found = write_evaluation(
-        run, bits(9, 10), bits(4, 10), reason="<img src=x>\n# heading", attacks=[("pgd", {"note": "a|b"}, 0.4)]
+        run, bits(9, 10), bits(4, 10), reason="<img src=x>\n# heading", attacks=[("pgd", {"loss": "a|b"}, 0.4)]
     )
     card = card_of(run, found)
     assert "<img" not in card
     assert "\n# heading" not in card
-    assert "note a\\|b" in card
+    assert "up a\\|b" in card
     tables = re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE)
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1

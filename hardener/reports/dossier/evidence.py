@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hardener.config.bundle import Quantization
+from hardener.config.bundle import HeldRequirement, Quantization
 from hardener.config.dossier_record import Beside, DeployedFile, Evidence
 from hardener.config.evaluation_record import CurvePoint, Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.reports.attack_lists import attack_list
 from hardener.reports.by_class import robust_interval, weakest_first
 from hardener.reports.command import AUDIT, eval_command, export_command, fresh_command, gate_command, request_of
-from hardener.reports.condition import Aspect, Condition, aspect_of
+from hardener.reports.condition import Aspect, Condition, aspect_of, conditions_in
 from hardener.reports.figure import Figure, figures, measuring_command
 from hardener.reports.gate import Evaluated, look_at, to_compare_with
 from hardener.reports.shared import threats_of
@@ -25,6 +25,33 @@ STANDARD = "AutoAttack's standard suite"
 def required(conditions: Sequence[Condition], mine: Evaluated, against: Evaluated | None) -> list[Evidence]:
     """Return a row for each requirement, in their order."""
     return [_required(condition, mine, against) for condition in conditions]
+
+
+def held_requirements(run: RunFolder, evaluations: Sequence[Evaluation]) -> list[HeldRequirement]:
+    """Return what a bundle carries of the `requirements.yaml` in a run's folder; none where there is no such file.
+
+    Args:
+        evaluations: of the run's present weights.
+    Raises:
+        HardenerError: the file is none of requirements.
+    """
+    if not run.requirements.is_file():
+        return []
+    newest = sorted(evaluations, key=lambda item: item.created_at, reverse=True)
+    held = []
+    for row in required(conditions_in(run.requirements), (run, newest), None):
+        assert row.state != "measured", "it is required"
+        held.append(
+            HeldRequirement(
+                about=row.about,
+                asked=row.requirement or "",
+                state=row.state,
+                value=row.value,
+                interval=row.interval,
+                samples=row.samples,
+            )
+        )
+    return held
 
 
 def _required(condition: Condition, mine: Evaluated, against: Evaluated | None) -> Evidence:

@@ -54,7 +54,9 @@ def make_dossier(run: RunFolder, asked: Asked) -> Dossier:
         requirements=required(asked.requirements, mine, against),
         evidence=besides(mine, against, asked.requirements, files, shown),
         evaluations=shown,
-        weak_classes=[text for item in shown[:1] for text in (far_below(item), few_images(item.per_class)) if text],
+        weak_classes=[
+            text for item in shown[:1] for text in (far_below(item.per_class), few_images(item.per_class)) if text
+        ],
         deployed=files,
         not_deployed=lacking,
         since=None if asked.last is None else asked.last.created_at,

@@ -9,6 +9,7 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.purpose import TEMPLATE, Purpose
 from hardener.reports._charts import charts_of
 from hardener.reports.by_class import UNEVEN, weakest_first
+from hardener.reports.confusion import confusion_tables
 from hardener.reports.dossier import mapping
 from hardener.reports.page import corruption_tables, page_with_figures, what_it_does_not_say
 
@@ -52,7 +53,7 @@ def dossier_page(dossier: Dossier, *, file: str, signed: str | None = None) -> s
         anchors=ANCHORS,
         file=file,
         signed=signed,
-        **({} if merged is None else corruption_tables(merged)),
+        **({} if merged is None else corruption_tables(merged) | confusion_tables(merged)),
     )
 
 
