@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from hardener.models.arguments import (
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trial, Trials
 from hardener.models.source_code import is_network_class, makes_network, reached, used_by
+from hardener.models.user_code import place_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Tried:
 
     Attributes:
         arguments: what it was built with.
-        missing: arguments that nothing is known of; it was not built then.
+        missing: arguments that nothing is known of, or whose defaults it does not accept; it was not built then.
         counts: it takes the number of classes.
     """
 
@@ -117,7 +119,14 @@ def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: 
             return this
         best = this if best is None or (trial.built and not best.trial.built) else best
     assert best is not None, "there is one way at least"
-    return best
+    return dataclasses.replace(best, missing=_asserted(best, taken, given))
+
+
+def _asserted(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the arguments whose defaults the code itself does not accept: it asserts something of them."""
+    place = None if not isinstance(one.trial.error, AssertionError) or one.trial.built else place_of(one.trial.error)
+    words = set() if place is None else set(re.findall(r"\w+", place.whole_code))
+    return tuple(name for name in taken.names if name in words and name not in {*one.arguments, *given})
 
 
 def at_other_sizes(one: Tried, trials: Trials) -> Tried:

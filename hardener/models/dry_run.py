@@ -22,7 +22,7 @@ from hardener.models.normalize import ImageClassifier
 from hardener.models.tame import line_of, prints
 from hardener.models.user_code import Place, describe, is_users, place_of
 from hardener.progress import Reporter
-from hardener.runtime.model_state import in_eval_mode, left_as_found, same_draws
+from hardener.runtime.model_state import in_eval_mode, lay_out, left_as_found, same_draws
 
 SAME = 1e-3
 """Of the logits' spread: what another memory order may change in an answer."""
@@ -202,7 +202,7 @@ def _used(classifier: ImageClassifier, conditions: Conditions, *, contiguous: bo
         with torch.no_grad(), in_eval_mode(classifier), _failing(what):
             plain, again = classifier(conditions.images(2)), classifier(conditions.images(2))
         if conditions.batch is not None:  # an evaluation's weights lie as they were read
-            classifier.to(memory_format=order)
+            lay_out(classifier, order)
         with in_eval_mode(classifier), _failing(what):
             inputs = conditions.images(2).contiguous(memory_format=order).requires_grad_(conditions.batch is None)
             with torch.set_grad_enabled(conditions.batch is None):

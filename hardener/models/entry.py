@@ -190,7 +190,9 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     def complete(needy: list[Tried]) -> list[Wrapping]:
         order = sorted(needy, key=lambda o: (not o.counts, inspect.isclass(o.candidate.value), o.candidate.place))
         asked = order[:_MOST_COMPLETED]
-        return [completed(one.candidate, found, facts, wish.given, trials) for one in asked if not trials.spent]
+        return [
+            completed(one.candidate, found, facts, wish.given, trials, one.missing) for one in asked if not trials.spent
+        ]
 
     wrappings = complete([one for one in tops if one.missing and one.missing != ("",)])
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]

@@ -70,6 +70,7 @@ def build_hugging_face(
                 network = AutoModelForImageClassification.from_pretrained(source, **changed)
             else:
                 config = AutoConfig.from_pretrained(str(file.parent), **changed)
+                config.architectures = config.architectures or []  # looked through also where none are
                 network = AutoModelForImageClassification.from_config(config)
     except Exception as error:  # builders and downloads of others: they may raise anything
         fault = f"{type(error).__name__}: {first_line(error)}".rstrip(".")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib.metadata
+import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -82,7 +85,16 @@ def _missing(name: str, folders: Sequence[Path]) -> str:
             f"{top} is a part of the repository that the file comes from: put it beside the model file, or pass "
             "--root DIR, the folder that holds it."
         )
+    if top != name and importlib.util.find_spec(top) is not None:
+        return f"{_version(top)} has no {name}: the file was written for another version of {top}."
     return f"Install it: pip install {PACKAGE_NAMES.get(top, top)}"
+
+
+def _version(top: str) -> str:
+    """Return an installed package with its version, where that is known: `timm 1.0.31`."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return f"{top} {importlib.metadata.version(PACKAGE_NAMES.get(top, top))}"
+    return f"the {top} that is installed"
 
 
 def _places(top: str, folders: Sequence[Path]) -> Iterator[Path]:

@@ -159,7 +159,8 @@ def _of_hugging_face(choice: ModelChoice, num_classes: int) -> LoadedModel:
         arguments=choice.arguments,
     )
     name = choice.spec.rstrip("/").removesuffix("/config.json").rpartition("/")[2].removeprefix("hf:")
-    return LoadedModel(network, name or "model", (file,), file.resolve().parent)
+    said = f"{type(network).__name__} of transformers, as {choice.spec} says"
+    return LoadedModel(network, name or "model", (file,), file.resolve().parent, found=said)
 
 
 def _built(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hardener.errors import Failure
 from hardener.models.onnx_fault import session_fault, translation_fault
-from hardener.models.onnx_translations import TRANSLATIONS
+from hardener.models.onnx_translations import TRANSLATIONS, DataDetached
 from hardener.runtime.model_state import same_draws
 
 OPSET = 20
@@ -84,7 +84,7 @@ def _some(example: Tensor, count: int) -> Tensor:
 
 
 def _translated(module: nn.Module, images: Tensor, outputs: Sequence[str], dimension: Any) -> onnx.ModelProto:
-    with _quiet(), torch.no_grad():
+    with _quiet(), DataDetached(), torch.no_grad():
         program = torch.onnx.export(
             module,
             (images,),

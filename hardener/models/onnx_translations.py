@@ -7,6 +7,16 @@ from typing import Any
 
 import torch
 from onnxscript import opset20 as op
+from torch.overrides import TorchFunctionMode
+
+_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
+
+
+class DataDetached(TorchFunctionMode):
+    """Read `x.data` as `x.detach()`: the exporter takes the first for a constant, which it then refuses."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0].detach() if func == _DATA else func(*args, **(kwargs or {}))
 
 
 def adaptive_max_pool(images: Any, output_size: Sequence[int]) -> tuple[Any, Any]:

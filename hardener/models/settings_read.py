@@ -22,12 +22,14 @@ _Steps = tuple[tuple[str, bool], ...]
 @dataclass
 class Settings:
     """What code reads of an object of settings: `parts` by name; `keys`: by `["name"]` and not by `.name`; `words`:
-    what a part without parts of its own is compared with where it is handed on; `length` of one that is a list."""
+    what a part without parts of its own is compared with where it is handed on; `length` of one that is a list, as far
+    as it is read; `counted`: it is a list, whose length is asked for."""
 
     parts: dict[str, Settings]
     keys: bool = False
     words: list[Any] = field(default_factory=list)
     length: int = 0
+    counted: bool = False
 
     def at(self, steps: _Steps) -> Settings:
         """Return the part that some steps lead to; it is made where there is none."""
@@ -59,11 +61,16 @@ def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
             if listed and isinstance(node.slice.value, int):
                 place = found.at(listed)
                 place.length = max(place.length, node.slice.value + 1)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len":
+            counted = _steps(node.args[0], roots) or roots.get(ast.unparse(node.args[0]))
+            if counted:
+                found.at(counted).counted = True
         elif isinstance(node, ast.Call):
             callee = looked_up(node.func, scope)
             if is_network_class(callee) or inspect.isfunction(callee):
                 for where, argument in _handed(node):
-                    handed = () if isinstance(argument, ast.Name) and argument.id == name else _steps(argument, roots)
+                    whole = ast.unparse(argument) in (name, f"self.{name}")
+                    handed = () if whole else _steps(argument, roots)
                     inner = _argument_name(callee, where)
                     if handed is not None and inner is not None:
                         _add(found.at(handed), settings_of(inner, callee, depth + 1), words_of(inner, callee))

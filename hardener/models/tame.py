@@ -15,9 +15,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from hardener.errors import HardenerError
 from hardener.models.user_code import is_users
 
+_META = re.compile(r"['\"]meta['\"]|init_empty_weights|init_on_device")
 _COMPILERS = ("script", "trace", "trace_module", "freeze", "optimize_for_inference")
+_OF_CLASSES = ("ScriptModule", "script_method")
+
+
+class _Unscripted(nn.Module):
+    """Stands for torch.jit.ScriptModule as the base of a user's class: its methods stay Python."""
 
 
 @contextmanager
@@ -26,12 +33,13 @@ def unscripted() -> Iterator[None]:
     of them is closed to export, hooks and copies. What is loaded from a file of torch.jit stays what it is.
     """
     compile_before = torch.compile
-    before = {name: getattr(torch.jit, name) for name in _COMPILERS}
+    before = {name: getattr(torch.jit, name) for name in (*_COMPILERS, *_OF_CLASSES)}
+    compiled_already = torch.jit.ScriptModule
 
     def sparing(compiler: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(compiler)
         def compiled(network: Any, *values: Any, **options: Any) -> Any:
-            if isinstance(network, torch.jit.ScriptModule):
+            if isinstance(network, compiled_already):
                 return compiler(network, *values, **options)
             return network
 
@@ -40,15 +48,17 @@ def unscripted() -> Iterator[None]:
     def left(network: Any = None, **_: Any) -> Any:
         return network if network is not None else lambda decorated: decorated
 
-    for name, compiler in before.items():
-        setattr(torch.jit, name, sparing(compiler))
+    for name in _COMPILERS:
+        setattr(torch.jit, name, sparing(before[name]))
+    for name, value in zip(_OF_CLASSES, (_Unscripted, left), strict=True):
+        setattr(torch.jit, name, value)
     torch.compile = left  # type: ignore[assignment]
     try:
         yield
     finally:
         torch.compile = compile_before
-        for name, compiler in before.items():
-            setattr(torch.jit, name, compiler)
+        for name, value in before.items():
+            setattr(torch.jit, name, value)
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
@@ -65,7 +75,15 @@ def tame(network: nn.Module) -> list[str]:
 
     Returns:
         What was done, a line each.
+    Raises:
+        HardenerError: it was built without numbers.
     """
+    if any(one.is_meta for one in (*network.parameters(), *network.buffers())):
+        told = line_of(network, _META, whole=True)
+        raise HardenerError(
+            f"the model is built on the device meta, which holds shapes and no numbers{told}. Take that out, so that "
+            "its weights are made on the CPU."
+        )
     _quiet(network)
     return [*_in_float32(network), *_switching(network)]
 

@@ -127,7 +127,8 @@ def user_code(who: str, *, when: str = "") -> Iterator[None]:
         raise
     except BaseException as error:  # the user's own code: it may raise anything
         place = place_of(error)
-        at = "" if place is None else f" ({place})"
+        code = "" if place is None or str(error) else f": {place.code}"
+        at = "" if place is None else f" ({place}{code})"
         advice = advice_for(error, "" if place is None else place.whole_code)
         more = _ENDS if isinstance(error, SystemExit) else f". {advice[0].upper()}{advice[1:]}." if advice else ""
         raise HardenerError(f"{who} raises {type(error).__name__}{when}: {first_line(error)}{at}{more}") from error

@@ -31,6 +31,7 @@ from hardener.models.source_code import is_network_class
 PLACEHOLDER = Guess(..., "...")
 _COUNT = "num_classes"
 _MOST_SIZES = 6
+_LENGTHS = (4, 3)  # of a list that nothing else is known of: a network's stages
 _ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
 
 
@@ -78,13 +79,22 @@ class Wrapping:
 
 
 def completed(
-    candidate: Candidate, found: Imported, facts: Facts, given: Mapping[str, Any], trials: Trials
+    candidate: Candidate,
+    found: Imported,
+    facts: Facts,
+    given: Mapping[str, Any],
+    trials: Trials,
+    needs: Sequence[str] = (),
 ) -> Wrapping:
-    """Find values for what a candidate needs and nothing is known of; each is tried before it is shown."""
+    """Find values for what a candidate needs and nothing is known of; each is tried before it is shown.
+
+    Args:
+        needs: names of arguments; by default those without a default of their own.
+    """
     taken = candidate.takes
     assert taken is not None, "what has no signature needs nothing"
     known = known_arguments(taken, facts, given)
-    missing = [name for name in taken.required() if name not in known]
+    missing = [name for name in dict.fromkeys([*taken.required(), *needs]) if name not in known]
     own = {module.__name__ for module in found.modules()}
     classes = {n: v for n, v in vars(found.module).items() if is_network_class(v) and v.__module__ in own}
     written = list(calls_in([found.module], candidate.name, taken))
@@ -188,7 +198,9 @@ def _built_settings(settings: Settings, value: Any, facts: Facts) -> list[Guess]
     for path, leaf in leaves:
         words = [plain_guess(word) for word in leaf.words]
         one = known_arguments(Takes({path[-1]: NO_DEFAULT}), facts, {})
-        if leaf.length:
+        if leaf.counted:
+            of[".".join(path)] = [one for length in _LENGTHS for one in lists_of(length, plain(path[-1]))]
+        elif leaf.length:
             of[".".join(path)] = lists_of(leaf.length, plain(path[-1]))
         elif path[-1] in one:
             count = class_count_name(Takes({path[-1]: None}))

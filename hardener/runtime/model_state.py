@@ -23,6 +23,11 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if held is None else held.device
 
 
+def lay_out(model: nn.Module, order: torch.memory_format) -> None:
+    """Keep a model's weights in a memory order. Of others than four dimensions torch knows no channels_last."""
+    model._apply(lambda one: one.to(one.device, one.dtype, memory_format=order) if one.dim() == 4 else one)
+
+
 @contextmanager
 def full_float32() -> Iterator[None]:
     """Keep cuDNN from rounding convolutions to TF32: its 10 bits alone can change an answer near the boundary."""

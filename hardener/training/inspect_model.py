@@ -32,7 +32,7 @@ from hardener.models.onnx_program import batch_of, onnx_program
 from hardener.models.weights import Start
 from hardener.progress import Reporter
 from hardener.runtime.device import choose_device
-from hardener.runtime.model_state import in_eval_mode, left_as_found, same_draws
+from hardener.runtime.model_state import in_eval_mode, lay_out, left_as_found, same_draws
 from hardener.threat import norm_of
 
 EPOCHS, CLASSES = 30, 10
@@ -285,7 +285,7 @@ def _speed(
     training = None
     if trains:
         with left_as_found(classifier), same_draws(device):
-            classifier.to(memory_format=order)
+            lay_out(classifier, order)
             classifier.train()
             training = _BATCH / _seconds(lambda: _train_step(classifier, images))
     plan = make_plan(EvaluateRequest())

@@ -17,6 +17,7 @@ from hardener.methods.method import Method
 from hardener.models.freeze import keep_in_eval, stays_in_eval
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import rank_and_world
+from hardener.runtime.model_state import lay_out
 from hardener.runtime.processes import sum_of
 from hardener.training.training_loss import TrainingLoss
 
@@ -144,7 +145,7 @@ def spread(
             whole = shard(classifier, device)
             return Shares(TrainingLoss(classifier, method, compiled=compiled), whole)
     order = torch.contiguous_format if classifier.contiguous else torch.channels_last
-    classifier.to(device=device, memory_format=order)  # type: ignore[call-overload]
+    lay_out(classifier.to(device), order)
     training_loss = TrainingLoss(classifier, method, compiled=compiled)
     return Exchange(training_loss) if world == 1 else Copies(training_loss, device, shape)
 

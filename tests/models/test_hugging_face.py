@@ -45,6 +45,7 @@ def test_a_folder_is_a_model_and_its_weights(home: Path) -> None:
 
     own = AutoModelForImageClassification.from_pretrained(str(home / "vit")).state_dict()
     assert all(torch.equal(value, own[name]) for name, value in loaded.network.state_dict().items())
+    assert loaded.found == f"ViTForImageClassification of transformers, as {home / 'vit'} says"
     assert load_model(str(home / "vit"), num_classes=5).network.state_dict()["classifier.weight"].shape == (5, 8)
 
 
@@ -93,3 +94,12 @@ def test_what_is_taken_for_a_network_of_hugging_face(tmp_path: Path) -> None:
     assert is_hugging_face(str(tmp_path))
     (tmp_path / "run.json").touch()
     assert not is_hugging_face(str(tmp_path))
+
+
+def test_a_configuration_without_architectures_is_built_all_the_same(tmp_path: Path) -> None:
+    from transformers import DeiTConfig
+
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    DeiTConfig(**small, image_size=8, patch_size=4).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()).get("architectures") is None
+    assert type(load_model(str(tmp_path), num_classes=2).network).__name__ == "DeiTForImageClassification"

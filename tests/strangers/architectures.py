@@ -81,6 +81,7 @@ def model_of(name: str, folder: Path) -> str:
     import transformers
 
     config = transformers.AutoConfig.for_model(kind, num_labels=2, **SMALLER.get(kind, {}))
+    config.architectures = []  # transformers looks through them
     made = transformers.AutoModelForImageClassification.from_config(config)
     made.save_pretrained(folder / kind)
     return str(folder / kind)
