@@ -112,7 +112,7 @@ def test_files_are_written_where_they_are_asked_for(tmp_path: Path) -> None:
     model, images, labels = problem()
     target = tmp_path / "mine.json"
     evaluate(model, hold(images, labels), eps=0.02, samples=5, json_file=target)
-    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "mine.npz", "mine.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.json", "mine.npz", "mine.parquet", "mine.html"}
     record = Evaluation.model_validate(json.loads(target.read_text()))
     rows = np.load(tmp_path / str(record.per_image))
     drawn = draw(hold(images, labels), 5, seed=0)
