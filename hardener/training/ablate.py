@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ def ablate(request: AblateRequest, reporter: TrainReporter) -> tuple[Ablation, P
         HardenerError: a mistake in what was asked for.
         Interrupted: a stop was asked for; the same request, with the folder's name, goes on.
     """
+    request = _mirroring_as_before(request)
     asked = _check(request)
     folder = _folder(request, asked)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +122,19 @@ def _go(request: AblateRequest, folder: Path, ablation: Ablation, reporter: Trai
     if request.json_file is not None:
         write_ablation(ablation, request.json_file)
     return ablation
+
+
+def _mirroring_as_before(request: AblateRequest) -> AblateRequest:
+    """Return the request with mirroring as the ablation of that name has it, where the recipe leaves it open.
+
+    Version 0.1 mirrored nothing unless it was asked to, and wrote that down: what it began ends alike.
+    """
+    file = None if request.name is None else request.out / request.name / RECORD
+    if request.recipe.augment.flip != "auto" or file is None or not file.is_file():
+        return request
+    flip = check_recipe(read_ablation(file).asked.recipe, str(file)).augment.flip
+    augment = request.recipe.augment.model_copy(update={"flip": flip})
+    return replace(request, recipe=request.recipe.model_copy(update={"augment": augment}))
 
 
 def _check(request: AblateRequest) -> Asked:

@@ -61,7 +61,7 @@ class Quiet:
             done += count
 
         yield advance
-        assert done <= total, f"{what}: {done} of {total}"
+        assert total == 0 or done <= total, f"{what}: {done} of {total}"  # 0: nobody knows how many
 
     def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
         pass
