@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -27,7 +28,7 @@ from PIL import Image
 from hardener.config.answer import Prediction
 from hardener.config.bundle import Bundle, read_bundle, sha256_of
 from hardener.errors import HardenerError
-from hardener.statistics.interval import certified_radius
+from hardener.statistics.betting import lower_bound
 from hardener.words import one_line
 from serving.app import create_app
 from serving.certificate import DEFAULT_NOISE_SIGMA
@@ -134,9 +135,8 @@ def _check(answer: Prediction, bundle: Bundle, alpha: float) -> None:
     sigma = DEFAULT_NOISE_SIGMA if bundle.noise_sigma is None else bundle.noise_sigma
     assert found.noise_sigma == sigma > 0
     assert found.abstained == (found.radius is None)
-    assert found.draws == 0 or found.radius == certified_radius(
-        found.agreeing_draws, found.draws, noise_sigma=sigma, alpha=alpha
-    )
+    assert found.lower_bound == lower_bound(found.agreeing_draws, found.draws, alpha)
+    assert found.radius == (sigma * NormalDist().inv_cdf(found.lower_bound) if found.lower_bound > 0.5 else None)
     assert found.radius is None or (0 <= found.radius < math.inf and found.agreeing_draws > found.draws / 2)
     assert found.trained_with_this_noise == (bundle.noise_sigma is not None)
     assert found.index is None or found.label == bundle.classes[found.index]

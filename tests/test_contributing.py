@@ -126,6 +126,7 @@ def test_there_is_an_example_of_each_thing_that_is_one_file_and_one_line() -> No
         "a vicinity",
         "an augmentation",
         "a norm",
+        "a threat",
         "a data source",
         "an endpoint",
     )

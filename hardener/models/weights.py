@@ -119,7 +119,7 @@ def load_weights(
     """Copy a file's tensors into a network; every tensor of the network must be in it, with its shape.
 
     Args:
-        fresh_head: names of layers that keep their own values where the file has none, or has them in another shape.
+        fresh_head: names of layers that begin anew where the file has no values for them, or has them in another shape.
         heads: names of the layers that make the logits, as far as they are known.
         unsaved: buffers that a network does not save by itself: they may be missing in the file, and have other shapes.
     Raises:

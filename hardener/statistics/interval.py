@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from statistics import NormalDist
 
 
 def _log_upper_tail(successes: int, n: int, p: float) -> float:
@@ -57,19 +56,3 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[f
         clopper_pearson_lower(successes, n, alpha),
         1.0 - clopper_pearson_lower(n - successes, n, alpha),
     )
-
-
-def certified_radius(successes: int, n: int, *, noise_sigma: float, alpha: float) -> float | None:
-    """Return the l2 radius within which the smoothed classifier's answer cannot change.
-
-    Args:
-        successes: draws, out of `n` fresh ones, that gave the class chosen beforehand from other draws.
-        noise_sigma: std of the Gaussian noise, in [0, 1] pixels.
-        alpha: the chance, in (0, 1), that the certificate is wrong.
-    Returns:
-        The radius in [0, 1] pixels (l2 over all pixels and channels), or None: abstain.
-    Source: Cohen, Rosenfeld, Kolter, "Certified Adversarial Robustness via Randomized Smoothing", ICML 2019,
-        section 3.2.2, the radius of the pseudocode CERTIFY.
-    """
-    lower = clopper_pearson_lower(successes, n, alpha)
-    return noise_sigma * NormalDist().inv_cdf(lower) if lower > 0.5 else None

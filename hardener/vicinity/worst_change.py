@@ -16,7 +16,7 @@ from hardener.threats import change_of
 
 
 class Settings(Section):
-    """The worst of `k` random points of a threat, such as `spatial` or `camera`, in the `ranges` that are given."""
+    """The worst of `k` random points of `threat`, such as `spatial` or `camera`, in the `ranges` that are given."""
 
     threat: str = "spatial"
     k: PositiveInt = 5
