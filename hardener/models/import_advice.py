@@ -6,10 +6,14 @@ import ast
 import contextlib
 import importlib.metadata
 import importlib.util
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hardener.errors import HardenerError
+from hardener.models.imports_read import ALIAS, REPOSITORY, imported_names, stands_in
+from hardener.models.user_code import place_of
 
 PACKAGE_NAMES = {
     "cv2": "opencv-python",
@@ -37,6 +41,28 @@ PACKAGE_NAMES = {
     "keras": "keras",
 }
 """What is imported -> what is installed, where the two differ or the difference is often asked for."""
+_KNOWN = {
+    "accelerate", "albumentations", "apex", "avalanche", "catalyst", "detectron2", "diffusers", "dgl", "easydict",
+    "einops", "fairscale", "fastai", "fire", "foolbox", "functorch", "fvcore", "geffnet", "gin", "h5py", "hydra",
+    "ignite", "imageio", "imgaug", "inplace_abn", "iopath", "joblib", "jsonargparse", "kornia", "lightning", "lmdb",
+    "loguru", "mamba_ssm", "medmnist", "ml_collections", "mmcls", "mmdet", "mmengine", "mmpretrain", "mmseg", "monai",
+    "natten", "nltk", "numba", "nvidia", "omegaconf", "pandas", "peft", "plotly", "prettytable", "pretrainedmodels",
+    "psutil", "pydantic", "ray", "requests", "resnest", "robustbench", "safetensors", "scipy", "seaborn",
+    "sentencepiece", "simplejson", "skorch", "spikingjelly", "sympy", "tabulate", "tensorboard", "tensorboard_logger",
+    "termcolor", "thop", "timm", "tokenizers", "torchaudio", "torchattacks", "torchinfo", "torchmetrics", "torchnet",
+    "torchstat", "torchsummary", "torchsummaryX", "torchtext", "torchtoolbox", "tqdm", "transformers", "triton",
+    "visdom", "wandb", "xformers", "yacs",
+}  # fmt: skip
+"""Packages that model files import; also known is what the repository's own list of requirements names."""
+_REQUIREMENTS = (
+    "requirements*.txt",
+    "requirements/*.txt",
+    "setup.py",
+    "setup.cfg",
+    "pyproject.toml",
+    "*.yml",
+    "*.yaml",
+)
 _OF_A_REPOSITORY = {
     "utils", "util", "models", "model", "layers", "layer", "modules", "module", "config", "configs", "lib", "libs",
     "src", "core", "common", "tools", "data", "dataset", "datasets", "networks", "network", "nets", "ops", "options",
@@ -52,6 +78,8 @@ _GONE = {
     "torch.utils.serialization": "torch.load and torch.save do its work",
 }
 """What newer versions no longer have, and where its work is done now."""
+_MOST_REQUIREMENTS = 100_000  # bytes
+_INSTALLED = {"site-packages", "dist-packages", ".venv", "venv", "env", "build"}
 _MAIN = 'put what only a script does below `if __name__ == "__main__":`, or the network into a file of its own'
 
 
@@ -64,7 +92,7 @@ def import_advice(error: BaseException | None, path: Path, folders: Sequence[Pat
         told = " It was written for Python 2: convert it to Python 3 first." if old or "except" in code else ""
         return f" ({where}{code}).{told}"
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f". {_missing(error.name, folders)}"
+        return f". {_missing(error, path, folders)}"
     if isinstance(error, ImportError):
         return next((f". Newer versions do not have it: {now}." for old, now in _GONE.items() if old in str(error)), "")
     if isinstance(error, AttributeError | FileNotFoundError | OSError):
@@ -72,22 +100,61 @@ def import_advice(error: BaseException | None, path: Path, folders: Sequence[Pat
     return ""
 
 
-def _missing(name: str, folders: Sequence[Path]) -> str:
+def _missing(error: ModuleNotFoundError, path: Path, folders: Sequence[Path]) -> str:
     """Say where a module that was not found can come from."""
+    name = (error.name or "").removeprefix(ALIAS)
     if name in _GONE:
         return f"Newer versions do not have it: {_GONE[name]}."
     top = name.partition(".")[0]
     lies = next(_places(top, folders), None)
     if lies is not None:
         return f"It lies in {lies}: pass --root {lies}, or move the model file."
-    if top in _OF_A_REPOSITORY:
-        return (
-            f"{top} is a part of the repository that the file comes from: put it beside the model file, or pass "
-            "--root DIR, the folder that holds it."
-        )
+    file = _asked(name, error, path)
+    holds = next((folder for folder in folders if stands_in(top, folder)), None)
+    if holds is not None and top != name:
+        return f"{holds} has no {file}, which is a part of the repository that the file comes from: put it there."
+    below = _below(top, folders[-1])
+    if below is not None:
+        return f"It lies in {below}: put a copy of it beside {path.name}."
     if top != name and importlib.util.find_spec(top) is not None:
         return f"{_version(top)} has no {name}: the file was written for another version of {top}."
-    return f"Install it: pip install {PACKAGE_NAMES.get(top, top)}"
+    if top in _OF_A_REPOSITORY:
+        return (
+            f"{top} is a part of the repository that the file comes from, and {file} is not here: put it beside the "
+            "model file, or pass --root DIR, the folder that holds it."
+        )
+    if top in PACKAGE_NAMES or top in _KNOWN or _is_required(top, folders):
+        return f"Install it: pip install {PACKAGE_NAMES.get(top, top)}"
+    return (
+        f"No {file} is here, and hardener knows no package {top}. Where it is a part of the repository that the file "
+        "comes from, put it beside the model file; where it is a package, install that."
+    )
+
+
+def _asked(name: str, error: BaseException, path: Path) -> str:
+    """Return the file that a missing module would be: ops/drop.py where `ops` is missed by `from ops.drop import x`."""
+    place = place_of(error)
+    names = [one for one in imported_names(path if place is None else place.file) if f"{one}.".startswith(f"{name}.")]
+    return f"{max(names, key=len, default=name).replace('.', '/')}.py"
+
+
+def _below(top: str, root: Path) -> Path | None:
+    """Return where a repository holds a module, outside of the folders that were looked in; None where nowhere."""
+    if not any((root / mark).exists() for mark in REPOSITORY):
+        return None  # a home folder, say, is not searched
+    found = itertools.chain(root.glob(f"*/{top}.py"), root.glob(f"*/*/{top}.py"), root.glob(f"*/{top}/__init__.py"))
+    place = next((path for path in found if not _INSTALLED & set(path.parts)), None)
+    return place.parent if place is not None and place.name == "__init__.py" else place
+
+
+def _is_required(top: str, folders: Sequence[Path]) -> bool:
+    """Does the repository say that it needs a package of this name?"""
+    word = re.compile(rf"(?<![\w.-]){re.escape(top).replace('_', '[-_]')}(?![\w-])", re.IGNORECASE)
+    for path in (path for folder in folders for pattern in _REQUIREMENTS for path in folder.glob(pattern)):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if path.stat().st_size < _MOST_REQUIREMENTS and word.search(path.read_text()):
+                return True
+    return False
 
 
 def _version(top: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import re
 import sys
-import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -18,11 +17,10 @@ import torch
 
 from hardener.errors import HardenerError
 from hardener.models.import_advice import check_no_training, import_advice
+from hardener.models.imports_read import ALIAS, NEVER_TWICE, REPOSITORY, asked_for, reach_of, stands_in
 from hardener.models.user_code import user_code
 
-_REPOSITORY = (".git", "setup.py", "pyproject.toml", "setup.cfg")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_NEVER_TWICE = {"hardener", "torch", "torchvision", "numpy"}  # what cannot be imported anew in one process
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,8 @@ class Imported:
                 path = Path(str(module.__file__)).resolve()
                 folder = path.parent if path.name == "__init__.py" else path
                 base = folder.parents[module.__name__.count(".")]
-                bases += [base] if module.__name__.split(".")[-1] == folder.stem else []
+                last = module.__name__.removeprefix(ALIAS).split(".")[-1]
+                bases += [base] if last == folder.stem else []
         above = [base for base in bases if self.file.own.is_relative_to(base)]
         return min(above, key=lambda base: len(base.parts))
 
@@ -167,36 +166,14 @@ def _top(own: Path) -> Path:
         while (packages[-1].parent / "__init__.py").is_file():
             packages.append(packages[-1].parent)
         tops.append(packages[-1].parent)
-    level, names = _asked_for(own)
-    tops.append(own.parents[min(level, len(own.parents) - 1)])
-    marked = next((p for p in own.parents if any((p / name).exists() for name in _REPOSITORY)), None)
+    tops.append(own.parents[min(reach_of(own), len(own.parents) - 1)])
+    marked = next((p for p in own.parents if any((p / name).exists() for name in REPOSITORY)), None)
     if marked is not None and marked != Path.home():
         tops.append(marked)
     else:
-        for name in names:
-            tops += [parent for parent in own.parents[:4] if _stands_in(name, parent)][:1]
+        for name in asked_for(own):
+            tops += [parent for parent in own.parents[:4] if stands_in(name, parent)][:1]
     return min(tops, key=lambda top: len(top.parts))
-
-
-def _asked_for(own: Path) -> tuple[int, list[str]]:
-    """Return how far up a file's relative imports reach, and the names of what else it imports and is not installed."""
-    try:
-        tree = ast.parse(own.read_bytes())
-    except (SyntaxError, ValueError):
-        return 0, []
-    level, names = 0, []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            level = max(level, node.level)
-            names += [node.module] if node.module and not node.level else []
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-    tops = dict.fromkeys(name.partition(".")[0] for name in names)
-    return level, [name for name in tops if name not in sys.stdlib_module_names and name not in _NEVER_TWICE]
-
-
-def _stands_in(name: str, folder: Path) -> bool:
-    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file() or (folder / name).is_dir()
 
 
 @contextlib.contextmanager
@@ -224,8 +201,8 @@ def imported(file: ModelFile) -> Iterator[Imported]:
             found = Imported(file, _run(file, before), before)
             yield found
     finally:
+        _forget(file, before)  # first: a folder without __init__.py knows its place by sys.path
         sys.path[:], sys.argv = path_before, argv
-        _forget(file, before)
         sys.modules.update(shadowed)
         importlib.invalidate_caches()
 
@@ -244,21 +221,48 @@ def _torch_as_it_is() -> Iterator[None]:
 
 
 def _run(file: ModelFile, before: set[str]) -> ModuleType:
-    """Import the file: by its name in its package where it imports from there, and else alone."""
-    level, _ = _asked_for(file.own)
+    """Import the file, its imports from the nearest folder; where that fails, from one farther up.
+
+    A file `models/models.py` says `from models.layers import` of the folder, not of itself.
+    """
     try:
         with user_code(str(file.path), when=" when it is imported"):
-            if not (level or file.is_package):
-                return _alone(file)
-            return _in_package(file, level, before)
+            try:
+                return _import(file, before)
+            except ImportError as error:
+                first = error
+            others = [path for path in sys.path if Path(path) not in file.folders]
+            for folders in _fewer_folders(first, file):
+                _forget(file, before)
+                sys.path[:] = [*map(str, folders), *others]
+                with contextlib.suppress(ImportError):
+                    return _import(file, before)
+            raise first
     except HardenerError as error:
         more = import_advice(error.__cause__, file.path, file.folders)
         raise HardenerError(f"{error}{more}") from error.__cause__
 
 
-def _alone(file: ModelFile) -> ModuleType:
-    name = f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}"
-    spec = importlib.util.spec_from_file_location(name, file.own)
+def _fewer_folders(error: ImportError, file: ModelFile) -> Iterator[list[Path]]:
+    """Yield the folders without the nearest one, two, … that hold what could not be imported."""
+    top = None if error.name is None else error.name.partition(".")[0]
+    holding = [folder for folder in file.folders if top is None or stands_in(top, folder)]
+    for count in range(1, len(holding)):
+        yield [folder for folder in file.folders if folder not in holding[:count]]
+
+
+def _import(file: ModelFile, before: set[str]) -> ModuleType:
+    """Import by the name in its package where the file imports from there, and else alone."""
+    reach = reach_of(file.own)
+    if reach or file.is_package:
+        return _in_package(file, reach, before)
+    return _load(f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}", file.own)
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    """Import this file under this name: by the name alone another, or a library, might be found."""
+    inner = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inner)
     assert spec is not None, "a .py file always has a spec"
     assert spec.loader is not None, "and a loader"
     module = importlib.util.module_from_spec(spec)
@@ -267,34 +271,57 @@ def _alone(file: ModelFile) -> ModuleType:
     return module
 
 
-def _in_package(file: ModelFile, level: int, before: set[str]) -> ModuleType:
+def _in_package(file: ModelFile, reach: int, before: set[str]) -> ModuleType:
     """Import by name, as Python does. Where a package above the file fails, it is passed over: what fails there may be
     nothing that the file needs."""
     folder = file.own.parent
     packages = [folder]
-    while len(packages) < max(level, 1) or (packages[-1].parent / "__init__.py").is_file():
+    while len(packages) < max(reach, 1) or (packages[-1].parent / "__init__.py").is_file():
         packages.append(packages[-1].parent)
-    names = [package.name for package in reversed(packages)]
-    name = ".".join(names if file.is_package else [*names, file.path.stem])
-    base = str(packages[-1].parent)
+    packages.reverse()
+    names = [package.name.replace(".", "_") for package in packages]
+    names[0] = _free(names[0], before)
+    base = str(packages[0].parent)
     if base not in sys.path:
         sys.path.insert(0, base)
     try:
-        return importlib.import_module(name)
+        init = packages[0] / "__init__.py"
+        _load(names[0], init) if init.is_file() else _stand_in(names[0], packages[0])
+        return _inside(names, file)
     except Exception:
         if file.is_package:
             raise
         first = sys.exc_info()[1]
     _forget(file, before)
-    for depth, package in enumerate(reversed(packages), start=1):
-        stub = types.ModuleType(".".join(names[:depth]))
-        stub.__path__ = [str(package)]
-        sys.modules[stub.__name__] = stub
+    for depth, package in enumerate(packages, start=1):
+        _stand_in(".".join(names[:depth]), package)
     try:
-        return importlib.import_module(name)
+        return _inside(names, file)
     except ImportError as second:
         assert first is not None, "the first import failed"
         raise (second if isinstance(first, ModuleNotFoundError) and first.name == second.name else first) from None
+
+
+def _inside(names: Sequence[str], file: ModelFile) -> ModuleType:
+    """Import a file of a package, or the package itself, whose uppermost part is loaded."""
+    inner = ".".join(names)
+    if file.is_package or "." not in file.path.stem:
+        return importlib.import_module(inner if file.is_package else f"{inner}.{file.path.stem}")
+    importlib.import_module(inner)
+    return _load(f"{inner}.{file.path.stem.replace('.', '_')}", file.own)
+
+
+def _free(top: str, before: set[str]) -> str:
+    """Return a package's name, or another one where an installed library bears it and is loaded: `torch`, say."""
+    taken = top in sys.stdlib_module_names or top in NEVER_TWICE or top in before
+    return f"{ALIAS}{top}" if taken else top
+
+
+def _stand_in(name: str, folder: Path) -> None:
+    """Put an empty package in the place of one, in which its files are found."""
+    spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = [str(folder)]
+    sys.modules[name] = importlib.util.module_from_spec(spec)
 
 
 def _forget(file: ModelFile, before: set[str]) -> None:
@@ -312,7 +339,7 @@ def _lies_below(module: ModuleType, folder: Path) -> bool:
 
 def _is_users(top: str, file: ModelFile) -> bool:
     """Would the import of this top name find the user's own file, were it not loaded already?"""
-    if top in sys.stdlib_module_names or top in _NEVER_TWICE or top in {"__main__", "conftest"}:
+    if top in sys.stdlib_module_names or top in NEVER_TWICE or top in {"__main__", "conftest"}:
         return False
     own = [p for f in file.folders for p in (f / f"{top}.py", f / top / "__init__.py") if p.is_file()]
     loaded_from = getattr(sys.modules.get(top), "__file__", None)

@@ -62,6 +62,7 @@ def package(root: Path) -> Path:
 def test_imports_of_a_package_work_and_the_copy_imports_again(line: str, tmp_path: Path) -> None:
     repo = package(tmp_path / "home")
     write(repo, nets__net=f"{line}\n{NET}", nets__blocks="from ..sizes import WIDTH\n", sizes="WIDTH = 7\n")
+    torch.get_default_device()  # which imports a part of torch
     before = set(sys.modules)
     loaded = load(repo / "nets" / "net.py")
     assert width(loaded) == 7
@@ -123,9 +124,13 @@ def test_a_file_sees_its_own_command_line_and_does_not_write_to_stdout(
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("import cv2_is_not_here", r"line 1\)\. Install it: pip install cv2_is_not_here"),
-        ("\nimport einops_is_not_here.torch as e", r"line 2\)\. Install it: pip install einops_is_not_here$"),
-        ("from utils.misc import x", r"utils is a part of the repository .* pass --root DIR"),
+        ("import of_mine", r"line 1\)\. No of_mine.py is here, and hardener knows no package of_mine"),
+        (
+            "\nfrom of_mine.drop.path import Drop",
+            r"line 2\)\. No of_mine/drop/path.py is here, .* beside the model file",
+        ),
+        ("from utils.misc import x", r"utils is a part of .* utils/misc.py is not here.* pass --root DIR"),
+        ("from .drop import Drop", r"has no \w+/drop.py, which is a part of the repository"),
         ("from torchvision.models.utils import load_state_dict_from_url", "torch.hub has load_state_dict_from_url"),
         ("from torch._six import container_abcs", "collections.abc has the containers"),
         ("x = 1\nprint 'a'", r"raises SyntaxError .*\(net.py, line 2: print 'a'\)\. It was written for Python 2"),
@@ -146,9 +151,114 @@ def test_what_keeps_a_file_from_being_imported_is_said_with_its_line(text: str, 
 
 
 def test_known_packages_are_named_as_they_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(HardenerError, match="pip install opencv-python"):
+    for module in ("cv2", "einops"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(HardenerError, match="pip install opencv-python$"):
         load(write(tmp_path, net="import cv2") / "net.py")
+    with pytest.raises(HardenerError, match=r"line 2\)\. Install it: pip install einops$"):
+        load(write(tmp_path, net="\nimport einops.layers.torch as e") / "net.py")
+    (tmp_path / "requirements.txt").write_text("torch>=1.7\nnever-heard.of\nof-mine==2\n")
+    with pytest.raises(HardenerError, match="pip install of_mine$"):
+        load(write(tmp_path, net="import of_mine") / "net.py")
+
+
+def test_a_part_that_lies_elsewhere_in_the_repository_is_found(tmp_path: Path) -> None:
+    write(tmp_path, setup="", autoaug__net="from shake import drop", lib__shake="drop = 1")
+    with pytest.raises(HardenerError, match=r"It lies in \S+lib/shake.py: put a copy of it beside net.py"):
+        load(tmp_path / "autoaug" / "net.py")
+
+
+PARTS = "WIDTH = 7\n"
+TREES = {
+    "a file named as the uppermost package": (
+        "zoo/torch/models/zoo.py",
+        {
+            "zoo/__init__": "",
+            "zoo/torch/__init__": "",
+            "zoo/torch/models/__init__": "from .zoo import *",
+            "zoo/torch/models/zoo": f"import torch\nfrom .parts import WIDTH\n{NET}",
+            "zoo/torch/models/parts": PARTS,
+        },
+    ),
+    "the same, imported in full": (
+        "zoo/models/zoo.py",
+        {
+            "setup": "",
+            "zoo/__init__": "",
+            "zoo/models/__init__": "",
+            "zoo/models/zoo": f"from zoo.models.parts import WIDTH\n{NET}",
+            "zoo/models/parts": PARTS,
+        },
+    ),
+    "a package named torch": (
+        "torch/models/net.py",
+        {
+            "torch/__init__": "",
+            "torch/models/net": f"import torch\ntorch.ones(1)\nfrom ..parts import WIDTH\n{NET}",
+            "torch/parts": PARTS,
+        },
+    ),
+    "a package named as a part of Python": (
+        "code/nets/net.py",
+        {"code/nets/net": f"from ..parts import WIDTH\n{NET}", "code/parts": PARTS},
+    ),
+    "another torchvision": (
+        "torchvision/models/resnet.py",
+        {
+            "torchvision/__init__": "",
+            "torchvision/models/__init__": "",
+            "torchvision/models/resnet": f"from ..parts import WIDTH\n{NET}",
+            "torchvision/parts": PARTS,
+        },
+    ),
+    "a helper that reaches higher than the file": (
+        "a/b/net.py",
+        {
+            "a/b/net": f"from .blocks import WIDTH\n{NET}",
+            "a/b/blocks": "from ..parts import WIDTH",
+            "a/parts": PARTS,
+        },
+    ),
+    "a file named as its folder": (
+        "models/models.py",
+        {"models/models": f"from models.parts import WIDTH\n{NET}", "models/parts": PARTS, "setup": ""},
+    ),
+    "a nearer module of the name": (
+        "nets/net.py",
+        {
+            "setup": "",
+            "utils/parts": PARTS,
+            "nets/utils": "x = 1",
+            "nets/net": f"from utils.parts import WIDTH\n{NET}",
+        },
+    ),
+    "names with dots": (
+        "v1.0/models/net.v2.py",
+        {"v1.0/models/net.v2": f"from ..parts import WIDTH\n{NET}", "v1.0/parts": PARTS},
+    ),
+    "a package that imports its file": (
+        "zoo/net.py",
+        {
+            "zoo/__init__": "from .net import build_model",
+            "zoo/net": f"from zoo import parts\nfrom .parts import WIDTH\n{NET}",
+            "zoo/parts": PARTS,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TREES)
+def test_a_file_of_a_package_is_itself_whatever_else_bears_its_names(kind: str, tmp_path: Path) -> None:
+    name, files = TREES[kind]
+    write(tmp_path / "home" / "repo", **files)
+    torch.get_default_device()  # which imports a part of torch
+    before = dict(sys.modules)
+    loaded = load(tmp_path / "home" / "repo" / name)
+    assert width(loaded) == 7
+    assert sys.modules == before
+    again = copied(loaded, tmp_path / "run")
+    shutil.rmtree(tmp_path / "home")
+    assert width(load(again, root=tmp_path / "run")) == 7
 
 
 def test_training_below_main_and_ctrl_c_pass(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 # kind: another framework
 # images: colour 16
-# expect: error: Install it: pip install keras_of_nobody
+# expect: error: hardener knows no package keras_of_nobody
 import keras_of_nobody as keras  # a name that is never installed
 
 

@@ -1,6 +1,6 @@
 # kind: a package that is missing
 # images: colour 16
-# expect: error: Install it: pip install opencv_of_nobody
+# expect: error: hardener knows no package opencv_of_nobody
 # expect: error: line HERE
 import torch.nn as nn
 import opencv_of_nobody.core  # here

@@ -1,0 +1,67 @@
+"""What a Python file imports, read from its code: how far up by relative imports, and which names besides."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+NEVER_TWICE = {"hardener", "torch", "torchvision", "numpy"}
+"""What cannot be imported anew in one process."""
+REPOSITORY = (".git", "setup.py", "pyproject.toml", "setup.cfg")
+"""What the uppermost folder of a repository holds."""
+ALIAS = "hardener_user_package_"
+"""Begins the name of a package whose own name a library bears that is loaded."""
+_MOST_READ = 300  # files that are followed by their relative imports
+
+
+def asked_for(own: Path) -> list[str]:
+    """Return the first parts of what a file imports, not relative to itself, and which may be the user's own."""
+    tops = dict.fromkeys(name.partition(".")[0] for name in imported_names(own))
+    return [name for name in tops if name not in sys.stdlib_module_names and name not in NEVER_TWICE]
+
+
+def imported_names(own: Path) -> list[str]:
+    """Return the modules that a file imports, not relative to itself; none where it is no Python."""
+    names: list[str] = []
+    with contextlib.suppress(SyntaxError, ValueError, OSError):
+        for node in ast.walk(ast.parse(own.read_bytes())):
+            if isinstance(node, ast.ImportFrom):
+                names += [node.module] if node.module and not node.level else []
+            elif isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+    return names
+
+
+def reach_of(own: Path) -> int:
+    """Return how far up relative imports reach, of a file and of those that it imports by them: 1 is its folder."""
+    reach, seen, pending = 0, {own}, [own]
+    while pending and len(seen) < _MOST_READ:
+        file = pending.pop()
+        for level, parts in _relative_imports(file):
+            base = file.parents[min(level, len(file.parents)) - 1]
+            if own.is_relative_to(base):
+                reach = max(reach, len(own.relative_to(base).parts))
+            place = base.joinpath(*parts)
+            inits = [folder / "__init__.py" for folder in (place, *place.parents) if folder.is_relative_to(base)]
+            fresh = [path for path in (place.with_suffix(".py"), *inits) if path not in seen and path.is_file()]
+            seen.update(fresh)
+            pending += fresh
+    return reach
+
+
+def _relative_imports(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the level and the name, in parts, of what a file imports relative to itself; also what may be a module."""
+    with contextlib.suppress(SyntaxError, ValueError, OSError):
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                parts = node.module.split(".") if node.module else []
+                yield node.level, parts
+                yield from ((node.level, [*parts, alias.name]) for alias in node.names if alias.name != "*")
+
+
+def stands_in(name: str, folder: Path) -> bool:
+    """Does a folder hold a module of this name?"""
+    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file() or (folder / name).is_dir()
