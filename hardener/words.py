@@ -51,6 +51,11 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {ending}"
 
 
+def are(count: int) -> str:
+    """Return the verb that goes with a count."""
+    return "is" if count == 1 else "are"
+
+
 def ends(interval: tuple[float, float]) -> str:
     """Write an interval of fractions as `(1.2 – 3.4)`, in per cent."""
     return f"({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
-from hardener.words import plain
+from hardener.words import are, counted, plain
 
 SHOWN = 3
 _MANY = 20
@@ -28,7 +28,8 @@ class LeftOut(_Strict):
 
     def __str__(self) -> str:
         more = ", …" if self.count > len(self.first) else ""
-        return f"{self.count} {self.reason} ({', '.join(self.first)}{more})"
+        reason = self.reason.replace("files", "file", 1) if self.count == 1 else self.reason
+        return f"{self.count} {reason} ({', '.join(self.first)}{more})"
 
 
 class SplitFound(_Strict):
@@ -67,7 +68,7 @@ class Alike(_Strict):
         near = "not compared for near copies" if self.near is None else f"{self.near} nearly equal"
         named = ", ".join(f"{ours} = {theirs}" for ours, theirs in self.first)
         left = "; left out" if self.dropped else ""
-        both = f"{self.count} {self.split} images are {self.other} images too"
+        both = f"{counted(self.count, f'{self.split} image')} {are(self.count)} in {self.other} too"
         other = f", {self.contradicting} of another class" if self.contradicting else ""
         return f"{both}: {self.equal} equal, {near}{other} ({named}){left}"
 
@@ -87,10 +88,12 @@ class Repeated(_Strict):
     near_first: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        equal = _told(f"{self.images} {self.split} images repeat another", self.contradicting, self.first)
-        look = f"{self.near} {self.split} images are nearly equal to another"
+        repeat = "repeats" if self.images == 1 else "repeat"
+        equal = _told(f"{counted(self.images, f'{self.split} image')} {repeat} another", self.contradicting, self.first)
+        alike = self.near or 0
+        look = f"{counted(alike, f'{self.split} image')} {are(alike)} nearly equal to another"
         near = _told(look, self.near_contradicting, self.near_first)
-        return "; ".join(text for text, count in ((equal, self.images), (near, self.near)) if count)
+        return "; ".join(text for text, count in ((equal, self.images), (near, alike)) if count)
 
 
 def _told(what: str, contradicting: int, first: tuple[tuple[str, str], ...]) -> str:

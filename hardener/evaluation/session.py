@@ -20,6 +20,7 @@ from hardener.progress import Reporter
 from hardener.runtime.device import choose_device
 from hardener.runtime.model_state import device_of
 from hardener.runtime.processes import local_device
+from hardener.words import are, counted
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,10 @@ def begin(subject: Subject, plan: Plan, reporter: Reporter) -> EvaluationSession
             subject.images, request.samples, request.seed, skip_bad=request.skip_bad_images, on_decoded=advance
         )
     if sample.skipped:
-        reporter.warn(f"{len(sample.skipped)} images cannot be read and are left out, such as {sample.skipped[0].path}")
+        reporter.warn(
+            f"{counted(len(sample.skipped), 'image')} cannot be read and {are(len(sample.skipped))} left out, such as "
+            f"{sample.skipped[0].path}"
+        )
     if subject.dedupe and not request.dedupe:
         reporter.say("the run was trained with --dedupe: images that it has seen are left out here, too")
     subject, sample = _look(subject, sample, dedupe=request.dedupe or subject.dedupe, reporter=reporter)

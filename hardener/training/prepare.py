@@ -41,6 +41,7 @@ from hardener.training.loop import smallest_piece
 from hardener.training.request import TrainRequest
 from hardener.training.session import Material
 from hardener.training.settling import settle_recipe
+from hardener.words import are, counted
 
 _FITS = (
     "--set data.fit=letterbox keeps all of every image, --set data.fit=stretch too, in other proportions. The worst "
@@ -357,7 +358,8 @@ def _load(
     if skipped:
         named = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
         reporter.warn(
-            f"{len(skipped)} images cannot be read and are left out: {named}{' …' if len(skipped) > 3 else ''}"
+            f"{counted(len(skipped), 'image')} cannot be read and {are(len(skipped))} left out: {named}"
+            f"{' …' if len(skipped) > 3 else ''}"
         )
     if train_images.flat > len(train_images) * _MANY_FLAT:
         reporter.warn(

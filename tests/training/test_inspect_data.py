@@ -88,7 +88,7 @@ def test_counts_are_those_of_the_folder(found: DataInspection, messy: Path) -> N
     assert (found.headers.sizes[0].height, found.headers.sizes[0].width) == (40, 48)
     assert found.headers.formats.keys() == {"PNG", "JPEG"}
     assert found.headers.transparent == 1
-    assert [str(item) for item in found.left_out] == ["1 other files (train/cat/notes.txt)"]
+    assert [str(item) for item in found.left_out] == ["1 other file (train/cat/notes.txt)"]
 
 
 def test_leaks_conflicts_and_near_copies_are_found_and_nothing_else(found: DataInspection) -> None:
