@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -131,6 +131,7 @@ def read_data_set(
     shares = {"validation": val_fraction, "test": test_fraction}
     sources |= {split: f"drawn, {shares[split]:.0%} of each class" for split in by_seed}
     sources |= {name: str(place) for name, place in elsewhere.items() if place is not None}
+    brought = replace(brought, doubts=_still_open(brought.doubts, elsewhere))
     return DataSet(classes, train, validation, test, brought, by_seed, sources)
 
 
@@ -193,6 +194,13 @@ def read_source(root: Path, reading: Reading) -> Brought:
         classes=None if brought.classes is None else tuple(map(plain, brought.classes)),
         kind=brought.kind or name,
     )
+
+
+def _still_open(doubts: Sequence[str], elsewhere: Mapping[SplitName, Path | None]) -> tuple[str, ...]:
+    """Return the doubts whose advice, to pass a split, was not followed."""
+    options: dict[SplitName, str] = {"validation": "--val", "test": "--test"}
+    asked = [options[split] for split, place in elsewhere.items() if place is not None]
+    return tuple(doubt for doubt in doubts if not any(f": pass {option} " in doubt for option in asked))
 
 
 def say_how(folder: DataSet, reporter: Reporter) -> None:

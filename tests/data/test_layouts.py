@@ -147,6 +147,20 @@ def test_a_layout_is_read_as_a_reader_would(case: Case, tmp_path: Path) -> None:
             assert files.open(place)[:4] == b"\x89PNG"
 
 
+def test_advice_that_was_followed_is_not_given_again(tmp_path: Path) -> None:
+    root = build(tmp_path / "d", *pair("train"), "val x4", "test x4")
+    for split in ("val", "test"):
+        lines = [
+            f"{split}/{name.name},{('cat', 'dog')[at % 2]}" for at, name in enumerate(sorted((root / split).iterdir()))
+        ]
+        (root / f"{split}.csv").write_text("\n".join(["path,label", *lines]))
+    doubts = read_data_set(root).brought.doubts
+    assert sorted("--val" in doubt for doubt in doubts) == [False, True]
+    left = read_data_set(root, validation_root=root / "val.csv").brought.doubts
+    assert left == tuple(doubt for doubt in doubts if "--val" not in doubt)
+    assert read_data_set(root, validation_root=root / "val.csv", test_root=root / "test.csv").brought.doubts == ()
+
+
 REFUSED = [
     ("folds", pair("fold1", "fold2"), "look like parts of a divided set, not like classes: fold1, fold2"),
     ("parts", pair("part_0", "part_1", "part_2"), "--class-depth 2 takes all of them together"),
