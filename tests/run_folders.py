@@ -148,7 +148,7 @@ def write_evaluation(
             EvaluatedAttack(name=name, settings=settings, attacked=n, broken=0, robust_accuracy=left, seconds=1.0)
             for name, settings, left in steps
         ],
-        per_class=[PerClass(name="cat", samples=n, clean_accuracy=0.5, robust_accuracy=0.5)],
+        per_class=sections.pop("per_class", [PerClass(name="cat", samples=n, clean_accuracy=0.5, robust_accuracy=0.5)]),
         per_image=f"{stem}.npz" if per_image else None,
         flags=sections.pop("flags", []),
         seed=seed,

@@ -46,7 +46,8 @@ def gate(
     """Let a run pass, exit code 0, or not, exit code 1; 2 for a mistake, such as an evaluation still to be made.
 
     MEASURE is clean, NORM-EPS, mean-NORM-EPS (the mean over all eps up to that
-    one), corruptions (mean accuracy) or certified-RADIUS. The newest evaluation that has it counts, if it is of the
+    one), balanced or balanced-NORM-EPS (the mean over classes, where these are
+    uneven), corruptions (mean accuracy) or certified-RADIUS. The newest evaluation that has it counts, if it is of the
     weights that the run has now.
 
     Luck lets nothing pass. --min needs the LOWER end of the 95 % interval: the

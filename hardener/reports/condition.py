@@ -13,7 +13,16 @@ from hardener.reports.named_threat import NamedThreat, named_threat
 from hardener.threat import NORMS, THREATS, Threat, ThreatModel
 
 KNOWN = ", ".join(
-    ["clean", *(f"{norm}-EPS" for norm in NORMS), "mean-NORM-EPS", "corruptions", "certified-RADIUS", *THREATS]
+    [
+        "clean",
+        *(f"{norm}-EPS" for norm in NORMS),
+        "mean-NORM-EPS",
+        "balanced",
+        "balanced-NORM-EPS",
+        "corruptions",
+        "certified-RADIUS",
+        *THREATS,
+    ]
 )
 MEAN = "mean-accuracy"
 """The measure whose figure is the mean robust accuracy over all eps up to one."""
@@ -21,18 +30,35 @@ MEAN = "mean-accuracy"
 
 @dataclass(frozen=True)
 class Aspect:
-    """What a condition is about. `size` is eps for `robust` and `mean`, a radius for `certified`."""
+    """What a condition is about. `size` is eps for `robust`, `balanced-robust` and `mean`, a radius for `certified`.
 
-    kind: Literal["clean", "robust", "threat", "mean", "corruptions", "certified"]
+    The balanced ones are means over classes.
+    """
+
+    kind: Literal["clean", "robust", "threat", "mean", "balanced", "balanced-robust", "corruptions", "certified"]
     norm: str = "l2"
     size: float = 0.0
     threat: NamedThreat | None = None
+
+    @property
+    def is_attacked(self) -> bool:
+        """Is it the accuracy under one threat, which attacks tell and none proves?"""
+        return self.kind in {"robust", "threat", "balanced-robust"}
+
+    @property
+    def is_balanced(self) -> bool:
+        """Is it a mean over classes?"""
+        return self.kind in {"balanced", "balanced-robust"}
 
     def __str__(self) -> str:
         if self.threat is not None:
             return f"robust accuracy under {self.threat}"
         if self.kind == "robust":
             return f"robust accuracy under {ThreatModel(self.norm, self.size)}"
+        if self.kind == "balanced-robust":
+            return f"balanced robust accuracy under {ThreatModel(self.norm, self.size)}"
+        if self.kind == "balanced":
+            return "balanced clean accuracy"
         if self.kind == "mean":
             return f"mean robust accuracy up to {ThreatModel(self.norm, self.size)}"
         if self.kind == "certified":
@@ -113,11 +139,12 @@ def _parse_aspect(name: str) -> Aspect:
     if threat is not None:
         return Aspect("threat", threat=threat)
     head, dash, size = name.partition("-")
-    if name in {"clean", "corruptions"}:
-        return Aspect("clean" if name == "clean" else "corruptions")
-    if head == "mean" and dash and size.partition("-")[0] in NORMS:
-        norm, _, eps = size.partition("-")
-        return Aspect("mean", norm, ThreatModel(norm, parse_quantity(eps)).eps)
+    plain = {"clean": Aspect("clean"), "balanced": Aspect("balanced"), "corruptions": Aspect("corruptions")}
+    if name in plain:
+        return plain[name]
+    norm, _, eps = size.partition("-")
+    if head in {"mean", "balanced"} and norm in NORMS:
+        return Aspect("mean" if head == "mean" else "balanced-robust", norm, ThreatModel(norm, parse_quantity(eps)).eps)
     if head in NORMS and dash:
         return Aspect("robust", head, ThreatModel(head, parse_quantity(size)).eps)
     if head == "certified" and dash:
@@ -125,5 +152,5 @@ def _parse_aspect(name: str) -> Aspect:
         if radius < 0:
             raise HardenerError(f"a certified radius is >= 0; got {size}.")
         return Aspect("certified", "l2", radius)
-    hint = did_you_mean(head, ["clean", *NORMS, *THREATS, "mean", "corruptions", "certified"])
+    hint = did_you_mean(head, ["clean", *NORMS, *THREATS, "mean", "balanced", "corruptions", "certified"])
     raise HardenerError(f"unknown measure {name!r}. Known: {KNOWN}.{hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ class Figure:
 
     def bounds(self, aspect: Aspect, confidence: float) -> tuple[float, float]:
         """The interval at another confidence."""
+        if aspect.is_balanced:
+            return _interval_over_classes(self.share, self.evaluation, confidence)
         if aspect.kind in {"corruptions", "mean"}:
             return hoeffding_interval(self.share, self.samples, confidence)
         return clopper_pearson(round(self.share * self.samples), self.samples, confidence)
@@ -38,13 +41,13 @@ def figures(evaluations: Sequence[Evaluation], aspect: Aspect) -> list[Figure]:
 
 def measuring_command(run: RunFolder, aspect: Aspect) -> str:
     """Return the command that measures it."""
-    if aspect.kind == "robust":
+    if aspect.kind in {"robust", "balanced-robust"}:
         return fresh_command(run.path, norm=aspect.norm, eps=aspect.size)
     if aspect.threat is not None:
         return fresh_command(run.path, threat=aspect.threat.kind, ranges=dict(aspect.threat.ranges))
     if aspect.kind == "mean":
         return fresh_command(run.path, norm=aspect.norm, eps=aspect.size, sections=[MEAN])
-    if aspect.kind == "clean":
+    if aspect.kind in {"clean", "balanced"}:
         return fresh_command(run.path)
     return fresh_command(run.path, sections=["corruptions" if aspect.kind == "corruptions" else "certify"])
 
@@ -52,7 +55,13 @@ def measuring_command(run: RunFolder, aspect: Aspect) -> str:
 def not_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspect) -> str:
     """Say that a run has no such figure, which of the kind it has, and what measures it."""
     has = ""
-    if aspect.kind in {"robust", "threat"}:
+    if aspect.is_balanced and any(_is_about(item, aspect) for item in evaluations):
+        plain = "clean" if aspect.kind == "balanced" else str(ThreatModel(aspect.norm, aspect.size)).replace(" ", "-")
+        return (
+            f"{run.path} has no {aspect}: it is measured where the largest class has more than 3 times the images of "
+            f"the smallest, and the images evaluated are not so uneven. Ask for {plain} instead."
+        )
+    if aspect.is_attacked:
         threats = dict.fromkeys(str(item.threat.model) for item in evaluations)
         has = f" It was evaluated under {', '.join(threats)}." if threats else ""
     elif aspect.kind == "certified":
@@ -61,7 +70,31 @@ def not_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspe
     return f"{run.path} has no {aspect}.{has} Run `{measuring_command(run, aspect)}`."
 
 
+def _is_about(item: Evaluation, aspect: Aspect) -> bool:
+    return aspect.kind == "balanced" or is_under(item, ThreatModel(aspect.norm, aspect.size))
+
+
+def _balanced(item: Evaluation, aspect: Aspect) -> Figure | None:
+    if item.balanced is None or not _is_about(item, aspect):
+        return None
+    share = item.balanced.clean_accuracy if aspect.kind == "balanced" else item.balanced.robust_accuracy
+    return Figure(item, share, _interval_over_classes(share, item), item.samples)
+
+
+def _interval_over_classes(share: float, item: Evaluation, confidence: float = 0.95) -> tuple[float, float]:
+    """Return an interval for a mean over classes: that of few images widens it most.
+
+    Source: Hoeffding (1963), Theorem 2, on each side: an image of class k, of K, with n_k images, moves the mean by at
+        most 1 / (K n_k), so the sum of squared ranges is the sum over classes of 1 / (K^2 n_k).
+    """
+    squares = sum(1 / found.samples for found in item.per_class) / len(item.per_class) ** 2
+    reach = math.sqrt(squares * math.log(2 / (1 - confidence)) / 2)
+    return max(0.0, share - reach), min(1.0, share + reach)
+
+
 def _figure(item: Evaluation, aspect: Aspect) -> Figure | None:
+    if aspect.is_balanced:
+        return _balanced(item, aspect)
     if aspect.kind == "clean":
         return Figure(item, item.clean_accuracy, item.clean_interval, item.samples)
     if aspect.kind == "robust":

@@ -119,7 +119,7 @@ def _check_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspects: 
 def _older_and_lower(condition: Condition, found: Sequence[Figure]) -> list[str]:
     """The newest evaluation counts; one that is older and broke more of the same images must not go unsaid."""
     newest = found[0]
-    if condition.aspect.kind not in {"robust", "threat"}:
+    if not condition.aspect.is_attacked:
         return []
     alike = [figure for figure in found if figure.evaluation.data.fingerprint == newest.evaluation.data.fingerprint]
     lowest = min(alike, key=lambda figure: figure.share)
@@ -154,7 +154,10 @@ def _worth_nothing(condition: Condition, figure: Figure) -> str:
     for flag in figure.evaluation.flags:
         if flag.id == SEEN:
             return f"Figures of images that the run has seen meet no condition: {flag.message}"
-    if condition.aspect.kind not in {"robust", "threat", "mean"} or figure.evaluation.verdict != "inconclusive":
+    if (
+        not (condition.aspect.is_attacked or condition.aspect.kind == "mean")
+        or figure.evaluation.verdict != "inconclusive"
+    ):
         return ""
     return f"The evaluation is inconclusive, so its robust accuracy proves nothing: {figure.evaluation.reason}"
 
@@ -169,7 +172,7 @@ def _same_images(one: Figure, other: Figure) -> bool:
 
 
 def _other_attacks(condition: Condition, figure: Figure, other: Figure) -> list[str]:
-    if condition.aspect.kind not in {"robust", "threat"} or attacked_alike(figure.evaluation, other.evaluation):
+    if not condition.aspect.is_attacked or attacked_alike(figure.evaluation, other.evaluation):
         return []
     return [
         f"{condition.aspect}: the two runs were not attacked alike, {attack_list(figure.evaluation)} against "

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from run_folders import bits, certification, corruptions, write_evaluation, write_run
 
-from hardener.config.evaluation_record import Flag, Measured, MeasuredFigure
+from hardener.config.evaluation_record import Balanced, Flag, Measured, MeasuredFigure, PerClass
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.reports.condition import MEAN, parse_condition
@@ -64,6 +65,40 @@ def test_the_mean_over_eps_is_a_measure(run: RunFolder) -> None:
     assert "n = 400" in holds(run, "mean-linf-8/255=0.3").found
     with pytest.raises(HardenerError, match="has no mean robust accuracy up to linf 4/255"):
         holds(run, "mean-linf-4/255=0.3")
+
+
+def test_the_mean_over_classes_is_a_measure_and_a_small_class_widens_its_interval(run: RunFolder) -> None:
+    classes = [
+        PerClass(name="cat", samples=90, clean_accuracy=0.9, robust_accuracy=0.5),
+        PerClass(name="dog", samples=10, clean_accuracy=0.7, robust_accuracy=0.3),
+    ]
+    found = Balanced(classes=2, clean_accuracy=0.8, robust_accuracy=0.4)
+    write_evaluation(run, bits(88, 100), bits(48, 100), minute=5, per_class=classes, balanced=found)
+    reach = math.sqrt((1 / 90 + 1 / 10) / 4 * math.log(2 / 0.05) / 2)
+    for measure, share in (("balanced", 0.8), ("balanced-linf-8/255", 0.4)):
+        assert holds(run, f"{measure}={share - reach - 1e-6:.7f}").passed
+        assert not holds(run, f"{measure}={share - reach + 1e-6:.7f}").passed
+        wide = holds(run, f"{measure}={share}").figure.bounds(parse_condition("min", f"{measure}=0").aspect, 0.99)
+        assert wide[0] < share - reach
+    assert "n = 100" in holds(run, "balanced=0.1").found
+    with pytest.raises(HardenerError, match="has no balanced robust accuracy under linf 4/255"):
+        holds(run, "balanced-linf-4/255=0.1")
+    write_evaluation(
+        run, bits(88, 100), bits(48, 100), minute=6, per_class=classes, balanced=found, verdict="inconclusive"
+    )
+    assert "proves nothing" in holds(run, "balanced-linf-8/255=0.01").why
+    assert holds(run, "balanced=0.1").passed
+
+
+@pytest.mark.parametrize(("measure", "instead"), [("balanced", "clean"), ("balanced-linf-8/255", "linf-8/255")])
+def test_even_classes_have_no_balanced_accuracy_and_what_to_ask_for_is_said(
+    run: RunFolder, measure: str, instead: str
+) -> None:
+    with pytest.raises(HardenerError, match="the images evaluated are not so uneven") as told:
+        holds(run, f"{measure}=0.1")
+    named = str(told.value).rpartition("Ask for ")[2].removesuffix(" instead.")
+    assert named == instead
+    assert holds(run, f"{named}=0.1").passed
 
 
 def test_all_that_was_not_measured_is_told_at_once_with_the_commands_that_measure_it(run: RunFolder) -> None:
@@ -191,7 +226,7 @@ def test_a_drop_under_other_attacks_is_noted(run: RunFolder, tmp_path: Path) -> 
         ("clean=-0.1", "a share lies in [0, 1]; got -0.1."),
         (
             "cleen=0.8",
-            "unknown measure 'cleen'. Known: clean, linf-EPS, l2-EPS, l1-EPS, mean-NORM-EPS, corruptions, ",
+            "unknown measure 'cleen'. Known: clean, linf-EPS, l2-EPS, l1-EPS, mean-NORM-EPS, balanced, ",
         ),
         ("linf=0.8", "unknown measure 'linf'"),
         ("l3-0.5=0.8", "unknown measure 'l3-0.5'"),

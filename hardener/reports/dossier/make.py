@@ -72,7 +72,9 @@ def make_dossier(run: RunFolder, asked: Asked) -> Dossier:
 def _leading_first(evaluations: Sequence[Evaluation], requirements: Sequence[Condition]) -> list[Evaluation]:
     """Newest first, and before all others those under the threat that is asked about first."""
     threats: list[Threat] = [
-        ThreatModel(c.aspect.norm, c.aspect.size) for c in requirements if c.aspect.kind == "robust"
+        ThreatModel(c.aspect.norm, c.aspect.size)
+        for c in requirements
+        if c.aspect.kind in {"robust", "balanced-robust"}
     ]
     threats += threats_of(evaluations)
     lead = next((threat for threat in threats if any(is_under(item, threat) for item in evaluations)), None)
