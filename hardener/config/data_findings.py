@@ -89,17 +89,22 @@ class Repeated(_Strict):
 
     def __str__(self) -> str:
         repeat = "repeats" if self.images == 1 else "repeat"
-        equal = _told(f"{counted(self.images, f'{self.split} image')} {repeat} another", self.contradicting, self.first)
+        equal = _told(
+            f"{counted(self.images, f'{self.split} image')} {repeat} another",
+            self.images,
+            self.contradicting,
+            self.first,
+        )
         alike = self.near or 0
         look = f"{counted(alike, f'{self.split} image')} {are(alike)} nearly equal to another"
-        near = _told(look, self.near_contradicting, self.near_first)
+        near = _told(look, alike, self.near_contradicting, self.near_first)
         return "; ".join(text for text, count in ((equal, self.images), (near, alike)) if count)
 
 
-def _told(what: str, contradicting: int, first: tuple[tuple[str, str], ...]) -> str:
+def _told(what: str, count: int, contradicting: int, first: tuple[tuple[str, str], ...]) -> str:
     named = ", ".join(f"{ours} = {theirs}" for ours, theirs in first)
-    other = f", {contradicting} of them in another class" if contradicting else ""
-    return f"{what}{other} ({named})"
+    which = "" if count == 1 else f"{contradicting} of them "
+    return f"{what}{f', {which}in another class' if contradicting else ''} ({named})"
 
 
 class DataFound(_Strict):
