@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
 from hardener.models.entry import EntryNeeded
+from hardener.models.features import no_classes
 from hardener.models.head import (
     Answer,
     auxiliary_heads,
@@ -20,7 +22,6 @@ from hardener.models.head import (
     find_head,
     look_at_answer,
     replace_heads,
-    see_that_heads_can_be_replaced,
 )
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.tame import tame, unscripted
@@ -219,12 +220,13 @@ def fit_head(
         HardenerError: the numbers differ and `replace` is not set, or the weights do not fit.
     """
     network, outputs = built.network, built.outputs
+    fault = "" if outputs == num_classes or heads else _no_classes(built, start)
+    if fault and replace:
+        raise HardenerError(fault)
     if outputs != num_classes and not replace:
         differ = f"the model has {outputs} outputs and the data has {num_classes} classes."
-        try:
-            see_that_heads_can_be_replaced(network, outputs, built.answer.heads)
-        except HardenerError as error:
-            raise HardenerError(f"{differ} And {error}") from None
+        if fault:
+            raise HardenerError(f"{differ} And {fault}")
         fresh = (
             f"Pass --replace-head to put a fresh final layer with {num_classes} outputs in, or let the model file "
             "build it: build_model(num_classes)."
@@ -255,3 +257,10 @@ def fit_head(
             "classes. Let the model file build the right number: build_model(num_classes)."
         )
     return ", ".join(replaced), loaded
+
+
+def _no_classes(built: Built, start: Start | None) -> str:
+    """Say why no final layer can be replaced, where that is so."""
+    loaded = built.loaded
+    call = loaded.call if loaded.sources and (start is None or start.trains) else ""
+    return no_classes(built.network, built.answer, call, loaded.sources[0] if loaded.sources else Path())

@@ -16,6 +16,8 @@ from hardener.models.answer import Way, answers, unwrap_logits
 from hardener.models.user_code import describe
 from hardener.runtime.model_state import device_of, left_as_found, same_draws
 
+BUILD_IT = "Let the model file build the right number: build_model(num_classes)."
+"""What to do where no layer can be replaced."""
 _COUNTS = ("num_labels", "num_classes", "n_classes", "num_class", "nclasses")
 """What networks call their number of outputs, which their forward may use."""
 _OF_CONVOLUTIONS = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
@@ -307,10 +309,7 @@ def _kind(layer: nn.Module) -> str:
 
 def _no_head(outputs: int, made_by: str | None = None) -> str:
     why = f": they are made by {made_by}" if made_by else ""
-    return (
-        f"the model has no final linear layer with {outputs} outputs to replace{why}. Let the model file build the "
-        "right number: build_model(num_classes)."
-    )
+    return f"the model has no final linear layer with {outputs} outputs to replace{why}. {BUILD_IT}"
 
 
 @contextmanager

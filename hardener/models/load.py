@@ -57,7 +57,7 @@ class LoadedModel:
     `root` is the folder that their imports begin at. `entry`: the name in the file that builds it, where the
     record has to hold it. `data` is what the code read from below that folder while it was built, `elsewhere` what it
     read from other places. `found` says what of which file was taken, and how that was found; `notes` what the
-    user should know of it, a line each.
+    user should know of it, a line each. `call` is the code that builds it, in its file, where that can be written.
     """
 
     network: nn.Module
@@ -69,6 +69,7 @@ class LoadedModel:
     elsewhere: tuple[Path, ...] = ()
     found: str = ""
     notes: tuple[str, ...] = ()
+    call: str = ""
 
 
 def see_that_it_is_there(spec: str, root: Path | None) -> None:
@@ -172,7 +173,7 @@ def _built(
     root = Path(os.path.commonpath([found.root(), *(path.parent for path in data)]))
     said = f"{name} of {file.path.name}, {how}"
     notes = _notes(built, name, said)
-    return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes)
+    return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes, built.call)
 
 
 def _notes(built: BuiltEntry, name: str, found: str) -> tuple[str, ...]:
