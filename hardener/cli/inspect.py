@@ -28,7 +28,7 @@ from hardener.cli.options import (
     asked_reading,
     asked_recipe,
 )
-from hardener.config.model_spec import is_hugging_face
+from hardener.config.model_spec import HUB, is_hugging_face
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
@@ -142,7 +142,13 @@ def _inspect_model(request: InspectRequest, json_file: str | None) -> None:
     from hardener.config.files import write_text
     from hardener.training.inspect_model import inspect_model
 
-    found = inspect_model(request, reporter())
+    try:
+        found = inspect_model(request, reporter())
+    except HardenerError as error:
+        name = request.choice.spec.removeprefix(HUB)
+        if name == request.choice.spec:
+            raise
+        raise HardenerError(f"{error} If {name} is a data set: hardener inspect {HUB}datasets/{name}.") from error
     text = found.model_dump_json(by_alias=True, indent=2)
     if json_file == "-":
         typer.echo(text)

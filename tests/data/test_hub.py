@@ -20,6 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
+
+from hardener.cli.app import app
+from hardener.config.inspection_record import DataInspection
 
 _COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _OWN, _RESOLVE = "/api/datasets/someone/pets", "/datasets/someone/pets/resolve/"
@@ -132,3 +136,25 @@ def test_what_the_server_does_not_have_is_refused_with_the_way(hub: Served, tmp_
     told = ask("hf:someone/none", tmp_path, hub.url)
     assert "hf:someone/none is not in the cache and could not be fetched" in told
     assert "hf download someone/none --repo-type dataset" in told
+
+
+def test_inspect_reads_a_data_set_of_the_cache_as_training_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "datasets--someone--pets"
+    for file, content in (
+        ("refs/main", _COMMIT.encode()),
+        (f"snapshots/{_COMMIT}/data/train-0-of-1.parquet", shard(20)),
+    ):
+        (own / file).parent.mkdir(parents=True)
+        (own / file).write_bytes(content)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    refused = CliRunner().invoke(app, ["inspect", "hf:someone/pets"])  # which names a network
+    assert refused.exit_code == 2
+    assert "hardener inspect hf:datasets/someone/pets" in refused.stderr
+    done = CliRunner().invoke(app, ["inspect", "hf:datasets/someone/pets", "--json", "-"])
+    assert done.exit_code == 0, done.output
+    found = DataInspection.model_validate_json(done.stdout)
+    assert found.splits == {"train": 16, "validation": 2, "test": 2}
+    assert found.advice[-1].command == "hardener train MODEL --data hf:datasets/someone/pets"
