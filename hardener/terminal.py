@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 PROGRESS_EVERY_S = 10.0
 LINE_EVERY_S = 30.0
+_COMMAND = re.compile(r"`[^`]*hardener [^`]*`")
 NARROW = 60  # columns below which a bar has no room
 
 
@@ -73,8 +75,14 @@ class _Folding(Console):
             for line in _lines_of(objects[0]):
                 self.print(line, soft_wrap=True)
             return
-        if settings.get("soft_wrap") and self.is_terminal and self.width < NARROW and not _is_typed(objects):
-            del settings["soft_wrap"]  # lines that break inside words cannot be read
+        if settings.get("soft_wrap") and self.is_terminal and self.width < NARROW:
+            parts = _apart(objects)
+            if len(parts) > 1:
+                for part in parts:
+                    self.print(part, **settings)
+                return
+            if not _is_typed(objects):
+                del settings["soft_wrap"]  # lines that break inside words cannot be read
         with suppress(OSError) if self.stderr else nullcontext():
             super().print(*objects, **settings)
 
@@ -91,6 +99,19 @@ class _Folding(Console):
 def _is_typed(objects: Sequence[Any]) -> bool:
     """Tell whether a line holds a command, which is copied from the terminal as it stands."""
     return any("hardener " in str(found) for found in objects)
+
+
+def _apart(objects: Sequence[Any]) -> list[Text]:
+    """Return sentences and the commands between backticks in them, each for a line of its own."""
+    if len(objects) != 1 or not isinstance(objects[0], Text):
+        return []
+    spans = [place for match in _COMMAND.finditer(objects[0].plain) for place in match.span()]
+    parts = []
+    for part in objects[0].divide(spans):
+        begin = len(part.plain) - len(part.plain.lstrip("` .;,"))
+        end = len(part.plain.rstrip("` "))
+        parts += [part[begin:end]] if begin < end else []
+    return parts
 
 
 def _lines_of(table: Table) -> Iterator[RenderableType]:

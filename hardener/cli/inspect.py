@@ -148,7 +148,7 @@ def _inspect_model(request: InspectRequest, json_file: str | None) -> None:
         name = request.choice.spec.removeprefix(HUB)
         if name == request.choice.spec:
             raise
-        raise HardenerError(f"{error} If {name} is a data set: hardener inspect {HUB}datasets/{name}.") from error
+        raise HardenerError(f"{error} If {name} is a data set, run `hardener inspect {HUB}datasets/{name}`.") from error
     text = found.model_dump_json(by_alias=True, indent=2)
     if json_file == "-":
         typer.echo(text)

@@ -66,3 +66,19 @@ def test_a_terminal_of_twenty_columns_breaks_lines_between_words_and_no_command(
     assert " ".join(" ".join(lines[:-1]).split()) == told
     assert max(map(len, lines[:-1])) <= 20
     assert lines[-1] == "next: hardener eval runs/first --attack pgd"
+
+
+def test_a_narrow_terminal_shows_the_command_in_a_message_on_a_line_of_its_own() -> None:
+    file = io.StringIO()
+    console = _Folding(file=file, force_terminal=True, width=20, highlight=False, color_system=None)
+    command = "hardener eval runs/second --suite quick"
+    told = f"error: runs/second has not been evaluated. Run `{command}`. Or evaluate all of them, with --data DIR."
+    console.print(Text(told), soft_wrap=True)
+    lines = file.getvalue().splitlines()
+    assert command in lines
+    lines.remove(command)
+    assert max(map(len, lines)) <= 20
+    assert " ".join(" ".join(lines).split()) == told.replace(f" `{command}`.", "")
+    wide = io.StringIO()
+    _Folding(file=wide, force_terminal=True, width=80, color_system=None).print(Text(told), soft_wrap=True)
+    assert wide.getvalue() == told + "\n"
