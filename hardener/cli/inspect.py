@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -179,4 +180,5 @@ def _inspect(request: InspectionRequest, json_file: str | None, html: Path | Non
         write_inspection(found, Shown(pictures.classes, pictures.alike, pictures.odd), html)
         note(f"written: {html}")
     elif json_file is None:
-        out.print(f"pictures: hardener inspect {request.data} --html {request.data.name or 'data'}.html", markup=False)
+        page = shlex.quote(f"{request.data.name or 'data'}.html")
+        out.print(f"pictures: hardener inspect {request.place} --html {page}", markup=False, soft_wrap=True)

@@ -34,6 +34,14 @@ class Reading(BaseModel):
         """Return how the same user would have other data read: paths in its tables count from its own folder."""
         return self.model_copy(update={"images_root": None})
 
+    def words(self) -> list[str]:
+        """Return the options that ask for it, but for `--dedupe`."""
+        words = [word for pattern in self.ignore for word in ("--ignore", pattern)]
+        for name in ("class_depth", "label_from", "path_column", "label_column", "split_column", "images_root"):
+            value = getattr(self, name)
+            words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
+        return words
+
 
 AS_FOUND = Reading()
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from hardener.config.evaluation_record import EvaluatedAttack, Evaluation, EvaluationRequest
 from hardener.config.quantity import parse_quantity
-from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.measures import MEASURES
 from hardener.threat import Setting, Threat, ThreatModel, show_eps
@@ -44,7 +43,7 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words += _value("--samples", asked.samples) + _value("--seed", asked.seed)
     words += _value("--batch-size", asked.batch_size, but=128) + _value("--device", asked.device, but="auto")
     words += ["--skip-bad-images"] if asked.skip_bad_images else []
-    words += _reading_words(asked.reading) + (["--dedupe"] if asked.dedupe else [])
+    words += ([] if asked.reading is None else asked.reading.words()) + (["--dedupe"] if asked.dedupe else [])
     words += _value("--init", asked.init) + _value("--weights", asked.weights)
     words += _value("--normalize", asked.normalize) + _value("--entry", asked.entry)
     words += argument_words(asked.model_args) + _value("--root", asked.root)
@@ -56,15 +55,6 @@ def eval_command(asked: EvaluationRequest) -> str | None:
 
 def _ends(value: Setting) -> str:
     return ",".join(map(repr, value)) if isinstance(value, tuple) else repr(value)
-
-
-def _reading_words(reading: Reading | None) -> list[str]:
-    if reading is None:
-        return []
-    words = [word for p in reading.ignore for word in ("--ignore", p)] + _value("--class-depth", reading.class_depth)
-    for option in ("label-from", "path-column", "label-column", "split-column", "images-root"):
-        words += _value(f"--{option}", getattr(reading, option.replace("-", "_")))
-    return words
 
 
 def fresh_command(target: Path, **asked: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -22,18 +21,22 @@ _LARGE = 512
 _SQUEEZED = 4
 
 
-def advice_on(found: DataInspection, data: Path, asked: Data) -> tuple[Advice, ...]:
+def advice_on(found: DataInspection, place: str, asked: Data) -> tuple[Advice, ...]:
     """Return what to do, the graver first; the last piece is how to go on.
 
     Args:
-        data: where the images lie, as the user named it.
+        place: where the images lie and how they are read, as words of a command line.
         asked: what the recipe says of them.
     """
-    train = f"hardener train MODEL --data {shlex.quote(str(data))}"
+    train = f"hardener train MODEL --data {place}"
     pieces = [*_wrong_images(found, train), *_pixels(found, asked, train), *_amounts(found, asked, train)]
     grave = [piece for piece in pieces if piece.grave]
     light = [piece for piece in pieces if not piece.grave]
     return (*grave, *light, Advice(text="Train on it; MODEL is your model file or torchvision:NAME.", command=train))
+
+
+def _inspect(train: str) -> str:
+    return train.replace("train MODEL --data", "inspect", 1)
 
 
 def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
@@ -55,7 +58,7 @@ def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
     if near:
         groups = f"{near:,} groups" if near > 1 else "A group"
         text = f"{groups} of nearly the same images in more than one class. Look: they may differ in what counts."
-        yield Advice(text=text, command=f"hardener inspect {shlex.quote(found.root)} --html found.html")
+        yield Advice(text=text, command=f"{train.replace('train MODEL --data', 'inspect', 1)} --html found.html")
     if found.bad:
         some = (
             len({bad.image.file for bad in found.bad if bad.image.split == "train"})
@@ -63,7 +66,7 @@ def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
         )
         text = f"{len(found.bad):,} of {found.total:,} images cannot be read. "
         text += "Repair them, or leave them out." if some else "Repair or convert them: nothing is left to train on."
-        way = f"{train} --skip-bad-images" if some else f"hardener inspect {shlex.quote(found.root)}"
+        way = f"{train} --skip-bad-images" if some else f"{train.replace('train MODEL --data', 'inspect', 1)}"
         yield Advice(text=text, command=way, grave=True)
 
 
@@ -75,7 +78,7 @@ def _ignoring(groups: list[Alike], found: DataInspection, train: str) -> str:
     """Leave out all images of some groups; where they are many, name them in a file."""
     names = [image.file for group in groups for image in group.images]
     if len(names) > _FEW_IGNORED:
-        return f"hardener inspect {shlex.quote(found.root)} --json found.json"
+        return f"{train.replace('train MODEL --data', 'inspect', 1)} --json found.json"
     return " ".join([train, *(f"--ignore {shlex.quote(name)}" for name in dict.fromkeys(names))])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,15 @@ class InspectionRequest:
     test_root: Path | None = None
     seed: int = 0
 
+    @property
+    def place(self) -> str:
+        """The data, and how it is read, as words of a command line after `--data`."""
+        words = [str(self.data)]
+        for option, root in (("--val", self.validation_root), ("--test", self.test_root)):
+            words += [] if root is None else [option, str(root)]
+        words += (self.reading or AS_FOUND).words() + (["--seed", str(self.seed)] if self.seed else [])
+        return shlex.join(words)
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -107,7 +117,7 @@ def inspect_data(request: InspectionRequest, reporter: Reporter) -> tuple[DataIn
         None,
     )
     record = _described(request, folder, found, together(headers.values()), view, levels, seen)
-    record = record.model_copy(update={"advice": advice_on(record, request.data, request.recipe.data)})
+    record = record.model_copy(update={"advice": advice_on(record, request.place, request.recipe.data)})
     return record, _pictures(record, folder, present, view, request)
 
 

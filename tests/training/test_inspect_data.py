@@ -314,3 +314,33 @@ def test_an_archive_and_arrays_are_inspected_as_a_folder_is(kind: str, messy: Pa
     assert any(shown in files(group.images) for group in record.leaks)
     assert f"hardener train MODEL --data {source} --dedupe" in told.stdout
     assert shown in page.read_text()
+
+
+def test_the_advice_reads_the_data_as_inspect_was_asked_to(tmp_path: Path) -> None:
+    for split, count in (("all of it", 20), ("val", 4)):
+        (tmp_path / split).mkdir()
+        for place in range(count):
+            photo(RANDOM).save(tmp_path / split / f"{('cat', 'dog')[place % 2]}.{place}.png")
+    words = [
+        str(tmp_path / "all of it"),
+        "--val",
+        str(tmp_path / "val"),
+        "--label-from",
+        "{label}.{#}.png",
+        "--seed",
+        "3",
+    ]
+    asked = CliRunner().invoke(app, ["inspect", *words, "--ignore", "*.gif"])
+    assert asked.exit_code == 0, asked.output
+    pictures = asked.stdout.replace("\n", " ").partition("pictures: ")[2]
+    found = _inspected([*words, "--ignore", "*.gif"])
+    advice = found.advice[-1].command
+    assert shlex.split(advice)[:4] == ["hardener", "train", "MODEL", "--data"]
+    for command in (shlex.split(advice)[4:], shlex.split(pictures)[2:-2]):
+        assert _inspected(command).model_copy(update={"created_at": found.created_at}) == found
+
+
+def _inspected(words: list[str]) -> DataInspection:
+    done = CliRunner().invoke(app, ["inspect", *words, "--json", "-"])
+    assert done.exit_code == 0, done.output
+    return DataInspection.model_validate_json(done.stdout)
