@@ -36,6 +36,7 @@ USUAL: dict[str, Sequence[Any]] = {
     "droprate": (0.0,),
     "dropoutp": (0.1,),
     "growthrate": (12, 32),
+    "growth": ([8, 16, 32, 64], 12),
     "reduction": (0.5, 16),
     "compression": (0.5,),
     "cardinality": (32, 8, 4),
@@ -49,6 +50,8 @@ USUAL: dict[str, Sequence[Any]] = {
     "hiddendim": (64, 128, 256),
     "hiddensize": (64, 128, 256),
     "hidden": (64, 128),
+    "intermediatesize": (128, 256),
+    "initializerrange": (0.02,),
     "modeldim": (64, 128),
     "dmodel": (64, 128),
     "heads": (4, 8, 2, 1),
@@ -175,19 +178,20 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
         return [Guess(nn.BatchNorm2d, "nn.BatchNorm2d")]
     if word in {"act", "actlayer", "activationlayer", "activationfn", "nonlinearity", "actfn"}:
         return [Guess(nn.ReLU, "nn.ReLU"), Guess(nn.ReLU(), "nn.ReLU()")]
-    if word.endswith(("block", "unit", "cell", "bottleneck", "blocktype", "blockclass")) and not usual:
-        return blocks or [Guess(one, key) for key, one in classes.items() if one is not value]
+    modules = blocks or [Guess(one, key) for key, one in classes.items() if one is not value]
+    if word.endswith(("block", "unit", "cell", "bottleneck", "blocktype", "blockclass")) and modules and not usual:
+        return modules
     used = _used_as(name, value)
     if used == "tuple":
         lists = [one for one in USUAL.get(word, ()) if isinstance(one, list)]
         return [plain_guess(tuple(one)) for one in [*lists, *_FALLBACK["list"], [2, 2, 5, 2], [64, 128]]]
     if used == "called":
-        return blocks or [Guess(one, key) for key, one in classes.items() if one is not value]
+        return modules
     if isinstance(used, int):
         return lists_of(used, word)
     if word.startswith(_SWITCHES):
         return [plain_guess(False), plain_guess(True)]
-    near = [plain_guess(one) for key, values in USUAL.items() if not usual and key in word for one in values]
+    near = [plain_guess(one) for key, values in USUAL.items() if not usual and _is_in(key, word) for one in values]
     if usual or near:
         return usual or near
     return [plain_guess(one) for one in _FALLBACK.get(kind_name, _FALLBACK["int"])]
@@ -198,6 +202,12 @@ def lists_of(length: int, word: str) -> list[Guess]:
     usual = [one[:length] for one in USUAL.get(word, ()) if isinstance(one, list) and len(one) >= length]
     numbers = [[2] * length, [64 * 2**place for place in range(length)]]
     return [plain_guess(one) for one in [*usual, *(reversed(numbers) if "channel" in word else numbers)]]
+
+
+def times_of(word: str) -> list[Guess]:
+    """Return how often something might be done that an argument of that plain name counts."""
+    usual = [one for one in USUAL.get(word, ()) if type(one) is int]
+    return [plain_guess(one) for one in usual or (2, 4, 6, 1)]
 
 
 def is_a_tuple(name: str, value: Any) -> bool:
@@ -245,6 +255,11 @@ def words_of(name: str, value: Any) -> list[Any]:
                 table = looked_up(other, scope)
                 found += list(table) if worth and isinstance(table, dict | list | tuple) else []
     return list(dict.fromkeys(found))
+
+
+def _is_in(key: str, word: str) -> bool:
+    """Is a usual name a part of another? A letter or two, such as `k`, are in too many."""
+    return len(key) > 2 and key in word
 
 
 def _exact_length(node: ast.AST, name: str) -> int | None:

@@ -23,13 +23,14 @@ _Steps = tuple[tuple[str, bool], ...]
 class Settings:
     """What code reads of an object of settings: `parts` by name; `keys`: by `["name"]` and not by `.name`; `words`:
     what a part without parts of its own is compared with where it is handed on; `length` of one that is a list, as far
-    as it is read; `counted`: it is a list, whose length is asked for."""
+    as it is read; `counted`: it is a list, whose length is asked for; `times`: it says how often something is done."""
 
     parts: dict[str, Settings]
     keys: bool = False
     words: list[Any] = field(default_factory=list)
     length: int = 0
     counted: bool = False
+    times: bool = False
 
     def at(self, steps: _Steps) -> Settings:
         """Return the part that some steps lead to; it is made where there is none."""
@@ -65,6 +66,9 @@ def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
             counted = _steps(node.args[0], roots) or roots.get(ast.unparse(node.args[0]))
             if counted:
                 found.at(counted).counted = True
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range":
+            for steps in filter(None, (_steps(one, roots) for one in node.args)):
+                found.at(steps).times = True
         elif isinstance(node, ast.Call):
             callee = looked_up(node.func, scope)
             if is_network_class(callee) or inspect.isfunction(callee):

@@ -22,6 +22,7 @@ from hardener.models.guesses import (
     guesses_for,
     lists_of,
     plain_guess,
+    times_of,
 )
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, Trial, Trials
@@ -202,6 +203,8 @@ def _built_settings(settings: Settings, value: Any, facts: Facts) -> list[Guess]
             of[".".join(path)] = [one for length in _LENGTHS for one in lists_of(length, plain(path[-1]))]
         elif leaf.length:
             of[".".join(path)] = lists_of(leaf.length, plain(path[-1]))
+        elif leaf.times:
+            of[".".join(path)] = times_of(plain(path[-1]))
         elif path[-1] in one:
             count = class_count_name(Takes({path[-1]: None}))
             of[".".join(path)] = [Guess(one[path[-1]], _COUNT if count else repr(one[path[-1]]))]

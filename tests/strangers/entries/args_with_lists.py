@@ -1,5 +1,5 @@
 # kind: an object of settings
-# expect: pasted: stages=[2, 2, 2, 2], growth=[2, 2, 2, 2]
+# expect: pasted: stages=[2, 2, 2, 2], growth=[8, 16, 32, 64]
 from torch import nn
 
 
