@@ -19,7 +19,7 @@ from hardener.errors import HardenerError
 from hardener.models.answer import show_way
 from hardener.models.build import noise
 from hardener.models.normalize import ImageClassifier
-from hardener.models.tame import line_of, prints
+from hardener.models.tame import breaks_channels_last, line_of, prints
 from hardener.models.user_code import Place, describe, is_users, place_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import in_eval_mode, lay_out, left_as_found, same_draws
@@ -160,6 +160,12 @@ def _answer(classifier: nn.Module, conditions: Conditions, count: int) -> Tensor
 
 def _in_both_orders(classifier: ImageClassifier, conditions: Conditions) -> list[Remark]:
     """Use the network as the run will, in channels_last; where that fails, contiguous."""
+    layer = breaks_channels_last(classifier.network) if conditions.device.type == "cpu" else None
+    if layer is not None:
+        found = _used(classifier, conditions, contiguous=True)
+        classifier.contiguous = True
+        why = f"images go in as contiguous: torch's gradient of {layer} in channels_last damages memory on a CPU"
+        return [Remark(why), *found.remarks]
     try:
         found = _used(classifier, conditions, contiguous=False)
     except HardenerError as error:

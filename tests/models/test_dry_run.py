@@ -89,3 +89,17 @@ def test_bfloat16_that_a_network_does_not_run_in_is_told_from_its_other_faults()
     with pytest.raises(HardenerError, match="float32 alone .* It runs in float32: pass --precision float32."):
         dry_run(classifier(Exact()), Conditions(**settings))
     assert dry_run(classifier(Exact()), TRAINING) == []
+
+
+@pytest.mark.parametrize(("stride", "channels", "contiguous"), [(2, 3, True), (1, 3, False), (2, 16, False)])
+def test_a_layer_whose_gradient_damages_memory_is_not_run_in_channels_last(
+    stride: int, channels: int, contiguous: bool
+) -> None:
+    network = nn.Sequential(nn.Conv2d(channels, 4, 1, stride), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    for batch in (4, None):
+        one = classifier(network)
+        told = dry_run(one, Conditions(channels=channels, height=8, width=8, batch=batch))
+        assert one.contiguous == contiguous
+        assert ["torch's gradient of 0 in channels_last damages memory" in one.text for one in told] == [
+            True
+        ] * contiguous
