@@ -336,6 +336,15 @@ def test_links_that_lead_out_are_no_images(root: Path) -> None:
         read_source(root / "t.csv", AS_FOUND)
 
 
+def test_no_folder_is_advised_that_has_a_few_of_the_names_alone(root: Path) -> None:
+    lists = root.parent / "lists"
+    lists.mkdir()
+    (lists / "t.csv").write_text(table("path", "label", prefix=""))
+    fill(root.parent / "copies", [name for name, _ in ROWS[:3]], start=50)
+    with pytest.raises(HardenerError, match="24 of the 24 .* Name the folder that its paths count from"):
+        read_source(lists / "t.csv", AS_FOUND)
+
+
 def test_two_files_of_one_name_are_not_mixed_up(root: Path) -> None:
     (root / "t.csv").write_text(table("id", "label", prefix=""))
     fill(root, ["old/cat00.png", "old/dog01.png", "old/emu02.png"], start=50)

@@ -64,6 +64,15 @@ def test_after_a_move_the_images_that_were_held_out_are_found_by_content(
     assert there["data"]["fingerprint"] == here["data"]["fingerprint"]
 
 
+def test_images_that_are_gone_are_asked_for(home: Path, drawn: RunFolder) -> None:
+    away = (home / "imgs").rename(home / "away")
+    told = hardener("eval", drawn.path, "--attack", "fgsm", "--device", "cpu")
+    away.rename(home / "imgs")
+    assert told.exit_code == 2
+    assert "no longer at" in told.output
+    assert "--data DIR" in told.output
+
+
 def test_renamed_images_are_found_by_content(home: Path, drawn: RunFolder, tmp_path: Path) -> None:
     moved = shutil.copytree(home / "imgs", tmp_path / "d")
     for place, path in enumerate(sorted(moved.glob("*/*.png"), reverse=True)):

@@ -18,6 +18,8 @@ from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
+_TRIED = 100
+"""Paths of a table that a folder must have before it is advised."""
 
 
 class Finder:
@@ -121,13 +123,23 @@ def refuse_outside(name: str, place: Place, outside: Sequence[str]) -> None:
     )
 
 
-def likely_root(root: Path, path: str) -> Path | None:
-    """Return a folder near a place from which a path leads to a file."""
+def likely_root(root: Path, paths: Sequence[str]) -> Path | None:
+    """Return the one folder near a place from which all of some paths lead to files; None: there is none, or several.
+
+    Names such as `1.png` are in many folders, so one path proves nothing where many are asked for.
+    """
+    asked = [path for path in paths[:: max(1, len(paths) // _TRIED)] if path]
+    if not asked or any(map(posixpath.isabs, asked)):
+        return None
     near = [*root.absolute().parents[:2]]
     with contextlib.suppress(OSError):
         near += sorted(folder for folder in root.absolute().parent.iterdir() if folder.is_dir())
-    ways = [path, *(path + ending for ending in EXTENSIONS)] if path and not posixpath.isabs(path) else []
-    return next((folder for folder in near if any((folder / way).is_file() for way in ways)), None)
+    fit = [folder for folder in near if all(_leads(folder, path) for path in asked)]
+    return fit[0] if len(fit) == 1 else None
+
+
+def _leads(folder: Path, path: str) -> bool:
+    return any((folder / way).is_file() for way in (path, *(path + ending for ending in EXTENSIONS)))
 
 
 def _by_stem(files: frozenset[str]) -> dict[str, list[str]]:

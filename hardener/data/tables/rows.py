@@ -144,7 +144,7 @@ def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, ro
         return
     some = ", ".join(path or "(empty)" for path in missing[:3]) + (", …" if len(missing) > 3 else "")
     if len(missing) > MOST_WRONG * asked:
-        near = likely_root(place.root, missing[0])
+        near = likely_root(place.root, missing)
         raise HardenerError(
             f"{len(missing)} of the {asked} images that {name} names are not below {place.root}: {some}. "
             + (
