@@ -171,23 +171,23 @@ def test_a_part_that_lies_elsewhere_in_the_repository_is_found(tmp_path: Path) -
 PARTS = "WIDTH = 7\n"
 TREES = {
     "a file named as the uppermost package": (
-        "zoo/torch/models/zoo.py",
+        "menagerie/torch/models/menagerie.py",
         {
-            "zoo/__init__": "",
-            "zoo/torch/__init__": "",
-            "zoo/torch/models/__init__": "from .zoo import *",
-            "zoo/torch/models/zoo": f"import torch\nfrom .parts import WIDTH\n{NET}",
-            "zoo/torch/models/parts": PARTS,
+            "menagerie/__init__": "",
+            "menagerie/torch/__init__": "",
+            "menagerie/torch/models/__init__": "from .menagerie import *",
+            "menagerie/torch/models/menagerie": f"import torch\nfrom .parts import WIDTH\n{NET}",
+            "menagerie/torch/models/parts": PARTS,
         },
     ),
     "the same, imported in full": (
-        "zoo/models/zoo.py",
+        "menagerie/models/menagerie.py",
         {
             "setup": "",
-            "zoo/__init__": "",
-            "zoo/models/__init__": "",
-            "zoo/models/zoo": f"from zoo.models.parts import WIDTH\n{NET}",
-            "zoo/models/parts": PARTS,
+            "menagerie/__init__": "",
+            "menagerie/models/__init__": "",
+            "menagerie/models/menagerie": f"from menagerie.models.parts import WIDTH\n{NET}",
+            "menagerie/models/parts": PARTS,
         },
     ),
     "a package named torch": (
@@ -237,11 +237,11 @@ TREES = {
         {"v1.0/models/net.v2": f"from ..parts import WIDTH\n{NET}", "v1.0/parts": PARTS},
     ),
     "a package that imports its file": (
-        "zoo/net.py",
+        "menagerie/net.py",
         {
-            "zoo/__init__": "from .net import build_model",
-            "zoo/net": f"from zoo import parts\nfrom .parts import WIDTH\n{NET}",
-            "zoo/parts": PARTS,
+            "menagerie/__init__": "from .net import build_model",
+            "menagerie/net": f"from menagerie import parts\nfrom .parts import WIDTH\n{NET}",
+            "menagerie/parts": PARTS,
         },
     ),
 }
