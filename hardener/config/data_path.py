@@ -14,6 +14,11 @@ def hub_name(path: Path) -> str | None:
     return None if found is None else found["name"]
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether data can be asked for at a path; of a name of the hub that shows when it is read."""
+    return hub_name(path) is not None or path.exists()
+
+
 def lasting(path: Path) -> Path:
     """Return a path that means the same from any folder."""
     return path if hub_name(path) is not None else path.resolve()

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from hardener.config.data_path import hub_name
+from hardener.config.data_path import is_there
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.data.ambiguity import some
 from hardener.data.brought import Brought, Group, SplitName
@@ -217,7 +217,7 @@ def source_of(root: Path) -> tuple[str, Source]:
     Raises:
         HardenerError: no such path, or none does.
     """
-    if hub_name(root) is None and not root.exists():
+    if not is_there(root):
         raise HardenerError(f"no such {'file' if root.suffix else 'folder'}: {root}.")
     if root.exists() and root.resolve() == Path(root.anchor or "/").resolve():
         raise HardenerError(f"{root} is the whole file system. Name the folder that holds the images.")

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from hardener.config.data_path import hub_name, lasting
+from hardener.config.data_path import is_there, lasting
 from hardener.config.evaluation_record import Flag
 from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord
@@ -64,7 +64,7 @@ def held_out(
     own = Path(record.data.root)
     if data is not None and lasting(data) != own:
         return _elsewhere(run, record, data, reading or record.data.reading.elsewhere(), prints, reporter)
-    if not own.exists() and hub_name(own) is None:
+    if not is_there(own):
         raise HardenerError(
             f"the run's images are no longer at {own}. Say where they are now with --data DIR: drawn splits are found "
             "again by content."

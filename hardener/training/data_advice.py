@@ -35,7 +35,8 @@ def advice_on(found: DataInspection, place: str, asked: Data) -> tuple[Advice, .
     return (*grave, *light, Advice(text="Train on it; MODEL is your model file or torchvision:NAME.", command=train))
 
 
-def _inspect(train: str) -> str:
+def _inspecting(train: str) -> str:
+    """Return the command that looks at the data that `train` trains on."""
     return train.replace("train MODEL --data", "inspect", 1)
 
 
@@ -58,15 +59,13 @@ def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
     if near:
         groups = f"{near:,} groups" if near > 1 else "A group"
         text = f"{groups} of nearly the same images in more than one class. Look: they may differ in what counts."
-        yield Advice(text=text, command=f"{train.replace('train MODEL --data', 'inspect', 1)} --html found.html")
+        yield Advice(text=text, command=f"{_inspecting(train)} --html found.html")
     if found.bad:
-        some = (
-            len({bad.image.file for bad in found.bad if bad.image.split == "train"})
-            < found.found.splits["train"].images
-        )
+        bad = {bad.image.file for bad in found.bad if bad.image.split == "train"}
+        some = len(bad) < found.found.splits["train"].images
         text = f"{len(found.bad):,} of {found.total:,} images cannot be read. "
         text += "Repair them, or leave them out." if some else "Repair or convert them: nothing is left to train on."
-        way = f"{train} --skip-bad-images" if some else f"{train.replace('train MODEL --data', 'inspect', 1)}"
+        way = f"{train} --skip-bad-images" if some else _inspecting(train)
         yield Advice(text=text, command=way, grave=True)
 
 
@@ -78,7 +77,7 @@ def _ignoring(groups: list[Alike], found: DataInspection, train: str) -> str:
     """Leave out all images of some groups; where they are many, name them in a file."""
     names = [image.file for group in groups for image in group.images]
     if len(names) > _FEW_IGNORED:
-        return f"{train.replace('train MODEL --data', 'inspect', 1)} --json found.json"
+        return f"{_inspecting(train)} --json found.json"
     return " ".join([train, *(f"--ignore {shlex.quote(name)}" for name in dict.fromkeys(names))])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from hardener.config.data_path import hub_name
+from hardener.config.data_path import is_there
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import OtherRoots, Reading
 from hardener.config.run_folder import RunFolder, RunRecord
@@ -138,7 +138,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     others = record.data.other_roots()
     places = {"--data": Path(record.data.root), "--val": others["validation_root"], "--test": others["test_root"]}
     for option, root in places.items():
-        if root is not None and hub_name(root) is None and not root.exists():
+        if root is not None and not is_there(root):
             raise HardenerError(
                 f"the run's images are no longer at {root}. Name the place where they lie now: hardener train --resume "
                 f"{run.path} {option} DIR"

@@ -29,8 +29,7 @@ def grid_search(
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64, the true classes.
         change: what a point does to an image; one with `grid_weights`.
-        queries: points of the grid at most, >= 1; each value gets an odd number of them, by its
-            weight.
+        queries: points of the grid at most, >= 1; each value gets an odd number of them, by its weight.
         generator: of random draws; none are made.
     Returns:
         (N, P) in [0, 1]: the point at which another class leads most, or lacks least.
@@ -52,8 +51,7 @@ def grid_search(
 def grid(weights: tuple[float, ...], queries: int) -> Tensor:
     """Return at most `queries` points, (Q, P): the product of evenly spread values, an odd number each."""
     scale = (queries / math.prod(weights)) ** (1 / len(weights)) + 1e-9
-    counts = [max(int(scale * weight), 1) for weight in weights]
-    odd = [min(count, queries) for count in counts]
-    odd = [count - 1 + count % 2 for count in odd]
+    counts = [min(max(int(scale * weight), 1), queries) for weight in weights]
+    odd = [count - 1 + count % 2 for count in counts]
     axes = [torch.arange(count) / (count - 1) if count > 1 else torch.tensor([0.5]) for count in odd]
     return torch.cartesian_prod(*axes).view(-1, len(weights))
