@@ -2,11 +2,13 @@
 
 Programs that make clients from it read it once, so it names none of the models that happen to be served. They know a
 file by `format: binary`, and put the options of a form beside those of the URL, twice each: so a form is described by
-its image alone, though it may hold options too.
+its image alone, though it may hold options too. Those of openapi-generator send JSON wherever it is one of several
+kinds, and then no file at all (Java and Python were tried): so JSON is told in words, with an example.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -39,6 +41,7 @@ STATUSES = {
 RETRY = {429, 503}
 HOW_OPTIONS = "In a form, options may stand as fields of the same names. "
 RAW = "The file may come as it is, as application/octet-stream or image/*. "
+JSON = "JSON is taken as well, with images in base64 and options beside them, as application/json: {}. "
 PACKED = "A body may be packed: Content-Encoding gzip or deflate."
 
 
@@ -106,12 +109,12 @@ def _operation(
         | {str(status): _problem(status) for status in sorted(statuses)},
     }
     if endpoint.body:
-        content = _one_image(taken) if endpoint.body == "image" else _several_images(taken, most_images)
-        for kind, ending in (("multipart/form-data", "Form"), ("application/json", "Json")):
-            name = endpoint.name.title().replace("_", "") + ending
-            bodies[name] = content[kind]["schema"]
-            content[kind]["schema"] = _reference(name)
-        told = HOW_OPTIONS + (RAW if endpoint.body == "image" else "") + PACKED
+        content = _one_image() if endpoint.body == "image" else _several_images(most_images)
+        name = endpoint.name.title().replace("_", "") + "Form"
+        bodies[name] = content["multipart/form-data"]["schema"]
+        content["multipart/form-data"]["schema"] = _reference(name)
+        one = endpoint.body == "image"
+        told = HOW_OPTIONS + (RAW if one else "") + JSON.format(_in_json(one=one)) + PACKED
         operation["requestBody"] = {"required": True, "description": told, "content": content}
     return operation
 
@@ -133,25 +136,20 @@ def _problem(status: int) -> dict[str, Any]:
     return answer
 
 
-def _one_image(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _one_image() -> dict[str, Any]:
     return {
-        "multipart/form-data": {"schema": _form({"image": _FILE}, {})},
+        "multipart/form-data": {"schema": _form("image", _FILE)},
         "application/octet-stream": {"schema": {"type": "string", "format": "binary", "minLength": 1}},
-        "application/json": {
-            "schema": _form({"image": _BASE64}, options),
-            "example": {"image": EXAMPLES["base64"], "top_k": 3},
-        },
     }
 
 
-def _several_images(options: dict[str, dict[str, Any]], most: int) -> dict[str, Any]:
-    return {
-        "multipart/form-data": {"schema": _form({"image": _list(_FILE, most)}, {})},
-        "application/json": {
-            "schema": _form({"images": _list(_BASE64, most)}, options),
-            "example": {"images": [EXAMPLES["base64"]], "top_k": 3},
-        },
-    }
+def _several_images(most: int) -> dict[str, Any]:
+    return {"multipart/form-data": {"schema": _form("image", _list(_FILE, most))}}
+
+
+def _in_json(*, one: bool) -> str:
+    image = EXAMPLES["base64"]
+    return json.dumps({"image": image, "top_k": 3} if one else {"images": [image], "top_k": 3})
 
 
 _FILE = {
@@ -161,13 +159,6 @@ _FILE = {
     "contentMediaType": "application/octet-stream",
     "description": "a JPEG, PNG, WEBP or BMP file",
 }
-_BASE64 = {
-    "type": "string",
-    "format": "image-base64",
-    "minLength": 4,
-    "contentEncoding": "base64",
-    "description": "a JPEG, PNG, WEBP or BMP file in base64",
-}
 
 
 def _list(items: dict[str, Any], most: int) -> dict[str, Any]:
@@ -175,13 +166,8 @@ def _list(items: dict[str, Any], most: int) -> dict[str, Any]:
     return {"type": "array", "minItems": 1, "maxItems": most, "items": each}
 
 
-def _form(images: dict[str, Any], options: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": list(images),
-        "properties": images | options,
-        "additionalProperties": False,
-    }
+def _form(name: str, images: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": [name], "properties": {name: images}, "additionalProperties": False}
 
 
 def _reference(schema: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What a server on the open internet is sent sooner or later, each with the answers that are right for it.
 
-`cases(count, ways, seed)` draws a bounded mix; the heavy kinds come a fixed few times.
+`cases(count, seed=…)` draws a bounded mix; the heavy kinds come a fixed few times.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import cache
 from hostile_images import BAD, GOOD, IMAGES, LARGE, REFUSED, TYPE, cut, jpeg, jpeg_of, png, png_of
 from workload import BOUNDARY, multipart, post
 
-Way = str  # multipart, raw, json: how an image travels
+WAYS = ("multipart", "raw", "json")  # how an image travels
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,15 @@ class Case:
 Maker = Callable[[random.Random], Case]
 
 
-def cases(count: int, ways: list[Way], *, batch: bool, quick: bool = False, seed: int = 0) -> Iterator[Case]:
+def cases(count: int, *, quick: bool = False, seed: int = 0) -> Iterator[Case]:
     """Draw `count` cases, every kind about as often, the heavy ones a few times, in mixed order; each made when due.
 
     Args:
-        ways: those that the server takes.
-        batch: whether it has /predict/batch.
         quick: every heavy kind once.
     """
     chance = random.Random(seed)
-    kinds: list[Maker] = [_image(*image, ways) for image in IMAGES]
-    kinds += _REQUESTS
-    kinds += [_bad_json] if "json" in ways else []
-    kinds += [_batch_with_a_bad_one, _batch_too_long] if batch else []
+    kinds: list[Maker] = [_image(*image) for image in IMAGES]
+    kinds += [*_REQUESTS, _bad_json, _batch_with_a_bad_one, _batch_too_long]
     order = [make for make, times in _HEAVY for _ in range(1 if quick else times)]
     order += [kinds[number % len(kinds)] for number in range(count - len(order))]
     chance.shuffle(order)
@@ -53,11 +49,11 @@ def cases(count: int, ways: list[Way], *, batch: bool, quick: bool = False, seed
         yield make(chance)
 
 
-def _image(name: str, file: Callable[[random.Random], bytes], right: set[str], ways: list[Way]) -> Maker:
+def _image(name: str, file: Callable[[random.Random], bytes], right: set[str]) -> Maker:
     """Send a file in one of the ways."""
 
     def make(chance: random.Random) -> Case:
-        data, way = file(chance), chance.choice(ways)
+        data, way = file(chance), chance.choice(WAYS)
         if way == "multipart":
             request = post("/predict", multipart(data))
         elif way == "raw":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ import hammer
 from fault_suite import Suite
 from hostile import Case, sent_slowly
 from rich.table import Table
-from server_process import Server
 
 
 async def send_cases(port: int, todo: Iterator[Case], at_once: int = 16) -> dict[str, list[tuple[str, bool]]]:
@@ -84,16 +82,6 @@ async def hold_slowly(port: int, number: int, seconds: float) -> dict[str, list[
     jobs = [one(*next(kinds), 5 * index / number) for index in range(number)]
     await asyncio.gather(*jobs)
     return ends
-
-
-def what_it_takes(server: Server) -> tuple[list[str], bool]:
-    """Read from /openapi.json how images may travel, and whether there are batches."""
-    paths = json.loads(server.get("/openapi.json")[1])["paths"]
-    content = paths["/predict"]["post"]["requestBody"]["content"]
-    ways = ["multipart"]
-    ways += ["raw"] if any(kind.startswith(("image/", "application/octet")) for kind in content) else []
-    ways += ["json"] if "application/json" in content else []
-    return ways, "/predict/batch" in paths
 
 
 def show_kinds(suite: Suite, told: dict[str, list[tuple[str, bool]]]) -> None:

@@ -6,7 +6,6 @@ This file is loaded by schemathesis alone, in an environment that needs only it 
 
 from __future__ import annotations
 
-import base64
 import io
 
 import schemathesis
@@ -30,6 +29,3 @@ images["application/octet-stream"] = strategies.one_of(*images.values())
 for kind, strategy in images.items():
     schemathesis.openapi.media_type(kind, strategy)
 schemathesis.openapi.format("binary", images["application/octet-stream"])
-schemathesis.openapi.format(
-    "image-base64", images["application/octet-stream"].map(lambda data: base64.b64encode(data).decode())
-)

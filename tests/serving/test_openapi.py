@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def test_programs_that_make_clients_find_files_and_nothing_of_the_models(documen
     assert "linear" not in {value for node in walk(document) for value in node.values() if isinstance(value, str)}
     for path, many in (("/predict", False), ("/report", False), ("/predict/batch", True)):
         operation = document["paths"][path]["post"]
-        reference = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"]
+        body = operation["requestBody"]
+        assert not any("json" in kind for kind in body["content"])  # where there is one, a form's client sends no file
+        reference = body["content"]["multipart/form-data"]["schema"]["$ref"]
         form = document["components"]["schemas"][reference.removeprefix("#/components/schemas/")]
         assert list(form["properties"]) == ["image"]  # an option that stands in two places has two names in a client
         image = form["properties"]["image"]["items"] if many else form["properties"]["image"]
@@ -90,6 +93,13 @@ def test_the_examples_are_valid(service: ServiceState) -> None:
     for name, model in models.items():
         model.model_validate(EXAMPLES[name])
     assert send_image(service, base64.b64decode(EXAMPLES["base64"])).status_code == 200
+
+
+def test_the_json_that_is_told_in_words_is_taken(service: ServiceState, document: dict[str, Any]) -> None:
+    for path in ("/predict", "/predict/batch"):
+        words = document["paths"][path]["post"]["requestBody"]["description"]
+        body = json.loads(words[words.index("{") : words.index("}") + 1])
+        assert send(service, "POST", path, json=body | {"top_k": 1}).status_code == 200
 
 
 def test_what_is_closed_answers_404_and_is_not_described(service: ServiceState) -> None:
