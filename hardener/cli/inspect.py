@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hardener.training.inspect_data import InspectionRequest
     from hardener.training.inspect_model import InspectRequest
 
+_RECIPE = "sprout"
 _OF_DATA = {"recipe", "val", "test", "range_", "set_", "seed", "html"}
 _OF_MODEL = {"data", "init", "weights", "entry", "model_arg", "root", "classes", "device", "allow_pickle"}
 
@@ -51,9 +53,9 @@ def inspect(
             help=f"What `train --data` takes, of the hub hf:datasets/NAME. Or a network: {MODEL_HELP}",
         ),
     ],
-    recipe: Annotated[str, typer.Option(help="What `train` would be given; its data and augment sections count.")] = (
-        "sprout"
-    ),
+    recipe: Annotated[
+        str, typer.Option(help="What `train` would be given; its data and augment sections count.")
+    ] = _RECIPE,
     val: Annotated[
         Path | None, typer.Option(metavar="DIR", help="What --data may be, to use as the validation split.")
     ] = None,
@@ -118,7 +120,15 @@ def inspect(
     note(f"inspecting {target} …")
     from hardener.training.inspect_data import InspectionRequest
 
-    _inspect(InspectionRequest(Path(target), asked, reading, val, test, seed), json_file, html)
+    options = _options(recipe, image_size, range_, set_)
+    _inspect(InspectionRequest(Path(target), asked, reading, val, test, seed, options), json_file, html)
+
+
+def _options(recipe: str, image_size: str | None, range_: str | None, sets: Sequence[str] | None) -> list[str]:
+    """Return the options that say what a model would get, for the commands that follow."""
+    named = {"--recipe": None if recipe == _RECIPE else recipe, "--image-size": image_size, "--range": range_}
+    words = [word for option, value in named.items() if value is not None for word in (option, value)]
+    return words + [word for text in sets or () for word in ("--set", text)]
 
 
 def _is_model(target: str) -> bool:

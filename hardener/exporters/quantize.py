@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hardener.config.bundle import Bundle, OfflineRobustness, Parity, Quantization
+from hardener.config.data_path import is_there
 from hardener.config.files import written_whole
 from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord, now
@@ -139,15 +140,19 @@ def _training_images(files: ImageFiles, record: RunRecord, *, skip_bad: bool) ->
 
 def _training_files(record: RunRecord, recipe: Recipe, data: Path | None, reading: Reading | None) -> ImageFiles:
     own = Path(record.data.root)
-    root = own if own.exists() else data
-    if root is None:
+    if data is None and not is_there(own):
         raise HardenerError(
             f"the run's images are no longer at {own}, and int8 is calibrated on training images. Name a folder that "
             "holds them with --data DIR."
         )
-    folder = read_images(root, record, recipe, own=root == own, reading=reading)
+    try:
+        folder = read_images(own, record, recipe, own=True, reading=reading)
+    except HardenerError:  # they are gone, or the hub cannot be reached
+        if data is None:
+            raise
+        folder = read_images(data, record, recipe, own=False, reading=reading)
     if list(folder.classes) != record.classes:
-        raise HardenerError(f"{root} has other classes than the run was trained on.")
+        raise HardenerError(f"{folder.train.root} has other classes than the run was trained on.")
     return folder.train
 
 

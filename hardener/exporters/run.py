@@ -15,6 +15,7 @@ from hardener.config.bundle import (
     ServedThreat,
     TrainingImages,
 )
+from hardener.config.data_path import is_there
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.files import written_whole
 from hardener.config.reading import Reading
@@ -211,7 +212,7 @@ def threat_of(evaluation: OfflineRobustness | None, recipe: Recipe) -> ServedThr
 
 def _image_folder(record: RunRecord, asked: ComparedOn, recipe: Recipe) -> DataSet:
     root = Path(record.data.root) if asked.data is None else asked.data
-    if not root.exists():
+    if not is_there(root):
         raise HardenerError(
             f"the run's images are no longer at {root}, and the ONNX file is compared on real images. Name a folder "
             "of class folders with --data DIR."

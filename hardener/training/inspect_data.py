@@ -52,7 +52,11 @@ _RATIOS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.99, 1.01, 1.12, 1.25, 1.43, 1.67, 2.5
 
 @dataclass(frozen=True)
 class InspectionRequest:
-    """What `hardener inspect` was asked for: what `train` would get of the data."""
+    """What `hardener inspect` was asked for: what `train` would get of the data.
+
+    Attributes:
+        options: those that made the recipe what it is, as words of a command line.
+    """
 
     data: Path
     recipe: Recipe
@@ -60,15 +64,16 @@ class InspectionRequest:
     validation_root: Path | None = None
     test_root: Path | None = None
     seed: int = 0
+    options: Sequence[str] = ()
 
     @property
     def place(self) -> str:
-        """The data, and how it is read, as words of a command line after `--data`."""
+        """The data, how it is read, and what was asked for besides, as words of a command line after `--data`."""
         words = [str(self.data)]
         for option, root in (("--val", self.validation_root), ("--test", self.test_root)):
             words += [] if root is None else [option, str(root)]
         words += (self.reading or AS_FOUND).words() + (["--seed", str(self.seed)] if self.seed else [])
-        return shlex.join(words)
+        return shlex.join([*words, *self.options])
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from hardener.evaluation.plan import EvaluateRequest
 from hardener.evaluation.run import evaluate_run
 from hardener.exporters.onnx import export_onnx
 from hardener.exporters.parity import compare
+from hardener.exporters.quantize import _training_files
 from hardener.exporters.run import export
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
@@ -234,6 +235,26 @@ def test_missing_images_are_one_clear_error(run: RunFolder, tmp_path: Path) -> N
     assert bundle.parity.images > 0
     assert bundle.training_images is None
     assert any("not those of the training" in text for text in reporter.warned)
+
+
+def test_images_of_the_hub_are_asked_for_there(
+    run: RunFolder, trained: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, commit, own = run.read_record(), "0" * 40, tmp_path / "datasets--someone--pets"
+    shutil.copytree(record.data.root, own / "snapshots" / commit)
+    (own / "refs").mkdir()
+    (own / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    here, record.data.root = Path(record.data.root), "hf:someone/pets"
+    run.write_record(record)
+    assert export(run, Quiet()).training_images == read_bundle(trained.bundle).training_images
+    calibrated = _training_files(record, run.read_recipe(), None, None)
+    assert len(calibrated) == record.data.splits["train"].images
+    shutil.rmtree(own)
+    with pytest.raises(HardenerError, match="hf:someone/pets is not in the cache .* pass the folder: --data pets"):
+        _training_files(record, run.read_recipe(), None, None)
+    assert _training_files(record, run.read_recipe(), here, None).paths == calibrated.paths
 
 
 def test_images_of_another_form_are_read_as_it_is_asked_for(run: RunFolder, tmp_path: Path) -> None:

@@ -251,6 +251,16 @@ def test_the_json_holds_all_of_it(page: tuple[Result, Path, Path], messy: Path) 
     assert other.model_copy(update={"created_at": record.created_at}) == record
 
 
+def test_the_advice_keeps_the_options_that_were_given(page: tuple[Result, Path, Path], messy: Path) -> None:
+    record = DataInspection.model_validate_json(page[2].read_bytes())
+    assert record.advice[-1].command == f"hardener train MODEL --data {messy} --image-size 40"
+    asked = ("--recipe", "pgd-at", "--image-size", "30x40", "--range", "0,9", "--set", "data.fit=letterbox")
+    told = invoke("inspect", messy, "--json", "-", *asked)
+    record = DataInspection.model_validate_json(told.stdout)
+    assert record.advice[-1].command == f"hardener train MODEL --data {messy} {shlex.join(asked)}"
+    assert (record.input.height, record.input.fit) == (30, "letterbox")
+
+
 def test_a_page_escapes_what_names_hold(tmp_path: Path) -> None:
     for name in ("<b>bold", "plain"):
         (tmp_path / "x" / name).mkdir(parents=True)
