@@ -9,7 +9,8 @@ install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	@# what is imported compiles itself; to compile all of it at once takes more than a minute
+	$(BIN)/pip install --disable-pip-version-check --no-compile -q -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: install ## train, evaluate, export, serve and predict on the Digits that come inside scikit-learn
@@ -26,10 +27,10 @@ check: install ## formatter, linter, types
 pytest: install ## a worker a core; who is done early takes of the other's
 	$(BIN)/pytest -n logical --dist worksteal -m "$(MARK)"
 
-slow: install ## what takes longer: the notebook, the examples of CONTRIBUTING, processes that die
+slow: install ## what takes longer: the notebook, the commands of the docs, processes that die
 	$(BIN)/pytest -n logical --dist loadscope -m "slow and not long"
 
-long: install ## minutes more: every stranger's model file is also attacked and exported
+long: install ## minutes more: every stranger's model file is also attacked and exported, CONTRIBUTING is followed
 	$(BIN)/pytest -n logical --dist worksteal -m long
 
 docs: install ## the site, into docs/_build/html; a warning is an error

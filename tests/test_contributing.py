@@ -134,6 +134,7 @@ def test_there_is_an_example_of_each_thing_that_is_one_file_and_one_line() -> No
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("title", SECTIONS)
 def test_the_example_works_as_it_stands(title: str, followed: dict[str, list[tuple[str, int, str]]]) -> None:
     assert followed["a run to try things on"][0][1] == 0, followed["a run to try things on"]

@@ -185,6 +185,7 @@ def command(place: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_dies_is_missed_torchrun_starts_all_again_and_the_run_goes_on(two: Path, place: Path) -> None:
     """In the second epoch; the first process falls, and the run has no name of the user's."""
     runs = place / "elastic"
