@@ -3,13 +3,15 @@
     python bench/many_files.py --images 100000 --classes 1000
 
 Each start is a fresh interpreter that does with the data what a training does before its first step. Its stages stand
-on lines of their own, in seconds of the clock and of the processor, with the most memory so far. The files are links to
-a few images, so that making them takes no time; the cache lies in a folder of its own and is removed.
+on lines of their own, in seconds of the clock and of the processor, with the most memory so far. Each file is an image
+of its own, 8 by 8. Images and cache lie in a folder of their own, which is removed; or in one that --keep names, where
+the next call finds them again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import resource
 import subprocess
@@ -22,10 +24,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 Value = TypeVar("Value")
-_LINKS = 1000  # to one file: file systems have a limit
 
 
 def main() -> None:
@@ -35,18 +35,22 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--starts", type=int, default=2)
     parser.add_argument("--names", action="store_true", help="only find the files and ask each for its size and time")
+    parser.add_argument("--keep", type=Path, help="where images and cache are kept for the next call")
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.root is not None:
         (_start_with_names if asked.names else _start)(asked.root)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        root = _write(Path(folder, "imgs"), asked.images, asked.classes)
-        time.sleep(3)  # what has just been written is not trusted to stay
+    with contextlib.ExitStack() as stack:
+        folder = asked.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        root = folder / "imgs"
+        if not root.is_dir():
+            _write(root, asked.images, asked.classes)
+            time.sleep(3)  # what has just been written is not trusted to stay
         for number in range(asked.starts):
             print(f"start {number + 1}, {asked.images:,} images in {asked.classes:,} classes")
             command = [sys.executable, __file__, "--root", str(root), *(["--names"] if asked.names else [])]
-            subprocess.run(command, check=True, env={**os.environ, "HARDENER_CACHE": str(Path(folder, "cache"))})
+            subprocess.run(command, check=True, env={**os.environ, "HARDENER_CACHE": str(folder / "cache")})
 
 
 def _start_with_names(root: Path) -> None:
@@ -108,18 +112,13 @@ def _timed(what: str, work: Callable[[], Value]) -> Value:
     return found
 
 
-def _write(root: Path, images: int, classes: int) -> Path:
-    random = np.random.default_rng(0)
+def _write(root: Path, images: int, classes: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 64), np.uint8)
     for place in range(classes):
         (root / f"class-{place:05d}").mkdir(parents=True)
-    for place in range(images):
-        file = f"{root}/class-{place % classes:05d}/{place:08d}.png"
-        if place % _LINKS == 0:
-            Image.fromarray(random.integers(0, 256, (8, 8), np.uint8)).save(file)
-            first = file
-        else:
-            os.link(first, file)
-    return root
+    for place, levels in enumerate(pixels):
+        with open(f"{root}/class-{place % classes:05d}/{place:08d}.pgm", "wb", buffering=0) as file:
+            file.write(b"P5 8 8 255\n" + levels.tobytes())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,14 +93,14 @@ def find_repeated(split: str, files: ImageFiles, prints: Prints, cache: PixelCac
     """
     first = first_places(prints)
     known = np.flatnonzero(first >= 0)
-    pairs = [(place, int(first[place])) for place in known[first[known] != known].tolist()]
+    again = known[first[known] != known]
     near = _near_within(prints, known[first[known] == known], cache)
     alike = [(place, group[0]) for group in near or () for place in group[1:]]
-    contradicting, told = _named(files, pairs)
-    near_contradicting, near_told = _named(files, alike)
+    contradicting, told = _named(files, again, first[again])
+    near_contradicting, near_told = _named(files, *np.array(alike, np.int64).reshape(-1, 2).T)
     return Repeated(
         split=split,
-        images=len(pairs),
+        images=len(again),
         contradicting=contradicting,
         first=told,
         near=None if near is None else len(alike),
@@ -109,12 +109,15 @@ def find_repeated(split: str, files: ImageFiles, prints: Prints, cache: PixelCac
     )
 
 
-def _named(files: ImageFiles, pairs: Sequence[tuple[int, int]]) -> tuple[int, tuple[tuple[str, str], ...]]:
+def _named(
+    files: ImageFiles, places: NDArray[np.int64], others: NDArray[np.int64]
+) -> tuple[int, tuple[tuple[str, str], ...]]:
     """Return how many pairs are of two classes, and the names of a few, those first."""
-    labels: Sequence[int] = files.labels
-    crossing = [(place, earlier) for place, earlier in pairs if labels[place] != labels[earlier]]
-    shown = list(dict.fromkeys([*crossing, *pairs]))[:SHOWN]
-    return len(crossing), tuple((plain(files.paths[place]), plain(files.paths[other])) for place, other in shown)
+    labels = np.asarray(files.labels, np.int64)
+    crossing = np.flatnonzero(labels[places] != labels[others])
+    shown = dict.fromkeys([*crossing[:SHOWN].tolist(), *range(min(len(places), 2 * SHOWN))])
+    pairs = [(int(places[pair]), int(others[pair])) for pair in shown][:SHOWN]
+    return len(crossing), tuple((plain(files.paths[place]), plain(files.paths[other])) for place, other in pairs)
 
 
 def _near_within(prints: Prints, places: NDArray[np.int64], cache: PixelCache | None) -> list[list[int]] | None:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _SUFFIX = ".pixels"
 _MAGIC = b"hrdnpix2"
 _TAIL = 32 + 8 + len(_MAGIC)  # sha256 of checksums and facts, the length of the facts, the magic
 _CHUNK = 4096
+_SLOW_S = 1e-4  # for a file's size and times: what answers sooner is asked by one thread, as many would wait on Python
 
 Write = Callable[[NDArray[np.uint8]], object]
 Facts = dict[str, Any]
@@ -214,12 +216,20 @@ def stamps_of(files: ImageFiles) -> str:
     Raises:
         OSError: a file is gone.
     """
+    root, digest = files.root.resolve(), hashlib.sha256(digest_of(files.paths).encode())
 
-    root, stamps, digest = files.root.resolve(), files.store.stamps, hashlib.sha256(digest_of(files.paths).encode())
-    chunks = [files.paths[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    with ThreadPoolExecutor(16) as pool:  # on a network drive each answer takes its time
-        for told in pool.map(lambda paths: stamps(root, paths), chunks):
-            digest.update(told)
+    def told(start: int) -> bytes:
+        return files.store.stamps(root, files.paths[start : start + _CHUNK])
+
+    starts = iter(range(0, len(files), _CHUNK))
+    for start in starts:
+        began = time.perf_counter()
+        digest.update(told(start))
+        if time.perf_counter() - began > _SLOW_S * _CHUNK:  # a network drive: its answers are waited for together
+            break
+    with ThreadPoolExecutor(16) as pool:
+        for found in pool.map(told, starts):
+            digest.update(found)
     return digest.hexdigest()
 
 

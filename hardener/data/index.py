@@ -190,15 +190,16 @@ def _times(path: str) -> list[int]:
 def _load(place: Path) -> dict[str, NDArray[Any]] | None:
     """Return what is kept; None where there is nothing, or something else than was written."""
     try:
-        data = place.read_bytes()
-        os.utime(place)
+        with place.open("rb") as file:
+            told = file.read(_CHECK)
+            if hashlib.file_digest(file, "sha256").digest() != told:
+                return None
+            os.utime(place)
+            file.seek(_CHECK)
+            with np.load(file, allow_pickle=False) as found:
+                return {name: found[name] for name in found.files}
     except OSError:
         return None
-    content = memoryview(data)[_CHECK:]
-    if hashlib.sha256(content).digest() != data[:_CHECK]:
-        return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
 
 
 def _write(place: Path, arrays: Arrays) -> None:

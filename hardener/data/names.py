@@ -59,17 +59,19 @@ class Names(Sequence[str]):
     def __getitem__(self, place: int | slice) -> str | Names:
         """Return the name at a place, or those of a slice."""
         if isinstance(place, slice):
-            return self.pick(np.arange(len(self))[place])
+            first, behind, step = place.indices(len(self))
+            if step != 1 or first >= behind:
+                return self.pick(np.arange(len(self))[place])
+            start, ends = self._start(first), self.ends[first:behind]
+            return Names(self.block[start : int(ends[-1]) + 1], ends - start)
         at = range(len(self))[place]
-        start = 0 if at == 0 else int(self.ends[at - 1]) + 1
-        return self.block[start : int(self.ends[at])].tobytes().decode("utf-8", "surrogateescape")
+        return self.block[self._start(at) : int(self.ends[at])].tobytes().decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:
         """Yield each name."""
         for first in range(0, len(self), _CHUNK):
             ends = self.ends[first : first + _CHUNK]
-            start = 0 if first == 0 else int(self.ends[first - 1]) + 1
-            text = self.block[start : int(ends[-1])].tobytes().decode("utf-8", "surrogateescape")
+            text = self.block[self._start(first) : int(ends[-1])].tobytes().decode("utf-8", "surrogateescape")
             parts = text.split("\n")
             yield from parts if len(parts) == len(ends) else (self[place] for place in range(first, first + len(ends)))
 
@@ -83,6 +85,8 @@ class Names(Sequence[str]):
 
     def pick(self, places: NDArray[Any]) -> Names:
         """Return the names at these places, in this order."""
+        if len(places) and np.all(places[1:] > places[:-1]):
+            return self._thinned(places)
         starts = np.concatenate([[0], self.ends[:-1] + 1])[places] if len(self) else np.zeros(0, np.int64)
         sizes = self.ends[places] + 1 - starts
         ends = np.cumsum(sizes)
@@ -93,6 +97,24 @@ class Names(Sequence[str]):
             within = np.arange(int(ends[own][-1]) - before) - np.repeat(ends[own] - sizes[own] - before, sizes[own])
             block[before : int(ends[own][-1])] = self.block[np.repeat(starts[own], sizes[own]) + within]
         return Names(block, ends - 1)
+
+    def _thinned(self, places: NDArray[Any]) -> Names:
+        """Return the names at ascending places: what lies between is left out, chunk by chunk."""
+        kept = np.zeros(len(self), np.bool_)
+        kept[places] = True
+        sizes = np.diff(self.ends, prepend=-1)
+        ends = np.cumsum(sizes[kept])
+        block, filled = np.empty(int(ends[-1]), np.uint8), 0
+        for first in range(0, len(self), _CHUNK):
+            own = slice(first, first + _CHUNK)
+            text = self.block[self._start(first) : int(self.ends[own][-1]) + 1]
+            found = text[np.repeat(kept[own], sizes[own])]
+            block[filled : filled + len(found)] = found
+            filled += len(found)
+        return Names(block, ends - 1)
+
+    def _start(self, place: int) -> int:
+        return int(self.ends[place - 1]) + 1 if place else 0
 
 
 def digest_of(names: Sequence[str]) -> str:

@@ -38,7 +38,11 @@ def test_names_are_what_was_put_in(chunk: int, monkeypatch: pytest.MonkeyPatch) 
     names = Names.of(ODD)
     order = np.array([4, 0, 0, 3])
     assert list(names.pick(order)) == [ODD[at] for at in order]
-    assert list(names[1:4]) == ODD[1:4]
+    for part in (slice(1, 4), slice(0, 2), slice(3, None), slice(None, None, 2), slice(4, 2)):
+        assert list(names[part]) == ODD[part]
+        assert digest_of(names[part]) == digest_of(tuple(ODD[part]))
+    for few in ([0, 2, 3], [5], [0, 1, 2, 3, 4, 5]):
+        assert list(names.pick(np.array(few))) == [ODD[at] for at in few]
     assert names[-1] == ODD[-1]
     assert names != ODD[::-1]
     assert names.pick(np.zeros(0, np.int64)) == []
