@@ -21,6 +21,7 @@ from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
 UNLABELLED = "images in no class folder"
+_CLUTTER = {"BACKGROUND_Google", "257.clutter"}
 
 
 @dataclass
@@ -180,6 +181,11 @@ def _read_classes(
     start = len(node.path) + 1 if node.path else 0
     layout.base[split] = node.path
     layout.members[split] = [(name[start:], named[name]) for name in sorted(named, key=lambda n: _order(n, start))]
+    clutter = sorted(_CLUTTER & {label for _, label in layout.members[split]})
+    layout.doubts += [
+        f"{name}/ is taken for a class; in Caltech's sets it holds what is none: --ignore {name} leaves it out"
+        for name in clutter
+    ]
     if depth == 1:
         layout.empty[split] = sorted(name for name, child in node.children.items() if not child.count)
 

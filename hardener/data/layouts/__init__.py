@@ -13,6 +13,10 @@ LAYOUTS: Catalog = {
     "imagenet": Entry(
         "hardener.data.layouts.imagenet:read", "ILSVRC's train/nXXXXXXXX/, and val/ with its file of ground truth"
     ),
+    "published": Entry(
+        "hardener.data.layouts.published:read",
+        "Oxford Pets, Flowers-102, Stanford Cars and Dogs, FGVC-Aircraft and GTSRB, with their files of classes",
+    ),
     "split-lists": Entry(
         "hardener.data.layouts.split_lists:read", "class folders, and lists such as train.txt and test.txt beside them"
     ),

@@ -12,6 +12,7 @@ from typing import Any
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.layouts._listed import Numbered, bring_listed, numbered
+from hardener.data.matlab import variables
 from hardener.data.place import Place
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
@@ -100,7 +101,7 @@ def _by_number(place: Place, name: str, by_name: dict[str, str], found: Numbered
         cells = [line.split() for line in place.read(by_name["map_clsloc.txt"]).decode().splitlines() if line.strip()]
         numbers = {row[1]: row[0] for row in cells if len(row) > 1}
     elif "meta.mat" in by_name:
-        numbers = _meta(place.read(by_name["meta.mat"]))
+        numbers = _meta(f"{place.root}/{by_name['meta.mat']}", place.read(by_name["meta.mat"]))
     else:
         raise HardenerError(
             f"{place.root}/{name} tells classes by the devkit's numbers. Put map_clsloc.txt or meta.mat of the devkit "
@@ -115,14 +116,8 @@ def _by_number(place: Place, name: str, by_name: dict[str, str], found: Numbered
     }
 
 
-def _meta(data: bytes) -> dict[str, str]:
-    try:
-        from scipy.io import loadmat
-    except ModuleNotFoundError as error:
-        if error.name not in {"scipy", "scipy.io"}:
-            raise
-        raise HardenerError("meta.mat is read by scipy. Install it: pip install 'hardener[convert]'.") from None
-    synsets: Sequence[Any] = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
+def _meta(shown: str, data: bytes) -> dict[str, str]:
+    synsets: Sequence[Any] = variables(shown, data).get("synsets", ())
     return {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in synsets}
 
 

@@ -1,7 +1,10 @@
-"""Class folders, and lists beside them that name the images of each split: Food-101's meta/train.txt, CUB's table."""
+"""Class folders, and lists beside them that name the images of each split: Food-101's meta/train.txt, CUB's table,
+DTD's ten sets of lists, EuroSAT's CSV files."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
@@ -12,9 +15,13 @@ from hardener.data.file_kind import EXTENSIONS
 from hardener.data.layout import read_layout
 from hardener.data.place import Place
 from hardener.data.split_names import split_of
+from hardener.data.tables.table import looks_like_image, read_table
 from hardener.data.tree import OTHER, Tree
+from hardener.errors import HardenerError
 
 _NAMES, _FLAGS = "images.txt", "train_test_split.txt"
+_ENDINGS = (".txt", ".csv")
+_NUMBERED = re.compile(r"(.*\D)(\d{1,2})", re.S)
 _ENOUGH = 0.98
 _DEEPEST = 2
 
@@ -27,7 +34,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     Raises:
         HardenerError: see `read_layout`.
     """
-    lists = _lists(tree)
+    lists, note = _lists(tree)
     if not lists or not any("/" in name for name in tree.images):
         return None
     layout = read_layout(tree, str(place.root), reading)
@@ -45,7 +52,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         own = [name for name in label if told.get(name) == split]
         if own:
             groups[split] = place.group("", own, [label[name] for name in own], source=_source(lists, split))
-    notes = (*layout.notes, f"the splits were read from {by}")
+    notes = (*layout.notes, f"the splits were read from {by}{note}")
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
     others = left_out(OTHER, [name for name in tree.others if name not in lists])
     unnamed = left_out("images that no list of a split names", [name for name in label if name not in told])
@@ -57,19 +64,33 @@ def _source(lists: Mapping[str, SplitName | None], split: SplitName) -> str:
     return ", ".join(name for name, own in lists.items() if own in (split, None))
 
 
-def _lists(tree: Tree) -> dict[str, SplitName | None]:
-    """Return the text files that may be lists, each with its split; of CUB's two with none."""
-    texts = [name for name in tree.others if name.lower().endswith(".txt") and name.count("/") <= _DEEPEST]
+def _lists(tree: Tree) -> tuple[dict[str, SplitName | None], str]:
+    """Return the files that may be lists, each with its split, of CUB's two with none; and what is to be said of them.
+
+    Of numbered ones, such as DTD's ten `train1.txt`, those of the first number are taken.
+    """
+    texts = [name for name in tree.others if name.lower().endswith(_ENDINGS) and name.count("/") <= _DEEPEST]
     own = {name.rpartition("/")[2]: name for name in texts}
     if _NAMES in own and _FLAGS in own:
-        return {own[_NAMES]: None, own[_FLAGS]: None}
-    found: dict[str, SplitName | None] = {}
+        return {own[_NAMES]: None, own[_FLAGS]: None}, ""
+    numbered: dict[int, dict[str, SplitName | None]] = defaultdict(dict)
     for name in texts:
-        split = split_of(name.rpartition("/")[2].rpartition(".")[0])
+        split, number = _split_and_number(name.rpartition("/")[2].rpartition(".")[0])
         if split is not None:
-            found[name] = split
-    splits = list(found.values())
-    return found if "train" in splits and len(set(splits)) == len(splits) > 1 else {}
+            numbered[number][name] = split
+    for number, found in sorted(numbered.items()):
+        splits = list(found.values())
+        if "train" in splits and len(set(splits)) == len(splits) > 1:
+            more = (
+                f", the first of {len(numbered)} such sets; --ignore '*{number}.txt' takes the next" if number else ""
+            )
+            return found, more if len(numbered) > 1 else ""
+    return {}, ""
+
+
+def _split_and_number(stem: str) -> tuple[SplitName | None, int]:
+    found = None if split_of(stem) else _NUMBERED.fullmatch(stem)
+    return (split_of(stem), 0) if found is None else (split_of(found[1]), int(found[2]))
 
 
 def _told(place: Place, lists: Mapping[str, SplitName | None], label: Iterable[str]) -> Told | None:
@@ -79,7 +100,7 @@ def _told(place: Place, lists: Mapping[str, SplitName | None], label: Iterable[s
         named = [(names[number], flag) for number, flag in flags.items() if number in names]
         rows: list[tuple[str, SplitName | None]] = [(name, "train" if flag == "1" else "test") for name, flag in named]
     else:
-        rows = [(line, split) for name, split in lists.items() for line in _lines(place, name)]
+        rows = [(line, split) for name, split in lists.items() for line in _named(place, name)]
     find = _finder(label)
     found = [(name, split) for line, split in rows if (name := find(line)) is not None]
     told: Told = {name: split for name, split in found if split is not None}
@@ -88,6 +109,16 @@ def _told(place: Place, lists: Mapping[str, SplitName | None], label: Iterable[s
 
 def _lines(place: Place, name: str) -> list[str]:
     return [line.strip() for line in place.read(name).decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def _named(place: Place, name: str) -> list[str]:
+    """Return the images that a list names: its lines, or a table's column of paths."""
+    if name.lower().endswith(".txt"):
+        return _lines(place, name)
+    with contextlib.suppress(HardenerError):  # a table of something else
+        columns = read_table(name, place.read(name)).columns.values()
+        return next((cells for cells in columns if all(map(looks_like_image, cells))), [])
+    return []
 
 
 def _pairs(place: Place, name: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ SOURCES: Catalog = {
         "hardener.data.sources.image_folder:ImageFolder",
         "a folder of class folders, DIR/cat/001.jpg, alone or below DIR/train, DIR/val and DIR/test",
     ),
+    "svhn": Entry("hardener.data.sources.svhn:Svhn", "SVHN's train_32x32.mat and test_32x32.mat"),
     "foreign": Entry(
         "hardener.data.sources.foreign:Foreign", "what `hardener convert` takes: it is answered with the command"
     ),
