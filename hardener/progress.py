@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
 
@@ -72,6 +72,12 @@ class EpochMetrics:
     balanced_robust_accuracy: float | None = None
     class_accuracies: tuple[float | None, ...] = ()
     eps: float | None = None
+
+    def figures(self) -> dict[str, float]:
+        """Return what is one number, but for the epoch itself: name -> value."""
+        numbers = {name: float(value) for name, value in asdict(self).items() if isinstance(value, int | float)}
+        del numbers["epoch"]
+        return numbers
 
     def score(self, select: Literal["mean", "clean", "robust"], *, balanced: bool = False) -> float:
         """Return what the best epoch is chosen by; of uneven classes the means over classes, if `balanced`."""

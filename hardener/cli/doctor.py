@@ -26,6 +26,7 @@ EXTRAS = {
     "pyarrow": ("parquet", "parquet files, and data sets of HuggingFace"),
     "huggingface_hub": ("hf", "models and data sets by `hf:NAME`"),
     "h5py": ("convert", "`convert` of HDF5 and LMDB"),
+    "mlflow": ("trackers", "`--set track=mlflow`; wandb and trackio come with it"),
     "imagecorruptions": ("corruptions", "`eval --corruptions`"),
 }
 LITTLE_DISK = 5e9  # bytes: a few runs of a ResNet-50 with their checkpoints

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, create_model
 
-from hardener.catalog import named
+from hardener.catalog import Entry, named
 from hardener.config.section import Section, SectionEntry, key_of
 
 Base = TypeVar("Base", bound=Section)
@@ -34,6 +34,12 @@ def vicinities() -> Mapping[str, SectionEntry]:
 def augmentations() -> Mapping[str, SectionEntry]:
     """Return the augmentations, name -> entry, in the order that they are applied in."""
     found: Mapping[str, SectionEntry] = named("hardener.augmentation:AUGMENTATIONS")
+    return found
+
+
+def trackers() -> Mapping[str, Entry]:
+    """Return what a recipe's `track` may name, name -> entry."""
+    found: Mapping[str, Entry] = named("hardener.training.trackers:TRACKERS")
     return found
 
 

@@ -70,13 +70,13 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         raise HardenerError(f"unknown recipe {name!r}. Known: {listed}.{did_you_mean(name, known)}")
     fields = read_yaml(path)
     fields.setdefault("name", path.stem)
-    standard = _flat(Recipe.model_fields["fine_tuning"].default)
+    standard = flat(Recipe.model_fields["fine_tuning"].default)
     fields.setdefault("fine_tuning", _nested({key: value for key, value in standard if not _holds(fields, key)}))
     for override in overrides:
         _put(fields, override)
     recipe = check_recipe(fields, str(path.name))
     last = {override.partition("=")[0] for override in overrides}
-    left = {n: _nested({k: v for k, v in _flat(getattr(recipe, n)) if k not in last}) for n in _CONDITIONAL}
+    left = {n: _nested({k: v for k, v in flat(getattr(recipe, n)) if k not in last}) for n in _CONDITIONAL}
     recipe = recipe.model_copy(update=left)
     settle(recipe, trained=True, side=LARGE_SIDE)  # its faults are told now, and not when the images are read
     return recipe
@@ -98,7 +98,7 @@ def settle(recipe: Recipe, *, trained: bool, side: int) -> tuple[Recipe, dict[st
     fields = recipe.model_dump(mode="json")
     for name in _CONDITIONAL:
         fields[name] = {}
-        for key, value in _flat(getattr(recipe, name) if applies[name] else {}):
+        for key, value in flat(getattr(recipe, name) if applies[name] else {}):
             if key.startswith(_SETTLED_BEFORE):
                 raise HardenerError(f"{recipe.name}: {name} cannot change {key}. Set it in the recipe itself.")
             _put_value(fields, key, value, f"{recipe.name}: {name}: {key}")
@@ -183,11 +183,11 @@ def _holds(fields: Any, key: str) -> bool:
     return True
 
 
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a mapping of mappings as dotted keys and values."""
+def flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a mapping of mappings as dotted keys and values; an empty one is a value."""
     for key, value in fields.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

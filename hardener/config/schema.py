@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from hardener.config.brought import methods, vicinities
+from hardener.config.brought import methods, trackers, vicinities
 from hardener.config.pixels import WHITE, Fit
 from hardener.config.quantity import LARGEST_NOISE_SIGMA
 from hardener.config.section import (
@@ -52,6 +52,12 @@ def _known_optimizer(name: str) -> str:
     if name not in OPTIMIZERS:
         hint = did_you_mean(name, OPTIMIZERS)
         raise ValueError(f"unknown optimiser {name!r}. Known: {', '.join(OPTIMIZERS)}.{hint}")
+    return name
+
+
+def _known_tracker(name: str | None) -> str | None:
+    if name is not None and name not in trackers():
+        raise ValueError(f"unknown tracker {name!r}. Known: {', '.join(trackers())}.{did_you_mean(name, trackers())}")
     return name
 
 
@@ -220,6 +226,7 @@ class Recipe(Section):
 
     `batch_size` is of a step of one process, in `accumulate` pieces. `compile` and `precision`: `auto` takes what the
     device gains from. `parallel`: what several processes do with the weights, each a copy (ddp) or a share (fsdp).
+    `track`: mlflow, wandb or trackio is told settings, each epoch, and what the run came to; null: none is.
     `fine_tuning` holds fields of the recipe that take their value from there where the network starts from trained
     weights; `large_images` those where the shorter side has 64 pixels or more. `--set` of such a field beats both.
     """
@@ -234,6 +241,7 @@ class Recipe(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Switch = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"
+    track: Annotated[str | None, AfterValidator(_known_tracker)] = None
     vicinity: Vicinity = Vicinity()
     awp: WeightPerturbation | None = None
     beta: Beta = Beta()

@@ -58,10 +58,9 @@ class Journal:
         with self._told("the epoch's line"), self._run.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(metrics)) + "\n")
         with self._told("TensorBoard's events"):
-            for name, value in asdict(metrics).items():
-                if self._events is not None and isinstance(value, int | float) and name != "epoch":
-                    self._events.add_scalar(name, value, metrics.epoch)
             if self._events is not None:
+                for name, value in metrics.figures().items():
+                    self._events.add_scalar(name, value, metrics.epoch)
                 self._events.flush()
 
     def draw(self, *, title: str, threat: str) -> None:

@@ -21,6 +21,7 @@ from hardener.training.prepare import prepare, prepare_again
 from hardener.training.rehearsal import rehearse
 from hardener.training.request import TrainRequest
 from hardener.training.session import TrainingSession
+from hardener.training.tracking import check_tracker
 
 __all__ = ["TrainRequest", "resume", "train"]
 
@@ -50,6 +51,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         return resume(RunFolder(Path(going)), reporter, device=request.device, time_limit_s=request.time_limit_s)
     with together():
         check_optimizer(request.recipe.optimizer)
+        check_tracker(request.recipe)
         if is_first:
             check_name(request)
     with together():
@@ -108,6 +110,7 @@ def resume(
             if images_root is not None:
                 moved = {"images_root": str(images_root.resolve())}
                 record.data.reading = record.data.reading.model_copy(update=moved)
+            check_tracker(recipe)
             material = prepare_again(run, record, recipe, device, reporter)
         before, record.processes = record.processes, world
         record.status, record.launch = "training", launch_name()

@@ -35,6 +35,7 @@ from hardener.training.order import DataOrder
 from hardener.training.parallel import spread
 from hardener.training.state import Progress
 from hardener.training.stop import StopRequest
+from hardener.training.tracking import Tracking
 from hardener.training.validation import Validator
 from hardener.words import duration
 
@@ -112,6 +113,7 @@ class TrainingSession:
         )
         self.eps = EpsSchedule(self.state)
         self.journal = Journal(run, reporter.warn, writes=self.rank == 0)
+        self.tracking = Tracking(recipe, record, reporter.warn, speaks=self.rank == 0)
         self.keeper = Keeper(run, record, self.state)
         keep_freed_memory()
         self._agree_every = AGREE_EVERY.get(self.device.type, 1) if self.world > 1 else 1
@@ -138,7 +140,8 @@ class TrainingSession:
         """
         state, epochs, total = self.state, self.recipe.epochs, self.order.usable * self.recipe.epochs
         self._limit = limit or self._limit
-        with StopRequest() as stop, self._saying_how_to_go_on():  # torchrun's SIGTERM must not cut the message short
+        # torchrun's SIGTERM must not cut the message short
+        with StopRequest() as stop, self._saying_how_to_go_on(), self.tracking.under_way():
             self.journal.keep_rows(state.rows)
             self._put_away("training")  # from here on a run that is killed can be resumed
             with (
@@ -289,6 +292,7 @@ class TrainingSession:
     def _judge(self, metrics: EpochMetrics) -> bool:
         """Log an epoch, keep its weights if they are the best, or take training back; return whether they are."""
         self.journal.write(metrics)
+        self.tracking.write(metrics)
         self.state.rows += 1
         if self.watch.collapsed(metrics.robust_accuracy):
             self._answer_collapse(metrics)
