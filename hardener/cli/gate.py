@@ -46,9 +46,10 @@ def gate(
     """Let a run pass, exit code 0, or not, exit code 1; 2 for a mistake, such as an evaluation still to be made.
 
     MEASURE is clean, NORM-EPS, mean-NORM-EPS (the mean over all eps up to that
-    one), balanced or balanced-NORM-EPS (the mean over classes, where these are
-    uneven), corruptions (mean accuracy) or certified-RADIUS. The newest evaluation that has it counts, if it is of the
-    weights that the run has now.
+    one), a threat without a norm (spatial), balanced, balanced-NORM-EPS or
+    balanced-THREAT (the mean over classes, where these are uneven), corruptions
+    (mean accuracy) or certified-RADIUS. The newest evaluation that has it
+    counts, if it is of the weights that the run has now.
 
     Luck lets nothing pass. --min needs the LOWER end of the 95 % interval: the
     exact one, or Hoeffding's for means. --max-drop needs the UPPER end of

@@ -10,6 +10,7 @@ from hardener.config.quantity import parse_quantity
 from hardener.config.requirements import read_requirements
 from hardener.errors import HardenerError, did_you_mean
 from hardener.reports.named_threat import NamedThreat, named_threat
+from hardener.reports.shared import is_same
 from hardener.threat import NORMS, THREATS, Threat, ThreatModel
 
 KNOWN = ", ".join(
@@ -19,6 +20,7 @@ KNOWN = ", ".join(
         "mean-NORM-EPS",
         "balanced",
         "balanced-NORM-EPS",
+        "balanced-THREAT",
         "corruptions",
         "certified-RADIUS",
         *THREATS,
@@ -32,7 +34,7 @@ MEAN = "mean-accuracy"
 class Aspect:
     """What a condition is about. `size` is eps for `robust`, `balanced-robust` and `mean`, a radius for `certified`.
 
-    The balanced ones are means over classes.
+    The balanced ones are means over classes. `threat`: of `threat`, and of `balanced-robust` under one without a norm.
     """
 
     kind: Literal["clean", "robust", "threat", "mean", "balanced", "balanced-robust", "corruptions", "certified"]
@@ -45,18 +47,21 @@ class Aspect:
         """Is it the accuracy under one threat, which attacks tell and none proves?"""
         return self.kind in {"robust", "threat", "balanced-robust"}
 
+    def is_under(self, threat: Threat) -> bool:
+        """Is it measured under a threat, every range included?"""
+        if self.threat is not None:
+            return self.threat.covers(threat)
+        return is_same(threat, ThreatModel(self.norm, self.size))
+
     @property
     def is_balanced(self) -> bool:
         """Is it a mean over classes?"""
         return self.kind in {"balanced", "balanced-robust"}
 
     def __str__(self) -> str:
-        if self.threat is not None:
-            return f"robust accuracy under {self.threat}"
-        if self.kind == "robust":
-            return f"robust accuracy under {ThreatModel(self.norm, self.size)}"
-        if self.kind == "balanced-robust":
-            return f"balanced robust accuracy under {ThreatModel(self.norm, self.size)}"
+        if self.is_attacked:
+            under = self.threat or ThreatModel(self.norm, self.size)
+            return f"{'balanced ' if self.is_balanced else ''}robust accuracy under {under}"
         if self.kind == "balanced":
             return "balanced clean accuracy"
         if self.kind == "mean":
@@ -142,6 +147,8 @@ def _parse_aspect(name: str) -> Aspect:
     plain = {"clean": Aspect("clean"), "balanced": Aspect("balanced"), "corruptions": Aspect("corruptions")}
     if name in plain:
         return plain[name]
+    if head == "balanced" and (changed := named_threat(size)) is not None:
+        return Aspect("balanced-robust", threat=changed)
     norm, _, eps = size.partition("-")
     if head in {"mean", "balanced"} and norm in NORMS:
         return Aspect("mean" if head == "mean" else "balanced-robust", norm, ThreatModel(norm, parse_quantity(eps)).eps)

@@ -10,7 +10,7 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.reports.command import fresh_command
 from hardener.reports.condition import MEAN, Aspect
-from hardener.reports.shared import SAME_EPS, is_under
+from hardener.reports.shared import SAME_EPS
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval
 from hardener.threat import ThreatModel
@@ -41,10 +41,10 @@ def figures(evaluations: Sequence[Evaluation], aspect: Aspect) -> list[Figure]:
 
 def measuring_command(run: RunFolder, aspect: Aspect) -> str:
     """Return the command that measures it."""
-    if aspect.kind in {"robust", "balanced-robust"}:
-        return fresh_command(run.path, norm=aspect.norm, eps=aspect.size)
     if aspect.threat is not None:
         return fresh_command(run.path, threat=aspect.threat.kind, ranges=dict(aspect.threat.ranges))
+    if aspect.is_attacked:
+        return fresh_command(run.path, norm=aspect.norm, eps=aspect.size)
     if aspect.kind == "mean":
         return fresh_command(run.path, norm=aspect.norm, eps=aspect.size, sections=[MEAN])
     if aspect.kind in {"clean", "balanced"}:
@@ -56,7 +56,8 @@ def not_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspe
     """Say that a run has no such figure, which of the kind it has, and what measures it."""
     has = ""
     if aspect.is_balanced and any(_is_about(item, aspect) for item in evaluations):
-        plain = "clean" if aspect.kind == "balanced" else str(ThreatModel(aspect.norm, aspect.size)).replace(" ", "-")
+        ball = str(ThreatModel(aspect.norm, aspect.size)).replace(" ", "-")
+        plain = "clean" if not aspect.is_attacked else ball if aspect.threat is None else aspect.threat.measure
         return (
             f"{run.path} has no {aspect}: it is measured where the largest class has more than 3 times the images of "
             f"the smallest, and the images evaluated are not so uneven. Ask for {plain} instead."
@@ -71,7 +72,7 @@ def not_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspe
 
 
 def _is_about(item: Evaluation, aspect: Aspect) -> bool:
-    return aspect.kind == "balanced" or is_under(item, ThreatModel(aspect.norm, aspect.size))
+    return aspect.kind == "balanced" or aspect.is_under(item.threat.model)
 
 
 def _balanced(item: Evaluation, aspect: Aspect) -> Figure | None:
@@ -97,17 +98,13 @@ def _figure(item: Evaluation, aspect: Aspect) -> Figure | None:
         return _balanced(item, aspect)
     if aspect.kind == "clean":
         return Figure(item, item.clean_accuracy, item.clean_interval, item.samples)
-    if aspect.kind == "robust":
-        if not is_under(item, ThreatModel(aspect.norm, aspect.size)):
-            return None
-        return Figure(item, item.robust_accuracy, item.interval, item.samples)
-    if aspect.threat is not None:
-        if not aspect.threat.covers(item.threat.model):
+    if aspect.is_attacked:
+        if not aspect.is_under(item.threat.model):
             return None
         return Figure(item, item.robust_accuracy, item.interval, item.samples)
     if aspect.kind == "mean":
         found = item.measured.get(MEAN)
-        if found is None or not is_under(item, ThreatModel(aspect.norm, aspect.size)):
+        if found is None or not aspect.is_under(item.threat.model):
             return None
         share = found.figures[0].value
         return Figure(item, share, hoeffding_interval(share, found.samples), found.samples)

@@ -20,6 +20,12 @@ class NamedThreat:
         told = ", ".join(f"{name} {show_setting(value)}" for name, value in self.ranges)
         return f"{self.kind} ({told})" if told else self.kind
 
+    @property
+    def measure(self) -> str:
+        """What a condition calls it: `spatial:rotation=-15,15`."""
+        ends = {name: value if isinstance(value, tuple) else (value,) for name, value in self.ranges}
+        return ":".join([self.kind, *(f"{name}={','.join(map(repr, value))}" for name, value in ends.items())])
+
     def covers(self, threat: Threat) -> bool:
         """Say whether a threat model is the one that is named, every range included."""
         if isinstance(threat, ThreatModel) or threat.kind != self.kind:

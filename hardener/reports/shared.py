@@ -52,10 +52,14 @@ def threats_of(evaluations: Sequence[Evaluation]) -> list[Threat]:
 
 def is_under(evaluation: Evaluation, threat: Threat) -> bool:
     """Say whether an evaluation was made under a threat model, of a change: with all the same ranges."""
-    own = evaluation.threat.model
-    if isinstance(own, ThreatModel) and isinstance(threat, ThreatModel):
-        return own.norm == threat.norm and abs(own.eps - threat.eps) < SAME_EPS
-    return own == threat
+    return is_same(evaluation.threat.model, threat)
+
+
+def is_same(one: Threat, other: Threat) -> bool:
+    """Say whether two threat models are one, but for how their eps was written."""
+    if isinstance(one, ThreatModel) and isinstance(other, ThreatModel):
+        return one.norm == other.norm and abs(one.eps - other.eps) < SAME_EPS
+    return one == other
 
 
 def newest_alike(

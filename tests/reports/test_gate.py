@@ -15,6 +15,7 @@ from hardener.reports.gate import Outcome, judge
 from hardener.reports.gate_files import write_junit, write_summary
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval, newcombe_paired
+from hardener.threat import ChangeThreat
 
 
 @pytest.fixture
@@ -88,6 +89,25 @@ def test_the_mean_over_classes_is_a_measure_and_a_small_class_widens_its_interva
     )
     assert "proves nothing" in holds(run, "balanced-linf-8/255=0.01").why
     assert holds(run, "balanced=0.1").passed
+
+
+def test_the_mean_over_classes_is_a_measure_under_a_threat_without_a_norm(run: RunFolder) -> None:
+    change = ChangeThreat("spatial", (("rotation", (-15.0, 15.0)),), ("rotation",), "turned")
+    classes = [PerClass(name=name, samples=50, clean_accuracy=0.9, robust_accuracy=0.6) for name in ("cat", "dog")]
+    found = Balanced(classes=2, clean_accuracy=0.9, robust_accuracy=0.6)
+    asked, reach = "balanced-spatial:rotation=-15,15", math.sqrt(2 / 50 / 4 * math.log(2 / 0.05) / 2)
+    with pytest.raises(HardenerError, match=r"--threat spatial --set rotation=-15.0,15.0") as told:
+        holds(run, f"{asked}=0.1")
+    assert "balanced robust accuracy under spatial (rotation -15 to 15)" in str(told.value)
+    write_evaluation(run, bits(90, 100), bits(60, 100), minute=5, threat=change, per_class=classes)
+    with pytest.raises(HardenerError, match=r"not so uneven. Ask for spatial:rotation=-15\.0,15\.0 instead"):
+        holds(run, f"{asked}=0.1")
+    write_evaluation(run, bits(90, 100), bits(60, 100), minute=6, threat=change, per_class=classes, balanced=found)
+    assert holds(run, f"{asked}={0.6 - reach - 1e-6:.7f}").passed
+    assert not holds(run, f"{asked}={0.6 - reach + 1e-6:.7f}").passed
+    assert holds(run, "balanced=0.5").passed
+    with pytest.raises(HardenerError, match="has no balanced robust accuracy under spatial. It was evaluated under"):
+        holds(run, "balanced-spatial=0.1")
 
 
 @pytest.mark.parametrize(("measure", "instead"), [("balanced", "clean"), ("balanced-linf-8/255", "linf-8/255")])

@@ -91,7 +91,7 @@ def _measured(aspect: Aspect, figure: Figure, mine: Evaluated, against: Evaluate
         value=figure.share,
         interval=figure.interval,
         samples=figure.samples,
-        set_up=_set_up(item, attacked=aspect.kind in {"robust", "balanced-robust"}),
+        set_up=_set_up(item, attacked=aspect.is_attacked),
         evaluated_at=item.created_at,
         flags=[flag.id for flag in item.flags],
         command=measuring_command(mine[0], aspect) if asked is None else eval_command(asked),

@@ -13,14 +13,13 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.purpose import Purpose
 from hardener.config.run_folder import RunFolder, now
 from hardener.reports.by_class import far_below, few_images
-from hardener.reports.condition import Condition
+from hardener.reports.condition import Condition, aspect_of
 from hardener.reports.dossier.changes import changes_since, when_to_test_again
 from hardener.reports.dossier.evidence import besides, required
 from hardener.reports.dossier.identity import deployed_files, describe_data, identify
 from hardener.reports.dossier.mapping import answered
 from hardener.reports.gate import Evaluated
 from hardener.reports.shared import current_evaluations, evaluations_of_today, is_under, threats_of
-from hardener.threat import Threat, ThreatModel
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,10 @@ def make_dossier(run: RunFolder, asked: Asked) -> Dossier:
 
 def _leading_first(evaluations: Sequence[Evaluation], requirements: Sequence[Condition]) -> list[Evaluation]:
     """Newest first, and before all others those under the threat that is asked about first."""
-    threats: list[Threat] = [
-        ThreatModel(c.aspect.norm, c.aspect.size)
-        for c in requirements
-        if c.aspect.kind in {"robust", "balanced-robust"}
-    ]
-    threats += threats_of(evaluations)
-    lead = next((threat for threat in threats if any(is_under(item, threat) for item in evaluations)), None)
-    return sorted(evaluations, key=lambda item: lead is None or not is_under(item, lead))
+    asked = [condition.aspect for condition in requirements if condition.aspect.is_attacked]
+    asked += map(aspect_of, threats_of(evaluations))
+    lead = next((aspect for aspect in asked if any(aspect.is_under(item.threat.model) for item in evaluations)), None)
+    return sorted(evaluations, key=lambda item: lead is None or not lead.is_under(item.threat.model))
 
 
 def _newest_of_each(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
