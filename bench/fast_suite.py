@@ -61,7 +61,7 @@ class Passes:
         self._hook.remove()
 
 
-def of_fleet(folder: Path, samples: int) -> Iterator[tuple[str, Callable[[], Problem]]]:
+def of_fleet(folder: Path, samples: int, seed: int = 0) -> Iterator[tuple[str, Callable[[], Problem]]]:
     """Yield the models that bench/fleet.py has trained there."""
     for member in FLEET:
         run = RunFolder(folder / member.name)
@@ -70,7 +70,7 @@ def of_fleet(folder: Path, samples: int) -> Iterator[tuple[str, Callable[[], Pro
 
         def problem(name: str = member.name, norm: str = member.norm, eps: float = member.eps) -> Problem:
             subject = run_subject(RunFolder(folder / name), None, Silent())
-            sample = draw(subject.images, samples, seed=0)
+            sample = draw(subject.images, samples, seed=seed)
             return subject.model.eval(), sample.pixels, sample.labels, ThreatModel(norm, eps)
 
         yield member.name, problem
@@ -87,11 +87,11 @@ def of_zoo() -> Iterator[tuple[str, Callable[[], Problem]]]:
         yield f"zoo: {name}", problem
 
 
-def measured(suite: str, problem: Problem) -> dict[str, Any]:
+def measured(suite: str, problem: Problem, seed: int = 0) -> dict[str, Any]:
     """Run a suite and the audit after it."""
     model, images, labels, threat = problem
-    torch.manual_seed(0)  # random models draw from torch's own generator
-    passes, generator = Passes(model), torch.Generator().manual_seed(0)
+    torch.manual_seed(seed)  # random models draw from torch's own generator
+    passes, generator = Passes(model), torch.Generator().manual_seed(seed)
     begun = time.process_time()
     found = robust_accuracy(model, images, labels, suite_plans(suite, threat.norm), threat, generator=generator)
     own, spent = passes.total, time.process_time() - begun
@@ -146,16 +146,17 @@ def main() -> None:
     parser.add_argument("--again", choices=SUITES, default=None, help="measure this suite anew")
     parser.add_argument("--only", default="", help="models whose name holds this")
     parser.add_argument("--suite", choices=SUITES, default=None, help="measure only this suite")
+    parser.add_argument("--seed", type=int, default=0, help="of the images and of the attacks")
     asked = parser.parse_args()
     rows: dict[str, dict[str, Any]] = json.loads(asked.json.read_text()) if asked.json.is_file() else {}
-    for name, problem in (*of_fleet(asked.folder, asked.samples), *of_zoo()):
+    for name, problem in (*of_fleet(asked.folder, asked.samples, asked.seed), *of_zoo()):
         if asked.only not in name:
             continue
         for suite in SUITES:
             known = suite in rows.get(name, {}) and asked.again != suite
             if known or asked.suite not in {None, suite}:
                 continue
-            rows.setdefault(name, {})[suite] = measured(suite, problem())
+            rows.setdefault(name, {})[suite] = measured(suite, problem(), asked.seed)
             print(name, suite, json.dumps({k: v for k, v in rows[name][suite].items() if k != "stands"}), flush=True)
             asked.json.write_text(json.dumps(rows, indent=1))
     print("\n".join(table(rows)))

@@ -2,6 +2,7 @@
 
 `python bench/fleet.py FOLDER [--cifar DIR]` trains those that are not there yet. Digits come with scikit-learn;
 `--cifar` is an image folder of CIFAR-10 with train/ and test/, without which the models for it are left out.
+`--seed`: of the trainings. What was chosen on the models of one is judged on those of another.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def arrays(data: str, cifar: Path | None) -> Arrays:
     return _divided(both[0], both[1], len(read["train"][1]), names)
 
 
-def fleet(folder: Path, cifar: Path | None) -> list[Member]:
+def fleet(folder: Path, cifar: Path | None, seed: int = 0) -> list[Member]:
     """Train what is not there yet, and return all that is there."""
     folder.mkdir(parents=True, exist_ok=True)
     members = [member for member in FLEET if member.data != "cifar" or cifar is not None]
@@ -149,7 +150,7 @@ def fleet(folder: Path, cifar: Path | None) -> list[Member]:
         hardener.train(
             member.model, file, recipe=member.recipe, out=folder, name=member.name, model_args=member.model_args,
             settings={"epochs": member.epochs, **member.settings},
-            init=None if member.after is None else folder / member.after,
+            init=None if member.after is None else folder / member.after, seed=seed,
         )  # fmt: skip
         print(f"{member.name}: trained in {time.perf_counter() - started:.0f} s", flush=True)
     return members
@@ -159,5 +160,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cifar", type=Path, default=None)
+    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    fleet(asked.folder, asked.cifar)
+    fleet(asked.folder, asked.cifar, asked.seed)

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from hardener.attacks._gradient import Classifier
-
-_FILLED = 32 * 3 * 32 * 32
-"""Values in a batch that keep a processor busy: as many as 32 images of CIFAR-10's size hold."""
+from hardener.runtime import batch
 
 
 @torch.no_grad()
@@ -41,7 +39,7 @@ def targets_at_once(images: Tensor, targets: Tensor) -> int:
         images: (N, C, H, W), those that stand.
         targets: (N, T), that are still to be tried.
     """
-    return min(max(_FILLED // max(images.numel(), 1), 1), targets.shape[1])
+    return batch.times_at_once(images, targets.shape[1])
 
 
 def lead(logits: Tensor, labels: Tensor, *, targets: Tensor) -> Tensor:

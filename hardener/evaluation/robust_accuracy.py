@@ -20,6 +20,7 @@ from hardener.errors import Failure, HardenerError
 from hardener.evaluation.standing import Found, Standing
 from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.margin import margin
+from hardener.runtime.batch import times_at_once
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.model_state import as_float, device_of, full_float32, in_eval_mode
 from hardener.statistics.interval import clopper_pearson
@@ -253,19 +254,28 @@ class _Scene:
                 state.targets = state.choose(among, share=plan.share, sample=plan.sample)
                 state.last_broken = state.broken
                 later = len(_others(state.stands, state.targets)) if plan.sample is not None else 0
-                self.course.on_attacked(len(self.images) - len(state.targets) - later)
-            self._attack_targets(attack, plan, state)
+                left_out = len(self.images) - len(state.targets) - later
+                self.course.on_attacked(left_out * self._starts(plan, state))
+            starts = self._starts(plan, state)
+            self._attack_targets(attack, plan, state, starts)
             if plan.sample is not None:
                 others = _others(state.stands, state.targets)
                 if state.broken > state.last_broken:  # so the others may fall as well
                     state.targets = torch.cat([state.targets, others])
-                    self._attack_targets(attack, plan, state)
+                    self._attack_targets(attack, plan, state, starts)
                 else:
                     self.course.on_attacked(len(others))
-            state.end_restart()
+            state.end_restarts(starts)
         state.end_plan()
 
-    def _attack_targets(self, attack: Callable[..., Tensor], plan: AttackPlan, state: Standing) -> None:
+    def _starts(self, plan: AttackPlan, state: Standing) -> int:
+        """Return how many restarts are made at once: more than one where few small images are left."""
+        assert state.targets is not None, "they were chosen"
+        if plan.sample is not None or len(state.targets) > self.batch_size:
+            return 1
+        return times_at_once(self.images[state.targets], plan.restarts - state.restart)
+
+    def _attack_targets(self, attack: Callable[..., Tensor], plan: AttackPlan, state: Standing, starts: int) -> None:
         """Attack the images that were chosen, from where an interruption left it."""
         assert state.targets is not None, "they were chosen"
         for piece in state.targets[state.offset :].split(self.batch_size):
@@ -273,12 +283,14 @@ class _Scene:
                 continue
             started = time.monotonic()
             start = state.nearest[piece] if plan.warm and state.nearest is not None else None
-            state.take(piece, self._attack_batch(attack, plan, piece, start), self.course.keep_examples)
+            rows, again = piece.repeat(starts), None if start is None else start.repeat(starts, 1, 1, 1)
+            found = self._attack_batch(attack, plan, rows, again)
+            state.take(piece, found if starts == 1 else found.best_of(starts), self.course.keep_examples)
             state.seconds += time.monotonic() - started
             if self.course.on_batch is not None:
                 state.generator_state = None if self.generator is None else self.generator.get_state()
                 self.course.on_batch(state)
-            self.course.on_attacked(len(piece))
+            self.course.on_attacked(len(piece) * starts)
 
     def _attack_batch(
         self, attack: Callable[..., Tensor], plan: AttackPlan, piece: Tensor, start: Tensor | None

@@ -26,6 +26,25 @@ class Found:
     nearness: Tensor
     delta: Tensor
 
+    def best_of(self, starts: int) -> Found:
+        """Return the best of several starts, whose rows follow one another: all images by the first, then the second.
+
+        An image is broken where a start broke it, and then by the first that did; elsewhere it is the one by which
+        another class came nearest.
+        """
+        many = len(self.broken) // starts
+        nearness = torch.where(self.nearness.isnan(), -torch.inf, self.nearness)
+        best = nearness.view(starts, many).argmax(dim=0) * many + torch.arange(many)
+        there = best.to(self.delta.device)
+        return Found(
+            self.broken[best],
+            self.answer[best],
+            self.adversarial[there],
+            self.distance.view(starts, many).amin(dim=0),
+            self.nearness[best],
+            self.delta[there],
+        )
+
 
 class Standing:
     """Where an evaluation stands: which images fell, to what, and which batch comes next.
@@ -86,9 +105,9 @@ class Standing:
             where = where[self.nearness[where].argsort(descending=True, stable=True)[:count]].sort().values
         return where if sample is None else evenly(where, sample)
 
-    def end_restart(self) -> None:
-        """Begin the next restart."""
-        self.targets, self.offset, self.restart = None, 0, self.restart + 1
+    def end_restarts(self, count: int) -> None:
+        """Begin the next restart; so many were made."""
+        self.targets, self.offset, self.restart = None, 0, self.restart + count
 
     def end_plan(self) -> None:
         """Begin the next attack."""

@@ -12,7 +12,7 @@ import torch
 from oracles import dual_norm, linear_problem, plane_distance
 from torch import Tensor, nn
 
-from hardener.attacks import ATTACKS, _targets
+from hardener.attacks import ATTACKS
 from hardener.attacks._apgd_rows import checkpoints
 from hardener.attacks._hyperplane import onto_hyperplane
 from hardener.attacks.apgd import apgd
@@ -24,6 +24,7 @@ from hardener.errors import HardenerError
 from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
 from hardener.geometry import NORMS, norm_geometry
 from hardener.losses import OBJECTIVES
+from hardener.runtime import batch
 from hardener.threat import ThreatModel
 
 SUITE = ["apgd", "apgd-t", "fab-t", "square"]
@@ -141,7 +142,7 @@ def test_images_that_fell_are_shown_no_more(norm: str) -> None:
 
 
 def test_an_image_that_falls_to_a_target_is_not_driven_to_the_next(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_targets, "_FILLED", 0)  # one target at a time
+    monkeypatch.setattr(batch, "FILLED", 0)  # one target at a time
     model = classes_by_region(5)
     images = torch.rand(12, 1, 8, 8, generator=seeded(1))
     labels = model(images).argmax(dim=1)
@@ -162,7 +163,7 @@ def test_several_targets_in_one_batch_break_what_one_after_the_other_would(
     fixed = {"random_start": False} if attack is apgd_t else {}
     broken = []
     for filled in (0, 10**6):
-        monkeypatch.setattr(_targets, "_FILLED", filled)
+        monkeypatch.setattr(batch, "FILLED", filled)
         found = attack(model, images, labels, norm=norm, eps=0.02 if norm == "linf" else 0.1, steps=10, **fixed)
         within = norm_geometry(norm).size(found - images) <= (0.02 if norm == "linf" else 0.1) + 1e-6
         broken.append((model(found).argmax(dim=1) != labels) & within)

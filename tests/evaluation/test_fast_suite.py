@@ -12,8 +12,9 @@ from zoo import THREAT, digits, examine, exhibit
 
 import hardener
 from hardener.evaluation.robust_accuracy import AttackPlan, Course, robust_accuracy
-from hardener.evaluation.standing import FEWEST, Standing
+from hardener.evaluation.standing import FEWEST, Found, Standing
 from hardener.evaluation.suite import suite_plans
+from hardener.runtime import batch
 from hardener.threat import NORMS, ThreatModel
 
 
@@ -81,6 +82,41 @@ def test_a_drawn_sample_is_attacked_and_the_others_only_if_one_of_it_falls(weak:
     found = robust_accuracy(model, images, labels, [SAMPLE], NEAR, course=Course(on_attacked=counted.append))
     assert found.outcomes[0].attacked == attacked
     assert sum(counted) == 40
+
+
+@pytest.mark.parametrize(("filled", "batches"), [(0, 3), (10**6, 1)])
+def test_few_small_images_make_their_restarts_at_once_and_keep_the_best_of_each(
+    monkeypatch: pytest.MonkeyPatch, filled: int, batches: int
+) -> None:
+    monkeypatch.setattr(batch, "FILLED", filled)
+    images, labels = rows(8)
+    images[:, 0, 0, 0] = images[:, 0, 0, 0].round(decimals=2)
+    counted: list[int] = []
+    ends: list[Standing] = []
+    plan = AttackPlan("random-noise", {"draws": 1}, restarts=3)
+    course = Course(on_attacked=counted.append, on_batch=ends.append)
+    found = robust_accuracy(Rows(set()), images, labels, [plan], NEAR, course=course)
+    assert len(ends) == batches
+    assert sum(counted) == 3 * len(images)
+    assert found.outcomes[0].attacked == len(images)
+    assert found.robust_correct.all()
+
+
+def test_of_several_starts_the_first_that_breaks_an_image_counts_and_else_the_nearest() -> None:
+    points = torch.arange(6.0).view(6, 1, 1, 1)
+    inf, nan = torch.inf, torch.nan
+    found = Found(
+        broken=torch.tensor([False, True, False, True, False, False]),
+        answer=torch.arange(6),
+        adversarial=points,
+        distance=torch.tensor([inf, 0.3, inf, 0.2, inf, inf]),
+        nearness=torch.tensor([-0.5, inf, nan, inf, -0.4, -0.1]),  # three starts of two images
+        delta=points,
+    ).best_of(3)
+    assert found.broken.tolist() == [False, True]
+    assert found.answer.tolist() == [4, 1]
+    assert found.distance.tolist() == [inf, pytest.approx(0.2)]
+    assert found.delta.flatten().tolist() == found.adversarial.flatten().tolist() == [4.0, 1.0]
 
 
 def test_a_share_takes_those_that_are_nearest_to_another_class_and_a_few_at_least() -> None:
