@@ -145,11 +145,12 @@ class Network(Section):
     """What is changed in the user's network. `activation` replaces every ReLU; `freeze` names modules that stay.
 
     A name in `freeze` may hold `*` and `?`, or be `all-but-head`; what is frozen keeps its parameters and batch
-    statistics.
+    statistics. In the first `head_first` epochs all but the final layer is frozen, and it learns from then on.
     """
 
     activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
     freeze: list[str] = Field(default=[])
+    head_first: Annotated[int, Field(ge=0)] = 0
 
 
 class Augment(Section):
@@ -262,6 +263,13 @@ class Recipe(Section):
         faults = [fault for entry in used for fault in entry.faults_of(self)]
         if self.awp is not None and self.parallel == "fsdp":
             faults.append("awp moves whole weights: it does not go with parallel=fsdp")
+        if self.network.head_first and self.parallel == "fsdp":
+            faults.append("network.head_first lets go of weights on the way: it does not go with parallel=fsdp")
+        if self.network.head_first >= self.epochs:
+            faults.append(
+                f"network.head_first={self.network.head_first} of {self.epochs} epochs leaves none for the rest. Lower "
+                "it, or pass --freeze all-but-head"
+            )
         if self.averaging is not None and self.parallel == "fsdp":
             faults.append("averaging keeps whole weights: it does not go with parallel=fsdp")
         if self.validation.patience is not None and any(

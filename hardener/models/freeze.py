@@ -35,7 +35,7 @@ def freeze(network: nn.Module, patterns: Sequence[str], *, num_classes: int, hea
     asked: set[str] = set()
     for pattern in patterns:
         if pattern == ALL_BUT_HEAD:
-            asked.update(_beside(head or _head(network, num_classes), known))
+            asked.update(_beside(head or _head(network, num_classes, f"--freeze {ALL_BUT_HEAD}"), known))
         else:
             asked.update(_matching(pattern, known))
     chosen = [name for name in known if name in asked and not any(parent in asked for parent in _parents(name))]
@@ -49,6 +49,47 @@ def freeze(network: nn.Module, patterns: Sequence[str], *, num_classes: int, hea
         if name in modules:
             keep_in_eval(modules[name])
     return chosen
+
+
+class HeldBody:
+    """All of a network before its final layer, held still for a while: as `freeze` does, and it can be let go again.
+
+    What is frozen for good stays so.
+
+    Attributes:
+        parameters: those that are held.
+        names: what is held, topmost names only, in the network's order.
+        is_held: whether it is now; it is not at first.
+    Raises:
+        HardenerError: the network has no final layer, or one that learns nothing, or nothing before it learns.
+    """
+
+    def __init__(self, network: nn.Module, *, num_classes: int, head: str | None = None) -> None:
+        known, modules = _names(network), dict(network.named_modules())
+        self.names = list(_beside(head or _head(network, num_classes, "network.head_first", "Leave it out."), known))
+        held = {tensor for name in self.names for tensor in known[name]}
+        self.parameters = {p for p in network.parameters() if p in held and p.requires_grad}
+        parts = [part for name in self.names if name in modules for part in modules[name].modules()]
+        self._parts = [part for part in parts if not stays_in_eval(part)]
+        self.is_held = False
+        if not self.parameters or all(p in held or not p.requires_grad for p in network.parameters()):
+            raise HardenerError("network.head_first takes a head and a body that both learn; see network.freeze.")
+
+    def hold(self, held: bool) -> bool:
+        """Hold it, or let it go; return whether that changed something."""
+        if held == self.is_held:
+            return False
+        self.is_held = held
+        for parameter in self.parameters:
+            parameter.requires_grad_(not held)
+            parameter.grad = None
+        for part in self._parts:
+            if held:
+                part.training = False
+                part.train = MethodType(_stay, part)
+            else:
+                del part.train
+        return True
 
 
 def _names(network: nn.Module) -> dict[str, list[Tensor]]:
@@ -77,13 +118,12 @@ def _matching(pattern: str, known: dict[str, list[Tensor]]) -> list[str]:
     return matching
 
 
-def _head(network: nn.Module, num_classes: int) -> str:
+def _head(network: nn.Module, num_classes: int, asked: str, advice: str = "Name what to freeze.") -> str:
     try:
         return find_head(network, num_classes)
     except HardenerError:
         raise HardenerError(
-            f"--freeze {ALL_BUT_HEAD}: the model has no final linear layer with {num_classes} outputs. Name what to "
-            "freeze."
+            f"{asked}: the model has no final linear layer with {num_classes} outputs. {advice}"
         ) from None
 
 

@@ -16,7 +16,7 @@ from hardener.config.schema import Optimizer, Recipe
 from hardener.errors import HardenerError
 from hardener.methods import METHODS
 from hardener.methods.method import Method
-from hardener.models.freeze import freeze
+from hardener.models.freeze import HeldBody, freeze
 from hardener.models.normalize import ImageClassifier
 from hardener.training.groups import parameter_groups
 from hardener.training.loop import StepRule
@@ -30,16 +30,21 @@ def build_method(recipe: Recipe, num_classes: int) -> Method:
 
 
 def build_optimizers(
-    recipe: Recipe, network: nn.Module, method: Method, *, sharded: bool = False
+    recipe: Recipe, network: nn.Module, method: Method, *, sharded: bool = False, body: HeldBody | None = None
 ) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer | None]:
     """Return theta, which descends for the network, and beta, which ascends for the method's vector if it has one.
 
     Args:
         sharded: the network's parameters are DTensors, which torch's fused SGD does not take.
+        body: what begins to learn later.
     """
     settings = recipe.optimizer
     groups = parameter_groups(
-        network, lr=settings.lr, weight_decay=settings.weight_decay, layer_decay=settings.layer_decay
+        network,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        layer_decay=settings.layer_decay,
+        apart=() if body is None else body.parameters,
     )
     theta = _optimizer(settings, groups, sharded=sharded)
     if method.beta is None:
@@ -93,9 +98,10 @@ def first_state(
     *,
     average: AveragedModel | None = None,
     sharded: bool = False,
+    body: HeldBody | None = None,
 ) -> TrainingState:
-    """Return the moving parts of a run before its first step; `sharded` as `build_optimizers` takes it."""
-    theta, beta = build_optimizers(recipe, network, method, sharded=sharded)
+    """Return the moving parts of a run before its first step; `sharded` and `body` as `build_optimizers` takes them."""
+    theta, beta = build_optimizers(recipe, network, method, sharded=sharded, body=body)
     return TrainingState(
         network=network,
         method=method,
@@ -115,6 +121,14 @@ def freeze_as_asked(classifier: ImageClassifier, recipe: Recipe) -> None:
         num_classes=len(classifier.classes),
         head=next(iter(classifier.heads), None),
     )
+
+
+def held_body(classifier: ImageClassifier, recipe: Recipe) -> HeldBody | None:
+    """Return what learns only after the recipe's first epochs; None: all learns from the start."""
+    if not recipe.network.head_first:
+        return None
+    head = next(iter(classifier.heads), None)
+    return HeldBody(classifier.network, num_classes=len(classifier.classes), head=head)
 
 
 def step_rule(recipe: Recipe, device: torch.device) -> StepRule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import nn
@@ -10,7 +11,12 @@ _LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def parameter_groups(
-    network: nn.Module, *, lr: float, weight_decay: float, layer_decay: float = 1.0
+    network: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    apart: Collection[nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """Return groups for an optimiser; a level's learning rate is `lr * layer_decay ** (levels above it)`.
 
@@ -22,6 +28,8 @@ def parameter_groups(
 
     Args:
         layer_decay: in (0, 1]; 1 gives one group.
+        apart: these get groups of their own, each before the rest of its level: torch's fused SGD takes no group of
+            which a part begins to learn later.
     Returns:
         Groups with `params`, `lr`, `weight_decay` and `lr_scale`, the factor that a schedule multiplies its rate by.
         Frozen parameters are in none, yet their levels count.
@@ -33,8 +41,10 @@ def parameter_groups(
     for above, level in zip(reversed(range(len(levels))), levels, strict=True):
         scale = layer_decay**above
         learning = [parameter for parameter in level if parameter.requires_grad]
-        if learning:
-            groups.append({"params": learning, "lr": lr * scale, "weight_decay": weight_decay, "lr_scale": scale})
+        held = {parameter for parameter in learning if parameter in apart}
+        for part in ([p for p in learning if p in held], [p for p in learning if p not in held]):
+            if part:
+                groups.append({"params": part, "lr": lr * scale, "weight_decay": weight_decay, "lr_scale": scale})
     return groups
 
 

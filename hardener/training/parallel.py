@@ -48,6 +48,9 @@ class Exchange:
         """
         yield self.training_loss
 
+    def learn_otherwise(self) -> None:
+        """Take up that other parameters learn from now on; all processes must ask for it."""
+
     def average_beta(self, *, clean: bool) -> None:
         """Average beta's gradient over processes, where no backward pass has done so.
 
@@ -69,12 +72,22 @@ class Copies(Exchange):
     def __init__(self, training_loss: TrainingLoss, device: torch.device, shape: ImageShape) -> None:
         super().__init__(training_loss)
         self.world = rank_and_world()[1]
+        self._device, self._shape = device, shape
+        self._wrapped = self._wrap()
+
+    def _wrap(self) -> DistributedDataParallel:
+        shape, device = self._shape, self._device
         two = torch.zeros(2, shape.channels, shape.height, shape.width, device=device)
-        self._wrapped = DistributedDataParallel(
-            training_loss,
+        return DistributedDataParallel(
+            self.training_loss,
             device_ids=[device] if device.type == "cuda" else None,
-            find_unused_parameters=_leaves_unused(training_loss.classifier, two),
+            find_unused_parameters=_leaves_unused(self.training_loss.classifier, two),
         )
+
+    def learn_otherwise(self) -> None:
+        """See `Exchange.learn_otherwise`; torch's wrapper counts on the parameters that learn when it is made."""
+        del self._wrapped  # its hooks go with it
+        self._wrapped = self._wrap()
 
     @contextmanager
     def piece(self, *, last: bool) -> Iterator[nn.Module]:

@@ -25,7 +25,7 @@ from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
 from hardener.models.build import Built, build_for, fit_head
 from hardener.models.dry_run import Conditions, dry_run, tell
-from hardener.models.freeze import freeze
+from hardener.models.freeze import HeldBody, freeze
 from hardener.models.load import LoadedModel, ModelChoice, see_that_it_is_there
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.own_normalization import fault_of_normalization, own_normalization
@@ -322,6 +322,9 @@ def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes
     if still:
         learning = sum(p.numel() for p in network.parameters() if p.requires_grad)
         reporter.say(f"frozen: {', '.join(still)}; {learning:,} parameters learn")
+    if recipe.network.head_first:
+        names = HeldBody(network, num_classes=num_classes, head=head).names
+        reporter.say(f"{counted(recipe.network.head_first, 'epoch')} of the head first: {', '.join(names)} learn after")
 
 
 def _dry_run(

@@ -22,7 +22,7 @@ from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.averaging import WeightAverage
 from hardener.training.balance import class_weights
-from hardener.training.build import build_method, compiles, first_state, step_rule
+from hardener.training.build import build_method, compiles, first_state, held_body, step_rule
 from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
 from hardener.training.ending import TimeLimit, has_stalled
@@ -86,6 +86,7 @@ class TrainingSession:
             compiled=compiles(recipe, self.device),
         )
         self.average = WeightAverage(recipe.averaging, material.classifier)
+        self.body = held_body(material.classifier, recipe)
         self.rule = step_rule(recipe, self.device)
         self.state = first_state(
             recipe,
@@ -94,6 +95,7 @@ class TrainingSession:
             self.device,
             average=self.average.model,
             sharded=self.exchange.sharded,
+            body=self.body,
         )
         self.validation = Validator(
             material.validation_images,
@@ -204,6 +206,8 @@ class TrainingSession:
         sitting = _Sitting(time.monotonic(), state.piece)
         self.order.wait_time.seconds = 0.0
         self.method.awp_gamma = awp.gamma if awp is not None and state.progress.epoch >= awp.warmup_epochs else 0.0
+        if self.body is not None and self.body.hold(state.progress.epoch < self.recipe.network.head_first):
+            self.exchange.learn_otherwise()
         self.exchange.training_loss.train()
 
         def on_step(images: int) -> bool:

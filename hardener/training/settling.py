@@ -31,7 +31,8 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
     gave = "; ".join(f"{name}: {figures}" for name, figures in fine_tuned().items())
     if request.starts_trained and gave:
         reporter.say(
-            f"of 3,068 photographs at 64 pixels, fine-tuning made: {gave}. "
-            "Where an attacker counts, take --recipe hardened"
+            f"of 3,068 photographs at 64 pixels, fine-tuning made: {gave}. Where an attacker counts, take --recipe "
+            "hardened. For noise, blur and weather take --recipe sturdy, which was not tried on these photographs: "
+            "hardener recipes sturdy says what it gave"
         )
     return recipe

@@ -44,7 +44,7 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
             "epochs": recipe.epochs,
             "batch_size": recipe.batch_size,
             "optimizer": recipe.optimizer.model_copy(update={"layer_decay": 1.0}),  # it starts from no weights
-            "network": recipe.network.model_copy(update={"freeze": []}),
+            "network": recipe.network.model_copy(update={"freeze": [], "head_first": 0}),
             "validation": recipe.validation,
             "data": recipe.data.model_copy(
                 update={

@@ -52,6 +52,42 @@ def test_frozen_parts_stay_frozen_when_a_run_resumes(
     assert all(torch.equal(start[name], theirs[name]) for name in start if name.startswith(("0.", "1.")))
 
 
+def test_the_body_is_as_it_was_while_the_head_learns_first_and_all_learns_after(
+    first: RunFolder, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    """Stopped in its second epoch, where the body is let go, the run is the straight one's bit for bit."""
+    sets, told = ("network.head_first=1", "epochs=2"), Recorder()
+    straight = train(request(model_file, image_folder, tmp_path / "a", sets=sets, init=first.path), told)
+    assert "1 epoch of the head first: 0, 1 learn after" in told.said
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "b", sets=sets, init=first.path, name="r"), Recorder(25))
+    start, after_one = weights(first), torch.load(tmp_path / "b/r/checkpoint/before.pt", weights_only=True)
+    changed = {name for name, value in start.items() if not torch.equal(after_one["network"][name], value)}
+    assert (after_one["epoch"], after_one["images"], changed) == (1, 0, {"6.weight", "6.bias"})
+    resume(RunFolder(tmp_path / "b" / "r"), Recorder(), device="cpu")
+    ours, theirs = (
+        torch.load(run / "checkpoint/last.pt", weights_only=True) for run in (straight.path, tmp_path / "b/r")
+    )
+    assert all(torch.equal(ours["network"][name], theirs["network"][name]) for name in start)
+    assert not torch.equal(ours["network"]["0.weight"], start["0.weight"])
+    assert not torch.equal(ours["network"]["1.running_mean"], start["1.running_mean"])
+
+
+@pytest.mark.parametrize(
+    ("sets", "match"),
+    [
+        (("network.head_first=3",), "network.head_first=3 of 3 epochs leaves none for the rest. Lower it, or pass"),
+        (("network.head_first=1", "parallel=fsdp"), "network.head_first .* does not go with parallel=fsdp"),
+        (("network.head_first=1", "network.freeze=['all-but-head']"), "a head and a body that both learn"),
+    ],
+)
+def test_a_head_that_cannot_learn_first_is_refused(
+    sets: tuple[str, ...], match: str, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(HardenerError, match=match):
+        train(request(model_file, image_folder, tmp_path, sets=sets), Recorder())
+
+
 def test_a_recipe_that_is_otherwise_for_trained_weights_says_so_and_stays_so_when_it_resumes(
     first: RunFolder, model_file: Path, image_folder: Path, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_an_unknown_tracker_is_refused_with_the_nearest() -> None:
         load_recipe("natural", ["track=wanb"])
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # what their own packages warn of
 @pytest.mark.parametrize("name", TRACKERS)
