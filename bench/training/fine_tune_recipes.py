@@ -73,7 +73,7 @@ def train(asked: argparse.Namespace, name: str, run: Run) -> None:
         call(
             ["train", f"timm:{NETWORK}", "--init", str(renamed(asked.weights, asked.out)), "--replace-head"]
             + ["--normalize", "0.5,0.5,0.5/0.5,0.5,0.5", "--data", str(asked.data), "--image-size", str(asked.size)]
-            + ["--batch-size", "64", "--epochs", str(run.epochs), "--seed", "0", "--recipe", recipe]
+            + ["--batch-size", "64", "--epochs", str(run.epochs), "--seed", str(run.seed), "--recipe", recipe]
             + ["--precision", "float32", "--no-rehearsal", "--out", str(out), "--name", name]
             + [word for key in always for word in ("--set", key)]
         )  # fmt: skip
@@ -140,6 +140,7 @@ class Run:
     sets: list[str]
     epochs: int = 6
     judged: bool = True
+    seed: int = 0
 
 
 RATE = "optimizer.lr=0.03"
@@ -152,9 +153,15 @@ RUNS = {
     "natural": Run("natural", [RATE]),
     "n-fgsm": Run("n-fgsm", [RATE]),
     "hardened": Run("hardened", [RATE, RAMP, *EARLY]),
-    "sprout-noise-03": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", *SOFT]),
     "sprout": Run("sprout", [RATE]),
+    "natural-seed-1": Run("natural", [RATE], seed=1),
+    "hardened-seed-1": Run("hardened", [RATE, RAMP, *EARLY], seed=1),
+    "sprout-noise-03": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", *SOFT]),
+    "natural-seed-2": Run("natural", [RATE], seed=2),
+    "hardened-seed-2": Run("hardened", [RATE, RAMP, *EARLY], seed=2),
     "auto": Run("hardened", [RATE, AUTO]),
+    "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
+    "sturdy": Run("sturdy", [RATE]),
     "ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
 }
 
