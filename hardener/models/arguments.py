@@ -17,6 +17,7 @@ CLASS_COUNT = (
     "numcategories", "ncategories", "classes", "numtargets", "numoutputs", "noutputs", "numoutput", "nboutputs",
     "outfeatures", "outputdim", "outdim", "outputsize", "outsize", "nout", "cout", "outputs", "outputclasses",
     "targetsize", "outputfeatures", "numout", "dimout", "outputnum", "nbclasse", "categories", "klasses", "kclasses",
+    "label",
 )  # fmt: skip
 """Spellings of the number of classes, without `_` and in lower case, the clearest first."""
 CHANNELS = (

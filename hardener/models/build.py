@@ -151,22 +151,41 @@ class _Fits:
 def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], height: int, width: int) -> _Fits | None:
     """Say which images the network does take, of usual sizes and of one or three channels; None where of none."""
     for count in dict.fromkeys([*channels, 3, 1]):
-        fits: dict[tuple[int, int], int] = {}
-        try:
-            plain = dataclasses.replace(choice, pretrained=False)
-            with unscripted():
-                network = load_model(plain, num_classes=num_classes, channels=count, size=(height, width)).network
-            tame(network)
-        except HardenerError:
-            continue
-        for size in dict.fromkeys([(height, width), *((usual, usual) for usual in USUAL_SIZES)]):
-            with contextlib.suppress(HardenerError):
-                fits[size] = count_outputs(
-                    network, channels=count, height=size[0], width=size[1], num_classes=num_classes
-                )
+        sizes = list(dict.fromkeys([(height, width), *((usual, usual) for usual in USUAL_SIZES)]))
+        network = _plain(choice, num_classes, count, (height, width))
+        fits = {} if network is None else _outputs(network, count, sizes, num_classes)
+        if network is not None and not fits:  # built for a size, it takes no other
+            made = ((size, _plain(choice, num_classes, count, size)) for size in sizes[1:])
+            found = (_outputs(one, count, [size], num_classes) for size, one in made if one is not None)
+            fits = next((fit for fit in found if fit), {})
         if fits:
             return _advice(choice, count, fits, channels, (height, width), num_classes)
     return None
+
+
+def _plain(choice: ModelChoice, num_classes: int, channels: int, size: tuple[int, int]) -> nn.Module | None:
+    """Build the network for images of a size, without weights; None where it cannot be built for them."""
+    try:
+        with unscripted():
+            plain = dataclasses.replace(choice, pretrained=False)
+            network = load_model(plain, num_classes=num_classes, channels=channels, size=size).network
+        tame(network)
+    except HardenerError:
+        return None
+    return network
+
+
+def _outputs(
+    network: nn.Module, channels: int, sizes: Sequence[tuple[int, int]], num_classes: int
+) -> dict[tuple[int, int], int]:
+    """Return how many logits a network gives for images of the sizes that it takes."""
+    found: dict[tuple[int, int], int] = {}
+    for height, width in sizes:
+        with contextlib.suppress(HardenerError):
+            found[height, width] = count_outputs(
+                network, channels=channels, height=height, width=width, num_classes=num_classes
+            )
+    return found
 
 
 def _advice(

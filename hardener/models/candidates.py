@@ -13,14 +13,10 @@ from typing import Any
 
 from torch import nn
 
-from hardener.models.arguments import (
-    Facts,
-    Takes,
-    class_count_name,
-    ways_to_build,
-)
+from hardener.models.arguments import IMAGE_SIZE, Facts, Takes, class_count_name, plain, ways_to_build
+from hardener.models.guesses import words_of
 from hardener.models.model_file import Imported
-from hardener.models.probing import Trial, Trials
+from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
 from hardener.models.source_code import is_network_class, makes_network, reached, used_by
 from hardener.models.user_code import place_of
 
@@ -119,7 +115,15 @@ def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: 
             return this
         best = this if best is None or (trial.built and not best.trial.built) else best
     assert best is not None, "there is one way at least"
-    return dataclasses.replace(best, missing=_asserted(best, taken, given))
+    return dataclasses.replace(best, missing=_asserted(best, taken, given) or _chosen_by(best, taken, given))
+
+
+def _chosen_by(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the arguments that a function chooses by, where it chooses nothing by their defaults."""
+    if not isinstance(one.trial.error, NothingReturned):
+        return ()
+    free = [name for name, default in taken.names.items() if default is None and name not in {*one.arguments, *given}]
+    return tuple(name for name in free if words_of(name, one.candidate.value))
 
 
 def _asserted(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -130,12 +134,20 @@ def _asserted(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str, 
 
 
 def at_other_sizes(one: Tried, trials: Trials) -> Tried:
-    """Show what was built, and does not take the images, others of the sizes that are in use."""
-    value, way = one.candidate.value, dict(one.arguments)
+    """Show what was built, and does not take the images, others of the sizes that are in use; what is built for a size
+    is built for these."""
+    value, way, taken = one.candidate.value, dict(one.arguments), one.candidate.takes
     if one.missing or not one.trial.built or not one.trial.parameters or one.trial.outputs is not None:
         return one
     build = (lambda: value) if isinstance(value, nn.Module) else (lambda: value(**way))
-    return dataclasses.replace(one, trial=trials.run(build, other_sizes=True))
+    found = trials.run(build, other_sizes=True)
+    sized = [] if taken is None else [name for name in taken.names if plain(name) in IMAGE_SIZE]
+    for side in SIZES if found.outputs is None and sized else ():
+        told = {**way, **dict.fromkeys(sized, side)}
+        found = trials.run(lambda told=told: value(**told), size=(side, side))  # type: ignore[misc]
+        if found.outputs is not None:
+            break
+    return dataclasses.replace(one, trial=found if found.outputs is not None else one.trial)
 
 
 def known_ways(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:

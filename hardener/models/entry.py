@@ -30,7 +30,7 @@ from hardener.models.probing import Trials
 from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class, makes_network
 from hardener.models.tame import unwrapped
-from hardener.models.user_code import describe, first_line, place_of, user_code
+from hardener.models.user_code import advice_for, describe, named_error, place_of, user_code
 from hardener.models.wrapper import Wrapping, completed
 
 _MOST_SHOWN = 12
@@ -254,13 +254,14 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
         options = _options(wrapping, facts, wish)
         text = f"{told} Pass what is right for you, such as\n  {options}\n({_figures(wrapping)})"
         return EntryNeeded(text, options=options)
+    tried_last = "" if wrapping.fault is None else f". What was tried raised {describe(wrapping.fault).rstrip('.')}"
     if wrapping.is_plain and not any(is_config(one, wrapping.candidate.value) for one in wrapping.guesses):
-        return EntryNeeded(f"{told} Pass --entry {name} {wrapping.words()}")
+        why = f" {tried_last.removeprefix('. ')}." if tried_last else ""
+        return EntryNeeded(f"{told} Pass what is right for you as --entry {name} {wrapping.words()}.{why}")
     lines, made = wrapping.function()
     extra = _extra(wrapping, facts, wish)
     named = f" --entry {made}" if made != "build_model" else ""
     also = f"\nand pass{named}{extra}." if named or extra else ""
-    tried_last = "" if wrapping.fault is None else f". What was tried raised {describe(wrapping.fault).rstrip('.')}"
     blanks = " and fill in what stands as ..." if "=..." in lines else ""
     figures = f" ({_figures(wrapping)})" if wrapping.trial is not None else tried_last
     text = f"{told} Put this at the end of {path}{blanks}{figures}:\n\n{lines}\n{also}"
@@ -330,12 +331,18 @@ def _likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
 
 
 def _none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:
-    told = []
-    for one in tops[:_MOST_SHOWN]:
+    names_of: dict[str, list[str]] = {}
+    for one in tops:
         error = one.trial.error
-        place = "" if error is None or (at := place_of(error)) is None else f" ({at})"
-        why = "returns no logits of shape (N, K)" if error is None else f"{type(error).__name__}: {first_line(error)}"
-        told.append(f"  --entry {one.candidate.name}: {why}{place}")
+        why = "returns no logits of shape (N, K)" if error is None else named_error(error)
+        names_of.setdefault(why, []).append(one.candidate.name)
+    told = []
+    for why, names in list(names_of.items())[:_MOST_SHOWN]:
+        shown = ", ".join(names[:_MOST_SHOWN]) + (" …" if len(names) > _MOST_SHOWN else "")
+        told.append(f"  --entry {shown}: {why}" if len(names) == 1 else f"  {shown}, each: {why}")
+    advice = {advice_for(error, place_of(error)) for one in tops if (error := one.trial.error) is not None}
+    if len(names_of) == len(advice) == 1 and (text := advice.pop()):
+        told.append(f"{text[0].upper()}{text[1:]}.")
     images = "" if facts.size is None else f" takes images of {facts.channels} x {facts.size[0]} x {facts.size[1]}"
     return "\n".join([f"no network in {found.file.path}{images or ' can be built'} and returns logits:", *told])
 

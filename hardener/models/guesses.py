@@ -226,6 +226,12 @@ def combinations(of: Mapping[str, Sequence[Guess]]) -> Iterator[dict[str, Guess]
         yield {name: values[place] for (name, values), place in zip(of.items(), places, strict=True)}
 
 
+def length_of(name: str, value: Any) -> int:
+    """Return how long a list is that the code of a class or a function reads an argument as; 0 where it is none."""
+    used = _used_as(name, value)
+    return used if isinstance(used, int) else 0
+
+
 def is_called_with(name: str, value: Any) -> bool:
     """Is an argument of a class or a function a class, which its code calls?"""
     return _used_as(name, value) == "called"

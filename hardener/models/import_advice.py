@@ -68,16 +68,8 @@ _OF_A_REPOSITORY = {
     "src", "core", "common", "tools", "data", "dataset", "datasets", "networks", "network", "nets", "ops", "options",
     "backbone", "backbones", "blocks", "losses", "loss", "registry", "helpers", "functions", "archs", "basic", "base",
 }  # fmt: skip
-_GONE = {
-    "torchvision.models.utils": "torch.hub has load_state_dict_from_url",
-    "torch._six": "collections.abc has the containers; string_classes is str, int_classes is int",
-    "load_state_dict_from_url": "torch.hub has load_state_dict_from_url",
-    "model_urls": "torchvision's weights are in its Weights classes, such as ResNet18_Weights",
-    "container_abcs": "collections.abc has the containers",
-    "Iterable": "collections.abc has Iterable",
-    "torch.utils.serialization": "torch.load and torch.save do its work",
-}
-"""What newer versions no longer have, and where its work is done now."""
+_GONE = {"torch.utils.serialization": "torch.load and torch.save do its work"}
+"""What newer versions no longer have, and where its work is done now; see also `hardener.models.gone`."""
 _MOST_REQUIREMENTS = 100_000  # bytes
 _INSTALLED = {"site-packages", "dist-packages", ".venv", "venv", "env", "build"}
 _MAIN = 'put what only a script does below `if __name__ == "__main__":`, or the network into a file of its own'

@@ -16,6 +16,7 @@ from types import ModuleType
 import torch
 
 from hardener.errors import HardenerError
+from hardener.models.gone import gone_names
 from hardener.models.import_advice import check_no_training, import_advice
 from hardener.models.imports_read import ALIAS, NEVER_TWICE, REPOSITORY, asked_for, reach_of, stands_in
 from hardener.models.user_code import user_code
@@ -197,7 +198,7 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     sys.argv = [str(file.path)]
     found: Imported | None = None
     try:
-        with contextlib.redirect_stdout(sys.stderr), _torch_as_it_is():
+        with contextlib.redirect_stdout(sys.stderr), _torch_as_it_is(), gone_names(file.own):
             found = Imported(file, _run(file, before), before)
             yield found
     finally:
@@ -332,7 +333,10 @@ def _forget(file: ModelFile, before: set[str]) -> None:
 
 def _lies_below(module: ModuleType, folder: Path) -> bool:
     loaded_from = getattr(module, "__file__", None)
-    places = [loaded_from] if loaded_from else list(getattr(module, "__path__", []))
+    try:
+        places = [loaded_from] if loaded_from else list(getattr(module, "__path__", []))
+    except KeyError:  # a folder without __init__.py whose package failed: it asks for that one's place
+        return True
     inside = [Path(place).resolve() for place in places]
     return any(path.is_relative_to(folder) and "site-packages" not in path.parts for path in inside)
 

@@ -29,6 +29,10 @@ _MADE_ON_CPU = {torch.linspace, torch.tensor, torch.as_tensor}
 _MADE = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
 
 
+class NothingReturned(TypeError):
+    """What should make a network returned None."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What came of building a network and showing it images.
@@ -106,12 +110,13 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
         network = build()
         if isinstance(network, tuple) and network:
             network = network[0]
+        if network is None:
+            raise NothingReturned("it returned nothing")
         if not isinstance(network, nn.Module):
             raise TypeError(f"it returned a {type(network).__name__}, not an nn.Module")
         found = Trial(True, sum(p.numel() for p in network.parameters()))
         parameter = next(iter(network.parameters()), None)
-        for module in network.modules():  # what bears the names `eval` and `train` may be of another kind
-            module.training = False
+        _to_eval_mode(network)
     except (Exception, SystemExit) as error:  # the user's own code: it may raise anything
         return Trial(False, error=error)
     for size in sizes:
@@ -126,6 +131,16 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
             return replace(found, outputs=int(logits.shape[1]), size=size, error=None)
         found = replace(found, error=HardenerError(f"two images gave {logits.shape[0]} rows of logits"))
     return found
+
+
+def _to_eval_mode(network: nn.Module) -> None:
+    """Bring a network to evaluation mode; what bears the name `train` and is of another kind is not called."""
+    kinds = {type(module) for module in network.modules()}
+    if all("mode" in getattr(getattr(kind.train, "__code__", None), "co_varnames", ()) for kind in kinds):
+        with contextlib.suppress(Exception):  # the user's own code: it may raise anything
+            network.train(False)
+    for module in network.modules():
+        module.training = False
 
 
 @contextlib.contextmanager
@@ -146,6 +161,8 @@ class _Weightless(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":  # there are no numbers to begin with
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
         if func in _MADE_ON_CPU:
             kwargs.setdefault("device", "cpu")
         return func(*args, **kwargs)

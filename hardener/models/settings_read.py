@@ -57,11 +57,10 @@ def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
         steps = _steps(node, roots)
         if steps:
             found.at(steps)
-        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        elif isinstance(node, ast.Subscript):
             listed = _steps(node.value, roots) or roots.get(ast.unparse(node.value))
-            if listed and isinstance(node.slice.value, int):
-                place = found.at(listed)
-                place.length = max(place.length, node.slice.value + 1)
+            if listed:
+                _count(node.slice, found.at(listed))
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len":
             counted = _steps(node.args[0], roots) or roots.get(ast.unparse(node.args[0]))
             if counted:
@@ -73,12 +72,22 @@ def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
             callee = looked_up(node.func, scope)
             if is_network_class(callee) or inspect.isfunction(callee):
                 for where, argument in _handed(node):
-                    whole = ast.unparse(argument) in (name, f"self.{name}")
+                    whole = roots.get(ast.unparse(argument)) == ()
                     handed = () if whole else _steps(argument, roots)
                     inner = _argument_name(callee, where)
                     if handed is not None and inner is not None:
                         _add(found.at(handed), settings_of(inner, callee, depth + 1), words_of(inner, callee))
     return found
+
+
+def _count(index: ast.expr, place: Settings) -> None:
+    """Keep how long a list is at least that is read at some place."""
+    if isinstance(index, ast.Constant) and isinstance(index.value, int):
+        place.length = max(place.length, index.value + 1)
+    elif isinstance(index, ast.UnaryOp):  # the last of it
+        place.length = max(place.length, 1)
+    elif not isinstance(index, ast.Constant | ast.Slice | ast.Tuple):
+        place.counted = True
 
 
 def _add(place: Settings, further: Settings, words: list[Any]) -> None:
@@ -90,6 +99,8 @@ def _add(place: Settings, further: Settings, words: list[Any]) -> None:
 def _roots(name: str, tree: ast.AST) -> dict[str, _Steps]:
     """Return what stands for an argument, or for a part of it, in some code: `model_config = config.model`."""
     roots: dict[str, _Steps] = {name: (), f"self.{name}": ()}
+    if isinstance(tree, ast.FunctionDef) and tree.args.kwarg is not None:
+        roots[f"{tree.args.kwarg.arg}['{name}']"] = ()
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             steps, target = _steps(node.value, roots), node.targets[0]
@@ -102,7 +113,7 @@ def _steps(node: ast.AST, roots: Mapping[str, _Steps]) -> _Steps | None:
     """Return the settings that an expression such as `args.model.width` reads of `args`, whole or not at all."""
     steps: list[tuple[str, bool]] = []
     while isinstance(node, ast.Attribute | ast.Subscript):
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in roots:
+        if ast.unparse(node) in roots:
             break
         if isinstance(node, ast.Attribute):
             steps.append((node.attr, False))
@@ -111,7 +122,7 @@ def _steps(node: ast.AST, roots: Mapping[str, _Steps]) -> _Steps | None:
         else:
             return None
         node = node.value
-    root = roots.get(ast.unparse(node)) if isinstance(node, ast.Attribute | ast.Name) else None
+    root = roots.get(ast.unparse(node)) if isinstance(node, ast.Attribute | ast.Name | ast.Subscript) else None
     if root is None or not steps or any(step in _METHODS for step, _ in steps):
         return None
     return (*root, *reversed(steps))

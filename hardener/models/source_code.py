@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from hardener.models.arguments import Takes, class_count_name, takes
+from hardener.models.arguments import NO_DEFAULT, Takes, class_count_name, takes
 
 _NEVER = re.compile(
     r"^(main|train|test|fit|run|demo|eval|evaluate|validate|inference|infer|predict|benchmark|export|profile|summary|"
@@ -116,6 +116,8 @@ def reached(value: Any, depth: int = 0) -> Takes | None:
         calls = [(base, set[str]()) for base in inner if base is not nn.Module]
     else:
         calls = list(_handed_on(target))
+        for name, default in _asked_of_keywords(target).items():
+            taken.names.setdefault(name, default)
     for callee, bound in calls:
         further = reached(callee, depth + 1)
         if further is not None:
@@ -124,6 +126,47 @@ def reached(value: Any, depth: int = 0) -> Takes | None:
                     taken.names[name] = default
                     taken.annotations.setdefault(name, further.annotations.get(name))
     return taken
+
+
+def _asked_of_keywords(function: Any) -> dict[str, Any]:
+    """Return what a function's code asks of its `**kwargs`: `kwargs["width"]`, `kwargs.get("width", 1)`."""
+    tree = code_of(function)
+    if not isinstance(tree, ast.FunctionDef) or tree.args.kwarg is None:
+        return {}
+    keywords, found = tree.args.kwarg.arg, dict[str, Any]()
+
+    def ask(key: ast.expr, default: Any) -> None:
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            found.setdefault(key.value, default)
+
+    for node in ast.walk(tree):  # what code asks for first may be left out
+        if isinstance(node, ast.Compare) and _is_name(node.comparators[0], keywords):
+            ask(node.left, None)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and _is_name(node.value, keywords):
+            ask(node.slice, NO_DEFAULT)
+        elif isinstance(node, ast.Call) and _is_asking(node.func, keywords) and node.args:
+            default = NO_DEFAULT if getattr(node.func, "attr", "") == "pop" else None
+            ask(node.args[0], default if len(node.args) == 1 else _literal_or_none(node.args[1]))
+        elif isinstance(node, ast.Call) and _is_name(node.func, "map") and _is_asking(node.args[0], keywords):
+            for key in node.args[1].elts if isinstance(node.args[1], ast.List | ast.Tuple) else ():
+                ask(key, None)
+    return found
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _is_asking(node: ast.AST, keywords: str) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in ("get", "pop") and _is_name(node.value, keywords)
+
+
+def _literal_or_none(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return None
 
 
 def _handed_on(function: Any) -> Iterator[tuple[Any, set[str]]]:

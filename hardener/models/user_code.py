@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import linecache
 import re
+import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +22,15 @@ _OWN = Path(__file__).resolve().parent.parent
 _STDLIB = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
 _INSTALLED = {"site-packages", "dist-packages"}
 _TYPED = ("<ipython-input", "<stdin>")
-_MOST_CODE, _MOST_TEXT, _MOST_INPUTS = 80, 300, 3
+_MOST_CODE, _MOST_TEXT, _MOST_INPUTS, _MOST_LISTED = 80, 300, 3, 8
+_NAMES = re.compile(r"(?<![\w.\"'])(?!assert\b)[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?![\w.(\"'])")
 _ENDS = (
     ". It ends the program there: put what only a script does, such as reading arguments, below "
     '`if __name__ == "__main__":`.'
 )
 _FIXED = "a fixed number of images or of features stands there: write x.flatten(1), which keeps the batch as it is"
 _FIXED_BATCH = re.compile(r"\.(view|reshape)\(\(?\s*[0-9]+\s*,")
-_KEY = re.compile(r"\w\[[\"']")
+_KEY = re.compile(r"\b(\w+)\[[\"']")
 
 ADVICE = (
     (
@@ -82,6 +84,10 @@ ADVICE = (
         "it fetches weights from the net, which cannot be reached: switch that off there, as by pretrained=False or "
         "weights=None, and give weights by --init",
     ),
+    (
+        r"'float' object cannot be interpreted as an integer|slice indices must be integers",
+        "a division gives a number with a fraction in Python 3: write // in place of /",
+    ),
     (r"does not require grad|no grad_fn", "no gradient reaches the parameters: is there a torch.no_grad or a .detach?"),
 )
 """What an error says -> what to try."""
@@ -127,11 +133,9 @@ def user_code(who: str, *, when: str = "") -> Iterator[None]:
         raise
     except BaseException as error:  # the user's own code: it may raise anything
         place = place_of(error)
-        code = "" if place is None or str(error) else f": {place.code}"
-        at = "" if place is None else f" ({place}{code})"
-        advice = advice_for(error, "" if place is None else place.whole_code)
+        advice = advice_for(error, place)
         more = _ENDS if isinstance(error, SystemExit) else f". {advice[0].upper()}{advice[1:]}." if advice else ""
-        raise HardenerError(f"{who} raises {type(error).__name__}{when}: {first_line(error)}{at}{more}") from error
+        raise HardenerError(f"{who} raises {named_error(error, when, place)}{more}") from error
 
 
 def explained(error: BaseException) -> HardenerError | None:
@@ -168,20 +172,46 @@ def describe(error: BaseException, place: Place | None = None, *, advise: bool =
     told = f"{type(error).__name__}: {first_line(error)}".rstrip(".")
     if place is not None:
         told += f" ({place}{f': {place.code}' if place.code else ''})"
-        inputs = _inputs(place.frame)
+        inputs = ", ".join(filter(None, [_asserted(error, place), _inputs(place.frame)]))
         told += f". In {place.frame.f_code.co_name}: {inputs}" if inputs else ""
-    advice = advice_for(error, "" if place is None else place.whole_code) if advise else ""
+    advice = advice_for(error, place) if advise else ""
     return f"{told}. {advice[0].upper()}{advice[1:]}." if advice else f"{told}."
 
 
-def advice_for(error: BaseException, code: str = "") -> str:
+def named_error(error: BaseException, when: str = "", place: Place | None = None) -> str:
+    """Say what was raised and where: `KIND{when}: its first line (file, line)`; of an error without words also the
+    code, and what its names stood for."""
+    place = place or place_of(error)
+    told = f"{type(error).__name__}{when}: {first_line(error)}"
+    if place is None:
+        return told
+    code = f": {place.whole_code}" if not str(error) and place.whole_code else ""
+    values = "" if str(error) else _asserted(error, place)
+    return f"{told} ({place}{code}{f', where {values}' if values else ''})"
+
+
+def advice_for(error: BaseException, place: Place | None = None) -> str:
     """Return what to try against an error that some line of code raised, or nothing."""
-    text = str(error)
+    text, code = str(error), "" if place is None else place.whole_code
     if isinstance(error, RuntimeError) and _FIXED_BATCH.search(code):
         return _FIXED
-    if isinstance(error, IndexError | TypeError) and _KEY.search(code):
+    keyed = None if place is None or not isinstance(error, IndexError | TypeError) else _KEY.search(code)
+    if place is not None and keyed is not None and _is_tensor(place.frame.f_locals.get(keyed[1])):
         return "hardener calls the model with a tensor of images, not with a dict: take the tensor itself"
+    if place is not None and (told := _of_another_version(text, place)):
+        return told
     return next((advice for pattern, advice in ADVICE if re.search(pattern, text)), "")
+
+
+def _of_another_version(text: str, place: Place) -> str:
+    """Say that an installed package's class or function takes no such argument, where that is what was raised."""
+    unknown = re.match(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", text)
+    owner = "" if unknown is None else getattr(place.frame.f_globals.get(unknown[1]), "__module__", "") or ""
+    module = sys.modules.get(owner)
+    if unknown is None or module is None or is_users(Path(getattr(module, "__file__", None) or "")):
+        return ""
+    package = owner.partition(".")[0]
+    return f"the file was written for another version of {package}, whose {unknown[1]} took {unknown[2]}"
 
 
 def first_line(error: BaseException) -> str:
@@ -234,6 +264,25 @@ def _inputs(frame: FrameType) -> str:
     names = code.co_varnames[: code.co_argcount]
     tensors = [(name, frame.f_locals[name]) for name in names if _is_tensor(frame.f_locals.get(name))]
     return ", ".join(f"{name} is {shape_of(value)}" for name, value in tensors[:_MOST_INPUTS])
+
+
+def _asserted(error: BaseException, place: Place) -> str:
+    """Say what the names of a line stood for where its assertion failed: `depth is 28`."""
+    if not isinstance(error, AssertionError):
+        return ""
+    values = {name: _shown(name, place.frame) for name in _NAMES.findall(place.whole_code.partition(",")[0])}
+    return ", ".join(f"{name} is {value}" for name, value in values.items() if value)
+
+
+def _shown(name: str, frame: FrameType) -> str:
+    """Return a number, a word or a short list that a name stands for in a frame, as text; nothing of others."""
+    first, *rest = name.split(".")
+    value = frame.f_locals.get(first)
+    for part in rest:  # of what is computed when it is asked for, nothing is run
+        value = getattr(value, "__dict__", {}).get(part)
+    if isinstance(value, bool | int | float | str) or (isinstance(value, list | tuple) and len(value) <= _MOST_LISTED):
+        return repr(value)[:_MOST_CODE]
+    return ""
 
 
 def _is_tensor(value: Any) -> bool:

@@ -4,48 +4,43 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from hardener.errors import HardenerError
-from hardener.models.arguments import IMAGE_SIZE, NO_DEFAULT, Facts, Takes, class_count_name, known_arguments, plain
+from hardener.models.arguments import IMAGE_SIZE, Facts, Takes, class_count_name, known_arguments, plain
 from hardener.models.candidates import Candidate, known_ways
+from hardener.models.configured import COUNT, configs, each_once, values_for
 from hardener.models.given import said
-from hardener.models.guesses import (
-    Guess,
-    calls_in,
-    combinations,
-    guesses_for,
-    lists_of,
-    plain_guess,
-    times_of,
-)
+from hardener.models.guesses import Guess, calls_in, combinations, guesses_for, plain_guess
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, Trial, Trials
-from hardener.models.settings_read import Settings, is_config, settings_of
+from hardener.models.repository import Repository, repository_of
+from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class
 
 PLACEHOLDER = Guess(..., "...")
-_COUNT = "num_classes"
 _MOST_SIZES = 6
-_LENGTHS = (4, 3)  # of a list that nothing else is known of: a network's stages
+_NONE: Mapping[str, Any] = {}
 _ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
 
 
 @dataclass(frozen=True)
 class Wrapping:
     """Arguments that complete a call, as texts; `trial` is what came of them, None where nothing that was tried fits;
-    then `fault` is what was raised first."""
+    then `fault` is what was raised first. `attributes` are set on the network once it is built."""
 
     candidate: Candidate
     guesses: Mapping[str, Guess]
     known: Mapping[str, Any]
     trial: Trial | None
     fault: BaseException | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_plain(self) -> bool:
@@ -55,7 +50,8 @@ class Wrapping:
     @property
     def is_said(self) -> bool:
         """Can `--model-arg` say all of it?"""
-        return all(guess.value is ... or said(guess.value, guess.text) is not None for guess in self.guesses.values())
+        said_of = [guess.value is ... or said(guess.value, guess.text) is not None for guess in self.guesses.values()]
+        return not self.attributes and all(said_of)
 
     def words(self) -> str:
         """Return the options that say it."""
@@ -67,11 +63,14 @@ class Wrapping:
         name = "build_model" if self.candidate.name != "build_model" else "make_network"
         taken = self.candidate.takes or Takes({})
         count = class_count_name(taken)
-        count = count if count is not None or not taken.anything else _COUNT
+        count = count if count is not None or not taken.anything else COUNT
         parts = [f"{key}={guess.text}" for key, guess in self.guesses.items()]
-        parts += [f"{key}={_COUNT if key == count else repr(value)}" for key, value in self.known.items()]
+        parts += [f"{key}={COUNT if key == count else repr(value)}" for key, value in self.known.items()]
         called = f"{self.candidate.name}({', '.join(parts)})"
-        lines = [f"def {name}({_COUNT}):", f"    return {called}"]
+        lines = [f"def {name}({COUNT}):", f"    return {called}"]
+        if self.attributes:
+            given = [f"    network.{key} = {value!r}" for key, value in self.attributes.items()]
+            lines[1:] = [f"    network = {called}", *given, "    return network"]
         if "SimpleNamespace(" in called:
             lines.insert(1, "    from types import SimpleNamespace")
         if " nn." in called.replace("(", " ").replace("=", " "):
@@ -98,35 +97,46 @@ def completed(
     missing = [name for name in dict.fromkeys([*taken.required(), *needs]) if name not in known]
     own = {module.__name__ for module in found.modules()}
     classes = {n: v for n, v in vars(found.module).items() if is_network_class(v) and v.__module__ in own}
+    repository = repository_of(found.file)
     written = list(calls_in([found.module], candidate.name, taken))
+    elsewhere = repository.calls(candidate.name, taken)
+    written += [{name: plain_guess(value) for name, value in call.items()} for call in elsewhere]
     options: dict[str, list[Guess]] = {}
     for name in missing:
         seen = [call[name] for call in written if name in call]
         if is_config(name, candidate.value):
-            options[name] = seen + _configs(name, candidate.value, taken, found, facts)
+            options[name] = seen + configs(name, candidate.value, taken, found, facts)
         else:
-            options[name] = seen + guesses_for(name, candidate.value, taken, classes)
+            default = values_for(name, candidate.value, repository)
+            options[name] = each_once([*seen, *default, *guesses_for(name, candidate.value, taken, classes)])
     if {plain(name) for name in missing} & _ATTENDS and "depth" in options:
         options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
     ways, _ = known_ways(taken, facts, given)
     calls = [{name: call[name] for name in missing} for call in written if set(missing) <= set(call)]
     fault: BaseException | None = None
+    ran = False
     built: list[dict[str, Guess]] = []
     for guesses in [*calls, *combinations(options)]:
         for way in ways:
             if trials.spent or (built and trials.running_out):  # other sizes are to be tried too
                 break
-            trial = trials.run(lambda way=way, guesses=guesses: _call(candidate, way, guesses))  # type: ignore[misc]
+            build = functools.partial(_call, candidate, way, guesses)
+            trial = trials.run(build)
+            attributes = _left_out(trial, repository)
+            if attributes:
+                trial = trials.run(functools.partial(build, attributes=attributes))
             if trial.outputs is not None and trial.parameters:
-                return Wrapping(candidate, guesses, {k: v for k, v in way.items() if k not in guesses}, trial)
+                rest = {k: v for k, v in way.items() if k not in guesses}
+                return Wrapping(candidate, guesses, rest, trial, attributes=attributes)
             built += [guesses] if trial.built and trial.parameters else []
-            fault = trial.error if _says_more(trial, fault) else fault
+            if fault is None or (trial.built and not ran):  # the user's own code says more when it runs
+                fault, ran = trial.error, trial.built
     for guesses in itertools.islice(itertools.chain(built, calls, combinations(options)), 3):
         for trial in _at_other_sizes(candidate, guesses, taken, facts, given, trials):
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, known, trial)
     first = {name: _first(values) for name, values in options.items()}
-    sure = {name: calls[0][name] if calls else guess for name, guess in first.items()}
+    sure = {name: calls[0][name] if calls else guess for name, guess in first.items()} if not built else built[0]
     return Wrapping(candidate, sure, known, None, fault)
 
 
@@ -150,88 +160,31 @@ def _at_other_sizes(
         yield trials.run(lambda told=told: _call(candidate, told, guesses), size=(side, side))  # type: ignore[misc]
 
 
-def _says_more(trial: Trial, before: BaseException | None) -> bool:
-    """Is what a trial raised worth more than what was raised before? The user's own code says more when it runs."""
-    return before is None or (trial.built and isinstance(before, HardenerError | ValueError | AssertionError))
-
-
 def _first(guesses: Sequence[Guess]) -> Guess:
     return guesses[0] if guesses and not guesses[0].is_plain else PLACEHOLDER
 
 
-def _call(candidate: Candidate, way: Mapping[str, Any], guesses: Mapping[str, Guess]) -> Any:
+def _call(
+    candidate: Candidate, way: Mapping[str, Any], guesses: Mapping[str, Guess], attributes: Mapping[str, Any] = _NONE
+) -> Any:
     values = {name: _fresh(guess.value) for name, guess in guesses.items()}
-    return candidate.value(**{**way, **values})
+    network = candidate.value(**{**way, **values})
+    for name, value in attributes.items():
+        setattr(network, name, value)
+    return network
+
+
+def _left_out(trial: Trial, repository: Repository) -> dict[str, Any]:
+    """Return what a network's code reads of itself and does not set, as scripts of the repository set it."""
+    read = re.search(r"object has no attribute '(\w+)'", str(trial.error)) if trial.built else None
+    if read is None or not isinstance(trial.error, AttributeError):
+        return {}
+    values = repository.values((read[1],))
+    return {read[1]: values[0]} if values else {}
 
 
 def _fresh(value: Any) -> Any:
     return copy.deepcopy(value) if isinstance(value, list | dict | SimpleNamespace) else value
-
-
-def _configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts) -> list[Guess]:
-    """Return objects of settings that an argument may be: of the file's own, or made from what its code reads."""
-    scope = vars(found.module)
-    kind = taken.annotations.get(name)
-    kind_name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
-    own = []
-    for key, one in scope.items():
-        if isinstance(one, type) and dataclasses.is_dataclass(one) and kind_name in ("", "_empty", key):
-            count = class_count_name(Takes(dict.fromkeys(field.name for field in dataclasses.fields(one))))
-            filled = {} if count is None else {count: facts.num_classes}
-            try:
-                made = one(**filled)
-            except TypeError:
-                continue
-            own.append(Guess(made, f"{key}({'' if count is None else f'{count}={_COUNT}'})"))
-    own += [
-        Guess(one, key)
-        for key, one in scope.items()
-        if key.lower() in {name, "config", "cfg", "args", "opt"} and not key.startswith("_") and not callable(one)
-        and not hasattr(one, "__path__") and type(one).__name__ != "module"
-    ]  # fmt: skip
-    read = settings_of(name, value)
-    return [*own, *_built_settings(read, value, facts)] if read.parts else own
-
-
-def _built_settings(settings: Settings, value: Any, facts: Facts) -> list[Guess]:
-    leaves = list(_leaves(settings, ()))
-    of: dict[str, list[Guess]] = {}
-    for path, leaf in leaves:
-        words = [plain_guess(word) for word in leaf.words]
-        one = known_arguments(Takes({path[-1]: NO_DEFAULT}), facts, {})
-        if leaf.counted:
-            of[".".join(path)] = [one for length in _LENGTHS for one in lists_of(length, plain(path[-1]))]
-        elif leaf.length:
-            of[".".join(path)] = lists_of(leaf.length, plain(path[-1]))
-        elif leaf.times:
-            of[".".join(path)] = times_of(plain(path[-1]))
-        elif path[-1] in one:
-            count = class_count_name(Takes({path[-1]: None}))
-            of[".".join(path)] = [Guess(one[path[-1]], _COUNT if count else repr(one[path[-1]]))]
-        else:
-            of[".".join(path)] = words or guesses_for(path[-1], value, Takes({}), {})
-    made = []
-    for chosen in combinations(of):
-        values = {tuple(key.split(".")): guess for key, guess in chosen.items()}
-        made.append(_assembled(settings, (), values))
-    return made
-
-
-def _leaves(settings: Settings, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Settings]]:
-    if not settings.parts:
-        return [(path, settings)]
-    return [leaf for name, part in settings.parts.items() for leaf in _leaves(part, (*path, name))]
-
-
-def _assembled(settings: Settings, path: tuple[str, ...], values: Mapping[tuple[str, ...], Guess]) -> Guess:
-    if not settings.parts:
-        return values[path]
-    parts = {name: _assembled(part, (*path, name), values) for name, part in settings.parts.items()}
-    if settings.keys:
-        text = ", ".join(f'"{name}": {part.text}' for name, part in parts.items())
-        return Guess({name: part.value for name, part in parts.items()}, f"{{{text}}}")
-    text = ", ".join(f"{name}={part.text}" for name, part in parts.items())
-    return Guess(SimpleNamespace(**{name: part.value for name, part in parts.items()}), f"SimpleNamespace({text})")
 
 
 def _shell(text: str) -> str:

@@ -40,6 +40,8 @@ class Part(nn.Module):
         return self.conv(x)
 """
 
+NEEDY = FILE.replace("width=4", "width").replace("num_classes=3", "more")
+
 
 def load(path: Path, **rest: object) -> LoadedModel:
     return load_model(ModelChoice(str(path), **rest), num_classes=5, size=(8, 8))  # type: ignore[arg-type]
@@ -76,3 +78,38 @@ def test_a_record_without_arguments_still_opens() -> None:
     old = {"spec": "net.py", "name": "net", "file": "model/net.py", "entry": None, "fingerprint": "f", "parameters": 1}
     rest = {"init": None, "pretrained": False, "replaced_head": None}
     assert ModelRecord.model_validate({**old, **rest}).arguments == {}
+
+
+def test_what_a_builder_asks_of_its_keywords_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        f"{NEEDY}\ndef small(**kwargs):\n    wide = kwargs.pop('wide', 2) if 'wide' in kwargs else 1\n"
+        "    return Small(num_classes=kwargs['num_classes'], width=kwargs['width'] * wide)\n"
+    )
+    with pytest.raises(HardenerError, match=r"(?s)small in .* needs width, .* --entry small --model-arg width=64"):
+        load(path)
+    assert load(path, entry="small", arguments={"width": 8}).network.number == 1
+
+
+def test_a_builder_that_returns_nothing_is_given_what_it_chooses_by(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        f"{NEEDY}\ndef small(**kwargs):\n    count, data = map(kwargs.get, ['num_classes', 'data'])\n"
+        "    if data == 'faces':\n        return Small(count, 8)\n    elif data == 'cars': return Small(count, 9)\n"
+    )
+    with pytest.raises(HardenerError, match=r"(?s)small in .* needs data, .* --entry small --model-arg data=faces"):
+        load(path)
+
+
+def test_what_fails_alike_is_said_once_with_its_condition(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from torch import nn\nclass Small(nn.Module):\n    def __init__(self, num_classes=2, size=4):\n"
+        "        super().__init__()\n        half = size // 3\n        assert half > 1\n"
+        "def small(num_classes=2): return Small(num_classes)\ndef large(num_classes=2): return Small(num_classes)\n"
+    )
+    with pytest.raises(HardenerError) as found:
+        load(path)
+    assert str(found.value).endswith(
+        "\n  small, large, each: AssertionError: (no message) (net.py, line 6: assert half > 1, where half is 1)"
+    )

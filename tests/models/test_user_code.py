@@ -12,7 +12,7 @@ from torch import nn
 from hardener.errors import HardenerError
 from hardener.models.load import load_model
 from hardener.models.normalize import ImageClassifier
-from hardener.models.user_code import ADVICE, advice_for, describe, explained, explaining, user_code
+from hardener.models.user_code import ADVICE, advice_for, describe, explained, explaining, place_of, user_code
 
 TWICE = """
 import torch
@@ -116,3 +116,21 @@ def test_a_gpu_that_is_not_here_has_its_advice() -> None:
         torch.zeros(1).cuda()
     assert "--device" in advice_for(found.value)
     assert len(ADVICE) == len({pattern for pattern, _ in ADVICE})
+
+
+def test_settings_are_not_taken_for_the_images(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("def wide(config): return config['width']\nwide(4)\n")
+    with pytest.raises(HardenerError, match="not subscriptable") as found:
+        load_model(str(tmp_path / "net.py"), num_classes=2)
+    assert "tensor of images" not in str(found.value)
+
+
+def test_an_argument_that_a_package_no_longer_takes_names_the_package() -> None:
+    with pytest.raises(TypeError) as found:
+        nn.Linear(3, 3, drop=1)  # type: ignore[call-arg]
+    assert advice_for(found.value) == ""
+    place = place_of(found.value)
+    assert place is not None
+    place.frame.f_globals["Linear"] = nn.Linear
+    assert advice_for(found.value, place) == "the file was written for another version of torch, whose Linear took drop"
+    del place.frame.f_globals["Linear"]

@@ -1,0 +1,118 @@
+"""Objects of settings that an argument may be: the file's own, its repository's, or made from what its code reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from hardener.models.arguments import MAYBE_CHANNELS, NO_DEFAULT, Facts, Takes, class_count_name, known_arguments, plain
+from hardener.models.guesses import Guess, combinations, guesses_for, length_of, lists_of, plain_guess, times_of
+from hardener.models.model_file import Imported
+from hardener.models.repository import Repository, as_list, repository_of
+from hardener.models.settings_read import Settings, settings_of
+
+COUNT = "num_classes"
+_LENGTHS = (4, 3)  # of a list that nothing else is known of: a network's stages
+_MOST_WRITTEN = 3
+
+
+def values_for(name: str, value: Any, repository: Repository) -> list[Guess]:
+    """Return what the repository's own scripts and files of settings have for an argument of a class or a function."""
+    length = length_of(name, value)
+    written = [as_list(one) if length else one for one in repository.values((name,))]
+    fitting = [one for one in written if not length or (isinstance(one, list) and len(one) >= length)]
+    return [plain_guess(one) for one in fitting[:_MOST_WRITTEN]]
+
+
+def each_once(guesses: Iterable[Guess]) -> list[Guess]:
+    """Return guesses without those that were made before."""
+    return list({(guess.text, type(guess.value)): guess for guess in guesses}.values())
+
+
+def configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts) -> list[Guess]:
+    """Return objects of settings that an argument may be: of the file's own, or made from what its code reads."""
+    scope = vars(found.module)
+    kind = taken.annotations.get(name)
+    kind_name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
+    own = []
+    for key, one in scope.items():
+        if isinstance(one, type) and dataclasses.is_dataclass(one) and kind_name in ("", "_empty", key):
+            count = class_count_name(Takes(dict.fromkeys(field.name for field in dataclasses.fields(one))))
+            filled = {} if count is None else {count: facts.num_classes}
+            try:
+                made = one(**filled)
+            except TypeError:
+                continue
+            own.append(Guess(made, f"{key}({'' if count is None else f'{count}={COUNT}'})"))
+    own += [
+        Guess(one, key)
+        for key, one in scope.items()
+        if key.lower() in {name, "config", "cfg", "args", "opt"} and not key.startswith("_") and not callable(one)
+        and not hasattr(one, "__path__") and type(one).__name__ != "module"
+    ]  # fmt: skip
+    read, repository = settings_of(name, value), repository_of(found.file)
+    if not read.parts:
+        return own or [plain_guess(None)]
+    records = [Guess(one, _text_of(one)) for one in repository.like(tuple(read.parts))]
+    return [*own, *records[-_MOST_WRITTEN:], *_built_settings(read, value, facts, repository)]
+
+
+def _text_of(record: SimpleNamespace) -> str:
+    """Return the code that makes a record."""
+    return f"SimpleNamespace({', '.join(f'{name}={value!r}' for name, value in vars(record).items())})"
+
+
+def _built_settings(settings: Settings, value: Any, facts: Facts, repository: Repository) -> list[Guess]:
+    leaves = list(_leaves(settings, ()))
+    of = {".".join(path): _values_of(path, leaf, value, facts, repository) for path, leaf in leaves}
+    made = []
+    for chosen in combinations(of):
+        values = {tuple(key.split(".")): guess for key, guess in chosen.items()}
+        made.append(_assembled(settings, (), values))
+    return made
+
+
+def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, repository: Repository) -> list[Guess]:
+    """Return what one setting may be: what is known, what the repository has, and what is usual."""
+    name, word = path[-1], plain(path[-1])
+    listed = leaf.counted or leaf.length > 0
+    found = [as_list(one) if listed else one for one in repository.values(path)]
+    if listed:
+        found = [one for one in found if isinstance(one, list | tuple) and len(one) >= leaf.length]
+    elif leaf.times:
+        found = [one for one in found if type(one) is int and one > 0]
+    written = [plain_guess(one) for one in found[:_MOST_WRITTEN]]
+    known = known_arguments(Takes({name: NO_DEFAULT}), facts, {})
+    if leaf.counted:
+        return each_once([*written, *(one for length in _LENGTHS for one in lists_of(length, word))])
+    if leaf.length:
+        return each_once([*written, *lists_of(leaf.length, word)])
+    if name in known:
+        count = class_count_name(Takes({name: None}))
+        sure = [Guess(known[name], COUNT if count else repr(known[name]))]
+        return each_once([*written, *sure]) if word in MAYBE_CHANNELS else sure
+    if leaf.times:
+        return each_once([*written, *times_of(word)])
+    words = [plain_guess(one) for one in leaf.words]
+    if words:
+        return each_once([*(one for one in written if one.value in leaf.words), *words])
+    return each_once([*written, *guesses_for(name, value, Takes({}), {})])
+
+
+def _leaves(settings: Settings, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Settings]]:
+    if not settings.parts:
+        return [(path, settings)]
+    return [leaf for name, part in settings.parts.items() for leaf in _leaves(part, (*path, name))]
+
+
+def _assembled(settings: Settings, path: tuple[str, ...], values: Mapping[tuple[str, ...], Guess]) -> Guess:
+    if not settings.parts:
+        return values[path]
+    parts = {name: _assembled(part, (*path, name), values) for name, part in settings.parts.items()}
+    if settings.keys:
+        text = ", ".join(f'"{name}": {part.text}' for name, part in parts.items())
+        return Guess({name: part.value for name, part in parts.items()}, f"{{{text}}}")
+    text = ", ".join(f"{name}={part.text}" for name, part in parts.items())
+    return Guess(SimpleNamespace(**{name: part.value for name, part in parts.items()}), f"SimpleNamespace({text})")

@@ -1,0 +1,217 @@
+"""What the files around a model file say of its settings and calls: read, and never run."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeGuard
+
+import yaml
+
+from hardener.models.arguments import Takes, plain
+from hardener.models.imports_read import REPOSITORY
+from hardener.models.model_file import ModelFile
+
+_MOST_FILES, _MOST_BYTES, _MOST_CALLS = 200, 200_000, 12
+_NOT_HERE = {"site-packages", "dist-packages", "node_modules", "venv", "env", "build", "dist", "runs"}
+_NUMBERS = re.compile(r"-?\d+(\.\d+)?([-,_x ]+\d+(\.\d+)?)+")
+_OLD_WORD = re.compile(r"\basync\s*=")  # .cuda(async=True), as scripts of Python 3.6 have it
+_Names = tuple[str, ...]
+
+
+@dataclass
+class Repository:
+    """What is written around a model file.
+
+    Attributes:
+        settings: by the names that lead there, in lower case and without `_`: values, as
+            `add_argument("--depth", default=28)`, `_C.MODEL.DEPTH = 28` or a YAML file have them.
+        records: `NAME = Kind(first=..., second=...)` of literals, by their names.
+    """
+
+    settings: dict[_Names, list[Any]] = field(default_factory=dict)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    _trees: list[ast.Module] = field(default_factory=list)
+    _counts: dict[_Names, _Names] = field(default_factory=dict)
+
+    def values(self, path: _Names) -> list[Any]:
+        """Return what a setting may be: those whose names agree farthest, from the last one on, come first."""
+        wanted = tuple(map(plain, path))
+        found = [(_agreeing(wanted, names), names, values) for names, values in self.settings.items()]
+        ranked = sorted((one for one in found if one[0]), key=lambda one: (-one[0], len(one[1])))
+        return _each_once(itertools.chain.from_iterable(values for _, _, values in ranked))
+
+    def calls(self, name: str, taken: Takes) -> Iterator[dict[str, Any]]:
+        """Yield what a class or a function is called with elsewhere, as far as that is written there."""
+        found = (call for tree in self._trees for call in _calls_of(name, tree))
+        for tree, call in itertools.islice(found, _MOST_CALLS):
+            constants = _constants(tree)
+            places = zip(taken.names, call.args, strict=False)
+            named = [*places, *((k.arg, k.value) for k in call.keywords if k.arg is not None)]
+            pairs = {key: self._value(node, constants) for key, node in named if key in taken.names}
+            yield {key: value for key, value in pairs.items() if value is not ...}
+
+    def like(self, names: _Names) -> list[SimpleNamespace]:
+        """Return the records that hold all of some names."""
+        return [SimpleNamespace(**record) for record in self.records if set(names) <= set(record)]
+
+    def _value(self, node: ast.expr, constants: Mapping[str, Any]) -> Any:
+        """Return what an expression stands for there; `...` where that is not known."""
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            pass
+        if isinstance(node, ast.Name):
+            return constants.get(node.id, ...)
+        if isinstance(node, ast.Attribute):  # args.depth
+            return next(iter(self.values((node.attr,))), ...)
+        return ...
+
+
+@functools.lru_cache(maxsize=4)
+def repository_of(file: ModelFile) -> Repository:
+    """Read the files of the repository that a model file lies in; those beside it where it lies in none."""
+    top = file.folders[-1]
+    marked = any((top / name).exists() for name in REPOSITORY) and top != Path.home()
+    found = Repository()
+    for path in _files(top if marked else file.own.parent, deep=marked):
+        try:
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".py":
+                tree = ast.parse(_OLD_WORD.sub("non_blocking=", text))
+                found._trees.append(tree)
+                _read_code(tree, found)
+            elif path.suffix == ".json":
+                _read_mapping(json.loads(text), (), found)
+            else:
+                _read_mapping(yaml.safe_load(text), (), found)
+        except (OSError, ValueError, SyntaxError, RecursionError, yaml.YAMLError):
+            continue
+    for names, other in found._counts.items():  # args.stages = len(args.widths)
+        lists = [one for one in map(as_list, found.values(other)) if isinstance(one, list)]
+        for one in lists[:1]:
+            _keep(names, len(one), found)
+    return found
+
+
+def as_list(value: Any) -> Any:
+    """Return the list that a text such as `1-2-4` stands for; anything else as it is."""
+    if not isinstance(value, str) or not _NUMBERS.fullmatch(value.strip()):
+        return value
+    return [float(one) if "." in one else int(one) for one in re.findall(r"\d+(?:\.\d+)?", value)]
+
+
+def _files(folder: Path, *, deep: bool) -> list[Path]:
+    """Return what may hold settings, the nearest to the top first."""
+    pending, found = [folder], list[Path]()
+    while pending and len(found) < _MOST_FILES:
+        try:
+            inside = sorted(pending.pop(0).iterdir())
+        except OSError:
+            continue
+        for path in inside:
+            if path.name.startswith(".") or path.name in _NOT_HERE or path.is_symlink():
+                continue
+            if path.is_dir():
+                pending += [path] if deep else []
+            elif path.suffix in (".py", ".yaml", ".yml", ".json") and path.stat().st_size <= _MOST_BYTES:
+                found.append(path)
+    return found[:_MOST_FILES]
+
+
+def _read_code(tree: ast.Module, found: Repository) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("add_argument", "DEFINE_integer"):
+            _read_argument(node, found)
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+            names = _dotted(target)
+            if isinstance(target, ast.Attribute) and names and names[0] != "self":
+                _keep(names[1:], _literal(node.value), found)
+                counted = _dotted(node.value.args[0]) if _is_len(node.value) else ()
+                found._counts |= {names[1:]: counted[1:]} if len(counted) > 1 else {}
+            elif isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
+                record = {str(k.arg): _literal(k.value) for k in node.value.keywords if k.arg is not None}
+                if record and not node.value.args and ... not in record.values():
+                    found.records.append(record)
+            elif isinstance(target, ast.Name) and isinstance(node.value, ast.Dict):
+                _read_mapping(_literal(node.value), (), found)
+
+
+def _read_argument(call: ast.Call, found: Repository) -> None:
+    """Read `parser.add_argument("--depth", default=28, choices=[…])`."""
+    options = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    told = {keyword.arg: _literal(keyword.value) for keyword in call.keywords}
+    long = [one for one in options if one.startswith("--")] or options
+    name = told.get("dest") or (long[0].lstrip("-").replace("-", "_") if long else "")
+    if not isinstance(name, str) or not name:
+        return
+    switch = {"store_true": False, "store_false": True}.get(str(told.get("action")))
+    choices = told.get("choices")
+    values = [told.get("default", switch), *(choices if isinstance(choices, list | tuple) else [])]
+    for value in values:
+        _keep((name,), ... if value is None else value, found)
+
+
+def _read_mapping(value: Any, names: _Names, found: Repository) -> None:
+    if isinstance(value, dict) and len(names) < 6:
+        for key, one in value.items():
+            if isinstance(key, str):
+                _read_mapping(one, (*names, key), found)
+    elif names:
+        _keep(names, value, found)
+
+
+def _keep(names: _Names, value: Any, found: Repository) -> None:
+    if names and value is not ... and value is not None and not isinstance(value, dict):
+        found.settings.setdefault(tuple(map(plain, names)), []).append(value)
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return ...
+
+
+def _is_len(node: ast.expr) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1
+
+
+def _dotted(node: ast.expr) -> _Names:
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
+
+
+def _calls_of(name: str, tree: ast.Module) -> Iterator[tuple[ast.Module, ast.Call]]:
+    nodes = list(ast.walk(tree))
+    aliases = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
+    names = {name} | {alias.asname for alias in aliases if alias.name == name and alias.asname}
+    for node in nodes:
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in names:
+            yield tree, node
+
+
+def _constants(tree: ast.Module) -> dict[str, Any]:
+    pairs = [(n.targets[0], n.value) for n in tree.body if isinstance(n, ast.Assign) and len(n.targets) == 1]
+    return {target.id: _literal(value) for target, value in pairs if isinstance(target, ast.Name)}
+
+
+def _agreeing(wanted: _Names, names: _Names) -> int:
+    """Return how many names agree, counted from the last."""
+    pairs = zip(reversed(wanted), reversed(names), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _each_once(values: Iterator[Any]) -> list[Any]:
+    return list({repr(value): value for value in values}.values())

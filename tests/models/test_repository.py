@@ -1,0 +1,118 @@
+"""What the files around a model file say: scripts' arguments, settings, calls and records, read and not run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hardener.errors import HardenerError
+from hardener.models.load import ModelChoice, load_model
+from hardener.models.model_file import find_model_file
+from hardener.models.repository import as_list, repository_of
+
+NET = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, args):
+        super().__init__()
+        self.f = nn.ModuleList(nn.Conv2d(3, args.base * args.growth[place], 1) for place in range(args.stages))
+        self.fc = nn.Linear(sum(one.out_channels for one in self.f), args.classes)
+    def forward(self, x):
+        return self.fc(torch.cat([one(x) for one in self.f], 1).mean((2, 3)))
+"""
+SCRIPT = """
+import argparse
+raise SystemExit("this is read and not run")
+parser = argparse.ArgumentParser()
+parser.add_argument("--growth", default="1-2-5", type=str)
+parser.add_argument("--base", "-b", default=7, type=int)
+args = parser.parse_args()
+args.stages = len(args.growth)
+images = images.cuda(async=True)
+"""
+SEARCHED = """
+from torch import nn
+class Cells(nn.Module):
+    def __init__(self, width, num_classes, layers, plan):
+        super().__init__()
+        sizes = [size for _, size in plan.normal for _ in range(layers)]
+        self.f = nn.ModuleList(nn.Conv2d(3, 3, size, padding=size // 2) for size in sizes)
+        self.fc = nn.Linear(3 * len(plan.concat) + 0 * width, num_classes)
+    def forward(self, x):
+        for layer in self.f:
+            x = layer(x) * (1 - self.drop_prob)
+        return self.fc(x.mean((2, 3)).repeat(1, 2))
+"""
+
+
+def refused(path: Path) -> HardenerError:
+    with pytest.raises(HardenerError) as found:
+        load_model(ModelChoice(str(path)), num_classes=2, size=(8, 8))
+    return found.value
+
+
+def test_settings_have_the_values_of_the_repositorys_own_script(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "net.py").write_text(NET)
+    (tmp_path / "main.py").write_text(SCRIPT)
+    error = refused(tmp_path / "nets" / "net.py")
+    assert error.options == "--entry Net --model-arg 'args={classes: 2, stages: 3, base: 7, growth: [1, 2, 5]}'"
+    said = re.findall(r"'args=(.*)'", error.options)[0]
+    choice = ModelChoice(str(tmp_path / "nets" / "net.py"), "Net", {"args": yaml.safe_load(said)})
+    built = load_model(choice, num_classes=2, size=(8, 8)).network
+    assert len(built.get_submodule("f")) == 3  # type: ignore[arg-type]
+
+
+def test_a_searched_network_gets_a_record_a_call_and_what_a_script_sets(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    path = tmp_path / "model.py"
+    path.write_text(SEARCHED)
+    (tmp_path / "plans.py").write_text(
+        "A = Plan(normal=[('a', 1), ('b', 3)], concat=[2, 3])\nB = Plan(normal=[], rest=1)\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "from model import Cells as Network\nparser.add_argument('--drop_prob', default=0.25)\n"
+        "parser.add_argument('--depth', default=2)\nnetwork = Network(6, 10, args.depth, plan)\n"
+    )
+    error = refused(path)
+    lines = re.search(r"^def .*", str(error), re.S | re.M)
+    assert lines is not None
+    plan = "SimpleNamespace(normal=[('a', 1), ('b', 3)], concat=[2, 3])"
+    assert f"network = Cells(width=6, layers=2, plan={plan}, num_classes=num_classes)" in lines[0]
+    assert "network.drop_prob = 0.25" in lines[0]
+    path.write_text(f"{SEARCHED}\n{lines[0]}\n")
+    assert len(load_model(str(path), num_classes=2).network.get_submodule("f")) == 4  # type: ignore[arg-type]
+
+
+def test_settings_of_files_are_found_by_the_end_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "setup.py").write_text("")
+    (tmp_path / "net.py").write_text("")
+    (tmp_path / "config.py").write_text("_C.MODEL.DEPTH = 28\n_C.OTHER.DEPTH = 5\nself.depth = 9\n")
+    (tmp_path / "big.yaml").write_text("model: {width: 64}\n")
+    (tmp_path / "broken.yaml").write_text("{")
+    (tmp_path / "broken.py").write_text("print 'no'")
+    found = repository_of(find_model_file(tmp_path / "net.py"))
+    assert found.values(("model", "depth")) == [28, 5]
+    assert found.values(("other", "depth")) == [5, 28]
+    assert found.values(("width",)) == [64]
+    assert found.values(("height",)) == []
+
+
+def test_outside_of_a_repository_only_what_lies_beside_the_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "settings.json").write_text('{"width": 3}')
+    (tmp_path / "beside.json").write_text('{"width": 4}')
+    (tmp_path / "net.py").write_text("")
+    assert repository_of(find_model_file(tmp_path / "net.py")).values(("width",)) == [4]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1-2-4", [1, 2, 4]), ("0.5, 1", [0.5, 1]), ("resnet-18", "resnet-18"), (3, 3)]
+)
+def test_lists_that_are_written_as_a_text_are_read(text: object, value: object) -> None:
+    assert as_list(text) == value
