@@ -20,6 +20,7 @@ import torch
 import typer
 import yaml
 from fuzz_bundles import bundles
+from fuzz_data import DATA_SHARES
 from fuzz_home import Home, unheard
 from fuzz_values import NUMBERS, Draw, damaged, put_somewhere, text
 from PIL import Image
@@ -347,7 +348,7 @@ def commands(draw: Draw, home: Home) -> None:
 
 SHARES = {
     settings: 8, recipes: 4, quantities: 8, names: 6, outcomes: 8, records: 12, metrics: 6, weights: 10, checkpoints: 8,
-    caches: 8, images: 16, locks: 2, commands: 4, bundles: 10,
+    caches: 8, images: 16, locks: 2, commands: 4, bundles: 10, **DATA_SHARES,
 }  # fmt: skip
 GROUPS: dict[str, tuple[Callable[[Draw, Home], None], int]] = {
     group.__name__: (group, share) for group, share in SHARES.items()

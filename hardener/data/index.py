@@ -83,7 +83,7 @@ def indexed(
         read: looks, and tells what the answer depends on.
         store: of the images whose paths count from a folder below the top.
     """
-    place = _place("found", str(top), str(top.resolve()), what, reading.model_dump_json())
+    place = _place("found", str(top), str(top.resolve()), what, repr(reading))
     kept = _load(place)
     if kept is not None:
         with contextlib.suppress(KeyError, ValueError, TypeError):

@@ -7,7 +7,8 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+
+import numpy as np
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
@@ -117,8 +118,9 @@ def _by_number(place: Place, name: str, by_name: dict[str, str], found: Numbered
 
 
 def _meta(shown: str, data: bytes) -> dict[str, str]:
-    synsets: Sequence[Any] = variables(shown, data).get("synsets", ())
-    return {str(int(row["ILSVRC2012_ID"])): str(row["WNID"]) for row in synsets}
+    (told,) = variables({shown: data}).values()
+    numbers, names = (told.get(f"synsets.{field}", np.zeros(0)).tolist() for field in ("ILSVRC2012_ID", "WNID"))
+    return {str(int(number)): str(name) for number, name in zip(numbers, names, strict=False)}
 
 
 def _annotations(tree: Tree, found: Numbered) -> list[str]:

@@ -6,19 +6,20 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
-from hardener.data.matlab import variables
+from hardener.data.matlab import Variables, variables
 from hardener.data.place import Place
 from hardener.data.tree import OTHER, Tree
 from hardener.errors import HardenerError
+from hardener.words import one_line
 
 _PET = re.compile(r"(?P<name>(?P<label>\S+)_\d+) \d+ [12] \d+")
 _FLOWER = re.compile(r"image_(\d{5})\.jpg")
@@ -51,8 +52,10 @@ class _Files:
         text = self.place.read(self._others[name]).decode("utf-8-sig", "replace")
         return [line.strip() for line in text.splitlines() if line.strip()]
 
-    def matlab(self, name: str) -> dict[str, Any]:
-        return variables(f"{self.place.root}/{self._others[name]}", self.place.read(self._others[name]))
+    def matlab(self, *names: str) -> list[Variables]:
+        own = [self._others[name] for name in names]
+        found = variables({f"{self.place.root}/{name}": self.place.read(name) for name in own})
+        return list(found.values())
 
     def table(self, name: str) -> list[dict[str, str]]:
         lines = self.lines(name)
@@ -67,7 +70,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         HardenerError: a file that tells classes cannot be read, or is of a form that is not.
     """
     files = _Files(place, tree)
-    told = next((known for know in _KNOWN if (known := know(files)) is not None), None)
+    told = next((known for know in _KNOWN if (known := _asked(know, files)) is not None), None)
     if told is None or not told.rows.get("train"):
         return None
     by_end = {"/".join(image.split("/")[-parts:]): image for parts in (3, 2, 1) for image in files.images}
@@ -100,6 +103,22 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     )
 
 
+def _asked(know: Callable[[_Files], _Told | None], files: _Files) -> _Told | None:
+    """Ask one of the readers below.
+
+    Raises:
+        HardenerError: its files are there and hold something else.
+    """
+    try:
+        return know(files)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        name, file = _KNOWN[know]
+        raise HardenerError(
+            f"{files.place.root} has the files of {name}, and they hold something else ({type(error).__name__}: "
+            f"{one_line(str(error))[:60]}). Fetch them again, or read the images without: --ignore {shlex.quote(file)}."
+        ) from None
+
+
 def _pets(files: _Files) -> _Told | None:
     """Read lines such as `Abyssinian_100 1 1 1`; a name begins with its class."""
     lists: dict[SplitName, str] = {"train": "trainval.txt", "test": "test.txt"}
@@ -120,11 +139,11 @@ def _flowers(files: _Files) -> _Told | None:
         return None
     numbered = [name.rpartition("/")[2] for name in files.images]
     images = {int(found[1]): name for name in numbered if (found := _FLOWER.fullmatch(name))}
-    labels, splits = files.matlab("imagelabels.mat").get("labels"), files.matlab("setid.mat")
+    labels, splits = files.matlab("imagelabels.mat", "setid.mat")
     names: dict[SplitName, str] = {"train": "trnid", "validation": "valid", "test": "tstid"}
-    if labels is None or not images or not set(names.values()) <= set(splits):
+    if not images:
         return None
-    told = {k: str(int(label)) for k, label in enumerate(np.ravel(labels).tolist(), 1)}
+    told = {k: str(int(label)) for k, label in enumerate(np.ravel(labels["labels"]).tolist(), 1)}
     rows: dict[SplitName, list[tuple[str, str]]] = {
         split: [(f"image_{k:05}.jpg", told[k]) for k in np.ravel(splits[own]).tolist() if k in told]
         for split, own in names.items()
@@ -137,12 +156,14 @@ def _cars(files: _Files) -> _Told | None:
     training, testing, meta = "cars_train_annos.mat", "cars_test_annos_withlabels.mat", "cars_meta.mat"
     if not files.has(training):
         return None
-    named = np.ravel(files.matlab(meta)["class_names"]).tolist() if files.has(meta) else None
+    names = [name for name in (training, testing, meta) if files.has(name)]
+    told = dict(zip(names, files.matlab(*names), strict=True))
+    named = np.ravel(told[meta]["class_names"]).tolist() if meta in told else None
 
     def rows(name: str, folder: str) -> Iterator[tuple[str, str]]:
-        for box in np.ravel(files.matlab(name)["annotations"]):
-            number = int(box["class"])
-            yield f"{folder}/{box['fname']}", str(number) if named is None else str(named[number - 1])
+        columns = (np.ravel(told[name][f"annotations.{field}"]).tolist() for field in ("fname", "class"))
+        for file, number in zip(*columns, strict=True):
+            yield f"{folder}/{file}", str(int(number)) if named is None else str(named[int(number) - 1])
 
     found: dict[SplitName, list[tuple[str, str]]] = {"train": list(rows(training, "cars_train"))}
     doubts: tuple[str, ...] = ()
@@ -150,7 +171,7 @@ def _cars(files: _Files) -> _Told | None:
         found["test"] = list(rows(testing, "cars_test"))
     else:
         doubts = (f"cars_test/ is read with {testing} beside it: without, a test split is not there",)
-    return _Told(found, tuple(files.where(name) for name in (training, testing, meta) if files.has(name)), doubts)
+    return _Told(found, tuple(map(files.where, names)), doubts)
 
 
 def _dogs(files: _Files) -> _Told | None:
@@ -159,11 +180,8 @@ def _dogs(files: _Files) -> _Told | None:
     if not files.has(*lists.values()):
         return None
     rows: dict[SplitName, list[tuple[str, str]]] = {}
-    for split, name in lists.items():
-        listed = files.matlab(name).get("file_list")
-        if listed is None:
-            return None
-        rows[split] = [(str(path), str(path).rpartition("/")[0]) for path in np.ravel(listed).tolist()]
+    for split, told in zip(lists, files.matlab(*lists.values()), strict=True):
+        rows[split] = [(str(path), str(path).rpartition("/")[0]) for path in np.ravel(told["file_list"]).tolist()]
     return _Told(rows, tuple(map(files.where, lists.values())))
 
 
@@ -214,6 +232,13 @@ def _house_numbers(files: _Files) -> None:
         )
 
 
-_KNOWN: tuple[Callable[[_Files], _Told | None], ...] = (
-    _house_numbers, _pets, _flowers, _cars, _dogs, _aircraft, _signs,
-)  # fmt: skip
+_KNOWN: dict[Callable[[_Files], _Told | None], tuple[str, str]] = {
+    _house_numbers: ("SVHN", "digitStruct.mat"),
+    _pets: ("Oxford Pets", "trainval.txt"),
+    _flowers: ("Flowers-102", "imagelabels.mat"),
+    _cars: ("Stanford Cars", "cars_train_annos.mat"),
+    _dogs: ("Stanford Dogs", "train_list.mat"),
+    _aircraft: ("FGVC-Aircraft", "images_*.txt"),
+    _signs: ("GTSRB", "*est.csv"),
+}
+"""What reads a set -> what it is called, and the file without which it is not taken for that."""

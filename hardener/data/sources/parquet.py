@@ -5,6 +5,8 @@ from __future__ import annotations
 import bisect
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hardener.data.shards import ShardStore, shards, split_of_shard
 from hardener.data.sources._arrow import Shard, arrow, bring_arrow, bytes_of
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
+from hardener.words import one_line
 
 _ENDINGS = (".parquet",)
 _KEPT = 1 << 28  # bytes of row groups that are kept unpacked
@@ -40,20 +43,27 @@ class Parquet:
 
 def _shard(path: Path) -> Shard:
     library = arrow(".parquet", path)
-    try:
-        with library.ParquetFile(path) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
-    except (OSError, ValueError) as error:
-        raise HardenerError(f"{path} is no parquet file that can be read: {error}.") from None
+
+    @contextmanager
+    def opened() -> Iterator[Any]:
+        try:
+            with library.ParquetFile(path) as file:
+                yield file
+        except (OSError, ValueError) as error:
+            told = one_line(str(error).partition("\n")[0]).rstrip(".")
+            raise HardenerError(f"{path} is no parquet file that can be read: {told}.") from None
+
+    with opened() as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
     if not rows:
         raise HardenerError(f"{path} has no rows. Take it away, or write a row an image.")
 
     def columns(names: list[str]) -> Any:
-        with library.ParquetFile(path) as file:
+        with opened() as file:
             return file.read(columns=names)
 
     def first(name: str) -> Any:
-        with library.ParquetFile(path) as file:
+        with opened() as file:
             return next(file.iter_batches(batch_size=1, columns=[name])).column(0)[0].as_py()
 
     return Shard(schema, columns, first)

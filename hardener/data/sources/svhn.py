@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.matlab import variables
@@ -29,19 +31,18 @@ class Svhn:
         """
         folder = root if root.is_dir() else root.parent
         names = ["train_32x32.mat", "test_32x32.mat"] if root.is_dir() else [root.name]
+        files = {str(folder / name): folder / name for name in names if (folder / name).is_file()}
         groups: dict[SplitName | None, Group] = {}
-        for name in names:
-            file = folder / name
-            if not file.is_file():
-                continue
-            arrays = variables(str(file), file)
-            if not {"X", "y"} <= set(arrays) or arrays["X"].ndim != 4:
+        for shown, arrays in variables(files).items():
+            file = files[shown]
+            images, labels = (arrays.get(name, np.zeros(())) for name in "Xy")
+            if images.ndim != 4 or labels.dtype.kind not in "iuf":
                 raise HardenerError(
                     f"{file} holds no X of images, (32, 32, 3, N), and y of labels, as SVHN's files do."
                 )
-            split: SplitName = "train" if name.startswith("train") else "test"
+            split: SplitName = "train" if file.name.startswith("train") else "test"
             groups[split if root.is_dir() else None] = group_of(
-                file, name, arrays["X"].transpose(3, 0, 1, 2), arrays["y"].ravel() % 10, None
+                file, file.name, images.transpose(3, 0, 1, 2), np.ravel(labels) % 10, None
             )
         spare = folder / "extra_32x32.mat"
         more = (f"{spare.name} is left out: pass it by its name, alone",) if root.is_dir() and spare.is_file() else ()
