@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,10 +103,24 @@ def test_a_module_in_memory_falls_where_the_closed_form_says() -> None:
     record = hardener.evaluate(model, images, labels, eps=eps, suite="quick", precision="float32")
     assert record.robust_accuracy == pytest.approx(float((margin > eps).float().mean()))
     assert (record.model.run, record.data.root) == (None, "in memory")
-    as_arrays = hardener.evaluate(model, images.numpy(), labels.numpy(), eps=eps, precision="float32")
+    asked: dict[str, Any] = {"eps": eps, "attacks": ["pgd"], "precision": "float32"}
+    as_arrays = hardener.evaluate(model, images.numpy(), labels.numpy(), **asked)
     loader: DataLoader[tuple[Tensor, ...]] = DataLoader(TensorDataset(images, labels), batch_size=7)
-    as_loader = hardener.evaluate(model, loader, eps=eps, precision="float32")
+    as_loader = hardener.evaluate(model, loader, **asked)
     assert record.robust_accuracy == as_arrays.robust_accuracy == as_loader.robust_accuracy
+
+
+def test_radii_ask_for_certified_accuracy_at_each() -> None:
+    model, images, labels, _ = linear_problem()
+    given: dict[str, Any] = {"eps": 0.01, "attacks": ["fgsm"], "samples": 6}
+    record = hardener.evaluate(model, images, labels, radii=["1/20", 0.01, 0.05], **given)
+    assert record.certification is not None
+    assert [point.parameter for point in record.certification.points] == [0.01, 0.05]
+    assert all(point.interval is not None for point in record.certification.points)
+    with pytest.raises(HardenerError, match="--radius 5 lies beyond what 50,000 draws certify where all agree"):
+        hardener.evaluate(model, images, labels, radii=[5], **given)
+    with pytest.raises(HardenerError, match="--radius must be >= 0"):
+        hardener.evaluate(model, images, labels, radii=[-1], **given)
 
 
 def test_the_audit_answers_its_questions_and_measures_nothing_else() -> None:

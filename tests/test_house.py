@@ -284,6 +284,7 @@ def test_a_new_flag_is_a_decision() -> None:
             "--invariance",
             "--corruptions",
             "--certify",
+            "--radius",
             "--clever",
             "--curves",
             "--measure",

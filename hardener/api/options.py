@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from hardener.config.pixels import parse_range
-from hardener.config.quantity import parse_image_size, parse_quantity
+from hardener.config.quantity import asked_radii, parse_image_size, parse_quantity
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import HardenerError
@@ -105,6 +105,7 @@ class EvaluateOptions(ReadingOptions, total=False):
         settings: of the attacks, such as {"steps": 50}.
         restarts: how often attacks with a random start are repeated.
         measures: what is measured besides, such as "corruptions" or "certify".
+        radii: to certify at, in l2, each a number or a text; they ask for "certify".
         samples: images, drawn by the seed; at most all there are.
         batch_size: images at once.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; a module in memory stays where it is by default.
@@ -131,6 +132,7 @@ class EvaluateOptions(ReadingOptions, total=False):
     settings: Mapping[str, Any]
     restarts: int
     measures: Iterable[str]
+    radii: Iterable[float | str]
     samples: int
     batch_size: int
     device: str
@@ -182,9 +184,11 @@ def evaluate_request(options: EvaluateOptions, data: str | Path | None) -> Evalu
 
     given: dict[str, Any] = {key: value for key, value in options.items() if key not in _ELSEWHERE}
     eps, surrogate, json_file = (given.pop(key, None) for key in ("eps", "surrogate", "json_file"))
+    radii = asked_radii(given.pop("radii", None) or ())
     return EvaluateRequest(
         attacks=tuple(given.pop("attacks", ())),
-        sections=frozenset(given.pop("measures", ())),
+        sections=frozenset([*given.pop("measures", ()), *(["certify"] if radii else [])]),
+        radii=radii,
         eps=None if eps is None else parse_quantity(eps),
         surrogate=None if surrogate is None else run_of(surrogate, RUNS),
         json_file=None if json_file is None else Path(json_file),

@@ -131,6 +131,13 @@ def evaluate(
     invariance: Annotated[bool, typer.Option("--invariance", help="Rotation, brightness, contrast, …")] = False,
     corruptions: Annotated[bool, typer.Option("--corruptions", help="The 15 common ones of ImageNet-C.")] = False,
     certify: Annotated[bool, typer.Option("--certify", help="Randomized smoothing: a proof, in l2.")] = False,
+    radius: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="R",
+            help="Certify to this l2 radius; repeatable. (default: 0, 1/2 and 1 times the training's noise)",
+        ),
+    ] = None,
     clever: Annotated[bool, typer.Option("--clever", help="CLEVER scores.")] = False,
     curves: Annotated[bool, typer.Option("--curves", help="Accuracy against eps, and a loss landscape.")] = False,
     measure: Annotated[
@@ -149,14 +156,14 @@ def evaluate(
 ) -> None:
     """Attack a model and say how robust it is: the worst case, image by image, over all attacks."""
     from hardener.config.pixels import parse_range
-    from hardener.config.quantity import parse_image_size
+    from hardener.config.quantity import asked_radii, parse_image_size
     from hardener.config.run_folder import find_run
 
     kind = _kind_of(target)
     strays = (init, weights, entry, model_arg, root, image_size, normalize, range_)
     _check_strays(kind, {option for option, value in zip(_ELSEWHERE, strays, strict=True) if value is not None})
     ends = None if range_ is None else parse_range(range_)
-    radius, length = _lengths(eps, step_size)
+    within, length = _lengths(eps, step_size)
     run = find_run(target, runs) if kind == "run" else None
     if kind == "foreign" and (init is None or normalize is None):
         raise HardenerError(
@@ -167,12 +174,12 @@ def evaluate(
     note(f"evaluating {target if run is None else run.path} …")
     from hardener.evaluation.plan import EvaluateRequest
 
-    told = zip(_SWITCHES, (invariance, corruptions, certify, clever, curves), strict=True)
+    told = zip(_SWITCHES, (invariance, corruptions, certify or bool(radius), clever, curves), strict=True)
     request = EvaluateRequest(
         attacks=tuple(attack or ()),
         suite=suite,
         norm=norm,
-        eps=radius,
+        eps=within,
         threat=threat,
         ranges=asked_ranges(set_),
         settings={"steps": steps, "step_size": length, "queries": queries, "random_start": random_start},
@@ -189,6 +196,7 @@ def evaluate(
         json_file=json_file,
         surrogate=lender,
         sections=frozenset([*(name for name, wanted in told if wanted), *(measure or [])]),
+        radii=asked_radii(radius or ()),
     )
     if run is not None:
         _evaluate_run(run, request)

@@ -78,9 +78,9 @@ class EvaluationRequest(_Strict):
 
     `target` is a run, an ONNX file or a model's code. `settings` are those of the attacks that were named, under the
     names of their options: steps, step_size, random_start. `threat` is one without a norm, in place of norm and eps,
-    and `ranges` those of its settings that were given. `sections` are the words that ask for measures.
-    `reading`: how the data is read, None as the run read its own. Those from `init` on are of a target that was not
-    trained here.
+    and `ranges` those of its settings that were given. `sections` are the words that ask for measures, `radii` those to
+    certify at. `reading`: how the data is read, None as the run read its own. Those from `init` on are of a
+    target that was not trained here.
     """
 
     target: str | None = None
@@ -112,6 +112,7 @@ class EvaluationRequest(_Strict):
     root: str | None = None
     reading: Reading | None = None
     dedupe: bool = False
+    radii: list[float] = []
 
 
 class EvaluatedAttack(_Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from hardener.errors import HardenerError
 
@@ -24,6 +25,18 @@ def parse_quantity(text: str | float) -> float:
     if not math.isfinite(value):
         raise HardenerError(f"expected a finite number such as 8/255 or 0.03; got {text!r}.")
     return value
+
+
+def asked_radii(texts: Iterable[str | float]) -> tuple[float, ...]:
+    """Turn radii to certify at into numbers, each once and ascending.
+
+    Raises:
+        HardenerError: one is no number, or below 0.
+    """
+    radii = sorted({parse_quantity(text) for text in texts})
+    if radii and radii[0] < 0:
+        raise HardenerError(f"--radius must be >= 0: it is an l2 length, in pixels of [0, 1]; got {radii[0]:g}.")
+    return tuple(radii)
 
 
 def parse_duration(text: str) -> float:

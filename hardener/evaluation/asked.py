@@ -49,4 +49,5 @@ def describe_request(subject: Subject, plan: Plan) -> EvaluationRequest | None:
         skip_bad_images=request.skip_bad_images,
         reading=request.reading,
         dedupe=request.dedupe or subject.dedupe,
+        radii=list(request.radii),
     )

@@ -49,6 +49,7 @@ def case_of(session: EvaluationSession, result: RobustAccuracy, *, went_on: bool
         else None,
         differentiable=subject.differentiable,
         noise_sigma=subject.noise_sigma,
+        radii=request.radii,
         classes=subject.classes,
         batch_size=request.batch_size,
         seed=request.seed,

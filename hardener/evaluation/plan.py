@@ -37,6 +37,7 @@ class EvaluateRequest:
     `reading`: how images are to be read; None as the run read its own. `dedupe`: images that the run has seen are left
     out.
     `precision`: of PRECISIONS, what attacks take gradients in.
+    `radii`: to certify at, ascending, in l2; by default what the noise of training allows.
     """
 
     attacks: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class EvaluateRequest:
     sections: frozenset[str] = frozenset()
     reading: Reading | None = None
     dedupe: bool = False
+    radii: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from hardener.evaluation.subject import (
     run_subject,
 )
 from hardener.evaluation.suite import GOES_ON, most_seconds
+from hardener.measures.certification import asked_smoothing
 from hardener.measures.run import measure
 from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.reports.page import Gallery, WorstImage, write_report
@@ -189,6 +190,8 @@ def _evaluate(
     subject: Subject, plan: Plan, reporter: Reporter, *, folder: Path | None = None, measures: bool = True
 ) -> _Made | None:
     """Read, attack, audit, measure, and put it on record; interrupted, it goes on where there is a folder."""
+    if plan.request.radii:
+        asked_smoothing(subject.noise_sigma, plan.request.radii)  # what no draws can certify is said before all work
     session = begin(subject, plan, reporter)
     partial = None if folder is None else Partial.of(folder, session)
     before = None if partial is None else partial.load()

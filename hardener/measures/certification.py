@@ -13,13 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from hardener.config.evaluation_record import Certification
+from hardener.errors import HardenerError
 from hardener.measures._common import batches, curve_point
 from hardener.measures.run import Case, Found
 from hardener.runtime.model_state import measuring
-from hardener.statistics.betting import Contest
+from hardener.statistics.betting import Contest, lower_bound
 
 RADII = (0.0, 0.5, 1.0)
 """In units of the noise's std; those that no answers could certify in the draws allowed are left out."""
+MOST_DRAWS = 100_000
+"""That an image gets at most, for radii that are asked for."""
 _FIRST_ROUND, _LAST_ROUND = 8, 128
 """Draws an image between two looks at them: a quarter of those made, within these bounds."""
 
@@ -28,7 +31,7 @@ def measure(case: Case) -> Found:
     """Certify the images, smoothed with the noise of training; the values are certified radii."""
     with case.reporter.track("certifying", len(case.pixels), "images") as done:
         record, radius = measure_certification(
-            case.model, case.pixels, case.labels, Smoothing(case.noise_sigma),
+            case.model, case.pixels, case.labels, asked_smoothing(case.noise_sigma, case.radii),
             batch_size=case.batch_size, generator=case.generator(), on_done=done,
         )  # fmt: skip
     return Found(record, radius)
@@ -66,6 +69,10 @@ class Smoothing:
         """Return the tests of so many images against the shares that these radii need."""
         return Contest([NormalDist().cdf(radius / self.noise_sigma) for radius in radii], images, self.alpha)
 
+    def largest(self, draws: int) -> float:
+        """Return the largest radius that so many draws certify, if all of them agree."""
+        return max(self.noise_sigma * NormalDist().inv_cdf(max(lower_bound(draws, draws, self.alpha), 0.5)), 0.0)
+
     def asked_radii(self) -> list[float]:
         """Return the radii to certify at."""
         if self.radii is not None:
@@ -74,6 +81,29 @@ class Smoothing:
         reached = self.contest(1, own)
         reached.take(np.array([0]), np.array([self.draws]), self.draws)  # if all of them agree
         return own[: max(int(reached.certified[0]), 1)]
+
+
+def asked_smoothing(noise_sigma: float, radii: Sequence[float]) -> Smoothing:
+    """Return how to smooth for these radii, ascending; where there are none, by the defaults.
+
+    An image may take twice the draws that decide the largest radius where all of them agree.
+
+    Raises:
+        HardenerError: a radius is beyond what `MOST_DRAWS` could certify, if all of them agreed.
+    """
+    if not radii:
+        return Smoothing(noise_sigma)
+    usual = Smoothing(noise_sigma)
+    draws, reached = usual.draws, usual.largest(MOST_DRAWS // 2)
+    if radii[-1] > reached:
+        raise HardenerError(
+            f"--radius {radii[-1]:g} lies beyond what {MOST_DRAWS // 2:,} draws certify where all agree, with noise of "
+            f"{noise_sigma:g} (the training's, or the default): at most {math.floor(1000 * reached) / 1000:g}. Name a "
+            "smaller one, or train with more noise."
+        )
+    while radii[-1] > usual.largest(draws // 2):
+        draws = min(2 * draws, MOST_DRAWS)
+    return Smoothing(noise_sigma, draws=draws, radii=tuple(radii))
 
 
 @torch.no_grad()

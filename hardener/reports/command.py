@@ -39,6 +39,7 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     words += _setting_words(asked)
     words += _value("--surrogate", asked.surrogate)
     words += [word for section in asked.sections for word in _measure_words(section)]
+    words += [word for radius in asked.radii for word in ("--radius", exactly(radius))]
     words += _value("--precision", asked.precision, but="auto")
     words += _value("--samples", asked.samples) + _value("--seed", asked.seed)
     words += _value("--batch-size", asked.batch_size, but=128) + _value("--device", asked.device, but="auto")

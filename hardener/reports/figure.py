@@ -49,7 +49,9 @@ def measuring_command(run: RunFolder, aspect: Aspect) -> str:
         return fresh_command(run.path, norm=aspect.norm, eps=aspect.size, sections=[MEAN])
     if aspect.kind in {"clean", "balanced"}:
         return fresh_command(run.path)
-    return fresh_command(run.path, sections=["corruptions" if aspect.kind == "corruptions" else "certify"])
+    if aspect.kind == "certified":
+        return fresh_command(run.path, sections=["certify"], radii=[aspect.size])
+    return fresh_command(run.path, sections=["corruptions"])
 
 
 def not_measured(run: RunFolder, evaluations: Sequence[Evaluation], aspect: Aspect) -> str:

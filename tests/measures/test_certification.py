@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from oracles import Linear, linear_problem
@@ -9,7 +10,7 @@ from scipy.stats import norm as normal
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
-from hardener.measures.certification import Smoothing, measure_certification
+from hardener.measures.certification import Smoothing, asked_smoothing, measure_certification
 
 
 def plane(distances: list[float], shape: tuple[int, int, int] = (1, 3, 3)) -> tuple[Linear, Tensor]:
@@ -43,6 +44,16 @@ def test_on_a_linear_model_it_is_the_largest_radius_asked_for_that_the_distance_
     assert radius.tolist() == [max(r for r in asked if r < abs(distance)) for distance in distances]
     assert record.mean_draws is not None
     assert record.mean_draws < 3000, "they end when the next radius is refused"
+
+
+@pytest.mark.parametrize(("radius", "draws"), [(0.5, 1000), (0.75, 16_000), (0.89, 100_000)])
+def test_for_a_large_radius_more_draws_are_allowed_twice_those_that_decide_it(radius: float, draws: int) -> None:
+    smoothing = asked_smoothing(0.25, [0.1, radius])
+    assert (smoothing.draws, list(smoothing.radii or ())) == (draws, [0.1, radius])
+    assert radius < smoothing.largest(draws // 2)
+    contest = smoothing.contest(1, [radius])
+    contest.take(np.array([0]), np.array([draws // 2]), draws // 2)
+    assert contest.certified.tolist() == [1]
 
 
 def test_certified_accuracy_is_never_above_the_exact_one_of_a_linear_model_for_a_tenth_of_the_draws() -> None:

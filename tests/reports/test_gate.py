@@ -287,7 +287,7 @@ def test_conditions_that_do_not_go_together(run: RunFolder) -> None:
             "mean-linf-8/255",
             "has no mean robust accuracy up to linf 8/255. Run `{} --norm linf --eps 8/255 --measure mean-accuracy`",
         ),
-        ("certified-1", "has no accuracy certified to l2 1. It was certified to 0.25. Run `{} --certify`"),
+        ("certified-1", "has no accuracy certified to l2 1. It was certified to 0.25. Run `{} --certify --radius 1`"),
     ],
 )
 def test_a_figure_that_is_missing_comes_with_the_command_that_makes_it(
@@ -310,7 +310,7 @@ def test_missing_evaluations(tmp_path: Path, run: RunFolder) -> None:
     ):
         holds(fresh, "corruptions=0.5")
     with pytest.raises(
-        HardenerError, match=r"fresh has no accuracy certified to l2 1. Run `hardener eval \S+ --certify`"
+        HardenerError, match=r"fresh has no accuracy certified to l2 1. Run `hardener eval \S+ --certify --radius 1`"
     ):
         holds(fresh, "certified-1=0.5")
     with pytest.raises(HardenerError, match="fresh has no mean accuracy under corruptions"):
