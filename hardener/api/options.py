@@ -97,7 +97,7 @@ class EvaluateOptions(ReadingOptions, total=False):
 
     Attributes:
         attacks: names that `hardener attacks` lists; not together with `suite`.
-        suite: `quick` (the default), `fast`, `standard` or `full`.
+        suite: `fast` (the default), `quick`, `standard` or `full`.
         norm: `linf` (the default), `l2` or `l1`.
         eps: the radius, a number or a text such as "8/255"; the norm's own by default.
         threat: one without a norm instead, such as `spatial`.

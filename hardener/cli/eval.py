@@ -68,7 +68,7 @@ def evaluate(
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(help="quick, fast, standard (AutoAttack's) or full. (default: quick, where no --attack is named)"),
+        typer.Option(help="quick, fast, standard (AutoAttack's) or full. (default: fast, where no --attack is named)"),
     ] = None,
     norm: Annotated[str | None, typer.Option(help=f"{NORM_HELP} (default: linf)")] = None,
     eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,

@@ -59,7 +59,7 @@ def _show_attacks(evaluation: Evaluation) -> None:
     for attack in evaluation.attacks:
         table.add_row(
             attack.name,
-            settings_in_words(attack),
+            settings_in_words(attack, numbers=False),  # a line above the table has said it
             str(attack.attacked),
             str(attack.broken),
             percent(attack.robust_accuracy),
@@ -113,7 +113,7 @@ def _show_sections(evaluation: Evaluation) -> None:
         out.print(corruption_line(evaluation.corruptions), markup=False, soft_wrap=True)
     if evaluation.certification is not None:
         certified = evaluation.certification
-        shown = ", ".join(f"{percent(point.accuracy)} to {point.parameter:g}" for point in certified.points)
+        shown = ", ".join(f"{percent(p.accuracy)} {ends(p.interval)} to {p.parameter:g}" for p in certified.points)
         out.print(
             f"certified in l2, noise {certified.noise_sigma:g}, confidence {certified.confidence:g}, "
             f"n = {certified.samples}, {told_draws(certified)} draws: {shown}",

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FEWEST = 8
+FEWEST = 16
 """Images that a share takes at least."""
 
 

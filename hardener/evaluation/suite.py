@@ -58,7 +58,7 @@ SUITES: dict[str, tuple[AttackPlan, ...]] = {
 }
 FAST = "fast"
 """The cascade that goes on to another suite where the audit asks for it."""
-SUITE = "quick"
+SUITE = "fast"
 """The suite that runs where no attack is named."""
 GOES_ON = {FAST: "standard"}
 """A suite -> the one that the evaluation goes on to by itself, where the audit finds that a figure hides something."""

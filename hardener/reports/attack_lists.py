@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hardener.config.evaluation_record import EvaluatedAttack, Evaluation
 from hardener.reports.command import AUDIT
 from hardener.reports.comparison_record import ComparedAttack
-from hardener.words import counted, percent
+from hardener.words import counted
 
 
 def _signatures(attacks: Sequence[EvaluatedAttack]) -> list[tuple[str, dict[str, str]]]:
@@ -43,8 +43,12 @@ def attack_label(attack: EvaluatedAttack) -> str:
 _LOSSES = {"ce": "the cross-entropy", "margin": "the margin", "dlr": "the DLR loss", "pm": "the probability margin"}
 
 
-def settings_in_words(attack: EvaluatedAttack) -> str:
-    """Say what makes an attack strong or weak, as a person would; every setting stands in the record."""
+def settings_in_words(attack: EvaluatedAttack, *, numbers: bool = True) -> str:
+    """Say what makes an attack strong or weak, as a person would; every setting stands in the record.
+
+    Args:
+        numbers: also say which numbers its gradients are taken in, where they are rough ones.
+    """
     settings = attack.settings
     if attack.name == AUDIT:
         return "what the audit's own attacks broke"
@@ -55,10 +59,10 @@ def settings_in_words(attack: EvaluatedAttack) -> str:
     said += [counted(int(settings["restarts"]), "start")] if int(settings.get("restarts") or 1) > 1 else []
     said += [f"each step the mean of {settings['eot_draws']} draws"] if int(settings.get("eot_draws") or 1) > 1 else []
     said += [f"from the {settings['start']}"] if settings.get("start") else []
-    said += [f"at the {percent(settings['share'])} nearest to another class"] if settings.get("share") else []
-    said += [f"at {settings['sample']} of the images first"] if settings.get("sample") else []
+    said += [f"on the {100 * settings['share']:g} % nearest to another class"] if settings.get("share") else []
+    said += [f"on {settings['sample']} images first"] if settings.get("sample") else []
     said += [f"lent by {settings['surrogate']}"] if settings.get("surrogate") else []
-    said += ["gradients in bfloat16"] if settings.get("bf16") else []
+    said += ["gradients in bfloat16"] if numbers and settings.get("bf16") else []
     return ", ".join(part for part in said if part)
 
 

@@ -37,7 +37,8 @@ def problem(count: int = 30) -> tuple[nn.Sequential, Tensor, Tensor]:
 
 
 def evaluate(model: nn.Module, held: HeldInMemory, *, measures: bool = True, **asked: Any) -> Evaluation:
-    found = evaluate_module(memory_subject(model, held), EvaluateRequest(**asked), Silent(), measures=measures)
+    request = EvaluateRequest(**({"attacks": ("pgd",)} | asked))
+    found = evaluate_module(memory_subject(model, held), request, Silent(), measures=measures)
     assert found is not None
     return found
 
@@ -46,7 +47,7 @@ def test_its_record_says_what_was_attacked_and_where_it_lay(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     model, images, labels = problem()
     subject = memory_subject(model, hold(images, labels), classes=("cat", "cow", "dog"), name="mine")
-    found = evaluate_module(subject, EvaluateRequest(eps=0.02, precision="float32"), Silent())
+    found = evaluate_module(subject, EvaluateRequest(eps=0.02, suite="quick", precision="float32"), Silent())
     assert found is not None
     assert (found.model.name, found.model.run, found.model.recipe) == ("mine", None, None)
     assert (found.data.root, found.data.split, found.data.images_in_split) == ("in memory", "all", 30)

@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     recipe = load_recipe("sprout", ["epochs=2", "batch_size=5"])
     request = TrainRequest(str(folder / "tiny.py"), data, recipe, out=folder / "runs", name="run", device="cpu")
     run = train(request, Quiet())
-    evaluate_run(run, EvaluateRequest(eps=0.05, device="cpu"), Quiet())
+    evaluate_run(run, EvaluateRequest(eps=0.05, suite="quick", device="cpu"), Quiet())
     export(run, Quiet())
     return run
 

@@ -94,9 +94,9 @@ def test_the_table_of_images_is_parquet_with_file_names_and_says_what_a_column_i
     [
         ({"steps": 20, "loss": "ce", "restarts": 1, "rescale": True}, "20 steps up the cross-entropy"),
         ({"steps": 1, "restarts": 5, "bf16": True}, "1 step, 5 starts, gradients in bfloat16"),
-        ({"queries": 100, "sample": 50, "p_init": 0.8}, "100 queries, at 50 of the images first"),
+        ({"queries": 100, "sample": 50, "p_init": 0.8}, "100 queries, on 50 images first"),
         ({"steps": 15, "targets": 9, "share": 0.2, "start": "nearest point"},
-         "15 steps, 9 target classes, from the nearest point, at the 20.0 % nearest to another class"),
+         "15 steps, 9 target classes, from the nearest point, on the 20 % nearest to another class"),
         ({}, ""),
     ],
 )  # fmt: skip

@@ -81,6 +81,7 @@ def any_request(draw: random.Random, folder: Path) -> EvaluateRequest:
             "random_start": draw.choice([None, True, False]),
         }
         asked["restarts"] = draw.choice([1, 3])
+    asked["radii"] = draw.choice([(), (), (0.25,), (0.1 + 0.2, 1.0)]) if "certify" in asked["sections"] else ()
     if draw.random() < 0.2:
         ranges = draw.choice([{}, {"rotation": (-draw.random(), 15.5)}, {"shift": (0.0, 0.1), "rotation": (-8.0, 0.0)}])
         asked |= {"norm": None, "eps": None, "threat": "spatial", "ranges": ranges, "suite": None}
@@ -97,7 +98,7 @@ def record_of(request: EvaluateRequest, *, run: bool = True, **asked: Any) -> Ev
     described = SimpleNamespace(run="x" if run else None)
     subject = cast(Any, SimpleNamespace(asked=asked, dedupe=False, described=described))
     attacks = (AttackPlan("transfer"),) if request.surrogate is not None else ()
-    suite = None if request.attacks or request.threat else request.suite or "quick"
+    suite = None if request.attacks or request.threat else request.suite or "fast"
     found = describe_request(subject, Plan(request, planned_threat(request), suite, attacks))
     assert found is not None
     return found
@@ -106,7 +107,7 @@ def record_of(request: EvaluateRequest, *, run: bool = True, **asked: Any) -> Ev
 def told(request: EvaluateRequest) -> dict[str, Any]:
     """A request as values that can be compared, its defaults written out."""
     fields = asdict(replace(request, surrogate=None))
-    fields["suite"] = None if request.attacks or request.threat else request.suite or "quick"
+    fields["suite"] = None if request.attacks or request.threat else request.suite or "fast"
     threat = planned_threat(request)
     if isinstance(threat, ThreatModel):
         fields |= {"norm": threat.norm, "eps": threat.eps, "ranges": {}}

@@ -225,7 +225,7 @@ def see_that_it_answers_as_trained(done: RunFolder, batch: int | None) -> None:
             served = torch.from_numpy(engine.answers(given.permute(0, 2, 3, 1).contiguous().numpy()))
             torch.testing.assert_close(served[:, 0], answers, rtol=1e-3, atol=1e-4)
     data = done.read_record().data.root
-    judged = run("eval", done.bundle / "model.onnx", "--data", data, "--samples", 3)
+    judged = run("eval", done.bundle / "model.onnx", "--data", data, "--attack", "fgsm", "--samples", 3)
     assert judged.exit_code == 0, judged.output
 
 
