@@ -23,6 +23,7 @@ from hardener.models.buffers import put_buffer
 from hardener.models.checkpoint_file import VERSIONS, Content, read_checkpoint
 from hardener.models.checkpoint_kind import weights_in
 from hardener.models.hugging_face import in_its_names
+from hardener.models.in_parts import put_together
 from hardener.models.match import Fit, choose, fits, nearest, with_heads
 from hardener.models.own_normalization import normalization_in
 
@@ -129,6 +130,8 @@ def load_weights(
     path, own = start.path, network.state_dict()
     content = read_checkpoint(path, network, allow_pickle=start.allow_pickle)
     own = {name: value for name, value in own.items() if isinstance(value, Tensor)}  # extra state may be anything
+    tensors, put = put_together(content.tensors, own)
+    content = replace(content, tensors=tensors, remarks=(*content.remarks, *put))
     for name in set(unsaved) & content.tensors.keys() & own.keys():
         put_buffer(network, name, content.tensors[name])
         own[name] = content.tensors[name]

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 State = dict[str, Tensor]
 
@@ -255,6 +256,48 @@ def common_facts(network: nn.Module, folder: Path) -> Any:
         "names": ("a", {"b"}, frozenset({"c"})),
         "rng": torch.get_rng_state(),
     }
+
+
+@checkpoint(says="1 weight of the file lies in parts")
+def pruned(network: nn.Module, folder: Path) -> Any:
+    prune.l1_unstructured(network.body, "weight", amount=0.3)
+    return _then(state(network), lambda: prune.remove(network.body, "weight"))
+
+
+def _then(made: State, afterwards: Callable[[], Any]) -> State:
+    afterwards()
+    return made
+
+
+def _other_form(network: nn.Module, change: Callable[[Any], Any]) -> State:
+    """The state of a copy whose body has its weight in another form; the network's own becomes what that answers by."""
+    changed: Any = copy.deepcopy(network).eval()
+    change(changed.body)
+    with torch.no_grad():
+        changed.body(torch.zeros(1, 6, 5, 5))
+        network.get_parameter("body.weight").copy_(changed.body.weight)
+    return state(changed)
+
+
+@checkpoint(says="1 weight of the file lies in parts")
+def spectral_norm(network: nn.Module, folder: Path) -> Any:
+    return _other_form(network, nn.utils.spectral_norm)
+
+
+@checkpoint(says="1 weight of the file lies in parts")
+def spectral_norm_parametrized(network: nn.Module, folder: Path) -> Any:
+    return _other_form(network, nn.utils.parametrizations.spectral_norm)
+
+
+@checkpoint(says="1 weight of the file lies in parts")
+def weight_norm_parametrized(network: nn.Module, folder: Path) -> Any:
+    return _other_form(network, nn.utils.parametrizations.weight_norm)
+
+
+@checkpoint(says="state_dict.ema .averaged.: state_dict is loaded. For the others: --weights ema")
+def mmcv_averages_flat_names(network: nn.Module, folder: Path) -> Any:
+    flat = {f"ema_{name.replace('.', '_')}": value for name, value in other(network).items()}
+    return {"state_dict": {**state(network), **flat}}
 
 
 @checkpoint()
