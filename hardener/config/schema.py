@@ -146,11 +146,13 @@ class Network(Section):
 
     A name in `freeze` may hold `*` and `?`, or be `all-but-head`; what is frozen keeps its parameters and batch
     statistics. In the first `head_first` epochs all but the final layer is frozen, and it learns from then on.
+    `checkpoint`: blocks keep no activations for the backward pass and compute them again: less memory, more time.
     """
 
     activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
     freeze: list[str] = Field(default=[])
     head_first: Annotated[int, Field(ge=0)] = 0
+    checkpoint: bool = False
 
 
 class Augment(Section):
@@ -263,6 +265,8 @@ class Recipe(Section):
         faults = [fault for entry in used for fault in entry.faults_of(self)]
         if self.awp is not None and self.parallel == "fsdp":
             faults.append("awp moves whole weights: it does not go with parallel=fsdp")
+        if self.network.checkpoint and self.compile == "on":
+            faults.append("network.checkpoint was not tried with compile=on: set one of the two")
         if self.network.head_first and self.parallel == "fsdp":
             faults.append("network.head_first lets go of weights on the way: it does not go with parallel=fsdp")
         if self.network.head_first >= self.epochs:

@@ -15,8 +15,8 @@ def ball_faults(recipe: Recipe) -> Iterator[str]:
     yield from vicinity_faults(recipe, but=ball)
     if ball is None:
         yield f"method {recipe.method} needs vicinity.adversarial, such as vicinity.adversarial.eps=8/255"
-    elif ball.start != 1 or not ball.project:
-        yield f"method {recipe.method} has its own start and stays in the ball: no start or project"
+    elif ball.start != 1 or ball.origin != "noise" or not ball.project:
+        yield f"method {recipe.method} has its own start and stays in the ball: no start, origin or project"
     elif ball.schedule != "constant":
         yield f"method {recipe.method} trains at one eps: no schedule"
     elif ball.last_steps is not None:

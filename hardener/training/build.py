@@ -150,4 +150,6 @@ def autocasts(recipe: Recipe, device: torch.device) -> bool:
 
 def compiles(recipe: Recipe, device: torch.device) -> bool:
     """Tell whether the network goes through torch.compile; `auto` does on a GPU, where it gains most."""
+    if recipe.network.checkpoint:
+        return False
     return device.type == "cuda" if recipe.compile == "auto" else recipe.compile == "on"

@@ -17,6 +17,7 @@ from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
 from hardener.errors import Failure, HardenerError, Interrupted, Lost, Told
 from hardener.models.normalize import ImageClassifier
+from hardener.models.recompute import recompute
 from hardener.progress import EpochMetrics, TrainReporter, rank_and_world
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.processes import any_of, lost, sum_of
@@ -32,7 +33,7 @@ from hardener.training.keeping import Keeper
 from hardener.training.learning_rate import set_learning_rate
 from hardener.training.loop import train_epoch
 from hardener.training.order import DataOrder
-from hardener.training.parallel import spread
+from hardener.training.parallel import blocks, spread
 from hardener.training.state import Progress
 from hardener.training.stop import StopRequest
 from hardener.training.tracking import Tracking
@@ -77,6 +78,8 @@ class TrainingSession:
         if recipe.data.balance == "weights":
             self.method.weigh(class_weights(material.train_images.labels, len(record.classes)))
         self.method.to(self.device)
+        if recipe.network.checkpoint:
+            recompute(blocks(material.classifier.network))
         self.exchange = spread(
             material.classifier,
             self.method,

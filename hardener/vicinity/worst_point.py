@@ -13,28 +13,38 @@ from torch import Tensor
 from hardener.config.section import Ball, NotNegative, Quantity, Share
 from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
+from hardener.vicinity._class_start import class_start
 
 Schedule = Literal["constant", "ramp", "auto"]
+Origin = Literal["noise", "class"]
 _LATE = 0.75
 
 
 class Settings(Ball):
     """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own.
 
-    `start`: radius of the random start, as a multiple of eps. `project`: bring each step back into the ball; N-FGSM
-    does not. `last_steps`: gradient steps in the last quarter of the run, where those are more. `schedule`: how the run
-    comes to `eps`. `constant`: from its first step. `ramp`: 0 for the share `quiet` of the run, then evenly up to eps
-    at its share `full`. `auto`: as the ramp or ahead of it; see `training.eps_schedule`.
+    `start`: radius of the random start, as a multiple of eps. `origin`: noise alone, or `class`: the step of the
+    image's class from a gray image, partly replaced by noise (LIET's start). `project`: bring each step back into the
+    ball; N-FGSM does not. `last_steps`: gradient steps in the last quarter of the run, where those are more.
+    `schedule`: how the run comes to `eps`. `constant`: from its first step. `ramp`: 0 for the share `quiet` of the run,
+    then evenly up to eps at its share `full`. `auto`: as the ramp or ahead of it; see `training.eps_schedule`.
     """
 
     steps: PositiveInt = 1
     last_steps: PositiveInt | None = None
     step_size: Annotated[Quantity, Field(gt=0)] | None = None
     start: NotNegative = 1.0
+    origin: Origin = "noise"
     project: bool = True
     schedule: Schedule = "constant"
     quiet: Share = 0.25
     full: Share = 0.75
+
+    @model_validator(mode="after")
+    def _check_origin(self) -> Self:
+        if self.origin == "class" and self.norm != "linf":
+            raise ValueError(f"origin=class starts from signs, which is a start for linf and none for {self.norm}")
+        return self
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Self:
@@ -68,6 +78,7 @@ class WorstPoint:
         step_size: a fraction of the pixel range. None: 1.25 eps for one step, 2.5 eps / steps for more; without
             projection eps / steps, so that no number of steps leads farther than (start + 1) eps.
         start: radius of the uniform random start, as a multiple of eps, >= 0.
+        origin: `noise`: the start is that; `class`: it replaces a part of `class_start`.
         project: back into the ball after each step. False: only the box holds the climb.
         schedule, quiet, full: how a run comes to eps; `share` follows from them.
         share: of eps and of the steps' size that this draw has, in [0, 1]. 0: the images as they came, at no cost.
@@ -85,6 +96,7 @@ class WorstPoint:
     last_steps: int | None = None
     step_size: float | None = None
     start: float = 1.0
+    origin: Origin = "noise"
     project: bool = True
     schedule: Schedule = "constant"
     quiet: float = 0.25
@@ -105,7 +117,11 @@ class WorstPoint:
         if self.share == 0:
             return images, soft_labels
         ball, eps, length = norm_geometry(self.norm), self.share * self.eps, self.share * self._length()
-        delta = fit_box(images, ball.random_point(images, self.start * eps))
+        if self.origin == "class":
+            begun = class_start(model, images, soft_labels, eps=eps, noise=self.start * eps)
+        else:
+            begun = ball.random_point(images, self.start * eps)
+        delta = fit_box(images, begun)
         for _ in range(self._count):
             inputs = (images + delta).requires_grad_()
             (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)

@@ -34,9 +34,13 @@ EQUAL = {
     "sprout": ("plain", "sprout", ["beta.lr=5", "accumulate=2", "optimizer.gradient_clip=0.3"]),
     "clean-beta": ("plain", "sprout-reference", ["beta.lr=5", "optimizer.name=adamw", "optimizer.lr=0.01"]),
     "unused": ("unused", "natural", ["data.balance=sampler"]),
-    "head-first": ("plain", "natural", ["network.head_first=1"]),
+    "head-first": ("plain", "natural", ["network.head_first=1", "network.checkpoint=true"]),
     "fsdp": ("plain", "sprout", ["parallel=fsdp", "beta.lr=5", "accumulate=2", "optimizer.gradient_clip=0.3"]),
-    "fsdp-adamw": ("plain", "natural", ["parallel=fsdp", "optimizer.name=adamw", "optimizer.lr=0.01"]),
+    "fsdp-adamw": (
+        "plain",
+        "natural",
+        ["parallel=fsdp", "network.checkpoint=true", "optimizer.name=adamw", "optimizer.lr=0.01"],
+    ),
 }
 # name -> recipe, settings; with all that draws, and batch statistics
 DRAWN = {

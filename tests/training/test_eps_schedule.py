@@ -107,6 +107,12 @@ def test_the_last_quarter_climbs_by_more_steps_and_no_farther() -> None:
         ((*RAMP, "vicinity.adversarial.quiet=0.8"), "quiet=0.8 and full=0.75 are out of order"),
         ((*RAMP, "method=trades"), "method trades trains at one eps: no schedule"),
         ((RAMP[0], "vicinity.adversarial.last_steps=2", "method=trades"), "from first to last: no last_steps"),
+        ((RAMP[0], "vicinity.adversarial.origin=class", "method=trades"), "no start, origin or project"),
+        (
+            ("vicinity.adversarial.norm=l2", "vicinity.adversarial.eps=0.5", "vicinity.adversarial.origin=class"),
+            "origin=class starts from signs, which is a start for linf and none for l2",
+        ),
+        (("network.checkpoint=true", "compile=on"), "network.checkpoint was not tried with compile=on"),
         ((RAMP[0], "vicinity.adversarial.schedule=slow"), "'constant', 'ramp' or 'auto'"),
     ],
 )

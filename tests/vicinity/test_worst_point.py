@@ -5,6 +5,7 @@ import torch
 from oracles import Linear
 from torch import Tensor, nn
 
+from hardener.vicinity._class_start import class_start
 from hardener.vicinity.worst_point import WorstPoint
 
 
@@ -85,3 +86,33 @@ def test_a_worst_point_follows_the_seed_and_leaves_the_model_as_it_was(project: 
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert images.grad is None
     assert not images.requires_grad
+
+
+@pytest.mark.parametrize("images_a_class", [3, 1])
+def test_a_start_by_class_is_the_sign_of_the_classes_own_gradient(images_a_class: int) -> None:
+    """For logits -+(w x + b) the loss of class 1 climbs along -w, that of class 0 along w; one sign for the batch."""
+    torch.manual_seed(0)
+    model = Linear(torch.randn(12), 0.1)
+    labels = torch.tensor([0, 1] * images_a_class)[: max(2 * images_a_class - 1, 1)]
+    soft_labels, images = torch.nn.functional.one_hot(labels, 2).float(), torch.rand(len(labels), 3, 2, 2)
+    up = model.weight.detach().sign().view(1, 3, 2, 2) * (1 - 2 * labels.float()).view(-1, 1, 1, 1)
+    signs = set()
+    for seed in range(6):
+        torch.manual_seed(seed)
+        start = class_start(model, images, soft_labels, eps=0.05, noise=0.1, replaced=(0.0, 0.0))
+        signs.add(float((start / up)[0, 0, 0, 0].sign()))
+        torch.testing.assert_close(start, 0.05 * up * (start / up)[0, 0, 0, 0].sign())
+    assert signs == {-1.0, 1.0}
+    noise = class_start(model, images, soft_labels, eps=0.05, noise=0.1, replaced=(1.0, 1.0))
+    assert 0.05 < float(noise.abs().max()) <= 0.1
+    assert model.weight.grad is None
+
+
+def test_a_climb_from_a_start_by_class_leaves_batch_statistics_of_gray_out() -> None:
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 5)).train()
+    images, soft_labels = torch.rand(8, 3, 2, 2), torch.nn.functional.one_hot(torch.arange(8) % 5, 5).float()
+    found, _ = WorstPoint("linf", 0.05, origin="class")(images, soft_labels, model=model)
+    assert model.training
+    assert model[0].training
+    assert int(model[0].get_buffer("num_batches_tracked")) == 1, "the climb's own pass, and none of the gray images"
+    assert float((found - images).abs().max()) <= 0.05 + 1e-6
