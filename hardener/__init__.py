@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hardener.api import attack, audit, compare, evaluate, export, gate, load, train
+    from hardener.api import attack, audit, compare, dossier, evaluate, export, gate, load, train
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reads it when it is imported
 
 __version__ = "0.2.0"
-__all__ = ["attack", "audit", "compare", "evaluate", "export", "gate", "load", "train"]
+__all__ = ["attack", "audit", "compare", "dossier", "evaluate", "export", "gate", "load", "train"]
 
 
 if not TYPE_CHECKING:  # a type checker must know the names, not take any

@@ -23,6 +23,7 @@ from hardener.api.options import (
     train_request,
 )
 from hardener.config.bundle import Bundle
+from hardener.config.dossier_record import Dossier
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
@@ -210,6 +211,41 @@ def gate(
     conditions = [parse_condition("min", f"{name}={bound}") for name, bound in (minimum or {}).items()]
     conditions += [parse_condition("max-drop", f"{name}={bound}") for name, bound in (max_drop or {}).items()]
     return judge(run_of(run, RUNS), conditions, None if against is None else run_of(against, RUNS))
+
+
+def dossier(
+    run: Run,
+    out: str | Path | None = None,
+    *,
+    against: Run | None = None,
+    purpose: str | Path | None = None,
+    requirements: str | Path | None = None,
+    since: str | Path | None = None,
+) -> Dossier:
+    """Gather what is known of a run for whoever must sign, and write it where `out` says; nothing is measured.
+
+    Args:
+        out: the page, a file .html, with its JSON beside it; None writes nothing.
+        against: a baseline, or the run before, whose figures stand beside.
+        purpose: what the owner says of the model; the run's own purpose.yaml by default, if there is one.
+        requirements: what it must reach; the run's own requirements.yaml by default, if there is one.
+        since: the JSON of the last dossier; the one that `out` replaces by default.
+    Raises:
+        HardenerError: a file that is not there or does not say what it should, or a run beside that was not evaluated.
+    """
+    from hardener.reports.dossier.make import ask, make_dossier
+    from hardener.reports.dossier.written import check_page, write_dossier
+
+    page, files = None if out is None else Path(out), {"purpose": purpose, "requirements": requirements, "since": since}
+    if page is not None:
+        check_page(page)
+    named = {key: None if path is None else Path(path) for key, path in files.items()}
+    found = run_of(run, RUNS)
+    asked = ask(found, page, against=None if against is None else run_of(against, RUNS), **named)
+    made = make_dossier(found, asked)
+    if page is not None:
+        write_dossier(made, page, None)
+    return made
 
 
 def attack(name: str) -> Callable[..., Tensor]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, literal, out, percent
-from hardener.errors import HardenerError
 
 if TYPE_CHECKING:
     from hardener.config.dossier_record import Dossier, Evidence
@@ -55,34 +54,19 @@ def dossier(
     measured, with the command that measures it. The exit code is 0 also where
     a requirement is not met: `hardener gate` judges.
     """
-    from hardener.config.dossier_record import read_dossier
-    from hardener.config.files import check_writable
-    from hardener.config.purpose import read_purpose
     from hardener.config.run_folder import find_run
-    from hardener.reports.condition import conditions_in
-    from hardener.reports.dossier.make import Asked, default_file, make_dossier
-    from hardener.reports.dossier.written import write_dossier
+    from hardener.reports.dossier.make import ask, make_dossier
+    from hardener.reports.dossier.written import check_page, write_dossier
 
-    if file.suffix != ".html":
-        raise HardenerError(f"--out names the page, a file .html; got {file}.")
-    if not file.parent.is_dir():
-        raise HardenerError(f"no such folder: {file.parent}, for --out {file}.")
+    check_page(file)
     run = find_run(target, _RUNS)
-    owner = default_file(run, "purpose.yaml", purpose)
-    asked = default_file(run, run.requirements.name, requirements)
-    last = since if since is not None else file.with_suffix(".json")
-    wanted = Asked(
-        purpose=None if owner is None else read_purpose(owner),
-        requirements=() if asked is None else conditions_in(asked),
-        against=None if against is None else find_run(against, _RUNS),
-        last=read_dossier(last) if since is not None or last.is_file() else None,
-    )
+    beside = None if against is None else find_run(against, _RUNS)
+    wanted = ask(run, file, purpose=purpose, requirements=requirements, against=beside, since=since)
     key = None
     if sign is not None:
         from hardener.reports.dossier.signature import read_key
 
         key = read_key(sign, _password)
-    check_writable(file, file.with_suffix(".json"))
     made = make_dossier(run, wanted)
     written = write_dossier(made, file, key)
     show(made)

@@ -12,10 +12,12 @@ import typer
 from run_folders import bits, certification, corruptions, write_evaluation, write_run
 from typer.testing import CliRunner, Result
 
+import hardener as door
 from hardener.cli.app import app
 from hardener.config.dossier_record import Dossier, read_dossier
 from hardener.config.evaluation_record import EVALUATION_SCHEMA, Flag
 from hardener.config.purpose import TEMPLATE
+from hardener.errors import HardenerError
 from hardener.reports.dossier.page import ANCHORS
 
 PURPOSE = """
@@ -131,6 +133,19 @@ def test_the_next_dossier_says_what_changed(home: Path) -> None:
     assert changes["mean accuracy under corruptions"][1] == "not measured"
     assert changes["flags"] == ("unfinished", "none")
     assert "clean accuracy" not in changes
+
+
+def test_the_python_door_writes_what_the_command_does(home: Path) -> None:
+    given = {"purpose": "purpose.yaml", "requirements": "requirements.yaml"}
+    asked = made("--purpose", "purpose.yaml", "--requirements", "requirements.yaml", "--against", "base")
+    told = door.dossier("new", "e.html", against="base", **given)
+    assert read_dossier(Path("e.json")) == told
+    assert told == asked.model_copy(update={"created_at": told.created_at})
+    again = door.dossier("new", against="base", since="d.json")
+    assert [item.what for item in again.changes][:1] == ["purpose"]
+    for file, message in (("e.pdf", "a file .html"), ("none/e.html", "no such folder: none")):
+        with pytest.raises(HardenerError, match=message):
+            door.dossier("new", file)
 
 
 @pytest.mark.parametrize(

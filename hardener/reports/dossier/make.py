@@ -8,12 +8,12 @@ from pathlib import Path
 
 from hardener import __version__
 from hardener.config.bundle import sha256_of
-from hardener.config.dossier_record import Dossier
+from hardener.config.dossier_record import Dossier, read_dossier
 from hardener.config.evaluation_record import Evaluation
-from hardener.config.purpose import Purpose
+from hardener.config.purpose import Purpose, read_purpose
 from hardener.config.run_folder import RunFolder, now
 from hardener.reports.by_class import far_below, few_images
-from hardener.reports.condition import Condition, aspect_of
+from hardener.reports.condition import Condition, aspect_of, conditions_in
 from hardener.reports.dossier.changes import changes_since, when_to_test_again
 from hardener.reports.dossier.evidence import besides, required
 from hardener.reports.dossier.identity import deployed_files, describe_data, identify
@@ -30,6 +30,34 @@ class Asked:
     requirements: Sequence[Condition] = field(default_factory=tuple)
     against: RunFolder | None = None
     last: Dossier | None = None
+
+
+def ask(
+    run: RunFolder,
+    page: Path | None,
+    *,
+    purpose: Path | None = None,
+    requirements: Path | None = None,
+    against: RunFolder | None = None,
+    since: Path | None = None,
+) -> Asked:
+    """Read the owner's files and the last dossier.
+
+    Args:
+        page: where the dossier is to be written; the JSON beside it is the last dossier, unless `since` names another.
+        purpose, requirements: None for those in the run's folder, if they are there.
+    Raises:
+        HardenerError: a file that was named is not there, or one does not say what it should.
+    """
+    owner = _default_file(run, "purpose.yaml", purpose)
+    asked = _default_file(run, run.requirements.name, requirements)
+    last = since if since is not None or page is None else page.with_suffix(".json")
+    return Asked(
+        purpose=None if owner is None else read_purpose(owner),
+        requirements=() if asked is None else conditions_in(asked),
+        against=against,
+        last=read_dossier(last) if last is not None and (since is not None or last.is_file()) else None,
+    )
 
 
 def make_dossier(run: RunFolder, asked: Asked) -> Dossier:
@@ -88,7 +116,7 @@ def _newest_of_each(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return [item for item in evaluations if any(item is other for other in chosen)]
 
 
-def default_file(run: RunFolder, name: str, given: Path | None) -> Path | None:
+def _default_file(run: RunFolder, name: str, given: Path | None) -> Path | None:
     """Return the owner's file that was named, else the one of this name in the run's folder, if it is there."""
     own = run.path / name
     return given if given is not None else own if own.is_file() else None

@@ -6,13 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hardener.config.dossier_record import Dossier
-from hardener.config.files import write_json, write_text, written_whole
+from hardener.config.files import check_writable, write_json, write_text, written_whole
+from hardener.errors import HardenerError
 from hardener.reports.dossier.identity import verify_command
 from hardener.reports.dossier.page import dossier_page
 from hardener.reports.dossier.signature import ENDING, signature_of
 
 if TYPE_CHECKING:
     from minisign import SecretKey
+
+
+def check_page(page: Path) -> None:
+    """Refuse a place where no page can be written, before anything is read.
+
+    Raises:
+        HardenerError: it is no file .html, its folder is not there, or what is there may not be written.
+    """
+    if page.suffix != ".html":
+        raise HardenerError(f"--out names the page, a file .html; got {page}.")
+    if not page.parent.is_dir():
+        raise HardenerError(f"no such folder: {page.parent}, for --out {page}.")
+    check_writable(page, page.with_suffix(".json"))
 
 
 def write_dossier(dossier: Dossier, page: Path, key: SecretKey | None) -> list[Path]:
