@@ -97,7 +97,7 @@ def _show_classes(evaluation: Evaluation) -> None:
 
 def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
-    from hardener.reports.measured_lines import corruption_line, measured_lines, told_draws
+    from hardener.reports.measured_lines import calibration_interval, corruption_line, measured_lines, told_draws
 
     norm = norm_of(evaluation.threat.model)
     if norm is not None and evaluation.distances is not None and evaluation.distances.quartiles is not None:
@@ -124,6 +124,12 @@ def _show_sections(evaluation: Evaluation) -> None:
             f"CLEVER ({evaluation.clever.norm}): mean {evaluation.clever.mean:.4g} (n = {evaluation.clever.samples})"
         )
     if evaluation.calibration is not None:
-        out.print(f"calibration: expected error {percent(evaluation.calibration.expected_error)}")
+        found = evaluation.calibration
+        low, high = calibration_interval(found)
+        out.print(
+            f"calibration: expected error {percent(found.expected_error)} (95 % interval {percent(low)} to "
+            f"{percent(high)}, n = {found.samples})",
+            soft_wrap=True,
+        )
     for line in measured_lines(evaluation):
         out.print(line, markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from hardener.config.evaluation_record import (
     MeasuredCurve,
 )
 from hardener.reports._markdown import cell, text
-from hardener.reports.measured_lines import told_draws
+from hardener.reports.measured_lines import calibration_interval, told_draws
 from hardener.words import ends, figure, percent
 
 Row = tuple[str, str, int]
@@ -109,7 +109,8 @@ def _clever(found: Clever) -> list[Row]:
 
 
 def _calibration(found: Calibration) -> list[Row]:
-    return [("expected calibration error, clean images", percent(found.expected_error), found.samples)]
+    shown = f"{percent(found.expected_error)} {ends(calibration_interval(found))}"
+    return [("expected calibration error, clean images", shown, found.samples)]
 
 
 def _measured(found: Measured) -> list[Row]:

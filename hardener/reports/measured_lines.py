@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hardener.config.evaluation_record import Certification, Corruptions, Evaluation
+from hardener.config.evaluation_record import Calibration, Certification, Corruptions, Evaluation
+from hardener.statistics.interval import clopper_pearson
 from hardener.words import figure, percent
 
 
@@ -40,6 +41,22 @@ def standing_out(found: Corruptions) -> str:
     return ", ".join(
         f"{cell.kind.replace('_', ' ')} at {cell.severity} ({percent(cell.accuracy)})" for cell in found.standing_out
     )
+
+
+def calibration_interval(found: Calibration) -> tuple[float, float]:
+    """Return a 95 % interval of the expected calibration error over these bins.
+
+    The accuracy of every bin lies in its exact interval at once with that chance (Bonferroni); the error is summed
+    with the accuracy that is nearest to the bin's confidence, and with the farthest. It is wide, and never too narrow.
+    """
+    bins = [one for one in found.bins if one.count > 0]
+    level = 1 - 0.05 / max(len(bins), 1)
+    nearest = farthest = 0.0
+    for one in bins:
+        low, high = clopper_pearson(round(one.accuracy * one.count), one.count, level)
+        nearest += one.count * max(low - one.confidence, one.confidence - high, 0.0)
+        farthest += one.count * max(high - one.confidence, one.confidence - low)
+    return nearest / found.samples, farthest / found.samples
 
 
 def told_draws(found: Certification) -> str:

@@ -22,7 +22,7 @@ from hardener.reports.attack_lists import settings_in_words
 from hardener.reports.by_class import UNEVEN, far_below, few_images, robust_interval, weakest_first
 from hardener.reports.command import AUDIT, eval_command, request_of
 from hardener.reports.confusion import confusion_tables
-from hardener.reports.measured_lines import standing_out
+from hardener.reports.measured_lines import calibration_interval, standing_out
 from hardener.threat import ThreatModel, norm_of, show_eps
 from hardener.words import NO_BREAK, figure, number
 
@@ -128,6 +128,7 @@ def page_with_figures() -> Environment:
         "robust_interval": robust_interval,
         "number": number,
         "standing_out": standing_out,
+        "calibration_interval": calibration_interval,
         "distance": show_distance,
         "eps": show_eps,
         "seconds": _show_seconds,

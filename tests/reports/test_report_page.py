@@ -40,12 +40,14 @@ from hardener.config.evaluation_record import (
 )
 from hardener.reports._plots import Line, line_chart, picture, surface_chart
 from hardener.reports.command import eval_command, request_of
+from hardener.reports.measured_lines import calibration_interval
 from hardener.reports.page import (
     WorstImage,
     show_setting,
     what_it_does_not_say,
     write_report,
 )
+from hardener.statistics.interval import clopper_pearson
 
 VOID = {"meta", "img", "br", "link", "input", "hr", "col"}
 SECTIONS = {
@@ -693,3 +695,15 @@ def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
     assert "91.0" in written(minimal(), tmp_path)
     assert "84.2" in written(full(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_interval_of_the_calibration_error_takes_the_nearest_and_the_farthest_accuracy_of_each_bin() -> None:
+    one = CalibrationBin(low=0.8, high=1.0, count=100, confidence=0.9, accuracy=0.5)
+    low, high = clopper_pearson(50, 100)
+    found = Calibration(samples=100, expected_error=0.4, bins=[one])
+    assert calibration_interval(found) == pytest.approx((0.9 - high, 0.9 - low))
+    sure = one.model_copy(update={"low": 0.4, "high": 0.6, "confidence": 0.5})
+    both = calibration_interval(Calibration(samples=200, expected_error=0.2, bins=[one, sure]))
+    wider = clopper_pearson(50, 100, 0.975)
+    half = max(wider[1] - 0.5, 0.5 - wider[0])
+    assert both == pytest.approx(((0.9 - wider[1]) / 2, (0.9 - wider[0] + half) / 2))

@@ -14,6 +14,7 @@ from hardener.reports.command import AUDIT, eval_command, export_command, fresh_
 from hardener.reports.condition import Aspect, Condition, aspect_of, conditions_in
 from hardener.reports.figure import Figure, figures, measuring_command
 from hardener.reports.gate import Evaluated, look_at, to_compare_with
+from hardener.reports.measured_lines import calibration_interval
 from hardener.reports.shared import threats_of
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import NORMS, ThreatModel
@@ -142,7 +143,7 @@ def besides(
     known = {condition.aspect for condition in asked}
     rows = [_plain(aspect, mine, against) for aspect in _customary(evaluations) if aspect not in known]
     rows += [_standard(run, evaluations), _weakest(shown[0] if shown else None, run), _invariance(evaluations, run)]
-    return [*rows, _parity(deployed, run), _int8(deployed, run)]
+    return [*rows, _calibrated(run, evaluations), _parity(deployed, run), _int8(deployed, run)]
 
 
 def _customary(evaluations: Sequence[Evaluation]) -> list[Aspect]:
@@ -224,6 +225,23 @@ def _invariance(evaluations: Sequence[Evaluation], run: RunFolder) -> Evidence:
         evaluated_at=item.created_at,
         flags=[flag.id for flag in item.flags],
     )
+
+
+def _calibrated(run: RunFolder, evaluations: Sequence[Evaluation]) -> Evidence:
+    about = "expected calibration error on clean images (0 % is best)"
+    for item in evaluations:
+        if item.calibration is not None:
+            return Evidence(
+                about=about,
+                state="measured",
+                value=item.calibration.expected_error,
+                interval=calibration_interval(item.calibration),
+                samples=item.calibration.samples,
+                set_up=_set_up(item, attacked=False),
+                evaluated_at=item.created_at,
+                flags=[flag.id for flag in item.flags],
+            )
+    return Evidence(about=about, state="not measured", command=fresh_command(run.path))
 
 
 def _parity(deployed: Sequence[DeployedFile], run: RunFolder) -> Evidence:
