@@ -133,6 +133,10 @@ def norm_rank(norm: str) -> int:
     return list(NORMS).index(norm) if norm in NORMS else len(NORMS)
 
 
+DEFAULT_THREAT = ThreatModel("linf", NORMS["linf"].default_eps)
+"""What an evaluation that names nothing attacks in."""
+
+
 def show_eps(eps: float) -> str:
     """Write eps as people of the field do: `8/255` where it is a whole number of grey levels, else `0.03`."""
     levels = Fraction(eps * 255).limit_denominator(1)

@@ -249,6 +249,7 @@ def _go_on(
 def _show(run: RunFolder) -> None:
     """Print where a finished run lies, what it came to, and what comes next."""
     from hardener.reports.command import fresh_command
+    from hardener.threat import DEFAULT_THREAT
 
     record = run.read_record()
     best = record.best
@@ -268,7 +269,9 @@ def _show(run: RunFolder) -> None:
         out.print(
             f"{head}: {', '.join(f'{name} {percent(share)}' for share, name in weakest)}", markup=False, soft_wrap=True
         )
-    out.print(f"next: {fresh_command(run.path, attacks=['pgd'])}", markup=False, soft_wrap=True)
+    chosen = run.read_recipe().validation.threat
+    ball = {} if chosen == DEFAULT_THREAT else {"norm": chosen.norm, "eps": chosen.eps}
+    out.print(f"next: {fresh_command(run.path, attacks=['pgd'], **ball)}", markup=False, soft_wrap=True)
 
 
 def _only_resume(context: typer.Context) -> None:

@@ -31,7 +31,7 @@ from hardener.exporters.int8 import add_metadata, quantize_int8
 from hardener.exporters.run import MODEL_FILE
 from hardener.models.onnx_model import open_onnx
 from hardener.progress import Reporter
-from hardener.threat import NORMS, ThreatModel
+from hardener.threat import DEFAULT_THREAT, ThreatModel
 
 CALIBRATION_IMAGES = TRIAL_IMAGES = 256
 SAMPLES, QUICK_SAMPLES = 300, 100
@@ -129,7 +129,7 @@ def _name(record: RunRecord) -> str:
 def _threat(plain: Bundle) -> ThreatModel:
     """Return what the run was evaluated under, else what a bundle's attack uses, else the default."""
     known = plain.evaluation or plain.threat
-    return ThreatModel("linf", NORMS["linf"].default_eps) if known is None else ThreatModel(known.norm, known.eps)
+    return DEFAULT_THREAT if known is None else ThreatModel(known.norm, known.eps)
 
 
 def _training_images(files: ImageFiles, record: RunRecord, *, skip_bad: bool) -> NDArray[np.uint8]:

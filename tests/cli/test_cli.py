@@ -108,6 +108,22 @@ def test_without_a_run_it_is_the_newest(home: Path, tmp_path: Path) -> None:
         hardener("train", home / "tiny.py", "--data", home / "imgs", *QUICK, "--out", out, "--name", name)
     found = hardener("eval", "--out", out, "--steps", 1, "--device", "cpu")
     assert "second: 2 images of the test split" in found.stdout
+    assert "were chosen at" not in found.stderr
+
+
+def test_what_its_epochs_were_chosen_at_is_the_next_command_and_told_where_another_eps_is_taken(
+    home: Path, tmp_path: Path
+) -> None:
+    data = ["--data", home / "imgs", *QUICK, "--set", "validation.eps=4/255", "--out", tmp_path]
+    trained = hardener("train", home / "tiny.py", *data, "--name", "large")
+    run = tmp_path / "large"
+    command = trained.stdout.partition("next: hardener ")[2].strip()
+    assert command == f"eval {run} --attack pgd --norm linf --eps 4/255"
+    say = "the epochs of large were chosen at linf 4/255; it is attacked at linf 8/255"
+    assert say in " ".join(hardener("eval", run, "--attack", "fgsm", "--device", "cpu").stderr.split())
+    assert say not in " ".join(
+        hardener("eval", run, "--attack", "fgsm", "--eps", "4/255", "--device", "cpu").stderr.split()
+    )
 
 
 def test_without_a_test_split_the_validation_split_is_used_and_said(home: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hardener.reports.gate import Evaluated, look_at, to_compare_with
 from hardener.reports.measured_lines import calibration_interval
 from hardener.reports.shared import threats_of
 from hardener.statistics.interval import clopper_pearson
-from hardener.threat import NORMS, ThreatModel
+from hardener.threat import DEFAULT_THREAT, NORMS, ThreatModel
 from hardener.words import percent, points
 
 STANDARD = "AutoAttack's standard suite"
@@ -147,7 +147,7 @@ def besides(
 
 
 def _customary(evaluations: Sequence[Evaluation]) -> list[Aspect]:
-    threats = threats_of(evaluations) or [ThreatModel("linf", NORMS["linf"].default_eps)]
+    threats = threats_of(evaluations) or [DEFAULT_THREAT]
     robust = [aspect_of(threat) for threat in threats]
     balls = [threat for threat in threats if isinstance(threat, ThreatModel)]
     known = {threat.norm for threat in balls}
