@@ -147,8 +147,13 @@ def _asked_in_eval_mode(classifier: ImageClassifier, conditions: Conditions) -> 
 
 
 def _answer(classifier: nn.Module, conditions: Conditions, count: int) -> Tensor:
-    with _failing(f"the model fails on {conditions.shown(count)}"):
-        logits: Tensor = classifier(conditions.images(count))
+    try:
+        with _failing(f"the model fails on {conditions.shown(count)}"):
+            logits: Tensor = classifier(conditions.images(count))
+    except HardenerError as error:
+        where = line_of(classifier, re.compile(r"squeeze\(\)")) if count == 1 else ""
+        why = f" .squeeze(){where} takes away a batch of one as well: name the dimension, as in .squeeze(-1)."
+        raise HardenerError(f"{error}{why if where else ''}") from error.__cause__
     if len(logits) != count:
         raise HardenerError(
             f"the model answers {conditions.shown(count)} with logits of shape {tuple(logits.shape)}: the number of "

@@ -11,6 +11,14 @@ from torch import nn
 from hardener.errors import HardenerError
 from hardener.models.head import BUILD_IT, Answer, see_that_heads_can_be_replaced
 
+_OF_SEVERAL = """    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = {call}
+            self.fc = nn.Linear({outputs}, num_classes)
+        def forward(self, images):
+            return self.fc(self.features(images){found}.flatten(1))
+    return Classifier()"""
 _LITERAL = (int, float, str, bool, type(None))
 
 
@@ -41,13 +49,19 @@ def no_classes(network: nn.Module, answer: Answer, call: str, file: Path) -> str
     else:
         return ""
     makers = [network.get_submodule(name) for name in answer.heads]
-    if not call or answer.way is not None or not all(type(one).__module__.startswith("torch.nn.") for one in makers):
+    way = answer.way or ()
+    if (
+        not call
+        or not all(isinstance(step, int) for step in way)
+        or not all(type(one).__module__.startswith("torch.nn.") for one in makers)
+    ):
         return told
     name = "make_network" if call.startswith("build_model") else "build_model"
-    lines = (
-        f"def {name}(num_classes):\n    from torch import nn\n"
-        f"    return nn.Sequential({call}, nn.Linear({answer.outputs}, num_classes))"
-    )
+    begin = f"def {name}(num_classes):\n    from torch import nn\n"
+    lines = f"{begin}    return nn.Sequential({call}, nn.Linear({answer.outputs}, num_classes))"
+    if way:
+        found = "".join(f"[{step}]" for step in way)
+        lines = begin + _OF_SEVERAL.format(call=call, outputs=answer.outputs, found=found)
     also = f"\n\nand pass --entry {name}." if name != "build_model" else ""
     return (
         f"{told.removesuffix(BUILD_IT)}If these are features, put this at the end of {file}, and train as before:"

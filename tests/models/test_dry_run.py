@@ -103,3 +103,17 @@ def test_a_layer_whose_gradient_damages_memory_is_not_run_in_channels_last(
         assert ["torch's gradient of 0 in channels_last damages memory" in one.text for one in told] == [
             True
         ] * contiguous
+
+
+def test_a_network_that_loses_the_batch_of_one_is_told_where() -> None:
+    class Squeezing(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            gate = self.conv(x).mean((2, 3)).squeeze()
+            found: Tensor = super().forward(x) * gate.softmax(dim=1)[:, :3]
+            return found
+
+    said = (
+        r"fails on 1 image.* \.squeeze\(\) \(test_dry_run.py, line \d+\) takes away a batch of one .*squeeze\(-1\)\.$"
+    )
+    with pytest.raises(HardenerError, match=said):
+        dry_run(classifier(Squeezing()), TRAINING)
