@@ -74,7 +74,19 @@ def _optimizer(
     takes = inspect.signature(kind).parameters
     given = {name: value for name, value in offered.items() if name in takes} | settings.options
     made: torch.optim.Optimizer = kind(parameters, **given)
+    if given.get("fused") and isinstance(made, torch.optim.SGD):
+        made.register_step_pre_hook(_let_late_ones_join)
     return made
+
+
+def _let_late_ones_join(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Begin the momentum, at zero, of parameters that a gradient reaches for the first time: of blocks that a network
+    leaves out at random, say. torch's fused SGD takes none without beside others with it."""
+    for group in optimizer.param_groups:
+        reached = [p for p in group["params"] if p.grad is not None] if group["momentum"] else []
+        late = [p for p in reached if optimizer.state.get(p, {}).get("momentum_buffer") is None]
+        for parameter in late if len(late) < len(reached) else ():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def check_optimizer(settings: Optimizer) -> None:

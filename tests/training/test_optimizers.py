@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,27 @@ def test_each_is_torchs_and_takes_a_step(name: str) -> None:
     network(torch.ones(1, 3)).sum().backward()
     theta.step()
     assert not torch.equal(network.weight, before)
+
+
+def test_a_block_that_was_left_out_at_first_learns_as_torch_has_it() -> None:
+    """Stochastic depth: a gradient reaches a block when others have momentum already."""
+    recipe = load_recipe("natural", [])
+    torch.manual_seed(0)
+    ours = torch.nn.ModuleList([torch.nn.Linear(3, 3), torch.nn.Linear(3, 2)])
+    theirs = copy.deepcopy(ours)
+    theta, _ = build_optimizers(recipe, ours, build_method(recipe, 2))
+    facts = {key: theta.param_groups[0][key] for key in ("lr", "momentum", "weight_decay", "nesterov")}
+    plain = torch.optim.SGD(theirs.parameters(), **facts, foreach=False)
+    for blocks in ((1,), (0, 1), (1,), (0, 1)):
+        for network, optimizer in ((ours, theta), (theirs, plain)):
+            optimizer.zero_grad()
+            images = torch.ones(4, 3)
+            for block in blocks:
+                images = network[block](images)
+            images.square().sum().backward()
+            optimizer.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_options_reach_the_optimiser_and_those_that_it_refuses_are_told() -> None:
