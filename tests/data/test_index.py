@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import tarfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from oracles import write_image_folder
+from pyarrow import parquet
 
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.data import brought, image_files, index, place, tree
@@ -19,8 +24,9 @@ from hardener.data.image_files import ImageFiles
 from hardener.data.layouts import sheets
 from hardener.data.names import Names, digest_of
 from hardener.data.prints import Prints, first_places
-from hardener.data.sources import archive, manifest
+from hardener.data.sources import _arrow, archive, manifest, webdataset
 from hardener.data.split import draw_from_each_class
+from hardener.data.tables.rows import bring
 
 ODD = ["a.png", "", "über/Ωmega.jpg", "with\nline feed", "caf\udce9.png", "z" * 300]
 
@@ -103,6 +109,50 @@ def test_a_second_start_lists_nothing_and_finds_the_same(large: Path, listings: 
     assert second.test is not None
     assert len(second.test) == len(held[1])
     assert second.train.open(0) == (large / second.train.paths[0]).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_shards_are_listed_once_and_again_when_one_changes_or_comes(
+    kind: str, large: Path, listings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = large.parent / "shards"
+    root.mkdir()
+    write = write_tar if kind == "tar" else write_parquet
+    write(root / f"train-0.{kind}", 20)
+    asked: list[Reading] = []
+
+    def counted(sheets: Any, place: Any, reading: Reading) -> Any:
+        asked.append(reading)
+        return bring(sheets, place, reading)
+
+    monkeypatch.setattr(webdataset if kind == "tar" else _arrow, "bring", counted)
+    first, second = read_data_set(root), read_data_set(root)
+    assert (len(asked), same(first, second)) == (1, True)
+    label = first.train.labels[0]
+    assert second.train.open(0) == first.train.open(0) == f"image of {label}".encode()
+    write(root / f"train-1.{kind}", 20)
+    assert found_in(read_data_set(root)) == 40
+    write(root / f"train-1.{kind}", 16)
+    assert found_in(read_data_set(root)) == 36
+    assert len(asked) == 3
+
+
+def found_in(folder: DataSet) -> int:
+    return sum(map(len, folder.splits.values()))
+
+
+def write_tar(file: Path, images: int) -> None:
+    with tarfile.open(file, "w") as archive:
+        for place in range(images):
+            for name, data in ((f"{place}.png", f"image of {place % 2}"), (f"{place}.cls", f"{place % 2}")):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data.encode()))
+
+
+def write_parquet(file: Path, images: int) -> None:
+    cells = [{"bytes": f"image of {place % 2}".encode(), "path": None} for place in range(images)]
+    parquet.write_table(pyarrow.table({"image": cells, "label": [place % 2 for place in range(images)]}), file)
 
 
 def test_what_comes_goes_is_renamed_or_ignored_is_seen(large: Path, listings: list[str]) -> None:

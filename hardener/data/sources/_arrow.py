@@ -11,6 +11,7 @@ from typing import Any
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
+from hardener.data.index import Seen, indexed
 from hardener.data.place import Folder
 from hardener.data.shards import Inside, ShardStore, split_sheets
 from hardener.data.tables.rows import bring
@@ -46,7 +47,11 @@ def bring_arrow(
     cell = shards[first].first(image)
     if isinstance(cell, dict) and not cell.get("bytes") and cell.get("path"):
         return bring_paths(root, shards, image, reading)
-    return bring_shards(root, shards, store(image), image, reading)
+
+    def look() -> tuple[Brought, Seen]:
+        return bring_shards(root, shards, store(image), image, reading), Seen(root, files=list(shards))
+
+    return indexed(root, "\n".join(["shards", image, *shards]), reading, look, store=lambda below: store(image))
 
 
 def arrow(part: str, path: Path) -> Any:

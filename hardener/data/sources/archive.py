@@ -61,7 +61,7 @@ class Archive:
         def look() -> tuple[Brought, Seen]:
             return read_inside(Packed(root), reading), Seen(root.parent, files=[root.name])
 
-        members = _Later(root)
+        members = Later(root)
         return indexed(root, "", reading, look, store=lambda base: _Inside(root, base, members))
 
 
@@ -122,7 +122,7 @@ def _members_of(root: Path) -> Members:
     return _Tar(root) if root.name.lower().endswith(_TAR) else _Zip(root)
 
 
-class _Later:
+class Later:
     """The files in an archive that is opened once one of them is asked for."""
 
     def __init__(self, root: Path) -> None:

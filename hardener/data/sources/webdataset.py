@@ -14,8 +14,9 @@ from pathlib import Path
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.file_kind import EXTENSIONS
+from hardener.data.index import Seen, indexed
 from hardener.data.shards import Inside, ShardStore, shards, split_sheets
-from hardener.data.sources.archive import Packed
+from hardener.data.sources.archive import Later, Packed
 from hardener.data.tables.rows import bring
 from hardener.data.tables.table import Table, as_text
 from hardener.errors import HardenerError
@@ -45,17 +46,22 @@ class WebDataset:
             HardenerError: a tar file is damaged; images have no class; else see `bring`.
         """
         base, names = (root.parent, [root.name]) if root.is_file() else (root, shards(root, _ENDINGS))
-        packed = {name: Packed(base / name) for name in names}
-        told = _class_names(base)
-        tables = {name: _table(f"{base}/{name}", name, archive, told) for name, archive in packed.items()}
-        paths = [path for table in tables.values() for path in table.columns[_PATH]]
-        asked = reading.model_copy(update={"path_column": _PATH})
-        brought = bring(split_sheets(tables), Inside(base, paths, _Shards(packed)), asked)
-        return replace(brought, notes=tuple(dict.fromkeys(note.partition(": ")[2] for note in brought.notes)))
+        store = _Shards({name: Later(base / name) for name in names})
+
+        def look() -> tuple[Brought, Seen]:
+            told = _class_names(base)
+            tables = {name: _table(f"{base}/{name}", name, Packed(base / name), told) for name in names}
+            paths = [path for table in tables.values() for path in table.columns[_PATH]]
+            asked = reading.model_copy(update={"path_column": _PATH})
+            brought = bring(split_sheets(tables), Inside(base, paths, store), asked)
+            notes = tuple(dict.fromkeys(note.partition(": ")[2] for note in brought.notes))
+            return replace(brought, notes=notes), Seen(base, files=[*names, *_NAMES])
+
+        return indexed(base, "\n".join(["webdataset", *names]), reading, look, store=lambda below: store)
 
 
 class _Shards(ShardStore):
-    def __init__(self, packed: dict[str, Packed]) -> None:
+    def __init__(self, packed: dict[str, Later]) -> None:
         self._packed = packed
 
     def divided(self, path: str) -> tuple[str, str]:
