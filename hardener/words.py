@@ -22,7 +22,10 @@ def percent(share: float | None, space: str = " ") -> str:
 
 def plain(text: str) -> str:
     """Return a text that can be written as UTF-8: a byte of a file name that is none becomes `\\xe9`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a pair, as JSON can hold
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def odd_letter(text: str) -> str | None:

@@ -267,3 +267,21 @@ def test_options_hold_for_archives_too(tmp_path: Path) -> None:
     write_image_folder(tmp_path / "d" / "old", {"cow": 4})
     archive = zipped(tmp_path / "d", tmp_path / "packed")
     assert read_data_set(archive, reading=Reading(class_depth=2, ignore=("old",))).classes == ("cat", "cow", "dog")
+
+
+def test_an_array_file_that_claims_to_be_encrypted_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8), np.uint8), labels=np.arange(4))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    for mark, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        data[data.index(mark) + flags] |= 0x41
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(HardenerError, match="no NumPy archive that can be read"):
+        read_data_set(tmp_path / "a.npz")
+
+
+def test_half_a_pair_of_letters_in_json_is_a_name_that_can_be_written(tmp_path: Path) -> None:
+    for place in range(16):
+        (tmp_path / f"{place}.png").write_bytes(b"")
+    rows = [f'{{"path": "{place}.png", "label": "{("cat", chr(92) + "ud800")[place % 2]}"}}' for place in range(16)]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    assert read_data_set(tmp_path / "a.jsonl").classes == ("cat", "\\ud800")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def _arrays(root: Path) -> dict[str, NDArray[Any]]:
                 "numpy.savez(FILE, train_images=..., train_labels=...), with labels of an integer type."
             ) from None
         raise HardenerError(f"{root} is no NumPy archive that can be read: {error}.") from None
-    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as error:  # encrypted, unknown
         raise HardenerError(f"{root} is no NumPy archive that can be read: {error}.") from None
 
 
