@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
+from hardener.models.arguments import IMAGE_SIZE, plain, takes
 from hardener.models.entry import EntryNeeded
 from hardener.models.features import no_classes
 from hardener.models.head import (
@@ -152,27 +153,34 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
     """Say which images the network does take, of usual sizes and of one or three channels; None where of none."""
     for count in dict.fromkeys([*channels, 3, 1]):
         sizes = list(dict.fromkeys([(height, width), *((usual, usual) for usual in USUAL_SIZES)]))
-        network = _plain(choice, num_classes, count, (height, width))
-        fits = {} if network is None else _outputs(network, count, sizes, num_classes)
-        if network is not None and not fits:  # built for a size, it takes no other
-            made = ((size, _plain(choice, num_classes, count, size)) for size in sizes[1:])
-            found = (_outputs(one, count, [size], num_classes) for size, one in made if one is not None)
+        loaded = _plain(choice, num_classes, count, (height, width))
+        fits = {} if loaded is None else _outputs(loaded.network, count, sizes, num_classes)
+        if loaded is not None and not fits and _is_built_for_a_size(loaded.network):
+            named = choice if ":" in choice.spec else dataclasses.replace(choice, entry=choice.entry or loaded.entry)
+            made = ((size, _plain(named, num_classes, count, size)) for size in sizes[1:])
+            found = (_outputs(one.network, count, [size], num_classes) for size, one in made if one is not None)
             fits = next((fit for fit in found if fit), {})
         if fits:
             return _advice(choice, count, fits, channels, (height, width), num_classes)
     return None
 
 
-def _plain(choice: ModelChoice, num_classes: int, channels: int, size: tuple[int, int]) -> nn.Module | None:
+def _is_built_for_a_size(network: nn.Module) -> bool:
+    """Does the network's class take the size of its images?"""
+    taken = takes(type(network))
+    return taken is not None and any(plain(name) in IMAGE_SIZE for name in taken.names)
+
+
+def _plain(choice: ModelChoice, num_classes: int, channels: int, size: tuple[int, int]) -> LoadedModel | None:
     """Build the network for images of a size, without weights; None where it cannot be built for them."""
     try:
         with unscripted():
-            plain = dataclasses.replace(choice, pretrained=False)
-            network = load_model(plain, num_classes=num_classes, channels=channels, size=size).network
-        tame(network)
+            unfetched = dataclasses.replace(choice, pretrained=False)
+            loaded = load_model(unfetched, num_classes=num_classes, channels=channels, size=size)
+        tame(loaded.network)
     except HardenerError:
         return None
-    return network
+    return loaded
 
 
 def _outputs(
