@@ -254,7 +254,7 @@ class Recipe(Section):
     augment: Augment = Augment()
     data: Data = Data()
     validation: Validation = Validation()
-    fine_tuning: dict[str, Any] = Field(default={"optimizer": {"lr": 0.03}})
+    fine_tuning: dict[str, Any] = Field(default={"batch_size": 64, "optimizer": {"lr": 0.03}})
     large_images: dict[str, Any] = Field(default={})
 
     @model_validator(mode="after")

@@ -109,6 +109,8 @@ def test_hardened_is_one_command_that_suits_its_start_and_its_images() -> None:
     assert ball(trained=True, side=32) == (8 / 255, "ramp", 8 / 255)
     assert ball(trained=True, side=64) == (4 / 255, "ramp", 4 / 255)
     assert ball("vicinity.adversarial.eps=2/255", trained=True, side=224)[0] == 2 / 255
+    batches = [settle(load_recipe("hardened"), trained=trained, side=64)[0].batch_size for trained in (True, False)]
+    assert batches == [64, 128]
 
 
 def test_what_fine_tuning_gave_stands_in_the_headers() -> None:
