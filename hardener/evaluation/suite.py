@@ -18,8 +18,9 @@ _FAST = (
     AttackPlan("pma", {"steps": 20}, warm=True),
     AttackPlan("mm", {"steps": 20, "targets": 3}),
     AttackPlan("mm", {"steps": 15, "targets": 9}, share=0.7, warm=True),
-    AttackPlan("pma", {"steps": 50, "loss": "dlr"}, restarts=6, share=0.2),
-    AttackPlan("pma", {"steps": 50}, restarts=6, share=0.2),
+    AttackPlan("apgd-t", {"steps": 50, "targets": 3}, restarts=2, share=0.2),
+    AttackPlan("pma", {"steps": 50, "loss": "dlr"}, restarts=3, share=0.2),
+    AttackPlan("pma", {"steps": 50}, restarts=3, share=0.2),
     AttackPlan("square", {"queries": 100}, sample=50),
 )
 _FAST_SPARSE = (
