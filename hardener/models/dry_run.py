@@ -19,7 +19,7 @@ from hardener.errors import HardenerError
 from hardener.models.answer import show_way
 from hardener.models.build import noise
 from hardener.models.normalize import ImageClassifier
-from hardener.models.tame import breaks_channels_last, line_of, prints
+from hardener.models.tame import breaks_channels_last, line_of, prints, told_of_chance
 from hardener.models.user_code import Place, describe, is_users, place_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import in_eval_mode, lay_out, left_as_found, same_draws
@@ -137,9 +137,8 @@ def _asked_in_eval_mode(classifier: ImageClassifier, conditions: Conditions) -> 
     if writes:
         remarks.append(Remark("the model changes its input in place: it is given a copy"))
     if _differ(first, again):
-        told = line_of(classifier.network, re.compile(r"dropout|rand|bernoulli|multinomial|normal"))
-        text = "the model answers differently when it is asked twice in eval mode: no figure of it will be exact"
-        remarks.append(Remark(f"{text}{told}. F.dropout needs training=self.training", wrong=True))
+        text = f"the model {told_of_chance(classifier.network)}: no figure of it will be exact"
+        remarks.append(Remark(text, wrong=True))
     elif _differ(first[:1], alone):
         text = "the model's answer to an image depends on the other images of its batch, also in eval mode"
         remarks.append(Remark(text, wrong=True))

@@ -207,6 +207,12 @@ def breaks_channels_last(network: nn.Module) -> str | None:
     return None
 
 
+def told_of_chance(network: nn.Module) -> str:
+    """Return the words for a network that draws random numbers in eval mode, with the line that does."""
+    where = line_of(network, re.compile(r"dropout|rand|bernoulli|multinomial|normal"))
+    return f"answers differently when it is asked twice in eval mode{where}. F.dropout needs training=self.training"
+
+
 def line_of(network: nn.Module, pattern: re.Pattern[str], *, whole: bool = False) -> str:
     """Return ` (file, line n)` of the first line of the user's forward methods that matches, or nothing.
 
