@@ -203,7 +203,8 @@ def _folder(request: AblateRequest, asked: Asked) -> Path:
     if not (folder / RECORD).is_file():
         raise HardenerError(f"{folder} exists and holds no ablation: choose another --name.")
     before = read_ablation(folder / RECORD).asked
-    before.recipe = check_recipe(before.recipe, str(folder / RECORD)).model_dump(mode="json")  # in today's words
+    told = {"fine_tuning": asked.recipe["fine_tuning"]} | before.recipe  # the first version did not know this section
+    before.recipe = check_recipe(told, str(folder / RECORD)).model_dump(mode="json")  # in today's words
     changed = _first_change(before.model_dump(), asked.model_dump())
     if changed is not None:
         field, was, is_now = changed

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, SplitName
+from hardener.data.layouts._flat import is_flat
 from hardener.data.place import Place
-from hardener.data.split_names import looks_unlabelled, says_nothing, split_of
+from hardener.data.split_names import looks_unlabelled, split_of
 from hardener.data.tables.columns import NoColumn, choose
 from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
@@ -33,7 +34,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     if not named or not tree.images:
         return None
     metadata = [name for name in named if name.rpartition("/")[2].lower() in _METADATA]
-    flat = _is_flat(tree)
+    flat = is_flat(tree)
     if not flat and not metadata:
         _refuse_other_classes(place, tree, [n for n in named if "/" not in n and n.lower().endswith(_OF_FOLDERS)])
         return None
@@ -47,12 +48,6 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     unnamed = left_out("images that no table names", [name for name in tree.images if name not in used])
     spare += [unnamed] if unnamed is not None else []
     return Brought(found.splits, found.classes, found.notes, found.doubts, (*found.left_out, *spare))
-
-
-def _is_flat(tree: Tree) -> bool:
-    """Tell whether no folder's name tells a class: images lie in `images/`, `train/` or the root."""
-    folders = {name.rpartition("/")[0] for name in tree.images}
-    return len(folders) == 1 or all(not folder or says_nothing(folder.rpartition("/")[2]) for folder in folders)
 
 
 def _usable(place: Place, names: list[str], reading: Reading) -> Iterator[tuple[str, Table]]:

@@ -13,6 +13,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.layout import read_layout
+from hardener.data.layouts._flat import is_flat
 from hardener.data.place import Place
 from hardener.data.split_names import split_of
 from hardener.data.tables.table import looks_like_image, read_table
@@ -35,7 +36,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         HardenerError: see `read_layout`.
     """
     lists, note = _lists(tree)
-    if not lists or not any("/" in name for name in tree.images):
+    if not lists or is_flat(tree):
         return None
     layout = read_layout(tree, str(place.root), reading)
     if set(layout.members) != {None}:
