@@ -39,7 +39,7 @@ import raw
 import wrk
 from hammer import Load, median
 from load_bench import MIB, Bench, machine, show
-from load_peers import PEERS
+from load_peers import PEERS, serve_peer
 from PIL import Image
 from rich.console import Console
 from server_process import Server, end_on_sigterm, uss_bytes
@@ -57,7 +57,7 @@ def rates(bench: Bench) -> None:
             servers: dict[str, tuple[Server, str, str]] = {}
             servers["hardener"] = (stack.enter_context(bench.serve(name)), bench.path, "image")
             for peer in bench.asked.peers:
-                servers[peer] = (stack.enter_context(peer(bench, peer, name)), "/predict", PEERS[peer].field)
+                servers[peer] = (stack.enter_context(serve_peer(bench, peer, name)), "/predict", PEERS[peer].field)
             for server, path, part in servers.values():
                 bench.load(server, 8, path=path, field=part, seconds=max(1, bench.seconds / 4))
             floors: list[raw.Floor] = []

@@ -29,7 +29,7 @@ def _fastapi(python: str, port: int, workers: int) -> list[str]:
 PEERS = {"bentoml": _Peer("images", _bentoml), "fastapi": _Peer("image", _fastapi)}
 
 
-def peer(bench: Bench, name: str, bundle: str) -> contextlib.AbstractContextManager[Server]:
+def serve_peer(bench: Bench, name: str, bundle: str) -> contextlib.AbstractContextManager[Server]:
     """Start a peer with a worker a core, so that it too uses them all."""
     port = free_port()
     model = bench.bundle(bundle) / "model.onnx"
