@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 from hardener import __version__
 from hardener.cli.app import app
 from hardener.config.recipe import load_recipe, recipe_files
+from hardener.config.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -138,7 +139,7 @@ def test_every_command_is_one_that_its_parser_takes(page: str, words: tuple[str,
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make what the documents speak of: a model, images in three forms, and runs NAME, A and B, all attacked alike."""
+    """Make what the documents speak of: a model, weights, images in three forms, runs NAME, A and B, attacked alike."""
     place = tmp_path_factory.mktemp("user")
     (place / "model.py").write_text(TINY_MODEL)
     write_image_folder(place / "imgs", {"cat": 30, "dog": 30})
@@ -151,6 +152,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(place)
         run(["hardener", "train", "model.py", "--data", "imgs", "--epochs", "1", "--name", "NAME"])
         run(["hardener", "eval", "--suite", "quick"])
+    shutil.copy(RunFolder(place / "runs" / "NAME").weights, place / "weights.safetensors")
     for name in ("A", "B"):
         shutil.copytree(place / "runs" / "NAME", place / "runs" / name)
     return place
