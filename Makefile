@@ -27,10 +27,10 @@ check: install ## formatter, linter, types
 pytest: install ## a worker a core; who is done early takes of the other's
 	$(BIN)/pytest -n logical --dist worksteal -m "$(MARK)"
 
-slow: install ## what takes longer: the notebook, the commands of the docs, processes that die
+slow: install ## what takes longer: the commands of the docs, processes that die
 	$(BIN)/pytest -n logical --dist loadscope -m "slow and not long"
 
-long: install ## minutes more: every stranger's model file is also attacked and exported, CONTRIBUTING is followed
+long: install ## minutes more: strangers' model files are also attacked and exported, CONTRIBUTING and the notebook run
 	$(BIN)/pytest -n logical --dist worksteal -m long
 
 docs: install ## the site, into docs/_build/html; a warning is an error

@@ -13,6 +13,7 @@ NOTEBOOK = Path(__file__).resolve().parent.parent / "examples" / "robustness.ipy
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # what the kernel's libraries warn of is not ours
+@pytest.mark.long
 def test_the_notebook_runs(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)

@@ -101,6 +101,8 @@ def test_the_eight_differ_in_the_modules_alone() -> None:
         assert recipe.vicinity.labels.law == ("budget" if "labels" in modules else "one-hot")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_without_copies_all_are_trained_and_judged_without_them(home: Path) -> None:
     asked = request(home, reading=Reading(dedupe=True))
     assert _check(asked).reading.dedupe

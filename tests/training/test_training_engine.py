@@ -303,6 +303,7 @@ main()
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_is_killed_while_it_writes_ends_as_an_undisturbed_one(
     model_file: Path, image_folder: Path, tmp_path: Path, straight: Callable[[str], RunFolder]
 ) -> None:
