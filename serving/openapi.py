@@ -109,11 +109,11 @@ def _operation(
         | {str(status): _problem(status) for status in sorted(statuses)},
     }
     if endpoint.body:
-        content = _one_image() if endpoint.body == "image" else _several_images(most_images)
+        one = endpoint.body == "image"
+        content = _one_image() if one else _several_images(most_images)
         name = endpoint.name.title().replace("_", "") + "Form"
         bodies[name] = content["multipart/form-data"]["schema"]
         content["multipart/form-data"]["schema"] = _reference(name)
-        one = endpoint.body == "image"
         told = HOW_OPTIONS + (RAW if one else "") + JSON.format(_in_json(one=one)) + PACKED
         operation["requestBody"] = {"required": True, "description": told, "content": content}
     return operation

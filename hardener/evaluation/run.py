@@ -19,7 +19,7 @@ from hardener.evaluation.going_on import why_go_on, with_more
 from hardener.evaluation.joined import join
 from hardener.evaluation.lending import case_of
 from hardener.evaluation.pause import KeptEvaluation, Partial, pausing
-from hardener.evaluation.plan import EvaluateRequest, Plan, make_plan, planned_threat, without_gradients
+from hardener.evaluation.plan import EvaluateRequest, Plan, make_plan, without_gradients
 from hardener.evaluation.precision import Choice, choose_precision
 from hardener.evaluation.record import Findings, make_record, per_image, worst_images, write_record
 from hardener.evaluation.robust_accuracy import AttackPlan, Course, RobustAccuracy, robust_accuracy
@@ -39,7 +39,7 @@ from hardener.progress import Reporter, Silent, rank_and_world
 from hardener.reports.page import Gallery, WorstImage, write_report
 from hardener.runtime.model_state import device_of, in_eval_mode
 from hardener.runtime.processes import from_first, own_share
-from hardener.threat import norm_of, show_eps
+from hardener.threat import DEFAULT_THREAT, norm_of, show_eps
 from hardener.words import duration
 
 KEPT_EXAMPLES = 48
@@ -74,11 +74,11 @@ def evaluate_run(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -
 
 def _say_what_it_was_chosen_at(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -> None:
     """Say it where the ball of an evaluation that names none is another."""
-    chosen, attacked = run.read_recipe().validation.threat, planned_threat(request)
-    if (request.norm, request.eps, request.threat) == (None, None, None) and chosen != attacked:
+    chosen = run.read_recipe().validation.threat
+    if (request.norm, request.eps, request.threat) == (None, None, None) and chosen != DEFAULT_THREAT:
         reporter.say(
-            f"the epochs of {run.path.name} were chosen at {chosen}; it is attacked at {attacked}, the default for "
-            f"every model. --norm {chosen.norm} --eps {show_eps(chosen.eps)} attacks it there"
+            f"the epochs of {run.path.name} were chosen at {chosen}; it is attacked at {DEFAULT_THREAT}, the default "
+            f"for every model. --norm {chosen.norm} --eps {show_eps(chosen.eps)} attacks it there"
         )
 
 

@@ -91,9 +91,9 @@ def asked_smoothing(noise_sigma: float, radii: Sequence[float]) -> Smoothing:
     Raises:
         HardenerError: a radius is beyond what `MOST_DRAWS` could certify, if all of them agreed.
     """
-    if not radii:
-        return Smoothing(noise_sigma)
     usual = Smoothing(noise_sigma)
+    if not radii:
+        return usual
     draws, reached = usual.draws, usual.largest(MOST_DRAWS // 2)
     if radii[-1] > reached:
         raise HardenerError(

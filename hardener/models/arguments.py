@@ -96,6 +96,11 @@ def takes(value: Any) -> Takes | None:
     return found
 
 
+def size_names(taken: Takes) -> list[str]:
+    """Return the arguments that are the size of the images."""
+    return [name for name in taken.names if plain(name) in IMAGE_SIZE]
+
+
 def class_count_name(taken: Takes) -> str | None:
     """Return the argument that is the number of classes."""
     spelled = {plain(name): name for name, default in reversed(taken.names.items()) if _may_be_number(default)}
@@ -143,14 +148,15 @@ def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[
     height, width = facts.size
     pixels = facts.channels * height * width
     flat = [n for n in taken.names if plain(n) in FEATURES and n not in given]
-    sized = [n for n in taken.names if plain(n) in IMAGE_SIZE and n not in given and n not in base]
+    free = [n for n in size_names(taken) if n not in given]
+    sized = [n for n in free if n not in base]
     if flat:
         ways.append({**base, **dict.fromkeys(flat, pixels)})
     if sized:
         ways.append({**base, **dict.fromkeys(sized, height if height == width else facts.size)})
         ways.append({**base, **dict.fromkeys(sized, facts.size)})
-    if any(plain(n) in IMAGE_SIZE and n not in given and n in base for n in taken.names):
-        ways.append({n: facts.size if plain(n) in IMAGE_SIZE and n not in given else v for n, v in base.items()})
+    if any(n in base for n in free):
+        ways.append({n: facts.size if n in free else v for n, v in base.items()})
     return ways
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
-from hardener.models.arguments import IMAGE_SIZE, plain, takes
+from hardener.models.arguments import size_names, takes
 from hardener.models.entry import EntryNeeded
 from hardener.models.features import no_classes
 from hardener.models.head import (
@@ -168,7 +168,7 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
 def _is_built_for_a_size(network: nn.Module) -> bool:
     """Does the network's class take the size of its images?"""
     taken = takes(type(network))
-    return taken is not None and any(plain(name) in IMAGE_SIZE for name in taken.names)
+    return taken is not None and bool(size_names(taken))
 
 
 def _plain(choice: ModelChoice, num_classes: int, channels: int, size: tuple[int, int]) -> LoadedModel | None:

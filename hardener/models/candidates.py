@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from hardener.models.arguments import IMAGE_SIZE, Facts, Takes, class_count_name, plain, ways_to_build
+from hardener.models.arguments import Facts, Takes, class_count_name, size_names, ways_to_build
 from hardener.models.guesses import words_of
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
@@ -141,10 +141,10 @@ def at_other_sizes(one: Tried, trials: Trials) -> Tried:
         return one
     build = (lambda: value) if isinstance(value, nn.Module) else (lambda: value(**way))
     found = trials.run(build, other_sizes=True)
-    sized = [] if taken is None else [name for name in taken.names if plain(name) in IMAGE_SIZE]
+    sized = [] if taken is None else size_names(taken)
     for side in SIZES if found.outputs is None and sized else ():
         told = {**way, **dict.fromkeys(sized, side)}
-        found = trials.run(lambda told=told: value(**told), size=(side, side))  # type: ignore[misc]
+        found = trials.run(functools.partial(value, **told), size=(side, side))
         if found.outputs is not None:
             break
     return dataclasses.replace(one, trial=found if found.outputs is not None else one.trial)

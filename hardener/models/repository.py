@@ -18,6 +18,7 @@ import yaml
 from hardener.models.arguments import Takes, plain
 from hardener.models.imports_read import REPOSITORY
 from hardener.models.model_file import ModelFile
+from hardener.models.source_code import literal
 
 _MOST_FILES, _MOST_BYTES, _MOST_CALLS = 200, 200_000, 12
 _NOT_HERE = {"site-packages", "dist-packages", "node_modules", "venv", "env", "build", "dist", "runs"}
@@ -64,15 +65,11 @@ class Repository:
 
     def _value(self, node: ast.expr, constants: Mapping[str, Any]) -> Any:
         """Return what an expression stands for there; `...` where that is not known."""
-        try:
-            return ast.literal_eval(node)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            pass
         if isinstance(node, ast.Name):
             return constants.get(node.id, ...)
         if isinstance(node, ast.Attribute):  # args.depth
             return next(iter(self.values((node.attr,))), ...)
-        return ...
+        return literal(node, ...)
 
 
 @functools.lru_cache(maxsize=4)
@@ -134,21 +131,21 @@ def _read_code(tree: ast.Module, found: Repository) -> None:
             target = node.targets[0]
             names = _dotted(target)
             if isinstance(target, ast.Attribute) and names and names[0] != "self":
-                _keep(names[1:], _literal(node.value), found)
+                _keep(names[1:], literal(node.value, ...), found)
                 counted = _dotted(node.value.args[0]) if _is_len(node.value) else ()
                 found._counts |= {names[1:]: counted[1:]} if len(counted) > 1 else {}
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
-                record = {str(k.arg): _literal(k.value) for k in node.value.keywords if k.arg is not None}
+                record = {str(k.arg): literal(k.value, ...) for k in node.value.keywords if k.arg is not None}
                 if record and not node.value.args and ... not in record.values():
                     found.records.append(record)
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Dict):
-                _read_mapping(_literal(node.value), (), found)
+                _read_mapping(literal(node.value, ...), (), found)
 
 
 def _read_argument(call: ast.Call, found: Repository) -> None:
     """Read `parser.add_argument("--depth", default=28, choices=[…])`."""
     options = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-    told = {keyword.arg: _literal(keyword.value) for keyword in call.keywords}
+    told = {keyword.arg: literal(keyword.value, ...) for keyword in call.keywords}
     long = [one for one in options if one.startswith("--")] or options
     name = told.get("dest") or (long[0].lstrip("-").replace("-", "_") if long else "")
     if not isinstance(name, str) or not name:
@@ -174,13 +171,6 @@ def _keep(names: _Names, value: Any, found: Repository) -> None:
         found.settings.setdefault(tuple(map(plain, names)), []).append(value)
 
 
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return ...
-
-
 def _is_len(node: ast.expr) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1
 
@@ -204,7 +194,7 @@ def _calls_of(name: str, tree: ast.Module) -> Iterator[tuple[ast.Module, ast.Cal
 
 def _constants(tree: ast.Module) -> dict[str, Any]:
     pairs = [(n.targets[0], n.value) for n in tree.body if isinstance(n, ast.Assign) and len(n.targets) == 1]
-    return {target.id: _literal(value) for target, value in pairs if isinstance(target, ast.Name)}
+    return {target.id: literal(value, ...) for target, value in pairs if isinstance(target, ast.Name)}
 
 
 def _agreeing(wanted: _Names, names: _Names) -> int:

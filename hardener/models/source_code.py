@@ -147,7 +147,7 @@ def _asked_of_keywords(function: Any) -> dict[str, Any]:
             ask(node.slice, NO_DEFAULT)
         elif isinstance(node, ast.Call) and _is_asking(node.func, keywords) and node.args:
             default = NO_DEFAULT if getattr(node.func, "attr", "") == "pop" else None
-            ask(node.args[0], default if len(node.args) == 1 else _literal_or_none(node.args[1]))
+            ask(node.args[0], default if len(node.args) == 1 else literal(node.args[1], None))
         elif isinstance(node, ast.Call) and _is_name(node.func, "map") and _is_asking(node.args[0], keywords):
             for key in node.args[1].elts if isinstance(node.args[1], ast.List | ast.Tuple) else ():
                 ask(key, None)
@@ -162,11 +162,12 @@ def _is_asking(node: ast.AST, keywords: str) -> bool:
     return isinstance(node, ast.Attribute) and node.attr in ("get", "pop") and _is_name(node.value, keywords)
 
 
-def _literal_or_none(node: ast.expr) -> Any:
+def literal(node: ast.expr, otherwise: Any) -> Any:
+    """Return what a literal stands for; `otherwise` for any other expression."""
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        return None
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return otherwise
 
 
 def _handed_on(function: Any) -> Iterator[tuple[Any, set[str]]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from hardener.models.arguments import IMAGE_SIZE, Facts, Takes, class_count_name, known_arguments, plain
+from hardener.models.arguments import Facts, Takes, class_count_name, known_arguments, plain, size_names
 from hardener.models.candidates import Candidate, known_ways
 from hardener.models.configured import COUNT, configs, each_once, values_for
 from hardener.models.given import said
@@ -150,14 +150,14 @@ def _at_other_sizes(
 ) -> Iterator[Trial]:
     """Yield trials with images of other sizes than the user's, of which a network that asks for it is told."""
     known = known_arguments(taken, facts, given)
-    names = [name for name in taken.names if plain(name) in IMAGE_SIZE and name not in given]
+    names = [name for name in size_names(taken) if name not in given]
     if not names:
-        yield trials.run(lambda: _call(candidate, known, guesses), other_sizes=True)
+        yield trials.run(functools.partial(_call, candidate, known, guesses), other_sizes=True)
         return
     for side in SIZES[:_MOST_SIZES]:
         at = dataclasses.replace(facts, size=(side, side))
         told = {**known_arguments(taken, at, given), **dict.fromkeys(names, side)}
-        yield trials.run(lambda told=told: _call(candidate, told, guesses), size=(side, side))  # type: ignore[misc]
+        yield trials.run(functools.partial(_call, candidate, told, guesses), size=(side, side))
 
 
 def _first(guesses: Sequence[Guess]) -> Guess:
