@@ -10,6 +10,7 @@ from typing import Literal
 
 from hardener.catalog import Entry
 from hardener.errors import HardenerError, did_you_mean
+from hardener.words import either
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def show_setting(value: Setting) -> str:
     return f"{value[0]:g} to {value[1]:g}" if isinstance(value, tuple) else f"{value:g}"
 
 
-NORM_HELP = " or ".join(", ".join(NORMS).rsplit(", ", 1)) + "."
+NORM_HELP = either(NORMS) + "."
 EPS_HELP = "Radius, such as 8/255. (default: {})".format(
     ", ".join(f"{show_eps(entry.default_eps)} in {name}" for name, entry in NORMS.items())
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterable
 
 _ODD = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, half characters, ends of lines
 _TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -52,6 +53,11 @@ def counted(count: int, word: str) -> str:
         return f"1 {word}"
     ending = f"{word[:-1]}ies" if word.endswith("y") else f"{word}es" if word.endswith("s") else f"{word}s"
     return f"{count:,} {ending}"
+
+
+def either(names: Iterable[str]) -> str:
+    """Name alternatives: `spatial, camera or patch`."""
+    return " or ".join(", ".join(names).rsplit(", ", 1))
 
 
 def are(count: int) -> str:

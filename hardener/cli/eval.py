@@ -38,6 +38,7 @@ from hardener.cli.options import (
 from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError, Unwritten
 from hardener.threat import EPS_HELP, NORM_HELP, THREATS
+from hardener.words import either
 
 if TYPE_CHECKING:
     from hardener.config.evaluation_record import Evaluation
@@ -73,7 +74,7 @@ def evaluate(
     norm: Annotated[str | None, typer.Option(help=f"{NORM_HELP} (default: linf)")] = None,
     eps: Annotated[str | None, typer.Option(help=EPS_HELP)] = None,
     threat: Annotated[
-        str | None, typer.Option(metavar="NAME", help=f"Instead of a ball of norm and eps: {' or '.join(THREATS)}.")
+        str | None, typer.Option(metavar="NAME", help=f"Instead of a ball of norm and eps: {either(THREATS)}.")
     ] = None,
     set_: Annotated[
         list[str] | None,

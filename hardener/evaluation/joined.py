@@ -44,9 +44,15 @@ def _joined(parts: list[RobustAccuracy], count: int) -> RobustAccuracy:
         attacked = sum(outcome.attacked for outcome in same)
         seconds = max(outcome.seconds for outcome in same)  # they ran side by side
         outcomes.append(AttackOutcome(same[0].plan, left / count, attacked, broken, seconds))
-    examples = {
-        rank + world * place: image for rank, part in enumerate(parts) for place, image in part.examples.items()
-    }
+
+    def kept(name: str) -> dict[int, Tensor]:
+        found = {
+            rank + world * place: value
+            for rank, part in enumerate(parts)
+            for place, value in getattr(part, name).items()
+        }
+        return dict(sorted(found.items()))
+
     return RobustAccuracy(
         threat=parts[0].threat,
         predictions=whole("predictions"),
@@ -56,5 +62,6 @@ def _joined(parts: list[RobustAccuracy], count: int) -> RobustAccuracy:
         became=whole("became"),
         distance=whole("distance"),
         outcomes=outcomes,
-        examples=dict(sorted(examples.items())),
+        examples=kept("examples"),
+        points=kept("points"),
     )

@@ -22,6 +22,7 @@ from hardener.evaluation.suite import DEFAULT, SUITE, suite_plans, threat_plans
 from hardener.measures import measures_asked
 from hardener.threat import NORMS, THREATS, ChangeThreat, Threat, ThreatModel
 from hardener.threats import threat_of
+from hardener.words import either
 
 ALONE_QUERIES = 1000
 """Of Square, where a suite that otherwise follows gradients can follow none."""
@@ -141,7 +142,7 @@ def _check_knows(plan: AttackPlan, threat: Threat) -> None:
     if isinstance(threat, ThreatModel):
         if is_search:
             raise HardenerError(
-                f"{plan.name} knows no norm: it searches the ranges of a threat. Add --threat {' or '.join(THREATS)}."
+                f"{plan.name} knows no norm: it searches the ranges of a threat. Add --threat {either(THREATS)}."
             )
         if threat.norm not in plan.entry.norms:
             raise HardenerError(f"{plan.name} knows {' and '.join(plan.entry.norms)}, not {threat.norm}.")

@@ -43,6 +43,7 @@ from hardener.runtime.device import describe_hardware, describe_versions
 from hardener.runtime.model_state import as_float, device_of
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import Threat, ThreatModel, norm_of
+from hardener.threats import change_of, shape_of
 
 SHOWN_EXAMPLES = 12
 
@@ -176,9 +177,17 @@ def worst_images(session: EvaluationSession, result: RobustAccuracy) -> list[Wor
                 clean=as_float(sample.pixels[index]).cpu().numpy(),
                 adversarial=adversarial.float().numpy(),
                 distance=float(result.distance[index]),
+                how=_how(result.threat, result.points.get(index), adversarial),
             )
         )
     return pictures
+
+
+def _how(threat: Threat, point: Tensor | None, image: Tensor) -> str | None:
+    """Say which values of a threat without a norm made an image (C, H, W)."""
+    if isinstance(threat, ThreatModel) or point is None:
+        return None
+    return change_of(threat.kind, dict(threat.settings)).told(point, shape_of(image[None]))
 
 
 def _describe_threat(threat: Threat) -> EvaluatedThreat | EvaluatedChange:

@@ -98,6 +98,7 @@ class RobustAccuracy:
             that no norm describes it says no more than that: 0 where the image fell.
         outcomes: one an attack, in the order they ran.
         examples: image index -> an adversarial image (C, H, W) inside the threat model, for a few that fell.
+        points: under a threat without a norm, the point (P,) of the box that gives each of `examples`.
     """
 
     threat: Threat
@@ -109,6 +110,7 @@ class RobustAccuracy:
     distance: Tensor
     outcomes: list[AttackOutcome]
     examples: dict[int, Tensor] = field(default_factory=dict)
+    points: dict[int, Tensor] = field(default_factory=dict)
 
     def standing(self, because: list[str]) -> Standing:
         """Return where an evaluation with more attacks goes on from here; `because`: why it does."""
@@ -116,6 +118,7 @@ class RobustAccuracy:
         state.stands, state.broken_by = self.robust_correct.clone(), self.broken_by.clone()
         state.became = self.became.clone()
         state.distance, state.examples = self.distance.clone(), dict(self.examples)
+        state.points = dict(self.points)
         state.outcomes = [(o.robust_accuracy, o.attacked, o.broken, o.seconds) for o in self.outcomes]
         state.place, state.because = len(self.outcomes), because
         return state
@@ -206,6 +209,7 @@ def robust_accuracy(
         state.distance,
         [AttackOutcome(plan, *counts) for plan, counts in zip(plans, state.outcomes, strict=True)],
         state.examples,
+        state.points,
     )
 
 
@@ -249,16 +253,11 @@ class _Scene:
         """Run an attack, or the rest of it, with its restarts."""
         attack = resolve(EVERY_ATTACK, plan.name, "attack")
         while state.restart < plan.restarts:
-            if state.targets is None:
-                among = clean_correct if plan.everywhere else state.stands
-                state.targets = state.choose(among, share=plan.share, sample=plan.sample)
-                state.last_broken = state.broken
-                later = len(_others(state.stands, state.targets)) if plan.sample is not None else 0
-                left_out = len(self.images) - len(state.targets) - later
-                self.course.on_attacked(left_out * self._starts(plan, state))
+            left_out = self._choose(plan, state, clean_correct) if state.targets is None else 0
             starts = self._starts(plan, state)
+            self.course.on_attacked(left_out * starts)
             self._attack_targets(attack, plan, state, starts)
-            if plan.sample is not None:
+            if plan.sample is not None and state.targets is not None:
                 others = _others(state.stands, state.targets)
                 if state.broken > state.last_broken:  # so the others may fall as well
                     state.targets = torch.cat([state.targets, others])
@@ -267,6 +266,14 @@ class _Scene:
                     self.course.on_attacked(len(others))
             state.end_restarts(starts)
         state.end_plan()
+
+    def _choose(self, plan: AttackPlan, state: Standing, clean_correct: Tensor) -> int:
+        """Choose the images of a restart, and return how many it will not look at."""
+        among = clean_correct if plan.everywhere else state.stands
+        state.targets = state.choose(among, share=plan.share, sample=plan.sample)
+        state.last_broken = state.broken
+        later = len(_others(state.stands, state.targets)) if plan.sample is not None else 0
+        return len(self.images) - len(state.targets) - later
 
     def _starts(self, plan: AttackPlan, state: Standing) -> int:
         """Return how many restarts are made at once: more than one where few small images are left."""
@@ -299,23 +306,29 @@ class _Scene:
         clean = as_float(self.images[piece].to(device))
         truth = self.labels[piece].to(device)
         told = {**plan.settings, "generator": self.generator}
-        run: Callable[..., Tensor]
+        change = None
         if isinstance(threat, ThreatModel):
             run = functools.partial(attack, norm=threat.norm, eps=threat.eps, **told)
         else:
-            run = _changing(attack, change_of(threat.kind, dict(threat.settings)), told)
+            change = change_of(threat.kind, dict(threat.settings))
+            run = functools.partial(attack, change=change, **told)
         if start is not None:
             run = functools.partial(run, start=clean + start.to(clean))
         copy = model if self.course.asked is None else self.course.asked(plan, clean)
-        found = run(copy, clean, truth)
+
+        def search(asked: nn.Module) -> tuple[Tensor, Tensor | None]:
+            found: Tensor = run(asked, clean, truth)
+            return (found, None) if change is None else _changed(change, clean, found)
+
+        found, points = search(copy)
         if copy is not model and not same_answers(model, copy, found):
-            found = run(model, clean, truth)
+            found, points = search(model)
         if found.shape != clean.shape or not bool(found.isfinite().all()):
             raise Failure(
                 f"the attack {plan.name} returned {tuple(found.shape)} with finite={bool(found.isfinite().all())}; "
                 f"expected finite images of {tuple(clean.shape)}. The model's gradients may be NaN or infinite."
             )
-        return _judge(model, clean, truth, found, threat)
+        return replace(_judge(model, clean, truth, found, threat), points=points)
 
 
 @torch.no_grad()
@@ -349,18 +362,14 @@ def _nearness(logits: Tensor, truth: Tensor, broken: Tensor) -> Tensor:
     return torch.where(broken, torch.inf, margin(logits, truth) / spread).float()
 
 
-def _changing(search: Callable[..., Tensor], change: Change, told: Mapping[str, Any]) -> Callable[..., Tensor]:
-    """Return an attack that gives the images which the points of a search change."""
-
-    def attack(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        points = search(model, images, labels, change=change, **told)
-        expected = (len(images), change.values(shape_of(images)))
-        if points.shape != expected or not bool(points.isfinite().all()):
-            raise Failure(f"the search returned points of {tuple(points.shape)}; expected finite ones of {expected}.")
-        with torch.no_grad():
-            return change.apply(images, points.clamp(0, 1))
-
-    return attack
+@torch.no_grad()
+def _changed(change: Change, images: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the images that the points of a search change, and these points, in the box."""
+    expected = (len(images), change.values(shape_of(images)))
+    if points.shape != expected or not bool(points.isfinite().all()):
+        raise Failure(f"the search returned points of {tuple(points.shape)}; expected finite ones of {expected}.")
+    inside = points.detach().clamp(0, 1)
+    return change.apply(images, inside), inside
 
 
 def _others(stands: Tensor, attacked: Tensor) -> Tensor:

@@ -16,8 +16,12 @@ FEWEST = 16
 
 @dataclass(frozen=True)
 class Found:
-    """Of a batch: which images fell inside the threat model, to what, how near any adversarial image lies, and how near
-    another class came, as a share of what the logits spread over, and what the model takes each for."""
+    """What an attack found of a batch.
+
+    Which images fell inside the threat model, to what, how near any adversarial image lies, how near another class
+    came, as a share of what the logits spread over, how each is changed, and under a threat without a norm by which
+    point of its box.
+    """
 
     broken: Tensor
     answer: Tensor
@@ -25,6 +29,7 @@ class Found:
     distance: Tensor
     nearness: Tensor
     delta: Tensor
+    points: Tensor | None = None
 
     def best_of(self, starts: int) -> Found:
         """Return the best of several starts, whose rows follow one another: all images by the first, then the second.
@@ -43,6 +48,7 @@ class Found:
             self.distance.view(starts, many).amin(dim=0),
             self.nearness[best],
             self.delta[there],
+            None if self.points is None else self.points[there],
         )
 
 
@@ -67,6 +73,7 @@ class Standing:
         self.attacked, self.broken, self.last_broken, self.seconds = 0, 0, 0, 0.0
         self.outcomes: list[tuple[float, int, int, float]] = []
         self.examples: dict[int, Tensor] = {}
+        self.points: dict[int, Tensor] = {}
         self.generator_state: Tensor | None = None
         self.nearness = torch.where(clean_correct, -torch.inf, torch.inf)
         self.nearest: Tensor | None = None
@@ -85,7 +92,10 @@ class Standing:
         if self.nearest is not None:
             self.nearest[piece[nearer]] = found.delta[nearer.to(found.delta.device)].cpu().half()
         for index in fell[: max(keep_examples - len(self.examples), 0)].tolist():
-            self.examples[index] = found.adversarial[int((piece == index).nonzero())].cpu()
+            row = int((piece == index).nonzero())
+            self.examples[index] = found.adversarial[row].cpu()
+            if found.points is not None:
+                self.points[index] = found.points[row].cpu()
         self.offset += len(piece)
         self.broken += len(fell)
         if self.restart == 0:
@@ -127,6 +137,8 @@ class Standing:
         vars(found).update(state)
         if "became" not in state:  # of a version that did not keep it
             found.became = torch.where(found.broken_by < 0, found.predictions, -1)
+        if "points" not in state:
+            found.points = {}
         return found
 
 

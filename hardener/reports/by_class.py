@@ -32,7 +32,7 @@ def robust_interval(found: PerClass, confidence: float = 0.95) -> tuple[float, f
 
 def few_images(classes: Sequence[PerClass]) -> str:
     """Say which classes have so few images that their figures say next to nothing; empty where none has."""
-    few = [f"{item.name} {item.samples}" for item in classes if item.samples < FEW]
+    few = [f"{item.name} ({item.samples})" for item in classes if item.samples < FEW]
     if not few or len(few) == len(classes):  # of all, the intervals of the whole say it
         return ""
     more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""

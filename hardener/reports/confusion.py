@@ -31,7 +31,7 @@ class Pair:
         return clopper_pearson(self.images, self.of)
 
     def __str__(self) -> str:
-        return f"{self.label} taken for {self.became} {self.images} of {self.of} {ends(self.interval)}"
+        return f"{self.label} taken for {self.became}: {self.images} of {self.of} {ends(self.interval)[:-1]} %)"
 
 
 def most_confused(evaluation: Evaluation, found: Sequence[Confused], most: int = _PAIRS) -> list[Pair]:

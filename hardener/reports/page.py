@@ -39,6 +39,7 @@ class WorstImage:
         distance: norm of the smallest adversarial perturbation that was found for it, in the threat model's norm; of a
             threat without a norm it says nothing.
         confidence: the probability that the model gave `became` on the adversarial image, where known.
+        how: of a threat without a norm, the values that broke it.
     """
 
     path: str
@@ -48,6 +49,7 @@ class WorstImage:
     adversarial: NDArray[np.float32]
     distance: float
     confidence: float | None = None
+    how: str | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ def _show_picture(item: WorstImage, norm: str | None) -> dict[str, Any]:
         "became": item.became,
         "confidence": item.confidence,
         "distance": show_distance(item.distance, norm) if norm is not None else None,
+        "how": item.how,
         "factor": f"{factor:.2g}" if factor < 10 else f"{factor:.0f}",
         "clean": picture(clean, smooth=True),
         "change": picture((0.5 + factor * delta).astype(np.float32)),

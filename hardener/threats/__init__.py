@@ -81,6 +81,16 @@ class Change(Section, ABC):
     def reach(self) -> str:
         """Say what the attacker may do, one sentence."""
 
+    def told(self, point: Tensor, shape: Shape) -> str:
+        """Say which values a point (P,) has; by default one for each range, in their order.
+
+        Returns:
+            Such as `rotation 12.5, shift -0.03`.
+        """
+        ranges = [(name, getattr(self, name)) for name in type(self).model_fields]
+        values = [(name, between(point[None], place, ends).item()) for place, (name, ends) in enumerate(ranges)]
+        return ", ".join(f"{name.replace('_', ' ')} {round(value, 2):g}" for name, value in values)
+
     def check(self, shape: Shape) -> None:
         """Refuse images that the change makes no sense on.
 

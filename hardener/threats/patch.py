@@ -90,6 +90,12 @@ class Patch(Change):
         place = torch.rand((len(points), 2), generator=generator, device=points.device)
         return torch.cat([place, points[:, 2:]], dim=1)
 
+    def told(self, point: Tensor, shape: Shape) -> str:
+        """Say the size and the place of the square; see `Change.told`."""
+        side = self.side(shape)
+        top, left = ((point[i] * (n - side + 1)).long().clamp_max(n - side).item() for i, n in enumerate(shape[1:]))
+        return f"a square of {side} pixels, {top} from the top and {left} from the left"
+
     def reach(self) -> str:
         """Say what the attacker may do."""
         return (

@@ -33,6 +33,12 @@ class Spatial(Change):
         down, right = between(points, 1, self.shift), between(points, 2, self.shift)
         return warped(images, between(points, 0, self.rotation), down, right)
 
+    def told(self, point: Tensor, shape: Shape) -> str:
+        """Say the turn in degrees and the move in shares of the sides; see `Change.told`."""
+        angle = between(point[None], 0, self.rotation).item()
+        down, right = (100 * between(point[None], place, self.shift).item() for place in (1, 2))
+        return f"turned by {angle:.0f} degrees, moved {down:.0f} % down and {right:.0f} % to the right"
+
     def reach(self) -> str:
         """Say what the attacker may do."""
         low, high = self.shift

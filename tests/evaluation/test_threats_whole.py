@@ -68,6 +68,10 @@ def test_a_threat_runs_its_own_attacks_and_stands_in_record_and_report(run: RunF
     page = html.unescape(run.report.read_text())
     assert found.threat.reach.split(";")[0] in page
     assert f"Robust accuracy, {kind}" in page
+    fell = sum(attack.broken for attack in found.attacks) > 0
+    assert fell or kind == "patch", "2 of 8 pixels break none of these"
+    told = {"spatial": "<br>turned by ", "camera": "<br>rotation ", "patch": "<br>a square of "}[kind]
+    assert (told in page) == fell, "the values that broke an image stand below it"
     assert f"hardener eval {run.path} --threat {kind} --queries 12" in str(eval_command(found.request))
     assert "smallest&nbsp;change" not in page
 
@@ -151,7 +155,7 @@ def test_a_file_without_gradients_is_searched_and_the_card_tells_of_it(run: RunF
             {"threat": "spatial", "attacks": ("pgd",)},
             "pgd moves in the ball of a norm, and spatial is none. Choose from",
         ),
-        ({"attacks": ("box-search",)}, "box-search knows no norm: .* Add --threat spatial or camera or patch"),
+        ({"attacks": ("box-search",)}, "box-search knows no norm: .* Add --threat spatial, camera or patch"),
         ({"threat": "spatial", "sections": frozenset({"curves"})}, "--curves looks into a ball: ask for it without"),
         ({"threat": "spatial", "settings": {"random_start": True}}, "--random-start is for no attack that was asked"),
         ({"threat": "spatial", "attacks": ("box-serch",)}, "unknown attack 'box-serch'. Known: .* mean 'box-search'"),

@@ -206,7 +206,7 @@ def test_each_class_has_its_row_and_a_class_of_few_images_is_named(run: RunFolde
     card = card_of(run, found)
     assert "balanced (the mean over 3 classes): clean 90.0 %, robust 53.3 %" in card
     assert "| owl | 5 | 90.0 % | 20.0 % (0.5 – 71.6) |" in card
-    assert "Very few images: owl 5. Figures of this class say next to nothing" in card
+    assert "Very few images: owl (5). Figures of this class say next to nothing" in card
     even = card_of(run, found.model_copy(update={"balanced": None, "per_class": rows[:2]}))
     assert "balanced" not in even
     assert "| dog | 40 |" in even

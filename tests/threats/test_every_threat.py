@@ -69,6 +69,24 @@ def test_what_it_says_of_itself_has_its_settings_in_it(kind: str) -> None:
         threat_of(kind, {"no-such": 1})
 
 
+@pytest.mark.parametrize("kind", THREATS)
+def test_two_points_that_change_an_image_differently_are_told_differently(kind: str) -> None:
+    change, shape = change_of(kind), (3, 32, 32)
+    low, high = (change.told(torch.full((change.values(shape),), end), shape) for end in (0.0, 1.0))
+    assert low != high
+    assert "nan" not in low + high
+
+
+def test_what_is_told_of_a_point_is_what_it_does() -> None:
+    point = torch.tensor([1.0, 0.25, 0.5])
+    assert change_of("spatial").told(point, (1, 8, 8)) == "turned by 30 degrees, moved -5 % down and 0 % to the right"
+    told = change_of("camera").told(torch.tensor([0.5, *[0.0] * 7, 1.0, 0.3, 0.7]), (3, 32, 32))
+    assert told.startswith("rotation 0, motion 0, defocus 0, exposure -0.7, white balance -0.3, contrast 0.7, ")
+    assert told.endswith("jpeg 100")
+    patch = change_of("patch", {"area": 0.0625}).told(torch.tensor([1.0, 0.0, *[0.5] * 4]), (1, 8, 8))
+    assert patch == "a square of 2 pixels, 6 from the top and 0 from the left"
+
+
 @pytest.mark.parametrize("name", SEARCHES)
 @pytest.mark.parametrize("kind", THREATS)
 def test_a_search_gives_points_of_the_box_and_leaves_all_else_alone(kind: str, name: str) -> None:
