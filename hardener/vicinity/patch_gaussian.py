@@ -12,9 +12,10 @@ from hardener.config.section import Share
 
 
 class Settings(patch_gaussian.Settings):
-    """Noise as of `augment.patch_gaussian`. `confidence`: the label's where all of the image has the strongest noise.
+    """Noise as of `augment.patch_gaussian`. `confidence`: of the class, where all of the image has the strongest noise.
 
-    It falls from 1 with the `power` of the severity: the noise's strength times the patch's share of the area.
+    It falls from 1 with the `power` of the severity: the noise's strength times the patch's share of the area. The
+    source has sigma=1, chance=1, confidence=0.3 and power=2.
     """
 
     confidence: Share = 0.8
@@ -31,20 +32,24 @@ def noisy_patch(
     confidence: float,
     power: float,
 ) -> tuple[Tensor, Tensor]:
-    """Add noise to a random patch of some images, and move as much of their labels to all classes evenly.
+    """Add noise to a random patch of some images, and move as much of their labels to the other classes evenly.
 
     Args:
         images: (N, C, H, W) in [0, 1].
         soft_labels: (N, K), rows sum to 1.
         chance, sigma, least: as of `augmentation.patch_gaussian.noisy_patches`.
-        confidence: c in [0, 1], what is left of a label at severity s = 1; at 1 labels stay as they are.
-        power: k > 0; 1 - (1 - c) s^k of a label is left.
+        confidence: c in [0, 1], what the class keeps at severity s = 1; at 1 labels stay as they are.
+        power: k > 0; the class keeps 1 - (1 - c) s^k, and each other one gets an equal part of the rest.
     Returns:
-        Images in [0, 1], and labels whose rows sum to 1.
+        Images in [0, 1], and labels whose rows sum to 1. A mixed label loses to each class as its parts do.
+    Note: the published code's severity is the noise's std times the share of the area. Here the std counts as a share
+        of `sigma`: the same where that is 1, as it is there. Its patches have a side of 0.8 and may stick out.
     Source: Siedel et al., "Combined Image Data Augmentations diminish the benefits of Adaptive Label Smoothing", arXiv
-        2507.16427, and Liu et al., "Soft Augmentation for Image Classification", CVPR 2023, for the law; severity is
-        ours, and so are the defaults.
+        2507.16427, by its published code, and Liu et al., "Soft Augmentation for Image Classification", CVPR 2023, for
+        the law. The defaults are ours.
     """
     noisy, severity = patch_gaussian.noisy_patches(images, chance=chance, sigma=sigma, least=least)
-    moved = ((1 - confidence) * severity.pow(power)).unsqueeze(1).to(soft_labels.dtype)
-    return noisy, (1 - moved) * soft_labels + moved / soft_labels.shape[1]
+    classes = soft_labels.shape[1]
+    # of what is mixed with all classes evenly, the class itself gets 1 / K back
+    mixed = ((1 - confidence) * severity.pow(power)).unsqueeze(1).to(soft_labels.dtype) * classes / (classes - 1)
+    return noisy, (1 - mixed) * soft_labels + mixed / classes
