@@ -157,11 +157,11 @@ RUNS = {
     "natural-seed-1": Run("natural", [RATE], seed=1),
     "hardened-seed-1": Run("hardened", [RATE, RAMP, *EARLY], seed=1),
     "sprout-noise-03": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", *SOFT]),
-    "natural-seed-2": Run("natural", [RATE], seed=2),
     "hardened-seed-2": Run("hardened", [RATE, RAMP, *EARLY], seed=2),
+    "natural-seed-2": Run("natural", [RATE], seed=2),
     "auto": Run("hardened", [RATE, AUTO]),
-    "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
     "sturdy": Run("sturdy", [RATE]),
+    "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
     "ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
 }
 

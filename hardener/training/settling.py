@@ -11,10 +11,16 @@ from hardener.vicinity.worst_point import Settings as Ball
 _EPS = "vicinity.adversarial.eps"
 
 
+def _shares_asked_for(ball: Ball) -> list[str]:
+    standard = type(ball).model_fields
+    return [f"{n}={getattr(ball, n):g}" for n in ("quiet", "full") if getattr(ball, n) != standard[n].default]
+
+
 def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recipe:
     """Return the recipe with what it holds for trained weights and large images, and say what that changed.
 
-    Also said: the eps that it attacks with in training, and what recipes gave where they were fine-tuned.
+    Also said: the eps that it attacks with in training, a ramp's shares that nothing asks for, and what recipes gave
+    where they were fine-tuned.
 
     Args:
         side: pixels of the shorter side of the images.
@@ -28,6 +34,13 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
     ball = recipe.vicinity.find(Ball)
     if ball is not None:
         reporter.say(f"trains against an attacker: {ball.threat}. --set {_EPS}=EPS chooses another eps")
+        asked = request.recipe.vicinity.find(Ball)
+        idle = _shares_asked_for(asked) if asked is not None and ball.schedule == "constant" else []
+        if idle:
+            reporter.warn(
+                f"{' and '.join(idle)} in vicinity.adversarial: eps does not rise, so that this does nothing. "
+                "--set vicinity.adversarial.schedule=ramp lets it rise"
+            )
     gave = "; ".join(f"{name}: {figures}" for name, figures in fine_tuned().items())
     if request.starts_trained and gave:
         reporter.say(

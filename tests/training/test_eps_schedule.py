@@ -14,6 +14,7 @@ from hardener.errors import HardenerError, Interrupted
 from hardener.training.build import build_method
 from hardener.training.eps_schedule import CONVERGED, STEP, EpsSchedule
 from hardener.training.run import resume, train
+from hardener.training.settling import settle_recipe
 
 RAMP = ("vicinity.adversarial.eps=8/255", "vicinity.adversarial.schedule=ramp")
 AUTO = (RAMP[0], "vicinity.adversarial.schedule=auto")
@@ -119,6 +120,14 @@ def test_the_last_quarter_climbs_by_more_steps_and_no_farther() -> None:
 def test_what_makes_no_schedule_is_refused_in_words(overrides: tuple[str, ...], said: str) -> None:
     with pytest.raises(HardenerError, match=said):
         load_recipe("natural", overrides)
+
+
+@pytest.mark.parametrize(("schedule", "said"), [("constant", ["quiet=0.1"]), ("ramp", [])])
+def test_shares_of_a_ramp_without_a_ramp_are_told(schedule: str, said: list[str], tmp_path: Path) -> None:
+    sets = (RAMP[0], f"vicinity.adversarial.schedule={schedule}", "vicinity.adversarial.quiet=0.1")
+    recorder = Recorder()
+    settle_recipe(request(tmp_path / "m.py", tmp_path, tmp_path, sets=sets), 8, recorder)
+    assert [warning.partition(" in ")[0] for warning in recorder.warned] == said
 
 
 @pytest.mark.parametrize("schedule", ["ramp", "auto"])
