@@ -14,11 +14,10 @@ from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.attacks._layout import fast_layout
 from hardener.attacks._precision import answers, misclassified
 from hardener.geometry import fit_box, norm_geometry
-from hardener.losses.margin import margin
+from hardener.losses.margin import relative_margin
 
 _MOMENTUM = 0.25
 """The share of a step that repeats the one before."""
-_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class _Rows:
 
     def keep_best(self, logits: Tensor) -> None:
         """Remember each row's point if another class was never nearer."""
-        nearness = margin(logits, self.truth) / (logits.amax(dim=1) - logits.amin(dim=1)).clamp_min(_TINY)
+        nearness = relative_margin(logits, self.truth)
         better = nearness > self.nearness
         self.best = torch.where(better.view(-1, 1, 1, 1), self.at, self.best)
         self.nearness = torch.where(better, nearness, self.nearness)

@@ -19,7 +19,7 @@ from hardener.catalog import resolve
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.standing import Found, Standing
 from hardener.geometry import fit_box, norm_geometry
-from hardener.losses.margin import margin
+from hardener.losses.margin import relative_margin
 from hardener.runtime.batch import times_at_once
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.model_state import as_float, device_of, full_float32, in_eval_mode
@@ -339,7 +339,7 @@ def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat
         answer = logits.argmax(dim=1)
         broken = answer.ne(truth)
         distance = torch.where(broken, 0.0, torch.inf)
-        nearness = _nearness(logits, truth, broken).cpu()
+        nearness = _nearness(logits, truth, broken)
         return Found(broken.cpu(), answer.cpu(), found, distance.cpu(), nearness, found - clean)
     ball = norm_geometry(threat.norm)
     raw = fit_box(clean, found.detach() - clean)
@@ -353,13 +353,12 @@ def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat
         far = model(clean[beyond] + raw[beyond]).argmax(dim=1).ne(truth[beyond])
         reached = torch.where(far, ball.size(raw[beyond]), torch.inf)
         distance[beyond] = torch.minimum(distance[beyond], reached)
-    nearness = _nearness(logits, truth, broken).cpu()
+    nearness = _nearness(logits, truth, broken)
     return Found(broken.cpu(), answer.cpu(), clean + inside, distance.cpu(), nearness, inside)
 
 
 def _nearness(logits: Tensor, truth: Tensor, broken: Tensor) -> Tensor:
-    spread = (logits.amax(dim=1) - logits.amin(dim=1)).clamp_min(torch.finfo(logits.dtype).tiny)
-    return torch.where(broken, torch.inf, margin(logits, truth) / spread).float()
+    return torch.where(broken, torch.inf, relative_margin(logits, truth)).float().cpu()
 
 
 @torch.no_grad()

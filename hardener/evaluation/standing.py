@@ -57,7 +57,8 @@ class Standing:
 
     Attributes:
         became: (N,) int64, what the model takes each image for: untouched, or as what broke it left it.
-        nearness: (N,), how near another class came to each image's own, at most 0 for those that stand.
+        nearness: (N,), how near another class came to each image's own, at most 0 for those that stand: the
+            `relative_margin`.
         nearest: (N, C, H, W) float16, how each image is changed where that was; None where nobody asks for it.
         because: questions of an audit that made the evaluation go on with more attacks.
     """

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from zoo import THREAT, digits, examine, exhibit
 
 import hardener
+from hardener.attacks.pma import pma
 from hardener.evaluation.robust_accuracy import AttackPlan, Course, robust_accuracy
 from hardener.evaluation.standing import FEWEST, Found, Standing
 from hardener.evaluation.suite import suite_plans
+from hardener.losses.margin import margin
 from hardener.runtime import batch
 from hardener.threat import NORMS, ThreatModel
 
@@ -125,6 +127,26 @@ def test_a_share_takes_those_that_are_nearest_to_another_class_and_a_few_at_leas
     assert state.choose(state.stands, share=0.5, sample=None).tolist() == list(range(20))
     assert state.choose(state.stands, share=0.01, sample=None).tolist() == list(range(FEWEST))
     assert len(state.choose(state.stands, share=1.0, sample=3)) == 3
+
+
+def test_of_two_classes_too_the_images_nearest_to_the_other_one_are_attacked_last() -> None:
+    model, images, labels = linear_problem(40, (1, 4, 4), seed=2)
+    distance = model.margin(images).detach().abs() / model.weight.detach().abs().sum()
+    eps = float(distance.min()) / 2  # all stand
+    seen: list[Standing] = []
+    plans = [AttackPlan("pma", {"steps": 2}), AttackPlan("pma", {"steps": 2}, share=0.5)]
+    robust_accuracy(
+        model, images, labels, plans, ThreatModel("linf", eps), course=Course(on_batch=seen.append, keep_examples=0)
+    )
+    (attacked,) = [state.choose(state.stands, share=0.5, sample=None) for state in seen[-1:]]
+    assert set(attacked.tolist()) == set(distance.argsort()[:20].tolist())
+
+
+def test_the_nearest_point_of_two_classes_is_not_the_first() -> None:
+    model, images, labels = linear_problem(40, (1, 4, 4), seed=2)
+    eps = float((model.margin(images).detach().abs() / model.weight.detach().abs().sum()).min()) / 2
+    found = pma(model, images, labels, norm="linf", eps=eps, steps=5, random_start=False)
+    assert (margin(model(found), labels) > margin(model(images), labels)).all()
 
 
 def masked(images: Tensor) -> Tensor:
