@@ -29,6 +29,7 @@ class Attack(Entry):
         classes: the setting that says for how many other classes it takes each step.
         searches: the setting that says how often it starts anew in norms of `nearest_in`.
         looks: it classifies the image of each step besides.
+        grid: it takes every point of a grid, which only threats of few values have.
         curve: accuracy under it is drawn against eps where it ran.
     """
 
@@ -44,6 +45,7 @@ class Attack(Entry):
     classes: str | None = None
     searches: str | None = None
     looks: bool = False
+    grid: bool = False
     curve: bool = False
 
     @property

@@ -97,7 +97,13 @@ def _show_classes(evaluation: Evaluation) -> None:
 
 def _show_sections(evaluation: Evaluation) -> None:
     """Print a line for each further section that was measured."""
-    from hardener.reports.measured_lines import calibration_interval, corruption_line, measured_lines, told_draws
+    from hardener.reports.measured_lines import (
+        calibration_interval,
+        corruption_line,
+        measured_lines,
+        told_draws,
+        told_noise,
+    )
 
     norm = norm_of(evaluation.threat.model)
     if norm is not None and evaluation.distances is not None and evaluation.distances.quartiles is not None:
@@ -115,7 +121,7 @@ def _show_sections(evaluation: Evaluation) -> None:
         certified = evaluation.certification
         shown = ", ".join(f"{percent(p.accuracy)} {ends(p.interval)} to {p.parameter:g}" for p in certified.points)
         out.print(
-            f"certified in l2, noise {certified.noise_sigma:g}, confidence {certified.confidence:g}, "
+            f"certified in l2, noise {told_noise(certified)}, confidence {certified.confidence:g}, "
             f"n = {certified.samples}, {told_draws(certified)} draws: {shown}",
             soft_wrap=True,
         )

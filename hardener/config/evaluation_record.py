@@ -245,11 +245,12 @@ class Certification(_Strict):
     """Randomized smoothing: `accuracy` is the share of images answered rightly and certified to `parameter` (l2).
 
     `draws` is how many an image gets at most, and `mean_draws` how many it took; None: all of them. `undecided` images
-    used them up before the next radius was settled; it counts as not certified.
+    used them up before the next radius was settled; it counts as not certified. `noise_is_default`: training had none.
     """
 
     samples: int
     noise_sigma: float
+    noise_is_default: bool = False
     selection_draws: int
     draws: int
     mean_draws: float | None = None

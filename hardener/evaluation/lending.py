@@ -49,6 +49,7 @@ def case_of(session: EvaluationSession, result: RobustAccuracy, *, went_on: bool
         else None,
         differentiable=subject.differentiable,
         noise_sigma=subject.noise_sigma,
+        noise_is_default=subject.noise_is_default,
         radii=request.radii,
         classes=subject.classes,
         batch_size=request.batch_size,

@@ -21,7 +21,7 @@ from hardener.evaluation.robust_accuracy import EVERY_ATTACK, AttackPlan
 from hardener.evaluation.suite import DEFAULT, SUITE, suite_plans, threat_plans
 from hardener.measures import measures_asked
 from hardener.threat import NORMS, THREATS, ChangeThreat, Threat, ThreatModel
-from hardener.threats import threat_of
+from hardener.threats import change_of, threat_of
 from hardener.words import either
 
 ALONE_QUERIES = 1000
@@ -147,20 +147,20 @@ def _check_knows(plan: AttackPlan, threat: Threat) -> None:
         if threat.norm not in plan.entry.norms:
             raise HardenerError(f"{plan.name} knows {' and '.join(plan.entry.norms)}, not {threat.norm}.")
         return
-    known = [name for name, entry in SEARCHES.items() if not (entry.follows_gradients and _has_none(threat))]
-    if not is_search:
-        raise HardenerError(
-            f"{plan.name} moves in the ball of a norm, and {threat.kind} is none. Choose from {', '.join(known)}."
-        )
-    if plan.name not in known:
-        raise HardenerError(
-            f"{plan.name} follows gradients, and {threat.kind} has none: what changes the image has no derivative. "
-            f"Choose from {', '.join(known)}."
-        )
-
-
-def _has_none(threat: ChangeThreat) -> bool:
-    return threat.entry.gradients == "none"
+    has_grid, has_gradient = bool(change_of(threat.kind).grid_weights), threat.entry.gradients != "none"
+    known = [
+        name
+        for name, entry in SEARCHES.items()
+        if (has_grid or not entry.grid) and (has_gradient or not entry.follows_gradients)
+    ]
+    if plan.name in known:
+        return
+    why = f"moves in the ball of a norm, and {threat.kind} is none"
+    if is_search:
+        why = f"follows gradients, and {threat.kind} has none: what changes the image has no derivative"
+    if plan.entry.grid:
+        why = f"tries every point of a grid, and {threat.kind} has too many values for one"
+    raise HardenerError(f"{plan.name} {why}. Choose from {', '.join(known)}.")
 
 
 def _check_measures(request: EvaluateRequest, threat: Threat) -> None:

@@ -67,9 +67,9 @@ class Subject:
     """A model that takes images in [0, 1], and the images to draw those from that are attacked.
 
     `differentiable`: has gradients, its own or those of the run that an ONNX file was exported from.
-    `noise_sigma` is the noise of training, or a default, for randomized smoothing. `asked` are the fields of
-    `EvaluationRequest` that name the model. `found` is what was found where the images lie, and `seen` what the run has
-    seen of its images. `dedupe`: the run was trained without copies, and is judged without them.
+    `noise_sigma` is the noise of training, or a default where it had none, for randomized smoothing. `asked` are the
+    fields of `EvaluationRequest` that name the model. `found` is what was found where the images lie, and `seen` what
+    the run has seen of its images. `dedupe`: the run was trained without copies, and is judged without them.
     """
 
     model: nn.Module
@@ -80,6 +80,7 @@ class Subject:
     flags: list[Flag] = field(default_factory=list)
     differentiable: bool = True
     noise_sigma: float = DEFAULT_NOISE_SIGMA
+    noise_is_default: bool = True
     asked: Mapping[str, Any] = field(default_factory=dict)
     found: DataFound | None = None
     seen: Seen | None = None
@@ -109,6 +110,7 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: 
         held.split,
         flags,
         noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
+        noise_is_default=not recipe.vicinity.noise_sigma,
         asked={"target": str(run.path)},
         found=describe(held.brought, {held.split: (held.files, held.source)}, record.classes),
         seen=held.seen,

@@ -34,7 +34,7 @@ def measure(case: Case) -> Found:
             case.model, case.pixels, case.labels, asked_smoothing(case.noise_sigma, case.radii),
             batch_size=case.batch_size, generator=case.generator(), on_done=done,
         )  # fmt: skip
-    return Found(record, radius)
+    return Found(record.model_copy(update={"noise_is_default": case.noise_is_default}), radius)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ class Case:
         sweep: an attack that goes from one eps to the next; None where the model has no gradients.
         differentiable: whether the model has gradients, its own or lent ones.
         noise_sigma: std of the noise of training, or a default, in [0, 1] pixels.
+        noise_is_default: training had none, or it is not known.
         radii: to certify at, ascending, l2; none where that is left to the measure.
         batch_size: images at once.
         seed: of whatever is drawn, so that two models are measured alike.
@@ -74,6 +75,7 @@ class Case:
     classes: tuple[str, ...] = ()
     differentiable: bool = True
     noise_sigma: float = 0.1
+    noise_is_default: bool = False
     radii: tuple[float, ...] = ()
     batch_size: int = 128
     seed: int = 0

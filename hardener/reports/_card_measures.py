@@ -16,7 +16,7 @@ from hardener.config.evaluation_record import (
     MeasuredCurve,
 )
 from hardener.reports._markdown import cell, text
-from hardener.reports.measured_lines import calibration_interval, told_draws
+from hardener.reports.measured_lines import calibration_interval, told_draws, told_noise
 from hardener.words import ends, figure, percent
 
 Row = tuple[str, str, int]
@@ -96,7 +96,7 @@ def _corruptions(found: Corruptions) -> list[Row]:
 def _certified(found: Certification) -> list[Row]:
     return [
         (
-            f"right and certified to l2 {point.parameter:g}, smoothed with noise {found.noise_sigma:g}",
+            f"right and certified to l2 {point.parameter:g}, smoothed with noise {told_noise(found)}",
             f"{percent(point.accuracy)} {ends(point.interval)}",
             found.samples,
         )

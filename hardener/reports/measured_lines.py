@@ -59,6 +59,13 @@ def calibration_interval(found: Calibration) -> tuple[float, float]:
     return nearest / found.samples, farthest / found.samples
 
 
+def told_noise(found: Certification) -> str:
+    """Say how strong the noise was, and where the model was not trained with it that it was not."""
+    return f"{found.noise_sigma:g}" + (
+        " (a default: its training has no noise on record)" if found.noise_is_default else ""
+    )
+
+
 def told_draws(found: Certification) -> str:
     """Say how many draws an image got: `1000`, or `up to 1000 (120 in the mean)`."""
     return str(found.draws) if found.mean_draws is None else f"up to {found.draws} ({found.mean_draws:.0f} in the mean)"

@@ -156,7 +156,8 @@ def change_of(kind: str, given: Mapping[str, Any] | None = None) -> Change:
             raise HardenerError(
                 f"{kind} has no setting {name!r}. Known: {known}.{did_you_mean(name, model.model_fields)}"
             ) from None
-        message = fault["msg"].removeprefix("Value error, ").rstrip(".")
+        message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+        message = message.replace("a valid number, unable to parse string as a number", "a number")
         ours = "" if fault["type"] == "value_error" else f"; got {fault['input']!r}"
         raise HardenerError(f"{kind}: {name} {message[0].lower()}{message[1:]}{ours}.") from None
 

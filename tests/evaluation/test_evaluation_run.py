@@ -113,6 +113,7 @@ def test_the_standard_suite_ends_to_end_with_every_section(run: RunFolder) -> No
     assert found.calibration is not None
     assert found.invariances
     assert found.certification is not None
+    assert found.certification.noise_is_default, "natural trains without noise"
     assert found.clever is not None
     assert found.eps_curves[0].points[0].accuracy == found.clean_accuracy
     assert found.distances is not None
@@ -122,6 +123,7 @@ def test_the_standard_suite_ends_to_end_with_every_section(run: RunFolder) -> No
     assert ((rows["distance"] > 0) == rows["clean"]).all()
     page = run.report.read_text()
     assert found.verdict in page.lower()
+    assert "0.1, a default: its training has no noise on record" in page
 
 
 def test_the_suite_fast_draws_its_curve_by_one_sweep_and_others_by_their_attacks(run: RunFolder) -> None:

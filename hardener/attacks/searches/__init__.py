@@ -12,6 +12,7 @@ SEARCHES: Mapping[str, Attack] = {
         "every point of a grid over the ranges; for threats of few values",
         frozenset({"gradient-free"}),
         norms=(),
+        grid=True,
     ),
     "box-pgd": Attack(
         "hardener.attacks.searches.box_pgd:box_pgd",
