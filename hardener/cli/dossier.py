@@ -82,8 +82,7 @@ def show(made: Dossier) -> None:
     """Print a line for each requirement and figure, and what is missing with the command that measures it."""
     rows = [*made.requirements, *made.evidence]
     for row in rows:
-        out.print(f"[{_STYLES[row.state]}]{row.state:<12}[/]", end=" ")
-        out.print(_line(row), markup=False, soft_wrap=True)
+        out.print(f"[{_STYLES[row.state]}]{row.state:<12}[/] {literal(_line(row))}", soft_wrap=True)
     lacking = dict.fromkeys(row.command for row in rows if row.state == "not measured" and row.command)
     if lacking:
         out.print("[yellow]to measure what is missing:[/]")

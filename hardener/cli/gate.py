@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hardener.cli.console import door, out
+from hardener.cli.console import door, literal, out
 from hardener.cli.options import RUNS, Runs
 from hardener.errors import HardenerError
 
@@ -92,11 +92,10 @@ def show(judgement: Judgement) -> None:
     """Print a line for each condition, what must not be missed, and whether the run passes."""
     for outcome in judgement.outcomes:
         style, word = ("green", "holds") if outcome.passed else ("bold red", "failed")
-        out.print(f"[{style}]{word:<6}[/]", end=" ")
-        out.print(f"--{outcome.condition.kind} {outcome.condition.text}: {outcome.line}", markup=False, soft_wrap=True)
+        asked = f"--{outcome.condition.kind} {outcome.condition.text}: {outcome.line}"
+        out.print(f"[{style}]{word:<6}[/] {literal(asked)}", soft_wrap=True)
     for note in judgement.notes:
-        out.print("[yellow]note:[/]", end=" ")
-        out.print(note, markup=False, soft_wrap=True)
+        out.print(f"[yellow]note:[/] {literal(note)}", soft_wrap=True)
     failed, total = len(judgement.failed), len(judgement.outcomes)
     said = f"passes: {'the condition holds' if total == 1 else f'all {total} conditions hold'}"
     if failed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
@@ -21,19 +21,27 @@ def all_faults(error: ValidationError, keys: Iterable[str]) -> str:
     """Tell all that is wrong with what a person wrote; an unknown key comes with the nearest of `keys`."""
     known, faults = list(keys), []
     for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
+        item, place = _place(fault["loc"])
         if fault["type"] == "extra_forbidden":
-            in_list = any(isinstance(part, int) for part in fault["loc"])
-            hint = ("" if in_list else did_you_mean(place, known)) or did_you_mean(str(fault["loc"][-1]), known)
-            faults.append(f"unknown key {place!r}.{hint}")
+            hint = ("" if item else did_you_mean(place, known)) or did_you_mean(str(fault["loc"][-1]), known)
+            faults.append(f"{item}unknown key {place!r}.{hint}")
         elif fault["type"] == "missing":
-            faults.append(f"{place}: is missing.")
+            faults.append(f"{item}{place}: is missing.")
         else:
             ours = fault["type"] == "value_error"  # such a message names its value already
             message = fault["msg"].removeprefix("Value error, ")
             head = f"{place}: " if place else ""  # without one it is of the whole file
-            faults.append(f"{head}{message}" + ("" if ours else f"; got {fault['input']!r}."))
+            faults.append(f"{item}{head}{message}" + ("" if ours else f"; got {fault['input']!r}."))
     return " ".join(faults)
+
+
+def _place(loc: Sequence[int | str]) -> tuple[str, str]:
+    """Return which item of a list it lies in, as people count, such as `number 1 of requirements: `, and the key."""
+    numbers = [place for place, part in enumerate(loc) if isinstance(part, int)]
+    if not numbers:
+        return "", ".".join(map(str, loc))
+    last = numbers[-1]
+    return f"number {int(loc[last]) + 1} of {'.'.join(map(str, loc[:last]))}: ", ".".join(map(str, loc[last + 1 :]))
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

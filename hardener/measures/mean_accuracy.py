@@ -9,6 +9,7 @@ from hardener.config.evaluation_record import Measured, MeasuredFigure
 from hardener.measures._sweep import sweep_down
 from hardener.measures.run import Case, Found
 from hardener.statistics.paired import hoeffding_interval
+from hardener.threat import show_eps
 
 PARTS = 8
 """Into how many parts the range up to the evaluation's radius is cut: the attack is made at the end of each."""
@@ -57,4 +58,4 @@ def standing_share(distance: Tensor, eps: float) -> Tensor:
 
 def mean_name(norm: str, eps: float) -> str:
     """Return what the figure is called, in a record and in `hardener gate`."""
-    return f"mean-{norm}-{eps:.6g}"
+    return f"mean-{norm}-{show_eps(eps)}"

@@ -99,9 +99,12 @@ def test_a_file_of_requirements_fails_and_passes_and_is_found_in_the_run(home: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("requirements:\n- {measure: clean, mim: 0.8}", "unknown key 'requirements.0.mim'. Did you mean 'min'?"),
+        (
+            "requirements:\n- {measure: clean, mim: 0.8}",
+            "number 1 of requirements: unknown key 'mim'. Did you mean 'min'?",
+        ),
         ("requirements:\n- {measure: clean}", "number 1 asks for nothing"),
-        ("requirements:\n- {min: 0.8}", "requirements.0.measure: is missing"),
+        ("requirements:\n- {min: 0.8}", "number 1 of requirements: measure: is missing"),
         ("requirements: []", "at least 1 item"),
         ("requirement:\n- {measure: clean, min: 0.8}", "Did you mean 'requirements'?"),
         ("requirements:\n- {measure: clear, min: 0.8}\n- {measure: clean, min: 80}", "unknown measure 'clear'"),

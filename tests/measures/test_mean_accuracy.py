@@ -8,7 +8,7 @@ from hardener.evaluation.lending import lend_sweep
 from hardener.measures.eps_curve import swept_curve
 from hardener.measures.mean_accuracy import measure
 from hardener.measures.run import Case
-from hardener.threat import NORMS, ThreatModel
+from hardener.threat import NORMS, ThreatModel, show_eps
 
 
 def problem(norm: str, *, share: float = 0.6) -> tuple[Case, torch.Tensor]:
@@ -33,7 +33,7 @@ def test_on_a_linear_model_it_is_the_mean_share_of_eps_below_each_distance(norm:
     figure = found.record.figures[0]
     assert exact - 1e-4 <= figure.value <= exact + 0.03
     assert figure.interval[0] < figure.value < figure.interval[1]
-    assert figure.name == f"mean-{norm}-{case.ball.eps:.6g}"
+    assert figure.name == f"mean-{norm}-{show_eps(case.ball.eps)}"
     assert found.values is not None
     assert (found.values[:5] == 0).all()
 

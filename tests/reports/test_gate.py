@@ -57,7 +57,7 @@ def test_the_lower_end_decides(run: RunFolder, measure: str, low: float) -> None
 
 
 def test_the_mean_over_eps_is_a_measure(run: RunFolder) -> None:
-    figure = MeasuredFigure(name="mean-linf-0.0313725", value=0.55, unit="share", better="higher")
+    figure = MeasuredFigure(name="mean-linf-8/255", value=0.55, unit="share", better="higher")
     found = {MEAN: Measured(title="mean", samples=400, figures=[figure])}
     write_evaluation(run, bits(90, 100), bits(40, 100), minute=5, measured=found)
     low, _ = hoeffding_interval(0.55, 400)
