@@ -41,13 +41,15 @@ def find_twins(ours: Prints, theirs: Prints, *, cache: PixelCache | None = None)
 
     def compare() -> dict[str, Any]:
         near = near_places(ours, theirs)
-        return {"equal": equal_places(ours, theirs).tolist(), "near": None if near is None else near.tolist()}
+        return {"equal": equal_places(ours, theirs).tobytes(), "near": None if near is None else near.tobytes()}
 
-    key = hashlib.sha256(b"twins" + ours.rows.tobytes() + b"and" + theirs.rows.tobytes()).hexdigest()
-    entry = None if cache is None else cache.get(key, 0, lambda write: (compare(), True))
+    key = hashlib.sha256(b"twins")
+    for prints in (ours, theirs):
+        key.update(len(prints).to_bytes(8, "little") + prints.rows.tobytes())
+    entry = None if cache is None else cache.get(key.hexdigest(), 0, lambda write: (compare(), True))
     facts = compare() if entry is None else entry.facts
     near = facts["near"]
-    return Twins(np.array(facts["equal"], np.int64), None if near is None else np.array(near, np.int64))
+    return Twins(np.frombuffer(facts["equal"], np.int64), None if near is None else np.frombuffer(near, np.int64))
 
 
 def describe_twins(

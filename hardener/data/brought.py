@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from hardener.config.data_findings import LeftOut
+from hardener.data.coded import Coded
 from hardener.data.image_files import Files, ImageFiles, Store
 from hardener.data.names import MANY, Names
 from hardener.words import plain
@@ -22,14 +25,14 @@ class Group:
 
     Attributes:
         root, paths, store: as `ImageFiles` has them.
-        names: of each image's class.
+        names: of each image's class. A tuple, or of many `Coded`.
         empty: classes that are shown and have no image.
         source: where the split comes from, as the user sees it, such as `Train/`.
     """
 
     root: Path
     paths: Sequence[str]
-    names: tuple[str, ...]
+    names: Sequence[str]
     store: Store = field(default_factory=Files, compare=False)
     empty: tuple[str, ...] = ()
     source: str = ""
@@ -37,22 +40,27 @@ class Group:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def classes(self) -> frozenset[str]:
+        """The classes that have an image."""
+        return frozenset(self.names.values if isinstance(self.names, Coded) else self.names)
+
     def labelled(self, classes: tuple[str, ...]) -> ImageFiles:
         """Return the images with labels that point into `classes`."""
         place = {name: label for label, name in enumerate(classes)}
         if len(self) < MANY:
             return ImageFiles(self.root, self.paths, tuple(place[name] for name in self.names), self.store)
-        labels = array("i", [place[name] for name in self.names])
+        names = Coded.of(self.names, len(self))
+        labels = array("i", np.array([place[name] for name in names.values], np.int32)[names.codes].tobytes())
         return ImageFiles(self.root, Names.of(self.paths), labels, self.store)
 
     def in_text(self) -> Group:
         """Return it with names of classes that can be written as UTF-8."""
-        told = {name: plain(name) for name in {*self.names, *self.empty}}
+        told = {name: plain(name) for name in {*self.classes, *self.empty}}
         if all(name == text for name, text in told.items()):
             return self
-        return replace(
-            self, names=tuple(told[name] for name in self.names), empty=tuple(told[name] for name in self.empty)
-        )
+        names = tuple(told[name] for name in self.names)
+        return replace(self, names=names, empty=tuple(told[name] for name in self.empty))
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from hardener.data.image_files import ImageFiles
 from hardener.data.names import digest_of
 
 _SUFFIX = ".pixels"
-_MAGIC = b"hrdnpix2"
-_TAIL = 32 + 8 + len(_MAGIC)  # sha256 of checksums and facts, the length of the facts, the magic
+_MAGIC = b"hrdnpix3"
+_TAIL = 32 + 8 + len(_MAGIC)  # sha256 of checksums, bytes and facts, the length of the facts, the magic
 _CHUNK = 4096
 _SLOW_S = 1e-4  # for a file's size and times: what answers sooner is asked by one thread, as many would wait on Python
 
@@ -42,7 +42,7 @@ class CachedPixels:
 
     Attributes:
         pixels: flat, uint8; or, where they are many, what reads them from the file.
-        facts: what was learned while they were decoded.
+        facts: what was learned while they were decoded: what JSON can say, and bytes, which are kept as they are.
     """
 
     pixels: NDArray[np.uint8] | PixelBlocks
@@ -50,8 +50,8 @@ class CachedPixels:
 
 
 class PixelCache:
-    """A folder with one file an entry: raw pixels, their checksums, facts as JSON, and a tail that says that the latter
-    two are whole.
+    """A folder with one file an entry: raw pixels, their checksums, facts (bytes, then JSON), and a tail that says that
+    all but the pixels is whole.
 
     A file is written to the side and renamed when it is complete, so what stands under an entry's name was finished.
     Pixels that the disk has changed since are not given out: an entry that holds some is made anew.
@@ -244,8 +244,15 @@ def _key_of(files: ImageFiles, stamps: str, rule: Mapping[str, object]) -> str:
 def _finish(file: BinaryIO, key: str, facts: Facts, checksums: Checksums) -> None:
     pixels = file.tell()
     file.truncate()
-    text, sums = json.dumps({**facts, "key": key, "bytes": pixels}).encode(), checksums.of_all().tobytes()
-    file.write(sums + text + hashlib.sha256(sums + text).digest() + len(text).to_bytes(8, "little") + _MAGIC)
+    raw = {name: value for name, value in facts.items() if isinstance(value, bytes)}
+    plain = {name: value for name, value in facts.items() if name not in raw}
+    sizes = {name: len(value) for name, value in raw.items()}
+    text = json.dumps({**plain, "key": key, "bytes": pixels, "raw": sizes}).encode()
+    check = hashlib.sha256()
+    for part in (checksums.of_all().tobytes(), *raw.values(), text):
+        check.update(part)
+        file.write(part)
+    file.write(check.digest() + len(text).to_bytes(8, "little") + _MAGIC)
     file.flush()
     os.fsync(file.fileno())  # before the rename, or a power cut could leave a whole name on torn pixels
 
@@ -262,15 +269,20 @@ def _read(file: BinaryIO, key: str, on_damage: Callable[[], None]) -> CachedPixe
     text = file.read(length)
     try:
         facts: Facts = json.loads(text)
-        size, own = facts["bytes"], facts["key"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    if own != key or size + 4 * -(-size // BLOCK) + length + _TAIL != end:
+        size, own, raw = facts["bytes"], facts["key"], facts.pop("raw")
+        parts = [4 * -(-size // BLOCK), *raw.values()]
+        if own != key or min(size, *parts) < 0 or size + sum(parts) + length + _TAIL != end:
+            return None
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     file.seek(size)
-    sums = file.read(end - _TAIL - length - size)
-    if hashlib.sha256(sums + text).digest() != tail[:32]:
+    check = hashlib.sha256()
+    sums, *values = map(file.read, parts)
+    for part in (sums, *values, text):
+        check.update(part)
+    if check.digest() != tail[:32]:
         return None
+    facts.update(zip(raw, values, strict=True))
     blocks = PixelBlocks(file, size, np.frombuffer(sums, "<u4"), on_damage)
     if size > IN_MEMORY:
         if size <= total_memory() // 4:  # one read from front to back, before minibatches ask here and there

@@ -115,7 +115,7 @@ def read_data_set(
     others = {split: group for split, group in splits.items() if split not in (None, "train")}
     elsewhere: dict[SplitName, Path | None] = {"validation": validation_root, "test": test_root}
     others |= {name: _only_group(place, name, reading) for name, place in elsewhere.items() if place is not None}
-    refuse_alike({str(training.root): training.names, **{str(g.root): g.names for g in others.values()}})
+    refuse_alike({str(training.root): training.classes, **{str(g.root): g.classes for g in others.values()}})
     train = training.labelled(classes)
     test = _like(others["test"], classes) if "test" in others else None
     validation = _like(others["validation"], classes) if "validation" in others else None
@@ -174,7 +174,7 @@ def read_held_out(
         raise HardenerError(f"{root} has a train split and no other. To evaluate on its images, pass --data {inner}.")
     assert split != "train", "it is none of those asked for"
     group = splits[split]
-    refuse_alike({**({"the model's": known} if known else {}), str(group.root): group.names})
+    refuse_alike({**({"the model's": known} if known else {}), str(group.root): group.classes})
     classes = known or _classes(root, brought, group, training=False)
     files = _like(group, known, "the model was trained on") if known else group.labelled(classes)
     return HeldOut(classes, files, split or "all", brought, group.source or "every image there is")
@@ -243,8 +243,8 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
             f"{group.root} has class folders without images: {named}. Fill them or remove them, or pass "
             f"{' '.join(f'--ignore {shlex.quote(name)}' for name in group.empty[:5])}."
         )
-    classes = tuple(sorted(set(group.names))) if brought.classes is None else brought.classes
-    missing = sorted(set(classes) - set(group.names))
+    classes = tuple(sorted(group.classes)) if brought.classes is None else brought.classes
+    missing = sorted(set(classes) - group.classes)
     if missing and training:
         raise HardenerError(f"{root} names classes without a training image: {', '.join(missing[:5])}.")
     if len(classes) == 1:
@@ -260,7 +260,7 @@ def _beside(brought: Brought, classes: tuple[str, ...]) -> str:
     if loose is not None:
         return f" {loose}: put them into a folder, if they are another class."
     for group in brought.splits.values():
-        if (more := set(group.names) - set(classes)) and group.root.is_dir():
+        if (more := group.classes - set(classes)) and group.root.is_dir():
             return f" {group.root} has {some(more)} besides: --data {shlex.quote(str(group.root))} divides that anew."
     return ""
 
@@ -279,9 +279,9 @@ def _only_group(root: Path, name: SplitName, reading: Reading) -> Group:
 
 def _like(group: Group, classes: tuple[str, ...], known_as: str = "the training images") -> ImageFiles:
     """Return a split's images; it may lack classes, but not bring new ones."""
-    extra = sorted(set(group.names) - set(classes))
+    extra = sorted(group.classes - set(classes))
     if extra:
-        missing = sorted(set(classes) - set(group.names))
+        missing = sorted(set(classes) - group.classes)
         parts = [f"lacks {', '.join(missing[:5])}"] if missing else []
         parts += [f"has {', '.join(extra[:5])} besides"]
         skip = " ".join(f"--ignore {shlex.quote(name)}" for name in extra[:5])

@@ -2,7 +2,8 @@
 
 A folder's time changes when a file in it comes, goes or is renamed, so the times of all folders, and of the files that
 were read, tell whether the list still holds: a thousand questions instead of a million. Contents of images do not
-matter here; the cache of pixels asks each file.
+matter here; the cache of pixels asks each file. Names stay in the file and are read from it as they are asked for: an
+image takes some bytes of memory.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from hardener.config.reading import Reading
 from hardener.data import split
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.cache import default_folder
+from hardener.data.coded import Coded
 from hardener.data.image_files import Files, Store
-from hardener.data.names import MANY, Names
+from hardener.data.names import MANY, Names, Stretch
 from hardener.data.tree import Tree
 
 _MOST_OTHERS = 10_000  # files that are no images and whose contents may matter
 _SETTLED_S = 2.0  # a folder changed so shortly before it was listed may change again within its clock's tick
 _KEPT = 40  # files
-_CHECK = 32  # bytes of sha256 before what is kept
+_CHECK, _SIZE = 32, 8  # bytes of sha256 before what is kept, and of the texts' length
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -84,30 +86,40 @@ def indexed(
         store: of the images whose paths count from a folder below the top.
     """
     place = _place("found", str(top), str(top.resolve()), what, repr(reading))
-    kept = _load(place)
+    kept = _kept(place, top, store)
     if kept is not None:
-        with contextlib.suppress(KeyError, ValueError, TypeError):
-            told = json.loads(kept["told"].tobytes())
-            seen = Seen(Path(told["root"]), told["folders"], told["files"])
-            if told["seen"] == seen.times():
-                return _brought(top, told, kept, store)
+        return kept
     began = time.time()
     found, seen = read()
-    _keep(place, top, found, seen, began)
+    if _keep(place, top, found, seen, began):
+        del found, seen  # from here on their like in the file does
+        return _kept(place, top, store) or read()[0]
     return found
+
+
+def _kept(place: Path, top: Path, store: Callable[[str], Store]) -> Brought | None:
+    """Return what was kept, where it still holds."""
+    kept = _load(place)
+    if kept is None:
+        return None
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        told = json.loads(kept.arrays["told"].tobytes())
+        seen = Seen(Path(told["root"]), told["folders"], told["files"])
+        if told["seen"] == seen.times():
+            return _brought(top, told, kept, store)
+    return None
 
 
 def drawn(names: Sequence[str], labels: Sequence[int], fraction: float, salt: str) -> NDArray[np.int64]:
     """Return the places that `draw_from_each_class` holds out, ascending, as they were kept or drawn now."""
     if not isinstance(names, Names):
-        return np.array(split.draw_from_each_class(names, labels, fraction, salt)[1], np.int64)
-    told = hashlib.sha256(names.block.tobytes())
-    told.update(np.asarray(labels, np.int64).tobytes())
-    place = _place("draw", told.hexdigest(), repr(fraction), salt)
+        return split.draw_from_each_class(names, labels, fraction, salt)
+    told = hashlib.sha256(np.asarray(labels, np.int64).tobytes()).hexdigest()
+    place = _place("draw", names.digest, told, repr(fraction), salt)
     kept = _load(place)
-    if kept is not None and "held" in kept:
-        return kept["held"]
-    held = np.array(split.draw_from_each_class(list(names), labels, fraction, salt)[1], np.int64)
+    if kept is not None and "held" in kept.arrays:
+        return kept.arrays["held"]
+    held = split.draw_from_each_class(names, labels, fraction, salt)
     _write(place, {"held": held})
     return held
 
@@ -125,24 +137,29 @@ def _code() -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 
-def _keep(place: Path, top: Path, found: Brought, seen: Seen, began: float) -> None:
-    """Keep what was found, where it is much and plain enough to be recognised by times."""
+def _keep(place: Path, top: Path, found: Brought, seen: Seen, began: float) -> bool:
+    """Keep what was found, where it is much and plain enough to be recognised by times; tell whether it is kept."""
     if sum(map(len, found.splits.values())) < MANY or seen.changeable:
-        return
+        return False
     times = seen.times()
     latest = max((time for one in times for time in one[:2]), default=0)
     if not latest or latest / 1e9 > began - _SETTLED_S:
-        return
+        return False
     arrays: dict[str, NDArray[Any]] = {}
-    groups = []
+    texts: list[bytes] = []
+    groups: list[dict[str, Any]] = []
     for number, (name, group) in enumerate(found.splits.items()):
-        classes = sorted(set(group.names))
-        code = {label: own for own, label in enumerate(classes)}
-        paths = Names.of(group.paths)
-        arrays |= {f"block{number}": paths.block, f"ends{number}": paths.ends}
-        arrays[f"labels{number}"] = np.fromiter((code[label] for label in group.names), np.int32, len(group))
-        base = group.root.relative_to(top).as_posix()
-        groups.append({"split": name, "base": base, "classes": classes, "empty": group.empty, "source": group.source})
+        paths, names = Names.of(group.paths).whole(), Coded.of(group.names, len(group))
+        arrays |= {f"ends{number}": paths.ends, f"classes{number}": names.codes}
+        texts.append(bytes(paths.text[:]))
+        groups.append({
+            "split": name,
+            "base": group.root.relative_to(top).as_posix(),
+            "classes": names.values,
+            "empty": group.empty,
+            "source": group.source,
+            "text": len(texts[-1]),
+        })  # fmt: skip
     told = {
         "root": str(seen.root.absolute()),
         "folders": seen.folders,
@@ -157,18 +174,22 @@ def _keep(place: Path, top: Path, found: Brought, seen: Seen, began: float) -> N
     }
     with contextlib.suppress(UnicodeEncodeError):  # names that are no text are listed anew each time
         arrays["told"] = np.frombuffer(json.dumps(told, ensure_ascii=False).encode(), np.uint8)
-        _write(place, arrays)
+        return _write(place, arrays, texts)
+    return False
 
 
-def _brought(top: Path, told: Mapping[str, Any], kept: Arrays, store: Callable[[str], Store]) -> Brought:
+def _brought(top: Path, told: Mapping[str, Any], kept: _Kept, store: Callable[[str], Store]) -> Brought:
     groups: dict[SplitName | None, Group] = {}
+    start = 0
     for number, fact in enumerate(told["groups"]):
-        classes, base = fact["classes"], fact["base"]
-        names = tuple(classes[code] for code in kept[f"labels{number}"].tolist())
+        base = fact["base"]
+        paths = Names(kept.texts.part(start, fact["text"]), kept.arrays[f"ends{number}"])
+        names = Coded(fact["classes"], kept.arrays[f"classes{number}"])
         groups[fact["split"]] = Group(
-            top / base, Names(kept[f"block{number}"], kept[f"ends{number}"]), names, store("" if base == "." else base),
+            top / base, paths, names, store("" if base == "." else base),
             empty=tuple(fact["empty"]), source=fact["source"],
         )  # fmt: skip
+        start += fact["text"]
     return Brought(
         groups,
         classes=None if told["classes"] is None else tuple(told["classes"]),
@@ -187,7 +208,15 @@ def _times(path: str) -> list[int]:
     return [found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size]
 
 
-def _load(place: Path) -> dict[str, NDArray[Any]] | None:
+@dataclass(frozen=True)
+class _Kept:
+    """What a file holds: texts one behind the other, and arrays."""
+
+    texts: Stretch
+    arrays: Arrays
+
+
+def _load(place: Path) -> _Kept | None:
     """Return what is kept; None where there is nothing, or something else than was written."""
     try:
         with place.open("rb") as file:
@@ -196,20 +225,29 @@ def _load(place: Path) -> dict[str, NDArray[Any]] | None:
                 return None
             os.utime(place)
             file.seek(_CHECK)
+            size = int.from_bytes(file.read(_SIZE), "little")
+            file.seek(size, os.SEEK_CUR)
             with np.load(file, allow_pickle=False) as found:
-                return {name: found[name] for name in found.files}
+                return _Kept(Stretch(file, _CHECK + _SIZE, size), {name: found[name] for name in found.files})
     except OSError:
         return None
 
 
-def _write(place: Path, arrays: Arrays) -> None:
+def _write(place: Path, arrays: Arrays, texts: Sequence[bytes] = ()) -> bool:
+    """Keep arrays and texts; tell whether they are kept."""
     with contextlib.suppress(OSError):  # what cannot be kept is found again
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        content = io.BytesIO()
-        np.savez(content, **dict(arrays))  # type: ignore[arg-type]
+        packed = io.BytesIO()
+        np.savez(packed, **dict(arrays))  # type: ignore[arg-type]
+        size = sum(map(len, texts)).to_bytes(_SIZE, "little")
+        parts: list[bytes | memoryview] = [size, *texts, packed.getbuffer()]
+        check = hashlib.sha256()
+        for part in parts:
+            check.update(part)
         with written_whole(place) as beside, beside.open("wb") as file:
-            file.write(hashlib.sha256(content.getbuffer()).digest())
-            file.write(content.getbuffer())
+            file.writelines([check.digest(), *parts])
         old = sorted(place.parent.glob("*.index"), key=lambda kept: kept.stat().st_mtime)
         for spare in old[:-_KEPT]:
             spare.unlink()
+        return True
+    return False

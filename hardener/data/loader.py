@@ -23,7 +23,7 @@ from hardener.data.blocks import PixelBlocks
 from hardener.data.cache import Facts, PixelCache, Write, total_memory
 from hardener.data.decode import STANDARD, decode_image
 from hardener.data.image_files import ImageFiles
-from hardener.data.prints import Prints, packed, print_of, unpacked, unread
+from hardener.data.prints import Prints, print_of, prints_of, unread
 from hardener.errors import BadImage, HardenerError
 
 _CHUNK = 512
@@ -263,7 +263,7 @@ def read_prints(files: ImageFiles, shape: ImageShape, cache: PixelCache | None =
 
     entry = None if cache is None or key is None else cache.get(key, 0, make)
     facts = make(lambda planes: None)[0] if entry is None else entry.facts
-    return unpacked(facts["prints"], len(files))
+    return prints_of(facts["prints"], len(files))
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def _read_all(
 ) -> tuple[Facts, bool]:
     """Decode every file and `put` its planes, in order; return what was learned and whether it will hold again."""
     digests: list[bytes] = []
-    marks: list[bytes] = []
+    marks = bytearray()
     skipped: list[tuple[int, str]] = []
     sums = np.zeros((2, shape.channels))
     lasting, flat = True, 0
@@ -305,7 +305,7 @@ def _read_all(
         for start in range(0, len(files), _CHUNK):
             places = range(start, min(start + _CHUNK, len(files)))
             for place, found in zip(places, pool.map(read, places), strict=True):
-                marks.append(found.mark if isinstance(found, _Decoded) else unread(len(files)))
+                marks += found.mark if isinstance(found, _Decoded) else unread(len(files))
                 if isinstance(found, _Decoded):
                     put(found.planes)
                     sums += found.sums
@@ -322,7 +322,7 @@ def _read_all(
     return {
         "skipped": skipped,
         "flat": flat,
-        "prints": packed(marks),
+        "prints": bytes(marks),
         "fingerprint": hashlib.sha256(b"\n".join(sorted(digests))).hexdigest(),
         "mean": first.tolist(),
         "std": np.sqrt(np.maximum(second - first**2, 0)).tolist(),
@@ -360,6 +360,6 @@ def _images(
         shape,
         pixels=pixels.reshape(planes) if isinstance(pixels, np.ndarray) else pixels,
         skipped=[BadFile(files.where(place), reason) for place, reason in facts["skipped"]],
-        prints=unpacked(facts["prints"], len(files)),
+        prints=prints_of(facts["prints"], len(files)),
         facts=facts,
     )

@@ -1,13 +1,19 @@
-"""A long list of names in one block of bytes: a million of them take what they are long, and no Python object each."""
+"""A long list of names in one block of text, in memory or in a file: a million of them take no Python object each."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from itertools import islice
+from typing import Any, BinaryIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hardener.errors import HardenerError
 
 MANY = 20_000
 """From so many on, lists are kept this way."""
@@ -15,40 +21,75 @@ _CHUNK = 65_536
 _END = 10  # a line feed stands behind each name; those that hold one themselves are told by where they end
 
 
+class Stretch:
+    """Bytes of a file that are read as they are asked for.
+
+    Nothing is mapped: a file that is cut under the process that reads it is an error and no SIGBUS.
+
+    Args:
+        file: may be closed or removed afterwards.
+        start, size: where the bytes begin in it, and how many they are.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._descriptor, self._start, self._size = os.dup(file.fileno()), start, size
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def part(self, start: int, size: int) -> Stretch:
+        """Return some of it."""
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            return Stretch(file, self._start + start, size)
+
+    def __getitem__(self, part: slice) -> bytes:
+        """Return the bytes from one place to another.
+
+        Raises:
+            HardenerError: the file no longer holds them.
+        """
+        first, behind, _ = part.indices(self._size)
+        found = os.pread(self._descriptor, behind - first, self._start + first)
+        if len(found) != max(0, behind - first):
+            raise HardenerError(
+                "the list of images in the cache was cut short while it was in use. Run the same command again: it "
+                "lists them anew."
+            )
+        return found
+
+
 class Names(Sequence[str]):
     """Names that are not changed any more.
 
     Args:
-        block: the names in UTF-8, a line feed behind each.
+        text: of names in UTF-8, a line feed behind each.
         ends: (N,), where each name's line feed stands.
+        places: (n,), which of the N names these are, in this order; all of them by default.
     """
 
-    def __init__(self, block: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
-        self.block, self.ends = block, ends
+    def __init__(self, text: bytes | Stretch, ends: NDArray[Any], places: NDArray[Any] | None = None) -> None:
+        self.text, self.ends, self._places = text, ends, places
 
     @classmethod
     def of(cls, names: Iterable[str]) -> Names:
         """Return these names."""
         if isinstance(names, Names):
             return names
-        blocks, ends, start = [], [], 0
-        listed = list(names)
-        for place in range(0, len(listed), _CHUNK):
-            some = listed[place : place + _CHUNK]
-            text = np.frombuffer("".join(f"{name}\n" for name in some).encode("utf-8", "surrogateescape"), np.uint8)
-            found = np.flatnonzero(text == _END)
-            if len(found) != len(some):
-                sizes = [len(name.encode("utf-8", "surrogateescape")) + 1 for name in some]
-                found = np.cumsum(sizes, dtype=np.int64) - 1
-            blocks.append(text)
-            ends.append(found + start)
-            start += len(text)
-        if not blocks:
-            return cls(np.zeros(0, np.uint8), np.zeros(0, np.int64))
-        return cls(np.concatenate(blocks), np.concatenate(ends))
+        text, ends, left = bytearray(), [np.zeros(0, np.uint64)], iter(names)
+        while some := list(islice(left, _CHUNK)):
+            encoded = [name.encode("utf-8", "surrogateescape") for name in some]
+            sizes = np.fromiter(map(len, encoded), np.uint64, len(encoded))
+            ends.append(len(text) + np.cumsum(sizes + np.uint64(1)) - np.uint64(1))
+            text += b"\n".join(encoded) + b"\n"
+        return cls(bytes(text), np.concatenate(ends).astype(np.min_scalar_type(len(text))))
+
+    def whole(self) -> Names:
+        """Return them with a text of their own, where they were picked from more."""
+        return self if self._places is None else Names.of(iter(self))
 
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self.ends if self._places is None else self._places)
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -59,59 +100,59 @@ class Names(Sequence[str]):
     def __getitem__(self, place: int | slice) -> str | Names:
         """Return the name at a place, or those of a slice."""
         if isinstance(place, slice):
-            first, behind, step = place.indices(len(self))
-            if step != 1 or first >= behind:
-                return self.pick(np.arange(len(self))[place])
-            start, ends = self._start(first), self.ends[first:behind]
-            return Names(self.block[start : int(ends[-1]) + 1], ends - start)
+            return self.pick(np.arange(len(self))[place])
         at = range(len(self))[place]
-        return self.block[self._start(at) : int(self.ends[at])].tobytes().decode("utf-8", "surrogateescape")
+        return self._name(at if self._places is None else int(self._places[at]))
 
     def __iter__(self) -> Iterator[str]:
         """Yield each name."""
         for first in range(0, len(self), _CHUNK):
-            ends = self.ends[first : first + _CHUNK]
-            text = self.block[self._start(first) : int(ends[-1])].tobytes().decode("utf-8", "surrogateescape")
-            parts = text.split("\n")
-            yield from parts if len(parts) == len(ends) else (self[place] for place in range(first, first + len(ends)))
+            yield from self.some(first, first + _CHUNK)
 
     def __eq__(self, other: object) -> bool:
         """Tell whether another list holds the same names in the same order."""
-        if isinstance(other, Names):
-            return np.array_equal(self.block, other.block) and np.array_equal(self.ends, other.ends)
-        return isinstance(other, Sequence) and list(self) == list(other)
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(one == another for one, another in zip(self, other, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
 
     def pick(self, places: NDArray[Any]) -> Names:
-        """Return the names at these places, in this order."""
-        if len(places) and np.all(places[1:] > places[:-1]):
-            return self._thinned(places)
-        starts = np.concatenate([[0], self.ends[:-1] + 1])[places] if len(self) else np.zeros(0, np.int64)
-        sizes = self.ends[places] + 1 - starts
-        ends = np.cumsum(sizes)
-        block = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-        for first in range(0, len(places), _CHUNK):
-            own = slice(first, first + _CHUNK)
-            before = int(ends[first - 1]) if first else 0
-            within = np.arange(int(ends[own][-1]) - before) - np.repeat(ends[own] - sizes[own] - before, sizes[own])
-            block[before : int(ends[own][-1])] = self.block[np.repeat(starts[own], sizes[own]) + within]
-        return Names(block, ends - 1)
+        """Return the names at these places, in this order; the text is shared."""
+        own = places if self._places is None else self._places[places]
+        return Names(self.text, self.ends, own.astype(np.min_scalar_type(len(self.ends))))
 
-    def _thinned(self, places: NDArray[Any]) -> Names:
-        """Return the names at ascending places: what lies between is left out, chunk by chunk."""
-        kept = np.zeros(len(self), np.bool_)
-        kept[places] = True
-        sizes = np.diff(self.ends, prepend=-1)
-        ends = np.cumsum(sizes[kept])
-        block, filled = np.empty(int(ends[-1]), np.uint8), 0
+    def some(self, first: int, behind: int) -> list[str]:
+        """Return the names from one place to another, of which the text is read at once where they lie in order."""
+        behind = min(behind, len(self))
+        if first >= behind:
+            return []
+        if self._places is None:
+            return self._run(first, behind)
+        places = self._places[first:behind]
+        low, high = int(places[0]), int(places[-1]) + 1
+        if high - low > 16 * len(places) or not np.all(places[1:] > places[:-1]):
+            return [self._name(place) for place in places.tolist()]
+        run = self._run(low, high)
+        return [run[place] for place in (places - places[0]).tolist()]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The sha256 over the names, a line feed between them."""
+        told = hashlib.sha256()
         for first in range(0, len(self), _CHUNK):
-            own = slice(first, first + _CHUNK)
-            text = self.block[self._start(first) : int(self.ends[own][-1]) + 1]
-            found = text[np.repeat(kept[own], sizes[own])]
-            block[filled : filled + len(found)] = found
-            filled += len(found)
-        return Names(block, ends - 1)
+            between = "\n" if first else ""
+            told.update((between + "\n".join(self.some(first, first + _CHUNK))).encode("utf-8", "surrogateescape"))
+        return told.hexdigest()
+
+    def _run(self, first: int, behind: int) -> list[str]:
+        """Return the names of the text from one of the N to another."""
+        text = self.text[self._start(first) : int(self.ends[behind - 1])].decode("utf-8", "surrogateescape")
+        parts = text.split("\n")
+        return parts if len(parts) == behind - first else [self._name(place) for place in range(first, behind)]
+
+    def _name(self, place: int) -> str:
+        return self.text[self._start(place) : int(self.ends[place])].decode("utf-8", "surrogateescape")
 
     def _start(self, place: int) -> int:
         return int(self.ends[place - 1]) + 1 if place else 0
@@ -120,5 +161,5 @@ class Names(Sequence[str]):
 def digest_of(names: Sequence[str]) -> str:
     """Return the sha256 over names, a line feed between them."""
     if isinstance(names, Names):
-        return hashlib.sha256(names.block[:-1].tobytes() if len(names) else b"").hexdigest()
+        return names.digest
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()

@@ -7,9 +7,8 @@ object in the test split. A photograph saved again at quality 50, at half the si
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,14 +64,9 @@ class Prints:
         return Prints(self.rows[places])
 
 
-def packed(marks: Sequence[bytes]) -> str:
-    """Return prints as text, for the facts of a cache's entry."""
-    return base64.b64encode(b"".join(marks)).decode("ascii")
-
-
-def unpacked(text: str, images: int) -> Prints:
-    """Return what `packed` made of the prints of so many images."""
-    return Prints(np.frombuffer(base64.b64decode(text), np.uint8).reshape(images, -1))
+def prints_of(marks: bytes, images: int) -> Prints:
+    """Return the prints that stand one behind the other, of so many images."""
+    return Prints(np.frombuffer(marks, np.uint8).reshape(images, -1))
 
 
 def unread(images: int) -> bytes:
@@ -108,14 +102,13 @@ def read_digests(files: ImageFiles, cache: PixelCache | None, on_done: Callable[
 
     def make(write: Write) -> tuple[Facts, bool]:
         rows = list(mapped(digest, range(len(files)), on_done))
-        return {"prints": packed(rows)}, cache is not None and all(map(any, rows)) and cache.holds(
-            key, files, what="digests"
-        )
+        lasting = cache is not None and all(map(any, rows)) and cache.holds(key, files, what="digests")
+        return {"prints": b"".join(rows)}, lasting
 
     key = None if cache is None else cache.key(files, what="digests")
     entry = None if cache is None or key is None else cache.get(key, 0, make)
     facts = make(lambda planes: None)[0] if entry is None else entry.facts
-    return unpacked(facts["prints"], len(files))
+    return prints_of(facts["prints"], len(files))
 
 
 def equal_places(ours: Prints, theirs: Prints) -> NDArray[np.int64]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 
-def draw_from_each_class(
-    names: Sequence[str], labels: Sequence[int], fraction: float, salt: str
-) -> tuple[list[int], list[int]]:
+
+def draw_from_each_class(names: Sequence[str], labels: Sequence[int], fraction: float, salt: str) -> NDArray[np.int64]:
     """Hold out the same share of every class, at least one image of each.
 
     The order of the draw is that of a hash of `salt` and the name: it depends on no random state and not on the
@@ -18,14 +19,15 @@ def draw_from_each_class(
         names, labels: one of each an image; each class has two images or more.
         fraction: in (0, 1).
     Returns:
-        Indices kept and indices held out, each ascending.
+        (n,), the places that are held out, ascending.
     """
-    held_out: list[int] = []
-    of_each: dict[int, list[int]] = {}
-    for place, label in enumerate(labels):
-        of_each.setdefault(label, []).append(place)
-    for members in of_each.values():
-        members.sort(key=lambda i: hashlib.sha256(f"{salt}/{names[i]}".encode("utf-8", "surrogateescape")).digest())
-        held_out += members[: min(max(1, round(len(members) * fraction)), len(members) - 1)]
-    chosen = set(held_out)
-    return [i for i in range(len(names)) if i not in chosen], sorted(held_out)
+    told = bytearray()
+    for name in names:
+        told += hashlib.sha256(f"{salt}/{name}".encode("utf-8", "surrogateescape")).digest()[:16]
+    first, second = np.frombuffer(told, ">u8").reshape(-1, 2).T
+    of_class = np.asarray(labels, np.int64)
+    order = np.lexsort((second, first, of_class))
+    held_out = []
+    for members in np.split(order, np.cumsum(np.bincount(of_class))[:-1]):
+        held_out.append(members[: min(max(1, round(len(members) * fraction)), len(members) - 1)])
+    return np.sort(np.concatenate(held_out))

@@ -38,7 +38,7 @@ from hardener.data.image_files import ImageFiles
 from hardener.data.input_rule import bulk_size, cut_by_crop
 from hardener.data.loader import ImageShape
 from hardener.data.look import Seen, look_at, oddities
-from hardener.data.prints import PRINT_BYTES, Prints, joined, near_pairs, packed, unpacked, unread
+from hardener.data.prints import PRINT_BYTES, Prints, joined, near_pairs, prints_of, unread
 from hardener.data.survey import Levels, Survey, measure_levels, survey, together
 from hardener.errors import BadImage
 from hardener.progress import Reporter, Silent
@@ -138,8 +138,7 @@ def _look(name: str, files: ImageFiles, view: InputView, reporter: Reporter) -> 
 
 def _prints(seen: Sequence[Seen]) -> Prints:
     """Return what the images of a split are known by; those that cannot be read by nothing."""
-    marks = [item.mark or unread(len(seen)) for item in seen]
-    return unpacked(packed(marks), len(marks))
+    return prints_of(b"".join(item.mark or unread(len(seen)) for item in seen), len(seen))
 
 
 def _input(view: InputView) -> dict[str, Any]:

@@ -22,9 +22,8 @@ from hardener.data.prints import (
     joined,
     near_pairs,
     near_places,
-    packed,
     print_of,
-    unpacked,
+    prints_of,
 )
 
 SHAPE = ImageShape(48, 48, 3)
@@ -55,7 +54,7 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def prints_of(folder: Path, images: list[Image.Image]) -> Prints:
+def prints_in(folder: Path, images: list[Image.Image]) -> Prints:
     folder.mkdir()
     for place, image in enumerate(images):
         image.save(folder / f"{place:03}.png")
@@ -67,8 +66,8 @@ def prints_of(folder: Path, images: list[Image.Image]) -> Prints:
 def test_a_copy_is_found_and_another_picture_is_not(
     change: Callable[[Image.Image], Image.Image], tmp_path: Path
 ) -> None:
-    theirs = prints_of(tmp_path / "train", [photograph(seed) for seed in range(40)])
-    ours = prints_of(
+    theirs = prints_in(tmp_path / "train", [photograph(seed) for seed in range(40)])
+    ours = prints_in(
         tmp_path / "test", [change(photograph(7)), photograph(100), change(photograph(31)), photograph(101)]
     )
     twins = find_twins(ours, theirs)
@@ -78,8 +77,8 @@ def test_a_copy_is_found_and_another_picture_is_not(
 
 def test_a_file_of_the_same_bytes_is_equal_and_one_colour_is_like_nothing(tmp_path: Path) -> None:
     flat = [Image.new("RGB", (20, 20), color) for color in ("red", "blue")]
-    theirs = prints_of(tmp_path / "train", [photograph(0), flat[0]])
-    ours = prints_of(tmp_path / "test", [flat[1], photograph(0), flat[0]])
+    theirs = prints_in(tmp_path / "train", [photograph(0), flat[0]])
+    ours = prints_in(tmp_path / "test", [flat[1], photograph(0), flat[0]])
     twins = find_twins(ours, theirs)
     assert (twins.equal.tolist(), twins.places.tolist()) == ([-1, 0, 1], [-1, 0, 1])
 
@@ -119,7 +118,7 @@ def test_repeated_images_are_counted_and_those_of_two_classes_named_first(tmp_pa
 
 def test_near_copies_within_a_split_are_counted_and_those_of_two_classes_named_first(tmp_path: Path) -> None:
     pictures = [photograph(0), photograph(1), again(photograph(0), 80), again(photograph(1), 80), photograph(0)]
-    prints = prints_of(tmp_path / "d", pictures)
+    prints = prints_in(tmp_path / "d", pictures)
     names = tuple(f"{place:03}.png" for place in range(len(pictures)))
     files, cache = ImageFiles(tmp_path / "d", names, (0, 0, 0, 1, 0)), PixelCache(1, print, folder=tmp_path / "cache")
     for _ in range(2):
@@ -134,7 +133,7 @@ def test_near_copies_within_a_split_are_counted_and_those_of_two_classes_named_f
 def test_many_images_that_are_all_alike_are_one_group_and_do_not_take_all_their_pairs() -> None:
     one = np.random.default_rng(0).integers(0, 256, (3, 24, 24), dtype=np.uint8)
     marks = [print_of(bytes([place, 1]) * 16, one, 40) for place in range(200)]
-    pairs = list(near_pairs(unpacked(packed(marks), len(marks))))
+    pairs = list(near_pairs(prints_of(b"".join(marks), len(marks))))
     assert len(pairs) <= 8 * 200
     assert joined(pairs) == [tuple(range(200))]
 
@@ -162,7 +161,7 @@ def test_prints_are_kept_with_the_pixels_and_no_file_is_opened_for_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = tuple(f"{place:03}.png" for place in range(4))
-    prints_of(tmp_path / "d", [photograph(seed) for seed in range(4)])
+    prints_in(tmp_path / "d", [photograph(seed) for seed in range(4)])
     files, cache = ImageFiles(tmp_path / "d", names, (0, 0, 1, 1)), PixelCache(1, print, folder=tmp_path / "cache")
     first = load_images(files, SHAPE, cache=cache).prints, read_prints(files, SHAPE, cache)
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is opened"))
@@ -172,7 +171,7 @@ def test_prints_are_kept_with_the_pixels_and_no_file_is_opened_for_them_again(
 
 
 def test_an_image_that_cannot_be_read_is_like_no_other(tmp_path: Path) -> None:
-    prints_of(tmp_path / "d", [photograph(seed) for seed in range(3)])
+    prints_in(tmp_path / "d", [photograph(seed) for seed in range(3)])
     (tmp_path / "d" / "001.png").write_bytes(b"no image")
     files = ImageFiles(tmp_path / "d", ("000.png", "001.png", "002.png"), (0, 0, 1))
     prints = load_images(files, SHAPE, skip_bad=True).prints
@@ -191,7 +190,7 @@ def test_near_pairs_of_one_list_are_those_of_two(monkeypatch: pytest.MonkeyPatch
     images += [(images[4] * 0.9).astype(np.uint8), images[7], np.full((3, 24, 24), 9, np.uint8)]
     images.append(images[-1])
     marks = [print_of(bytes([place]) * 32, image, 40) for place, image in enumerate(images)]
-    prints = unpacked(packed(marks), len(marks))
+    prints = prints_of(b"".join(marks), len(marks))
     assert sorted(near_pairs(prints)) == [(4, 30), (7, 31)]
     monkeypatch.setattr("hardener.data.prints._ROWS", 3)
     assert sorted(near_pairs(prints)) == [(4, 30), (7, 31)]

@@ -19,31 +19,43 @@ from pyarrow import parquet
 
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.data import brought, image_files, index, place, tree
+from hardener.data.coded import Coded
 from hardener.data.data_set import DataSet, read_data_set
 from hardener.data.image_files import ImageFiles
 from hardener.data.layouts import sheets
-from hardener.data.names import Names, digest_of
+from hardener.data.names import Names, Stretch, digest_of
 from hardener.data.prints import Prints, first_places
 from hardener.data.sources import _arrow, archive, manifest, webdataset
 from hardener.data.split import draw_from_each_class
 from hardener.data.tables.rows import bring
+from hardener.errors import HardenerError
 
 ODD = ["a.png", "", "über/Ωmega.jpg", "with\nline feed", "caf\udce9.png", "z" * 300]
 
 
 @pytest.mark.parametrize("chunk", [2, 100])
-def test_names_are_what_was_put_in(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_names_are_what_was_put_in(chunk: int, kept: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("hardener.data.names._CHUNK", chunk)
-    for some in (ODD, ODD[:3], []):
+
+    def names_of(some: Sequence[str]) -> Names:
         names = Names.of(some)
+        return in_file(names, tmp_path / "text") if kept else names
+
+    for some in (ODD, ODD[:3], []):
+        names = names_of(some)
         assert list(names) == some
         assert [names[at] for at in range(len(some))] == some
         assert names == some
         assert names == Names.of(names)
         assert digest_of(names) == digest_of(tuple(some))
-    names = Names.of(ODD)
+        assert list(names.whole()) == some
+    names = names_of(ODD)
     order = np.array([4, 0, 0, 3])
     assert list(names.pick(order)) == [ODD[at] for at in order]
+    assert list(names.pick(order).whole()) == [ODD[at] for at in order]
+    assert names.pick(order)[3] == ODD[3]
+    assert list(names.pick(order).pick(np.array([3, 0]))) == [ODD[3], ODD[4]]
     for part in (slice(1, 4), slice(0, 2), slice(3, None), slice(None, None, 2), slice(4, 2)):
         assert list(names[part]) == ODD[part]
         assert digest_of(names[part]) == digest_of(tuple(ODD[part]))
@@ -54,6 +66,29 @@ def test_names_are_what_was_put_in(chunk: int, monkeypatch: pytest.MonkeyPatch) 
     assert names.pick(np.zeros(0, np.int64)) == []
     with pytest.raises(IndexError):
         _ = names[len(ODD)]
+
+
+def in_file(names: Names, file: Path) -> Names:
+    """Have names read from a file, behind something else, which is gone from its folder meanwhile."""
+    file.write_bytes(b"before" + names.text[:] + b"behind")
+    with file.open("rb") as opened:
+        text = Stretch(opened, 3, 100_000).part(3, len(names.text))
+    file.unlink()
+    return Names(text, names.ends)
+
+
+def test_a_column_of_few_words_is_what_was_put_in() -> None:
+    words = ["dog", "cat", "dog", "ant"]
+    column = Coded.of(words, 4)
+    assert (column.values, str(column.codes.dtype), list(column), column[-1]) == (
+        ("ant", "cat", "dog"),
+        "uint8",
+        words,
+        "ant",
+    )
+    assert (column == words, column == words[:3], column == ["dog"] * 4) == (True, False, False)
+    assert list(column[1:3]) == ["cat", "dog"]
+    assert list(Coded.of([], 0)) == []
 
 
 @pytest.fixture
@@ -101,13 +136,15 @@ def same(one: DataSet, other: DataSet) -> bool:
 def test_a_second_start_lists_nothing_and_finds_the_same(large: Path, listings: list[str]) -> None:
     first, second = read_data_set(large), read_data_set(large)
     assert len(listings) == 1
-    assert isinstance(second.train.paths, Names)
+    for found in (first, second):
+        assert isinstance(found.train.paths, Names)
+        assert isinstance(found.train.paths.text, Stretch), "the names stay where they are kept"
     assert same(first, second)
     held = draw_from_each_class(
         [f"{c}/{i:03}.png" for c in ("cat", "dog") for i in range(20)], [0] * 20 + [1] * 20, 0.1, "0/test"
     )
     assert second.test is not None
-    assert len(second.test) == len(held[1])
+    assert len(second.test) == len(held)
     assert second.train.open(0) == (large / second.train.paths[0]).read_bytes()
 
 
@@ -202,6 +239,17 @@ def test_a_damaged_index_is_made_anew_and_links_or_changes_of_just_now_are_not_t
     for _ in range(2):
         read_data_set(large)
     assert len(listings) == 5
+
+
+def test_a_list_that_is_cut_while_it_is_in_use_is_told_and_found_anew(large: Path, listings: list[str]) -> None:
+    read_data_set(large)
+    files = read_data_set(large).train
+    for file in (large.parent / "cache" / "index").glob("*.index"):
+        os.truncate(file, 50)
+    with pytest.raises(HardenerError, match="cut short while it was in use. Run the same command again"):
+        list(files.paths)
+    assert len(list(read_data_set(large).train.paths)) == len(files)
+    assert len(listings) == 2
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "csv", "a folder with a table"])

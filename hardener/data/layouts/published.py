@@ -93,7 +93,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         left_out(OTHER, [name for name in tree.others if name not in told.by]),
         left_out("images that no list names", [name for name in tree.images if name not in used]),
     )
-    labels = {name for group in groups.values() for name in group.names}
+    labels = {name for group in groups.values() for name in group.classes}
     return Brought(
         groups,
         classes=tuple(sorted(labels, key=int)) if all(map(str.isdecimal, labels)) else None,

@@ -67,7 +67,7 @@ def group_of(source: Path, name: str, images: NDArray[Any], labels: NDArray[Any]
 
 def class_order(groups: list[Group]) -> tuple[str, ...]:
     """Return the classes: numbers by their size, texts by the alphabet."""
-    found = {name for group in groups for name in group.names}
+    found = {name for group in groups for name in group.classes}
     return tuple(sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found))
 
 

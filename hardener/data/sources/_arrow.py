@@ -107,7 +107,7 @@ def bring_shards(root: Path, shards: Mapping[str, Shard], store: ShardStore, ima
     asked = reading.model_copy(update={"path_column": image})
     paths = (path for table in tables.values() for path in table.columns[image])
     brought = bring(split_sheets(tables), Inside(root, paths, store), asked)
-    known = {label for group in brought.splits.values() for label in group.names}
+    known = {label for group in brought.splits.values() for label in group.classes}
     order = None if names is None else tuple(name for name in names if name in known)
     return replace(
         brought, notes=_said_once(brought.notes), classes=order if order and set(order) == known else brought.classes

@@ -64,7 +64,7 @@ def _joined(root: Path, first: Group, second: Group) -> Group:
 
     store = _Parts({**parts(first), **parts(second)})
     source = f"{first.source}, {second.source}"
-    return Group(root, (*first.paths, *second.paths), first.names + second.names, store, source=source)
+    return Group(root, (*first.paths, *second.paths), (*first.names, *second.names), store, source=source)
 
 
 def _read(path: Path, label_bytes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

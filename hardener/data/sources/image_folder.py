@@ -42,5 +42,5 @@ def read_class_folders(root: Path) -> tuple[tuple[str, ...], ImageFiles]:
         HardenerError: no images, no class folders, or a layout that is not plain.
     """
     (group,) = ImageFolder().read(root, AS_FOUND).splits.values()
-    classes = tuple(sorted(set(group.names)))
+    classes = tuple(sorted(group.classes))
     return classes, group.labelled(classes)

@@ -85,7 +85,7 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading) -> Brought:
         source = ", ".join(rows.sources[split])
         if names:
             groups[split] = place.group("", names, [members[name] for name in names], source=source)
-    refuse_alike({shown: sorted({label for group in groups.values() for label in group.names})})
+    refuse_alike({shown: sorted({label for group in groups.values() for label in group.classes})})
     if rows.again:
         rows.notes.append(f"{rows.again} rows of {shown} repeat another row: each image is taken once")
     return Brought(
