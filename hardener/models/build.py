@@ -92,7 +92,7 @@ def build_for(
             answer = _asked(loaded.network, count, height, width, num_classes)
             return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
-            if isinstance(error, EntryNeeded):
+            if isinstance(error, EntryNeeded) and not _is_of_channels(error):
                 raise
             faults.append(error)
             if choice.pretrained and loaded is None and isinstance(error.__cause__, OSError):
@@ -109,6 +109,10 @@ def build_for(
     if fits is None:
         raise HardenerError(told) from fault.__cause__
     raise HardenerError(f"{told} {fits.text}".rstrip(), options=fits.options) from fault.__cause__
+
+
+_WITHOUT_NUMBERS = "Invalid channel dimensions"
+"""What torch says of wrong channels where a network has shapes alone."""
 
 
 class _Unfit(HardenerError):
@@ -138,7 +142,7 @@ def _asked(network: nn.Module, channels: int, height: int, width: int, num_class
 
 def _is_of_channels(error: HardenerError) -> bool:
     """Whether the network failed because of the number of channels alone, as far as its error tells."""
-    return "channels" in str(error.__cause__)
+    return "channels" in str(error.__cause__) or _WITHOUT_NUMBERS in str(error)
 
 
 @dataclass(frozen=True)

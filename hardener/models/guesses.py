@@ -179,9 +179,10 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
     if word in {"act", "actlayer", "activationlayer", "activationfn", "nonlinearity", "actfn"}:
         return [Guess(nn.ReLU, "nn.ReLU"), Guess(nn.ReLU(), "nn.ReLU()")]
     modules = blocks or [Guess(one, key) for key, one in classes.items() if one is not value]
-    if word.endswith(("block", "unit", "cell", "bottleneck", "blocktype", "blockclass")) and modules and not usual:
-        return modules
     used = _used_as(name, value)
+    is_block = word.endswith(("block", "unit", "cell", "bottleneck", "blocktype", "blockclass"))
+    if is_block and modules and not usual and not isinstance(used, int):
+        return modules
     if used == "tuple":
         lists = [one for one in USUAL.get(word, ()) if isinstance(one, list)]
         return [plain_guess(tuple(one)) for one in [*lists, *_FALLBACK["list"], [2, 2, 5, 2], [64, 128]]]
@@ -237,11 +238,19 @@ def is_called_with(name: str, value: Any) -> bool:
     return _used_as(name, value) == "called"
 
 
-def words_of(name: str, value: Any) -> list[Any]:
-    """Return the words that code compares an argument with, or looks it up under."""
+def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
+    """Return the words that code compares an argument with, or looks it up under; also code that it is handed to."""
     tree, scope = code_of(value), scope_of(value)
     found: list[Any] = []
     for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and depth:
+            inner, handed = looked_up(node.func, scope), [_is(one, name) for one in node.args]
+            if inspect.isfunction(inner) and True in handed:
+                taken = list(inspect.signature(inner).parameters)
+                place = handed.index(True)
+                found += words_of(taken[place], inner, depth - 1) if place < len(taken) else []
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) and _is(node.comparators[0], name):
+            found += [node.left.value] if isinstance(node.left, ast.Constant) else []
         if isinstance(node, ast.Subscript) and _is(node.slice, name):
             table = looked_up(node.value, scope)
             found += [key for key in table if isinstance(key, str | int)] if isinstance(table, dict) else []
@@ -306,6 +315,10 @@ def _used_as(name: str, value: Any) -> int | str | None:
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == name:
             if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int):
                 longest = max(longest if isinstance(longest, int) else 0, node.slice.value + 1)
+            elif isinstance(node.slice, ast.Name):
+                longest = max(longest if isinstance(longest, int) else 0, 4)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("sum", "zip", "enumerate", "max"):
+            longest = longest or (4 if any(_is(one, name) for one in node.args) else None)
         elif isinstance(node, ast.Attribute) and node.attr == "expansion":
             if isinstance(node.value, ast.Name) and node.value.id == name:
                 return "called"

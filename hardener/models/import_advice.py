@@ -8,7 +8,7 @@ import importlib.metadata
 import importlib.util
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hardener.errors import HardenerError
@@ -163,23 +163,40 @@ def _places(top: str, folders: Sequence[Path]) -> Iterator[Path]:
             yield folder
 
 
-def check_no_training(path: Path) -> None:
-    """See that importing a file will not train or fetch data.
-
-    Raises:
-        HardenerError: it will, with the line.
-    """
+def trains_at_import(path: Path) -> str:
+    """Say what a file does when it is imported, where it trains or fetches data, and in which line; else nothing."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
-        return  # importing it says more
+        return ""  # importing it says more
+    functions = [one for one in tree.body if isinstance(one, ast.FunctionDef)]
+    trained = {one.name: sign for one in functions if (sign := training_sign(one))}
+    for _ in functions:  # and those that call them
+        trained |= {f.name: sign for f in functions if f.name not in trained and (sign := _called(f, trained))}
     for statement in _run_at_import(tree.body):
-        sign = next((s for node in _own_nodes(statement) if (s := _training_sign(node))), None)
-        if sign is not None:
-            raise HardenerError(
-                f"{path} is a script: when it is imported, it {sign} ({path.name}, line {statement.lineno}). hardener "
-                f"imports the model file and does the training itself: {_MAIN}."
-            )
+        if sign := training_sign(statement) or _called(statement, trained):
+            return f"{sign} ({path.name}, line {statement.lineno})"
+    return ""
+
+
+def script_refused(path: Path, sign: str) -> HardenerError:
+    """Return the error of a file that trains when it is imported, and defines no network."""
+    return HardenerError(
+        f"{path} is a script: when it is imported, it {sign}. hardener imports the model file and does the training "
+        f"itself: {_MAIN}."
+    )
+
+
+def training_sign(statement: ast.stmt) -> str:
+    """Say what a statement does, or a function, where it trains or fetches data; else nothing."""
+    return next((sign for node in _nodes_run(statement) if (sign := _sign(node))), "")
+
+
+def _called(statement: ast.stmt, functions: Mapping[str, str]) -> str:
+    """Say what a statement does by calling one of these functions of the file; else nothing."""
+    called = (node.func for node in _nodes_run(statement) if isinstance(node, ast.Call))
+    names = (function.id for function in called if isinstance(function, ast.Name))
+    return next((functions[name] for name in names if name in functions), "")
 
 
 def _run_at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
@@ -188,7 +205,7 @@ def _run_at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         if isinstance(statement, ast.If):
-            if not _asks_for_main(statement.test):
+            if not asks_for_main(statement.test):
                 yield from _run_at_import(statement.body)
             yield from _run_at_import(statement.orelse)
         elif isinstance(statement, ast.Try | ast.With):
@@ -197,13 +214,14 @@ def _run_at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             yield statement
 
 
-def _asks_for_main(test: ast.expr) -> bool:
+def asks_for_main(test: ast.expr) -> bool:
+    """Does a condition ask whether the file is run as a program?"""
     return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(test))
 
 
-def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Yield the nodes of a statement that run with it: not those of functions in it."""
-    pending: list[ast.AST] = [statement]
+def _nodes_run(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Yield the nodes of a statement that run with it, not those of functions in it; of a function, all of it."""
+    pending: list[ast.AST] = [*statement.body] if isinstance(statement, ast.FunctionDef) else [statement]
     while pending:
         node = pending.pop()
         yield node
@@ -211,9 +229,9 @@ def _own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
             pending += ast.iter_child_nodes(node)
 
 
-def _training_sign(node: ast.AST) -> str | None:
+def _sign(node: ast.AST) -> str:
     if not isinstance(node, ast.Call):
-        return None
+        return ""
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     if called == "backward":
         return "trains a network"
@@ -221,4 +239,4 @@ def _training_sign(node: ast.AST) -> str | None:
         return "opens its data"
     if any(keyword.arg == "download" and getattr(keyword.value, "value", False) for keyword in node.keywords):
         return "downloads data"
-    return None
+    return ""

@@ -52,6 +52,17 @@ def reach_of(own: Path) -> int:
     return reach
 
 
+def own_package(own: Path) -> int:
+    """Return how far up the package is that a file belongs to and imports from by its name: 1 is its folder, 0 none."""
+    names = set(asked_for(own))
+    for depth, folder in enumerate(own.parents, start=1):
+        if not (folder / "__init__.py").is_file():
+            return 0
+        if folder.name in names:
+            return depth
+    return 0
+
+
 def _relative_imports(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the level and the name, in parts, of what a file imports relative to itself; also what may be a module."""
     with contextlib.suppress(SyntaxError, ValueError, OSError):

@@ -173,6 +173,11 @@ def _built(
     root = Path(os.path.commonpath([found.root(), *(path.parent for path in data)]))
     said = f"{name} of {file.path.name}, {how}"
     notes = _notes(built, name, said)
+    if found.left_out:
+        notes += (
+            f"{file.path.name} is a script: when it is imported, {found.left_out}. Its imports, classes, functions and "
+            "written values were taken, and no other line of it was run",
+        )
     return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes, built.call)
 
 

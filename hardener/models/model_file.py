@@ -16,10 +16,11 @@ from types import ModuleType
 import torch
 
 from hardener.errors import HardenerError
+from hardener.models.definitions import DefinitionsLoader, defines_network, runs_in_definitions
 from hardener.models.gone import gone_names
-from hardener.models.import_advice import check_no_training, import_advice
-from hardener.models.imports_read import ALIAS, NEVER_TWICE, REPOSITORY, asked_for, reach_of, stands_in
-from hardener.models.user_code import user_code
+from hardener.models.import_advice import import_advice, script_refused, trains_at_import
+from hardener.models.imports_read import ALIAS, NEVER_TWICE, REPOSITORY, asked_for, own_package, reach_of, stands_in
+from hardener.models.user_code import named_error, user_code
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -54,11 +55,12 @@ class ModelFile:
 
 @dataclass
 class Imported:
-    """A model file that is imported, for as long as it is."""
+    """A model file that is imported, for as long as it is; `left_out`: why its definitions alone were."""
 
     file: ModelFile
     module: ModuleType
     loaded_before: set[str] = field(repr=False)
+    left_out: str = ""
 
     def modules(self) -> list[ModuleType]:
         """Return the modules of the user's own that are loaded: the model file and what it imports from around it."""
@@ -183,12 +185,15 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     helpers of the same name do not meet.
 
     Meanwhile the command line is the file's own, without arguments, and what it prints goes to stderr. What it sets of
-    torch holds as long.
+    torch holds as long. Of a file that trains, fetches data, raises or ends the program then, and that defines a
+    network, the definitions alone are imported.
 
     Raises:
-        HardenerError: the file cannot be read as Python, raises, ends the program, or trains when it is imported.
+        HardenerError: the file cannot be read as Python, or it does one of these and defines no network.
     """
-    check_no_training(file.path)
+    sign = trains_at_import(file.path)
+    if sign and (file.is_package or not defines_network(file.path)):
+        raise script_refused(file.path, sign)
     users = {top for top in {name.partition(".")[0] for name in list(sys.modules)} if _is_users(top, file)}
     shadowed = {name: sys.modules[name] for name in list(sys.modules) if name.partition(".")[0] in users}
     for key in shadowed:
@@ -196,11 +201,9 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     before, path_before, argv = set(sys.modules), list(sys.path), sys.argv
     sys.path[:0] = map(str, file.folders)
     sys.argv = [str(file.path)]
-    found: Imported | None = None
     try:
         with contextlib.redirect_stdout(sys.stderr), _torch_as_it_is(), gone_names(file.own):
-            found = Imported(file, _run(file, before), before)
-            yield found
+            yield _run(file, before, sign)
     finally:
         _forget(file, before)  # first: a folder without __init__.py knows its place by sys.path
         sys.path[:], sys.argv = path_before, argv
@@ -221,7 +224,41 @@ def _torch_as_it_is() -> Iterator[None]:
         torch.set_grad_enabled(keeps)
 
 
-def _run(file: ModelFile, before: set[str]) -> ModuleType:
+def _run(file: ModelFile, before: set[str], sign: str) -> Imported:
+    """Import the file, or its definitions where the rest of it trains, as `sign` says, or fails."""
+    if sign:
+        return Imported(file, _tried(file, before, definitions=True), before, f"it {sign}")
+    try:
+        return Imported(file, _tried(file, before), before)
+    except HardenerError as error:
+        cause = error.__cause__
+        line = _failing_line(cause, file)
+        if (
+            cause is None
+            or line is None
+            or file.is_package
+            or not defines_network(file.own)
+            or runs_in_definitions(file.own, line)
+        ):
+            raise
+        _forget(file, before)
+        with contextlib.suppress(HardenerError):
+            return Imported(file, _tried(file, before, definitions=True), before, f"it raises {named_error(cause)}")
+        raise
+
+
+def _failing_line(error: BaseException | None, file: ModelFile) -> int | None:
+    """Return the line of the model file itself that was being imported when an error was raised."""
+    trace = None if error is None else error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name == "<module>" and Path(code.co_filename) == file.own:
+            return trace.tb_lineno
+        trace = trace.tb_next
+    return None
+
+
+def _tried(file: ModelFile, before: set[str], *, definitions: bool = False) -> ModuleType:
     """Import the file, its imports from the nearest folder; where that fails, from one farther up.
 
     A file `models/models.py` says `from models.layers import` of the folder, not of itself.
@@ -229,7 +266,7 @@ def _run(file: ModelFile, before: set[str]) -> ModuleType:
     try:
         with user_code(str(file.path), when=" when it is imported"):
             try:
-                return _import(file, before)
+                return _import(file, before, definitions=definitions)
             except ImportError as error:
                 first = error
             others = [path for path in sys.path if Path(path) not in file.folders]
@@ -237,7 +274,7 @@ def _run(file: ModelFile, before: set[str]) -> ModuleType:
                 _forget(file, before)
                 sys.path[:] = [*map(str, folders), *others]
                 with contextlib.suppress(ImportError):
-                    return _import(file, before)
+                    return _import(file, before, definitions=definitions)
             raise first
     except HardenerError as error:
         more = import_advice(error.__cause__, file.path, file.folders)
@@ -252,18 +289,20 @@ def _fewer_folders(error: ImportError, file: ModelFile) -> Iterator[list[Path]]:
         yield [folder for folder in file.folders if folder not in holding[:count]]
 
 
-def _import(file: ModelFile, before: set[str]) -> ModuleType:
+def _import(file: ModelFile, before: set[str], *, definitions: bool) -> ModuleType:
     """Import by the name in its package where the file imports from there, and else alone."""
-    reach = reach_of(file.own)
+    reach = max(reach_of(file.own), own_package(file.own))
     if reach or file.is_package:
-        return _in_package(file, reach, before)
-    return _load(f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}", file.own)
+        return _in_package(file, reach, before, definitions=definitions)
+    name = f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}"
+    return _load(name, file.own, definitions=definitions)
 
 
-def _load(name: str, path: Path) -> ModuleType:
+def _load(name: str, path: Path, *, definitions: bool = False) -> ModuleType:
     """Import this file under this name: by the name alone another, or a library, might be found."""
     inner = [str(path.parent)] if path.name == "__init__.py" else None
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inner)
+    loader = DefinitionsLoader(name, str(path)) if definitions else None
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader, submodule_search_locations=inner)
     assert spec is not None, "a .py file always has a spec"
     assert spec.loader is not None, "and a loader"
     module = importlib.util.module_from_spec(spec)
@@ -272,7 +311,7 @@ def _load(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _in_package(file: ModelFile, reach: int, before: set[str]) -> ModuleType:
+def _in_package(file: ModelFile, reach: int, before: set[str], *, definitions: bool) -> ModuleType:
     """Import by name, as Python does. Where a package above the file fails, it is passed over: what fails there may be
     nothing that the file needs."""
     folder = file.own.parent
@@ -288,7 +327,7 @@ def _in_package(file: ModelFile, reach: int, before: set[str]) -> ModuleType:
     try:
         init = packages[0] / "__init__.py"
         _load(names[0], init) if init.is_file() else _stand_in(names[0], packages[0])
-        return _inside(names, file)
+        return _inside(names, file, definitions=definitions)
     except Exception:
         if file.is_package:
             raise
@@ -297,19 +336,19 @@ def _in_package(file: ModelFile, reach: int, before: set[str]) -> ModuleType:
     for depth, package in enumerate(packages, start=1):
         _stand_in(".".join(names[:depth]), package)
     try:
-        return _inside(names, file)
+        return _inside(names, file, definitions=definitions)
     except ImportError as second:
         assert first is not None, "the first import failed"
         raise (second if isinstance(first, ModuleNotFoundError) and first.name == second.name else first) from None
 
 
-def _inside(names: Sequence[str], file: ModelFile) -> ModuleType:
+def _inside(names: Sequence[str], file: ModelFile, *, definitions: bool) -> ModuleType:
     """Import a file of a package, or the package itself, whose uppermost part is loaded."""
     inner = ".".join(names)
-    if file.is_package or "." not in file.path.stem:
+    if file.is_package or not (definitions or "." in file.path.stem):
         return importlib.import_module(inner if file.is_package else f"{inner}.{file.path.stem}")
     importlib.import_module(inner)
-    return _load(f"{inner}.{file.path.stem.replace('.', '_')}", file.own)
+    return _load(f"{inner}.{file.path.stem.replace('.', '_')}", file.own, definitions=definitions)
 
 
 def _free(top: str, before: set[str]) -> str:

@@ -1,0 +1,94 @@
+"""A script that trains, reads its data or ends when it is imported -> its definitions, without running the rest."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib.machinery
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+
+from hardener.models.import_advice import asks_for_main, training_sign
+
+_DEFINES = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_SETS = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try, ast.With)
+
+
+class DefinitionsLoader(importlib.machinery.SourceFileLoader):
+    """Imports a file's definitions alone; lines keep their numbers."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile what is kept; no compiled file is read or written."""
+        tree = ast.parse(self.get_data(self.path), self.path)
+        return compile(definitions(tree), self.path, "exec", dont_inherit=True)
+
+
+def defines_network(path: Path) -> bool:
+    """Does a file define a class with a `forward` of its own?"""
+    return bool(list(_networks(ast.parse(path.read_bytes()))))
+
+
+def definitions(tree: ast.Module) -> ast.Module:
+    """Keep of a module what defines: imports, classes, functions, and values that are written out; besides those,
+    what a class with a `forward` needs of the module's other names, unless that trains or fetches data."""
+    kept = [_is_definition(statement) for statement in tree.body]
+    needed = set().union(*map(_used, _networks(tree)))
+    seen: set[str] = set()
+    while fresh := needed - seen:
+        seen |= fresh
+        for place, statement in enumerate(tree.body):
+            if not fresh & _bound(statement) or isinstance(statement, ast.ClassDef):
+                continue
+            if isinstance(statement, ast.FunctionDef) or kept[place]:
+                needed |= _used(statement)
+            elif isinstance(statement, _SETS) and not _asks(statement) and not training_sign(statement):
+                kept[place] = True
+                needed |= _used(statement)
+    body: list[ast.stmt] = []
+    known = set(dir(builtins)) | {"__file__", "__name__"}
+    for statement in (one for one, keep in zip(tree.body, kept, strict=True) if keep):
+        if isinstance(statement, _DEFINES) or _used(statement) <= known | _bound(statement):
+            body.append(statement)
+            known |= _bound(statement)
+    return ast.Module(body, [])
+
+
+def runs_in_definitions(path: Path, line: int) -> bool:
+    """Whether a line of a file runs also when its definitions alone are imported."""
+    return any(one.lineno <= line <= (one.end_lineno or line) for one in definitions(ast.parse(path.read_bytes())).body)
+
+
+def _networks(tree: ast.Module) -> Iterator[ast.ClassDef]:
+    for statement in tree.body:
+        if isinstance(statement, ast.ClassDef) and any(
+            isinstance(one, ast.FunctionDef) and one.name == "forward" for one in statement.body
+        ):
+            yield statement
+
+
+def _is_definition(statement: ast.stmt) -> bool:
+    if isinstance(statement, _DEFINES):
+        return True
+    if isinstance(statement, ast.Try):
+        return all(isinstance(one, ast.Import | ast.ImportFrom) for one in statement.body)
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    sets = isinstance(statement, ast.Assign | ast.AnnAssign | ast.If) and not _asks(statement)
+    return sets and not any(isinstance(node, ast.Call | ast.For | ast.While) for node in ast.walk(statement))
+
+
+def _asks(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and asks_for_main(statement.test)
+
+
+def _used(statement: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    named = (one for one in ast.walk(statement) if isinstance(one, ast.alias))
+    names = {(alias.asname or alias.name).partition(".")[0] for alias in named}
+    return names | {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
