@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 PRELOADED = [
@@ -22,6 +23,12 @@ PRELOADED = [
     "hardener.training.surrogate", "matplotlib.figure", "torch.utils.tensorboard", "torch._dynamo",
     "onnx", "onnxscript", "onnxruntime", "torch.onnx", "torch.export",
 ]  # fmt: skip
+
+EVAL = ("--attack", "pgd", "--attack", "bim", "--samples", "4", "--precision", "float32", "--device", "cpu")
+QUICK = (
+    "--epochs", "2", "--batch-size", "8", "--device", "cpu",
+    "--set", "validation.steps=1", "--set", "validation.samples=4",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,18 +81,24 @@ class Shell:
     def __post_init__(self) -> None:
         self.context.set_forkserver_preload(PRELOADED)
 
-    def start(self, *words: object, before: Before | None = None, user: int | None = None) -> Command:
+    def start(
+        self,
+        *words: object,
+        before: Before | None = None,
+        user: int | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Command:
         """Start `hardener WORDS`."""
         self.count += 1
         own = self.folder / f"command-{self.count}"
         own.mkdir(parents=True)
-        process = self.context.Process(target=_command, args=([str(word) for word in words], own, before, user))
+        process = self.context.Process(target=_command, args=([*map(str, words)], own, before, user, dict(environment)))
         process.start()
         return Command(process, own)
 
-    def run(self, *words: object, before: Before | None = None, user: int | None = None) -> Command:
-        """Run `hardener WORDS` to its end."""
-        command = self.start(*words, before=before, user=user)
+    def run(self, *words: object, **settings: Any) -> Command:
+        """Run `hardener WORDS` to its end; the settings are those of `start`."""
+        command = self.start(*words, **settings)
         command.process.join()
         return command
 
@@ -97,7 +110,10 @@ def wait_for(what: Callable[[], bool], command: Command) -> None:
         time.sleep(0.01)
 
 
-def _command(words: list[str], folder: Path, before: Before | None, user: int | None) -> None:
+def _command(
+    words: list[str], folder: Path, before: Before | None, user: int | None, environment: dict[str, str]
+) -> None:
+    os.environ.update(environment)
     for number, name in ((1, "out"), (2, "err")):
         opened = os.open(folder / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, number)

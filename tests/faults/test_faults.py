@@ -6,59 +6,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import Before, Shell, wait_for
-from oracles import TINY_MODEL, write_image_folder
+from commands import EVAL, QUICK, Before, Shell, wait_for
 
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
 
+pytest_plugins = ("fault_fixtures",)
 pytestmark = pytest.mark.slow  # processes that are stopped, killed and filled disks: half a second each
-
-EVAL = ("--attack", "pgd", "--attack", "bim", "--samples", "4", "--precision", "float32", "--device", "cpu")
-QUICK = (
-    "--epochs", "2", "--batch-size", "8", "--device", "cpu",
-    "--set", "validation.steps=1", "--set", "validation.samples=4",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Shell:
-    """Starts commands in processes of their own."""
-    return Shell(tmp_path_factory.mktemp("commands"))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, shell: Shell) -> Path:
-    """A folder with `imgs`, `tiny.py` and the finished run `runs/done`; tests only add to it."""
-    home = tmp_path_factory.mktemp("faults")
-    write_image_folder(home / "imgs", {"cat": 12, "dog": 12})
-    (home / "tiny.py").write_text(TINY_MODEL)
-    done = shell.run(
-        "train", home / "tiny.py", "--data", home / "imgs", *QUICK, "--out", home / "runs", "--name", "done"
-    )
-    assert done.ended() == 0, done.err
-    return home
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 kB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"needs the rights to mount: {mounted.stderr.strip()}")
-    os.chmod(place, 0o777)
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def copied(trained: Path, to: Path) -> RunFolder:
