@@ -18,6 +18,7 @@ import h5py
 import lmdb
 import numpy as np
 import pytest
+import scipy.io
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
@@ -99,6 +100,39 @@ def yolo(root: Path, *, inside: bool = False) -> Path:
             lines = ["0 0.2 0.225 0.3 0.25", "1 0.5 0.55 0.8 0.55 0.8 0.8 0.5 0.8"]  # a box, and a shape's corners
             (root / ways[1] / f"{number:03}.txt").write_text("\n".join(lines) + "\n")
     (root / "data.yaml").write_text(yaml.safe_dump({"names": ["cat", "dog"], "train": "images/train"}))
+    return root
+
+
+def side_by_side(make: Callable[[Path], Path], root: Path, *, flat: bool = False) -> Path:
+    """Put what tells of an image beside it: in the folders of splits, or all in one."""
+    made = make(root / "made")
+    kinds = (".xml", ".txt", ".png")
+    for file in [path for path in made.rglob("*") if path.suffix in kinds and path.parent.name != "Main"]:
+        split = "" if flat else file.parent.name if make is yolo else "train" if file.stem < "004" else "valid"
+        target = root / "beside" / split / f"{file.parent.name if make is yolo and flat else ''}{file.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+    if make is yolo:
+        (root / "beside" / "classes.txt").write_text("cat\ndog\n")
+    return root / "beside"
+
+
+def matlab(root: Path, *, newer: bool = False) -> Path:
+    images = np.stack([np.full((6, 7, 3), color, np.uint8) for color in COLORS.values()] * 12, axis=3)
+    if newer:
+        with h5py.File(root / "d.mat", "w", userblock_size=512) as file:
+            file["X"], file["y"] = images.T, np.array([[1, 2] * 12])
+        with (root / "d.mat").open("r+b") as written:
+            written.write(b"MATLAB 7.3 MAT-file".ljust(512))
+    else:
+        scipy.io.savemat(root / "d.mat", {"X": images, "y": np.array([[1, 2] * 12]).T})
+    return root / "d.mat"
+
+
+def numpy_files(root: Path) -> Path:
+    for split in ("train", "test"):
+        np.save(root / f"x_{split}.npy", np.stack([np.full((6, 7, 3), c, np.uint8) for c in COLORS.values()] * 8))
+        np.save(root / f"y_{split}.npy", np.array(["cat", "dog"] * 8))
     return root
 
 
@@ -198,11 +232,19 @@ def faces(root: Path) -> Path:
     return root / "faces.csv"
 
 
+DRAWN = {"train": 12, "validation": 2, "test": 2}
 KINDS: dict[str, tuple[Callable[[Path], Path], dict[str, int], tuple[int, int]]] = {
     "coco": (coco, {"train": 8, "validation": 8}, (12, 10)),
     "coco, a file": (coco_file, {"train": 4, "validation": 2, "test": 2}, (12, 10)),
     "coco, a list a folder": (roboflow, {"train": 8, "validation": 8}, (12, 10)),
     "voc": (voc, {"train": 8, "validation": 8}, (12, 10)),
+    "voc, side by side": (partial(side_by_side, voc), {"train": 8, "validation": 8}, (12, 10)),
+    "voc, all in one folder": (partial(side_by_side, voc, flat=True), DRAWN, (12, 10)),
+    "yolo, side by side": (partial(side_by_side, yolo), {"train": 8, "validation": 8}, (12, 10)),
+    "yolo, all in one folder": (partial(side_by_side, yolo, flat=True), DRAWN, (12, 10)),
+    "matlab": (matlab, {"train": 20, "validation": 2, "test": 2}, (7, 6)),
+    "matlab, newer": (partial(matlab, newer=True), {"train": 20, "validation": 2, "test": 2}, (7, 6)),
+    "numpy files": (numpy_files, {"train": 14, "validation": 2, "test": 16}, (7, 6)),
     "yolo": (yolo, {"train": 8, "validation": 8}, (12, 10)),
     "yolo, inside": (partial(yolo, inside=True), {"train": 8, "validation": 8}, (12, 10)),
     "tfrecord": (tfrecord, {"train": 10, "validation": 2, "test": 12}, (40, 40)),
@@ -254,11 +296,21 @@ def test_a_category_an_image_without_boxes_is_read_as_it_is(tmp_path: Path) -> N
     assert len(folder.train) == 16
 
 
-@pytest.mark.parametrize("name", ["a.pkl", "a.pth", "a.npy", "a.mat", "a.7z", "a.rar", "a.xlsx"])
+@pytest.mark.parametrize("name", ["a.pkl", "a.pth", "a.npy", "a.7z", "a.rar", "a.xlsx"])
 def test_other_files_are_named(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x")
     with pytest.raises(HardenerError, match=rf"{name} is .*(Save|Unpack|plain arrays)"):
         read_source(tmp_path / name, AS_FOUND)
+
+
+def test_boxes_beside_the_images_of_class_folders_are_left_alone(tmp_path: Path) -> None:
+    for name in COLORS:
+        for number in range(4):
+            scene(tmp_path / name / f"{number}.png")
+            (tmp_path / name / f"{number}.xml").write_text("<annotation></annotation>")
+            (tmp_path / name / f"{number}.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    assert not Foreign().recognises(tmp_path)
+    assert read_data_set(tmp_path).classes == ("cat", "dog")
 
 
 def test_weights_beside_class_folders_are_no_data(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from PIL import Image
 
 from hardener.data.brought import SplitName
-from hardener.data.file_kind import kind_of_bytes
+from hardener.data.file_kind import EXTENSIONS, kind_of_bytes
+from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
 _LEAST = 8  # pixels of a box's short side
@@ -52,6 +53,21 @@ def library(name: str, root: Path) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError:
         raise HardenerError(f"{root} is read by {name}. Install it: pip install 'hardener[convert]'.") from None
+
+
+def flat_parts(root: Path, *others: str) -> list[Path]:
+    """Return the folders in which images and what is told of each may lie side by side: a folder itself, and below it
+    those of splits, and others by their names."""
+    return [
+        root,
+        *(root / name for name in names_in(root) if (split_of(name) or name in others) and (root / name).is_dir()),
+    ]
+
+
+def image_of(folder: Path, stem: str) -> Path | None:
+    """Return the image of a name without its ending."""
+    ways = (folder / f"{stem}{ending}" for end in EXTENSIONS for ending in (end, end.upper()))
+    return next((way for way in ways if way.exists()), None)
 
 
 def cut_out(file: Path, boxes: list[Box], split: SplitName | None, name: str) -> Iterator[Made]:

@@ -2,50 +2,66 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 from hardener.data.brought import SplitName
-from hardener.data.conversions._made import Box, Made, cut_out, names_in
+from hardener.data.conversions._made import Box, Made, cut_out, flat_parts, image_of, names_in
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
+_TOLD, _SHOWN = re.compile("annotations?", re.IGNORECASE), re.compile("images?|imgs?|jpegimages", re.IGNORECASE)
+
 
 class Voc:
-    """A folder with Annotations/ and JPEGImages/, such as VOCdevkit/VOC2012, or one that holds it."""
+    """A folder with Annotations/ and JPEGImages/, such as VOCdevkit/VOC2012, or one that holds it; or one in which each
+    XML file lies beside its image, as LabelImg writes them."""
 
     def recognises(self, root: Path) -> bool:
         """Tell whether the path is such a folder."""
-        return _home(root) is not None
+        return root.is_dir() and bool(_parts(root))
 
     def made(self, root: Path, images_root: Path | None) -> Iterator[Made]:
-        """Yield what lies in each box. ImageSets/Main tells the splits, where it is there.
+        """Yield what lies in each box. ImageSets/Main tells the splits, or the folder that the file lies in.
 
         Raises:
             HardenerError: an XML file or an image cannot be read.
         """
-        home = _home(root)
-        assert home is not None, "it was recognised"
-        splits = _splits(home)
-        images = images_root or home / "JPEGImages"
-        for path in sorted((home / "Annotations").glob("*.xml")):
-            name, boxes = _boxes(path)
-            split = splits.get(path.stem)
-            if splits and split is None:
-                continue
-            file = images / Path(name).name
-            if boxes:
-                yield from cut_out(file if file.exists() else images / f"{path.stem}.jpg", boxes, split, path.stem)
+        for told, shown in _parts(root):
+            splits = _splits(told.parent)
+            own = split_of(told.name)
+            images = images_root or shown
+            for path in sorted(told.glob("*.xml")):
+                name, boxes = _boxes(path)
+                if splits and path.stem not in splits:
+                    continue
+                file = images / Path(name).name
+                if boxes:
+                    found = file if file.is_file() else image_of(images, path.stem) or images / f"{path.stem}.jpg"
+                    yield from cut_out(found, boxes, splits.get(path.stem, own), path.stem)
 
 
-def _home(root: Path) -> Path | None:
-    ways = [root, *(root / name for name in names_in(root, 16)), *(root.glob("VOCdevkit/VOC20??"))]
-    return next((way for way in ways if _is_home(way)), None) if root.is_dir() else None
+def _parts(root: Path) -> list[tuple[Path, Path]]:
+    """Return folders of XML files, each with the folder of the images that they tell of."""
+    for home in [root, *(root / name for name in names_in(root, 16)), *root.glob("VOCdevkit/VOC20??")]:
+        names = names_in(home)
+        told = [home / name for name in names if _TOLD.fullmatch(name) and _first(home / name) is not None]
+        shown = [home / name for name in names if _SHOWN.fullmatch(name)]
+        if told and shown:
+            return [(told[0], max(shown, key=lambda folder: folder.name == "JPEGImages"))]
+    found = [(folder, _first(folder)) for folder in flat_parts(root)]
+    return [(folder, folder) for folder, first in found if first is not None and image_of(folder, first.stem)]
 
 
-def _is_home(folder: Path) -> bool:
-    return (folder / "JPEGImages").is_dir() and any(n.endswith(".xml") for n in names_in(folder / "Annotations"))
+def _first(folder: Path) -> Path | None:
+    """Return the first XML file in a folder, where it is such an annotation."""
+    path = next((folder / name for name in names_in(folder, 2000) if name.lower().endswith(".xml")), None)
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return path if b"<annotation" in file.read(2000) else None
 
 
 def _boxes(path: Path) -> tuple[str, list[Box]]:

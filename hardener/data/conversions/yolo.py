@@ -1,4 +1,4 @@
-"""YOLO: images/, and labels/ with a text file an image, a box a line -> what lies in each box, in class folders."""
+"""YOLO: a text file an image, a box a line, in labels/ or beside it -> what lies in each box, in class folders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import yaml
 from PIL import Image
 
 from hardener.data.brought import SplitName
-from hardener.data.conversions._made import Box, Made, cut_out, names_in
-from hardener.data.file_kind import EXTENSIONS
+from hardener.data.conversions._made import Box, Made, cut_out, flat_parts, image_of, names_in
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
@@ -21,7 +20,8 @@ _NAMES = ("classes.txt", "obj.names", "labels.txt")
 
 
 class Yolo:
-    """A folder with images/train and labels/train, or train/images and train/labels, or images/ and labels/."""
+    """A folder with images/train and labels/train, or train/images and train/labels, or images/ and labels/; or one in
+    which each text file lies beside its image."""
 
     def recognises(self, root: Path) -> bool:
         """Tell whether the path is such a folder, or its data.yaml."""
@@ -40,8 +40,7 @@ class Yolo:
             split: SplitName | None = next((found for part in parts if (found := split_of(part))), None)
             images = home.joinpath(*("images" if part == "labels" else part for part in parts))
             for path in sorted(folder.glob("*.txt")):
-                ways = (images / f"{path.stem}{ending}" for end in EXTENSIONS for ending in (end, end.upper()))
-                file = next((way for way in ways if way.exists()), None)
+                file = image_of(images, path.stem)
                 if file is not None and path.stat().st_size:
                     yield from cut_out(file, _boxes(path, file, names), split, path.stem)
 
@@ -54,13 +53,22 @@ def _label_folders(home: Path) -> list[Path]:
     if not home.is_dir():
         return []
     ways = [home / "labels", *(home / name / "labels" for name in names_in(home))]
-    return [
+    own = [
         found
         for way in ways
         if way.is_dir()
         for found in (way, *(way / name for name in names_in(way, 16)))
         if found.is_dir()
     ]
+    return own or [folder for folder in flat_parts(home, "obj_train_data", "obj_valid_data") if _is_beside(folder)]
+
+
+def _is_beside(folder: Path) -> bool:
+    """Tell whether text files of boxes lie beside the images that they tell of."""
+    stems = [
+        name.removesuffix(".txt") for name in names_in(folder, 2000) if name.endswith(".txt") and name not in _NAMES
+    ]
+    return any(image_of(folder, stem) for stem in stems[:4]) and _is_labels(folder)
 
 
 def _is_labels(folder: Path) -> bool:
@@ -89,7 +97,7 @@ def _class_names(root: Path) -> dict[int, str]:
                     for key, name in (names.items() if isinstance(names, dict) else enumerate(names))
                 }
     for name in _NAMES:
-        for path in (home / name, home / "labels" / name):
+        for path in (home / name, *(folder / name for folder in _label_folders(home))):
             if path.is_file():
                 return dict(enumerate(line.strip() for line in path.read_text("utf-8").splitlines()))
     return {}

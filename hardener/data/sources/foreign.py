@@ -15,7 +15,6 @@ _FILES = {
     (".pkl", ".pickle", ".pt", ".pth"): "a pickle, which runs any code when it is read. Load it with the program that "
     "wrote it, and save plain arrays: numpy.savez('data.npz', images=..., labels=...)",
     (".npy",): "one array and no labels. Save both: numpy.savez('data.npz', images=numpy.load('{name}'), labels=...)",
-    (".mat",): "a MATLAB file. Save its arrays: numpy.savez('data.npz', images=..., labels=...), from scipy.io.loadmat",
     (".7z",): "packed by 7-Zip. Unpack it, 7z x {name}, and pass the folder",
     (".rar",): "packed by RAR. Unpack it, unrar x {name}, and pass the folder",
     (".xlsx", ".xls", ".ods"): "a workbook. Save its sheet as CSV, and pass that",
