@@ -19,7 +19,7 @@ def refuse_alike(names: Mapping[str, Iterable[str]]) -> None:
     """
     spellings: dict[str, dict[str, str]] = defaultdict(dict)
     for place, found in names.items():
-        for name in dict.fromkeys(found):
+        for name in sorted(set(found)):
             spellings[_key(name)].setdefault(name, place)
     alike = [found for found in spellings.values() if len(found) > 1]
     if not alike:
