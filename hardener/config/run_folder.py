@@ -91,8 +91,8 @@ class DataRecord(_Strict):
 class InputRecord(_Strict):
     """Which images the network takes.
 
-    `layout` is their order in memory; `copied`: it would change them in place. `pixels` is how files were read in
-    training; runs of version 0.1 do not name it.
+    `layout` is their order in memory; `copied`: it would change them in place; `paired`: it takes no image alone, and
+    is given one twice. `pixels` is how files were read in training; runs of version 0.1 do not name it.
     """
 
     height: int
@@ -102,6 +102,7 @@ class InputRecord(_Strict):
     std: list[float]
     layout: Literal["channels_last", "contiguous"] = "channels_last"
     copied: bool = False
+    paired: bool = False
     pixels: PixelRule = BEFORE
 
 

@@ -29,7 +29,8 @@ from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.evaluation.seen import Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import build_for, fit_head
-from hardener.models.dry_run import Conditions, dry_run, settle_order, tell
+from hardener.models.conditions import Conditions, tell
+from hardener.models.dry_run import dry_run, settle_order
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx

@@ -26,6 +26,7 @@ class ImageClassifier(nn.Module):
     Attributes:
         contiguous: images go in contiguous, whatever their memory order: the network runs in no other.
         writes: the network changes its input in place, so that it is given a copy.
+        paired: the network takes no image alone: one goes in beside a copy of itself, and the first answer is taken.
         way: where in what it returns its logits stand, where several tensors could be them.
         heads: names of the layers that make its logits, the main one first, as far as they are known.
     """
@@ -42,6 +43,7 @@ class ImageClassifier(nn.Module):
         self.normalizes = bool(mean)
         self.contiguous = False
         self.writes = False
+        self.paired = False
         self.way: Way | None = None
         self.heads: tuple[str, ...] = ()
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
@@ -49,7 +51,8 @@ class ImageClassifier(nn.Module):
 
     def treated_like(self, other: ImageClassifier) -> ImageClassifier:
         """Give the network its images as another classifier of it does; return the classifier itself."""
-        self.contiguous, self.writes, self.way, self.heads = other.contiguous, other.writes, other.way, other.heads
+        self.contiguous, self.writes, self.paired = other.contiguous, other.writes, other.paired
+        self.way, self.heads = other.way, other.heads
         return self
 
     def forward(self, images: Tensor) -> Tensor:
@@ -64,6 +67,11 @@ class ImageClassifier(nn.Module):
             images = images.contiguous()
             if images.shape[1] == 1:  # one channel lies the same in both orders, and layers take it for channels_last
                 images = images.squeeze(1).unsqueeze(1)
+        if self.paired and (torch.compiler.is_exporting() or images.shape[0] == 1):  # a graph is for any number
+            return self._logits(torch.cat([images, images[:1]]))[:-1]
+        return self._logits(images)
+
+    def _logits(self, images: Tensor) -> Tensor:
         output = self.network(images)
         return unwrap_logits(output, width=len(self.classes) or None, images=images.shape[0], way=self.way)
 

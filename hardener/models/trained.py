@@ -67,5 +67,6 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
         load_weights(built.network, run.weights, unsaved=unsaved)
     classifier = ImageClassifier(built.network, mean=shape.mean, std=shape.std, classes=record.classes)
     classifier.contiguous, classifier.writes = shape.layout == "contiguous", shape.copied
+    classifier.paired = shape.paired
     classifier.way, classifier.heads = built.way, built.answer.heads
     return classifier.eval()

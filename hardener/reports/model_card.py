@@ -57,7 +57,7 @@ def model_card(
         classes_of([*full, *changed]),
         beyond_attacks(evaluations, bundle.fingerprint) if evaluations else [],
         _quantized(bundle.quantization),
-        _input_and_output(bundle),
+        _input_and_output(bundle, record),
         _training(bundle, record, recipe),
         _images(record.data.found, full),
         _limits(shown, full),
@@ -188,7 +188,7 @@ def _quantized(cost: Quantization | None) -> list[str]:
     ]
 
 
-def _input_and_output(bundle: Bundle) -> list[str]:
+def _input_and_output(bundle: Bundle, record: RunRecord) -> list[str]:
     spec, parity = bundle.input, bundle.parity
     return [
         "## What it takes and gives",
@@ -198,6 +198,7 @@ def _input_and_output(bundle: Bundle) -> list[str]:
         f"{_FITS[spec.pixels.fit]}. Normalisation is inside the graph.",
         *_pixels(spec.pixels),
         *_at_once(spec.batch),
+        *_paired(record),
         f"- Outputs: `logits` and `probabilities`, float32 ({spec.batch or 'N'}, K), in the order of classes above.",
         f"- {'The file agrees with' if bundle.quantization is None else 'Beside'} the trained network: largest logit "
         f"difference {parity.largest_logit_difference:.2g} on {parity.images} images, same answer on "
@@ -212,6 +213,12 @@ def _at_once(batch: int | None) -> list[str]:
         f"- It takes {batch} image{'s' if batch > 1 else ''} at once and no other number: split larger batches, fill "
         "smaller ones with any images and leave their answers out. `hardener serve`, `eval` and `predict` do so."
     ]
+
+
+def _paired(record: RunRecord) -> list[str]:
+    if not record.input.paired:
+        return []
+    return ["- The network takes no image alone: the first image of a batch goes in twice, and counts once."]
 
 
 def _pixels(rule: PixelRule) -> list[str]:

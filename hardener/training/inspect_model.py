@@ -24,7 +24,8 @@ from hardener.evaluation.precision import choose_precision
 from hardener.evaluation.suite import most_seconds
 from hardener.models.answer import show_way
 from hardener.models.build import USUAL_SIZES, Built, build_for, fit_head, noise
-from hardener.models.dry_run import Conditions, Remark, dry_run
+from hardener.models.conditions import Conditions, Remark
+from hardener.models.dry_run import dry_run
 from hardener.models.head import count_outputs
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier

@@ -193,6 +193,7 @@ def _input_record(prepared: Prepared) -> InputRecord:
         std=list(prepared.std),
         layout="contiguous" if prepared.material.classifier.contiguous else "channels_last",
         copied=prepared.material.classifier.writes,
+        paired=prepared.material.classifier.paired,
         pixels=shape.rule,
     )
 

@@ -24,7 +24,8 @@ from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
 from hardener.models.build import Built, build_for, fit_head
-from hardener.models.dry_run import Conditions, dry_run, tell
+from hardener.models.conditions import Conditions, tell
+from hardener.models.dry_run import dry_run
 from hardener.models.freeze import HeldBody, freeze
 from hardener.models.load import LoadedModel, ModelChoice, see_that_it_is_there
 from hardener.models.normalize import ImageClassifier, normalization

@@ -211,3 +211,12 @@ def test_each_class_has_its_row_and_a_class_of_few_images_is_named(run: RunFolde
     assert "balanced" not in even
     assert "| dog | 40 |" in even
     assert "Very few images" not in even
+
+
+def test_a_network_that_takes_no_image_alone_is_told(run: RunFolder) -> None:
+    record = run.read_record()
+    told = [
+        model_card(bundle_of(run, []), record.model_copy(update={"input": record.input.model_copy(update=changed)}))
+        for changed in ({"paired": True}, {})
+    ]
+    assert ["takes no image alone: the first image of a batch goes in twice" in card for card in told] == [True, False]

@@ -1,0 +1,152 @@
+"""A step of training as it will be taken, once, to see what it fails in and what it does not reach."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from hardener.errors import HardenerError
+from hardener.models.conditions import Conditions, Remark
+from hardener.models.normalize import ImageClassifier
+from hardener.models.tame import line_of
+from hardener.models.user_code import describe, is_users, place_of
+
+MOST = 4
+_ENDS = {"SoftmaxBackward0": "Softmax", "SigmoidBackward0": "Sigmoid", "LogSoftmaxBackward0": "LogSoftmax"}
+_SHAPING = {"ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0", "ReshapeAliasBackward0"}
+_CUTS = re.compile(r"no_grad|inference_mode|\.detach\(|\.data\b|\.numpy\(|set_grad_enabled")
+
+
+def dry_step(classifier: ImageClassifier, conditions: Conditions, order: torch.memory_format) -> list[Remark]:
+    """Take the forward and backward pass of a step, in training mode."""
+    assert conditions.batch is not None, "there will be training"
+    count = min(max(conditions.batch, 1), MOST)
+    classifier.train()
+    images = conditions.images(count).contiguous(memory_format=order).requires_grad_()
+    learning = {name: p for name, p in classifier.network.named_parameters() if p.requires_grad}
+    if not any(True for _ in classifier.network.parameters()):
+        raise HardenerError(
+            "no parameter of the model learns: it holds none. Layers in a plain list or dict are unknown to torch: "
+            "keep them in an nn.ModuleList or nn.ModuleDict."
+        )
+    if not learning:
+        raise HardenerError(
+            "no parameter of the model learns: requires_grad is False for all of them"
+            f"{line_of(classifier.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and "
+            "name those that are not to learn with --freeze."
+        )
+    ends: list[str] = []
+    what = f"a step of training fails on {conditions.shown(count)}"
+    try:
+        with failing(what, classifier, conditions, images):
+            _step(classifier, images, conditions, autocast=conditions.autocast, ends=ends)
+    except torch.OutOfMemoryError:
+        return []  # training takes smaller pieces, or says that none fits
+    idle = [name for name, parameter in learning.items() if parameter.grad is None]
+    return [*(Remark(text, wrong=True) for text in ends), *_unreached(classifier, idle, len(learning), images)]
+
+
+def _step(
+    classifier: ImageClassifier, images: Tensor, conditions: Conditions, *, autocast: bool, ends: list[str]
+) -> None:
+    with torch.enable_grad():
+        with torch.autocast(conditions.device.type, dtype=torch.bfloat16, enabled=autocast):
+            logits = classifier(images)
+        if len(logits) != len(images):
+            raise HardenerError(
+                f"in training mode the model answers {len(images)} images with logits of shape {tuple(logits.shape)}."
+            )
+        if not logits.requires_grad:
+            raise HardenerError(
+                f"no gradient reaches the model's parameters{line_of(classifier.network, _CUTS)}: what runs under "
+                "torch.no_grad, or is detached, cannot be trained. Take that out."
+            )
+        ends += _end_of(logits, classifier.network)
+        labels = torch.arange(len(images), device=images.device) % logits.shape[1]
+        cross_entropy(logits.float(), labels).backward()
+
+
+def _unreached(classifier: ImageClassifier, idle: list[str], learning: int, images: Tensor) -> list[Remark]:
+    """Say what no gradient reached."""
+    if len(idle) == learning:
+        raise HardenerError(
+            f"no gradient reaches any of the model's parameters{line_of(classifier.network, _CUTS)}: nothing would "
+            "learn. Take out what cuts it off, such as torch.no_grad or .detach()."
+        )
+    remarks = []
+    if idle:
+        remarks.append(
+            f"no gradient reaches {len(idle)} of {learning} parameters, such as {idle[0]}: they do not learn"
+        )
+    if images.grad is None:
+        remarks.append(
+            "no gradient reaches the images: attacks by gradients cannot see through the model"
+            f"{line_of(classifier.network, _CUTS)}"
+        )
+    return [Remark(text, wrong=True) for text in remarks]
+
+
+def _end_of(logits: Tensor, network: nn.Module) -> list[str]:
+    """Say where the answers are probabilities rather than logits."""
+    node: Any = logits.grad_fn
+    while node is not None and (node.name() in _SHAPING or node.name() == "ToCopyBackward0"):
+        node = node.next_functions[0][0]
+    name = None if node is None else _ENDS.get(node.name())
+    if name is None:
+        return []
+    told = line_of(network, re.compile(name, re.IGNORECASE), whole=True)
+    return [
+        f"the model ends in a {name}{told}: what it returns are no logits. Training already takes the softmax, so it "
+        "learns less, and attacks see less of its gradients. Take it out of the model file"
+    ]
+
+
+@contextmanager
+def failing(
+    what: str,
+    classifier: ImageClassifier | None = None,
+    conditions: Conditions | None = None,
+    images: Tensor | None = None,
+) -> Iterator[None]:
+    """Turn what the network raises into one error; of a step of training also say whether bfloat16 was the cause."""
+    try:
+        yield
+    except (HardenerError, torch.OutOfMemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # the user's own code: it may raise anything
+        more = ""
+        if classifier is not None and conditions is not None and images is not None:
+            more = _step_advice(error, classifier, conditions, images)
+        raise HardenerError(f"{what}: {describe(error)}{more}") from error
+
+
+def _step_advice(error: BaseException, classifier: ImageClassifier, conditions: Conditions, images: Tensor) -> str:
+    if conditions.autocast:
+        try:
+            _step(classifier, images, conditions, autocast=False, ends=[])
+        except Exception:  # then bfloat16 is not what it fails in
+            return ""
+        return " It runs in float32: pass --precision float32."
+    if place_of(error) is not None:
+        return ""
+    return _backward_line(classifier, images, conditions)
+
+
+def _backward_line(classifier: ImageClassifier, images: Tensor, conditions: Conditions) -> str:
+    """Say which line's gradient cannot be computed, as torch's own search for it tells."""
+    with warnings.catch_warnings(record=True) as caught, torch.autograd.set_detect_anomaly(True):
+        warnings.simplefilter("always")
+        with contextlib.suppress(Exception):  # the same again
+            _step(classifier, images, conditions, autocast=False, ends=[])
+    lines = re.findall(r'File "(.+?)", line (\d+)', "\n".join(str(item.message) for item in caught))
+    own = [f"{Path(file).name}, line {line}" for file, line in lines if is_users(Path(file))]
+    return f" The gradient of {own[-1]} cannot be computed." if own else ""
