@@ -67,7 +67,7 @@ def test_the_matrix_holds_each_image_once_and_lines_have_intervals(tmp_path: Pat
     untouched, worst = ({row[0]: [cell[0] for cell in row[2]] for row in rows} for _, rows in tables["matrices"])
     assert untouched == {"cat": [8, 2, 0], "dog": [0, 5, 0]}
     assert worst == {"cat": [5, 5, 0], "dog": [0, 1, 4]}
-    assert tables["turned"] == [("dog", 5, 4, "owl 4 (100.0 %)"), ("cat", 8, 3, "dog 3 (100.0 %)")]
+    assert tables["turned"] == [("dog", 5, 4, "owl: 4 (100.0 %)"), ("cat", 8, 3, "dog: 3 (100.0 %)")]
     assert confused_lines(evaluation)[0] == "Most confused, untouched: cat taken for dog: 2 of 10 (2.5 – 55.6 %)."
     assert confused_lines(told(tmp_path / "old", evaluation.per_class)) == []
 

@@ -142,8 +142,8 @@ def besides(
     run, evaluations = mine
     known = {condition.aspect for condition in asked}
     rows = [_plain(aspect, mine, against) for aspect in _customary(evaluations) if aspect not in known]
-    rows += [_standard(run, evaluations), _weakest(shown[0] if shown else None, run), _invariance(evaluations, run)]
-    return [*rows, _calibrated(run, evaluations), _parity(deployed, run), _int8(deployed, run)]
+    rows += [_standard(run, evaluations), _weakest(shown[0] if shown else None, run), _invariance(shown, run)]
+    return [*rows, _calibrated(run, shown), _parity(deployed, run), _int8(deployed, run)]
 
 
 def _customary(evaluations: Sequence[Evaluation]) -> list[Aspect]:

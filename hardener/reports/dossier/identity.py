@@ -73,18 +73,18 @@ def deployed_files(run: RunFolder, fingerprint: str) -> tuple[list[DeployedFile]
         kind = "int8" if int8 else "float32"
         command = export_command(run, int8=int8)
         if not folder.is_dir():
-            lacking.append(f"no {kind} file was exported. Run `{command}`")
+            lacking.append(f"No {kind} file was exported. Run `{command}`")
             continue
         try:
             bundle = read_bundle(folder)
         except HardenerError as error:
-            lacking.append(f"the {kind} file cannot be told of: {error}")
+            lacking.append(f"The {kind} file cannot be told of: {str(error).rstrip('.')}")
             continue
         if bundle.fingerprint != fingerprint:
-            lacking.append(f"the {kind} file was made from other weights. Run `{command}`")
+            lacking.append(f"The {kind} file was made from other weights. Run `{command}`")
             continue
         found.append(_deployed(folder, bundle))
-    return found, "; ".join(lacking)
+    return found, ". ".join(lacking)
 
 
 def _deployed(folder: Path, bundle: Bundle) -> DeployedFile:
