@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FEWEST = 16
+FEWEST = 8
 """Images that a share takes at least."""
 
 

@@ -17,17 +17,17 @@ _FAST = (
     AttackPlan("pma", {"steps": 10, "loss": "ce"}),
     AttackPlan("pma", {"steps": 20}, warm=True),
     AttackPlan("mm", {"steps": 20, "targets": 3}),
-    AttackPlan("mm", {"steps": 15, "targets": 9}, share=0.7, warm=True),
-    AttackPlan("apgd-t", {"steps": 50, "targets": 3}, restarts=2, share=0.2),
-    AttackPlan("pma", {"steps": 50, "loss": "dlr"}, restarts=3, share=0.2),
-    AttackPlan("pma", {"steps": 50}, restarts=3, share=0.2),
+    AttackPlan("mm", {"steps": 15, "targets": 9}, share=0.7),
+    AttackPlan("apgd-t", {"steps": 50, "targets": 9}, share=0.12),
+    AttackPlan("pma", {"steps": 50, "loss": "dlr"}, restarts=3, share=0.12),
+    AttackPlan("pma", {"steps": 50}, restarts=3, share=0.12),
     AttackPlan("square", {"queries": 100}, sample=50),
 )
 _FAST_SPARSE = (
     AttackPlan("apgd", {"steps": 20, "loss": "ce"}),
     AttackPlan("apgd", {"steps": 40, "loss": "dlr"}),
     AttackPlan("apgd-t", {"steps": 30, "targets": 5}),
-    AttackPlan("apgd-t", {"steps": 60, "targets": 9}, share=0.5),
+    AttackPlan("apgd-t", {"steps": 60, "targets": 9}),
     AttackPlan("square", {"queries": 100}, sample=50),
 )
 """In a norm whose steps change few values, where those that shorten find less."""
