@@ -269,6 +269,8 @@ def _show(run: RunFolder) -> None:
         out.print(
             f"{head}: {', '.join(f'{name} {percent(share)}' for share, name in weakest)}", markup=False, soft_wrap=True
         )
+    if run.train_page.is_file():
+        out.print(f"page: {run.train_page}", markup=False, soft_wrap=True)
     chosen = run.read_recipe().validation.threat
     ball = {} if chosen == DEFAULT_THREAT else {"norm": chosen.norm, "eps": chosen.eps}
     out.print(f"next: {fresh_command(run.path, attacks=['pgd'], **ball)}", markup=False, soft_wrap=True)

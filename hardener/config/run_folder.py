@@ -162,6 +162,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.prints = path / "images.npz"
         self.curves = path / "train.png"
+        self.train_page = path / "train.html"
         self.cropped = path / "cropped.jpg"
         self.model_files = path / "model"
         self.checkpoint = path / "checkpoint" / "last.pt"

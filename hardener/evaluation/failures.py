@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -27,12 +28,13 @@ def confusion_of(result: RobustAccuracy, labels: Tensor, classes: tuple[str, ...
     fell = result.clean_correct & ~result.robust_correct & (result.became >= 0)
     wrong = ~result.clean_correct
     return Confusion(
-        clean=_counted(labels[wrong], result.predictions[wrong], classes),
-        turned=_counted(labels[fell], result.became[fell], classes),
+        clean=count_confused(labels[wrong], result.predictions[wrong], classes),
+        turned=count_confused(labels[fell], result.became[fell], classes),
     )
 
 
-def _counted(labels: Tensor, became: Tensor, classes: tuple[str, ...]) -> list[Confused]:
+def count_confused(labels: Tensor, became: Tensor, classes: Sequence[str]) -> list[Confused]:
+    """Count the pairs of class and answer, the most images first; labels and answers are (N,) int64."""
     pairs = Counter(zip(labels.tolist(), became.tolist(), strict=True))
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     return [Confused(label=classes[a], became=classes[b], images=count) for (a, b), count in ordered]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hardener.config.confusion_record import Confused
+from hardener.config.confusion_record import Confused, Confusion
 from hardener.config.evaluation_record import Evaluation
 from hardener.statistics.interval import clopper_pearson
 from hardener.words import ends, percent
@@ -34,9 +34,12 @@ class Pair:
         return f"{self.label} taken for {self.became}: {self.images} of {self.of} {ends(self.interval)[:-1]} %)"
 
 
-def most_confused(evaluation: Evaluation, found: Sequence[Confused], most: int = _PAIRS) -> list[Pair]:
-    """Return the pairs with the most images first, of equals the one of the smaller class."""
-    samples = {item.name: item.samples for item in evaluation.per_class}
+def most_confused(samples: Mapping[str, int], found: Sequence[Confused], most: int = _PAIRS) -> list[Pair]:
+    """Return the pairs with the most images first, of equals the one of the smaller class.
+
+    Args:
+        samples: of each class, how many images were asked about.
+    """
     pairs = [Pair(item.label, item.became, item.images, samples[item.label]) for item in found]
     return sorted(pairs, key=lambda pair: (-pair.images, pair.of, pair.label, pair.became))[:most]
 
@@ -45,12 +48,12 @@ def confused_lines(evaluation: Evaluation) -> list[str]:
     """Say which pairs are confused most, a line untouched and a line under attack; none where nothing is."""
     if evaluation.confusion is None:
         return []
-    lines = []
+    lines, samples = [], _samples(evaluation)
     for title, found in (
         ("Most confused, untouched", evaluation.confusion.clean),
         ("What attacks turn right answers into, the most", evaluation.confusion.turned),
     ):
-        named = "; ".join(map(str, most_confused(evaluation, found, _NAMED)))
+        named = "; ".join(map(str, most_confused(samples, found, _NAMED)))
         lines += [f"{title}: {named}."] if named else []
     return lines
 
@@ -60,40 +63,63 @@ def confusion_tables(evaluation: Evaluation) -> dict[str, Any]:
     found = evaluation.confusion
     if found is None:
         return {"confused": None}
-    small = len(evaluation.per_class) <= MOST_CLASSES
+    samples = _samples(evaluation)
     both = (("untouched", found.clean), ("in the worst case", [*found.clean, *found.turned]))
     return {
         "confused": found,
-        "heads": heads(evaluation),
-        "matrices": [(name, _matrix(evaluation, of)) for name, of in both] if small else [],
+        "heads": _heads(samples, [*found.clean, *found.turned]),
+        "matrices": _matrices(samples, dict(both)),
         "pairs": [
-            ("untouched", most_confused(evaluation, found.clean)),
-            ("by attacks, of images that were right", most_confused(evaluation, found.turned)),
+            ("untouched", most_confused(samples, found.clean)),
+            ("by attacks, of images that were right", most_confused(samples, found.turned)),
         ],
         "turned": _turned(evaluation, found.turned),
     }
 
 
-def _matrix(evaluation: Evaluation, found: Sequence[Confused]) -> list[tuple[str, int, list[tuple[int, float, bool]]]]:
+def untouched_tables(samples: Mapping[str, int], found: Sequence[Confused], name: str) -> dict[str, Any]:
+    """Return what the template shows where nothing was attacked; `name` says of which images, `samples` how many."""
+    return {
+        "confused": Confusion(clean=list(found), turned=[]),
+        "heads": _heads(samples, found),
+        "matrices": _matrices(samples, {name: found}),
+        "pairs": [(name, most_confused(samples, found))],
+        "turned": [],
+    }
+
+
+def _samples(evaluation: Evaluation) -> dict[str, int]:
+    return {item.name: item.samples for item in evaluation.per_class}
+
+
+_Matrix = list[tuple[str, int, list[tuple[int, float, bool]]]]
+
+
+def _matrices(samples: Mapping[str, int], named: Mapping[str, Sequence[Confused]]) -> list[tuple[str, _Matrix]]:
+    """A matrix for each name, all with the same columns; none where there are too many classes to read."""
+    if len(samples) > MOST_CLASSES:
+        return []
+    names = _heads(samples, [item for found in named.values() for item in found])
+    return [(name, _matrix(samples, found, names)) for name, found in named.items()]
+
+
+def _matrix(samples: Mapping[str, int], found: Sequence[Confused], names: Sequence[str]) -> _Matrix:
     """A row a class: its name, its images, and for each class how many were taken for it, as count, share, diagonal."""
-    names = heads(evaluation)
     counts: dict[tuple[str, str], int] = {}
     for item in found:
         counts[item.label, item.became] = counts.get((item.label, item.became), 0) + item.images
     rows = []
-    for row in evaluation.per_class:
-        wrong = sum(count for (label, _), count in counts.items() if label == row.name)
-        line = [row.samples - wrong if name == row.name else counts.get((row.name, name), 0) for name in names]
-        cells = [(count, count / row.samples, name == row.name) for count, name in zip(line, names, strict=True)]
-        rows.append((row.name, row.samples, cells))
+    for own, many in samples.items():
+        wrong = sum(count for (label, _), count in counts.items() if label == own)
+        line = [many - wrong if name == own else counts.get((own, name), 0) for name in names]
+        cells = [(count, count / many, name == own) for count, name in zip(line, names, strict=True)]
+        rows.append((own, many, cells))
     return rows
 
 
-def heads(evaluation: Evaluation) -> list[str]:
+def _heads(samples: Mapping[str, int], found: Sequence[Confused]) -> list[str]:
     """Return the columns of the matrices: classes that are taken for, in the order of the rows."""
-    found = evaluation.confusion
-    became = [] if found is None else [item.became for item in (*found.clean, *found.turned)]
-    return list(dict.fromkeys([*(item.name for item in evaluation.per_class), *became]))
+    return list(dict.fromkeys([*samples, *(item.became for item in found)]))
 
 
 def _turned(evaluation: Evaluation, found: Sequence[Confused]) -> list[tuple[str, int, int, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,9 @@ def write_report(
     write_text(path, page)
 
 
+@cache
 def page_with_figures() -> Environment:
-    """Return what renders a page with an evaluation's figures."""
+    """Return what renders a page with an evaluation's figures; one for all, so that a template is read once."""
     environment = page_environment()
     environment.filters |= {
         "figure": lambda value, unit: figure(value, unit, NO_BREAK),

@@ -31,6 +31,7 @@ from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
 from hardener.training.keeping import Keeper
 from hardener.training.learning_rate import set_learning_rate
+from hardener.training.looking_back import look_back
 from hardener.training.loop import train_epoch
 from hardener.training.order import DataOrder
 from hardener.training.parallel import blocks, spread
@@ -172,6 +173,9 @@ class TrainingSession:
                         break
             self._put_away("finished")
             self.keeper.drop_spares()
+            if self.rank == 0 and not self.exchange.sharded:
+                judged, images = self.average.judged, self.validation.images
+                look_back(self.run, self.record, judged, images, self.device, self.reporter.warn)
         return self.run
 
     def _ends_early(self, metrics: EpochMetrics) -> bool:

@@ -17,8 +17,9 @@ from hardener.evaluation.robust_accuracy import RobustAccuracy
 from hardener.reports.attack_lists import settings_in_words
 from hardener.reports.by_class import far_below, weak_classes
 from hardener.reports.confusion import confused_lines, confusion_tables
+from hardener.reports.training_page import LookedBack, write_training_page
 from hardener.threat import ThreatModel
-from hardener.words import counted
+from hardener.words import NO_BREAK, counted, percent
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -70,6 +71,17 @@ def test_the_matrix_holds_each_image_once_and_lines_have_intervals(tmp_path: Pat
     assert tables["turned"] == [("dog", 5, 4, "owl: 4 (100.0 %)"), ("cat", 8, 3, "dog: 3 (100.0 %)")]
     assert confused_lines(evaluation)[0] == "Most confused, untouched: cat taken for dog: 2 of 10 (2.5 – 55.6 %)."
     assert confused_lines(told(tmp_path / "old", evaluation.per_class)) == []
+
+
+@pytest.mark.parametrize("wrong", [0, 3])
+def test_the_page_of_a_training_counts_each_validation_image_once(wrong: int, tmp_path: Path) -> None:
+    confused = [Confused(label="cat", became="dog", images=wrong)] if wrong else []
+    found = LookedBack("first", "recipe sprout", {"cat": 10, "dog": 10}, confused, None, "hardener eval runs/first")
+    write_training_page(found, tmp_path / "train.html", curves=tmp_path / "train.png")
+    text = (tmp_path / "train.html").read_text()
+    assert f"<b>{percent(1 - wrong / 20, NO_BREAK)}</b>" in text
+    assert ("Every validation image is right" in text) == (wrong == 0)
+    assert ("<td>dog</td>" in text) == (wrong > 0)
 
 
 @pytest.mark.parametrize(("samples", "named"), [(300, ["owl"]), (12, [])])

@@ -21,6 +21,7 @@ from hardener.progress import EpochMetrics, Silent
 from hardener.training.checkpoint import before
 from hardener.training.prepare import prepare
 from hardener.training.run import TrainRequest, resume, train
+from hardener.words import NO_BREAK, percent
 
 SMALL = ["batch_size=5", "validation.samples=4", "validation.steps=2", "optimizer.lr=0.02"]
 
@@ -107,6 +108,7 @@ def test_the_run_folder_says_everything(model_file: Path, image_folder: Path, tm
         "images.npz",
         "metrics.jsonl",
         "train.png",
+        "train.html",
         "checkpoint/last.pt",
     }
     record = run.read_record()
@@ -120,6 +122,7 @@ def test_the_run_folder_says_everything(model_file: Path, image_folder: Path, tm
     assert record.best is not None
     assert record.best.epoch == best["epoch"]
     assert run.curves.read_bytes().startswith(b"\x89PNG")
+    assert f"<b>{percent(record.best.clean_accuracy, NO_BREAK)}</b>" in run.train_page.read_text()
     assert find_run(None, tmp_path / "runs").path == run.path
     # a model that was trained is opened from the run's own copy, not from the user's file
     model_file.unlink()
