@@ -106,7 +106,7 @@ def evaluate(
         return _evaluate_module(target, images, labels, classes, request, reporter)
     if images is not None or labels is not None:
         raise HardenerError("images and labels are for a module in memory; a run's are named by data=DIR.")
-    from hardener.evaluation.run import evaluate_foreign, evaluate_onnx, evaluate_run
+    from hardener.evaluation.run import evaluate_foreign, evaluate_onnx, evaluate_run_at
     from hardener.training.surrogate import with_surrogate
 
     made: tuple[Evaluation, Path | None] | None
@@ -118,9 +118,9 @@ def evaluate(
         normalize = options.get("normalize") or "none"
         made = evaluate_onnx(Path(target), request, reporter, normalize=normalize, ends=ends_of(options))
     else:
-        refuse_strays(options, "a run")
+        refuse_strays(options, "a run", ("image_size",))
         run = run_of(target, RUNS)
-        made = evaluate_run(run, with_surrogate(run, request, reporter), reporter)
+        made = evaluate_run_at(run, with_surrogate(run, request, reporter), reporter)
     return _first_process(None if made is None else made[0])
 
 

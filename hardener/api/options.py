@@ -120,7 +120,9 @@ class EvaluateOptions(ReadingOptions, total=False):
         init: weights of a model from elsewhere; those below are of such a model too.
         normalize: `none`, `imagenet` or "MEAN/STD"; of an ONNX file as well.
         range: levels of 16 bit or float images that become 0 and 255; of an ONNX file as well.
-        weights, entry, model_args, root, image_size, allow_pickle: as of `TrainOptions`.
+        weights, entry, model_args, root, allow_pickle: as of `TrainOptions`.
+        image_size: as of `TrainOptions`; a run may be asked at another one than it was trained at, where its network
+            takes that. Such an evaluation is not kept in the run.
     """
 
     attacks: Sequence[str]
@@ -184,6 +186,7 @@ def evaluate_request(options: EvaluateOptions, data: str | Path | None) -> Evalu
 
     given: dict[str, Any] = {key: value for key, value in options.items() if key not in _ELSEWHERE}
     eps, surrogate, json_file = (given.pop(key, None) for key in ("eps", "surrogate", "json_file"))
+    size = options.get("image_size") if options.get("init") is None else None
     radii = asked_radii(given.pop("radii", None) or ())
     return EvaluateRequest(
         attacks=tuple(given.pop("attacks", ())),
@@ -194,6 +197,7 @@ def evaluate_request(options: EvaluateOptions, data: str | Path | None) -> Evalu
         json_file=None if json_file is None else Path(json_file),
         data=None if data is None else Path(data),
         reading=_reading(given),
+        image_size=None if size is None else parse_image_size(size),
         **given,
     )
 

@@ -99,7 +99,7 @@ def evaluate(
     entry: EntryOption = None,
     model_arg: ModelArgs = None,
     root: Root = None,
-    image_size: Annotated[str | None, typer.Option(help="Of a MODEL from elsewhere: 224 or HEIGHTxWIDTH.")] = None,
+    image_size: Annotated[str | None, typer.Option(help="224 or HEIGHTxWIDTH. (default: a run's own)")] = None,
     range_: Annotated[
         str | None,
         typer.Option(
@@ -157,14 +157,14 @@ def evaluate(
 ) -> None:
     """Attack a model and say how robust it is: the worst case, image by image, over all attacks."""
     from hardener.config.pixels import parse_range
-    from hardener.config.quantity import asked_radii, parse_image_size
+    from hardener.config.quantity import asked_radii
     from hardener.config.run_folder import find_run
 
     kind = _kind_of(target)
     strays = (init, weights, entry, model_arg, root, image_size, normalize, range_)
     _check_strays(kind, {option for option, value in zip(_ELSEWHERE, strays, strict=True) if value is not None})
     ends = None if range_ is None else parse_range(range_)
-    within, length = _lengths(eps, step_size)
+    within, length, size = _lengths(eps, step_size, image_size)
     run = find_run(target, runs) if kind == "run" else None
     if kind == "foreign" and (init is None or normalize is None):
         raise HardenerError(
@@ -198,6 +198,7 @@ def evaluate(
         surrogate=lender,
         sections=frozenset([*(name for name, wanted in told if wanted), *(measure or [])]),
         radii=asked_radii(radius or ()),
+        image_size=size,
     )
     if run is not None:
         _evaluate_run(run, request)
@@ -210,7 +211,6 @@ def evaluate(
     assert normalize is not None, "checked above"
     from hardener.evaluation.subject import ForeignModel
 
-    size = None if image_size is None else parse_image_size(image_size)
     model = ForeignModel(
         target, init, normalize, entry, size, allow_pickle, asked_arguments(model_arg), root, ends, weights
     )
@@ -229,32 +229,39 @@ def _kind_of(target: str | None) -> _Kind:
 
 def _check_strays(kind: _Kind, given: set[str]) -> None:
     """Refuse options that only a model from elsewhere needs; an ONNX file may be normalised as well."""
-    known = {"run": set(), "onnx": {"--normalize", "--range"}, "foreign": given}[kind]
+    known = {"run": {"--image-size"}, "onnx": {"--normalize", "--range"}, "foreign": given}[kind]
     for option in _ELSEWHERE:
         if option in given - known:
             raise HardenerError(f"{option} is for a MODEL from elsewhere; a run or an ONNX file says it itself.")
 
 
-def _lengths(eps: str | None, step_size: str | None) -> tuple[float | None, float | None]:
-    from hardener.config.quantity import parse_quantity
+def _lengths(
+    eps: str | None, step_size: str | None, image_size: str | None
+) -> tuple[float | None, float | None, tuple[int, int] | None]:
+    from hardener.config.quantity import parse_image_size, parse_quantity
 
     radius = None if eps is None else parse_quantity(eps)
     length = None if step_size is None else parse_quantity(step_size)
     if length is not None and length <= 0:
         raise HardenerError(f"--step-size must be > 0; got {step_size}.")
-    return radius, length
+    return radius, length, None if image_size is None else parse_image_size(image_size)
 
 
 def _evaluate_run(run: RunFolder, request: EvaluateRequest) -> None:
-    from hardener.evaluation.run import evaluate_run
+    from hardener.evaluation.run import evaluate_run_at
     from hardener.training.surrogate import with_surrogate
 
     shown = reporter()
     with _figures_first():
-        made = evaluate_run(run, with_surrogate(run, request, shown), shown)
-    if made is not None:
-        show(made[0])
-        out.print(f"written: {made[1]} and {run.report}", markup=False, soft_wrap=True)
+        made = evaluate_run_at(run, with_surrogate(run, request, shown), shown)
+    if made is None:
+        return
+    evaluation, file = made
+    if file is None or file.parent != run.evaluations:  # of another size than the run's
+        _show_elsewhere(made)
+        return
+    show(evaluation)
+    out.print(f"written: {file} and {run.report}", markup=False, soft_wrap=True)
 
 
 def _evaluate_onnx(model: Path, request: EvaluateRequest, normalize: str, ends: tuple[float, float] | None) -> None:

@@ -39,6 +39,7 @@ class EvaluateRequest:
     out.
     `precision`: of PRECISIONS, what attacks take gradients in.
     `radii`: to certify at, ascending, in l2; by default what the noise of training allows.
+    `image_size`: height and width to ask a run's network at; None: as it was trained.
     """
 
     attacks: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class EvaluateRequest:
     reading: Reading | None = None
     dedupe: bool = False
     radii: tuple[float, ...] = ()
+    image_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

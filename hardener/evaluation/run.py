@@ -72,6 +72,25 @@ def evaluate_run(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -
     return evaluation, target
 
 
+def evaluate_run_at(
+    run: RunFolder, request: EvaluateRequest, reporter: Reporter
+) -> tuple[Evaluation, Path | None] | None:
+    """Attack a run's model at the request's `image_size`; where that is the run's own, as `evaluate_run` does.
+
+    At another size JSON and report are written where `json_file` says, if it does, and not into the run: its gate, card
+    and bundle are about its own.
+
+    Raises:
+        HardenerError: a mistake in what was asked for, or the network does not take images of that size.
+    """
+    own = run.read_record().input
+    if request.image_size in (None, (own.height, own.width)):
+        return evaluate_run(run, request, reporter)
+    reporter, plan = _speaking(reporter), make_plan(request)
+    subject = run_subject(run, request.data, reporter, request.reading, request.image_size)
+    return _written(_evaluate(subject, plan, reporter), request)
+
+
 def _say_what_it_was_chosen_at(run: RunFolder, request: EvaluateRequest, reporter: Reporter) -> None:
     """Say it where the ball of an evaluation that names none is another."""
     chosen = run.read_recipe().validation.threat

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from hardener.data.loader import ImageShape, shape_of
 from hardener.data.survey import Size, Survey, survey
 from hardener.errors import HardenerError
 from hardener.evaluation.held_out import Split, held_out
+from hardener.evaluation.other_size import check_size
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.evaluation.seen import Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
@@ -88,17 +89,32 @@ class Subject:
     dedupe: bool = False
 
 
-def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: Reading | None = None) -> Subject:
+def run_subject(
+    run: RunFolder,
+    data: Path | None,
+    reporter: Reporter,
+    reading: Reading | None = None,
+    size: tuple[int, int] | None = None,
+) -> Subject:
     """Return a run's model with its test split, its validation split where there is no other, or the images below
     `data`.
 
+    Args:
+        size: height and width of the images; None: as the run was trained.
     Raises:
-        HardenerError: the run has no weights, its data is gone, or `data` has other classes.
+        HardenerError: the run has no weights, its data is gone, `data` has other classes, or the network does not take
+            images of that size.
     """
     record, recipe = run.read_record(), run.read_recipe()
     classifier, weights = open_with_fingerprint(run, record)
+    trained = shape_of(record.input)
+    shape = trained if size is None else replace(trained, height=size[0], width=size[1])
+    other = None if shape == trained else check_size(classifier, shape, trained, str(run.path))
     held = held_out(run, record, data, reading, reporter)
     flags = held.flags
+    if other is not None:
+        reporter.warn(other.message)
+        flags.append(other)
     if data is not None:
         tell_depth(survey(held.files), held.files, record.input.pixels, reporter)
     if record.status != "finished":
@@ -107,12 +123,12 @@ def run_subject(run: RunFolder, data: Path | None, reporter: Reporter, reading: 
         classifier,
         EvaluatedModel(name=record.name, run=record.name, recipe=recipe.name, fingerprint=weights),
         classifier.classes,
-        HeldInFiles(held.files, held.root, shape_of(record.input)),
+        HeldInFiles(held.files, held.root, shape),
         held.split,
         flags,
         noise_sigma=recipe.vicinity.noise_sigma or DEFAULT_NOISE_SIGMA,
         noise_is_default=not recipe.vicinity.noise_sigma,
-        asked={"target": str(run.path)},
+        asked={"target": str(run.path)} | ({} if other is None else {"image_size": (shape.height, shape.width)}),
         found=describe(held.brought, {held.split: (held.files, held.source)}, record.classes),
         seen=held.seen,
         dedupe=record.data.reading.dedupe,

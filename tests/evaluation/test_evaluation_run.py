@@ -17,17 +17,20 @@ import numpy as np
 import pytest
 import torch
 from oracles import TINY_MODEL, write_image_folder
+from torch import nn
 
 import hardener.evaluation.run as room
 from hardener.attacks import ATTACKS
 from hardener.config.evaluation_record import Evaluation, Precision
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
+from hardener.data.loader import ImageShape
 from hardener.errors import HardenerError, Paused
 from hardener.evaluation import faster_answers, pause
+from hardener.evaluation.other_size import check_size
 from hardener.evaluation.pause import Partial
 from hardener.evaluation.plan import EvaluateRequest, make_plan, planned_attacks, wants_surrogate
-from hardener.evaluation.run import evaluate_onnx, evaluate_run
+from hardener.evaluation.run import evaluate_onnx, evaluate_run, evaluate_run_at
 from hardener.evaluation.suite import SUITES, left_out, most_passes, suite_plans
 from hardener.exporters.run import export
 from hardener.measures import MEASURES
@@ -101,6 +104,27 @@ def test_the_most_passes_count_steps_targets_and_queries() -> None:
     assert most_passes(plans["apgd-t"], 10, "linf")[1] == 900
     assert most_passes(plans["apgd-t"], 3, "linf")[1] == 200
     assert most_passes(plans["square"], 10, "linf") == (5000, 0)
+
+
+def test_a_run_is_asked_at_another_size_and_the_run_keeps_nothing_of_it(run: RunFolder, tmp_path: Path) -> None:
+    before = sorted(path.name for path in run.path.rglob("*"))
+    asked = EvaluateRequest(attacks=("fgsm",), eps=0.1, samples=4, device="cpu", json_file=tmp_path / "at.json")
+    found = evaluate_run_at(run, replace(asked, image_size=(12, 10)), Quiet())
+    assert found is not None
+    evaluation, file = found
+    assert file == tmp_path / "at.json"
+    assert evaluation.request is not None
+    assert evaluation.request.image_size == (12, 10)
+    assert [flag.id for flag in evaluation.flags][:1] == ["other-size"]
+    assert sorted(path.name for path in run.path.rglob("*")) == before
+
+
+def test_a_network_that_takes_one_size_alone_is_refused_at_another() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    small, large = ImageShape(8, 8, 1), ImageShape(16, 16, 1)
+    said = "runs/a was trained at 8x8 and does not take images of 16x16: RuntimeError: .*Leave out --image-size"
+    with pytest.raises(HardenerError, match=said):
+        check_size(ImageClassifier(network, mean=[], std=[], classes=["a", "b"]), large, small, "runs/a")
 
 
 def test_the_standard_suite_ends_to_end_with_every_section(run: RunFolder) -> None:
