@@ -31,7 +31,8 @@ def test_every_part_ends_with_its_rows_and_none_is_measured_twice(tmp_path: Path
     write_image_folder(tmp_path / "imgs/train", {"cat": 12, "dog": 12})
     write_image_folder(tmp_path / "imgs/test", {"cat": 4, "dog": 4})
     data: list[str | Path] = ["--data", tmp_path / "imgs"]
-    for part, more in {"steps": [], "cifar": data, "suites": [], "clothes": data, "serving": []}.items():
+    started = [*data, "--init", tmp_path / "runs/cifar-natural/model.safetensors"]
+    for part, more in {"steps": [], "cifar": data, "suites": [], "clothes": started, "serving": []}.items():
         found = plan(tmp_path, part, *more)
         assert found.returncode == 0, found.stdout + found.stderr
     assert set(rows(tmp_path, "steps")) >= {"matrix rate", "toy, plain loop", "toy, sprout, compile off"}

@@ -16,7 +16,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Place:
-    """Where and how the plan is run. `until` is on `time.monotonic`'s clock; `data` is an image folder, or None."""
+    """Where and how the plan is run. `until` is on `time.monotonic`'s clock; `data` is an image folder, or None, and
+    `init` a file of trained weights, or None."""
 
     device: torch.device
     toy: bool
@@ -24,6 +25,7 @@ class Place:
     results: Path
     runs: Path
     data: Path | None
+    init: Path | None = None
 
     def left(self) -> float:
         """Seconds until this command has to end."""

@@ -4,7 +4,7 @@
     python3 bench/gpu/plan.py steps          a training step: recipes, networks, compile, memory, the card's own rate
     python3 bench/gpu/plan.py cifar --data CIFAR     seven recipes on ResNet-18, suite standard on 1,000 images
     python3 bench/gpu/plan.py suites         how long the suites take on what `cifar` trained
-    python3 bench/gpu/plan.py clothes --data DIR     a user's folder of photographs at 224 pixels
+    python3 bench/gpu/plan.py clothes --data DIR --init FILE     a user's photographs at 224 pixels, on ResNet-50
     python3 bench/gpu/plan.py serving        ONNX Runtime on the card: batch sizes, bound buffers, pinned memory
     python3 bench/gpu/table.py               the tables for docs/benchmarks.md, from what the six wrote
 
@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("part", choices=parts)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--data", type=Path, help="the image folder that cifar and clothes train on")
+    parser.add_argument("--init", type=Path, help="weights that clothes starts from, as of a ResNet-50")
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--results", type=Path, default=HERE / "results")
@@ -66,6 +67,7 @@ def main() -> int:
         asked.results,
         asked.runs,
         asked.data,
+        asked.init,
     )
     return work_off(asked.part, list(parts[asked.part](place)), place)
 

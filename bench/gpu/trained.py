@@ -43,11 +43,12 @@ def cifar(place: Place) -> Iterator[Item]:
 
 
 def clothes(place: Place) -> Iterator[Item]:
-    """Train ResNet-50 on a user's photographs at 224 pixels, eps 4/255."""
+    """Train ResNet-50 on a user's photographs at 224 pixels, eps 4/255; from trained weights where there are some."""
     model = str(HERE / "models/toy.py") if place.toy else "torchvision:resnet50"
     size = "16" if place.toy else "224"
+    start = () if place.init is None else ("--init", str(place.init.resolve()), "--replace-head")
     for recipe in CLOTHES_RECIPES[:1] if place.toy else CLOTHES_RECIPES:
-        asked = Training(recipe, model, 1 if place.toy else EPOCHS, ("--image-size", size))
+        asked = Training(recipe, model, 1 if place.toy else EPOCHS, ("--image-size", size, *start))
         yield Item(f"clothes, {recipe}", partial(_run, f"clothes-{recipe}", asked, eps="4/255"), needs_s=45)
 
 
