@@ -209,6 +209,16 @@ class Data(Section):
     cache_gb: Positive = 50.0
 
 
+class Resize(Section):
+    """Training begins on images of the share `first` of their sides, which cost less, and grows them epoch by epoch.
+
+    From the share `full` of the run on they have their own size, at which the run is validated throughout.
+    """
+
+    first: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    full: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
 class Validation(Ball):
     """The quick attack after each epoch: PGD on `samples` validation images. `select`: what picks the best epoch.
 
@@ -253,6 +263,7 @@ class Recipe(Section):
     network: Network = Network()
     augment: Augment = Augment()
     data: Data = Data()
+    resize: Resize | None = None
     validation: Validation = Validation()
     fine_tuning: dict[str, Any] = Field(default={"batch_size": 64, "optimizer": {"lr": 0.03}})
     large_images: dict[str, Any] = Field(default={})

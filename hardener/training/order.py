@@ -16,6 +16,7 @@ from hardener.progress import rank_and_world
 from hardener.runtime.model_state import as_float
 from hardener.training.balance import even_order
 from hardener.training.loop import Minibatch
+from hardener.training.resizing import resized, size_in
 from hardener.training.state import Progress
 
 
@@ -62,6 +63,9 @@ class DataOrder:
             moved = as_float(images.to(self._device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
             for augment in self._augmentations:
                 moved = augment(moved)
+            if self._recipe.resize is not None:
+                size = size_in(self._recipe.resize, epoch, self._recipe.epochs, *moved.shape[2:])
+                moved = resized(moved, size).contiguous(memory_format=torch.channels_last)
             yield Minibatch(moved, labels.to(self._device, non_blocking=True), whole)
 
     def _order(self, shuffle: torch.Generator) -> Tensor:

@@ -40,6 +40,7 @@ from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
 from hardener.training.request import TrainRequest
+from hardener.training.resizing import check_smallest
 from hardener.training.session import Material
 from hardener.training.settling import settle_recipe
 from hardener.words import are, counted
@@ -346,6 +347,7 @@ def _dry_run(
     for remark in built.remarks:
         reporter.say(remark)
     tell(dry_run(tried, conditions), reporter)
+    check_smallest(tried, recipe, ImageShape(built.height, built.width, built.channels))
     return tried
 
 
