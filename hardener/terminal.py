@@ -28,7 +28,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from hardener.words import odd_letter, one_line, percent
+from hardener.words import odd_letter, one_line, percent, readable
 
 if TYPE_CHECKING:
     from hardener.progress import EpochMetrics, TrainReporter
@@ -56,7 +56,7 @@ class _Shown:
             if segment.control or odd_letter(segment.text) is None:
                 yield segment
             else:
-                yield Segment("\n".join(map(one_line, segment.text.split("\n"))), segment.style)
+                yield Segment(readable(segment.text), segment.style)
 
 
 class _Folding(Console):

@@ -43,6 +43,11 @@ def one_line(text: str) -> str:
     return "".join(letter if odd_letter(letter) is None else _escaped(letter) for letter in text)
 
 
+def readable(text: str) -> str:
+    """Return a text of several lines of which each is as `one_line` has it."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 

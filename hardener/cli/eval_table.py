@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hardener.cli.console import literal, out, percent
 from hardener.threat import norm_of
-from hardener.words import ends
+from hardener.words import ends, one_line
 
 if TYPE_CHECKING:
     from hardener.config.evaluation_record import Evaluation
@@ -83,7 +83,7 @@ def _show_classes(evaluation: Evaluation) -> None:
         table.add_column(heading, justify="right")
     for row in weakest_first(evaluation)[:_WEAKEST] if many else evaluation.per_class:
         robust = f"{percent(row.robust_accuracy)} {ends(robust_interval(row))}"
-        table.add_row(literal(row.name), str(row.samples), percent(row.clean_accuracy), robust)
+        table.add_row(literal(one_line(row.name)), str(row.samples), percent(row.clean_accuracy), robust)
     if evaluation.balanced is not None:
         mean = evaluation.balanced
         table.add_row("[bold]balanced: mean[/]", "", percent(mean.clean_accuracy), percent(mean.robust_accuracy))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hardener.cli.console import out
-from hardener.words import percent
+from hardener.words import one_line, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,7 +55,7 @@ def _classes(found: DataInspection) -> Table:
     largest = max(item.total for item in classes)
     for item in _shown_classes(classes):
         counts = [f"{item.images.get(split, 0):,}" for split in found.splits]
-        table.add_row(Text(item.name), *counts, BlockBar(largest, 0, item.total, width=_BAR))
+        table.add_row(Text(one_line(item.name)), *counts, BlockBar(largest, 0, item.total, width=_BAR))
     hidden = len(classes) - _CLASSES
     if hidden > 0:
         table.add_row(Text(f"and {hidden:,} more classes", style="dim"))

@@ -14,7 +14,7 @@ import typer
 
 from hardener.cli.console import door, out
 from hardener.errors import Failure, HardenerError
-from hardener.words import percent
+from hardener.words import one_line, percent
 
 if TYPE_CHECKING:
     from rich.bar import Bar
@@ -92,7 +92,7 @@ def show(path: Path, prediction: Prediction, classes: int) -> None:
     )
     table = Table.grid(padding=(0, 2, 0, 0))
     for label, probability in _likeliest(prediction, classes):
-        table.add_row(Text(f"  {label}"), _bar(probability), Text(percent(probability), justify="right"))
+        table.add_row(Text(f"  {one_line(label)}"), _bar(probability), Text(percent(probability), justify="right"))
     out.print(table)
     if prediction.report is not None:
         _show_report(prediction.report, prediction.label)
@@ -170,10 +170,10 @@ def _table(answered: list[tuple[Path, BatchItem]]) -> Table:
     for path, item in answered:
         assert item.prediction is not None
         (label, probability), *rest = _likeliest(item.prediction, 2)
-        following = f"{rest[0][0]} {percent(rest[0][1])}" if rest else ""
+        following = f"{one_line(rest[0][0])} {percent(rest[0][1])}" if rest else ""
         table.add_row(
-            Text(str(path)), Text(label), _bar(probability), Text(percent(probability), justify="right"),
-            Text(following, style="dim"),
+            Text(one_line(str(path))), Text(one_line(label)), _bar(probability),
+            Text(percent(probability), justify="right"), Text(following, style="dim"),
         )  # fmt: skip
     return table
 

@@ -45,7 +45,8 @@ def find_twins(ours: Prints, theirs: Prints, *, cache: PixelCache | None = None)
 
     key = hashlib.sha256(b"twins")
     for prints in (ours, theirs):
-        key.update(len(prints).to_bytes(8, "little") + prints.rows.tobytes())
+        key.update(len(prints).to_bytes(8, "little"))
+        key.update(np.ascontiguousarray(prints.rows).data)
     entry = None if cache is None else cache.get(key.hexdigest(), 0, lambda write: (compare(), True))
     facts = compare() if entry is None else entry.facts
     near = facts["near"]

@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-_CHUNK = 65_536
+_CHUNK = 8192
 
 
 class Coded(Sequence[str]):

@@ -17,8 +17,8 @@ from hardener.errors import HardenerError
 
 MANY = 20_000
 """From so many on, lists are kept this way."""
-_CHUNK = 65_536
-_END = 10  # a line feed stands behind each name; those that hold one themselves are told by where they end
+_CHUNK = 8192  # names that are made at a time
+_ENCODING = ("utf-8", "surrogateescape")
 
 
 class Stretch:
@@ -78,7 +78,7 @@ class Names(Sequence[str]):
             return names
         text, ends, left = bytearray(), [np.zeros(0, np.uint64)], iter(names)
         while some := list(islice(left, _CHUNK)):
-            encoded = [name.encode("utf-8", "surrogateescape") for name in some]
+            encoded = [name.encode(*_ENCODING) for name in some]
             sizes = np.fromiter(map(len, encoded), np.uint64, len(encoded))
             ends.append(len(text) + np.cumsum(sizes + np.uint64(1)) - np.uint64(1))
             text += b"\n".join(encoded) + b"\n"
@@ -100,7 +100,7 @@ class Names(Sequence[str]):
     def __getitem__(self, place: int | slice) -> str | Names:
         """Return the name at a place, or those of a slice."""
         if isinstance(place, slice):
-            return self.pick(np.arange(len(self))[place])
+            return self.pick(np.arange(*place.indices(len(self))))
         at = range(len(self))[place]
         return self._name(at if self._places is None else int(self._places[at]))
 
@@ -141,18 +141,17 @@ class Names(Sequence[str]):
         """The sha256 over the names, a line feed between them."""
         told = hashlib.sha256()
         for first in range(0, len(self), _CHUNK):
-            between = "\n" if first else ""
-            told.update((between + "\n".join(self.some(first, first + _CHUNK))).encode("utf-8", "surrogateescape"))
+            told.update(("\n" * bool(first) + "\n".join(self.some(first, first + _CHUNK))).encode(*_ENCODING))
         return told.hexdigest()
 
     def _run(self, first: int, behind: int) -> list[str]:
         """Return the names of the text from one of the N to another."""
-        text = self.text[self._start(first) : int(self.ends[behind - 1])].decode("utf-8", "surrogateescape")
+        text = self.text[self._start(first) : int(self.ends[behind - 1])].decode(*_ENCODING)
         parts = text.split("\n")
         return parts if len(parts) == behind - first else [self._name(place) for place in range(first, behind)]
 
     def _name(self, place: int) -> str:
-        return self.text[self._start(place) : int(self.ends[place])].decode("utf-8", "surrogateescape")
+        return self.text[self._start(place) : int(self.ends[place])].decode(*_ENCODING)
 
     def _start(self, place: int) -> int:
         return int(self.ends[place - 1]) + 1 if place else 0
@@ -162,4 +161,4 @@ def digest_of(names: Sequence[str]) -> str:
     """Return the sha256 over names, a line feed between them."""
     if isinstance(names, Names):
         return names.digest
-    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256("\n".join(names).encode(*_ENCODING)).hexdigest()

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hardener.words import NO_BREAK, percent
+from hardener.words import NO_BREAK, percent, readable
+
+
+def shown(value: object) -> object:
+    """Return what stands in a page for a value: a text whose control characters can be read and do nothing."""
+    return readable(value) if type(value) is str else value
 
 
 def page_environment() -> Environment:
@@ -18,6 +23,7 @@ def page_environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=shown,
     )
     environment.filters["percent"] = lambda share: percent(share, NO_BREAK)
     return environment

@@ -12,6 +12,7 @@ from typing import Any
 
 from hardener.config.files import write_text, written_whole
 from hardener.errors import HardenerError
+from hardener.reports._templates import shown
 from hardener.reports.by_class import UNEVEN
 from hardener.reports.command import compare_command
 from hardener.reports.comparison_record import ComparedMeasure, ComparedThreat, Comparison, RadarAxis
@@ -234,7 +235,11 @@ def write_comparison(comparison: Comparison, folder: Path) -> tuple[Path, Path]:
     with written_whole(picture) as beside:
         beside.write_bytes(light)
     environment = Environment(
-        loader=PackageLoader("hardener.reports", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("hardener.reports", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=shown,
     )
     environment.filters |= {"percent": percent, "eps": show_eps}
     names = [run.name for run in comparison.runs]

@@ -272,6 +272,23 @@ def test_a_page_escapes_what_names_hold(tmp_path: Path) -> None:
     assert "<b>bold" not in text
 
 
+def test_control_characters_of_names_are_shown_and_do_nothing(tmp_path: Path) -> None:
+    for name in ("\x1b[31mred", "line\nfeed", "plain"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for place in range(3):
+            photo(RANDOM, (16, 16)).save(tmp_path / "x" / name / f"{place}\x1b[0m.png")
+    told = invoke("inspect", tmp_path / "x", "--html", tmp_path / "x.html", "--json", tmp_path / "x.json")
+    assert told.exit_code == 0, told.output
+    rows = {line.split()[0]: line.split()[1:4] for line in told.output.splitlines() if re.search(r" 1 +1 +1 ", line)}
+    assert rows == {name: ["1", "1", "1"] for name in ("\\x1b[31mred", "line\\nfeed", "plain")}
+    starts = {line.index("█") for line in told.output.splitlines() if re.search(r" 1 +1 +1 ", line)}
+    assert len(starts) == 1, "the rows stand under one another"
+    for text in (told.output, (tmp_path / "x.html").read_text(), (tmp_path / "x.json").read_text()):
+        assert "\x1b" not in text
+    assert "\\x1b[31mred" in (tmp_path / "x.html").read_text()
+    assert "line\nfeed" in json.loads((tmp_path / "x.json").read_text())["found"]["splits"]["train"]["classes"]
+
+
 def test_an_interruption_leaves_nothing_half_written(
     messy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
