@@ -157,6 +157,8 @@ def _attacked_otherwise(runs: Sequence[RunFolder], names: list[str], shared: lis
     """Say how the runs were attacked, and what attacks all as the one that met most."""
     each = "; ".join(f"{name}: {attack_list(item)}" for name, item in zip(names, shared, strict=True))
     most = max(shared, key=effort)
+    if most.suite is not None:  # another version may have put other attacks under its name: only the newest can be met
+        most = max((item for item in shared if item.suite == most.suite), key=lambda item: item.created_at)
     others = [run for run, item in zip(runs, shared, strict=True) if not attacked_alike(most, item)]
     commands = "` and `".join(command_like(run, most) for run in others)
     return (

@@ -114,6 +114,17 @@ def test_attacks_that_differ_are_named_and_marked(pair: tuple[RunFolder, RunFold
     assert "natural: pgd (20 steps, 5 restarts); sprout: fgsm, pgd" in note
 
 
+def test_of_two_versions_of_a_suite_the_older_evaluation_is_to_be_made_anew(tmp_path: Path) -> None:
+    old, new = write_run(tmp_path, "old"), write_run(tmp_path, "new")
+    more = [("pgd", {"steps": 20, "restarts": 9}, 0.3)]
+    less = [("pgd", {"steps": 20, "restarts": 1}, 0.3)]
+    write_evaluation(old, bits(9, 10), bits(3, 10), suite="fast", attacks=more, minute=1)
+    write_evaluation(new, bits(9, 10), bits(3, 10), suite="fast", attacks=less, minute=2)
+    (note,) = [note for note in compare([old, new]).notes if "not attacked alike" in note]
+    assert f"run `hardener eval {old.path}" in note
+    assert str(new.path) not in note.split("To attack all alike")[1]
+
+
 def test_a_copy_is_no_other_attack_and_a_coarser_gradient_is_named(pair: tuple[RunFolder, RunFolder]) -> None:
     one, other = pair
     write_evaluation(one, bits(9, 10), bits(3, 10), attacks=[("square", {"queries": 9}, 0.3)])
