@@ -23,6 +23,9 @@ from hardener.models.arguments import Facts
 
 SIZES = (32, 224, 64, 28, 96, 128, 299, 227, 384, 48, 256, 331)
 """Sides of square images that networks are often made for, the commonest first."""
+_MOST_COMPUTED = 4
+_SMALL = 100
+"""Sides up to this are shown first where numbers are computed: a network of splines takes seconds for a large one."""
 _MOST_NUMBERS = 400_000_000
 _BUDGET_S = 15.0
 _MADE_ON_CPU = {torch.linspace, torch.tensor, torch.as_tensor}
@@ -95,8 +98,9 @@ class Trials:
             return first
         if self.spent or first.parameters > _MOST_NUMBERS:
             return first
+        few = sorted(sizes[:_MOST_COMPUTED], key=lambda size: size[0] > _SMALL)
         with _Bounded():
-            second = _try(build, sizes[:1] if not first.built or len(sizes) < 2 else sizes[:4], self.facts)
+            second = _try(build, few, self.facts)
         return second if second.built or not first.built else first
 
 
