@@ -11,11 +11,12 @@ import onnxruntime
 import pytest
 import torch
 from oracles import TINY_MODEL, write_image_folder
+from run_folders import bits, write_evaluation, write_run
 from torch import Tensor, nn
 
 import hardener.exporters.run as room
 from hardener.config.bundle import ServedThreat, read_bundle
-from hardener.config.evaluation_record import read_evaluations
+from hardener.config.evaluation_record import Flag, read_evaluations
 from hardener.config.reading import Reading
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
@@ -25,7 +26,7 @@ from hardener.evaluation.run import evaluate_run
 from hardener.exporters.onnx import export_onnx
 from hardener.exporters.parity import compare
 from hardener.exporters.quantize import _training_files
-from hardener.exporters.run import export
+from hardener.exporters.run import export, offline
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
 from hardener.progress import Silent
@@ -296,3 +297,9 @@ def test_a_changed_or_truncated_bundle_is_refused(trained: RunFolder, tmp_path: 
 def test_compare_counts_a_batch_of_one(trained: RunFolder) -> None:
     images = torch.randint(0, 256, (1, 1, 8, 8), dtype=torch.uint8)
     assert compare(open_classifier(trained, trained.read_record()), trained.bundle / "model.onnx", images).images == 1
+
+
+def test_what_makes_a_figure_less_trustworthy_goes_with_it_into_the_bundle(tmp_path: Path) -> None:
+    flags = [Flag(id=name, message="", page="") for name in ("unfinished", "trained-on", "data-changed")]
+    found = write_evaluation(write_run(tmp_path, "run"), bits(9, 10), bits(5, 10), flags=flags)
+    assert offline(found).flags == [flag.id for flag in flags]
