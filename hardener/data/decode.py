@@ -69,6 +69,8 @@ def _unknown(data: bytes, formats: tuple[str, ...]) -> str:
     if data[:256].lstrip()[:9].lower() in {b"<!doctype", b"<html>"} or data[:256].lstrip()[:5].lower() == b"<html":
         return "a page of HTML: what a server answered in place of the image; fetch it again"
     if is_heic(data) and _HEIC in formats:
+        if reads_heic():
+            return "a HEIC image that is truncated or damaged"
         return "a HEIC image; pip install 'hardener[heic]' brings what reads it"
     return f"not an image of a known format ({', '.join(formats)})"
 

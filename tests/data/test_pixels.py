@@ -411,6 +411,12 @@ def test_heic_without_what_reads_it_names_what_to_install(monkeypatch: pytest.Mo
     assert kind_of("a.heic", lambda: b"") == kind_of("a", lambda: HEIC_HEAD) == "HEIC images"
 
 
+def test_a_damaged_heic_is_told_as_one_where_what_reads_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    with pytest.raises(BadImage, match="a HEIC image that is truncated or damaged"):
+        open_image(HEIC_HEAD)
+
+
 def test_heic_is_read_where_its_extra_is_installed() -> None:
     heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
     smooth = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
