@@ -46,6 +46,14 @@ OFF = (*_OF_WEIGHTS, "progress")
 NO_DEFAULT = inspect.Parameter.empty
 
 
+class Count(int):
+    """A number of classes for code that takes a tensor's: `num_classes.item()`."""
+
+    def item(self) -> int:
+        """Return it as a plain number."""
+        return int(self)
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known of the images and classes; `size` is height and width."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import nn
 
-from hardener.models.arguments import Facts, Takes, class_count_name, size_names, ways_to_build
-from hardener.models.guesses import words_of
+from hardener.models.argument_use import asks_item, words_of
+from hardener.models.arguments import Count, Facts, Takes, class_count_name, size_names, ways_to_build
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
 from hardener.models.source_code import is_network_class, makes_network, reached, used_by
@@ -103,7 +103,7 @@ def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: 
         return Tried(candidate, trials.run(lambda: value), {})
     if taken is None or not (taken.anything or set(given) <= set(taken.names)):
         return Tried(candidate, Trial(False), {}, missing=() if taken is None else ("",))
-    ways, counted = known_ways(taken, facts, given)
+    ways, counted = known_ways(candidate, facts, given)
     missing = tuple(name for name in taken.required() if name not in ways[-1])
     if missing:
         return Tried(candidate, Trial(False), ways[-1], missing, counted)
@@ -150,12 +150,17 @@ def at_other_sizes(one: Tried, trials: Trials) -> Tried:
     return dataclasses.replace(one, trial=found if found.outputs is not None else one.trial)
 
 
-def known_ways(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
-    """Return the arguments to try, and whether they tell the number of classes."""
+def known_ways(candidate: Candidate, facts: Facts, given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """Return the arguments to try with a candidate that has some, and whether they tell the number of classes."""
+    taken = candidate.takes
+    assert taken is not None, "what has no signature is called with nothing"
+    count = class_count_name(taken)
+    if count is not None and asks_item(candidate.value, count):
+        facts = dataclasses.replace(facts, num_classes=Count(facts.num_classes))
     ways = ways_to_build(taken, facts, given)
-    if class_count_name(taken) is None and taken.anything and "num_classes" not in given:
+    if count is None and taken.anything and "num_classes" not in given:
         return [*({**way, "num_classes": facts.num_classes} for way in ways), *ways], True
-    return ways, class_count_name(taken) is not None
+    return ways, count is not None
 
 
 def standing_out(all_tried: list[Tried], facts: Facts, found: Imported) -> list[Tried]:

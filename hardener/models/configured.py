@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from hardener.models.argument_use import length_of
 from hardener.models.arguments import MAYBE_CHANNELS, NO_DEFAULT, Facts, Takes, class_count_name, known_arguments, plain
-from hardener.models.guesses import Guess, combinations, guesses_for, length_of, lists_of, plain_guess, times_of
+from hardener.models.guesses import Guess, combinations, guesses_for, lists_of, plain_guess, times_of
 from hardener.models.model_file import Imported
 from hardener.models.repository import Repository, as_list, repository_of
 from hardener.models.settings_read import Settings, settings_of

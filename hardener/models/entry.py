@@ -151,7 +151,7 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
     if taken is None:
         return {}
     check_given(taken, wish.given, f"{candidate.name} in {found.file.path}")
-    ways, _ = known_ways(taken, facts, wish.given)
+    ways, _ = known_ways(candidate, facts, wish.given)
     missing = [name for name in taken.required() if name not in ways[-1]]
     if candidate.name == "build_model" and _is_count(missing, candidate):
         return (facts.num_classes,)
@@ -180,7 +180,7 @@ def _by_convention(name: str, found: Imported, facts: Facts, wish: Wish) -> bool
     taken = candidate.takes
     if taken is None:
         return False
-    ways, _ = known_ways(taken, facts, wish.given)
+    ways, _ = known_ways(candidate, facts, wish.given)
     missing = [argument for argument in taken.required() if argument not in ways[-1]]
     if name == "build_model":
         return not missing or _is_count(missing, candidate)

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
+from hardener.models.argument_use import is_a_tuple, is_called_with
 from hardener.models.candidates import candidates_of
-from hardener.models.guesses import is_a_tuple, is_called_with
 from hardener.models.model_file import Imported
 
 _CLASSES = ("block", "unit", "cell", "bottleneck", "layer", "act", "activation")

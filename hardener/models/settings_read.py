@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hardener.models.argument_use import is_called_with, words_of
 from hardener.models.arguments import plain
-from hardener.models.guesses import is_called_with, words_of
 from hardener.models.source_code import code_of, is_network_class, looked_up, scope_of
 
 CONFIGS = ("args", "arg", "cfg", "cfgs", "config", "configs", "conf", "opt", "opts", "options", "hparams", "params",

@@ -23,6 +23,7 @@ from hardener.models.probing import SIZES, Trial, Trials
 from hardener.models.repository import Repository, repository_of
 from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class
+from hardener.models.user_code import place_of
 
 PLACEHOLDER = Guess(..., "...")
 _MOST_SIZES = 6
@@ -85,33 +86,26 @@ def completed(
     given: Mapping[str, Any],
     trials: Trials,
     needs: Sequence[str] = (),
+    maybe: Sequence[str] = (),
 ) -> Wrapping:
     """Find values for what a candidate needs and nothing is known of; each is tried before it is shown.
 
     Args:
         needs: names of arguments; by default those without a default of their own.
+        maybe: names of those that its code asks for though their default is None, some of them.
     """
     taken = candidate.takes
     assert taken is not None, "what has no signature needs nothing"
     known = known_arguments(taken, facts, given)
-    missing = [name for name in dict.fromkeys([*taken.required(), *needs]) if name not in known]
-    own = {module.__name__ for module in found.modules()}
-    classes = {n: v for n, v in vars(found.module).items() if is_network_class(v) and v.__module__ in own}
+    missing = [name for name in dict.fromkeys([*taken.required(), *needs, *maybe]) if name not in known]
     repository = repository_of(found.file)
     written = list(calls_in([found.module], candidate.name, taken))
     elsewhere = repository.calls(candidate.name, taken)
     written += [{name: plain_guess(value) for name, value in call.items()} for call in elsewhere]
-    options: dict[str, list[Guess]] = {}
-    for name in missing:
-        seen = [call[name] for call in written if name in call]
-        if is_config(name, candidate.value):
-            options[name] = seen + configs(name, candidate.value, taken, found, facts)
-        else:
-            default = values_for(name, candidate.value, repository)
-            options[name] = each_once([*seen, *default, *guesses_for(name, candidate.value, taken, classes)])
-    if {plain(name) for name in missing} & _ATTENDS and "depth" in options:
-        options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
-    ways, _ = known_ways(taken, facts, given)
+    options = _options(missing, candidate, found, facts, written)
+    for name in maybe:
+        options[name].insert(0, plain_guess(None))
+    ways, _ = known_ways(candidate, facts, given)
     calls = [{name: call[name] for name in missing} for call in written if set(missing) <= set(call)]
     fault: BaseException | None = None
     ran = False
@@ -127,10 +121,14 @@ def completed(
                 trial = trials.run(functools.partial(build, attributes=attributes))
             if trial.outputs is not None and trial.parameters:
                 rest = {k: v for k, v in way.items() if k not in guesses}
-                return Wrapping(candidate, guesses, rest, trial, attributes=attributes)
+                said_of = {k: guess for k, guess in guesses.items() if k not in maybe or guess.value is not None}
+                return Wrapping(candidate, said_of, rest, trial, attributes=attributes)
             built += [guesses] if trial.built and trial.parameters else []
             if fault is None or (trial.built and not ran):  # the user's own code says more when it runs
                 fault, ran = trial.error, trial.built
+    also = () if maybe or built else _left_none(fault, taken, missing)
+    if also:
+        return completed(candidate, found, facts, given, trials, needs, also)
     for guesses in itertools.islice(itertools.chain(built, calls, combinations(options)), 3):
         for trial in _at_other_sizes(candidate, guesses, taken, facts, given, trials):
             if trial.outputs is not None and trial.parameters:
@@ -138,6 +136,39 @@ def completed(
     first = {name: _first(values) for name, values in options.items()}
     sure = {name: calls[0][name] if calls else guess for name, guess in first.items()} if not built else built[0]
     return Wrapping(candidate, sure, known, None, fault)
+
+
+def _options(
+    names: Sequence[str], candidate: Candidate, found: Imported, facts: Facts, written: Sequence[Mapping[str, Guess]]
+) -> dict[str, list[Guess]]:
+    """Return what each of these arguments might be, the likeliest first.
+
+    Args:
+        written: what the candidate is called with elsewhere.
+    """
+    taken, repository = candidate.takes, repository_of(found.file)
+    assert taken is not None, "what has no signature needs nothing"
+    own = {module.__name__ for module in found.modules()}
+    classes = {n: v for n, v in vars(found.module).items() if is_network_class(v) and v.__module__ in own}
+    options: dict[str, list[Guess]] = {}
+    for name in names:
+        seen = [call[name] for call in written if name in call]
+        if is_config(name, candidate.value):
+            options[name] = seen + configs(name, candidate.value, taken, found, facts)
+        else:
+            default = values_for(name, candidate.value, repository)
+            options[name] = each_once([*seen, *default, *guesses_for(name, candidate.value, taken, classes)])
+    if {plain(name) for name in names} & _ATTENDS and "depth" in options:
+        options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
+    return options
+
+
+def _left_none(fault: BaseException | None, taken: Takes, missing: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments of default None that stand in the line that failed for want of a value."""
+    wanting = isinstance(fault, AssertionError) or "None" in str(fault)
+    place = None if fault is None or not wanting else place_of(fault)
+    words = set() if place is None else set(re.findall(r"\w+", place.whole_code))
+    return tuple(n for n, default in taken.names.items() if default is None and n in words and n not in missing)
 
 
 def _at_other_sizes(

@@ -1,0 +1,118 @@
+"""How the code of a class or a function uses an argument: the words it compares it with, the list it reads it as."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from typing import Any
+
+from hardener.models.source_code import code_of, looked_up, scope_of
+
+
+def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
+    """Return the words that code compares an argument with, or looks it up under; also code that it is handed to."""
+    tree, scope = code_of(value), scope_of(value)
+    found: list[Any] = []
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and depth:
+            inner, handed = looked_up(node.func, scope), [_is(one, name) for one in node.args]
+            if inspect.isfunction(inner) and True in handed:
+                taken = list(inspect.signature(inner).parameters)
+                place = handed.index(True)
+                found += words_of(taken[place], inner, depth - 1) if place < len(taken) else []
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr" and _is(node.args[1], name):
+            found += _builders(looked_up(node.args[0], scope))
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) and _is(node.comparators[0], name):
+            found += [node.left.value] if isinstance(node.left, ast.Constant) else []
+        if isinstance(node, ast.Subscript) and _is(node.slice, name):
+            table = looked_up(node.value, scope)
+            found += [key for key in table if isinstance(key, str | int)] if isinstance(table, dict) else []
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict) and _is(node.slice, name):
+            found += [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("startswith", "endswith"):
+            if isinstance(node.func, ast.Attribute) and _is(node.func.value, name) and node.args:
+                found += [node.args[0].value] if isinstance(node.args[0], ast.Constant) else []
+        elif isinstance(node, ast.Compare) and _is(node.left, name):
+            for other in node.comparators:
+                many = other.elts if isinstance(other, ast.List | ast.Tuple | ast.Set) else [other]
+                listed = [
+                    one.value for one in many if isinstance(one, ast.Constant) and isinstance(one.value, str | int)
+                ]
+                worth = isinstance(node.ops[0], ast.Eq | ast.In | ast.NotIn)
+                found += [one for one in listed if not isinstance(one, bool)] if worth else []
+                table = looked_up(other, scope)
+                found += list(table) if worth and isinstance(table, dict | list | tuple) else []
+    return list(dict.fromkeys(found))
+
+
+def asks_item(value: Any, name: str) -> bool:
+    """Does the code of a class or a function take an argument as a tensor of one number, `NAME.item()`?"""
+    tree = code_of(value)
+    asked = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute)) if tree is not None else ()
+    return any(node.attr == "item" and _is(node.value, name) for node in asked)
+
+
+def length_of(name: str, value: Any) -> int:
+    """Return how long a list is that the code of a class or a function reads an argument as; 0 where it is none."""
+    used = used_as(name, value)
+    return used if isinstance(used, int) else 0
+
+
+def is_a_tuple(name: str, value: Any) -> bool:
+    """Does the code of a class or a function see that an argument is a tuple?"""
+    return used_as(name, value) == "tuple"
+
+
+def is_called_with(name: str, value: Any) -> bool:
+    """Is an argument of a class or a function a class, which its code calls?"""
+    return used_as(name, value) == "called"
+
+
+def used_as(name: str, value: Any) -> int | str | None:
+    """Return how long a list is that an argument is read as, `called` for a class that is built with, or `tuple`."""
+    tree = code_of(value)
+    longest: int | str | None = None
+    for node in ast.walk(tree) if tree is not None else ():
+        exact = _exact_length(node, name)
+        if exact is not None:
+            return exact
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance" and _is(node.args[0], name):
+            kinds = {one.id for one in ast.walk(node.args[1]) if isinstance(one, ast.Name)}
+            if "tuple" in kinds and "list" not in kinds and "int" not in kinds:
+                return "tuple"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            return "called"
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == name:
+            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int):
+                longest = max(longest if isinstance(longest, int) else 0, node.slice.value + 1)
+            elif isinstance(node.slice, ast.Name):
+                longest = max(longest if isinstance(longest, int) else 0, 4)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("sum", "zip", "enumerate", "max"):
+            longest = longest or (4 if any(_is(one, name) for one in node.args) else None)
+        elif isinstance(node, ast.Attribute) and node.attr == "expansion":
+            if isinstance(node.value, ast.Name) and node.value.id == name:
+                return "called"
+        elif isinstance(node, ast.For | ast.comprehension) and _is(node.iter, name):
+            longest = longest or 4
+    return longest
+
+
+def _builders(owner: Any) -> list[str]:
+    """Return the names of what a module has for building networks, the commonest first."""
+    names = [key for key, value in vars(owner).items() if inspect.isfunction(value)] if inspect.ismodule(owner) else []
+    return sorted((key for key in names if not key.startswith("_")), key=lambda key: key != "resnet18")
+
+
+def _exact_length(node: ast.AST, name: str) -> int | None:
+    """Return the length that code asserts of an argument, or unpacks it to."""
+    if isinstance(node, ast.Assign) and _is(node.value, name) and isinstance(node.targets[0], ast.Tuple):
+        return len(node.targets[0].elts)
+    if isinstance(node, ast.Compare) and isinstance(node.left, ast.Call) and getattr(node.left.func, "id", "") == "len":
+        other = node.comparators[0]
+        length = other.value if isinstance(other, ast.Constant) and isinstance(other.value, int) else None
+        return length if node.left.args and _is(node.left.args[0], name) else None
+    return None
+
+
+def _is(node: ast.expr, name: str) -> bool:
+    return (isinstance(node, ast.Name) and node.id == name) or (isinstance(node, ast.Attribute) and node.attr == name)
