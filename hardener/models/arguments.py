@@ -24,7 +24,7 @@ CHANNELS = (
     "inchannels", "inchans", "inch", "inputchannels", "inputchannel", "inputchans", "inputch", "inchannel", "inchan",
     "numinputchannels", "ninputchannels", "imagechannels", "imgchannels", "imagechannel", "imgchannel", "imgch",
     "numinchannels", "ninchannels", "channelsin", "channelin", "inputnc", "inchs", "colorchannels", "numinchans",
-    "inputdepth", "imgchans", "imagech",
+    "inputdepth", "imgchans", "imagech", "imchannels",
 )  # fmt: skip
 MAYBE_CHANNELS = ("numchannels", "nchannels", "channels", "channel", "cin", "nc", "inc", "nchans", "chans", "colors")
 IMAGE_SIZE = (

@@ -1,6 +1,6 @@
 # kind: settings mapping
 # images: colour 16
-# expect: pasted: return ConvNet(config={
+# expect: pasted: "im_channels": 3
 import torch.nn as nn
 
 
@@ -9,7 +9,7 @@ class ConvNet(nn.Module):
         super().__init__()
         width = config["hidden_dim"]
         self.net = nn.Sequential(
-            nn.Conv2d(config["channels"], width, config["kernel_size"], stride=2),
+            nn.Conv2d(config["im_channels"], width, config["kernel_size"], stride=2),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
