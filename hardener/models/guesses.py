@@ -193,6 +193,8 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
         return lists_of(used, word)
     if word.startswith(_SWITCHES):
         return [plain_guess(False), plain_guess(True)]
+    if "drop" in word and not usual:  # a share, whatever is left out
+        return [plain_guess(0.1), plain_guess(0.0)]
     near = [plain_guess(one) for key, values in USUAL.items() if not usual and _is_in(key, word) for one in values]
     if usual or near:
         return usual or near

@@ -4,6 +4,7 @@ in the random numbers."""
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import random
 import time
@@ -140,7 +141,8 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
 def _to_eval_mode(network: nn.Module) -> None:
     """Bring a network to evaluation mode; what bears the name `train` and is of another kind is not called."""
     kinds = {type(module) for module in network.modules()}
-    if all("mode" in getattr(getattr(kind.train, "__code__", None), "co_varnames", ()) for kind in kinds):
+    switches = (inspect.unwrap(kind.train) for kind in kinds)  # LeViT's stands behind @torch.no_grad()
+    if all("mode" in getattr(getattr(switch, "__code__", None), "co_varnames", ()) for switch in switches):
         with contextlib.suppress(Exception):  # the user's own code: it may raise anything
             network.train(False)
     for module in network.modules():

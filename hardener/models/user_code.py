@@ -85,7 +85,7 @@ ADVICE = (
         "weights=None, and give weights by --init",
     ),
     (
-        r"'float' object cannot be interpreted as an integer|slice indices must be integers",
+        r"'float' object cannot be interpreted as an integer|slice indices must be integers|tuple of ints.* float",
         "a division gives a number with a fraction in Python 3: write // in place of /",
     ),
     (r"does not require grad|no grad_fn", "no gradient reaches the parameters: is there a torch.no_grad or a .detach?"),

@@ -26,3 +26,23 @@ def test_what_has_to_be_computed_is_shown_small_images_first() -> None:
     trial = Trials(Facts(2, 1, (32, 32))).run(Splines, other_sizes=True)
     assert (trial.outputs, trial.size) == (2, (28, 28))
     assert max(shown) < 100
+
+
+def test_what_prepares_itself_for_eval_mode_does_so_behind_a_decorator_too() -> None:
+    class Prepares(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        @torch.no_grad()
+        def train(self, mode: bool = True) -> Prepares:
+            super().train(mode)
+            if not mode:
+                self.bias = self.fc.bias + 0
+            return self
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.fc(x.mean((2, 3))) + (0 if self.training else self.bias)
+            return found
+
+    assert Trials(Facts(2, 3, (4, 4))).run(Prepares).outputs == 2

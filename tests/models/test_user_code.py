@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,9 @@ class Net(nn.Module):
     def forward(self, x):
         return self.f({})
 """
+
+QUARTER: Any = 32 / 4
+"""What Python 2 made a whole number."""
 
 
 def raised(folder: Path, features: str, images: torch.Tensor) -> Exception:
@@ -100,6 +104,8 @@ def test_code_that_ends_the_program_is_an_error_and_ctrl_c_is_not() -> None:
         (lambda: nn.Linear(3, 2).double()(torch.rand(2, 3)), "two kinds"),
         (lambda: nn.Linear(3, 2).half()(torch.rand(2, 3)), "two kinds"),
         (lambda: torch.rand(2, 3, 4).transpose(0, 2).view(4, 6), "flatten"),
+        (lambda: nn.AvgPool2d(QUARTER)(torch.rand(1, 3, 8, 8)), "write // in place of /"),
+        (lambda: nn.Linear(QUARTER, 2), "write // in place of /"),
         (lambda: nn.Bilinear(1, 1, 1)(torch.rand(1, 1)), "calls the model with the images alone"),
     ],
 )

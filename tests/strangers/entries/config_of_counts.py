@@ -1,6 +1,6 @@
 # kind: settings that say how often something is done
 # images: colour 16
-# expect: pasted: "num_hidden_layers": 2
+# expect: pasted: "patch_drop": 0.1
 import torch.nn as nn
 
 
@@ -8,7 +8,7 @@ class Encoder(nn.Module):
     def __init__(self, config):
         super().__init__()
         width, narrow = config["hidden_size"], config["bottleneck"]
-        self.waist = nn.Sequential(nn.Linear(width, narrow), nn.Linear(narrow, width))
+        self.waist = nn.Sequential(nn.Linear(width, narrow), nn.Dropout(config["patch_drop"]), nn.Linear(narrow, width))
         self.layers = nn.ModuleList([])
         for _ in range(config["num_hidden_layers"]):
             self.layers.append(nn.Linear(width, width, bias=config["qkv_bias"]))
