@@ -154,7 +154,7 @@ def load_weights(
     left = [*unsaved, *(name for name in own if _is_in(name, fresh) and name not in fit.found)]
     kept = _may_be_missing(network, own, fit, left)
     _check_whole(start, own, fit, {*left, *kept}, heads, content)
-    _check_finite(path, fit, content, learnt)
+    _check_finite(path, fit, content, network)
     chosen = OrderedDict((name, content.tensors[there]) for name, there in fit.found.items())
     chosen._metadata = _versions_of(content, fit) or _versions(network.state_dict())  # type: ignore[attr-defined]
     _copy(chosen, network, path)
@@ -306,10 +306,14 @@ def _nothing(path: Path, content: Content, own: Mapping[str, Tensor]) -> str:
     )
 
 
-def _check_finite(path: Path, fit: Fit, content: Content, learnt: Collection[str]) -> None:
-    for name, there in fit.found.items():
-        value = content.tensors[there]
-        if name in learnt and value.is_floating_point() and not bool(torch.isfinite(value.float()).all()):
+def _check_finite(path: Path, fit: Fit, content: Content, network: nn.Module) -> None:
+    """See that what learns is finite; what does not may be infinite, as a mask of attention is."""
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        there = fit.found.get(name)
+        if there is None or not content.tensors[there].is_floating_point():
+            continue
+        value = content.tensors[there].float()
+        if bool((~value.isfinite() if parameter.requires_grad else value.isnan()).any()):
             raise HardenerError(
                 f"{path} holds numbers in {there} that are not finite: its training has diverged. Take an earlier "
                 "checkpoint."

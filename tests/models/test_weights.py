@@ -137,3 +137,18 @@ def test_weights_are_written_with_the_mode_of_any_other_file(tmp_path: Path) -> 
     (tmp_path / "plain").touch()
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plain", "w.safetensors"]
+
+
+def test_a_mask_of_minus_infinity_that_does_not_learn_is_no_divergence(tmp_path: Path) -> None:
+    def masked() -> nn.Sequential:
+        made = network()
+        made.mask = nn.Parameter(torch.tensor([0.0, -torch.inf]), requires_grad=False)
+        return made
+
+    source, target = masked(), masked()
+    torch.save(source.state_dict(), tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
+    assert same(source, target)
+    torch.save(source.state_dict() | {"mask": torch.tensor([0.0, torch.nan])}, tmp_path / "nan.pt")
+    with pytest.raises(HardenerError, match="numbers in mask that are not finite"):
+        load_weights(target, tmp_path / "nan.pt")
