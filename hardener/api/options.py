@@ -49,7 +49,8 @@ class TrainOptions(ReadingOptions, total=False):
         root: the uppermost folder that the model file's imports are looked for in.
         init: weights to start from: a checkpoint of nearly any kind, a folder of one, or a run.
         weights: which of several sets of weights in `init`: `plain`, `ema` or a name in the file.
-        pretrained: start from a registry model's published weights.
+        pretrained: start from a registry model's published weights. False: weights that a file's code fetches are not
+            fetched.
         replace_head: put a fresh final layer in where the number of classes differs.
         validation, test: what `data` may be, not divided, to use as the validation and the test split.
         name: the run's name.
@@ -77,7 +78,7 @@ class TrainOptions(ReadingOptions, total=False):
     root: str | Path | None
     init: str | Path | None
     weights: str | None
-    pretrained: bool
+    pretrained: bool | None
     replace_head: bool
     validation: str | Path | None
     test: str | Path | None

@@ -111,7 +111,7 @@ def inspect(
         from hardener.models.load import ModelChoice
         from hardener.training.inspect_model import InspectRequest
 
-        choice = ModelChoice(target, entry, asked_arguments(model_arg), root)
+        choice = ModelChoice(target, entry, asked_arguments(model_arg), root, pretrained=False)
         size = None if image_size is None else parse_image_size(image_size)
         request = InspectRequest(choice, data, init, size, classes, device, allow_pickle, weights, reading or AS_FOUND)
         _inspect_model(request, json_file)

@@ -66,8 +66,11 @@ def train(
     ] = None,
     weights: Weights = None,
     pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="Start from a registry model's published weights.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Start from a registry model's published weights; --no-: build a file without what it fetches."
+        ),
+    ] = None,
     entry: EntryOption = None,
     model_arg: ModelArgs = None,
     root: Root = None,

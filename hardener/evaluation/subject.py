@@ -159,7 +159,7 @@ def foreign_subject(
             "--normalize data is for training; say how this model was trained: none, imagenet or MEAN/STD."
         )
     built = build_for(
-        ModelChoice(model.spec, model.entry, model.model_args, model.root),
+        ModelChoice(model.spec, model.entry, model.model_args, model.root, False if model.init else None),
         num_classes=len(classes),
         channels=[3, 1] if seen.color else [1, 3],
         height=height,

@@ -26,7 +26,7 @@ from hardener.models.head import (
 )
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.tame import tame, unscripted
-from hardener.models.user_code import describe
+from hardener.models.user_code import describe, fetches
 from hardener.models.weights import Loaded, Start, load_weights
 from hardener.runtime.model_state import device_of
 
@@ -92,6 +92,8 @@ def build_for(
             answer = _asked(loaded.network, count, height, width, num_classes)
             return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
+            if choice.pretrained is None and choice.offers_head and fetches(error.__cause__):
+                raise HardenerError(f"{error} Or start from random numbers:", options="--no-pretrained") from error
             if isinstance(error, EntryNeeded) and not _is_of_channels(error):
                 raise
             faults.append(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import os
@@ -26,6 +27,7 @@ from hardener.models.given import as_built_with
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
 from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
 from hardener.models.registry import REGISTRIES, from_registry, see_that_it_is_known
+from hardener.models.unfetched import unfetched
 from hardener.models.user_code import user_code
 
 
@@ -38,7 +40,8 @@ class ModelChoice:
         entry: the name in the file to use; found by looking where there is none.
         arguments: what else the network is built with.
         root: the uppermost folder that the file's imports are looked for in.
-        pretrained: registry models only: start from the published weights, with their own number of outputs.
+        pretrained: registry models only: start from the published weights, with their own number of outputs. Where
+            it is False, weights that a file's own code fetches are not fetched.
         offers_head: what has another number of outputs may be offered with `--replace-head`.
     """
 
@@ -46,7 +49,7 @@ class ModelChoice:
     entry: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     root: Path | None = None
-    pretrained: bool = False
+    pretrained: bool | None = None
     offers_head: bool = False
 
 
@@ -108,7 +111,7 @@ def load_model(
             name,
             num_classes=num_classes,
             channels=channels,
-            pretrained=choice.pretrained,
+            pretrained=bool(choice.pretrained),
             arguments=choice.arguments,
         )
         return LoadedModel(network, name, ())
@@ -130,6 +133,17 @@ def load_model(
         said = f"{entry} of {what.module}, as asked for"
         return LoadedModel(built.network, entry, (), found=said, notes=_notes(built, entry, said))
     file = find_model_file(what.path, what.root)
+    if choice.pretrained is not False:
+        return _of_file(choice, file, entry, facts)
+    with unfetched() as left_out:
+        loaded = _of_file(choice, file, entry, facts)
+    if not left_out:
+        return loaded
+    told = f"weights that its code would fetch were not fetched: {', '.join(dict.fromkeys(left_out))}"
+    return dataclasses.replace(loaded, notes=(*loaded.notes, told))
+
+
+def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Facts) -> LoadedModel:
     numbers, others, state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     with files_read() as read, imported(file) as found:
         wish = _wish(choice, found)
@@ -156,7 +170,7 @@ def _of_hugging_face(choice: ModelChoice, num_classes: int) -> LoadedModel:
     network, file = build_hugging_face(
         choice.spec,
         num_classes=num_classes,
-        pretrained=choice.pretrained,
+        pretrained=bool(choice.pretrained),
         arguments=choice.arguments,
     )
     name = choice.spec.rstrip("/").removesuffix("/config.json").rpartition("/")[2].removeprefix("hf:")

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from hardener.errors import HardenerError
 from hardener.models.answer import unwrap_logits
 from hardener.models.arguments import Facts
+from hardener.models.unfetched import unfetched
 
 SIZES = (32, 224, 64, 28, 96, 128, 299, 227, 384, 48, 256, 331)
 """Sides of square images that networks are often made for, the commonest first."""
@@ -93,14 +94,14 @@ class Trials:
         """Try on the device `meta`, which computes nothing; what fails there is tried for real, within bounds."""
         if self.spent:
             return Trial(False, error=TimeoutError("no time was left to try it"))
-        with torch.device("meta"), _Weightless():
+        with torch.device("meta"), _Weightless(), unfetched():
             first = _try(build, sizes, self.facts)
         if first.outputs is not None or not _is_of_meta(first.error):
             return first
         if self.spent or first.parameters > _MOST_NUMBERS:
             return first
         few = sorted(sizes[:_MOST_COMPUTED], key=lambda size: size[0] > _SMALL)
-        with _Bounded():
+        with _Bounded(), unfetched():
             second = _try(build, few, self.facts)
         return second if second.built or not first.built else first
 

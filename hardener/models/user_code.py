@@ -31,6 +31,7 @@ _ENDS = (
 _FIXED = "a fixed number of images or of features stands there: write x.flatten(1), which keeps the batch as it is"
 _FIXED_BATCH = re.compile(r"\.(view|reshape)\(\(?\s*[0-9]+\s*,")
 _KEY = re.compile(r"\b(\w+)\[[\"']")
+_FETCHES = r"urlopen error|HTTP Error|Name or service not known|Connection(Error| refused| reset)|Max retries"
 
 ADVICE = (
     (
@@ -80,7 +81,7 @@ ADVICE = (
         "numbers of two kinds meet: make tensors with dtype=x.dtype, and leave .half() and .double() out",
     ),
     (
-        r"urlopen error|HTTP Error|Name or service not known|Connection(Error| refused| reset)|Max retries",
+        _FETCHES,
         "it fetches weights from the net, which cannot be reached: switch that off there, as by pretrained=False or "
         "weights=None, and give weights by --init",
     ),
@@ -212,6 +213,11 @@ def _of_another_version(text: str, place: Place) -> str:
         return ""
     package = owner.partition(".")[0]
     return f"the file was written for another version of {package}, whose {unknown[1]} took {unknown[2]}"
+
+
+def fetches(error: BaseException | None) -> bool:
+    """Whether code failed because it fetches something, and the net cannot be reached."""
+    return error is not None and re.search(_FETCHES, str(error)) is not None
 
 
 def first_line(error: BaseException) -> str:

@@ -154,7 +154,7 @@ def _model_record(request: TrainRequest, prepared: Prepared, file: str | None) -
         parameters=sum(p.numel() for p in loaded.network.parameters()),
         init=None if request.init is None else str(request.init),
         weights=prepared.which,
-        pretrained=request.pretrained,
+        pretrained=bool(request.pretrained),
         replaced_head=prepared.replaced_head,
         activation=request.recipe.network.activation,
         arguments=dict(request.model_args),

@@ -25,7 +25,7 @@ class TrainRequest:
     entry: str | None = None
     init: Path | None = None
     weights: str | None = None
-    pretrained: bool = False
+    pretrained: bool | None = None
     replace_head: bool = False
     allow_pickle: bool = False
     validation_root: Path | None = None
@@ -44,4 +44,4 @@ class TrainRequest:
     @property
     def starts_trained(self) -> bool:
         """Whether the network starts from trained weights."""
-        return self.pretrained or self.init is not None
+        return bool(self.pretrained) or self.init is not None
