@@ -17,7 +17,7 @@ from hardener.config.pixels import BEFORE, PixelRule
 from hardener.config.quantity import LARGEST_NOISE_SIGMA, LARGEST_SIDE
 from hardener.errors import HardenerError
 from hardener.threat import ThreatModel
-from hardener.words import odd_letter
+from hardener.words import odd_letter, one_line
 
 BUNDLE_SCHEMA: Literal["hardener/bundle/1"] = "hardener/bundle/1"
 DESCRIPTION_FILE = "bundle.json"
@@ -370,4 +370,4 @@ def _faults(error: ValidationError) -> str:
         said = fault["msg"].removeprefix("Value error, ")
         told.append(f"{where}: {said}" if where else said)
     more = error.error_count() - len(told)
-    return "; ".join(told)[:_LONGEST_LINE] + (f"; and {more} more" if more else "")
+    return one_line("; ".join(told))[:_LONGEST_LINE] + (f"; and {more} more" if more else "")

@@ -8,13 +8,14 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 
 from hardener.errors import did_you_mean
+from hardener.words import one_line
 
 
 def first_fault(error: ValidationError) -> str:
     """Return where it does not fit first, and why, such as `best.epoch: Field required`."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}"
+    return one_line(f"{place}: {first['msg']}")
 
 
 def all_faults(error: ValidationError, keys: Iterable[str]) -> str:
@@ -32,7 +33,7 @@ def all_faults(error: ValidationError, keys: Iterable[str]) -> str:
             message = fault["msg"].removeprefix("Value error, ")
             head = f"{place}: " if place else ""  # without one it is of the whole file
             faults.append(f"{item}{head}{message}" + ("" if ours else f"; got {fault['input']!r}."))
-    return " ".join(faults)
+    return one_line(" ".join(faults))
 
 
 def _place(loc: Sequence[int | str]) -> tuple[str, str]:

@@ -131,6 +131,6 @@ def _read(path: Path) -> dict[str, Any]:
         if spoilt is not None:
             raise DamagedCheckpoint(f"{path} is damaged: {spoilt} in it does not have its checksum.")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise DamagedCheckpoint(f"{path} is damaged: {type(error).__name__}: {error}.") from None
     return {**_EPS, **content} if isinstance(content, dict) else content

@@ -162,6 +162,12 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another model": (lambda folder: (folder / "model.onnx").write_bytes(b"x"), "is not the file that"),
     "a list": (lambda folder: (folder / "bundle.json").write_text("[]"), "is no bundle description"),
     "no JSON": (lambda folder: (folder / "bundle.json").write_bytes(b"\xff{"), "is no bundle description"),
+    "a key that does something": (
+        lambda folder: (folder / "bundle.json").write_text(
+            (folder / "bundle.json").read_text().replace("{", '{"a\x7fb": 1, ', 1)
+        ),
+        r"a\\x7fb: Extra inputs",
+    ),
     "deep JSON": (lambda folder: (folder / "bundle.json").write_text("[" * 99_999), "is no bundle description"),
 }
 
@@ -170,8 +176,9 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
 def test_a_spoiled_folder_is_refused(tmp_path: Path, spoil: Callable[[Path], Any], told: str) -> None:
     folder = write(tmp_path / "bundle")
     spoil(folder)
-    with pytest.raises(HardenerError, match=told):
+    with pytest.raises(HardenerError, match=told) as refused:
         read_bundle(folder)
+    assert str(refused.value) == one_line(str(refused.value))
 
 
 def external() -> TensorProto:

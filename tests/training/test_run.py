@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -254,6 +255,11 @@ def test_two_damaged_checkpoints_are_one_clear_error(model_file: Path, image_fol
     with pytest.raises(HardenerError, match=r"before.pt is damaged"):
         resume(run, Recorder())
     before(run.checkpoint).unlink()
+    with pytest.raises(HardenerError, match=r"last.pt is damaged"):
+        resume(run, Recorder())
+    with zipfile.ZipFile(run.checkpoint, "w") as archive:
+        archive.writestr("\u00e9", "")
+    run.checkpoint.write_bytes(run.checkpoint.read_bytes().replace("\u00e9".encode(), b"\xc3("))  # no UTF-8
     with pytest.raises(HardenerError, match=r"last.pt is damaged"):
         resume(run, Recorder())
 

@@ -159,7 +159,7 @@ class _Zip:
     def __init__(self, root: Path) -> None:
         try:
             self._file = zipfile.ZipFile(root)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
             raise HardenerError(f"{root} is no zip that can be read: {error}.{_really(root)}") from None
         self._infos = {_slashed(info.filename): info for info in self._file.infolist() if not _is_folder(info)}
         locked = [name for name, info in self._infos.items() if info.flag_bits & 1]
@@ -179,7 +179,7 @@ class _Zip:
         try:
             with self._file.open(info) as member:
                 return member.read(min(most, info.file_size))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
             raise OSError(f"it is damaged in the archive: {error}") from None
 
 
