@@ -42,6 +42,8 @@ def test_every_part_ends_with_its_rows_and_none_is_measured_twice(tmp_path: Path
     assert json.loads(before)["rows"] == rows(tmp_path, "steps")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_folder_of_images_that_is_missing_is_said(tmp_path: Path) -> None:
     found = plan(tmp_path, "cifar")
     assert (found.returncode, "cifar needs --data DIR" in found.stderr) == (2, True)

@@ -198,7 +198,7 @@ def evaluate(
         surrogate=lender,
         sections=frozenset([*(name for name, wanted in told if wanted), *(measure or [])]),
         radii=asked_radii(radius or ()),
-        image_size=size,
+        image_size=size if kind == "run" else None,
     )
     if run is not None:
         _evaluate_run(run, request)

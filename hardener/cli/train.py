@@ -68,7 +68,7 @@ def train(
     pretrained: Annotated[
         bool | None,
         typer.Option(
-            help="Start from a registry model's published weights; --no-: build a file without what it fetches."
+            help="Start from a registry model's published weights; or build a file without what its code fetches."
         ),
     ] = None,
     entry: EntryOption = None,

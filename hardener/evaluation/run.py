@@ -83,8 +83,8 @@ def evaluate_run_at(
     Raises:
         HardenerError: a mistake in what was asked for, or the network does not take images of that size.
     """
-    own = run.read_record().input
-    if request.image_size in (None, (own.height, own.width)):
+    own = None if request.image_size is None else run.read_record().input
+    if own is None or request.image_size == (own.height, own.width):
         return evaluate_run(run, request, reporter)
     reporter, plan = _speaking(reporter), make_plan(request)
     subject = run_subject(run, request.data, reporter, request.reading, request.image_size)

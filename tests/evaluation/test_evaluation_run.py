@@ -202,6 +202,8 @@ def test_a_missing_extra_is_said_before_anything_is_loaded(
         make_plan(EvaluateRequest(**asked))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_record_says_which_attacks_asked_a_copy(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faster_answers, "WORTH_S", 0.0)
     monkeypatch.setattr(
@@ -365,6 +367,8 @@ def test_an_onnx_file_answers_for_itself_with_borrowed_gradients_or_without(run:
     assert (tmp_path / "onnx.html").is_file()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_find_what_one_finds(run: RunFolder, tmp_path: Path) -> None:
     code = (
         "import sys, torch, warnings\n"

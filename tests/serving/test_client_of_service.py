@@ -73,7 +73,8 @@ def test_a_report_within_its_budget(url: str) -> None:
     with Client(url) as client:
         answer = client.report(PIXELS, draws=20, queries=10, budget_s=50)
     assert answer.report is not None
-    assert (answer.report.certificate.draws, answer.report.attack.queries_allowed) == (20, 10)
+    assert 0 < answer.report.certificate.draws <= 20  # fewer where they settle it
+    assert answer.report.attack.queries_allowed == 10
     assert answer.report.budget.allowed_s == 50
 
 

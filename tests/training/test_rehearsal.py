@@ -123,6 +123,7 @@ def test_following_its_advice_works(place: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_file_that_is_read_from_where_one_stands_is_named(place: Path) -> None:
     (place / "net.json").write_text('{"width": 12}')
     with pytest.raises(HardenerError, match=r"could not be opened again.*net\.json.*__file__"):

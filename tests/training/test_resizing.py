@@ -33,6 +33,8 @@ def test_a_reduced_image_has_the_mean_of_the_whole_one() -> None:
     assert resized(images, (16, 16)) is images
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_is_stopped_while_images_grow_is_the_straight_one(
     model_file: Path, image_folder: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,5 @@
 # kind: export
+# needs: long
 # expect: trains
 # expect: exports: 8
 import torch
