@@ -234,6 +234,8 @@ def test_a_place_that_may_not_be_written_is_told_before_the_work(shell: Shell) -
         assert f"error: {folder}/a.json could not be written: Permission denied." in asked.err
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_names_that_are_not_utf_8_are_told_and_lose_nothing(trained: Path, shell: Shell, tmp_path: Path) -> None:
     odd = "caf" + os.fsdecode(b"\xe9")
     data = shutil.copytree(trained / "imgs", tmp_path / "imgs")

@@ -30,6 +30,8 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return linear_bundle(tmp_path / "run" / "bundle", WEIGHTS, (0, 0), changes={"name": "My_Run"})
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_builds_exports_and_says_how_to_go_on(bundle: Path, tmp_path: Path) -> None:
     target = tmp_path / "my.bento"
     found = CliRunner().invoke(app, ["bundle", str(bundle), "--output", str(target)])
