@@ -135,7 +135,7 @@ def load_model(
     file = find_model_file(what.path, what.root)
     if choice.pretrained is not False:
         return _of_file(choice, file, entry, facts)
-    with unfetched() as left_out:
+    with unfetched(uses_timm="timm" in file.own.read_text(errors="replace")) as left_out:
         loaded = _of_file(choice, file, entry, facts)
     if not left_out:
         return loaded

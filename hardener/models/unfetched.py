@@ -12,13 +12,8 @@ import torch
 from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
 
-_FETCH = (
-    ("torch.hub", "load_state_dict_from_url"),
-    ("torch.utils.model_zoo", "load_url"),
-    ("torchvision.models._api", "load_state_dict_from_url"),
-    ("torchvision.models.utils", "load_state_dict_from_url"),
-)
-"""Modules, and what of them fetches weights."""
+_asked: list[list[str]] = []
+"""What was asked for, in each use of `unfetched` that goes on; the innermost one last."""
 
 
 class Unfetched(dict[str, Any]):
@@ -35,43 +30,58 @@ class Unfetched(dict[str, Any]):
         return super().pop(name, self[name])
 
 
+def note_asked(what: str) -> None:
+    """Remember weights that code asked for and did not get."""
+    _asked[-1].append(what)
+
+
+# These two lend their code to functions of torch and timm, so they may use nothing of this module but what they import.
+def _fetch(url: Any = "weights", *_: Any, **__: Any) -> Any:
+    from hardener.models import unfetched
+
+    unfetched.note_asked(str(url).rpartition("/")[2])
+    return unfetched.Unfetched()
+
+
+def _load_timm(model: Any = None, *_: Any, **__: Any) -> None:
+    from hardener.models import unfetched
+
+    unfetched.note_asked(f"weights of {type(model).__name__}")
+
+
 @contextlib.contextmanager
-def unfetched() -> Iterator[list[str]]:
+def unfetched(*, uses_timm: bool = False) -> Iterator[list[str]]:
     """Let nothing be fetched by torch's hub, torchvision and timm; what would be loaded of it stays as it is built.
 
-    Yields what was asked for meanwhile.
+    The functions that fetch are changed in place, so that each name under which code has imported them, or will, is
+    that of the changed one.
+
+    Args:
+        uses_timm: timm is imported now: code that runs below may import it, and then it would be too late.
+    Yields:
+        What was asked for meanwhile.
     """
-    for needed in ("torch.utils.model_zoo", "torchvision.models"):
-        importlib.import_module(needed)
-    patched: list[tuple[Any, str, Any]] = []
-
-    def put(owner: Any, name: str, value: Any) -> None:
-        patched.append((owner, name, getattr(owner, name)))
-        setattr(owner, name, value)
-
-    asked: list[str] = []
-
-    def fetch(url: Any = "weights", *_: Any, **__: Any) -> Unfetched:
-        asked.append(str(url).rpartition("/")[2])
-        return Unfetched()
-
-    def load_timm(model: Any = None, *_: Any, **__: Any) -> None:
-        asked.append(f"weights of {type(model).__name__}")
-
+    if uses_timm:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("timm")
+    lent: list[tuple[Any, Any]] = [(torch.hub.load_state_dict_from_url, _fetch)]
+    builder = sys.modules.get("timm.models._builder")
+    if builder is not None:
+        lent.append((builder.load_pretrained, _load_timm))
+    codes = [(function, function.__code__) for function, _ in lent]
     load = nn.Module.load_state_dict
 
     def load_what_there_is(self: nn.Module, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
         return _IncompatibleKeys([], []) if not state_dict else load(self, state_dict, *args, **kwargs)
 
-    for module, name in _FETCH:
-        if hasattr(sys.modules.get(module), name):
-            put(sys.modules[module], name, fetch)
-    builder = sys.modules.get("timm.models._builder")
-    if builder is not None:
-        put(builder, "load_pretrained", load_timm)
-    put(nn.Module, "load_state_dict", load_what_there_is)
+    _asked.append([])
+    for function, stand_in in lent:
+        function.__code__ = stand_in.__code__
+    nn.Module.load_state_dict = load_what_there_is  # type: ignore[method-assign]
     try:
-        yield asked
+        yield _asked[-1]
     finally:
-        for owner, name, value in reversed(patched):
-            setattr(owner, name, value)
+        nn.Module.load_state_dict = load  # type: ignore[method-assign]
+        for function, code in codes:
+            function.__code__ = code
+        _asked.pop()
