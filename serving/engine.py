@@ -41,7 +41,8 @@ class Engine:
         self._bound = BoundSession(self._session, self._shape, device="cuda", sizes=sizes) if self.on_gpu else None
         self.provider: str = self._session.get_providers()[0]
         self.one_core = not self.on_gpu and _cores() == 1
-        self.lanes = lanes or (1 if self.on_gpu else _cores())
+        # several cores are filled by one lane more: while it computes, the loop answers for those that end together
+        self.lanes = lanes or (1 if self.on_gpu or self.one_core else _cores() + 1)
         self.max_batch = BUCKETS[-1] if self.on_gpu else 8
         self.report_chunk = 8 if self.on_gpu else 2  # on a CPU a plain request waits for this many images
         if self._only is not None:  # a run of fewer costs as much
