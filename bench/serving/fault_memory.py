@@ -81,6 +81,7 @@ def memory(suite: Suite) -> None:
                 suite, group, server, "all at once, with reports", [*mixed, report, *batch, report], suite.some(60, 10)
             )
             load = hammer.start(Load(port, mixed, connections=16, seconds=suite.some(15, 6), timeout_s=60))
+            peak = _Peak(group)
             try:
                 for _ in range(3):
                     time.sleep(suite.some(4, 1.5))
@@ -88,7 +89,9 @@ def memory(suite: Suite) -> None:
                 statuses = load.result().statuses()
             finally:
                 load.stop()
-            suite.rule("three reloads meanwhile: answered, or refused in words", statuses, set(statuses) <= RIGHT)
+                most = peak.close()
+            found = f"at most {most:.0f} MB, {statuses}"
+            suite.rule("three reloads meanwhile: answered, or refused in words", found, set(statuses) <= RIGHT)
             killed = group.killed()
             suite.rule("the kernel ended no process for want of memory", killed, killed == 0)
             now = set(server.workers())
