@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from hostile_images import BAD, GOOD, IMAGES, LARGE, REFUSED, TYPE, cut, jpeg, jpeg_of, png, png_of
+from hostile_images import BAD, GOOD, IMAGES, LARGE, LARGE_IMAGES, REFUSED, TYPE, cut, jpeg, jpeg_of, png, png_of
 from workload import BOUNDARY, multipart, post
 
 WAYS = ("multipart", "raw", "json")  # how an image travels
@@ -324,6 +324,7 @@ _HEAVY: list[tuple[Maker, int]] = [
     (_whole_jpeg_bomb, 20),
     (_largest_allowed, 10),
     (_gone_before_the_answer, 20),
+    *((_image(*image), 10) for image in LARGE_IMAGES),
 ]
 
 

@@ -107,6 +107,26 @@ def _with_segments(marker: int, payload: bytes, count: int) -> bytes:
     return jpeg()[:2] + segment * count + jpeg()[2:]
 
 
+@cache
+def _more_than_it_shows() -> bytes:
+    """Return a black PNG of 64 pixels whose data unpack to 1 GB."""
+    header, packer = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0), zlib.compressobj(1)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(1024)) + packer.flush()
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        _chunk(kind, data) for kind, data in ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    )
+
+
+@cache
+def _scanned_again(times: int) -> bytes:
+    """Go over the 49 million pixels of a JPEG once more and again: some 75 bytes each time."""
+    file = io.BytesIO()
+    Image.new("L", (7000, 7000), 128).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * times + data[-2:]
+
+
 def _strange_exif(chance: random.Random) -> bytes:
     """EXIF that lies: an orientation of any value, offsets that lead out of it or back to itself."""
     entries = [(0x0112, 3, 1, chance.randrange(65536)), (0x8769, 4, 1, chance.choice([8, 0xFFFFFFFF, 2]))]
@@ -196,6 +216,7 @@ IMAGES: list[tuple[str, Callable[[random.Random], bytes], set[str]]] = [
     ("PNG and HTML in one", _fixed(lambda: png() + b"<html><script>alert(1)</script></html>"), GOOD),
     ("JPEG with PHP as comment", _fixed(lambda: _with_segments(0xFE, b"<?php system($_GET[0]); ?>", 1)), GOOD),
     ("JPEG with 3 MB of EXIF", _fixed(lambda: _with_segments(0xE1, b"Exif\0\0" + bytes(65_000), 48)), GOOD),
+    ("JPEG of 200 scans", _fixed(lambda: _scanned_again(200)), LARGE),
     ("EXIF that lies", _strange_exif, GOOD),
     ("16-bit colour PNG", _fixed(lambda: _sixteen_bit(2)), GOOD),
     ("16-bit gray PNG", _fixed(lambda: _sixteen_bit(0)), GOOD),
@@ -207,4 +228,17 @@ IMAGES: list[tuple[str, Callable[[random.Random], bytes], set[str]]] = [
     ("one pixel", _fixed(lambda: png_of(1, 1)), GOOD),
     ("60000 x 1 pixels", _fixed(lambda: png_of(60_000, 1)), LARGE),
     ("zero bytes", _fixed(bytes), BAD | BROKEN),
+]
+
+# the same, for those that take megabytes
+LARGE_IMAGES: list[tuple[str, Callable[[random.Random], bytes], set[str]]] = [
+    ("JPEG of 100,000 scans", _fixed(lambda: _scanned_again(100_000)), BROKEN),
+    ("JPEG of 3 million empty comments", _fixed(lambda: _with_segments(0xFE, b"", 3_000_000)), BROKEN),
+    ("JPEG with 12 MB of filling", _fixed(lambda: jpeg()[:2] + b"\xff" * 12_000_000 + jpeg()[2:]), BROKEN),
+    (
+        "PNG of a million empty chunks",
+        _fixed(lambda: png()[:33] + _chunk(b"abCd", b"") * 1_000_000 + png()[33:]),
+        BROKEN,
+    ),
+    ("PNG of 64 pixels, 1 GB of data", _fixed(_more_than_it_shows), GOOD),
 ]

@@ -20,6 +20,10 @@ RESIZE_RULES: dict[Fit, str] = {
     "stretch": "stretch-bilinear",
 }
 """What a bundle calls each way to bring an image to size."""
+MOST_PIECES = 10_000
+"""Segments of a JPEG or chunks of a PNG file; a file of more bytes may have one each 1,024 of them."""
+MOST_SCANS = 100
+"""Scans of a JPEG file; usual ones have 1 to 18."""
 
 
 class PixelRule(BaseModel):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hardener.config.pixels import MOST_PIECES, MOST_SCANS
 from hardener.errors import HardenerError
 
 MEBIBYTE = 1024 * 1024
@@ -110,6 +111,10 @@ _FIXED_TABLE = (
     FixedBound("part_header_bytes", 4096, "bytes of such a header"),
     FixedBound("rate_callers", 10_000, "callers whose rate a process keeps; those unseen for longest are forgotten"),
     FixedBound("log_lines", 10_000, "lines of the log that wait; more are dropped and counted"),
+    FixedBound(
+        "image_pieces", MOST_PIECES, "segments of a JPEG, chunks of a PNG; of a larger file one each 1,024 bytes"
+    ),
+    FixedBound("jpeg_scans", MOST_SCANS, "scans of a JPEG; fewer where they go over 2,000 million pixels together"),
     FixedBound("bundle_check_s", 600, "seconds for a bundle to be tried before it is served"),
     FixedBound("quick_death_s", 10, "seconds after its start within which a worker's death counts as quick"),
 )

@@ -6,21 +6,18 @@ The decoders of the other formats refuse such files themselves. Imports no torch
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 from PIL import Image, ImageChops
 
+from hardener.data.pieces import Scan, jpeg_scans, png_chunks
 from hardener.errors import BadImage
 
 _PIECE = 1 << 16
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Of an interlaced PNG: first column and row, and how far apart they lie (PNG specification, 8.2)."""
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _MORE = bytes(range(1, 255)) * 8  # entropy-coded data without a marker
 _GRAY = {127, 128}  # what libjpeg puts where data ends, also once it is inverted
 
@@ -37,7 +34,7 @@ def see_that_it_is_whole(image: Image.Image, data: bytes) -> None:
     if image.format == "PNG" and _ends_in_black(image) and _rows_lack(data):
         raise BadImage("truncated: its pixels end before its last row")
     if image.format == "JPEG":
-        scans = list(_scans(data))
+        scans = list(jpeg_scans(data))
         if len(scans) > 1 and _lacks_scans(scans):
             raise BadImage("truncated: scans are missing")
         if (len(scans) > 1 or _ends_in_gray(image)) and _takes_more(image, data):
@@ -62,55 +59,18 @@ def _rows_lack(data: bytes) -> bool:
         if columns > 0 and rows > 0:
             expected += rows * (1 + (columns * bits + 7) // 8)
     unpacking, count = zlib.decompressobj(), 0
-    for chunk in _pixel_chunks(data):
-        rest: bytes | memoryview = chunk
-        while rest and not unpacking.eof:
-            count += len(unpacking.decompress(rest, _PIECE))
-            rest = unpacking.unconsumed_tail
+    for kind, chunk in png_chunks(data):
+        for start in range(0, len(chunk) if kind == b"IDAT" else 0, _PIECE):
+            rest: bytes | memoryview = chunk[start : start + _PIECE]
+            while rest and not unpacking.eof:
+                count += len(unpacking.decompress(rest, _PIECE))
+                if count >= expected:  # what more there is was not read either
+                    return False
+                rest = unpacking.unconsumed_tail
     return count + len(unpacking.flush()) < expected
 
 
-def _pixel_chunks(data: bytes) -> Iterator[memoryview]:
-    place, view = 8, memoryview(data)
-    while place + 8 <= len(data):
-        (length,) = struct.unpack_from(">I", data, place)
-        if data[place + 4 : place + 8] == b"IDAT":
-            yield view[place + 8 : place + 8 + length]
-        place += 12 + length
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """A scan of a JPEG file: its components, its first and last coefficient, the lowest bit that it brings."""
-
-    components: bytes
-    first: int
-    last: int
-    low_bit: int
-    progressive: bool
-
-
-def _scans(data: bytes) -> Iterator[_Scan]:
-    place, progressive = 2, False
-    while True:
-        marker = _MARKER.search(data, place)
-        if marker is None or data[marker.end() - 1] == 0xD9:
-            return
-        kind, body = data[marker.end() - 1], marker.end()
-        if body + 2 > len(data):
-            return
-        length = int.from_bytes(data[body : body + 2], "big")
-        part = data[body + 2 : body + length]
-        progressive |= kind == 0xC2
-        if kind == 0xDA and len(part) >= 4 + 2 * part[0]:
-            first, last, bits = part[1 + 2 * part[0] : 4 + 2 * part[0]]
-            yield _Scan(part[1 : 1 + 2 * part[0] : 2], first, last, bits & 15, progressive)
-            if data.find(b"\xff\xda", body) < 0:  # the pixels of the last scan need no look
-                return
-        place = body + max(length, 2)
-
-
-def _lacks_scans(scans: list[_Scan]) -> bool:
+def _lacks_scans(scans: list[Scan]) -> bool:
     """Whether a file of several scans lacks the last bit of a component's mean or of its details."""
     if not scans[0].progressive:
         return False  # each component comes once: the decoder misses those that do not come
