@@ -112,7 +112,7 @@ def ablate(
 
     if attack and suite is not None:
         raise HardenerError("choose --attack or --suite, not both.")
-    radius = None if eps is None else parse_quantity(eps)
+    radius = None if eps is None else parse_quantity(eps, "--eps")
     shortcuts = {"epochs": epochs, "batch_size": batch_size, "precision": precision}
     checked = asked_recipe(recipe, shortcuts, set_)
     note("starting …")

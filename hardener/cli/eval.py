@@ -240,8 +240,8 @@ def _lengths(
 ) -> tuple[float | None, float | None, tuple[int, int] | None]:
     from hardener.config.quantity import parse_image_size, parse_quantity
 
-    radius = None if eps is None else parse_quantity(eps)
-    length = None if step_size is None else parse_quantity(step_size)
+    radius = None if eps is None else parse_quantity(eps, "--eps")
+    length = None if step_size is None else parse_quantity(step_size, "--step-size")
     if length is not None and length <= 0:
         raise HardenerError(f"--step-size must be > 0; got {step_size}.")
     return radius, length, None if image_size is None else parse_image_size(image_size)

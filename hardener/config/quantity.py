@@ -9,21 +9,24 @@ from collections.abc import Iterable
 from hardener.errors import HardenerError
 
 
-def parse_quantity(text: str | float) -> float:
+def parse_quantity(text: str | float, name: str = "") -> float:
     """Turn `8/255` or `0.03` into a float.
 
+    Args:
+        name: of the option, for the message.
     Raises:
         HardenerError: the text is no finite number and no fraction of two.
     """
+    start = f"{name}: " if name else ""
     if isinstance(text, bool):
-        raise HardenerError(f"expected a number such as 8/255 or 0.03; got {text!r}.")
+        raise HardenerError(f"{start}expected a number such as 8/255 or 0.03; got {text!r}.")
     try:
         numerator, _, denominator = str(text).partition("/")
         value = float(numerator) / (float(denominator) if denominator else 1.0)
     except (ValueError, ZeroDivisionError):
-        raise HardenerError(f"expected a number such as 8/255 or 0.03; got {text!r}.") from None
+        raise HardenerError(f"{start}expected a number such as 8/255 or 0.03; got {text!r}.") from None
     if not math.isfinite(value):
-        raise HardenerError(f"expected a finite number such as 8/255 or 0.03; got {text!r}.")
+        raise HardenerError(f"{start}expected a finite number such as 8/255 or 0.03; got {text!r}.")
     return value
 
 
@@ -33,7 +36,7 @@ def asked_radii(texts: Iterable[str | float]) -> tuple[float, ...]:
     Raises:
         HardenerError: one is no number, or below 0.
     """
-    radii = sorted({parse_quantity(text) for text in texts})
+    radii = sorted({parse_quantity(text, "radius") for text in texts})
     if radii and radii[0] < 0:
         raise HardenerError(f"--radius must be >= 0: it is an l2 length, in pixels of [0, 1]; got {radii[0]:g}.")
     return tuple(radii)

@@ -64,6 +64,10 @@ class Section(BaseModel):
     def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse a truth value for a number, and whole numbers that no machine counts to."""
         assert info.field_name is not None, "it is a field's"
+        section = _section_of(cls.model_fields[info.field_name].annotation)
+        if section is not None and isinstance(value, bool | int | float | str):
+            first = next(iter(section.model_fields))
+            raise ValueError(f"it holds settings of its own, such as {info.field_name}.{first}=VALUE; got {value!r}.")
         if isinstance(value, bool) and not _takes_truth(cls.model_fields[info.field_name].annotation):
             raise ValueError(f"expected a number or a word; got {value!r}.")
         if isinstance(value, int) and abs(value) > LARGEST:
@@ -99,6 +103,12 @@ class Ball(Section):
         except HardenerError as error:
             raise ValueError(str(error)) from None
         return self
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    """Return the section that is all that a field takes, or None beside it."""
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
+    return kinds[0] if len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], Section) else None
 
 
 def _takes_truth(annotation: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
 from hardener.data.layouts.file_names import guess
@@ -14,6 +14,8 @@ from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_BOOKS = (".mat", ".xlsx", ".xls", ".ods", ".pkl")
+_LABELS = re.compile(r"(?:\w+_)?(?:labels?|y|targets?|classes)(?:_\w+)?\.(?:txt|npy)", re.I)
 _PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _DRAWN_ON = re.compile(
     r"masks?|mask[\W_]?images?|(?:image[\W_]?)?annotations?|annots?|ground[\W_]?truths?|gts?|seg(?:ment(?:ation)?s?)?"
@@ -25,10 +27,15 @@ _DRAWN_ON = re.compile(
 _MASK = re.compile(r"(.+?)([\W_](?:mask|seg|segmentation|gt|label|annotation|trimap))(?:[\W_]?\d+)?", re.I)
 
 
+class NoImages(HardenerError):
+    """There is none at any depth."""
+
+
 def refuse_flat(node: Node, here: str, tree: Tree) -> None:
     """Say that there are no class folders, and what there is instead.
 
     Raises:
+        NoImages: there is none.
         HardenerError: always.
     """
     count = node.count
@@ -39,23 +46,23 @@ def refuse_flat(node: Node, here: str, tree: Tree) -> None:
         names = {reason: found[0] for reason, found in tree.left_out.items()}
         packed = [name for names in tree.left_out.values() for name in names if name.lower().endswith(_PACKED)]
         way = _archives(here, packed) if packed else ways_to_convert(here, names)
-        raise HardenerError(f"{here} has {folders}no images ({', '.join(EXTENSIONS)}) in it. Left out: {left}.{way}")
+        raise NoImages(f"{here} has {folders}no images ({', '.join(EXTENSIONS)}) in it. Left out: {left}.{way}")
     if node.children and not count:
         left = "; ".join(str(fact) for fact in tree.facts())
-        raise HardenerError(
+        raise NoImages(
             f"{here} has {len(node.children)} folders and no images ({', '.join(EXTENSIONS)}) in any of them."
             + (f" Left out: {left}." if left else "")
         )
     raise HardenerError(
         f"{here} has {found} and no class folders. Put each class in its own folder: {here}/cat/001.jpg."
-        + by_names(tree)
+        + by_names(tree.images)
         + _tables(here, node, tree)
     )
 
 
-def by_names(tree: Tree) -> str:
+def by_names(images: Sequence[str]) -> str:
     """Return what to pass where the names of files tell the classes: cat.0.jpg, dog.0.jpg."""
-    pattern = guess(tree.images)
+    pattern = guess(images)
     return (
         f" The names of its images seem to tell classes: pass --label-from {shlex.quote(pattern)}." if pattern else ""
     )
@@ -104,9 +111,10 @@ def _tables(here: str, node: Node, tree: Tree) -> str:
             f" A table lies beside them: pass --data {shlex.quote(f'{base}/{named[0]}')}, which reads the classes from "
             "it, or says what it lacks."
         )
-    books = [name for name in tree.others if name.lower().endswith((".mat", ".xlsx", ".xls", ".ods", ".pkl"))]
+    others = [*tree.others, *(name for found in tree.left_out.values() for name in found)]
+    books = [name for name in others if name.lower().endswith(_BOOKS) or _LABELS.fullmatch(name.rpartition("/")[2])]
     if node.count and books:
-        return f" If {books[0]} tells the classes, write them to a CSV file: a column of paths, one of labels."
+        return f" If {books[0]} tells the classes, write them to a CSV file: a column path, and a column label."
     return ""
 
 
@@ -114,11 +122,27 @@ def _archives(here: str, names: list[str]) -> str:
     """Return what to pass where a folder holds archives: `train.zip` and `test.zip`."""
     whole = {split_of(name.rpartition("/")[2].partition(".")[0]): f"{here}/{name}" for name in names}
     if here.lower().endswith(_PACKED):
-        return f" Unpack {here}, and pass the archives in it: --data {names[0]}."
+        return f" Unpack {here}, and pass the archives in it: --data {shlex.quote(names[0])}."
+    if len(names) > 1 and set(whole) == {None}:
+        return (
+            " Archives are read in place, one at a time, and those with other names are no folders of classes. If each "
+            f"is a class, unpack each into a folder of its name: mkdir {shlex.quote(_stem(f'{here}/{names[0]}'))}; "
+            f"{_unpacking(f'{here}/{names[0]}')}; and so on. If one holds all classes, pass it: --data "
+            f"{shlex.quote(f'{here}/{names[0]}')}."
+        )
     training = whole.get("train", f"{here}/{names[0]}")
     others = [("--val", whole.get("validation")), ("--test", whole.get("test"))]
     more = "".join(f" {option} {shlex.quote(way)}" for option, way in others if way and way != training)
     return f" Archives are read in place: pass --data {shlex.quote(training)}{more}."
+
+
+def _stem(archive: str) -> str:
+    return next(archive[: -len(ending)] for ending in _PACKED if archive.lower().endswith(ending))
+
+
+def _unpacking(archive: str) -> str:
+    packed, folder = shlex.quote(archive), shlex.quote(_stem(archive))
+    return f"unzip {packed} -d {folder}" if archive.lower().endswith(".zip") else f"tar -xf {packed} -C {folder}"
 
 
 def _refuse_parts(filled: Mapping[str, Node], here: str) -> None:
@@ -140,7 +164,8 @@ def _taken_together(filled: Mapping[str, Node], here: str, inner: Iterable[str])
         return ""
     return (
         f" --class-depth 2 takes all of them together, with the classes {some(below)}; "
-        f"--data {here}/{names[0]} --val {here}/{names[1]} trains on one and validates on another;"
+        f"--data {shlex.quote(f'{here}/{names[0]}')} --val {shlex.quote(f'{here}/{names[1]}')} trains on one and "
+        "validates on another;"
     )
 
 

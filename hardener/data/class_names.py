@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from hardener.errors import HardenerError
 
+_BETWEEN = re.compile(r"(?<=[^\W\d_])[_-]+(?=[^\W\d_])")  # two letters: A- and A, 1_1 and 11 are no twins
+_NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
+
 
 def refuse_alike(names: Mapping[str, Iterable[str]]) -> None:
-    """See that no two class names differ only by case, spaces or the form of their letters.
+    """See that no two class names differ only by case, spaces, the marks between words, the form of their letters, or
+    the way in which one number is written.
 
     Args:
         names: for each split, called as the user sees it, the names of its classes.
@@ -35,11 +40,17 @@ def refuse_alike(names: Mapping[str, Iterable[str]]) -> None:
 
 
 def _key(name: str) -> str:
-    return "".join(unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).split())
+    plain = "".join(unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).split())
+    number = _NUMBER.fullmatch(plain) if plain.isascii() else None
+    return number[1] if number else _BETWEEN.sub("", plain)
 
 
 def _difference(names: list[str]) -> str:
     first, second = names[:2]
+    if _NUMBER.fullmatch("".join(first.split())) and "".join(first.split()) != "".join(second.split()):
+        return "how a number is written"
+    if _BETWEEN.search(first) or _BETWEEN.search(second):
+        return "case, spaces and the marks between words"
     if unicodedata.normalize("NFC", first) == unicodedata.normalize("NFC", second):
         return "the Unicode form of their letters (NFC, NFD)"
     if "".join(first.split()) == "".join(second.split()):

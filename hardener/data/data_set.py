@@ -13,9 +13,12 @@ import numpy as np
 
 from hardener.config.data_path import is_there
 from hardener.config.reading import AS_FOUND, Reading
-from hardener.data.ambiguity import some
+from hardener.data.ambiguity import NoImages, some
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
+from hardener.data.conversions import CONVERSIONS
+from hardener.data.conversions._made import names_in
+from hardener.data.conversions.run import conversion_of
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.image_files import ImageFiles
 from hardener.data.index import drawn
@@ -171,7 +174,9 @@ def read_held_out(
     if split not in splits and not (splits["train"].source.endswith("/") and inner.is_dir()):  # no folder to name
         splits = {None: splits["train"]}
     if split not in splits:
-        raise HardenerError(f"{root} has a train split and no other. To evaluate on its images, pass --data {inner}.")
+        raise HardenerError(
+            f"{root} has a train split and no other. To evaluate on its images, pass --data {shlex.quote(str(inner))}."
+        )
     assert split != "train", "it is none of those asked for"
     group = splits[split]
     refuse_alike({**({"the model's": known} if known else {}), str(group.root): group.classes})
@@ -187,7 +192,10 @@ def read_source(root: Path, reading: Reading) -> Brought:
         HardenerError: no such path, no source knows it, or the source cannot read it.
     """
     name, source = source_of(root)
-    brought = source.read(root, reading)
+    try:
+        brought = source.read(root, reading)
+    except NoImages as error:
+        raise HardenerError(f"{error}{_held(root)}") from None
     return replace(
         brought,
         splits={split: group.in_text() for split, group in brought.splits.items()},
@@ -231,6 +239,24 @@ def source_of(root: Path) -> tuple[str, Source]:
     raise HardenerError(f"{root} is a file that no source of images knows. Pass {known}.")
 
 
+def _held(root: Path) -> str:
+    """Name what another source would read, one or two folders below: cifar-10-batches-bin/, MNIST/raw/, data.npz."""
+    first = [root / name for name in names_in(root)] if root.is_dir() else []
+    second = [path / name for path in first if path.is_dir() for name in names_in(path)]
+    for path in (*first, *second):
+        for name, entry in SOURCES.items():
+            source: Source = entry.load()()
+            if name in {"image-folder", "archive", "foreign", "manifest"} or path.name.startswith("."):
+                continue
+            if source.recognises(path):
+                return f" It holds {entry.line}: pass --data {shlex.quote(str(path))}."
+        if (found := conversion_of(path)) is not None:
+            return (
+                f" {path} holds {CONVERSIONS[found[0]].line}: pass --data {shlex.quote(str(path))} to be told the way."
+            )
+    return ""
+
+
 def _classes(root: Path, brought: Brought, group: Group, *, training: bool = True) -> tuple[str, ...]:
     """Return the classes that a model is to know.
 
@@ -240,7 +266,8 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
     if group.empty:
         named = ", ".join(group.empty[:5])
         raise HardenerError(
-            f"{group.root} has class folders without images: {named}. Fill them or remove them, or pass "
+            f"{group.root} has class folders without images: {named}.{_left_in(brought, group.empty)} Fill them or "
+            "remove them, or pass "
             f"{' '.join(f'--ignore {shlex.quote(name)}' for name in group.empty[:5])}."
         )
     classes = tuple(sorted(group.classes)) if brought.classes is None else brought.classes
@@ -252,6 +279,16 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
             f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more.{_beside(brought, classes)}"
         )
     return classes
+
+
+def _left_in(brought: Brought, folders: Sequence[str]) -> str:
+    """Say what lies in folders and is not read."""
+    found = [
+        str(fact)
+        for fact in brought.left_out
+        if any(name.split("/")[-2:-1] == [folder] for folder in folders for name in fact.first)
+    ]
+    return f" Left out: {'; '.join(found)}." if found else ""
 
 
 def _beside(brought: Brought, classes: tuple[str, ...]) -> str:
@@ -272,7 +309,11 @@ def _only_group(root: Path, name: SplitName, reading: Reading) -> Group:
     if group is None:
         first = next(iter(splits.values()))
         names = ", ".join(sorted(str(split) for split in splits))
-        advice = f"Pass one of them, such as {first.root}." if first.root.is_dir() else "Pass images of one split."
+        advice = (
+            f"Pass one of them, such as {shlex.quote(str(first.root))}."
+            if first.root.is_dir()
+            else "Pass images of one split."
+        )
         raise HardenerError(f"{root} holds several splits ({names}), and none is called {name}. {advice}")
     return group
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hardener.config.pixels import Fit, PixelRule
 from hardener.data.cache import PixelCache
 from hardener.data.image_files import ImageFiles
+from hardener.data.levels import SHALLOW
 from hardener.data.survey import Levels, Size, Survey, measure_levels
 from hardener.errors import HardenerError
 from hardener.progress import Reporter
@@ -86,6 +87,13 @@ def choose_range(
         return None
     with reporter.track("measuring levels", len(files), "images") as advance:
         found = measure_levels(files, cache=cache, on_done=advance)
+    if seen.floats and seen.floats < seen.deep:
+        kinds = ", ".join(f"{count:,} of {depth}" for depth, count in seen.depths.items() if depth not in SHALLOW)
+        raise HardenerError(
+            f"the images below {files.root} have levels of several kinds ({kinds}), and one range serves all of them. "
+            "Where they are of one scale, name it with --range LO,HI; where not, convert one kind into the other, or "
+            "leave it out by --ignore PATTERN, such as --ignore '*.tif'."
+        )
     if seen.floats:
         raise HardenerError(
             f"{seen.floats:,} of {seen.images:,} images below {files.root} have float pixels"
@@ -170,7 +178,7 @@ def tell_depth(seen: Survey, files: ImageFiles, rule: PixelRule, reporter: Repor
 
 
 def _tell_range(seen: Survey, found: Levels, reporter: Reporter) -> None:
-    depths = ", ".join(depth for depth in seen.depths if depth not in {"1 bit", "8 bit"})
+    depths = ", ".join(depth for depth in seen.depths if depth not in SHALLOW)
     reporter.say(
         f"{found.images:,} images of {depths} hold levels from {_number(found.low)} to {_number(found.high)}: these "
         f"become 0 to 255; --range LO,HI sets other ends"

@@ -73,7 +73,7 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
         name = splits[min(splits, key=lambda split: split != "train")].path
         raise HardenerError(
             f"{shown} has images and no class folders. Put each class in its own folder: {shown}/{name}/cat/001.jpg."
-            + by_names(tree)
+            + by_names(tree.images)
         )
     return layout
 
@@ -129,7 +129,8 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
     others = {name: node for name, node in filled.items() if name not in named}
     if not named:
         return {}
-    if all(node.is_leaf for node in filled.values()) and not all(map(looks_unlabelled, others)):
+    flat = all(node.is_leaf for node in filled.values())
+    if flat and not all(looks_unlabelled(name) or looks_like_split(name) for name in others):
         taken = "is taken for a class" if len(named) == 1 else "are taken for classes"
         layout.doubts.append(f"{some(named)} {taken}, like the folders beside: {some(others)}")
         return {}
@@ -141,6 +142,7 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
         raise HardenerError(
             f"{here} has split folders ({some(named)}) beside other folders with images ({some(mixed)}). Put the "
             f"classes into the splits; or pass {ignore} to leave them out."
+            + (by_names([name for split in named for name in filled[split].images()]) if flat else "")
         )
     for name in spare:
         _leave_unlabelled(others[name].images(), tree)

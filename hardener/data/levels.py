@@ -17,6 +17,7 @@ _STRIP = 1 << 20  # pixels that are scaled at a time: a few megabytes beside the
 _BITS, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339  # TIFF tags
 _WHITE_IS_ZERO, _PLANES_APART, _SIGNED = 0, 2, 2
 _NATIVE = {"I;16BS": "I;16S", "I;32BS": "I;32S", "F;32BF": "F;32F", "F;64BF": "F;64F"}
+SHALLOW = {"1 bit", "8 bit"}
 FLOAT = "float"
 
 
@@ -38,7 +39,7 @@ def depth_of(image: Image.Image) -> str:
 
 def is_deep(image: Image.Image) -> bool:
     """Say from the header whether pixels hold more, or other, values than 0 to 255; what is to be printed does not."""
-    return depth_of(image) not in {"1 bit", "8 bit"} and image.mode != "CMYK"
+    return depth_of(image) not in SHALLOW and image.mode != "CMYK"
 
 
 def is_gray(image: Image.Image) -> bool:

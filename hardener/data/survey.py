@@ -15,7 +15,7 @@ from hardener.data.cache import Facts, PixelCache
 from hardener.data.colors import profile_of, shows_through
 from hardener.data.decode import SIDEWAYS, open_image
 from hardener.data.image_files import ImageFiles
-from hardener.data.levels import FLOAT, Deep, depth_of, is_deep, is_gray
+from hardener.data.levels import FLOAT, SHALLOW, Deep, depth_of, is_deep, is_gray
 from hardener.data.threads import mapped
 from hardener.errors import BadImage
 
@@ -58,7 +58,7 @@ class Survey:
     @property
     def deep(self) -> int:
         """How many images have pixels of more than 8 bits."""
-        return sum(count for depth, count in self.depths.items() if depth not in {"1 bit", "8 bit"})
+        return sum(count for depth, count in self.depths.items() if depth not in SHALLOW)
 
     @property
     def floats(self) -> int:
@@ -98,11 +98,12 @@ def survey(
         on_done: called with 1 for each image that was dealt with.
     """
     lasting = True
+    form = getattr(files.store, "form", "")
 
     def look(place: int) -> _Header | None:
         nonlocal lasting
         try:
-            return _header(open_image(files.open(place)))
+            return _header(open_image(files.open(place)), form)
         except BadImage:
             return None
         except OSError:
@@ -112,10 +113,10 @@ def survey(
     def look_at_all() -> Facts:
         return _facts(mapped(look, range(len(files)), on_done))
 
-    key = None if cache is None else cache.key(files, what="headers 2")
+    key = None if cache is None else cache.key(files, what="headers 3")
     if cache is None or key is None:
         return _survey(look_at_all())
-    entry = cache.get(key, 0, lambda write: (look_at_all(), lasting and cache.holds(key, files, what="headers 2")))
+    entry = cache.get(key, 0, lambda write: (look_at_all(), lasting and cache.holds(key, files, what="headers 3")))
     return _survey(look_at_all() if entry is None else entry.facts)
 
 
@@ -198,12 +199,12 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _header(image: Image.Image) -> _Header:
+def _header(image: Image.Image, form: str) -> _Header:
     found = profile_of(image)
     return _Header(
         size=upright_size(image),
         color=not is_gray(image),
-        format=image.format or "",
+        format=form or image.format or "",
         mode=image.mode,
         depth=depth_of(image),
         transparent=shows_through(image),

@@ -155,7 +155,7 @@ def _walk(tree: Tree, root: Path, below: str, patterns: Sequence[str], above: tu
         tree.linked |= entry.is_symlink()
         if os.path.isdir(entry) if entry.is_symlink() else entry.is_dir():
             real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
-            if real in above:
+            if real in above or (entry.is_symlink() and any(way.startswith(real.rstrip("/") + "/") for way in above)):
                 tree.leave("links back to a folder above", name)
                 continue
             passed[-1] = _walk(tree, root, name, patterns, (*above, real))

@@ -310,7 +310,8 @@ def test_bad_input_of_eval(home: Path, tmp_path: Path) -> None:
     run = home / "runs" / "run"
     fails(2, "no trained run below", "eval", "--out", tmp_path / "none")
     fails(2, "eps must lie in [0, 1] because images do; got 8. Did you mean 8/255?", "eval", run, "--eps", "8")
-    fails(2, "expected a number such as 8/255", "eval", run, "--eps", "x")
+    fails(2, "--eps: expected a number such as 8/255", "eval", run, "--eps", "x")
+    fails(2, "radius: expected a number such as 8/255", "eval", run, "--radius", "abc")
     fails(2, "Did you mean 'pgd'?", "eval", run, "--attack", "pdg")
     fails(2, "unknown norm 'l3'", "eval", run, "--norm", "l3")
     fails(2, "--steps is for no attack that was asked for (fgsm)", "eval", run, "--attack", "fgsm", "--steps", 3)

@@ -43,6 +43,8 @@ def test_a_pickle_that_runs_code_is_noticed(tmp_path: Path, monkeypatch: pytest.
     [
         ("epochs=true", "epochs: expected a number or a word; got True"),
         ("optimizer.lr=false", "optimizer.lr: expected a number or a word; got False"),
+        ("resize=true", "resize: it holds settings of its own, such as resize.first=VALUE; got True"),
+        ("optimizer=3", "optimizer: it holds settings of its own, such as optimizer.name=VALUE; got 3"),
         ("epochs=1e999", "epochs: Input should be"),
         ("optimizer.lr=.inf", "optimizer.lr: Input should be a finite number"),
         ("optimizer.lr=.nan", "optimizer.lr: Input should be a finite number"),

@@ -1,7 +1,9 @@
-"""Arrays of images and of labels in a MATLAB file, or in NumPy files side by side -> class folders."""
+"""Arrays of images and of labels in a MATLAB file, or in NumPy files side by side -> class folders. The labels may
+stand in a text file, one on each line."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,14 @@ from hardener.data.sources._arrays import group_of
 from hardener.data.sources.npz import pairs
 from hardener.errors import HardenerError
 
+_TEXTS = (".txt", ".csv")
+_HEADER = re.compile(r"labels?|y|targets?|class(?:es)?", re.I)
 Arrays = Mapping[str, NDArray[Any]]
 
 
 class PlainArrays:
-    """A MATLAB file with X and y; a folder of x_train.npy, y_train.npy and the like, or one of these files."""
+    """A MATLAB file with X and y; a folder of x_train.npy, y_train.npy and the like, or one of these files; images.npy
+    with labels.txt or labels.csv beside it."""
 
     def recognises(self, root: Path) -> bool:
         """Tell whether the path is such a file or folder, by names."""
@@ -33,7 +38,7 @@ class PlainArrays:
             HardenerError: a library is not installed, a file cannot be read, or no arrays belong together.
         """
         matlab = root.suffix.lower() == ".mat"
-        arrays = _of_matlab(root) if matlab else {path.stem: _of_numpy(path) for path in _files(root)}
+        arrays = _of_matlab(root) if matlab else {path.stem: _read(path) for path in _files(root)}
         members = pairs(list(arrays))
         if not members:
             raise HardenerError(
@@ -58,10 +63,32 @@ def _each(root: Path, split: SplitName | None, name: str, images: NDArray[Any], 
 def _files(root: Path) -> list[Path]:
     """Return the NumPy files of which some belong together; none beside folders, or images."""
     folder = root.parent if root.is_file() else root
-    names = [name for name in names_in(folder) if name.lower().endswith(".npy")]
-    if not pairs([name[:-4] for name in names]) or (root.is_dir() and any((root / n).is_dir() for n in names_in(root))):
+    names = [name for name in names_in(folder) if name.lower().endswith((".npy", *_TEXTS))]
+    kinds = {name[:-4]: name.lower()[-4:] for name in reversed(names)}  # of one stem, the array
+    if root.is_dir() and any((root / name).is_dir() for name in names_in(root)):
         return []
-    return [folder / name for name in names]
+    told = {stem for _, *two in pairs(list(kinds)) if kinds[two[0]] == ".npy" for stem in two}
+    return [folder / f"{stem}{kinds[stem]}" for stem in kinds if stem in told]
+
+
+def _read(path: Path) -> NDArray[Any]:
+    return _of_text(path) if path.suffix.lower() in _TEXTS else _of_numpy(path)
+
+
+def _of_text(path: Path) -> NDArray[Any]:
+    """Read a label from each line, after a header if there is one."""
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise HardenerError(f"{path} is not UTF-8. Write a label on each line, in the order of the images.") from None
+    divided = next((line for line in lines if re.search(r"[,;\t|]", line)), None)
+    if divided is not None:
+        raise HardenerError(
+            f"{path} has several columns ({divided[:40]}). Keep the one of the labels, in the order of the images."
+        )
+    numbers = [re.fullmatch(r"-?\d+(?:\.0+)?", line) is not None for line in lines]
+    headed = bool(lines) and (_HEADER.fullmatch(lines[0]) is not None or (not numbers[0] and all(numbers[1:])))
+    return np.array(lines[headed:], dtype=np.str_)
 
 
 def _of_numpy(path: Path) -> NDArray[Any]:

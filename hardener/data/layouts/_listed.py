@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -86,7 +87,8 @@ def _validation(place: Place, folder: str, names: list[str], truth: Mapping[str,
     if missing:
         raise HardenerError(
             f"{place.root}/{told_by} tells no class of {len(missing):,} images in {folder}/, such as {missing[0]}. "
-            f"Take the list that belongs to them, or pass --ignore {told_by.rpartition('/')[2]} to leave {folder}/ out."
+            f"Take the list that belongs to them, or pass --ignore {shlex.quote(told_by.rpartition('/')[2])} to leave "
+            f"{folder}/ out."
         )
     inside = [name[start:] for name in names]
     return place.group(folder, inside, [str(label) for label in labels], source=f"{folder}/, by {told_by}")

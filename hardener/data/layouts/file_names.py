@@ -10,7 +10,7 @@ from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, SplitName
 from hardener.data.place import Place
-from hardener.data.split_names import looks_unlabelled, split_of
+from hardener.data.split_names import looks_like_split, looks_unlabelled, split_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
@@ -22,6 +22,7 @@ _HELP = (
 )
 _GUESSES = ("{label}.{#}", "{label}_{#}", "{label}-{#}", "{label} ({#})", "{label}{#}", "{#}_{label}", "{*}_{label}")
 _REASON = "images whose name does not fit --label-from"
+_PARTS = "images in folders that may be other parts of a divided set"
 
 
 def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
@@ -34,6 +35,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         return None
     pattern = compiled(reading.label_from)
     members: dict[SplitName | None, dict[str, str]] = {}
+    parts: dict[str, str] = {}
     spare: list[str] = []
     unlabelled: list[str] = []
     depth = re.sub(r"\[\^?/[^\]]*\]", "", reading.label_from).count("/")
@@ -45,7 +47,11 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         if found is None:
             (unlabelled if any(map(looks_unlabelled, folders)) or split == "test" else spare).append(name)
         else:
-            members.setdefault(split, {})[name] = found["label"]
+            unclear = split is None and any(map(looks_like_split, folders))
+            (parts if unclear else members.setdefault(split, {}))[name] = found["label"]
+    if parts and "train" not in members:
+        members.setdefault(None, {}).update(parts)
+        parts = {}
     if not members:
         raise HardenerError(
             f"no image below {place.root} has a name that fits --label-from {shlex.quote(reading.label_from)}, such as "
@@ -58,10 +64,13 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     groups = {split: place.group("", list(found), list(found.values())) for split, found in members.items()}
     count = len({label for found in members.values() for label in found.values()})
     left = [*tree.facts(), left_out(_REASON, spare), left_out("images without a class", unlabelled)]
+    left.append(left_out(_PARTS, list(parts)))
+    doubts = [f"{len(spare)} {_REASON}, such as {spare[0]}: they are left out"] if spare else []
+    doubts += [f"{len(parts)} {_PARTS}, such as {next(iter(parts))}: they are left out"] if parts else []
     return Brought(
         groups,
         notes=(f"classes from the names of files, by {reading.label_from}: {count}",),
-        doubts=tuple([f"{len(spare)} {_REASON}, such as {spare[0]}: they are left out"] if spare else []),
+        doubts=tuple(doubts),
         left_out=tuple(fact for fact in left if fact is not None),
     )
 

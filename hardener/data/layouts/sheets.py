@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._flat import is_flat
@@ -42,11 +41,8 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     if not told or (not flat and len(told) < len(metadata)):
         return None
     sheets = _divided(told, place)
-    found = bring(sheets, place, reading)
+    found = bring(sheets, place, reading, tree.images)
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
-    used = {path for group in found.splits.values() for path in group.paths}
-    unnamed = left_out("images that no table names", [name for name in tree.images if name not in used])
-    spare += [unnamed] if unnamed is not None else []
     return Brought(found.splits, found.classes, found.notes, found.doubts, (*found.left_out, *spare))
 
 

@@ -23,6 +23,9 @@ class Rows:
         source: the file that they came from; when it changes, so do the images.
     """
 
+    form = "array rows"
+    """What their format is called: the bytes that they are given as are made here."""
+
     def __init__(self, source: Path, images: NDArray[np.uint8]) -> None:
         self._source = source
         self._images = images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,7 +85,8 @@ def image_column(schema: Any, path: Path, reading: Reading) -> str | None:
     named = [name for name in _KNOWN if name in found]
     if len(found) > 1 and not named:
         raise HardenerError(
-            f"{path} has several columns of images: {', '.join(found)}. Name one: --path-column {found[0]}."
+            f"{path} has several columns of images: {', '.join(found)}. Name one: --path-column "
+            f"{shlex.quote(found[0])}."
         )
     return (named or found or [None])[0]
 

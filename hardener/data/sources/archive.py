@@ -82,6 +82,12 @@ class Packed:
             folder, _, own = name.rpartition("/")
             folders.setdefault(folder, set()).add(own)
         self._folders = {folder: frozenset(found) for folder, found in folders.items()}
+        if self._led_out and not self._names:
+            raise HardenerError(
+                f"{root} has no file that stays inside it: its {len(self._led_out)} names lead out, such as "
+                f"{self._led_out[0]}. Unpack it with a program that takes off what leads out, as unzip and tar do, and "
+                "pass the folder."
+            )
 
     @property
     def root(self) -> Path:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.image_files import Store
-from hardener.data.sources._arrays import group_of
+from hardener.data.sources._arrays import Rows, group_of
 from hardener.errors import HardenerError
 
 _PIXELS = 3 * 32 * 32
@@ -47,6 +47,8 @@ class Cifar:
 
 class _Parts:
     """Bytes of images in several files, by the first part of their names."""
+
+    form = Rows.form
 
     def __init__(self, parts: dict[str, Store]) -> None:
         self.parts = parts

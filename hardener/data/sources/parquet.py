@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import shlex
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -120,5 +121,6 @@ def _refuse_several(root: Path, names: list[str]) -> None:
     if len(folders) > 1:
         told = [folder or "." for folder in folders]
         raise HardenerError(
-            f"{root} holds several data sets, in {', '.join(told[:5])}. Pass one: --data {root}/{folders[-1]}."
+            f"{root} holds several data sets, in {', '.join(told[:5])}. Pass one: --data "
+            f"{shlex.quote(f'{root}/{folders[-1]}')}."
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +12,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.split_names import split_of
 from hardener.data.tables.table import Table, looks_like_image
+from hardener.data.tree import is_passed_over
 from hardener.errors import HardenerError, did_you_mean
 
 _words = str.split
@@ -28,6 +31,9 @@ _FLAGS: dict[str, SplitName] = {
     "test": "test", "isval": "validation", "isvalid": "validation", "isvalidation": "validation",
 }  # fmt: skip
 _YES, _NO = {"1", "true", "yes", "1.0"}, {"0", "false", "no", "0.0", ""}
+_UNKNOWN = {"nan", "n/a", "#n/a", "null", "<na>"}
+"""What programs write where a class is not known."""
+_BETWEEN = re.compile(r"\s*[|;,+&]\s*|\s+")
 _URL = re.compile(r"(?:https?|ftp|s3|gs|hdfs|abfss?|data):", re.I)
 
 
@@ -62,6 +68,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     doubts: list[str] = []
     splits, split = _splits(table, reading, path, doubts)
     labels, label = _labels(table, reading, path, split)
+    doubts += _several(table.name, [label for label in labels if not is_passed_over(label, reading.ignore)])
     told = [f"paths from column {path!r}", f"classes from {label}"]
     told += ["no column of splits" if splits is None else f"splits from column {split!r}"]
     return Columns(table.columns[path], labels, splits, (f"{table.name}: {', '.join(told)}",), tuple(doubts))
@@ -86,9 +93,14 @@ def _path_column(table: Table, reading: Reading) -> str:
         seen = [name for name, cells in table.columns.items() if any(map(looks_like_image, cells[:50]))]
         found = [*spelled, *seen, *known]
         if not found:
+            if len(table.columns) == 1:
+                raise NoColumn(
+                    f"{table.name} has one column, {_list(table)}, and none that names images. Add one called path, "
+                    "with the image of each row."
+                )
             raise NoColumn(
                 f"{table.name} has the columns {_list(table)}, and none is known to hold paths of images. Name it: "
-                f"--path-column {next(iter(table.columns))}."
+                f"--path-column {shlex.quote(max(table.columns, key=lambda name: len(set(table.columns[name]))))}."
             )
         chosen = found[0]
     if _is_url(table.columns[chosen]):
@@ -117,7 +129,7 @@ def _labels(table: Table, reading: Reading, path: str, split: str | None) -> tup
         if not known:
             raise NoColumn(
                 f"{table.name} has the columns {_list(table)}, and none is known to hold classes. Name it: "
-                f"--label-column {rest[-1]}."
+                f"--label-column {shlex.quote(_likely(table, rest))}."
                 if rest
                 else f"{table.name} has one column, {_list(table)}, and none that holds classes. Add one called label."
             )
@@ -129,8 +141,34 @@ def _labels(table: Table, reading: Reading, path: str, split: str | None) -> tup
             f"column {chosen!r} of {table.name} holds lists ({several[:40]}); an image has one class here. Write one "
             "class into each row, or name another column by --label-column."
         )
-    more = f" (--label-column {known[1]} takes another)" if reading.label_column is None and len(known) > 1 else ""
-    return _whole(cells), f"column {chosen!r}{more}"
+    more = (
+        f" (--label-column {shlex.quote(known[1])} takes another)"
+        if reading.label_column is None and len(known) > 1
+        else ""
+    )
+    return [("" if cell.lower() in _UNKNOWN else cell) for cell in _whole(cells)], f"column {chosen!r}{more}"
+
+
+def _several(name: str, labels: list[str]) -> list[str]:
+    """Tell of cells that put together what are classes of their own: `cat|dog` beside `cat` and `dog`."""
+    known = set(labels)
+    parts = {label: _BETWEEN.split(label.strip()) for label in known}
+    joined = sorted(label for label, own in parts.items() if len(set(own)) > 1 and known.issuperset(own))
+    if not joined:
+        return []
+    count = sum(label in joined for label in labels)
+    way = " ".join(f"--ignore {shlex.quote(glob.escape(label))}" for label in joined[:5])
+    more = f", and so on for {len(joined) - 5} more," if len(joined) > 5 else ""
+    return [
+        f"{count} rows of {name} have several classes in a cell, such as {joined[0]!r}, taken for a class of its own; "
+        f"an image has one class here: {way}{more} leaves these images out"
+    ]
+
+
+def _likely(table: Table, names: list[str]) -> str:
+    """Return the column that repeats itself most, as classes do."""
+    counts = {name: len(set(table.columns[name])) for name in names}
+    return min(reversed(names), key=lambda name: (counts[name] < 2, counts[name]))
 
 
 def _one_hot(table: Table, rest: list[str]) -> tuple[list[str], str] | None:

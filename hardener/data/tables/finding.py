@@ -10,6 +10,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
@@ -42,7 +43,7 @@ class Finder:
 
     def find(self, path: str, split: SplitName | None) -> str | None:
         """Return a file's name in the place; None where it is not there or would lie outside."""
-        named = path.replace("\\", "/") if "/" not in path else path
+        named = _plain(path)
         if not named or "\0" in named:
             return None
         foreign = _DRIVE.match(named) is not None or (posixpath.isabs(named) and not os.path.lexists(named))
@@ -99,6 +100,15 @@ class Finder:
             return None
         self.below.add(name.rpartition("/")[0])
         return name
+
+
+def _plain(path: str) -> str:
+    """Return a path with `/`, of a file: URL what it names, and with the home folder for `~`."""
+    if path.lower().startswith("file://"):
+        return unquote("/" + path[7:].partition("/")[2])
+    if path.startswith("~/"):
+        return os.path.expanduser(path)
+    return path.replace("\\", "/") if "/" not in path else path
 
 
 def refuse_outside(name: str, place: Place, outside: Sequence[str]) -> None:

@@ -45,6 +45,7 @@ class _Rows:
     outside: list[str] = field(default_factory=list)
     two: dict[str, tuple[str, str]] = field(default_factory=dict)
     again: int = 0
+    named: set[str] = field(default_factory=set)
 
     def leave(self, reason: str, name: str) -> None:
         self.left.setdefault(reason, []).append(name)
@@ -60,11 +61,12 @@ class _Rows:
             self.again += 1
 
 
-def bring(sheets: Sequence[Sheet], place: Place, reading: Reading) -> Brought:
+def bring(sheets: Sequence[Sheet], place: Place, reading: Reading, images: Sequence[str] = ()) -> Brought:
     """Find the images that tables name.
 
     Args:
         place: the images lie below it.
+        images: of the place; those that no table names are told.
     Raises:
         HardenerError: see `choose`; too many images are missing, or lie outside; or none has a class.
     """
@@ -88,6 +90,9 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading) -> Brought:
     refuse_alike({shown: sorted({label for group in groups.values() for label in group.classes})})
     if rows.again:
         rows.notes.append(f"{rows.again} rows of {shown} repeat another row: each image is taken once")
+    for name in images:
+        if name not in rows.named:
+            rows.leave("images that no table names", name)
     return Brought(
         groups,
         classes=class_order([groups["train"]] if "train" in groups else list(groups.values())),
@@ -121,6 +126,8 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
                 rows.add(split, name, label, source)
             else:
                 rows.leave("rows without a class", path)
+            if name is not None:
+                rows.named.add(name)
     rows.outside += finder.outside
     if not rows.outside:
         _tell_missing(sheet, missing, asked, place, rows)
