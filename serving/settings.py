@@ -41,7 +41,8 @@ class Settings:
         bundles: what is served side by side.
         default: the name of the model that answers where a request names none; None: the first.
         device: `auto` takes the GPU where there is one, and then refuses to run without it.
-        lanes: threads that run a model at once; None: one on a GPU and on one core; of several cores one each and one more.
+        lanes: threads that run a model at once; None: one on a GPU and on one core; of several cores one each and one
+            more.
         max_connections: None: what the system's bound on open files leaves room for, at most 1,000.
         tokens: the file of the tokens' hashes; token_hashes: the same as text.
         rate: requests a second that one caller may send, and how many at once; None: any number.
