@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,8 +34,12 @@ DEEP_FORMATS = ("TIFF",)
 """Read besides by models that were trained on pixels of more than 8 bits: signed and float ones have no other file."""
 MAX_FIELDS = FIXED["form_fields"].value
 MAX_FIELD_BYTES = FIXED["field_bytes"].value
+MAX_JSON_VALUES = FIXED["json_values"].value
+MAX_WIDE_BYTES = 2**20  # of JSON; larger bodies hold images, and nothing but ASCII
 SMALL_PIXELS = 160_000  # what has no more is decoded in a millisecond
 LARGE_PIXELS = 4_000_000  # what has more takes long, and much memory, to decode
+_JSON_MARKS = (b",", b":", b"[", b"{")  # none is a letter of base64
+_WIDE = re.compile(rb"[\x80-\xff]|\\u(?!00)")
 BREAKS = b" \t\r\n"  # stand in base64 as MIME and the program base64 write it, in lines of 76 or 64
 HOW_TO_SEND = (
     "Send multipart/form-data with the file in the field image, as `curl -F image=@cat.jpg` does; "
@@ -252,6 +257,10 @@ def _read_form(content_type: str, body: bytes, most: int | None) -> tuple[list[b
 
 
 def _read_json(body: bytes, most: int | None) -> tuple[list[bytes | Problem], list[tuple[str, Any]]]:
+    if sum(map(body.count, _JSON_MARKS)) > MAX_JSON_VALUES + 2 * (most or 1):  # a value may take 150 times its bytes
+        raise Problem(422, "the JSON body holds more values than an image and its options are")
+    if len(body) > MAX_WIDE_BYTES and _WIDE.search(body):  # one such letter makes all of a text four bytes a letter
+        raise Problem(422, "the JSON body holds letters outside of Latin-1: an image in base64 has none")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:

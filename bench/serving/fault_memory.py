@@ -22,6 +22,16 @@ RIGHT = {"200", "413", "422", "429", "503", "504"}
 NOISE = ("JPEG, CMYK, progressive", "PNG, palette with a clear colour", "PNG, gray, 16 bit", "WebP, lossless", "BMP")
 
 
+def many_values(text: bytes, count: int) -> bytes:
+    """Return a request of JSON that holds a value many times: each takes more memory than it has bytes."""
+    return post("/predict", b'{"image":"","top_k":[%s1]}' % (text * count), content_type="application/json")
+
+
+def wide() -> bytes:
+    """Return a request of JSON in which one letter makes all others four bytes each."""
+    return post("/predict", b'{"image":"%s\\ud83d\\ude00"}' % (b"A" * 18 * MIB), content_type="application/json")
+
+
 def worst(suite: Suite) -> list[tuple[str, bytes]]:
     """Return the worst files of each format and mode that a request may bring."""
     files = [
@@ -72,9 +82,14 @@ def memory(suite: Suite) -> None:
         with serving(group.inside(command), port=port) as server:
             begun = set(server.workers())
             suite.note(f"ready: {group.held_bytes() / MIB:.0f} MB")
-            for name, data in files:
-                _storm(suite, group, server, name, [post("/predict", multipart(data))], suite.some(8, 3))
-            mixed = [post("/predict", multipart(data)) for _, data in files]
+            requests = [(name, post("/predict", multipart(data))) for name, data in files]
+            requests += [
+                ("JSON, 6 million empty lists", many_values(b"[],", 6_000_000)),
+                ("JSON, one letter outside of Latin-1", wide()),
+            ]
+            for name, request in requests:
+                _storm(suite, group, server, name, [request], suite.some(8, 3))
+            mixed = [request for _, request in requests]
             report = post("/report", multipart(upload()))
             batch = [post("/predict", data, content_type="image/png") for _, data in files[:4]]
             _storm(

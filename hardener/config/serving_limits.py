@@ -107,6 +107,7 @@ class FixedBound:
 _FIXED_TABLE = (
     FixedBound("form_fields", 16, "fields of a form or of JSON besides its images"),
     FixedBound("field_bytes", 4096, "bytes of such a field"),
+    FixedBound("json_values", 1000, "values of JSON, besides images; keys and brackets count too"),
     FixedBound("part_headers", 8, "headers of a part of a form"),
     FixedBound("part_header_bytes", 4096, "bytes of such a header"),
     FixedBound("rate_callers", 10_000, "callers whose rate a process keeps; those unseen for longest are forgotten"),
