@@ -95,6 +95,19 @@ def doubts_about_masks(tree: Tree) -> list[str]:
     ]
 
 
+def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
+    """Tell of `cat/masks/` beside `cat/images/`: what is drawn on images is read as images of the class."""
+    inner = {below: f"{name}/{below}" for name, node in filled.items() for below in node.filled()}
+    drawn = [below for below in inner if _DRAWN_ON.fullmatch(below.strip())]
+    if not drawn or not any(says_nothing(below) for below in inner if below not in drawn):
+        return []
+    return [
+        f"{inner[below]}/ looks like what was drawn on images, and is taken for images of the class like the rest: "
+        f"--ignore {shlex.quote(below)} leaves it out"
+        for below in drawn
+    ]
+
+
 def some(names: Iterable[str]) -> str:
     """Return the first few names, and how many more there are."""
     found = sorted(names)

@@ -25,6 +25,7 @@ from hardener.data.index import drawn
 from hardener.data.layout import UNLABELLED
 from hardener.data.names import digest_of
 from hardener.data.sources import SOURCES
+from hardener.data.sources.archive import really
 from hardener.data.tree import telling
 from hardener.errors import HardenerError
 from hardener.progress import SILENT, Reporter
@@ -236,7 +237,7 @@ def source_of(root: Path) -> tuple[str, Source]:
     if root.suffix.lower() in EXTENSIONS:
         raise HardenerError(f"{root} is one image. Pass the folder that holds its class's folder and the others'.")
     known = "; ".join(entry.line for name, entry in SOURCES.items() if name != "foreign")
-    raise HardenerError(f"{root} is a file that no source of images knows. Pass {known}.")
+    raise HardenerError(f"{root} is a file that no source of images knows.{really(root)} Pass {known}.")
 
 
 def _held(root: Path) -> str:

@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hardener.config.reading import Reading
-from hardener.data.ambiguity import by_names, doubts_about_masks, refuse_flat, refuse_unclear, some
+from hardener.data.ambiguity import (
+    by_names,
+    doubts_about_drawn_folders,
+    doubts_about_masks,
+    refuse_flat,
+    refuse_unclear,
+    some,
+)
 from hardener.data.brought import SplitName
 from hardener.data.node import Node, grow
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
@@ -139,6 +146,13 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
     if mixed:
         here = f"{shown}/{root.path}" if root.path else shown
         ignore = " ".join(f"--ignore {shlex.quote(name)}" for name in mixed[:5])
+        if "train" not in map(split_of, (short[name] for name in named)):
+            divided = next((name for name in mixed if others[name].filled()), None)
+            way = _each_by_name(here, divided, {name: short[name] for name in sorted(named)})
+            raise HardenerError(
+                f"{here} has split folders ({some(named)}), none of them of train, beside other folders with images "
+                f"({some(mixed)}). Name what is trained on: {way}."
+            )
         raise HardenerError(
             f"{here} has split folders ({some(named)}) beside other folders with images ({some(mixed)}). Put the "
             f"classes into the splits; or pass {ignore} to leave them out."
@@ -159,6 +173,15 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
     return {split: filled[names[0]] for split, names in assigned.items()}
 
 
+def _each_by_name(here: str, train: str | None, named: Mapping[str, str]) -> str:
+    """Return the options that name each split; images to train on lie in one folder, or in all that are no split."""
+    options: dict[SplitName | None, str] = {"validation": "--val", "test": "--test"}
+    way = [f"--data {shlex.quote(here if train is None else f'{here}/{train}')}"]
+    way += [f"{options[split_of(own)]} {shlex.quote(f'{here}/{name}')}" for name, own in named.items()]
+    way += [f"--ignore {shlex.quote(name)}" for name in named if train is None]
+    return " ".join(way)
+
+
 def _read_classes(
     node: Node, split: SplitName | None, shown: str, reading: Reading, tree: Tree, layout: Layout
 ) -> None:
@@ -176,6 +199,7 @@ def _read_classes(
         refuse_unclear(filled, here)
         depth = 1
         _tell_level(filled, split, layout)
+        layout.doubts += doubts_about_drawn_folders(filled)
     named, above = _at_depth(node, depth)
     if not named:
         raise HardenerError(f"no image lies {depth} folders below {here}. Pass a smaller --class-depth.")

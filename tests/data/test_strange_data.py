@@ -213,3 +213,63 @@ def test_rows_of_an_array_are_called_so(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", images=np.zeros((8, 4, 4), np.uint8), labels=np.arange(8) % 2)
     group = read_source(tmp_path / "d.npz", AS_FOUND).splits[None]
     assert survey(group.labelled(("0", "1"))).formats == {"array rows": 8}
+
+
+def split_files(root: Path, pattern: str) -> None:
+    names = [pattern.format(c, s, k) for c in ("cat", "dog") for s in ("train", "test") for k in range(6)]
+    fill(root, *names)
+
+
+@pytest.mark.parametrize("pattern", ["{0}_{1}_{2}.png", "{1}-{0}-{2}.png"])
+def test_the_advised_pattern_reads_splits_where_names_tell_them(pattern: str, tmp_path: Path) -> None:
+    split_files(tmp_path, pattern)
+    with pytest.raises(HardenerError, match="--label-from") as refused:
+        read_data_set(tmp_path)
+    words = shlex.split(str(refused.value).partition("pass --label-from ")[2])
+    found = read_data_set(tmp_path, reading=Reading(label_from=words[0].removesuffix(".")))
+    assert (found.classes, len(found.test or ()), found.drawn) == (("cat", "dog"), 12, ("validation",))
+
+
+def test_drawings_inside_class_folders_are_said_and_the_advice_leaves_them_out(tmp_path: Path) -> None:
+    classes(tmp_path, "cat/images", "cat/masks", "dog/images", "dog/masks")
+    (doubt,) = read_source(tmp_path, AS_FOUND).doubts
+    assert "/masks/ looks like what was drawn on images" in doubt
+    assert doubt.endswith("--ignore masks leaves it out")
+    found = read_source(tmp_path, Reading(ignore=("masks",)))
+    assert not found.doubts
+    assert len(found.splits[None]) == 8
+
+
+@pytest.mark.parametrize("others", [("data/cat", "data/dog"), ("cat", "dog")])
+def test_splits_without_train_are_answered_with_what_names_each(others: tuple[str, str], tmp_path: Path) -> None:
+    classes(tmp_path, *others, "test/cat", "test/dog")
+    with pytest.raises(HardenerError, match="none of them of train") as refused:
+        read_data_set(tmp_path)
+    words = shlex.split(str(refused.value).partition("trained on: ")[2].removesuffix("."))
+    asked = dict(zip(words[::2], words[1::2], strict=True))
+    reading = asked_reading([asked["--ignore"]] if "--ignore" in asked else [], None, None) or AS_FOUND
+    found = read_data_set(Path(asked["--data"]), test_root=Path(asked["--test"]), reading=reading)
+    assert (found.classes, len(found.test or ()), len(found.train) + len(found.validation)) == (("cat", "dog"), 8, 8)
+
+
+@pytest.mark.parametrize("path", ["{}.jpg", "0{}.png", "{}.PNG"])
+def test_names_that_differ_by_little_are_said(path: str, tmp_path: Path) -> None:
+    table(tmp_path, ["cat", "dog"] * 4)
+    rows = [f"{path.format(f'{place:02}')},{'cat' if place % 2 else 'dog'}" for place in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
+    with pytest.raises(HardenerError, match=r"Files of nearly these names are, such as 00\.png for "):
+        read_source(tmp_path / "t.csv", AS_FOUND)
+
+
+def test_spaces_behind_a_comma_do_not_make_quotes_of_a_class(tmp_path: Path) -> None:
+    path = table(tmp_path, ["cat", "dog"] * 4)
+    path.write_text(path.read_text().replace(",cat", ', "cat"').replace(",dog", ', "dog"'))
+    assert read_source(path, AS_FOUND).splits[None].classes == {"cat", "dog"}
+
+
+@pytest.mark.parametrize("name", ["d.tar", "download"])
+def test_an_archive_of_another_name_is_told(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("cat/1.png", picture(1))
+    with pytest.raises(HardenerError, match=r"It begins as \.zip does: rename it"):
+        read_source(tmp_path / name, AS_FOUND)

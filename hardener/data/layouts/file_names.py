@@ -20,6 +20,7 @@ _HELP = (
     "Write the name with {label} where the class stands, {*} for any text and {#} for a number, such as "
     "'{label}.{#}.jpg' for cat.0.jpg; or a regular expression with a group (?P<label>…)."
 )
+_DIVIDED = ("{label}_{split}_{#}", "{split}_{label}_{#}", "{label}-{split}-{#}", "{split}-{label}-{#}")
 _GUESSES = ("{label}.{#}", "{label}_{#}", "{label}-{#}", "{label} ({#})", "{label}{#}", "{#}_{label}", "{*}_{label}")
 _REASON = "images whose name does not fit --label-from"
 _PARTS = "images in folders that may be other parts of a divided set"
@@ -99,6 +100,10 @@ def compiled(text: str) -> re.Pattern[str]:
 def guess(names: Sequence[str]) -> str | None:
     """Return a pattern that reads classes out of the names of files, where one does."""
     own = [name.rpartition("/")[2].rpartition(".")[0] for name in names]
+    for text in _DIVIDED:
+        both = [compiled(text).search(name) for name in own]
+        if own and all(match is not None and split_of(match["split"]) for match in both):
+            return text + ".{*}"
     for text in _GUESSES:
         found = [compiled(text).search(name) for name in own]
         labels = [match["label"] for match in found if match is not None]

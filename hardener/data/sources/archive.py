@@ -166,7 +166,7 @@ class _Zip:
         try:
             self._file = zipfile.ZipFile(root)
         except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
-            raise HardenerError(f"{root} is no zip that can be read: {error}.{_really(root)}") from None
+            raise HardenerError(f"{root} is no zip that can be read: {error}.{really(root, '.zip')}") from None
         self._infos = {_slashed(info.filename): info for info in self._file.infolist() if not _is_folder(info)}
         locked = [name for name, info in self._infos.items() if info.flag_bits & 1]
         if locked:
@@ -212,7 +212,7 @@ class _Tar:
                     if member.isreg()
                 }
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-            raise HardenerError(f"{root} is no tar that can be read: {error}.") from None
+            raise HardenerError(f"{root} is no tar that can be read: {error}.{really(root, '.tar')}") from None
 
     def names(self) -> Iterator[str]:
         yield from self._places
@@ -224,15 +224,16 @@ class _Tar:
         return os.pread(self._descriptor, min(most, size), start)
 
 
-def _really(root: Path) -> str:
-    """Say what a file is that is called a zip."""
+def really(root: Path, called: str = "") -> str:
+    """Say what archive a file is, by its first bytes, that is called another or none."""
     try:
         with root.open("rb") as file:
             start = file.read(6)
     except OSError:
         return ""
     endings = {b"\x1f\x8b": ".tar.gz", b"BZ": ".tar.bz2", b"\xfd7": ".tar.xz", b"7z": ".7z", b"Ra": ".rar"}
-    if start[:2] in endings:
+    endings |= {} if called == ".zip" else {b"PK": ".zip"}
+    if start[:2] in endings and (called != ".tar" or start[:2] in {b"PK", b"7z", b"Ra"}):
         return f" It begins as {endings[start[:2]]} does: rename it."
     return " Its end is missing: fetch it again." if start[:2] == b"PK" else ""
 

@@ -148,6 +148,22 @@ def likely_root(root: Path, paths: Sequence[str]) -> Path | None:
     return fit[0] if len(fit) == 1 else None
 
 
+def nearly_named(place: Place, paths: Sequence[str]) -> tuple[str, str] | None:
+    """Return a path and the file that it seems to mean, where most differ by case, ending or leading zeros alone."""
+    files: dict[str, list[str]] = defaultdict(list)
+    for image in place.tree(()).images:
+        files[_nearly(image)].append(image)
+    asked = [path for path in paths[:: max(1, len(paths) // _TRIED)] if path]
+    found = [(path, files[_nearly(path)][0]) for path in asked if len(files.get(_nearly(path), ())) == 1]
+    return found[0] if found and 2 * len(found) > len(asked) else None
+
+
+def _nearly(path: str) -> str:
+    own = path.replace("\\", "/").rpartition("/")[2].casefold()
+    stem, dot, ending = own.rpartition(".")
+    return (stem if dot and f".{ending}" in EXTENSIONS else own).lstrip("0") or "0"
+
+
 def _leads(folder: Path, path: str) -> bool:
     return any((folder / way).is_file() for way in (path, *(path + ending for ending in EXTENSIONS)))
 

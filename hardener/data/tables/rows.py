@@ -15,7 +15,7 @@ from hardener.data.place import Place
 from hardener.data.sources._arrays import class_order
 from hardener.data.split_names import split_of
 from hardener.data.tables.columns import choose
-from hardener.data.tables.finding import Finder, likely_root, refuse_outside
+from hardener.data.tables.finding import Finder, likely_root, nearly_named, refuse_outside
 from hardener.data.tables.table import Table
 from hardener.data.tree import is_passed_over
 from hardener.errors import HardenerError
@@ -151,6 +151,11 @@ def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, ro
         return
     some = ", ".join(path or "(empty)" for path in missing[:3]) + (", …" if len(missing) > 3 else "")
     if len(missing) > MOST_WRONG * asked:
+        if (alike := nearly_named(place, missing)) is not None:
+            raise HardenerError(
+                f"{len(missing)} of the {asked} images that {name} names are not below {place.root}: {some}. Files of "
+                f"nearly these names are, such as {alike[1]} for {alike[0]}. Write the names as the files have them."
+            )
         near = likely_root(place.root, missing)
         raise HardenerError(
             f"{len(missing)} of the {asked} images that {name} names are not below {place.root}: {some}. "

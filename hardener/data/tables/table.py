@@ -101,7 +101,7 @@ def _cells(name: str, text: str) -> list[tuple[int, list[str]]]:
         told, text = first.strip()[-1], rest
     text = _uncommented(text)
     delimiter = told or _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter != "\t")
     rows = []
     try:
         for cells in reader:
