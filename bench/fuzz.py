@@ -28,7 +28,7 @@ from fuzz_groups import GROUPS, Home
 from hardener.errors import HardenerError
 
 LONGEST_S = 60  # of a case; most take a millisecond
-FIRST_S = 300  # of the first of a group: a run may have to be trained for it
+TRAINING_S = 300  # of the first of a group, which may have to train a run, and of whole commands, which may be `train`
 Ending = Literal["taken", "refused", "broken", "hung", "unpickled"]
 
 
@@ -65,14 +65,15 @@ def run(cases: int, seed: int, folder: Path, groups: Sequence[str] = (), only: i
 
 def _case(name: str, number: int, seed: int, home: Home) -> Outcome:
     draw = random.Random(f"{seed}/{name}/{number}")
+    longest = TRAINING_S if number == 0 or name == "commands" else LONGEST_S
     try:
-        with _limited(FIRST_S if number == 0 else LONGEST_S), warnings.catch_warnings():
+        with _limited(longest), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             GROUPS[name][0](draw, home)
     except HardenerError as error:
         ending, told = ("refused", str(error)) if str(error).strip() else ("broken", "an error without a word")
     except _Hung:
-        ending, told = "hung", f"longer than {LONGEST_S} s"
+        ending, told = "hung", f"longer than {longest} s"
     except Exception:
         ending, told = "broken", traceback.format_exc()
     else:
