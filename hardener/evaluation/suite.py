@@ -17,7 +17,7 @@ _FAST = (
     AttackPlan("pma", {"steps": 10, "loss": "ce"}),
     AttackPlan("pma", {"steps": 20}, warm=True),
     AttackPlan("mm", {"steps": 20, "targets": 3}),
-    AttackPlan("mm", {"steps": 15, "targets": 9}, share=0.7),
+    AttackPlan("mm", {"steps": 15, "targets": 9}),
     AttackPlan("apgd-t", {"steps": 50, "targets": 9}, share=0.12),
     AttackPlan("pma", {"steps": 50, "loss": "dlr"}, restarts=3, share=0.12),
     AttackPlan("pma", {"steps": 50}, restarts=3, share=0.12),

@@ -15,6 +15,9 @@ from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval
 from hardener.threat import ThreatModel
 
+SEEN = "trained-on"
+"""The flag of an evaluation of images that the run was trained on, or that chose its epoch."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -24,6 +27,11 @@ class Figure:
     share: float
     interval: tuple[float, float]
     samples: int
+
+    @property
+    def is_of_seen_images(self) -> bool:
+        """Whether the run was trained on some of the images, or chose its epoch by them."""
+        return any(flag.id == SEEN for flag in self.evaluation.flags)
 
     def bounds(self, aspect: Aspect, confidence: float) -> tuple[float, float]:
         """The interval at another confidence."""
@@ -35,8 +43,22 @@ class Figure:
 
 
 def figures(evaluations: Sequence[Evaluation], aspect: Aspect) -> list[Figure]:
-    """Return the figures of what a requirement is about, in the order of the evaluations; empty where none has it."""
-    return [found for item in evaluations if (found := _figure(item, aspect)) is not None]
+    """Return the figures of what a requirement is about, the one that counts first; empty where none has it.
+
+    They are in the order of the evaluations. What no attack has part in is in each of them, whatever it was for; there
+    the figure of most images counts, of those on the first one's data and of no images that the run has seen. Where the
+    first one itself is of such images, it counts.
+    """
+    found = [figure for item in evaluations if (figure := _figure(item, aspect)) is not None]
+    if not found or aspect.kind not in {"clean", "balanced"} or found[0].is_of_seen_images:
+        return found
+    own = _place(found[0])
+    return sorted(found, key=lambda one: (_place(one) != own, one.is_of_seen_images, -one.samples))
+
+
+def _place(figure: Figure) -> tuple[str, str]:
+    data = figure.evaluation.data
+    return data.root, data.split
 
 
 def measuring_command(run: RunFolder, aspect: Aspect) -> str:

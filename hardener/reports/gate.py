@@ -11,13 +11,10 @@ from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.reports.attack_lists import attack_list, attacked_alike
 from hardener.reports.condition import Aspect, Condition
-from hardener.reports.figure import Figure, figures, not_measured
+from hardener.reports.figure import SEEN, Figure, figures, not_measured
 from hardener.reports.shared import current_evaluations
 from hardener.statistics.paired import paired_difference, read_outcomes
 from hardener.words import percent, points
-
-SEEN = "trained-on"
-"""The flag of an evaluation of images that the run was trained on, or that chose its epoch."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,7 @@ class Judgement:
 
 def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | None = None) -> Judgement:
     """Look at every condition. Of the run's evaluations of its present weights, the newest that has a measure counts.
+    Clean accuracy is in all of them; there the one of most images counts, of those on the newest one's data.
 
     A `min` condition holds when the lower end of the 95 % interval reaches the bound; a `max-drop` condition when the
     upper end of the 95 % interval of the drop stays within it. That interval is the paired one of Newcombe where both
@@ -94,9 +92,13 @@ def look_at(condition: Condition, mine: Evaluated, against: Evaluated | None) ->
     if condition.kind == "min":
         return _judge_min(condition, found[0]), notes
     assert against is not None, "a drop is from something"
-    other = to_compare_with(found[0], figures(against[1], condition.aspect))
-    notes += [*_other_attacks(condition, found[0], other), *_flags(other)]
-    return _judge_drop(condition, mine[0], found[0], against[0], other), notes
+    others = figures(against[1], condition.aspect)
+    chosen = found[0]
+    if condition.aspect.kind == "clean":  # image by image, where that can be
+        chosen = next((one for one in found if any(_same_images(one, other) for other in others)), chosen)
+    other = to_compare_with(chosen, others)
+    notes = [*notes, *_flags(chosen), *_other_attacks(condition, chosen, other), *_flags(other)]
+    return _judge_drop(condition, mine[0], chosen, against[0], other), notes
 
 
 def _flags(figure: Figure) -> list[str]:

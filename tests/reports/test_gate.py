@@ -56,6 +56,25 @@ def test_the_lower_end_decides(run: RunFolder, measure: str, low: float) -> None
     assert holds(run, f"{measure}=0.99").why == ""
 
 
+def test_clean_accuracy_is_of_the_evaluation_with_most_images(run: RunFolder) -> None:
+    write_evaluation(run, bits(20, 20), bits(3, 20), minute=5, eps=4 / 255)
+    assert "n = 100" in holds(run, "clean=0.8").found
+    assert "n = 20" in holds(run, "linf-4/255=0.1").found
+    write_evaluation(run, bits(15, 40), bits(3, 40), minute=6, root="field", eps=4 / 255)
+    assert "n = 40" in holds(run, "clean=0.1").found, "the newest one's data"
+    seen = Flag(id="trained-on", message="3 were trained on", page="p")
+    write_evaluation(run, bits(40, 200), bits(3, 200), minute=3, root="field", flags=[seen])
+    assert "n = 40" in holds(run, "clean=0.1").found, "no image that was trained on"
+
+
+def test_a_drop_of_clean_accuracy_is_of_the_same_images_where_it_can_be(run: RunFolder, tmp_path: Path) -> None:
+    before = write_run(tmp_path, "before")
+    write_evaluation(before, bits(20, 20), bits(3, 20), images="few")
+    write_evaluation(run, bits(19, 20), bits(3, 20), minute=5, images="few")
+    assert "paired, on the same images" in drops(run, "clean=0.1", before).found
+    assert "n = 100" in holds(run, "clean=0.8").found
+
+
 def test_the_mean_over_eps_is_a_measure(run: RunFolder) -> None:
     figure = MeasuredFigure(name="mean-linf-8/255", value=0.55, unit="share", better="higher")
     found = {MEAN: Measured(title="mean", samples=400, figures=[figure])}
