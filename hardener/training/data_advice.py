@@ -11,6 +11,7 @@ from hardener.config.data_findings import are_uneven
 from hardener.config.inspection_record import Advice, Alike, DataInspection
 from hardener.config.schema import Data
 from hardener.data.input_rule import DEFAULT_SIZE, MANY
+from hardener.data.levels import FLOAT, SHALLOW
 from hardener.data.look import CLEAR
 from hardener.words import percent
 
@@ -109,6 +110,15 @@ def _range_advice(found: DataInspection, train: str) -> Advice:
     levels = found.levels
     assert levels is not None
     ends = f"{levels.low:.7g},{levels.high:.7g}"
+    deep = {depth: count for depth, count in found.headers.depths.items() if depth not in SHALLOW}
+    if FLOAT in deep and len(deep) > 1:
+        kinds = " and ".join(f"{count:,} of {depth}" for depth, count in deep.items())
+        text = (
+            f"Levels are of several kinds ({kinds}), and one range serves all of them: convert one kind into the "
+            "other, or leave it out."
+        )
+        told = found.headers.formats.get("TIFF") == deep[FLOAT]  # the ending tells them
+        return Advice(text=text, command=f"{train} --ignore {shlex.quote('*.tif*') if told else 'PATTERN'}", grave=True)
     if found.headers.depths.get("float"):
         text = f"The images have float pixels. Say which values are black and white; they reach from {ends}."
         return Advice(text=text.replace(",", " to "), command=f"{train} --range {ends}", grave=True)

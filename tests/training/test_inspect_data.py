@@ -178,6 +178,14 @@ def test_float_images_are_looked_at_by_what_is_measured_and_the_range_is_asked_f
     assert not list(following(look(root, f"data.range={command[-1]}"), "float pixels"))
 
 
+def test_float_beside_sixteen_bits_is_told_and_no_range_of_both_is_advised(tmp_path: Path) -> None:
+    root = grays(tmp_path / "m", RANDOM.random((10, 9, 9)).astype(np.float32), "tif")
+    grays(root, RANDOM.integers(50, 60_000, (12, 9, 9)).astype(np.uint16), "png")
+    (command,) = following(look(root), "several kinds")
+    assert command[-2:] == ["--ignore", "*.tif*"]
+    assert not list(following(look(root, reading=Reading(ignore=("*.tif*",))), "several kinds"))
+
+
 def test_sixteen_bits_are_looked_at_as_training_scales_them(tmp_path: Path) -> None:
     root = grays(tmp_path / "d", RANDOM.integers(50, 4000, (30, 9, 9)).astype(np.uint16), "png")
     found = look(root)
