@@ -14,9 +14,10 @@ def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
     tree, scope = code_of(value), scope_of(value)
     found: list[Any] = []
     for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and depth:
+        if isinstance(node, ast.Call) and depth:
             inner, handed = looked_up(node.func, scope), [_is(one, name) for one in node.args]
-            if inspect.isfunction(inner) and True in handed:
+            own = inspect.isfunction(inner) and isinstance(node.func, ast.Name)
+            if (own or inspect.ismethod(inner)) and True in handed:
                 taken = list(inspect.signature(inner).parameters)
                 place = handed.index(True)
                 found += words_of(taken[place], inner, depth - 1) if place < len(taken) else []
@@ -25,10 +26,7 @@ def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) and _is(node.comparators[0], name):
             found += [node.left.value] if isinstance(node.left, ast.Constant) else []
         if isinstance(node, ast.Subscript) and _is(node.slice, name):
-            table = looked_up(node.value, scope)
-            found += [key for key in table if isinstance(key, str | int)] if isinstance(table, dict) else []
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict) and _is(node.slice, name):
-            found += [key.value for key in node.value.keys if isinstance(key, ast.Constant)]
+            found += _keys_of(node.value, tree, scope)
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("startswith", "endswith"):
             if isinstance(node.func, ast.Attribute) and _is(node.func.value, name) and node.args:
                 found += [node.args[0].value] if isinstance(node.args[0], ast.Constant) else []
@@ -43,6 +41,23 @@ def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
                 table = looked_up(other, scope)
                 found += list(table) if worth and isinstance(table, dict | list | tuple) else []
     return list(dict.fromkeys(found))
+
+
+def _keys_of(table: ast.expr, tree: ast.AST | None, scope: dict[str, Any]) -> list[str | int]:
+    """Return the words and numbers under which a table is read: of the module, written there, or one in a table."""
+    if isinstance(table, ast.Subscript):  # TABLE[data][name]
+        outer = looked_up(table.value, scope)
+        inner = [one for one in outer.values() if isinstance(one, dict)] if isinstance(outer, dict) else []
+        return [key for one in inner for key in one if isinstance(key, str | int)]
+    found = looked_up(table, scope)
+    if isinstance(found, dict):
+        return [key for key in found if isinstance(key, str | int)]
+    values = [table]
+    if isinstance(table, ast.Name) and tree is not None:
+        sets = (node for node in ast.walk(tree) if isinstance(node, ast.Assign))
+        values = [node.value for node in sets if any(_is(target, table.id) for target in node.targets)]
+    keys = [key for value in values if isinstance(value, ast.Dict) for key in value.keys]
+    return [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str | int)]
 
 
 def asks_item(value: Any, name: str) -> bool:

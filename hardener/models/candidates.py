@@ -17,7 +17,7 @@ from hardener.models.argument_use import asks_item, words_of
 from hardener.models.arguments import Count, Facts, Takes, class_count_name, size_names, ways_to_build
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
-from hardener.models.source_code import is_network_class, makes_network, reached, used_by
+from hardener.models.source_code import factories_of, is_network_class, makes_network, reached, used_by
 from hardener.models.user_code import place_of
 
 
@@ -34,6 +34,11 @@ class Candidate:
     def takes(self) -> Takes | None:
         """What it can be built with."""
         return None if isinstance(self.value, nn.Module) else reached(self.value)
+
+    @property
+    def called(self) -> str:
+        """What it is called by in code: `from_name` of `Net.from_name`."""
+        return self.name.rpartition(".")[2]
 
     @functools.cached_property
     def uses(self) -> set[int]:
@@ -94,6 +99,13 @@ def candidates_of(found: Imported) -> list[Candidate]:
             seen.add(id(value))
             result.append(Candidate(name, value, place, here))
     return result
+
+
+def factories(candidate: Candidate) -> list[Candidate]:
+    """Return a class's own class methods that build it, where there are some."""
+    value = candidate.value
+    names = factories_of(value) if inspect.isclass(value) else []
+    return [dataclasses.replace(candidate, name=f"{candidate.name}.{n}", value=getattr(value, n)) for n in names]
 
 
 def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: Trials) -> Tried:

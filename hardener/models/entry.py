@@ -18,6 +18,7 @@ from hardener.models.candidates import (
     Tried,
     at_other_sizes,
     candidates_of,
+    factories,
     is_part,
     known_ways,
     standing_out,
@@ -88,6 +89,9 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     if min(one.rank(facts) for one in everything) >= 3:
         everything = [at_other_sizes(one, trials) for one in everything]
     tops = standing_out(everything, facts, found)
+    if tops[0].rank(facts) >= 4:
+        made = [tried(one, facts, wish.given, trials) for top in tops for one in factories(top.candidate)]
+        tops = [one for one in made if one.rank(facts) < 3] or [*made, *tops]
     if tops[0].rank(facts) >= 4:
         parts = [one for one in everything if one not in tops and one.missing and one.counts]
         return _unfit(tops, parts, found, facts, wish, trials)

@@ -48,7 +48,8 @@ def scope_of(value: Any) -> dict[str, Any]:
     if inspect.isclass(unwrapped):
         init = unwrapped.__dict__.get("__init__") or unwrapped.__dict__.get("forward")
         return getattr(init, "__globals__", {})
-    return getattr(unwrapped, "__globals__", {})
+    scope = getattr(unwrapped, "__globals__", {})
+    return {**scope, "cls": unwrapped.__self__} if inspect.ismethod(unwrapped) else scope
 
 
 def looked_up(node: ast.expr, scope: dict[str, Any]) -> Any:
@@ -105,27 +106,49 @@ def makes_network(value: Any, *, by_name: bool = True) -> bool:
     return bool(named and taken is not None and class_count_name(taken) is not None)
 
 
+def factories_of(value: type) -> list[str]:
+    """Return the names of a class's own class methods that build it, such as `from_name`; those that read weights are
+    left out where there are others."""
+    found = []
+    for name, one in vars(value).items():
+        tree = code_of(one.__func__) if isinstance(one, classmethod) and not name.startswith("_") else None
+        if not isinstance(tree, ast.FunctionDef) or not any(isinstance(node, ast.Return) for node in _own_nodes(tree)):
+            continue
+        called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        built = any(_is_name(one, "cls") or _is_name(one, value.__name__) for one in called)
+        if built or any(isinstance(one, ast.Attribute) and _is_name(one.value, "cls") for one in called):
+            found.append((name, built and "pretrained" not in name))
+    plain_ones = [name for name, is_plain in found if is_plain]
+    return plain_ones or [name for name, _ in found if "pretrained" in name]
+
+
 def reached(value: Any, depth: int = 0) -> Takes | None:
     """Read what a class or a function takes, and what its `**kwargs` are handed on to."""
     taken = takes(value)
     target = value.func if isinstance(value, functools.partial) else value
     if taken is None or not taken.anything or depth > _DEEPEST:
         return taken
+    code = _initialiser(target) if inspect.isclass(target) else target
+    for name, default in {} if code is None else _asked_of_keywords(code).items():
+        taken.names.setdefault(name, default)
     if inspect.isclass(target):
         inner = [base for base in target.__mro__[1:] if base is not object and "__init__" in vars(base)][:1]
-        calls = [(base, set[str]()) for base in inner if base is not nn.Module]
+        calls = [(base, set[str](), True) for base in inner if base is not nn.Module]
     else:
         calls = list(_handed_on(target))
-        for name, default in _asked_of_keywords(target).items():
-            taken.names.setdefault(name, default)
-    for callee, bound in calls:
+    for callee, bound, asks in calls:
         further = reached(callee, depth + 1)
         if further is not None:
             for name, default in further.names.items():
                 if name not in taken.names and name not in bound:
-                    taken.names[name] = default
+                    taken.names[name] = default if asks or default is not NO_DEFAULT else None
                     taken.annotations.setdefault(name, further.annotations.get(name))
     return taken
+
+
+def _initialiser(value: type) -> Any:
+    """Return the `__init__` that a class has, where it is written in Python and no other class wraps it."""
+    return next((one for base in value.__mro__ if inspect.isfunction(one := vars(base).get("__init__"))), None)
 
 
 def _asked_of_keywords(function: Any) -> dict[str, Any]:
@@ -170,17 +193,36 @@ def literal(node: ast.expr, otherwise: Any) -> Any:
         return otherwise
 
 
-def _handed_on(function: Any) -> Iterator[tuple[Any, set[str]]]:
-    """Yield what a function calls with its `**kwargs`, and the names that are bound there already."""
+def _handed_on(function: Any) -> Iterator[tuple[Any, set[str], bool]]:
+    """Yield what a function calls with its `**kwargs`, the names that are bound there already, and whether the rest has
+    to be given: what it reads in a table need not."""
     tree, scope = code_of(function), scope_of(function)
+    tables = set() if tree is None else _read_in_tables(tree)
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and any(keyword.arg is None for keyword in node.keywords):
             callee = looked_up(node.func, scope)
-            if inspect.isclass(callee) or inspect.isfunction(callee):
+            if inspect.isclass(callee) or inspect.isfunction(callee) or inspect.ismethod(callee):
                 names = list(t.names) if (t := takes(callee)) is not None else []
                 spread = any(isinstance(argument, ast.Starred) for argument in node.args)
                 placed = set() if spread else set(names[: len(node.args)])
-                yield callee, placed | {str(keyword.arg) for keyword in node.keywords if keyword.arg}
+                given = placed | {str(keyword.arg) for keyword in node.keywords if keyword.arg}
+                spread_of = {ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg is None}
+                yield callee, given, not spread_of & tables
+
+
+def _read_in_tables(tree: ast.AST) -> set[str]:
+    """Return the names that hold what code reads in tables: `values = TABLE[name]`, `values.update(TABLE[name])`."""
+    found = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and _reads_a_table(node.value):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "update":
+            found |= {ast.unparse(node.func.value)} if any(map(_reads_a_table, node.args)) else set()
+    return found
+
+
+def _reads_a_table(node: ast.expr) -> bool:
+    return any(isinstance(one, ast.Subscript) for one in ast.walk(node))
 
 
 def _trains(function: Any) -> bool:

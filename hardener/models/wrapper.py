@@ -99,8 +99,8 @@ def completed(
     known = known_arguments(taken, facts, given)
     missing = [name for name in dict.fromkeys([*taken.required(), *needs, *maybe]) if name not in known]
     repository = repository_of(found.file)
-    written = list(calls_in([found.module], candidate.name, taken))
-    elsewhere = repository.calls(candidate.name, taken)
+    written = list(calls_in([found.module], candidate.called, taken))
+    elsewhere = repository.calls(candidate.called, taken)
     written += [{name: plain_guess(value) for name, value in call.items()} for call in elsewhere]
     options = _options(missing, candidate, found, facts, written)
     for name in maybe:
