@@ -43,6 +43,8 @@ _OF_WEIGHTS = (
     "ispretrained", "loadpretrained", "withpretrained", "useweights", "loadweights", "imagenetweights",
 )  # fmt: skip
 OFF = (*_OF_WEIGHTS, "progress")
+HEADS = ("usefc", "withfc", "includetop", "usehead", "withhead", "useclassifier", "withclassifier", "classify")
+"""Switches without which a network gives features and no classes."""
 NO_DEFAULT = inspect.Parameter.empty
 
 
@@ -130,6 +132,8 @@ def known_arguments(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> dic
                 found[name] = facts.channels
         elif needed:
             found |= _needed(name, word, facts)
+        elif word in HEADS and default is False and count is not None:
+            found[name] = True
         elif word in _OF_WEIGHTS and (default is True or isinstance(default, str | enum.Enum)):
             found[name] = False if isinstance(default, bool) else None
     return {**found, **given}

@@ -182,6 +182,8 @@ def standing_out(all_tried: list[Tried], facts: Facts, found: Imported) -> list[
     if best == 2:
         unknown = [one for one in all_tried if one.missing and is_network_class(one.candidate.value)]
         group = [one for one in group if not is_part(one, unknown)] or unknown
+    if not any(one.candidate.here for one in group):  # what the file only imports is a part of what it defines
+        group = [one for one in all_tried if one.candidate.here and one.missing and one.counts] or group
     tops = [one for one in group if not is_part(one, group)] or group
     listed = getattr(found.module, "__all__", None)
     for wanted in (

@@ -13,6 +13,7 @@ from torch import nn
 from hardener.models.argument_use import is_a_tuple, is_called_with
 from hardener.models.candidates import candidates_of
 from hardener.models.model_file import Imported
+from hardener.models.settings_read import is_config
 
 _CLASSES = ("block", "unit", "cell", "bottleneck", "layer", "act", "activation")
 """How arguments end that a class is given to."""
@@ -53,12 +54,13 @@ def said(value: Any, text: str = "") -> str | None:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return said({one.name: now for one in fields if (now := getattr(value, one.name)) != one.default})
-    return text if inspect.isclass(value) and text.replace(".", "").isidentifier() else None
+    named = inspect.isclass(value) or (text.isidentifier() and not isinstance(value, nn.Module))
+    return text if named and text.replace(".", "").isidentifier() else None
 
 
 def _made(argument: str, value: Any, found: Imported) -> Any:
     if isinstance(value, str):
-        return _class_named(argument, value, found) or value
+        return _class_named(argument, value, found) or _settings_named(argument, value, found) or value
     if isinstance(value, list):
         return tuple(value) if any(is_a_tuple(argument, taker) for taker in _takers(argument, found)) else value
     if not isinstance(value, Mapping):
@@ -85,6 +87,14 @@ def _dataclass_for(argument: str, value: Mapping[str, Any], found: Imported) -> 
     named = [one for one in fitting if one.__name__ in names]
     chosen = named or fitting
     return chosen[0] if len(chosen) == 1 else None
+
+
+def _settings_named(argument: str, text: str, found: Imported) -> Any:
+    """Return the object of settings that a text names in the file, where the argument is for one."""
+    value = vars(found.module).get(text)
+    if value is None or callable(value) or inspect.ismodule(value) or isinstance(value, str | int | float):
+        return None
+    return value if any(is_config(argument, taker) for taker in _takers(argument, found)) else None
 
 
 def _class_named(argument: str, text: str, found: Imported) -> type | None:

@@ -31,14 +31,20 @@ _MOVED = (
     (re.compile(r"numpy\.lib\.([a-z]\w+)"), r"numpy.lib._\1_impl"),
 )
 """Modules, and where their work is done now."""
+_TOOLS = {"comet_ml", "hiddenlayer", "icecream", "ptflops", "pytorch_model_summary", "tensorboardX", "thop",
+          "torchinfo", "torchstat", "torchsummary", "torchsummaryX", "torchviz", "visdom", "wandb"}  # fmt: skip
+"""Packages that count, draw or log a network: where one is not installed, what stands in for it does nothing."""
 
 
 @contextlib.contextmanager
-def gone_names(file: Path) -> Iterator[None]:
-    """Let `torch._six`, `timm.models.layers.helpers`, `model_urls` of torchvision and others be imported.
+def gone_names(file: Path) -> Iterator[list[str]]:
+    """Let `torch._six`, `timm.models.layers.helpers`, `model_urls` of torchvision and others be imported, and packages
+    such as torchsummary that are not installed, and that a network does without.
 
     Args:
         file: what is imported.
+    Yields:
+        The packages of these that were asked for; they are added as they are.
     """
     with contextlib.suppress(OSError):
         if any(name.encode() in file.read_bytes() for name in _OF_TORCHVISION):
@@ -53,7 +59,7 @@ def gone_names(file: Path) -> Iterator[None]:
         fetches = name == "load_state_dict_from_url"
         setattr(module, name, torch.hub.load_state_dict_from_url if fetches else _Urls(module))
     try:
-        yield
+        yield finder.absent
     finally:
         sys.meta_path.remove(finder)
         for name in added:
@@ -69,14 +75,35 @@ class _Finder:
 
     def __init__(self) -> None:
         self.used: set[str] = set()
+        self.absent: list[str] = []
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Return where a module that is gone is made; see `importlib.abc.MetaPathFinder`."""
-        made = _made(name)
+        top = name.partition(".")[0]
+        made = _Nothing(name) if top in _TOOLS else _made(name)
         if made is None:
             return None
         self.used.add(name)
+        self.absent += [top] if top in _TOOLS and top not in self.absent else []
         return importlib.util.spec_from_loader(name, _Loader(made))
+
+
+class _Nothing(ModuleType):
+    """A package whose every name can be imported and called, and does nothing."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what does nothing."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _nothing
+
+
+def _nothing(*_values: Any, **_options: Any) -> None:
+    """Do nothing."""
 
 
 class _Loader(importlib.abc.Loader):
@@ -85,6 +112,8 @@ class _Loader(importlib.abc.Loader):
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         """Return the stand-in; see `importlib.abc.Loader`."""
+        if isinstance(self._made, _Nothing):
+            return self._made
         fresh = ModuleType(spec.name, self._made.__doc__)
         fresh.__dict__.update({key: value for key, value in vars(self._made).items() if not key.startswith("__")})
         return fresh

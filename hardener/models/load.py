@@ -192,6 +192,10 @@ def _built(
             f"{file.path.name} is a script: when it is imported, {found.left_out}. Its imports, classes, functions and "
             "written values were taken, and no other line of it was run",
         )
+    if found.absent:
+        one = len(found.absent) == 1
+        told = f"{', '.join(found.absent)} {'is' if one else 'are'} not installed"
+        notes += (f"{told}: what {file.path.name} calls of {'it' if one else 'them'} does nothing",)
     return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes, built.call)
 
 

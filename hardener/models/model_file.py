@@ -20,8 +20,11 @@ from hardener.models.definitions import DefinitionsLoader, defines_network, runs
 from hardener.models.gone import gone_names
 from hardener.models.import_advice import import_advice, script_refused, trains_at_import
 from hardener.models.imports_read import ALIAS, NEVER_TWICE, REPOSITORY, asked_for, own_package, reach_of, stands_in
+from hardener.models.printed import few_lines
 from hardener.models.user_code import named_error, user_code
 
+_ALONE = "hardener_user_model_"
+"""Begins the name of a model file that is imported alone."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -55,12 +58,14 @@ class ModelFile:
 
 @dataclass
 class Imported:
-    """A model file that is imported, for as long as it is; `left_out`: why its definitions alone were."""
+    """A model file that is imported, for as long as it is; `left_out`: why its definitions alone were; `absent`: the
+    packages that it imports, that are not installed, and that nothing is lost without."""
 
     file: ModelFile
     module: ModuleType
     loaded_before: set[str] = field(repr=False)
     left_out: str = ""
+    absent: list[str] = field(default_factory=list)
 
     def modules(self) -> list[ModuleType]:
         """Return the modules of the user's own that are loaded: the model file and what it imports from around it."""
@@ -202,8 +207,10 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     sys.path[:0] = map(str, file.folders)
     sys.argv = [str(file.path)]
     try:
-        with contextlib.redirect_stdout(sys.stderr), _torch_as_it_is(), gone_names(file.own):
-            yield _run(file, before, sign)
+        with few_lines(sys.stderr), _torch_as_it_is(), gone_names(file.own) as absent:
+            found = _run(file, before, sign)
+            found.absent = absent
+            yield found
     finally:
         _forget(file, before)  # first: a folder without __init__.py knows its place by sys.path
         sys.path[:], sys.argv = path_before, argv
@@ -294,7 +301,7 @@ def _import(file: ModelFile, before: set[str], *, definitions: bool) -> ModuleTy
     reach = max(reach_of(file.own), own_package(file.own))
     if reach or file.is_package:
         return _in_package(file, reach, before, definitions=definitions)
-    name = f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}"
+    name = f"{_ALONE}{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}"
     return _load(name, file.own, definitions=definitions)
 
 
@@ -307,6 +314,9 @@ def _load(name: str, path: Path, *, definitions: bool = False) -> ModuleType:
     assert spec.loader is not None, "and a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    known = {*sys.modules, *sys.stdlib_module_names, *NEVER_TWICE}
+    if name.startswith(_ALONE) and path.stem not in known and not any((p / path.stem).is_dir() for p in path.parents):
+        sys.modules[path.stem] = module  # where what it imports imports it in turn
     spec.loader.exec_module(module)
     return module
 

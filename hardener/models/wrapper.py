@@ -149,7 +149,8 @@ def _options(
     taken, repository = candidate.takes, repository_of(found.file)
     assert taken is not None, "what has no signature needs nothing"
     own = {module.__name__ for module in found.modules()}
-    classes = {n: v for n, v in vars(found.module).items() if is_network_class(v) and v.__module__ in own}
+    networks = {n: v for n, v in vars(found.module).items() if is_network_class(v)}
+    classes = {n: v for n, v in networks.items() if v.__module__ in own or hasattr(v, "expansion")}
     options: dict[str, list[Guess]] = {}
     for name in names:
         seen = [call[name] for call in written if name in call]
