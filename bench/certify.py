@@ -25,7 +25,7 @@ from hardener.progress import Silent
 from hardener.runtime.model_state import as_float
 
 ALPHA, AT_ONCE, SELECTION = 0.001, 1000, 100
-LISTS = ((0.5,), (0.0, 0.5, 1.0), (0.0, 0.5, 1.0, 1.5, 2.0))
+LISTS = ((0.5,), (0.0, 0.5, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0, 1.5, 2.0))
 
 
 @torch.no_grad()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hardener.config.fault import all_faults, keys_of
 from hardener.config.recipe import read_yaml
@@ -15,12 +16,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, coerce_numbers_to_str=True)
 
 
+Bound = Annotated[str, BeforeValidator(str)]
+"""As it was written, whatever it is: whoever judges reads it as a share."""
+
+
 class Requirement(_Strict):
     """One line: `measure` as `hardener gate --min` takes it, with the least share, or the largest drop, or both."""
 
     measure: str
-    min: str | None = None
-    max_drop: str | None = Field(None, alias="max-drop")
+    min: Bound | None = None
+    max_drop: Bound | None = Field(None, alias="max-drop")
     why: str = ""
 
 

@@ -10,7 +10,7 @@ from run_folders import bits, certification, corruptions, write_evaluation, writ
 from hardener.config.evaluation_record import Balanced, Flag, Measured, MeasuredFigure, PerClass
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.reports.condition import MEAN, parse_condition
+from hardener.reports.condition import MEAN, conditions_in, parse_condition
 from hardener.reports.gate import Outcome, judge
 from hardener.reports.gate_files import write_junit, write_summary
 from hardener.statistics.interval import clopper_pearson
@@ -280,6 +280,15 @@ def test_conditions_that_cannot_be_read(text: str, message: str) -> None:
         parse_condition("min", text)
     assert message in str(error.value)
     assert error.value.exit_code == 2
+
+
+def test_a_bound_in_a_file_that_is_no_number_is_told_as_no_share(tmp_path: Path) -> None:
+    file = tmp_path / "requirements.yaml"
+    file.write_text("requirements: [{measure: clean, min: true}, {measure: clean, min: .nan}]")
+    with pytest.raises(HardenerError) as error:
+        conditions_in(file)
+    for number, value in ((1, "True"), (2, "nan")):
+        assert f"number {number}: min: {value}: '{value}' is no share; write one in [0, 1]" in str(error.value)
 
 
 def test_conditions_that_do_not_go_together(run: RunFolder) -> None:
