@@ -30,6 +30,7 @@ MAYBE_CHANNELS = ("numchannels", "nchannels", "channels", "channel", "cin", "nc"
 IMAGE_SIZE = (
     "imagesize", "imgsize", "inputsize", "inputresolution", "resolution", "imgdim", "imagedim", "imgres", "imageres",
     "imsize", "size", "inputres", "inputimagesize", "inputimgsize", "imgwidth", "spatialsize", "imagewidth",
+    "imgsz", "imsz", "imagesz", "inputsz", "imgside", "imageside", "inputside", "imres", "imdim", "picsize", "inpsize",
 )  # fmt: skip
 SIDES = {"imgh": 0, "imgheight": 0, "imageheight": 0, "inputheight": 0, "imgw": 1, "imgwidth": 1, "imagewidth": 1,
          "inputwidth": 1, "height": 0}  # fmt: skip

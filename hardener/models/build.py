@@ -31,6 +31,10 @@ from hardener.models.weights import Loaded, Start, load_weights
 from hardener.runtime.model_state import device_of
 
 USUAL_SIZES = (28, 32, 64, 96, 128, 224, 256, 299, 331, 384)
+_OTHER_SIZES = (
+    48, 227, 112, 150, 100, 84, 160, 180, 192, 200, 50, 40, 60, 36, 56, 72, 80, 120, 144, 240, 300, 448, 512,
+)  # fmt: skip
+"""Sides of square images that are tried where no usual one fits: some networks' weights fit one alone."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,9 @@ def build_for(
             return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
             if choice.pretrained is None and choice.offers_head and fetches(error.__cause__):
-                raise HardenerError(f"{error} Or start from random numbers:", options="--no-pretrained") from error
+                more = _head_of(choice, num_classes, count, (height, width))
+                told = f"{error} Or start from random numbers{more and ', with a fresh final layer'}:"
+                raise HardenerError(told, options=f"--no-pretrained{more}") from error
             if isinstance(error, EntryNeeded) and not _is_of_channels(error):
                 raise
             faults.append(error)
@@ -161,6 +167,9 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
         sizes = list(dict.fromkeys([(height, width), *((usual, usual) for usual in USUAL_SIZES)]))
         loaded = _plain(choice, num_classes, count, (height, width))
         fits = {} if loaded is None else _outputs(loaded.network, count, sizes, num_classes)
+        if loaded is not None and not fits:
+            others = (_outputs(loaded.network, count, [(side, side)], num_classes) for side in _OTHER_SIZES)
+            fits = next((fit for fit in others if fit), {})
         if loaded is not None and not fits and _is_built_for_a_size(loaded.network):
             named = choice if ":" in choice.spec else dataclasses.replace(choice, entry=choice.entry or loaded.entry)
             made = ((size, _plain(named, num_classes, count, size)) for size in sizes[1:])
@@ -169,6 +178,13 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
         if fits:
             return _advice(choice, count, fits, channels, (height, width), num_classes)
     return None
+
+
+def _head_of(choice: ModelChoice, num_classes: int, channels: int, size: tuple[int, int]) -> str:
+    """Return the option for a fresh final layer where a network without its weights has other outputs."""
+    loaded = _plain(choice, num_classes, channels, size)
+    outputs = {} if loaded is None else _outputs(loaded.network, channels, [size], num_classes)
+    return " --replace-head" * (bool(outputs) and outputs[size] != num_classes)
 
 
 def _is_built_for_a_size(network: nn.Module) -> bool:

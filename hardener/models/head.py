@@ -33,7 +33,7 @@ def count_outputs(network: nn.Module, *, channels: int, height: int, width: int,
     Args:
         num_classes: of several tensors that it returns, one with so many columns is counted.
     Raises:
-        HardenerError: the network fails on such images, or returns no logits.
+        HardenerError: the network fails on such images, or returns no logits, or not one row for each image.
     """
     was_training = network.training
     device = device_of(network)
@@ -49,7 +49,10 @@ def count_outputs(network: nn.Module, *, channels: int, height: int, width: int,
         ) from error
     finally:
         network.train(was_training)
-    return int(unwrap_logits(output, width=num_classes).shape[1])
+    rows, outputs = unwrap_logits(output, width=num_classes).shape
+    if rows != 2:
+        raise HardenerError(f"the model answers 2 images of {channels} x {height} x {width} with {rows} rows of logits")
+    return int(outputs)
 
 
 def find_head(network: nn.Module, outputs: int) -> str:
