@@ -23,8 +23,6 @@ from hardener.models.imports_read import ALIAS, NEVER_TWICE, REPOSITORY, asked_f
 from hardener.models.printed import few_lines
 from hardener.models.user_code import named_error, user_code
 
-_ALONE = "hardener_user_model_"
-"""Begins the name of a model file that is imported alone."""
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -301,12 +299,14 @@ def _import(file: ModelFile, before: set[str], *, definitions: bool) -> ModuleTy
     reach = max(reach_of(file.own), own_package(file.own))
     if reach or file.is_package:
         return _in_package(file, reach, before, definitions=definitions)
-    name = f"{_ALONE}{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}"
-    return _load(name, file.own, definitions=definitions)
+    name, stem = f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}", file.path.stem
+    free = stem not in {*sys.modules, *sys.stdlib_module_names, *NEVER_TWICE}
+    also = stem if free and not any((folder / stem).is_dir() for folder in file.folders) else ""
+    return _load(name, file.own, definitions=definitions, also=also)  # what it imports may import it in turn
 
 
-def _load(name: str, path: Path, *, definitions: bool = False) -> ModuleType:
-    """Import this file under this name: by the name alone another, or a library, might be found."""
+def _load(name: str, path: Path, *, definitions: bool = False, also: str = "") -> ModuleType:
+    """Import this file under this name, and one more: by the name alone another, or a library, might be found."""
     inner = [str(path.parent)] if path.name == "__init__.py" else None
     loader = DefinitionsLoader(name, str(path)) if definitions else None
     spec = importlib.util.spec_from_file_location(name, path, loader=loader, submodule_search_locations=inner)
@@ -314,9 +314,8 @@ def _load(name: str, path: Path, *, definitions: bool = False) -> ModuleType:
     assert spec.loader is not None, "and a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    known = {*sys.modules, *sys.stdlib_module_names, *NEVER_TWICE}
-    if name.startswith(_ALONE) and path.stem not in known and not any((p / path.stem).is_dir() for p in path.parents):
-        sys.modules[path.stem] = module  # where what it imports imports it in turn
+    if also:
+        sys.modules[also] = module
     spec.loader.exec_module(module)
     return module
 
