@@ -129,12 +129,14 @@ class Keeper:
             self._controller.loop.call_later(wait_s, self._look)
         if self._stopping or wait_s:
             return nothing
-        managed: asyncio.Future[None] = self._manage(self._controller.arbiter)
+        try:
+            managed: asyncio.Future[None] = self._manage(self._controller.arbiter)
+        except ConflictError:  # it is at it already, or stops
+            return nothing
         return managed
 
     def _look(self) -> None:
-        with contextlib.suppress(ConflictError):  # it is at it already, or stops
-            self.manage()
+        self.manage()
 
     def _quit(self) -> None:
         try:
