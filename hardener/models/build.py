@@ -226,6 +226,7 @@ def _advice(
     size: tuple[int, int],
     num_classes: int,
 ) -> _Fits | None:
+    fits = {size: outputs for size, outputs in fits.items() if outputs == num_classes} or fits  # more: several of each
     flags = []
     if count not in channels:
         flags.append(f"--set data.channels={count}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,10 +54,11 @@ class Wish:
 
 @dataclass(frozen=True)
 class Entry:
-    """The name that builds the network, and how many numbers it learns, where that is known."""
+    """The name that builds the network, how many numbers it learns, where that is known, and what else to say."""
 
     name: str
     parameters: int = 0
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         parts = [one for one in everything if one not in tops and one.missing and one.counts]
         return _unfit(tops, parts, found, facts, wish, trials)
     if len(tops) == 1:
-        return _taken(tops[0])
+        return dataclasses.replace(_taken(tops[0]), also=_for_other_sizes(everything, tops[0], found, facts, trials))
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
     ordered = [*_likeliest_first(tops, found), *lesser]
     rows = [_row(one, facts, wish) for one in ordered]
@@ -106,6 +108,25 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         raise EntryNeeded(f"{head}, the likeliest {ordered[0].candidate.name}, then {others}. Of the first: {told}")
     head = f"{found.file.path} holds {len(rows)} networks that fit. Choose one"
     raise EntryNeeded(_table(head, rows), options=rows[0][0])
+
+
+def _for_other_sizes(
+    everything: list[Tried], taken: Tried, found: Imported, facts: Facts, trials: Trials
+) -> tuple[str, ...]:
+    """Name the file's other networks that would classify images of another size, so that the one taken is a choice."""
+    told = []
+    for one in everything:
+        here = one.candidate.here and inspect.isclass(one.candidate.value) and not is_part(one, everything)
+        if one is taken or not here or not one.counts or one.trial.outputs is not None or trials.running_out:
+            continue
+        trial = at_other_sizes(one, trials).trial
+        if trial.outputs == facts.num_classes and trial.size is not None:
+            side, name = trial.size[0], one.candidate.name
+            told.append(
+                f"{found.file.path.name} also holds {name}, for images of {side} x {side}: "
+                f"--entry {name} --image-size {side}"
+            )
+    return tuple(told)
 
 
 def _no_classes(one: Tried, found: Imported, facts: Facts, wish: Wish) -> str:

@@ -157,7 +157,8 @@ def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Fac
     torch.set_rng_state(state)
     with files_read() as read, imported(file) as found:
         how, wish = "found by looking", _wish(choice, found)
-        return _built(chosen.name, found, read, facts, wish, entry=chosen.name, how=how)
+        built = _built(chosen.name, found, read, facts, wish, entry=chosen.name, how=how)
+        return dataclasses.replace(built, notes=(*built.notes, *chosen.also))
 
 
 def _wish(choice: ModelChoice, found: Imported) -> Wish:
