@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 
 from PIL import Image, ImageChops
 
@@ -59,15 +60,20 @@ def _rows_lack(data: bytes) -> bool:
         if columns > 0 and rows > 0:
             expected += rows * (1 + (columns * bits + 7) // 8)
     unpacking, count = zlib.decompressobj(), 0
+    for rest in _pixel_pieces(data):
+        while rest and not unpacking.eof:
+            count += len(unpacking.decompress(rest, _PIECE))
+            if count >= expected:  # what more there is was not read either
+                return False
+            rest = unpacking.unconsumed_tail
+    return count + len(unpacking.flush()) < expected
+
+
+def _pixel_pieces(data: bytes) -> Iterator[bytes | memoryview]:
+    """Yield the packed pixels in short pieces: what a step leaves of one is copied."""
     for kind, chunk in png_chunks(data):
         for start in range(0, len(chunk) if kind == b"IDAT" else 0, _PIECE):
-            rest: bytes | memoryview = chunk[start : start + _PIECE]
-            while rest and not unpacking.eof:
-                count += len(unpacking.decompress(rest, _PIECE))
-                if count >= expected:  # what more there is was not read either
-                    return False
-                rest = unpacking.unconsumed_tail
-    return count + len(unpacking.flush()) < expected
+            yield chunk[start : start + _PIECE]
 
 
 def _lacks_scans(scans: list[Scan]) -> bool:

@@ -16,7 +16,7 @@ from hardener.data.colors import in_srgb, on_background, profile_of, shows_throu
 from hardener.data.completeness import see_that_it_is_whole
 from hardener.data.file_kind import is_heic, reads_heic
 from hardener.data.levels import Deep, is_deep
-from hardener.data.pieces import see_that_pieces_are_few, see_that_scans_are_few
+from hardener.data.pieces import count_scans, see_that_scans_are_few
 from hardener.errors import BadImage, ImageTooLarge, UnknownFormat
 
 _HEIC = "HEIF"
@@ -39,7 +39,7 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str,
     usable = formats if is_heic(data) and reads_heic() else tuple(kind for kind in formats if kind != _HEIC)
     if _HEIC in usable:
         _open_heic()
-    see_that_pieces_are_few(data)
+    scans = count_scans(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning; the check below decides
@@ -53,7 +53,7 @@ def open_image(data: bytes, *, max_pixels: int = MAX_PIXELS, formats: tuple[str,
     width, height = image.size
     if width * height > max_pixels:
         raise ImageTooLarge(f"{width} x {height} pixels; at most {max_pixels:,} are read")
-    see_that_scans_are_few(image, data)
+    see_that_scans_are_few(scans, width, height)
     return image
 
 

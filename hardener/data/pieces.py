@@ -10,8 +10,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from PIL import Image
-
 from hardener.config.pixels import MOST_PIECES, MOST_SCANS
 from hardener.errors import BadImage, ImageTooLarge
 
@@ -32,35 +30,31 @@ class Scan:
     progressive: bool
 
 
-def see_that_pieces_are_few(data: bytes) -> None:
-    """See that a JPEG or PNG file is not made of so many pieces that to walk over them would take long.
+def count_scans(data: bytes) -> int:
+    """Walk over the pieces of a JPEG or PNG file, and count the scans of the JPEG; 0 of another file.
 
     Raises:
         BadImage: it has more than `MOST_PIECES` segments or chunks and one each 1,024 bytes, or so much filling.
     """
     most = max(MOST_PIECES, len(data) // _PER_PIECE)
     pieces = _segments(data) if data.startswith(b"\xff\xd8\xff") else png_chunks(data)
-    count = 0
+    count = scans = 0
     for piece in pieces:
         count += piece.steps if isinstance(piece, _Segment) else 1
+        scans += isinstance(piece, _Segment) and piece.kind == _SCAN
         if count > most:
             raise BadImage(f"made of more than {most:,} pieces; save it again with a program for images")
+    return scans
 
 
-def see_that_scans_are_few(image: Image.Image, data: bytes) -> None:
+def see_that_scans_are_few(scans: int, width: int, height: int) -> None:
     """See that a JPEG file does not go over its pixels again and again.
 
-    Args:
-        image: opened, not decoded.
-        data: the file.
     Raises:
         ImageTooLarge: it has more than `MOST_SCANS` scans, or these go over more than 2,000 million pixels together.
     """
-    if image.format not in {"JPEG", "MPO"} or data.count(b"\xff\xda") == 1:
-        return
-    scans = sum(1 for _ in jpeg_scans(data))
-    if scans > MOST_SCANS or scans * image.width * image.height > _MOST_SCANNED:
-        raise ImageTooLarge(f"a JPEG that goes over its {image.width} x {image.height} pixels {scans} times")
+    if scans > MOST_SCANS or scans * width * height > _MOST_SCANNED:
+        raise ImageTooLarge(f"a JPEG that goes over its {width} x {height} pixels {scans} times")
 
 
 @dataclass(frozen=True)
