@@ -17,7 +17,7 @@ CLASS_COUNT = (
     "numcategories", "ncategories", "classes", "numtargets", "numoutputs", "noutputs", "numoutput", "nboutputs",
     "outfeatures", "outputdim", "outdim", "outputsize", "outsize", "nout", "cout", "outputs", "outputclasses",
     "targetsize", "outputfeatures", "numout", "dimout", "outputnum", "nbclasse", "categories", "klasses", "kclasses",
-    "label",
+    "label", "nlabel", "numlabel", "nblabels", "nblabel", "numtypes", "nway", "nways", "numways",
 )  # fmt: skip
 """Spellings of the number of classes, without `_` and in lower case, the clearest first."""
 CHANNELS = (

@@ -97,8 +97,10 @@ def build_for(
             return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
             if choice.pretrained is None and choice.offers_head and fetches(error.__cause__):
-                more = _head_of(choice, num_classes, count, (height, width))
-                told = f"{error} Or start from random numbers{more and ', with a fresh final layer'}:"
+                more = _besides(choice, num_classes, [count, *channels], (height, width))
+                sized = ", on images of a size that it takes" if "--image-size" in more else ""
+                fresh = ", with a fresh final layer" if "--replace-head" in more else ""
+                told = f"{error} Or start from random numbers{sized}{fresh}:"
                 raise HardenerError(told, options=f"--no-pretrained{more}") from error
             if isinstance(error, EntryNeeded) and not _is_of_channels(error):
                 raise
@@ -180,11 +182,15 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
     return None
 
 
-def _head_of(choice: ModelChoice, num_classes: int, channels: int, size: tuple[int, int]) -> str:
-    """Return the option for a fresh final layer where a network without its weights has other outputs."""
-    loaded = _plain(choice, num_classes, channels, size)
-    outputs = {} if loaded is None else _outputs(loaded.network, channels, [size], num_classes)
-    return " --replace-head" * (bool(outputs) and outputs[size] != num_classes)
+def _besides(choice: ModelChoice, num_classes: int, channels: Sequence[int], size: tuple[int, int]) -> str:
+    """Return the options that a network needs besides when its weights are left out, each after a space."""
+    bare = dataclasses.replace(choice, pretrained=False)
+    loaded = _plain(bare, num_classes, channels[0], size)
+    outputs = {} if loaded is None else _outputs(loaded.network, channels[0], [size], num_classes)
+    if outputs:
+        return " --replace-head" * (outputs[size] != num_classes)
+    fits = _what_fits(bare, num_classes, channels, *size)
+    return "" if fits is None else f" {fits.options}"
 
 
 def _is_built_for_a_size(network: nn.Module) -> bool:

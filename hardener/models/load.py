@@ -8,9 +8,10 @@ import importlib
 import os
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -127,20 +128,30 @@ def load_model(
         assert entry is not None, "an installed module is named with what to use of it"
         with user_code(what.module, when=" when it is imported"):
             module = importlib.import_module(what.module)
-        file = ModelFile(Path(what.module), (Path(what.module),))
-        found = Imported(file, module, set(sys.modules))
-        built = build_entry(entry, found, facts, _wish(choice, found))
-        said = f"{entry} of {what.module}, as asked for"
-        return LoadedModel(built.network, entry, (), found=said, notes=_notes(built, entry, said))
+        return _unless_fetched(choice, lambda: _of_module(choice, module, entry, facts))
     file = find_model_file(what.path, what.root)
+    uses_timm = "timm" in file.own.read_text(errors="replace")
+    return _unless_fetched(choice, lambda: _of_file(choice, file, entry, facts), uses_timm=uses_timm)
+
+
+def _unless_fetched(choice: ModelChoice, build: Callable[[], LoadedModel], *, uses_timm: bool = False) -> LoadedModel:
+    """Build a network; where published weights are not wanted, without those that its code would fetch."""
     if choice.pretrained is not False:
-        return _of_file(choice, file, entry, facts)
-    with unfetched(uses_timm="timm" in file.own.read_text(errors="replace")) as left_out:
-        loaded = _of_file(choice, file, entry, facts)
+        return build()
+    with unfetched(uses_timm=uses_timm) as left_out:
+        loaded = build()
     if not left_out:
         return loaded
     told = f"weights that its code would fetch were not fetched: {', '.join(dict.fromkeys(left_out))}"
     return dataclasses.replace(loaded, notes=(*loaded.notes, told))
+
+
+def _of_module(choice: ModelChoice, module: ModuleType, entry: str, facts: Facts) -> LoadedModel:
+    file = ModelFile(Path(module.__name__), (Path(module.__name__),))
+    found = Imported(file, module, set(sys.modules))
+    built = build_entry(entry, found, facts, _wish(choice, found))
+    said = f"{entry} of {module.__name__}, as asked for"
+    return LoadedModel(built.network, entry, (), found=said, notes=_notes(built, entry, said))
 
 
 def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Facts) -> LoadedModel:

@@ -36,6 +36,14 @@ def test_a_name_that_was_imported_early_fetches_nothing(tmp_path: Path) -> None:
     assert loaded.network.get_parameter("fc.weight").shape == (2, 3)
 
 
+def test_an_installed_module_fetches_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fetching_net.py").write_text(EARLY)
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = load_model(ModelChoice("fetching_net:Net", pretrained=False), num_classes=2)
+    assert "weights that its code would fetch were not fetched: early.pth" in loaded.notes
+    assert loaded.network.get_parameter("fc.weight").shape == (2, 3)
+
+
 def test_torchvision_and_timm_fetch_nothing_inside_and_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise OSError("it fetches")
