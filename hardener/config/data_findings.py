@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from hardener.words import are, counted, plain
 
+SEEN = "trained-on"
+"""The flag of an evaluation of images that the run was trained on, or that chose its epoch."""
 SHOWN = 3
 _MANY = 20
 _UNEVEN = 3.0

@@ -244,8 +244,8 @@ class Corruptions(_Strict):
 class Certification(_Strict):
     """Randomized smoothing: `accuracy` is the share of images answered rightly and certified to `parameter` (l2).
 
-    `draws` is how many an image gets at most, and `mean_draws` how many it took; None: all of them. `undecided` images
-    used them up before the next radius was settled; it counts as not certified. `noise_is_default`: training had none.
+    `draws` is how many an image gets at most, and `mean_draws` how many it took; None: all of them. Of `undecided`
+    images the next radius was given up or left open: it counts as not certified. `noise_is_default`: training had none.
     """
 
     samples: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hardener.config.data_findings import SHOWN, Alike
+from hardener.config.data_findings import SEEN, SHOWN, Alike
 from hardener.config.evaluation_record import Flag
 from hardener.data.alike import find_twins
 from hardener.data.prints import Prints
@@ -60,7 +60,7 @@ def flag_seen(alike: tuple[Alike, ...], images: int) -> Flag | None:
         for fact in facts
     )
     message = f"of {images} images that are evaluated, {told}: every accuracy is too high. --dedupe leaves them out"
-    return Flag(id="trained-on", message=message, page="docs/flags.md#trained-on")
+    return Flag(id=SEEN, message=message, page="docs/flags.md#trained-on")
 
 
 def flag_overwritten(names: list[str]) -> Flag | None:

@@ -67,7 +67,8 @@ class Smoothing:
 
     def contest(self, images: int, radii: Sequence[float]) -> Contest:
         """Return the tests of so many images against the shares that these radii need."""
-        return Contest([NormalDist().cdf(radius / self.noise_sigma) for radius in radii], images, self.alpha)
+        shares = [NormalDist().cdf(radius / self.noise_sigma) for radius in radii]
+        return Contest(shares, images, self.alpha, self.draws)
 
     def largest(self, draws: int) -> float:
         """Return the largest radius that so many draws certify, if all of them agree."""
@@ -121,7 +122,8 @@ def measure_certification(
 
     What is certified is that classifier and not the plain one. Its answer to an image is chosen from
     `selection_draws` noisy copies. Fresh draws decide one radius after the other, from the smallest up, whether the
-    model gives it often enough; they end as soon as a radius is refused or the last one certified.
+    model gives it often enough; they end as soon as a radius is refused or the last one certified, or is
+    given up: the draws still allowed are unlikely to certify it.
 
     Args:
         model: (N, C, H, W) -> logits (N, K); put into eval mode meanwhile. It is asked about noisy images as they
@@ -156,7 +158,7 @@ def measure_certification(
             reached = contest.certified.tolist()
             radii += [asked[c - 1] if c > 0 and ok else math.nan for c, ok in zip(reached, right, strict=True)]
             rights, tally.abstained = rights + sum(right), tally.abstained + reached.count(0)
-            tally.undecided += int(contest.open.sum())
+            tally.undecided += int((contest.open | contest.given_up).sum())
             if on_done is not None:
                 on_done(len(clean))
     radius = torch.tensor(radii, dtype=torch.float64)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hardener.config.data_findings import SEEN
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.reports.command import fresh_command
@@ -14,9 +15,6 @@ from hardener.reports.shared import SAME_EPS
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval
 from hardener.threat import ThreatModel
-
-SEEN = "trained-on"
-"""The flag of an evaluation of images that the run was trained on, or that chose its epoch."""
 
 
 @dataclass(frozen=True)

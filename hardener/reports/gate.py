@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hardener.config.data_findings import SEEN
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.reports.attack_lists import attack_list, attacked_alike
 from hardener.reports.condition import Aspect, Condition
-from hardener.reports.figure import SEEN, Figure, figures, not_measured
+from hardener.reports.figure import Figure, figures, not_measured
 from hardener.reports.shared import current_evaluations
 from hardener.statistics.paired import paired_difference, read_outcomes
 from hardener.words import percent, points

@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 _STEPS = np.array([1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 7 / 8, 15 / 16, 1.0])
 """How far from the claimed share towards the end of the scale each of the gamblers believes the true one to lie."""
 
+DOUBT = 0.05
+"""The chance, at most, that a share is given up although the draws allowed would just certify it."""
+
 
 def log_wealth_above(successes: ArrayLike, n: ArrayLike, share: ArrayLike) -> NDArray[np.float64]:
     """Return the log of what a stake of 1 has become that is bet against "the share is at most `share`".
@@ -72,6 +75,16 @@ def lower_bound(successes: int, n: int, alpha: float) -> float:
     return low
 
 
+def _certified_by(shares: NDArray[np.float64], n: int, alpha: float) -> NDArray[np.float64]:
+    """Return the smallest share of successes among `n` draws that certifies each of these shares, below 1."""
+    low, high = shares.copy(), np.ones_like(shares)  # the wealth rises with the successes
+    for _ in range(50):
+        middle = (low + high) / 2
+        enough = log_wealth_above(n * middle, n, shares) >= -math.log(alpha)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.minimum(high, 1 - 1e-12)  # a claim of 1 leaves no odds
+
+
 class Contest:
     """Tests of several things at once, each against claims on its share of successes that rise one after the other.
 
@@ -80,15 +93,23 @@ class Contest:
     The chance that a share is ever certified that is not exceeded is at most alpha for each thing: the first such
     share is tested only while all smaller ones hold.
 
+    Where the draws are known to end, a share is given up, and all larger ones with it, once the stake against "what
+    succeeds is as much as could certify it by then" has become 1 / `DOUBT`. That certifies nothing, so it makes no
+    certificate wrong. It costs one, with the chance `DOUBT` at most, where exactly that much succeeds or more.
+
     Attributes:
         certified: (N,) int64, of how many shares, from the smallest on, it is settled that they are exceeded.
         open: (N,) bool, whether the next one is not settled yet.
+        given_up: (N,) bool, whether the next one is neither settled nor tested any longer.
     """
 
-    def __init__(self, shares: Sequence[float], count: int, alpha: float) -> None:
+    def __init__(self, shares: Sequence[float], count: int, alpha: float, last: int | None = None) -> None:
+        """Make the tests; `last` is the number of draws at which they end, None: they may go on."""
         self._shares, self._enough = np.asarray(shares, np.float64), -math.log(alpha)
+        self._needed = None if last is None else _certified_by(self._shares, last, alpha)
         self.certified = np.zeros(count, np.int64)
         self.open = np.full(count, len(shares) > 0)
+        self.given_up = np.zeros(count, np.bool_)
 
     def take(self, where: NDArray[np.int64], successes: NDArray[np.int64], n: int) -> None:
         """Look at all successes so far of some things, of `n` draws each."""
@@ -98,6 +119,11 @@ class Contest:
             above = log_wealth_above(won, n, share) >= self._enough
             below = ~above & (log_wealth_below(won, n, share) >= self._enough)
             self.open[left[below]] = False
+            if self._needed is not None:
+                lost = ~above & ~below & (
+                    log_wealth_below(won, n, self._needed[self.certified[left]]) >= -math.log(DOUBT)
+                )  # fmt: skip
+                self.given_up[left[lost]], self.open[left[lost]] = True, False
             self.certified[left[above]] += 1
             left, won = left[above], won[above]
             done = self.certified[left] == len(self._shares)

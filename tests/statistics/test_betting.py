@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from hardener.statistics.betting import Contest, log_wealth_above, log_wealth_below, lower_bound
+from hardener.statistics.betting import DOUBT, Contest, log_wealth_above, log_wealth_below, lower_bound
 
 LOOKS = [8, 16, 32, 64, 128, 256, 512, 1024]
 
 
-def border(shares: list[float], true: float, alpha: float, *, decisions: int = 10_000) -> Contest:
+def border(
+    shares: list[float], true: float, alpha: float, *, decisions: int = 10_000, last: int | None = None
+) -> Contest:
     """Decide so many times, each on draws of its own that succeed with the true chance."""
-    rng, contest = np.random.default_rng(0), Contest(shares, decisions, alpha)
+    rng, contest = np.random.default_rng(0), Contest(shares, decisions, alpha, last)
     successes, made = np.zeros(decisions, np.int64), 0
     for looked in LOOKS:
         successes += rng.binomial(looked - made, true, decisions)
@@ -32,6 +34,30 @@ def test_of_ten_thousand_decisions_at_the_border_no_more_are_wrong_than_the_conf
     most = binom.ppf(1 - 1e-6, 10_000, alpha)
     assert (contest.certified == 1).sum() <= most
     assert (~contest.open & (contest.certified == 0)).sum() <= most
+
+
+@pytest.mark.parametrize("share", [0.5, 0.69, 0.977])
+def test_what_is_given_up_makes_no_more_decisions_at_the_border_wrong(share: float) -> None:
+    contest = border([share], share, 0.05, last=LOOKS[-1])
+    assert (contest.certified == 1).sum() <= binom.ppf(1 - 1e-6, 10_000, 0.05)
+    assert contest.given_up.mean() > 0.2, "at the border itself there is little hope"
+    assert not (contest.given_up & (contest.open | (contest.certified == 1))).any()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.69, 0.977])
+def test_what_the_draws_allowed_would_just_certify_is_given_up_no_more_often_than_the_doubt(share: float) -> None:
+    enough = np.arange(LOOKS[-1] + 1)
+    enough = enough[log_wealth_above(enough, LOOKS[-1], share) >= math.log(1000)]
+    contest = border([share], float(enough[0]) / LOOKS[-1], 0.001, last=LOOKS[-1])
+    assert contest.given_up.sum() <= binom.ppf(1 - 1e-6, 10_000, DOUBT)
+    assert (contest.certified == 1).mean() > 0.4, "half of them, where the draws may not end before"
+
+
+def test_a_share_that_no_draws_could_certify_is_given_up_at_the_first_failure() -> None:
+    contest = Contest([0.997], 2, 0.001, last=20)
+    contest.take(np.arange(2), np.array([8, 7]), 8)
+    assert contest.open.tolist() == [True, False]
+    assert contest.given_up.tolist() == [False, True]
 
 
 def test_with_several_shares_the_first_that_does_not_hold_decides_how_often_any_is_wrong() -> None:
