@@ -54,6 +54,11 @@ def answers(output: Any, images: int | None = None) -> Iterator[tuple[Way, Tenso
             yield way, rows
 
 
+def tensors(output: Any) -> list[Tensor]:
+    """Return all tensors of real numbers in what a network returned."""
+    return [tensor for _, tensor in _tensors(output, ())]
+
+
 def show_way(way: Way) -> str:
     """Return words for where logits stand: `output 2`, `'out'`."""
     return " of ".join(f"output {step + 1}" if isinstance(step, int) else repr(step) for step in reversed(way))

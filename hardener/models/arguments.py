@@ -34,7 +34,7 @@ IMAGE_SIZE = (
 )  # fmt: skip
 SIDES = {"imgh": 0, "imgheight": 0, "imageheight": 0, "inputheight": 0, "imgw": 1, "imgwidth": 1, "imagewidth": 1,
          "inputwidth": 1, "height": 0}  # fmt: skip
-SHAPES = ("inputshape", "inshape", "imageshape", "imgshape", "inputdims")
+SHAPES = ("inputshape", "inshape", "imageshape", "imgshape", "inputdims", "imgdims", "imagedims")
 FEATURES = (
     "infeatures", "inputdim", "indim", "inputsize", "inputfeatures", "ninputs", "numinputs", "nfeatures", "dimin",
     "ninput", "numfeatures", "insize", "inputs", "dinput", "din",
@@ -168,9 +168,17 @@ def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[
     if sized:
         ways.append({**base, **dict.fromkeys(sized, height if height == width else facts.size)})
         ways.append({**base, **dict.fromkeys(sized, facts.size)})
+    shaped = [n for n in base if plain(n) in SHAPES and n not in given]
+    if shaped:
+        ways += [{**base, **dict.fromkeys(shaped, shape)} for shape in shapes_of(facts)]
     if any(n in base for n in free):
         ways.append({n: facts.size if n in free else v for n, v in base.items()})
     return ways
+
+
+def shapes_of(facts: Facts) -> list[tuple[int, ...]]:
+    """Return what the shape of an image may be besides (channels, height, width)."""
+    return [] if facts.size is None else [facts.size, (*facts.size, facts.channels)]
 
 
 def check_given(taken: Takes, given: Mapping[str, Any], who: str) -> None:

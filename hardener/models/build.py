@@ -175,10 +175,11 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
         if loaded is not None and not fits and _is_built_for_a_size(loaded.network):
             named = choice if ":" in choice.spec else dataclasses.replace(choice, entry=choice.entry or loaded.entry)
             made = ((size, _plain(named, num_classes, count, size)) for size in sizes[1:])
-            found = (_outputs(one.network, count, [size], num_classes) for size, one in made if one is not None)
-            fits = next((fit for fit in found if fit), {})
+            found = ((_outputs(one.network, count, [size], num_classes), one) for size, one in made if one is not None)
+            fits, loaded = next(((fit, one) for fit, one in found if fit), ({}, loaded))
         if fits:
-            return _advice(choice, count, fits, channels, (height, width), num_classes)
+            assert loaded is not None, "what fits was built"
+            return _advice(choice, loaded.network, count, fits, channels, (height, width), num_classes)
     return None
 
 
@@ -224,8 +225,18 @@ def _outputs(
     return found
 
 
+def _fault_of(network: nn.Module, channels: int, size: tuple[int, int], num_classes: int) -> str:
+    """Say why a network cannot be trained on images of a size that it takes."""
+    try:
+        _asked(network, channels, *size, num_classes)
+    except HardenerError as error:
+        return f"{error}"
+    return ""
+
+
 def _advice(
     choice: ModelChoice,
+    network: nn.Module,
     count: int,
     fits: Mapping[tuple[int, int], int],
     channels: Sequence[int],
@@ -246,7 +257,10 @@ def _advice(
     sizes = ", ".join(f"{height} x {width}" for height, width in fits)
     options = " ".join(flags)
     head = f" It has {fits[chosen]} outputs, and the data has {num_classes} classes." * ("--replace-head" in flags)
-    text = f"It takes images of {count} channel{'s' if count > 1 else ''} and {sizes}.{head} Pass {options}."
+    taken = f"It takes images of {count} channel{'s' if count > 1 else ''} and {sizes}."
+    if fault := _fault_of(network, count, chosen, num_classes):
+        return _Fits(f"{taken} But there {fault}", "")
+    text = f"{taken}{head} Pass {options}."
     return _Fits(text, options)
 
 

@@ -162,6 +162,25 @@ def at_other_sizes(one: Tried, trials: Trials) -> Tried:
     return dataclasses.replace(one, trial=found if found.outputs is not None else one.trial)
 
 
+def own_count(candidate: Candidate, way: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how to build with the file's own number of classes, where it has one: a width of the network may hang on
+    that without a word."""
+    taken = candidate.takes
+    name = None if taken is None else class_count_name(taken)
+    if taken is None or name is None or name in given or not isinstance(taken.names[name], int):
+        return None
+    return {key: value for key, value in way.items() if key != name}
+
+
+def with_own_count(one: Tried, given: Mapping[str, Any], trials: Trials) -> Tried:
+    """Build what takes no images with another number of classes with the file's own."""
+    way = None if one.missing or not one.trial.built else own_count(one.candidate, one.arguments, given)
+    if way is None:
+        return one
+    trial = trials.run(functools.partial(one.candidate.value, **way))
+    return one if trial.outputs is None else dataclasses.replace(one, trial=trial, arguments=way, counts=False)
+
+
 def known_ways(candidate: Candidate, facts: Facts, given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
     """Return the arguments to try with a candidate that has some, and whether they tell the number of classes."""
     taken = candidate.takes

@@ -8,7 +8,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from hardener.models.argument_use import length_of
-from hardener.models.arguments import MAYBE_CHANNELS, NO_DEFAULT, Facts, Takes, class_count_name, known_arguments, plain
+from hardener.models.arguments import (
+    MAYBE_CHANNELS,
+    NO_DEFAULT,
+    SHAPES,
+    Facts,
+    Takes,
+    class_count_name,
+    known_arguments,
+    plain,
+    shapes_of,
+)
 from hardener.models.guesses import Guess, combinations, guesses_for, lists_of, plain_guess, times_of
 from hardener.models.model_file import Imported
 from hardener.models.repository import Repository, as_list, repository_of
@@ -93,6 +103,8 @@ def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, 
     if name in known:
         count = class_count_name(Takes({name: None}))
         sure = [Guess(known[name], COUNT if count else repr(known[name]))]
+        if word in SHAPES:
+            return each_once([*sure, *(plain_guess(one) for one in shapes_of(facts))])
         return each_once([*written, *sure]) if word in MAYBE_CHANNELS else sure
     if leaf.times:
         return each_once([*written, *times_of(word)])

@@ -22,8 +22,10 @@ from hardener.models.candidates import (
     factories,
     is_part,
     known_ways,
+    own_count,
     standing_out,
     tried,
+    with_own_count,
 )
 from hardener.models.features import call_of, no_classes
 from hardener.models.head import look_at_answer
@@ -90,6 +92,8 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     everything = [tried(candidate, facts, wish.given, trials) for candidate in candidates]
     if min(one.rank(facts) for one in everything) >= 3:
         everything = [at_other_sizes(one, trials) for one in everything]
+    if min(one.rank(facts) for one in everything) >= 4:
+        everything = [with_own_count(one, wish.given, trials) for one in everything]
     tops = standing_out(everything, facts, found)
     if tops[0].rank(facts) >= 4:
         made = [tried(one, facts, wish.given, trials) for top in tops for one in factories(top.candidate)]
@@ -183,15 +187,16 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
     trials = Trials(facts)
     if missing:
         raise _needs(completed(candidate, found, facts, wish.given, trials), found, facts, wish)
-    if len(ways) == 1:
+    own = own_count(candidate, ways[0], wish.given)
+    if len(ways) == 1 and own is None:
         return ways[0]
     runs = []
-    for way in ways:
+    for way in ways if own is None else [*ways, own]:
         trial = trials.run(lambda way=way: candidate.value(**way))  # type: ignore[misc]
         if trial.outputs is not None:
             return way
         runs.append(trial)
-    return next((way for way, trial in zip(ways, runs, strict=True) if trial.built), ways[0])
+    return next((way for way, trial in zip(ways, runs, strict=False) if trial.built), ways[0])
 
 
 def _by_convention(name: str, found: Imported, facts: Facts, wish: Wish) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +13,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from hardener.errors import HardenerError
-from hardener.models.answer import Way, answers, unwrap_logits
+from hardener.models.answer import Way, answers, tensors, unwrap_logits
 from hardener.models.user_code import describe
 from hardener.runtime.model_state import device_of, left_as_found, same_draws
 
 BUILD_IT = "Let the model file build the right number: build_model(num_classes)."
 """What to do where no layer can be replaced."""
+_NO_SCORES = (
+    "what the model returns as (N, K) carries no gradient, as a choice by argmax does: no scores of classes are among "
+    "what it returns. Return those in the model file: for capsules, the lengths of their vectors, vectors.norm(dim=2)."
+)
 _COUNTS = ("num_labels", "num_classes", "n_classes", "num_class", "nclasses")
 """What networks call their number of outputs, which their forward may use."""
 _OF_CONVOLUTIONS = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
@@ -109,6 +114,10 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
     found = [(way, rows, _makers(traced, rows)) for way, rows in answers(traced.output, len(images))]
     if not found:
         unwrap_logits(traced.output)  # raises
+    if any(one.requires_grad for one in tensors(traced.output)):
+        found = [item for item in found if item[1].requires_grad]
+        if not found:
+            raise HardenerError(_NO_SCORES)
     fitting = [item for item in found if item[1].shape[1] == num_classes]
     chosen = [item for item in fitting or found if _makes(item[2], network, item[1])] or fitting or found
     chosen = [item for item in chosen if not any(_leads_to(item[1], other[1]) for other in chosen)] or chosen
@@ -262,9 +271,9 @@ def replace_heads(network: nn.Module, outputs: int, num_classes: int, heads: Seq
 def _fresh(name: str, old: nn.Module, num_classes: int) -> nn.Module:
     """Return a new layer like the old one but for its number of outputs, and trainable."""
     plain = parametrize.type_before_parametrizations(old) if parametrize.is_parametrized(old) else type(old)
-    if getattr(plain, "forward", None) not in (nn.Linear.forward, nn.Conv2d.forward):
-        raise HardenerError(_no_head(_width(old) or 0, f"{name}, {_kind(old)}"))
     fresh: nn.Module
+    if getattr(plain, "forward", None) not in (nn.Linear.forward, nn.Conv2d.forward):
+        return _fresh_of_its_class(name, old, num_classes)
     if isinstance(old, nn.Linear):
         fresh = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
     else:
@@ -276,6 +285,21 @@ def _fresh(name: str, old: nn.Module, num_classes: int) -> nn.Module:
     held = next(old.parameters())
     fresh.to(device=held.device, dtype=held.dtype)
     return _normed(name, old, fresh)
+
+
+def _fresh_of_its_class(name: str, old: nn.Module, num_classes: int) -> nn.Module:
+    """Return a layer of a user's own class of linear layers with fresh weights for another number of outputs, and all
+    else as the old one has it, as long as nothing else in it is as long as its outputs."""
+    outputs = _width(old) or 0
+    held = [*old.named_parameters(), *old.named_buffers()]
+    others = [one for key, one in held if key not in ("weight", "bias")]
+    if not isinstance(old, nn.Linear) or parametrize.is_parametrized(old) or any(outputs in o.shape for o in others):
+        raise HardenerError(_no_head(outputs, f"{name}, {_kind(old)}"))
+    fresh = copy.deepcopy(old)
+    plain = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+    plain.to(device=old.weight.device, dtype=old.weight.dtype)
+    fresh.out_features, fresh.weight, fresh.bias = num_classes, plain.weight, plain.bias
+    return fresh
 
 
 def _normed(name: str, old: nn.Module, fresh: nn.Module) -> nn.Module:

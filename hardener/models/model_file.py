@@ -296,9 +296,9 @@ def _fewer_folders(error: ImportError, file: ModelFile) -> Iterator[list[Path]]:
 
 def _import(file: ModelFile, before: set[str], *, definitions: bool) -> ModuleType:
     """Import by the name in its package where the file imports from there, and else alone."""
-    reach = max(reach_of(file.own), own_package(file.own))
-    if reach or file.is_package:
-        return _in_package(file, reach, before, definitions=definitions)
+    relative, own = reach_of(file.own), own_package(file.own)
+    if relative or own or file.is_package:
+        return _in_package(file, relative, before, own=own if own >= relative else 0, definitions=definitions)
     name, stem = f"hardener_user_model_{re.sub(r'[^a-zA-Z0-9_]', '_', file.path.stem)}", file.path.stem
     free = stem not in {*sys.modules, *sys.stdlib_module_names, *NEVER_TWICE}
     also = stem if free and not any((folder / stem).is_dir() for folder in file.folders) else ""
@@ -320,12 +320,12 @@ def _load(name: str, path: Path, *, definitions: bool = False, also: str = "") -
     return module
 
 
-def _in_package(file: ModelFile, reach: int, before: set[str], *, definitions: bool) -> ModuleType:
+def _in_package(file: ModelFile, reach: int, before: set[str], *, own: int, definitions: bool) -> ModuleType:
     """Import by name, as Python does. Where a package above the file fails, it is passed over: what fails there may be
-    nothing that the file needs."""
+    nothing that the file needs. `own`: how far up the package is that it imports by its name; none above counts."""
     folder = file.own.parent
     packages = [folder]
-    while len(packages) < max(reach, 1) or (packages[-1].parent / "__init__.py").is_file():
+    while len(packages) < max(reach, own, 1) or (not own and (packages[-1].parent / "__init__.py").is_file()):
         packages.append(packages[-1].parent)
     packages.reverse()
     names = [package.name.replace(".", "_") for package in packages]

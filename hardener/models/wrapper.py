@@ -27,6 +27,7 @@ from hardener.models.user_code import place_of
 
 PLACEHOLDER = Guess(..., "...")
 _MOST_SIZES = 6
+_MOST_WORDS = 6
 _NONE: Mapping[str, Any] = {}
 _ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
 
@@ -126,6 +127,9 @@ def completed(
             built += [guesses] if trial.built and trial.parameters else []
             if fault is None or (trial.built and not ran):  # the user's own code says more when it runs
                 fault, ran = trial.error, trial.built
+    worded = None if built else _by_words(candidate, fault, options, ways[0], trials)
+    if worded is not None:
+        return worded
     also = () if maybe or built else _left_none(fault, taken, missing)
     if also:
         return completed(candidate, found, facts, given, trials, needs, also)
@@ -162,6 +166,33 @@ def _options(
     if {plain(name) for name in names} & _ATTENDS and "depth" in options:
         options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
     return options
+
+
+def _by_words(
+    candidate: Candidate,
+    fault: BaseException | None,
+    options: Mapping[str, Sequence[Guess]],
+    way: Mapping[str, Any],
+    trials: Trials,
+) -> Wrapping | None:
+    """Complete a call that lacks one argument by a word that its error lists."""
+    for name, guesses in options.items() if len(options) == 1 else ():
+        for guess in _words_named(fault, guesses):
+            trial = trials.run(functools.partial(_call, candidate, way, {name: guess}))
+            if trial.outputs is not None and trial.parameters:
+                rest = {key: value for key, value in way.items() if key != name}
+                return Wrapping(candidate, {name: guess}, rest, trial)
+    return None
+
+
+def _words_named(fault: BaseException | None, tried: Sequence[Guess]) -> list[Guess]:
+    """Return the words that an error lists as what an argument may be: `should be one of: b0, b1`."""
+    listed = re.search(r"(?:one of|among|from|choices|options|available|supported)\b[^:\[({]*[:\[({ ](.+)", str(fault))
+    if fault is None or listed is None or not isinstance(fault, ValueError | KeyError | NotImplementedError):
+        return []
+    before = {guess.value for guess in tried if isinstance(guess.value, str)}
+    found = dict.fromkeys(re.findall(r"[A-Za-z_][\w.-]*", listed[1]))
+    return [plain_guess(word) for word in found if word not in before and word not in ("or", "and")][:_MOST_WORDS]
 
 
 def _left_none(fault: BaseException | None, taken: Takes, missing: Sequence[str]) -> tuple[str, ...]:

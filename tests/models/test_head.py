@@ -125,9 +125,29 @@ class Cosine(nn.Linear):
         return nn.functional.linear(x, nn.functional.normalize(self.weight))
 
 
+class Scaled(nn.Linear):
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__(width, outputs)
+        self.scale = nn.Parameter(torch.ones(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.scale
+
+
+def test_a_linear_layer_of_ones_own_class_gets_fresh_weights_and_stays_of_that_class() -> None:
+    network = Net(lambda self, x: self.head(x), head=Cosine(12, 7))
+    before = network.get_submodule("head")
+    assert replaced(network) == ("head",)
+    after = network.get_submodule("head")
+    assert isinstance(after, Cosine)
+    assert (after.out_features, after.weight.shape, after.bias.shape) == (4, (4, 12), (4,))
+    assert isinstance(before, Cosine)
+    assert before.weight.shape == (7, 12)
+
+
 def test_what_is_no_plain_layer_is_refused_in_words() -> None:
     for network, made_by in (
-        (Net(lambda self, x: self.head(x), head=Cosine(12, 7)), "they are made by head, a Cosine"),
+        (Net(lambda self, x: self.head(x), head=Scaled(12, 7)), "they are made by head, a Scaled"),
         (Net(lambda self, x: self.head(x, x), head=nn.Bilinear(12, 12, 7)), "they are made by head, a Bilinear"),
         (Net(lambda self, x: x[:, :7]), "no final linear layer with 7 outputs to replace"),
         (

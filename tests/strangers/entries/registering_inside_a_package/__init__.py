@@ -1,0 +1,1 @@
+raise ImportError("the package above needs more than the network does")
