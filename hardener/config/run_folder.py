@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUN_SCHEMA: Literal["hardener/run/1"] = "hardener/run/1"
+HEAD_BEHIND = "head_behind_features"
+"""The layer that is put behind a network's features: its name in the network, and the record's `replaced_head`."""
 Status = Literal["training", "interrupted", "failed", "finished"]
 _PLOTTED = ("epoch", "loss", "target_mass", "clean_accuracy", "robust_accuracy")
 _DEPTH = 2  # folders below `runs` that are looked through: an ablation's runs lie in its own

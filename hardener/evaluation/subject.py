@@ -166,7 +166,7 @@ def foreign_subject(
         width=width,
     )
     start = Start(model.init, model.allow_pickle, model.weights, trains=False)
-    _, began = fit_head(built, len(classes), replace=False, start=start)
+    _, _, began = fit_head(built, len(classes), replace=False, start=start)
     for remark in (*built.loaded.notes, *began.remarks):
         reporter.say(remark)
     if began.extra:

@@ -6,16 +6,16 @@ import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from hardener.config.run_folder import HEAD_BEHIND
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
 from hardener.models.arguments import size_names, takes
 from hardener.models.entry import EntryNeeded
-from hardener.models.features import no_classes
+from hardener.models.features import Headed, gives_features
 from hardener.models.head import (
     Answer,
     auxiliary_heads,
@@ -278,28 +278,25 @@ def fit_head(
     replace: bool,
     heads: Sequence[str] | None = None,
     start: Start | None = None,
-) -> tuple[str | None, Loaded]:
+) -> tuple[Built, str | None, Loaded]:
     """Load the weights of `start` into a network and give it the right number of outputs.
+
+    What gives features and no scores of classes gets a linear layer behind it.
 
     Args:
         replace: put a fresh final layer in where the network's, or the file's, has another number of outputs.
         heads: what was replaced before, by its name; by default the layers that make the logits.
     Returns:
-        The names of the replaced layers or None, and what came of loading weights.
+        The network with its head, the names of the fresh layers or None, and what came of loading weights.
     Raises:
         HardenerError: the numbers differ and `replace` is not set, or the weights do not fit.
     """
     network, outputs = built.network, built.outputs
-    fault = "" if outputs == num_classes or heads else _no_classes(built, start)
-    if fault and replace:
-        raise HardenerError(fault)
+    behind = (outputs != num_classes or bool(heads)) and gives_features(network, built.answer, heads)
     if outputs != num_classes and not replace:
         differ = f"the model has {outputs} outputs and the data has {num_classes} classes."
-        if fault:
-            raise HardenerError(f"{differ} And {fault}")
         fresh = (
-            f"Pass --replace-head to put a fresh final layer with {num_classes} outputs in, or let the model file "
-            "build it: build_model(num_classes)."
+            _of_fresh(num_classes, behind=behind)
             if start is None or start.trains
             else "Evaluate it on images of its own classes, or train it on these first: hardener train MODEL --data "
             "DIR --init FILE --replace-head."
@@ -308,6 +305,8 @@ def fit_head(
             f"{differ} {fresh}",
             options="--replace-head" if start is None or start.trains else "",
         )
+    if replace and behind:
+        return _with_head_behind(built, num_classes, start)
     chosen = tuple(heads or built.answer.heads)
     if replace and not chosen:  # no graph tells
         chosen = (find_head(network, outputs),)
@@ -318,7 +317,7 @@ def fit_head(
     if start is not None:
         loaded = load_weights(network, start, fresh_head=chosen if replace else (), heads=chosen)
     if outputs == num_classes:
-        return None, loaded
+        return built, None, loaded
     replaced = replace_heads(network, outputs, num_classes, chosen)
     left = _asked(network, built.channels, built.height, built.width, num_classes).outputs
     if left != num_classes:
@@ -326,11 +325,29 @@ def fit_head(
             f"with a fresh {', '.join(replaced)} the model still has {left} outputs, and the data has {num_classes} "
             "classes. Let the model file build the right number: build_model(num_classes)."
         )
-    return ", ".join(replaced), loaded
+    return built, ", ".join(replaced), loaded
 
 
-def _no_classes(built: Built, start: Start | None) -> str:
-    """Say why no final layer can be replaced, where that is so."""
-    loaded = built.loaded
-    call = loaded.call if loaded.sources and (start is None or start.trains) else ""
-    return no_classes(built.network, built.answer, call, loaded.sources[0] if loaded.sources else Path())
+def _of_fresh(num_classes: int, *, behind: bool) -> str:
+    """Say how a network gets the right number of outputs."""
+    if behind:
+        return (
+            "No layer of it makes these: where they are features, pass --replace-head to put a linear layer with "
+            f"{num_classes} outputs behind them."
+        )
+    return (
+        f"Pass --replace-head to put a fresh final layer with {num_classes} outputs in, or let the model file build "
+        "it: build_model(num_classes)."
+    )
+
+
+def _with_head_behind(built: Built, num_classes: int, start: Start | None) -> tuple[Built, str, Loaded]:
+    """Load weights into a network that gives features, and put a linear layer behind it."""
+    loaded = Loaded() if start is None else load_weights(built.network, start)
+    headed = Headed(built.network, built.outputs, num_classes, built.way)
+    answer = Answer(built.outputs, (HEAD_BEHIND,), None, ())
+    return (
+        dataclasses.replace(built, loaded=dataclasses.replace(built.loaded, network=headed), answer=answer),
+        HEAD_BEHIND,
+        loaded,
+    )

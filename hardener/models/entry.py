@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
-from hardener.models.arguments import Facts, Takes, check_given, class_count_name, switched_off
+from hardener.models.arguments import Facts, check_given, class_count_name, switched_off
 from hardener.models.candidates import (
     Candidate,
     Tried,
@@ -27,8 +26,6 @@ from hardener.models.candidates import (
     tried,
     with_own_count,
 )
-from hardener.models.features import call_of, no_classes
-from hardener.models.head import look_at_answer
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trials
 from hardener.models.settings_read import is_config
@@ -65,12 +62,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class BuiltEntry:
-    """A network, what it was built with that differs from the file's own defaults, as `NAME=VALUE`, and the code that
-    builds it, where that can be written."""
+    """A network, and what it was built with that differs from the file's own defaults, as `NAME=VALUE`."""
 
     network: nn.Module
     switched_off: tuple[str, ...] = ()
-    call: str = ""
 
 
 def conventional_entry(found: Imported, facts: Facts, wish: Wish) -> str | None:
@@ -106,10 +101,6 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
     ordered = [*_likeliest_first(tops, found), *lesser]
     rows = [_row(one, facts, wish) for one in ordered]
-    if rows[0][0].endswith("--replace-head") and (told := _no_classes(ordered[0], found, facts, wish)):
-        others = ", ".join(one.candidate.name for one in ordered[1:_MOST_SHOWN])
-        head = f"{found.file.path} holds {len(rows)} networks that fit"
-        raise EntryNeeded(f"{head}, the likeliest {ordered[0].candidate.name}, then {others}. Of the first: {told}")
     head = f"{found.file.path} holds {len(rows)} networks that fit. Choose one"
     raise EntryNeeded(_table(head, rows), options=rows[0][0])
 
@@ -133,16 +124,6 @@ def _for_other_sizes(
     return tuple(told)
 
 
-def _no_classes(one: Tried, found: Imported, facts: Facts, wish: Wish) -> str:
-    """Say why the final layer of a network cannot be replaced, where that is so."""
-    size = one.trial.size or facts.size
-    if size is None:
-        return ""
-    built = build_entry(one.candidate.name, found, facts, wish)
-    images = torch.rand(2, facts.channels, *size, generator=torch.Generator().manual_seed(0))
-    return no_classes(built.network, look_at_answer(built.network, images), built.call, found.file.path)
-
-
 def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEntry:
     """Build the network that a name of a model file stands for.
 
@@ -152,7 +133,7 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
     path = found.file.path
     value = _value_of(name, found)
     if isinstance(value, nn.Module):
-        return BuiltEntry(unwrapped(value), call=name)
+        return BuiltEntry(unwrapped(value))
     if not callable(value):
         raise HardenerError(f"{name} in {path} is a {type(value).__name__}; it must be a function or an nn.Module.")
     candidate = Candidate(name, value, 0, True)
@@ -163,15 +144,7 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
         network = network[0]
     if not isinstance(network, nn.Module):
         raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
-    return BuiltEntry(unwrapped(network), switched_off(candidate.takes, way, wish.given), _call(candidate, way, wish))
-
-
-def _call(candidate: Candidate, way: dict[str, Any] | tuple[Any, ...], wish: Wish) -> str:
-    """Return the code that calls a candidate like that."""
-    if not isinstance(way, dict):
-        return f"{candidate.name}(num_classes)"
-    taken = candidate.takes or Takes({})
-    return call_of(candidate.name, way, {*taken.required(), *wish.given}, class_count_name(taken))
+    return BuiltEntry(unwrapped(network), switched_off(candidate.takes, way, wish.given))
 
 
 def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dict[str, Any] | tuple[Any, ...]:

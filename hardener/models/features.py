@@ -1,69 +1,59 @@
-"""A network that gives features and no classes -> the lines that put a layer behind it."""
+"""A network that gives features and no scores of classes -> one with a linear layer behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
+from hardener.config.run_folder import HEAD_BEHIND
 from hardener.errors import HardenerError
-from hardener.models.head import BUILD_IT, Answer, see_that_heads_can_be_replaced
-
-_OF_SEVERAL = """    class Classifier(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.features = {call}
-            self.fc = nn.Linear({outputs}, num_classes)
-        def forward(self, images):
-            return self.fc(self.features(images){found}.flatten(1))
-    return Classifier()"""
-_LITERAL = (int, float, str, bool, type(None))
+from hardener.models.answer import Way, unwrap_logits
+from hardener.models.head import Answer, see_that_heads_can_be_replaced
+from hardener.runtime.model_state import device_of
 
 
-def call_of(name: str, way: Mapping[str, Any], needed: Collection[str], count: str | None) -> str:
-    """Return a call as it is written in code; an empty text where a value is none that can be.
+class Headed(nn.Module):
+    """A network that gives features, and a linear layer behind it.
 
     Args:
-        needed: names of the arguments that have to be said.
-        count: the one that is the number of classes.
+        features: takes images; returns (N, `width`), or something that holds that, at `way`.
+        width: numbers that it gives an image.
     """
-    said = {key: value for key, value in way.items() if key in needed}
-    if not all(isinstance(value, _LITERAL) for value in said.values()):
-        return ""
-    parts = [f"{key}={'num_classes' if key == count else repr(value)}" for key, value in said.items()]
-    return f"{name}({', '.join(parts)})"
+
+    def __init__(self, features: nn.Module, width: int, num_classes: int, way: Way | None = None) -> None:
+        super().__init__()
+        number = next((one for one in features.parameters() if one.is_floating_point()), None)
+        self.features = features
+        self.head_behind_features = nn.Linear(width, num_classes)
+        self.head_behind_features.to(device=device_of(features), dtype=None if number is None else number.dtype)
+        self.width, self.way = width, way
+        self.train(features.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, (N, K)."""
+        found = unwrap_logits(self.features(images), width=self.width, images=images.shape[0], way=self.way)
+        logits: Tensor = self.head_behind_features(found)
+        return logits
 
 
-def no_classes(network: nn.Module, answer: Answer, call: str, file: Path) -> str:
-    """Say that no layer of a network's can be replaced, and what makes a classifier of it; nothing where one can.
+def gives_features(network: nn.Module, answer: Answer, heads: Sequence[str] | None = None) -> bool:
+    """Does a network end in no layer that makes its outputs, so that a linear layer can only be put behind them?
+
+    A layer of the user's own that holds a matrix of that many rows or columns scores classes in a way of its own.
 
     Args:
-        call: the code that builds it, in its file; empty where that is not known.
+        heads: what was replaced before, by its name; that decides.
     """
+    if heads:
+        return list(heads) == [HEAD_BEHIND]
     try:
         see_that_heads_can_be_replaced(network, answer.outputs, answer.heads)
-    except HardenerError as error:
-        told = str(error)
-    else:
-        return ""
-    makers = [network.get_submodule(name) for name in answer.heads]
-    way = answer.way or ()
-    if (
-        not call
-        or not all(isinstance(step, int) for step in way)
-        or not all(type(one).__module__.startswith("torch.nn.") for one in makers)
-    ):
-        return told
-    name = "make_network" if call.startswith("build_model") else "build_model"
-    begin = f"def {name}(num_classes):\n    from torch import nn\n"
-    lines = f"{begin}    return nn.Sequential({call}, nn.Linear({answer.outputs}, num_classes))"
-    if way:
-        found = "".join(f"[{step}]" for step in way)
-        lines = begin + _OF_SEVERAL.format(call=call, outputs=answer.outputs, found=found)
-    also = f"\n\nand pass --entry {name}." if name != "build_model" else ""
-    return (
-        f"{told.removesuffix(BUILD_IT)}If these are features, put this at the end of {file}, and train as before:"
-        f"\n\n{lines}{also}"
-    )
+    except HardenerError:
+        return not any(_scores(network.get_submodule(name), answer.outputs) for name in answer.heads)
+    return False
+
+
+def _scores(layer: nn.Module, outputs: int) -> bool:
+    own = not type(layer).__module__.startswith("torch.nn.")
+    return own and any(one.dim() == 2 and outputs in one.shape for one in layer.parameters())

@@ -61,7 +61,7 @@ class LoadedModel:
     `root` is the folder that their imports begin at. `entry`: the name in the file that builds it, where the
     record has to hold it. `data` is what the code read from below that folder while it was built, `elsewhere` what it
     read from other places. `found` says what of which file was taken, and how that was found; `notes` what the
-    user should know of it, a line each. `call` is the code that builds it, in its file, where that can be written.
+    user should know of it, a line each.
     """
 
     network: nn.Module
@@ -73,7 +73,6 @@ class LoadedModel:
     elsewhere: tuple[Path, ...] = ()
     found: str = ""
     notes: tuple[str, ...] = ()
-    call: str = ""
 
 
 def see_that_it_is_there(spec: str, root: Path | None) -> None:
@@ -208,7 +207,7 @@ def _built(
         one = len(found.absent) == 1
         told = f"{', '.join(found.absent)} {'is' if one else 'are'} not installed"
         notes += (f"{told}: what {file.path.name} calls of {'it' if one else 'them'} does nothing",)
-    return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes, built.call)
+    return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes)
 
 
 def _notes(built: BuiltEntry, name: str, found: str) -> tuple[str, ...]:

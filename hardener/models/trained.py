@@ -54,7 +54,7 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
         width=shape.width,
     )
     replaced = record.model.replaced_head
-    fit_head(
+    built, _, _ = fit_head(
         built,
         len(record.classes),
         replace=replaced is not None,

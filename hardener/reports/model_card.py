@@ -10,7 +10,7 @@ from hardener.config.bundle import Bundle, OfflineRobustness, Quantization
 from hardener.config.data_findings import DataFound
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.pixels import Fit, PixelRule
-from hardener.config.run_folder import RunRecord
+from hardener.config.run_folder import HEAD_BEHIND, RunRecord
 from hardener.config.schema import Recipe
 from hardener.reports._card_measures import beyond_attacks
 from hardener.reports._card_threats import changed_table, lowest_changed
@@ -199,6 +199,7 @@ def _input_and_output(bundle: Bundle, record: RunRecord) -> list[str]:
         *_pixels(spec.pixels),
         *_at_once(spec.batch),
         *_paired(record),
+        *_of_features(record),
         f"- Outputs: `logits` and `probabilities`, float32 ({spec.batch or 'N'}, K), in the order of classes above.",
         f"- {'The file agrees with' if bundle.quantization is None else 'Beside'} the trained network: largest logit "
         f"difference {parity.largest_logit_difference:.2g} on {parity.images} images, same answer on "
@@ -219,6 +220,12 @@ def _paired(record: RunRecord) -> list[str]:
     if not record.input.paired:
         return []
     return ["- The network takes no image alone: the first image of a batch goes in twice, and counts once."]
+
+
+def _of_features(record: RunRecord) -> list[str]:
+    if record.model.replaced_head != HEAD_BEHIND:
+        return []
+    return ["- The network by itself gives features, no scores of classes: a linear layer stands behind them."]
 
 
 def _pixels(rule: PixelRule) -> list[str]:

@@ -26,6 +26,7 @@ from hardener.models.answer import show_way
 from hardener.models.build import USUAL_SIZES, Built, build_for, fit_head, noise
 from hardener.models.conditions import Conditions, Remark
 from hardener.models.dry_run import dry_run
+from hardener.models.features import gives_features
 from hardener.models.head import count_outputs
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
@@ -70,7 +71,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         material = _Data.of(request)
         built = _built(request, material)
         start = None if request.init is None else Start(request.init, request.allow_pickle, request.weights, False)
-        began = fit_head(built, built.outputs, replace=False, start=start)[1]
+        began = fit_head(built, built.outputs, replace=False, start=start)[2]
         names = tuple(map(str, range(built.outputs)))
         classifier = ImageClassifier(built.network, mean=(), std=(), classes=names)
         classifier.way = built.way
@@ -123,7 +124,9 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
 def _of_classes(built: Built, data: _Data | None) -> list[str]:
     if data is None or data.classes == built.outputs:
         return []
-    return [f"the data has {data.classes} classes, the network {built.outputs} outputs: train with --replace-head"]
+    told = f"the data has {data.classes} classes, the network {built.outputs} outputs: train with --replace-head"
+    behind = gives_features(built.network, built.answer)
+    return [f"{told}, which puts a linear layer behind these" if behind else told]
 
 
 @dataclass(frozen=True)

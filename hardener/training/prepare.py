@@ -12,7 +12,7 @@ import torch
 from hardener.config.data_path import is_there
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import OtherRoots, Reading
-from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.config.run_folder import HEAD_BEHIND, RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import DataSet, read_data_set, say_how
@@ -101,7 +101,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     color = seen.color and shape.channels == 3
     if seen.color and not color:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
-    replaced, began = _give_weights_and_head(built, request, len(folder.classes), reporter)
+    built, replaced, began = _give_weights_and_head(built, request, len(folder.classes), reporter)
+    loaded = built.loaded
     _change_network(built, recipe, shape, len(folder.classes), reporter)
     pictured = Pictured(shape.height, shape.width, len(folder.train), color, folder.classes)
     recipe = settle_augmentation(recipe, pictured, reporter)
@@ -284,21 +285,23 @@ def _say_what_it_reads(loaded: LoadedModel, reporter: Reporter) -> None:
 
 def _give_weights_and_head(
     built: Built, request: TrainRequest, num_classes: int, reporter: Reporter
-) -> tuple[str | None, Loaded]:
+) -> tuple[Built, str | None, Loaded]:
     """Load the weights to start from.
 
     Returns:
-        The name of the final layer where a fresh one was put in, and what came of loading.
+        The network, the name of the final layer where a fresh one was put in, and what came of loading.
     """
     start = None if request.init is None else Start(request.init, request.allow_pickle, request.weights)
-    replaced, began = fit_head(built, num_classes, replace=request.replace_head, start=start)
+    built, replaced, began = fit_head(built, num_classes, replace=request.replace_head, start=start)
     for remark in began.remarks:
         reporter.say(remark)
-    if replaced:
+    if replaced == HEAD_BEHIND:
+        reporter.say(f"a linear layer is put behind the model's {built.outputs} features: {num_classes} outputs")
+    elif replaced:
         reporter.say(f"final layer {replaced} replaced: {built.outputs} → {num_classes} outputs")
     if request.init is not None and began.extra:
         reporter.warn(beside(request.init, began.extra))
-    return replaced, began
+    return built, replaced, began
 
 
 def _normalization(built: Built, asked: str, left: str | None, reporter: Reporter) -> str:

@@ -181,6 +181,16 @@ def test_its_commands_are_ones_that_hardener_takes_and_name_no_folder_of_this_ma
     assert "hardener eval run --data DIR --suite standard --norm l2 --eps 0.5" in card_of(run, suite)
 
 
+def test_a_linear_layer_behind_features_is_told(run: RunFolder) -> None:
+    record = run.read_record()
+    record.model.replaced_head = "fc"
+    run.write_record(record)
+    assert "a linear layer stands behind" not in card_of(run)
+    record.model.replaced_head = "head_behind_features"
+    run.write_record(record)
+    assert "a linear layer stands behind" in card_of(run)
+
+
 def test_an_unevaluated_model_gets_a_card_that_says_so(run: RunFolder) -> None:
     card = card_of(run)
     assert "nothing is known of its robustness" in card

@@ -1,6 +1,6 @@
 # kind: features alone
 # images: colour 16
-# expect: pasted: nn.Sequential(small(), nn.Linear(6, num_classes))
+# expect: typed: --entry small --replace-head
 from torch import nn
 
 

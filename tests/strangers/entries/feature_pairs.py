@@ -1,7 +1,6 @@
 # kind: features alone
 # images: colour 16
-# needs: long
-# expect: pasted: self.features(images)[0]
+# expect: typed: --entry small --replace-head
 from torch import nn
 
 

@@ -1,5 +1,6 @@
 # kind: no logits
-# expect: pasted: nn.Sequential(Net(), nn.Linear(16, num_classes))
+# expect: typed: --replace-head
+# expect: exports: any
 from torch import nn
 
 

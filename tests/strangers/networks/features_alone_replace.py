@@ -1,6 +1,7 @@
 # kind: no logits
 # train: --replace-head
-# expect: pasted: nn.Sequential(Net(), nn.Linear(16, num_classes))
+# expect: trains
+# expect: says: a linear layer is put behind the model's 16 features
 from torch import nn
 
 
