@@ -94,7 +94,7 @@ def asked_arguments(given: Sequence[str] | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for text in given or ():
         key, equals, value = text.partition("=")
-        if not equals or not key.strip().isidentifier():
+        if not equals or not key.strip().removeprefix("self.").isidentifier():
             raise HardenerError(f"--model-arg takes KEY=VALUE, such as width=64; got {text!r}.")
         try:
             found[key.strip()] = yaml.safe_load(value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,7 +22,7 @@ from hardener.models.arguments import (
 )
 from hardener.models.guesses import Guess, combinations, guesses_for, lists_of, plain_guess, times_of
 from hardener.models.model_file import Imported
-from hardener.models.repository import Repository, as_list, repository_of
+from hardener.models.repository import Record, Repository, as_list, repository_of
 from hardener.models.settings_read import Settings, settings_of
 
 COUNT = "num_classes"
@@ -66,13 +67,31 @@ def configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts) 
     read, repository = settings_of(name, value), repository_of(found.file)
     if not read.parts:
         return own or [plain_guess(None)]
-    records = [Guess(one, _text_of(one)) for one in repository.like(tuple(read.parts))]
-    return [*own, *records[-_MOST_WRITTEN:], *_built_settings(read, value, facts, repository)]
+    records = _named(repository.like(tuple(read.parts)), value, found)
+    return [*own, *records[:_MOST_WRITTEN], *_built_settings(read, value, facts, repository)]
 
 
-def _text_of(record: SimpleNamespace) -> str:
-    """Return the code that makes a record."""
-    return f"SimpleNamespace({', '.join(f'{name}={value!r}' for name, value in vars(record).items())})"
+def _named(records: Sequence[Record], value: Any, found: Imported) -> list[Guess]:
+    """Return records by their names where they can be imported by these, the one whose name fits the repository, the
+    file or the class best first, and of equals the last."""
+    known = "".join([*found.file.own.parts[-4:], getattr(value, "__name__", "")])
+    around = re.sub(r"[^a-z0-9]", "", known.lower())
+
+    def fit(record: Record) -> int:
+        words = re.findall(r"[a-z0-9]+", record.name.lower())
+        return sum(len(word) for word in words if word in around)
+
+    ranked = sorted(records, key=fit)[::-1]
+    names = [record.name for record in ranked if record.module]
+    guesses = []
+    for record in ranked:
+        if record.module:
+            others = tuple(name for name in names if name != record.name)
+            guesses.append(Guess(record.value, f"{record.module}.{record.name}", named=True, others=others))
+        else:
+            written = ", ".join(f"{name}={one!r}" for name, one in vars(record.value).items())
+            guesses.append(Guess(record.value, f"SimpleNamespace({written})"))
+    return guesses
 
 
 def _built_settings(settings: Settings, value: Any, facts: Facts, repository: Repository) -> list[Guess]:

@@ -45,9 +45,16 @@ class EntryNeeded(HardenerError):
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user says of a model file's network: its arguments, and whether a fresh final layer may be offered."""
+    """What the user says of a model file's network.
+
+    Attributes:
+        given: its arguments.
+        attributes: what is set on it once it is built.
+        offers_head: a fresh final layer may be offered.
+    """
 
     given: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     offers_head: bool = False
 
 
@@ -144,6 +151,8 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
         network = network[0]
     if not isinstance(network, nn.Module):
         raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
+    for attribute, one in wish.attributes.items():
+        setattr(network, attribute, one)
     return BuiltEntry(unwrapped(network), switched_off(candidate.takes, way, wish.given))
 
 
@@ -228,7 +237,7 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     wrappings = complete([one for one in tops if one.missing and one.missing != ("",)])
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
     fitting = fitting or [wrapping for wrapping in complete(parts) if wrapping.trial is not None]
-    if len(fitting) > 1 and all(wrapping.is_plain for wrapping in fitting):
+    if len(fitting) > 1 and all(wrapping.is_said for wrapping in fitting):
         rows = [(_options(w, facts, wish), _figures(w)) for w in fitting]
         head = f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one"
         raise EntryNeeded(_table(head, rows), options=rows[0][0])
@@ -249,29 +258,22 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
 
 
 def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> EntryNeeded:
-    """Say what a network needs, and what to type or to paste."""
+    """Say what a network needs, and what to type; to paste is what no option can say."""
     name, path = wrapping.candidate.name, found.file.path
-    needs = ", ".join(wrapping.guesses)
-    told = f"{name} in {path} needs {needs}, which hardener cannot know."
-    if wrapping.is_plain and wrapping.trial is not None:
+    told = f"{name} in {path} needs {', '.join(wrapping.guesses)}, which hardener cannot know."
+    if wrapping.trial is None:
+        blanks = " ".join(f"--model-arg {argument}=..." for argument in wrapping.guesses)
+        why = "" if wrapping.fault is None else f" What was tried raised {describe(wrapping.fault).rstrip('.')}."
+        return EntryNeeded(f"{told} Pass what is right for you as --entry {name} {blanks}.{why}")
+    if wrapping.is_said:
         options = _options(wrapping, facts, wish)
-        text = f"{told} Pass what is right for you, such as\n  {options}\n({_figures(wrapping)})"
+        text = f"{told} {wrapping.others()}Pass what is right for you, such as\n  {options}\n({_figures(wrapping)})"
         return EntryNeeded(text, options=options)
-    tried_last = "" if wrapping.fault is None else f". What was tried raised {describe(wrapping.fault).rstrip('.')}"
-    if wrapping.is_plain and not any(is_config(one, wrapping.candidate.value) for one in wrapping.guesses):
-        why = f" {tried_last.removeprefix('. ')}." if tried_last else ""
-        return EntryNeeded(f"{told} Pass what is right for you as --entry {name} {wrapping.words()}.{why}")
     lines, made = wrapping.function()
     extra = _extra(wrapping, facts, wish)
     named = f" --entry {made}" if made != "build_model" else ""
     also = f"\nand pass{named}{extra}." if named or extra else ""
-    blanks = " and fill in what stands as ..." if "=..." in lines else ""
-    figures = f" ({_figures(wrapping)})" if wrapping.trial is not None else tried_last
-    text = f"{told} Put this at the end of {path}{blanks}{figures}:\n\n{lines}\n{also}"
-    if wrapping.trial is None or not wrapping.is_said:
-        return EntryNeeded(text)
-    options = _options(wrapping, facts, wish)
-    return EntryNeeded(f"{text}\nOr leave the file as it is, and pass\n  {options}", options=options)
+    return EntryNeeded(f"{told} Put this at the end of {path} ({_figures(wrapping)}):\n\n{lines}\n{also}")
 
 
 def _options(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:

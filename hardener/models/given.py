@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -12,9 +13,13 @@ from torch import nn
 
 from hardener.models.argument_use import is_a_tuple, is_called_with
 from hardener.models.candidates import candidates_of
+from hardener.models.imports_read import stands_in
 from hardener.models.model_file import Imported
 from hardener.models.settings_read import is_config
+from hardener.models.user_code import user_code
 
+ATTRIBUTE = "self."
+"""How names begin of what is set on a network once it is built, which its code reads and does not set."""
 _CLASSES = ("block", "unit", "cell", "bottleneck", "layer", "act", "activation")
 """How arguments end that a class is given to."""
 
@@ -60,7 +65,8 @@ def said(value: Any, text: str = "") -> str | None:
 
 def _made(argument: str, value: Any, found: Imported) -> Any:
     if isinstance(value, str):
-        return _class_named(argument, value, found) or _settings_named(argument, value, found) or value
+        named = _class_named(argument, value, found) or _settings_named(argument, value, found)
+        return named or _named_beside(value, found) or value
     if isinstance(value, list):
         return tuple(value) if any(is_a_tuple(argument, taker) for taker in _takers(argument, found)) else value
     if not isinstance(value, Mapping):
@@ -95,6 +101,27 @@ def _settings_named(argument: str, text: str, found: Imported) -> Any:
     if value is None or callable(value) or inspect.ismodule(value) or isinstance(value, str | int | float):
         return None
     return value if any(is_config(argument, taker) for taker in _takers(argument, found)) else None
+
+
+def _named_beside(text: str, found: Imported) -> Any:
+    """Return what `module.NAME` stands for, where the module lies beside the model file or above it.
+
+    Raises:
+        HardenerError: the module fails when it is imported.
+    """
+    module, _, name = text.rpartition(".")
+    top = module.partition(".")[0]
+    if not all(part.isidentifier() for part in text.split(".")) or not top:
+        return None
+    if not any(stands_in(top, folder) for folder in found.file.folders):
+        return None
+    with user_code(module, when=" when it is imported"):
+        try:
+            return getattr(importlib.import_module(module), name, None)
+        except ModuleNotFoundError as error:
+            if error.name is not None and module.startswith(error.name):
+                return None
+            raise
 
 
 def _class_named(argument: str, text: str, found: Imported) -> type | None:

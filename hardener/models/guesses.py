@@ -104,17 +104,17 @@ _MOST = 150
 
 @dataclass(frozen=True)
 class Guess:
-    """A value, and the text that makes it in the file's own module."""
+    """A value, and the text that makes it in the file's own module.
+
+    Attributes:
+        named: the text is a name by which `--model-arg` finds it: of a class, or `module.NAME` of a file beside.
+        others: further names that it might be.
+    """
 
     value: Any
     text: str
-
-    @property
-    def is_plain(self) -> bool:
-        """Can `--model-arg` say it?"""
-        if isinstance(self.value, list | tuple):
-            return all(Guess(one, repr(one)).is_plain for one in self.value)
-        return self.value is None or isinstance(self.value, str | int | float | bool)
+    named: bool = False
+    others: tuple[str, ...] = ()
 
 
 def plain_guess(value: Any) -> Guess:

@@ -24,7 +24,7 @@ from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
 from hardener.models.entry import BuiltEntry, Wish, build_entry, conventional_entry, find_entry
 from hardener.models.files_read import data_files, files_read
-from hardener.models.given import as_built_with
+from hardener.models.given import ATTRIBUTE, as_built_with
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
 from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
 from hardener.models.registry import REGISTRIES, from_registry, see_that_it_is_known
@@ -39,7 +39,7 @@ class ModelChoice:
     Attributes:
         spec: a Python file, a package's folder, `torchvision:NAME` or `timm:NAME`.
         entry: the name in the file to use; found by looking where there is none.
-        arguments: what else the network is built with.
+        arguments: what else the network is built with; `self.NAME` is set on it once it is built.
         root: the uppermost folder that the file's imports are looked for in.
         pretrained: registry models only: start from the published weights, with their own number of outputs. Where
             it is False, weights that a file's own code fetches are not fetched.
@@ -172,7 +172,10 @@ def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Fac
 
 
 def _wish(choice: ModelChoice, found: Imported) -> Wish:
-    return Wish(as_built_with(choice.arguments, found), choice.offers_head)
+    given = as_built_with(choice.arguments, found)
+    attributes = {key.removeprefix(ATTRIBUTE): one for key, one in given.items() if key.startswith(ATTRIBUTE)}
+    arguments = {key: one for key, one in given.items() if not key.startswith(ATTRIBUTE)}
+    return Wish(arguments, attributes, choice.offers_head)
 
 
 def _of_hugging_face(choice: ModelChoice, num_classes: int) -> LoadedModel:

@@ -24,7 +24,18 @@ _MOST_FILES, _MOST_BYTES, _MOST_CALLS = 200, 200_000, 12
 _NOT_HERE = {"site-packages", "dist-packages", "node_modules", "venv", "env", "build", "dist", "runs"}
 _NUMBERS = re.compile(r"-?\d+(\.\d+)?([-,_x ]+\d+(\.\d+)?)+")
 _OLD_WORD = re.compile(r"\basync\s*=")  # .cuda(async=True), as scripts of Python 3.6 have it
+_DEFINES = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.ClassDef, ast.FunctionDef)
 _Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A value that is written somewhere under a name; `module` is what to import it from, empty where importing that
+    file may do more than define."""
+
+    name: str
+    value: SimpleNamespace
+    module: str = ""
 
 
 @dataclass
@@ -34,11 +45,11 @@ class Repository:
     Attributes:
         settings: by the names that lead there, in lower case and without `_`: values, as
             `add_argument("--depth", default=28)`, `_C.MODEL.DEPTH = 28` or a YAML file have them.
-        records: `NAME = Kind(first=..., second=...)` of literals, by their names.
+        records: `NAME = Kind(first=..., second=...)` of literals.
     """
 
     settings: dict[_Names, list[Any]] = field(default_factory=dict)
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     _trees: list[ast.Module] = field(default_factory=list)
     _counts: dict[_Names, _Names] = field(default_factory=dict)
 
@@ -59,9 +70,9 @@ class Repository:
             pairs = {key: self._value(node, constants) for key, node in named if key in taken.names}
             yield {key: value for key, value in pairs.items() if value is not ...}
 
-    def like(self, names: _Names) -> list[SimpleNamespace]:
+    def like(self, names: _Names) -> list[Record]:
         """Return the records that hold all of some names."""
-        return [SimpleNamespace(**record) for record in self.records if set(names) <= set(record)]
+        return [record for record in self.records if set(names) <= set(vars(record.value))]
 
     def _value(self, node: ast.expr, constants: Mapping[str, Any]) -> Any:
         """Return what an expression stands for there; `...` where that is not known."""
@@ -84,7 +95,7 @@ def repository_of(file: ModelFile) -> Repository:
             if path.suffix == ".py":
                 tree = ast.parse(_OLD_WORD.sub("non_blocking=", text))
                 found._trees.append(tree)
-                _read_code(tree, found)
+                _read_code(tree, found, _module_of(path, file, tree))
             elif path.suffix == ".json":
                 _read_mapping(json.loads(text), (), found)
             else:
@@ -123,7 +134,31 @@ def _files(folder: Path, *, deep: bool) -> list[Path]:
     return found[:_MOST_FILES]
 
 
-def _read_code(tree: ast.Module, found: Repository) -> None:
+def _module_of(path: Path, file: ModelFile, tree: ast.Module) -> str:
+    """Return the name by which a file is imported beside the model file, where it only defines."""
+    harmless = all(isinstance(node, _DEFINES) or _is_text(node) for node in tree.body)
+    folder = next((one for one in file.folders if path.is_relative_to(one)), None)
+    parts = () if folder is None or not harmless else path.relative_to(folder).with_suffix("").parts
+    return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """Return the names that a file defines or imports."""
+    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def _read_code(tree: ast.Module, found: Repository, module: str) -> None:
+    bound = _bound(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("add_argument", "DEFINE_integer"):
             _read_argument(node, found)
@@ -135,9 +170,10 @@ def _read_code(tree: ast.Module, found: Repository) -> None:
                 counted = _dotted(node.value.args[0]) if _is_len(node.value) else ()
                 found._counts |= {names[1:]: counted[1:]} if len(counted) > 1 else {}
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
-                record = {str(k.arg): literal(k.value, ...) for k in node.value.keywords if k.arg is not None}
+                record = {str(k.arg): _written(k.value) for k in node.value.keywords if k.arg is not None}
                 if record and not node.value.args and ... not in record.values():
-                    found.records.append(record)
+                    known = getattr(node.value.func, "id", "") in bound
+                    found.records.append(Record(target.id, SimpleNamespace(**record), module if known else ""))
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Dict):
                 _read_mapping(literal(node.value, ...), (), found)
 
@@ -169,6 +205,14 @@ def _read_mapping(value: Any, names: _Names, found: Repository) -> None:
 def _keep(names: _Names, value: Any, found: Repository) -> None:
     if names and value is not ... and value is not None and not isinstance(value, dict):
         found.settings.setdefault(tuple(map(plain, names)), []).append(value)
+
+
+def _written(node: ast.expr) -> Any:
+    """Return what is written: a literal, or a `range` of some."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range" and not node.keywords:
+        ends = [literal(one, ...) for one in node.args]
+        return list(range(*ends)) if ends and all(type(one) is int for one in ends) else ...
+    return literal(node, ...)
 
 
 def _is_len(node: ast.expr) -> TypeGuard[ast.Call]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import inspect
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 from hardener.models.arguments import Facts, Takes, class_count_name, known_arguments, plain, size_names
 from hardener.models.candidates import Candidate, known_ways
 from hardener.models.configured import COUNT, configs, each_once, values_for
-from hardener.models.given import said
+from hardener.models.given import ATTRIBUTE, said
 from hardener.models.guesses import Guess, calls_in, combinations, guesses_for, plain_guess
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, Trial, Trials
@@ -45,20 +44,21 @@ class Wrapping:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def is_plain(self) -> bool:
-        """Is all of it numbers, words and lists, or classes of the file?"""
-        return all(guess.is_plain or inspect.isclass(guess.value) for guess in self.guesses.values()) and self.is_said
-
-    @property
     def is_said(self) -> bool:
         """Can `--model-arg` say all of it?"""
-        said_of = [guess.value is ... or said(guess.value, guess.text) is not None for guess in self.guesses.values()]
-        return not self.attributes and all(said_of)
+        values = [*map(_said, self.guesses.values()), *map(said, self.attributes.values())]
+        return None not in values
 
     def words(self) -> str:
         """Return the options that say it."""
-        texts = {name: f"{name}={said(guess.value, guess.text) or guess.text}" for name, guess in self.guesses.items()}
-        return " ".join(f"--model-arg {_shell(text)}" for text in texts.values())
+        texts = [f"{name}={_said(guess) or guess.text}" for name, guess in self.guesses.items()]
+        texts += [f"{ATTRIBUTE}{name}={said(value)}" for name, value in self.attributes.items()]
+        return " ".join(f"--model-arg {_shell(text)}" for text in texts)
+
+    def others(self) -> str:
+        """Name what else arguments that are names might be."""
+        told = [f"{name}: {', '.join(guess.others)}" for name, guess in self.guesses.items() if guess.others]
+        return f"Others for {'; '.join(told)}. " if told else ""
 
     def function(self) -> tuple[str, str]:
         """Return the lines of a function that builds the network, and its name."""
@@ -137,9 +137,7 @@ def completed(
         for trial in _at_other_sizes(candidate, guesses, taken, facts, given, trials):
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, known, trial)
-    first = {name: _first(values) for name, values in options.items()}
-    sure = {name: calls[0][name] if calls else guess for name, guess in first.items()} if not built else built[0]
-    return Wrapping(candidate, sure, known, None, fault)
+    return Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault)
 
 
 def _options(
@@ -223,10 +221,6 @@ def _at_other_sizes(
         yield trials.run(functools.partial(_call, candidate, told, guesses), size=(side, side))
 
 
-def _first(guesses: Sequence[Guess]) -> Guess:
-    return guesses[0] if guesses and not guesses[0].is_plain else PLACEHOLDER
-
-
 def _call(
     candidate: Candidate, way: Mapping[str, Any], guesses: Mapping[str, Guess], attributes: Mapping[str, Any] = _NONE
 ) -> Any:
@@ -248,6 +242,11 @@ def _left_out(trial: Trial, repository: Repository) -> dict[str, Any]:
 
 def _fresh(value: Any) -> Any:
     return copy.deepcopy(value) if isinstance(value, list | dict | SimpleNamespace) else value
+
+
+def _said(guess: Guess) -> str | None:
+    """Return a guess as `--model-arg` reads it; None where it can't."""
+    return guess.text if guess.named else said(guess.value, guess.text)
 
 
 def _shell(text: str) -> str:

@@ -79,14 +79,21 @@ def test_a_searched_network_gets_a_record_a_call_and_what_a_script_sets(tmp_path
         "from model import Cells as Network\nparser.add_argument('--drop_prob', default=0.25)\n"
         "parser.add_argument('--depth', default=2)\nnetwork = Network(6, 10, args.depth, plan)\n"
     )
+    said = "--entry Cells --model-arg width=6 --model-arg layers=2 --model-arg {} --model-arg self.drop_prob=0.25"
+    assert refused(path).options == said.format("'plan={normal: [[a, 1], [b, 3]], concat: [2, 3]}'")
+    plans = (tmp_path / "plans.py").read_text()
+    (tmp_path / "plans.py").write_text(
+        "from collections import namedtuple\nPlan = namedtuple('Plan', 'normal concat')\n"
+        f"{plans.splitlines()[0]}\nMODEL = Plan(normal=[('a', 1)], concat=range(2))\n"
+    )
+    repository_of.cache_clear()
     error = refused(path)
-    lines = re.search(r"^def .*", str(error), re.S | re.M)
-    assert lines is not None
-    plan = "SimpleNamespace(normal=[('a', 1), ('b', 3)], concat=[2, 3])"
-    assert f"network = Cells(width=6, layers=2, plan={plan}, num_classes=num_classes)" in lines[0]
-    assert "network.drop_prob = 0.25" in lines[0]
-    path.write_text(f"{SEARCHED}\n{lines[0]}\n")
-    assert len(load_model(str(path), num_classes=2).network.get_submodule("f")) == 4  # type: ignore[arg-type]
+    assert "Others for plan: A." in str(error)
+    assert error.options == said.format("plan=plans.MODEL")
+    given = {"width": 6, "layers": 2, "plan": "plans.A", "self.drop_prob": 0.25}
+    built = load_model(ModelChoice(str(path), "Cells", given), num_classes=2)
+    assert len(built.network.get_submodule("f")) == 4  # type: ignore[arg-type]
+    assert [source.name for source in built.sources] == ["model.py", "plans.py"]
 
 
 def test_settings_of_files_are_found_by_the_end_of_their_names(tmp_path: Path) -> None:

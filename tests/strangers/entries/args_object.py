@@ -1,6 +1,6 @@
 # kind: settings object
 # images: colour 16
-# expect: pasted: return Net(args=SimpleNamespace(
+# expect: typed: --entry Net --model-arg 'args={kernel_size: 3, in_channels: 3, width: 64, dropout: 0.1, num_classes: 2, use_mean: false, num_layers: 4}'
 import torch
 import torch.nn as nn
 

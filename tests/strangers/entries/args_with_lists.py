@@ -1,5 +1,5 @@
 # kind: an object of settings
-# expect: pasted: stages=[2, 2, 2, 2], growth=[8, 16, 32, 64]
+# expect: typed: --entry Net --model-arg 'args={stages: [2, 2, 2, 2], growth: [8, 16, 32, 64], num_classes: 2}'
 from torch import nn
 
 

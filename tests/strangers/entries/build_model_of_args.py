@@ -1,6 +1,6 @@
 # kind: a build_model of another kind
 # images: colour 16
-# expect: pasted: def make_network(num_classes):
+# expect: typed: --entry build_model --model-arg 'args={width: 64, depth: 28, nclass: 2}'
 import torch
 import torch.nn as nn
 

@@ -1,6 +1,6 @@
 # kind: settings dataclass
 # images: colour 16
-# expect: pasted: return Net(cfg=NetConfig(num_labels=num_classes))
+# expect: typed: --entry Net --model-arg 'cfg={num_labels: 2}'
 from dataclasses import dataclass
 
 import torch.nn as nn

@@ -1,6 +1,6 @@
 # kind: settings mapping
 # images: colour 16
-# expect: pasted: "im_channels": 3
+# expect: typed: --entry ConvNet --model-arg 'config={hidden_dim: 64, im_channels: 3, kernel_size: 3, n_classes: 2}'
 import torch.nn as nn
 
 

@@ -1,6 +1,6 @@
 # kind: settings that say how often something is done
 # images: colour 16
-# expect: pasted: "patch_drop": 0.1
+# expect: typed: --entry Classifier --model-arg 'config={num_hidden_layers: 2, hidden_size: 64, bottleneck: 4, patch_drop: 0.1, qkv_bias: {uniform_: 4}, num_channels: 3, num_classes: 2}'
 import torch.nn as nn
 
 
