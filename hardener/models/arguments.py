@@ -178,7 +178,9 @@ def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[
 
 def shapes_of(facts: Facts) -> list[tuple[int, ...]]:
     """Return what the shape of an image may be besides (channels, height, width)."""
-    return [] if facts.size is None else [facts.size, (*facts.size, facts.channels)]
+    if facts.size is None:
+        return []
+    return [facts.size, (*facts.size, facts.channels), (1, facts.channels, *facts.size)]
 
 
 def check_given(taken: Takes, given: Mapping[str, Any], who: str) -> None:

@@ -107,14 +107,22 @@ def _built_settings(settings: Settings, value: Any, facts: Facts, repository: Re
 def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, repository: Repository) -> list[Guess]:
     """Return what one setting may be: what is known, what the repository has, and what is usual."""
     name, word = path[-1], plain(path[-1])
+    if leaf.keys:  # a mapping of which the code reads only what has a default
+        return [plain_guess({})]
     listed = leaf.counted or leaf.length > 0
-    found = [as_list(one) if listed else one for one in repository.values(path)]
+    at_place = repository.values_at(path)
+    found = [as_list(one) if listed else one for one in at_place or repository.values(path)]
     if listed:
         found = [one for one in found if isinstance(one, list | tuple) and len(one) >= leaf.length]
     elif leaf.times:
         found = [one for one in found if type(one) is int and one > 0]
     written = [plain_guess(one) for one in found[:_MOST_WRITTEN]]
     known = known_arguments(Takes({name: NO_DEFAULT}), facts, {})
+    if leaf.length and word in SHAPES and name in known:
+        shapes = [tuple(known[name]), *shapes_of(facts)]
+        return [plain_guess(one) for one in sorted(shapes, key=lambda shape: len(shape) != _usual_length(found))]
+    if at_place and written and class_count_name(Takes({name: None})) is None:
+        return written
     if leaf.counted:
         return each_once([*written, *(one for length in _LENGTHS for one in lists_of(length, word))])
     if leaf.length:
@@ -130,7 +138,14 @@ def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, 
     words = [plain_guess(one) for one in leaf.words]
     if words:
         return each_once([*(one for one in written if one.value in leaf.words), *words])
+    if written and all(type(one.value) is bool for one in written):
+        return each_once([*written, plain_guess(True), plain_guess(False)])
     return each_once([*written, *guesses_for(name, value, Takes({}), {})])
+
+
+def _usual_length(found: Sequence[Any]) -> int:
+    """Return how long the list is that the repository has for a shape; 3 where it has none."""
+    return len(found[0]) if found else 3
 
 
 def _leaves(settings: Settings, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Settings]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hardener.errors import HardenerError
-from hardener.models.imports_read import ALIAS, REPOSITORY, imported_names, stands_in
+from hardener.models.imports_read import ALIAS, imported_names, is_repository, stands_in
 from hardener.models.user_code import place_of
 
 PACKAGE_NAMES = {
@@ -132,7 +132,7 @@ def _asked(name: str, error: BaseException, path: Path) -> str:
 
 def _below(top: str, root: Path) -> Path | None:
     """Return where a repository holds a module, outside of the folders that were looked in; None where nowhere."""
-    if not any((root / mark).exists() for mark in REPOSITORY):
+    if not is_repository(root):
         return None  # a home folder, say, is not searched
     found = itertools.chain(root.glob(f"*/{top}.py"), root.glob(f"*/*/{top}.py"), root.glob(f"*/{top}/__init__.py"))
     place = next((path for path in found if not _INSTALLED & set(path.parts)), None)

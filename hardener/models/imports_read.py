@@ -10,11 +10,49 @@ from pathlib import Path
 
 NEVER_TWICE = {"hardener", "torch", "torchvision", "numpy"}
 """What cannot be imported anew in one process."""
-REPOSITORY = (".git", "setup.py", "pyproject.toml", "setup.cfg")
-"""What the uppermost folder of a repository holds."""
+_REPOSITORY = (".git", "setup.py", "pyproject.toml", "setup.cfg")
+_DOWNLOADED = ("requirements.txt", "environment.yml", "LICENSE", "README.md")
 ALIAS = "hardener_user_package_"
 """Begins the name of a package whose own name a library bears that is loaded."""
 _MOST_READ = 300  # files that are followed by their relative imports
+
+
+def uppermost(own: Path) -> Path:
+    """Return the uppermost folder to look for imports in: of the repository, or else what the imports ask for."""
+    folder = own.parent
+    tops = [folder]
+    inside = [parent for parent in own.parents if (parent / "__init__.py").is_file()]
+    if inside and inside[0] == folder:
+        packages = [folder]
+        while (packages[-1].parent / "__init__.py").is_file():
+            packages.append(packages[-1].parent)
+        tops.append(packages[-1].parent)
+    tops.append(own.parents[min(reach_of(own), len(own.parents) - 1)])
+    marked = repository_above(own)
+    if marked is not None:
+        tops.append(marked)
+    else:
+        for name in asked_for(own):
+            tops += [parent for parent in own.parents[:4] if stands_in(name, parent)][:1]
+    return min(tops, key=lambda top: len(top.parts))
+
+
+def is_repository(folder: Path) -> bool:
+    """Is a folder the uppermost one of a repository?"""
+    return repository_above(folder / "any") == folder
+
+
+def repository_above(own: Path) -> Path | None:
+    """Return the uppermost folder of the repository that a file lies in; None where none is seen.
+
+    Without what a clone or a package holds there, as in an archive that was downloaded, a list of requirements, a
+    license or a README marks it.
+    """
+    for marks in (_REPOSITORY, _DOWNLOADED):
+        found = next((folder for folder in own.parents if any((folder / mark).exists() for mark in marks)), None)
+        if found is not None:
+            return None if found == Path.home() else found
+    return None
 
 
 def asked_for(own: Path) -> list[str]:

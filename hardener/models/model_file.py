@@ -19,7 +19,7 @@ from hardener.errors import HardenerError
 from hardener.models.definitions import DefinitionsLoader, defines_network, runs_in_definitions
 from hardener.models.gone import gone_names
 from hardener.models.import_advice import import_advice, script_refused, trains_at_import
-from hardener.models.imports_read import ALIAS, NEVER_TWICE, REPOSITORY, asked_for, own_package, reach_of, stands_in
+from hardener.models.imports_read import ALIAS, NEVER_TWICE, own_package, reach_of, stands_in, uppermost
 from hardener.models.printed import few_lines
 from hardener.models.user_code import named_error, user_code
 
@@ -157,29 +157,9 @@ def find_model_file(path: Path, root: Path | None = None) -> ModelFile:
             raise HardenerError(f"--root {root} is no folder above {path}. Name the one that its imports begin at.")
         top = root.resolve()
     else:
-        top = _top(own)
+        top = uppermost(own)
     above = [folder for folder in own.parents if folder.is_relative_to(top)]
     return ModelFile(path, tuple(above[1:] if path.name == "__init__.py" and len(above) > 1 else above))
-
-
-def _top(own: Path) -> Path:
-    """Return the uppermost folder to look for imports in: of the repository, or else what the imports ask for."""
-    folder = own.parent
-    tops = [folder]
-    inside = [parent for parent in own.parents if (parent / "__init__.py").is_file()]
-    if inside and inside[0] == folder:
-        packages = [folder]
-        while (packages[-1].parent / "__init__.py").is_file():
-            packages.append(packages[-1].parent)
-        tops.append(packages[-1].parent)
-    tops.append(own.parents[min(reach_of(own), len(own.parents) - 1)])
-    marked = next((p for p in own.parents if any((p / name).exists() for name in REPOSITORY)), None)
-    if marked is not None and marked != Path.home():
-        tops.append(marked)
-    else:
-        for name in asked_for(own):
-            tops += [parent for parent in own.parents[:4] if stands_in(name, parent)][:1]
-    return min(tops, key=lambda top: len(top.parts))
 
 
 @contextlib.contextmanager

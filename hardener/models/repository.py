@@ -7,7 +7,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,13 +16,14 @@ from typing import Any, TypeGuard
 import yaml
 
 from hardener.models.arguments import Takes, plain
-from hardener.models.imports_read import REPOSITORY
+from hardener.models.imports_read import repository_above
 from hardener.models.model_file import ModelFile
 from hardener.models.source_code import literal
 
 _MOST_FILES, _MOST_BYTES, _MOST_CALLS = 200, 200_000, 12
 _NOT_HERE = {"site-packages", "dist-packages", "node_modules", "venv", "env", "build", "dist", "runs"}
 _NUMBERS = re.compile(r"-?\d+(\.\d+)?([-,_x ]+\d+(\.\d+)?)+")
+_POWER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a word
 _OLD_WORD = re.compile(r"\basync\s*=")  # .cuda(async=True), as scripts of Python 3.6 have it
 _DEFINES = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.ClassDef, ast.FunctionDef)
 _Names = tuple[str, ...]
@@ -55,10 +56,20 @@ class Repository:
 
     def values(self, path: _Names) -> list[Any]:
         """Return what a setting may be: those whose names agree farthest, from the last one on, come first."""
+        return _each_once(itertools.chain.from_iterable(values for _, values in self._agreeing(path)))
+
+    def values_at(self, path: _Names) -> list[Any]:
+        """Return what a setting is where more than its last name agrees: `conv1.padding`, not any `padding`."""
+        found = self._agreeing(path)
+        most = found[0][0] if found else 0
+        return [] if most < 2 else _each_once(one for agreed, values in found if agreed == most for one in values)
+
+    def _agreeing(self, path: _Names) -> list[tuple[int, list[Any]]]:
+        """Return how many names agree, and the values, those that agree farthest first."""
         wanted = tuple(map(plain, path))
-        found = [(_agreeing(wanted, names), names, values) for names, values in self.settings.items()]
-        ranked = sorted((one for one in found if one[0]), key=lambda one: (-one[0], len(one[1])))
-        return _each_once(itertools.chain.from_iterable(values for _, _, values in ranked))
+        found = [(_agreeing(wanted, names), len(names), values) for names, values in self.settings.items()]
+        ranked = sorted((one for one in found if one[0]), key=lambda one: (-one[0], one[1]))
+        return [(agreed, values) for agreed, _, values in ranked]
 
     def calls(self, name: str, taken: Takes) -> Iterator[dict[str, Any]]:
         """Yield what a class or a function is called with elsewhere, as far as that is written there."""
@@ -86,10 +97,9 @@ class Repository:
 @functools.lru_cache(maxsize=4)
 def repository_of(file: ModelFile) -> Repository:
     """Read the files of the repository that a model file lies in; those beside it where it lies in none."""
-    top = file.folders[-1]
-    marked = any((top / name).exists() for name in REPOSITORY) and top != Path.home()
+    top = repository_above(file.own)
     found = Repository()
-    for path in _files(top if marked else file.own.parent, deep=marked):
+    for path in _files(top or file.own.parent, deep=top is not None):
         try:
             text = path.read_text(encoding="utf-8")
             if path.suffix == ".py":
@@ -176,6 +186,10 @@ def _read_code(tree: ast.Module, found: Repository, module: str) -> None:
                     found.records.append(Record(target.id, SimpleNamespace(**record), module if known else ""))
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Dict):
                 _read_mapping(literal(node.value, ...), (), found)
+        elif isinstance(node, ast.List):  # OrderedDict([("depth", 26), ...])
+            for key, value in (one.elts for one in node.elts if isinstance(one, ast.Tuple) and len(one.elts) == 2):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    _keep((key.value,), literal(value, ...), found)
 
 
 def _read_argument(call: ast.Call, found: Repository) -> None:
@@ -199,7 +213,7 @@ def _read_mapping(value: Any, names: _Names, found: Repository) -> None:
             if isinstance(key, str):
                 _read_mapping(one, (*names, key), found)
     elif names:
-        _keep(names, value, found)
+        _keep(names, float(value) if isinstance(value, str) and _POWER.fullmatch(value) else value, found)
 
 
 def _keep(names: _Names, value: Any, found: Repository) -> None:
@@ -247,5 +261,5 @@ def _agreeing(wanted: _Names, names: _Names) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _each_once(values: Iterator[Any]) -> list[Any]:
+def _each_once(values: Iterable[Any]) -> list[Any]:
     return list({repr(value): value for value in values}.values())

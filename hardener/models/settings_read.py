@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ _Steps = tuple[tuple[str, bool], ...]
 
 @dataclass
 class Settings:
-    """What code reads of an object of settings: `parts` by name; `keys`: by `["name"]` and not by `.name`; `words`:
+    """What code reads of an object of settings: `parts` by name; `keys`: by `["name"]` and not by `.name`, or by `.get`
+    alone, where it has no parts; `words`:
     what a part without parts of its own is compared with where it is handed on; `length` of one that is a list, as far
     as it is read; `counted`: it is a list, whose length is asked for; `times`: it says how often something is done."""
 
@@ -52,6 +53,7 @@ def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
     tree, scope = code_of(value), scope_of(value)
     if tree is None or depth > _DEEPEST:
         return found
+    tree = _where_it_is_meant(name, tree)
     roots = _roots(name, tree)
     for node in ast.walk(tree):
         steps = _steps(node, roots)
@@ -68,16 +70,29 @@ def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range":
             for steps in filter(None, (_steps(one, roots) for one in node.args)):
                 found.at(steps).times = True
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "get":  # of a mapping, with a default
+            asked = _steps(node.func.value, roots) if isinstance(node.func, ast.Attribute) else None
+            if asked:
+                found.at(asked).keys = True
         elif isinstance(node, ast.Call):
-            callee = looked_up(node.func, scope)
+            own = _own_method(node.func, value)
+            callee = looked_up(node.func, scope) if own is None else own
             if is_network_class(callee) or inspect.isfunction(callee):
-                for where, argument in _handed(node):
-                    whole = roots.get(ast.unparse(argument)) == ()
-                    handed = () if whole else _steps(argument, roots)
-                    inner = _argument_name(callee, where)
-                    if handed is not None and inner is not None:
-                        _add(found.at(handed), settings_of(inner, callee, depth + 1), words_of(inner, callee))
+                for steps, inner in _parts_handed(node, callee, roots, behind_self=own is not None):
+                    _add(found.at(steps), settings_of(inner, callee, depth + 1), words_of(inner, callee))
     return found
+
+
+def _where_it_is_meant(name: str, tree: ast.AST) -> ast.AST:
+    """Leave a class's other methods out where they have an argument of that name of their own."""
+    if not isinstance(tree, ast.ClassDef):
+        return tree
+
+    def has_its_own(node: ast.stmt) -> bool:
+        taken = node.args.args if isinstance(node, ast.FunctionDef) and node.name != "__init__" else []
+        return any(argument.arg == name for argument in taken)
+
+    return ast.Module([node for node in tree.body if not has_its_own(node)], [])
 
 
 def _count(index: ast.expr, place: Settings) -> None:
@@ -103,9 +118,14 @@ def _roots(name: str, tree: ast.AST) -> dict[str, _Steps]:
         roots[f"{tree.args.kwarg.arg}['{name}']"] = ()
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            steps, target = _steps(node.value, roots), node.targets[0]
-            if steps and isinstance(target, ast.Name | ast.Attribute):
-                roots[ast.unparse(target)] = steps
+            target, given = node.targets[0], node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:  # model: DictConfig = config.model
+            target, given = node.target, node.value
+        else:
+            continue
+        steps = _steps(given, roots)
+        if steps and isinstance(target, ast.Name | ast.Attribute):
+            roots[ast.unparse(target)] = steps
     return roots
 
 
@@ -128,9 +148,30 @@ def _steps(node: ast.AST, roots: Mapping[str, _Steps]) -> _Steps | None:
     return (*root, *reversed(steps))
 
 
-def _handed(call: ast.Call) -> list[tuple[int | str, ast.expr]]:
+def _own_method(called: ast.expr, value: Any) -> Any:
+    """Return the method that `self.name(...)` calls in a class; None for anything else."""
+    if (
+        not isinstance(value, type)
+        or not isinstance(called, ast.Attribute)
+        or getattr(called.value, "id", "") != "self"
+    ):
+        return None
+    method = vars(value).get(called.attr)
+    return method if inspect.isfunction(method) else None
+
+
+def _parts_handed(
+    call: ast.Call, callee: Any, roots: Mapping[str, _Steps], *, behind_self: bool
+) -> Iterator[tuple[_Steps, str]]:
+    """Yield which settings a call hands on, and the names of the arguments that they are there."""
     named = [(keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg is not None]
-    return [*enumerate(call.args), *named]
+    placed: list[tuple[int | str, ast.expr]] = [*enumerate(call.args, start=int(behind_self))]
+    for where, argument in [*placed, *named]:
+        whole = roots.get(ast.unparse(argument))
+        steps = whole if whole is not None else _steps(argument, roots)
+        inner = _argument_name(callee, where)
+        if steps is not None and inner is not None:
+            yield steps, inner
 
 
 def _argument_name(callee: Any, place: int | str) -> str | None:

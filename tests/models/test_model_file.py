@@ -81,6 +81,8 @@ def test_imports_from_the_root_of_a_repository_are_found(tmp_path: Path) -> None
     assert loaded.root == tmp_path
     shutil.rmtree(tmp_path / ".git")
     assert width(load(tmp_path / "models" / "deep" / "net.py")) == 3  # found by what it imports
+    (tmp_path / "requirements.txt").touch()
+    assert load(tmp_path / "models" / "deep" / "net.py").root == tmp_path  # an archive, without .git
     assert width(load(tmp_path / "models" / "deep" / "net.py", root=tmp_path)) == 3
     with pytest.raises(HardenerError, match="--root .* is no folder above"):
         load(tmp_path / "models" / "deep" / "net.py", root=tmp_path / "lib")
