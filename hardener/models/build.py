@@ -111,14 +111,15 @@ def build_for(
                 break  # it takes the images, and its answer is none of a classifier
             torch.set_rng_state(random_state)
     fault = next((error for error in faults if not _is_of_channels(error)), faults[0])
-    if not isinstance(fault, _Unfit):
+    unfit = next((error for error in [fault, *faults] if isinstance(error, _Unfit)), None)  # gray alone, say
+    fits = _what_fits(choice, num_classes, channels, height, width) if advises and unfit is not None else None
+    if unfit is None or (fits is None and unfit is not fault):
         raise fault
-    assert fault.__cause__ is not None, "the network's own error"
-    fits = _what_fits(choice, num_classes, channels, height, width) if advises else None
-    told = f"{fault.where}: {describe(fault.__cause__, advise=fits is None)}"
+    assert unfit.__cause__ is not None, "the network's own error"
+    told = f"{unfit.where}: {describe(unfit.__cause__, advise=fits is None)}"
     if fits is None:
-        raise HardenerError(told) from fault.__cause__
-    raise HardenerError(f"{told} {fits.text}".rstrip(), options=fits.options) from fault.__cause__
+        raise HardenerError(told) from unfit.__cause__
+    raise HardenerError(f"{told} {fits.text}".rstrip(), options=fits.options) from unfit.__cause__
 
 
 _WITHOUT_NUMBERS = "Invalid channel dimensions"
