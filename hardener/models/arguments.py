@@ -31,6 +31,7 @@ IMAGE_SIZE = (
     "imagesize", "imgsize", "inputsize", "inputresolution", "resolution", "imgdim", "imagedim", "imgres", "imageres",
     "imsize", "size", "inputres", "inputimagesize", "inputimgsize", "imgwidth", "spatialsize", "imagewidth",
     "imgsz", "imsz", "imagesz", "inputsz", "imgside", "imageside", "inputside", "imres", "imdim", "picsize", "inpsize",
+    "crop", "cropsize", "resize", "resizeto",
 )  # fmt: skip
 SIDES = {"imgh": 0, "imgheight": 0, "imageheight": 0, "inputheight": 0, "imgw": 1, "imgwidth": 1, "imagewidth": 1,
          "inputwidth": 1, "height": 0}  # fmt: skip
