@@ -158,9 +158,9 @@ def _meaning(
     if decided.settled:
         sentences.append(f"The draws ended once it was settled which of the radii {asked} are certified.")
     elif decided.made < budget.draws:
-        sentences.append(f"The report's time ran out after {decided.made} of {budget.draws} draws.")
+        sentences.append(f"The report's time ran out after {decided.made:,} of {budget.draws:,} draws.")
     else:
-        sentences.append(f"All {budget.draws} draws were made; more might certify more of the radii {asked}.")
+        sentences.append(f"All {budget.draws:,} draws were made; more might certify more of the radii {asked}.")
     sentences.append("The confidence holds whenever the draws end.")
     if not agrees:
         sentences.append("Here the two differ: the smoothed classifier gives another label than the plain answer.")

@@ -92,8 +92,7 @@ def show(judgement: Judgement) -> None:
     """Print a line for each condition, what must not be missed, and whether the run passes."""
     for outcome in judgement.outcomes:
         style, word = ("green", "holds") if outcome.passed else ("bold red", "failed")
-        asked = f"--{outcome.condition.kind} {outcome.condition.text}: {outcome.line}"
-        out.print(f"[{style}]{word:<6}[/] {literal(asked)}", soft_wrap=True)
+        out.print(f"[{style}]{word:<6}[/] {literal(f'{outcome.condition}: {outcome.line}')}", soft_wrap=True)
     for note in judgement.notes:
         out.print(f"[yellow]note:[/] {literal(note)}", soft_wrap=True)
     failed, total = len(judgement.failed), len(judgement.outcomes)

@@ -210,7 +210,7 @@ def _worst(stability: Stability, label: str) -> str:
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
     certificate = report.certificate
-    noise = f"noise of {certificate.noise_sigma:g}, {certificate.draws} draws, {percent(certificate.confidence)} sure"
+    noise = f"noise of {certificate.noise_sigma:g}, {certificate.draws:,} draws, {percent(certificate.confidence)} sure"
     if certificate.radius is None:
         yield "certificate", f"abstains: no radius could be certified ({noise})"
     else:

@@ -75,7 +75,8 @@ class Aspect:
 class Condition:
     """`min`: the measure is at least `bound`. `max-drop`: it fell by at most `bound`, both in [0, 1].
 
-    `because`: why it is asked, in the owner's words.
+    `because`: why it is asked, in the owner's words. `place`: where it stands in a file, such as `number 2 of
+    requirements.yaml`; empty where it was typed.
     """
 
     kind: Literal["min", "max-drop"]
@@ -83,6 +84,11 @@ class Condition:
     bound: float
     text: str
     because: str = ""
+    place: str = ""
+
+    def __str__(self) -> str:
+        """As it was asked: `--min clean=0.80`, or `number 2 of requirements.yaml, min clean=0.8`."""
+        return f"{self.place}, {self.kind} {self.text}" if self.place else f"--{self.kind} {self.text}"
 
 
 def parse_condition(kind: Literal["min", "max-drop"], text: str) -> Condition:
@@ -111,8 +117,9 @@ def conditions_in(path: Path) -> list[Condition]:
             if value is None:
                 continue
             try:
-                bound = _share(value, f"{kind}: {value}")
-                found.append(Condition(kind, _parse_aspect(item.measure), bound, f"{item.measure}={value}", item.why))
+                aspect, bound = _parse_aspect(item.measure), _share(value, f"{kind}: {value}")
+                place = f"number {number} of {path}"
+                found.append(Condition(kind, aspect, bound, f"{item.measure}={value}", item.why, place))
             except HardenerError as error:
                 faults.append(f"number {number}: {error}")
     if faults:

@@ -57,7 +57,7 @@ def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | 
     whose verdict is `inconclusive` meets no condition, nor does any figure of images that the run has seen.
 
     Raises:
-        HardenerError: no conditions, nothing to compare with, or an evaluation that is still to be made.
+        HardenerError: no conditions, nothing but itself to compare with, or an evaluation that is still to be made.
     """
     drops = [condition for condition in conditions if condition.kind == "max-drop"]
     if not conditions:
@@ -66,9 +66,12 @@ def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | 
             f"FILE. A file {run.requirements} is found by itself."
         )
     if drops and against is None:
-        raise HardenerError("--max-drop needs --against RUN, the run to compare with.")
+        asked = f"{drops[0]}:" if drops[0].place else "--max-drop"
+        raise HardenerError(f"{asked} needs --against RUN, the run to compare with.")
+    if against is not None and against.path.resolve() == run.path.resolve():
+        raise HardenerError(f"--against names {run.path} itself, below which it cannot fall: name another run.")
     if against is not None and not drops:
-        raise HardenerError("--against is for --max-drop, and none was given.")
+        raise HardenerError("--against is for --max-drop, and none was given, in a file of requirements neither.")
     mine = current_evaluations(run)
     others = [] if against is None else current_evaluations(against)
     _check_measured(run, mine, [condition.aspect for condition in conditions])

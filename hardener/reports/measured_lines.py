@@ -67,5 +67,6 @@ def told_noise(found: Certification) -> str:
 
 
 def told_draws(found: Certification) -> str:
-    """Say how many draws an image got: `1000`, or `up to 1000 (120 in the mean)`."""
-    return str(found.draws) if found.mean_draws is None else f"up to {found.draws} ({found.mean_draws:.0f} in the mean)"
+    """Say how many draws an image got: `1,000`, or `up to 1,000 (120 in the mean)`."""
+    draws = f"{found.draws:,}"
+    return draws if found.mean_draws is None else f"up to {draws} ({found.mean_draws:,.0f} in the mean)"

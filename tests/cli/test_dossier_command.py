@@ -179,6 +179,10 @@ def test_a_run_to_stand_beside_that_was_not_evaluated_is_an_error(home: Path) ->
     found = hardener("dossier", "new", "--against", "empty")
     assert found.exit_code == 2
     assert "has not been evaluated. Run `hardener eval runs/empty`" in found.stderr
+    found = hardener("dossier", "new", "--against", "new", "--out", "d.html")
+    assert found.exit_code == 2
+    assert "--against names runs/new itself: name another run" in found.stderr
+    assert not Path("d.html").exists()
 
 
 def test_a_signature_is_minisigns_and_that_of_an_older_file_goes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,7 @@ def test_mistakes_exit_with_2_and_write_nothing(home: Path) -> None:
         ("Did you mean 0.8?", ["--min", "clean=80"]),
         ("--max-drop needs --against RUN", ["--max-drop", "clean=0.1"]),
         ("--against is for --max-drop", ["--min", "clean=0.1", "--against", "old"]),
+        ("--against names runs/new itself", ["--max-drop", "clean=0.1", "--against", "new"]),
         ("nowhere does not exist", ["nowhere", "--min", "clean=0.1"]),
         ("nowhere does not exist", ["--max-drop", "clean=0.1", "--against", "nowhere"]),
         ("no trained run below", ["--min", "clean=0.1", "--out", "none"]),
@@ -87,13 +88,17 @@ def test_a_file_of_requirements_fails_and_passes_and_is_found_in_the_run(home: P
     Path("asked.yaml").write_text(REQUIREMENTS)
     found = hardener("gate", "--requirements", "asked.yaml", "--against", "old")
     assert found.exit_code == 1, found.output
-    assert "holds  --min clean=0.8:" in found.stdout
-    assert "failed --min linf-8/255=0.6:" in found.stdout
-    assert "holds  --max-drop linf-8/255=0.5" in found.stdout
+    assert "holds  number 1 of asked.yaml, min clean=0.8:" in found.stdout
+    assert "failed number 2 of asked.yaml, min linf-8/255=0.6:" in found.stdout
+    assert "holds  number 2 of asked.yaml, max-drop linf-8/255=0.5:" in found.stdout
+    assert "--min" not in found.stdout  # nobody typed it
+    found = hardener("gate", "--requirements", "asked.yaml")
+    assert "number 2 of asked.yaml, max-drop linf-8/255=0.5: needs --against RUN" in found.stderr
     Path("runs/new/requirements.yaml").write_text(REQUIREMENTS.replace("0.60, max-drop: 0.5", "0.20"))
     found = hardener("gate")
     assert found.exit_code == 0, found.output
     assert "all 2 conditions hold" in found.stdout
+    assert re.search(r"holds  number 1 of \S*requirements.yaml, min clean=0.8:", found.stdout)
 
 
 @pytest.mark.parametrize(

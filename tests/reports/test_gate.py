@@ -297,7 +297,9 @@ def test_conditions_that_do_not_go_together(run: RunFolder) -> None:
     with pytest.raises(HardenerError, match="--max-drop needs --against RUN"):
         judge(run, [parse_condition("max-drop", "clean=0.1")])
     with pytest.raises(HardenerError, match="--against is for --max-drop, and none was given"):
-        judge(run, [parse_condition("min", "clean=0.1")], run)
+        judge(run, [parse_condition("min", "clean=0.1")], RunFolder(run.path.parent / "other"))
+    with pytest.raises(HardenerError, match="--against names .* itself, below which it cannot fall"):
+        judge(run, [parse_condition("max-drop", "clean=0.1")], RunFolder(run.path / ".." / run.path.name))
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_a_certificate_that_is_cut_short_holds_for_the_draws_made(tmp_path: Path
     assert certificate.lower_bound == lower_bound(50, 50, 0.001)
     assert certificate.radius == 0.25 * NormalDist().inv_cdf(lower_bound(50, 50, 0.001))
     assert certificate.radius == certificate.largest_possible_radius
-    assert "The report's time ran out after 50 of 5000 draws." in certificate.meaning
+    assert "The report's time ran out after 50 of 5,000 draws." in certificate.meaning
     assert "The confidence holds whenever the draws end." in certificate.meaning
 
 

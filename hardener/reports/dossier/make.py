@@ -12,6 +12,7 @@ from hardener.config.dossier_record import Dossier, read_dossier
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.purpose import Purpose, read_purpose
 from hardener.config.run_folder import RunFolder, now
+from hardener.errors import HardenerError
 from hardener.reports.by_class import far_below, few_images
 from hardener.reports.condition import Condition, aspect_of, conditions_in
 from hardener.reports.dossier.changes import changes_since, when_to_test_again
@@ -47,8 +48,10 @@ def ask(
         page: where the dossier is to be written; the JSON beside it is the last dossier, unless `since` names another.
         purpose, requirements: None for those in the run's folder, if they are there.
     Raises:
-        HardenerError: a file that was named is not there, or one does not say what it should.
+        HardenerError: a file that was named is not there, one does not say what it should, or `against` is the run.
     """
+    if against is not None and against.path.resolve() == run.path.resolve():
+        raise HardenerError(f"--against names {run.path} itself: name another run to stand beside it.")
     owner = _default_file(run, "purpose.yaml", purpose)
     asked = _default_file(run, run.requirements.name, requirements)
     last = since if since is not None or page is None else page.with_suffix(".json")
