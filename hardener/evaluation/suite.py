@@ -20,7 +20,8 @@ _FAST = (
     AttackPlan("mm", {"steps": 15, "targets": 9}),
     AttackPlan("apgd-t", {"steps": 50, "targets": 9}, share=0.12),
     AttackPlan("pma", {"steps": 50, "loss": "dlr"}, restarts=3, share=0.12),
-    AttackPlan("pma", {"steps": 50}, restarts=3, share=0.12),
+    AttackPlan("pma", {"steps": 50}, restarts=3, share=0.2),
+    AttackPlan("pma", {"steps": 50}, warm=True, share=0.12),
     AttackPlan("square", {"queries": 100}, sample=50),
 )
 _FAST_SPARSE = (
