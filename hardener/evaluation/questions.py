@@ -28,6 +28,7 @@ from hardener.evaluation.standing import evenly
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import norm_of, show_eps
+from hardener.words import counted
 
 ZERO_SHARE = 0.05  # of images: `gradients-zero`
 SATURATED_SHARE, FLAT_SPREAD = 0.5, 1e-3  # of images; in logits: `logit-scale`
@@ -59,7 +60,7 @@ def sees_only_cross_entropy(plans: Sequence[AttackPlan]) -> bool:
 
 
 def _of(count: int, total: int) -> str:
-    return f"{count} of {total} images"
+    return f"{count:,} of {counted(total, 'image')}"
 
 
 def _gradients_zero(case: AuditCase) -> Finding:
@@ -216,7 +217,7 @@ def _ce_gap(case: AuditCase) -> Finding:
     gap, total = int((case.weakened & ~plain).sum()), len(case.compared)
     wide = case.sure_share(gap, total, case.correct) > SURE_DROP
     found = f"{YARDSTICK.words} broke {int(case.weakened.sum())}, {PLAIN.words} {int(plain.sum())}"
-    told = f"Of {total} images right when clean {found}"
+    told = f"Of {counted(total, 'image')} right when clean {found}"
     if wide and not sees_only_cross_entropy(case.plans):
         return Finding(f"{told}, but the run did not rely on it.", gap / total, False)
     return Finding(f"{told}.", gap / total, wide)
@@ -229,7 +230,7 @@ def _more_eps(case: AuditCase) -> Finding:
     rise = max((late - early for place, early in enumerate(lefts) for late in lefts[place + 1 :]), default=0.0)
     shown = ", ".join(f"{100 * left:.0f} % at {show_eps(eps)}" for eps, left in case.eps_curve)
     return Finding(
-        f"Of {len(case.swept)} images right when clean, {case.yardstick.words} leaves {shown}.",
+        f"Of {counted(len(case.swept), 'image')} right when clean, {case.yardstick.words} leaves {shown}.",
         rise,
         rise > RISE or (len(lefts) > 1 and lefts[-1] >= lefts[0] > 0),
     )

@@ -11,6 +11,7 @@ from hardener.config.evaluation_record import Check
 from hardener.evaluation.robust_accuracy import EVERY_ATTACK, RobustAccuracy
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import ChangeThreat
+from hardener.words import counted
 
 Verdict = Literal["robust", "partly robust", "not robust", "inconclusive"]
 
@@ -64,7 +65,7 @@ def verdict(
     clean = result.clean_accuracy
     guess = _Guess(1 / num_classes, "guessing") if largest_class is None else _Guess(largest_class, _LARGEST)
     shown = (
-        f"The worst case leaves {100 * result.robust_accuracy:.1f} % of {result.samples} images right "
+        f"The worst case leaves {100 * result.robust_accuracy:.1f} % of {counted(result.samples, 'image')} right "
         f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %), of {100 * clean:.1f} % when clean"
     )
     fallen = _fallen(result, guess)

@@ -56,7 +56,7 @@ def test_it_follows_from_the_interval_chance_and_the_clean_accuracy(
     found = result(clean, robust)
     word, reason = verdict(found, num_classes=classes, checks=[])
     assert word == expected
-    assert reason.startswith(f"The worst case leaves {robust / 10:.1f} % of 1000 images right (95 % interval ")
+    assert reason.startswith(f"The worst case leaves {robust / 10:.1f} % of 1,000 images right (95 % interval ")
     assert f"of {clean / 10:.1f} % when clean" in reason
     assert reason.endswith(".")
 
@@ -158,3 +158,8 @@ def test_a_model_that_may_always_name_the_largest_class_must_do_better_than_that
     assert word == expected
     assert ("better than always naming the largest class, 90.0 %" in reason) == (expected == "not robust")
     assert verdict(result(robust, robust), num_classes=2, checks=[])[0] == "robust"
+
+
+def test_one_image_is_told_as_one() -> None:
+    _, reason = verdict(result(0, 0, total=1), num_classes=10, checks=[])
+    assert reason.startswith("The worst case leaves 0.0 % of 1 image right (")
