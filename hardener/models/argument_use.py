@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
-from hardener.models.source_code import code_of, looked_up, scope_of
+from hardener.models.source_code import code_of, is_network_class, looked_up, scope_of
 
 
 def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
@@ -83,10 +84,36 @@ def is_called_with(name: str, value: Any) -> bool:
     return used_as(name, value) == "called"
 
 
-def used_as(name: str, value: Any) -> int | str | None:
-    """Return how long a list is that an argument is read as, `called` for a class that is built with, or `tuple`."""
+def used_as(name: str, value: Any, depth: int = 2) -> int | str | None:
+    """Return how long a list is that an argument is read as, `called` for a class that is built with, or `tuple`; also
+    by the code that it is handed to."""
+    here = _used_here(name, value)
+    if here is not None or not depth:
+        return here
+    further = (used_as(inner, callee, depth - 1) for inner, callee in _handed_to(name, value))
+    return next((found for found in further if found not in (None, "tuple")), None)  # a pair(t) takes both
+
+
+def _handed_to(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what else a class or a function calls with an argument, and its name there."""
+    tree, scope = code_of(value), scope_of(value)
+    for node in ast.walk(tree) if tree is not None else ():
+        callee = looked_up(node.func, scope) if isinstance(node, ast.Call) else None
+        if not isinstance(node, ast.Call) or callee is None:
+            continue
+        if not inspect.isfunction(callee) and not is_network_class(callee):
+            continue
+        taken = list(inspect.signature(callee).parameters)
+        placed = zip(taken, node.args, strict=False)
+        for inner, one in [*placed, *((keyword.arg, keyword.value) for keyword in node.keywords)]:
+            if inner is not None and isinstance(one, ast.Name) and one.id == name:
+                yield inner, callee
+
+
+def _used_here(name: str, value: Any) -> int | str | None:
     tree = code_of(value)
     longest: int | str | None = None
+    spelled = (name, f"self.{name}") if _is_kept(name, tree) else (name,)
     for node in ast.walk(tree) if tree is not None else ():
         exact = _exact_length(node, name)
         if exact is not None:
@@ -97,7 +124,7 @@ def used_as(name: str, value: Any) -> int | str | None:
                 return "tuple"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
             return "called"
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == name:
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) in spelled:
             if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int):
                 longest = max(longest if isinstance(longest, int) else 0, node.slice.value + 1)
             elif isinstance(node.slice, ast.Name):
@@ -110,6 +137,14 @@ def used_as(name: str, value: Any) -> int | str | None:
         elif isinstance(node, ast.For | ast.comprehension) and _is(node.iter, name):
             longest = longest or 4
     return longest
+
+
+def _is_kept(name: str, tree: ast.AST | None) -> bool:
+    """Does code keep an argument as it is, `self.rates = rates`?"""
+    sets = [node for node in ast.walk(tree) if isinstance(node, ast.Assign)] if tree is not None else []
+    targets = [ast.unparse(target) for node in sets for target in node.targets]
+    kept = any(_is(node.value, name) and ast.unparse(node.targets[0]) == f"self.{name}" for node in sets)
+    return kept and name not in targets
 
 
 def _builders(owner: Any) -> list[str]:

@@ -20,6 +20,9 @@ from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
 from hardener.models.source_code import factories_of, is_network_class, makes_network, reached, used_by
 from hardener.models.user_code import place_of
 
+_NONE = "'NoneType' object"
+"""How Python begins to say that a part of None is asked for."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -139,10 +142,16 @@ def _chosen_by(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str,
 
 
 def _asserted(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the arguments whose defaults the code itself does not accept: it asserts something of them."""
-    place = None if not isinstance(one.trial.error, AssertionError) or one.trial.built else place_of(one.trial.error)
+    """Return the arguments whose defaults the code itself does not accept: it asserts something of them, or reads a
+    list, or a part, of None."""
+    error = one.trial.error
+    refused = isinstance(error, AssertionError) or (
+        isinstance(error, TypeError | AttributeError) and _NONE in str(error)
+    )
+    place = None if error is None or not refused or one.trial.built else place_of(error)
     words = set() if place is None else set(re.findall(r"\w+", place.whole_code))
-    return tuple(name for name in taken.names if name in words and name not in {*one.arguments, *given})
+    left = [name for name in taken.names if name in words and name not in {*one.arguments, *given}]
+    return tuple(name for name in left if isinstance(error, AssertionError) or taken.names[name] is None)
 
 
 def at_other_sizes(one: Tried, trials: Trials) -> Tried:

@@ -207,6 +207,8 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
 def lists_of(length: int, word: str) -> list[Guess]:
     """Return lists of a length that an argument of that plain name might be."""
     usual = [one[:length] for one in USUAL.get(word, ()) if isinstance(one, list) and len(one) >= length]
+    if word.endswith(("rate", "rates", "ratio", "ratios", "sparsity")):  # of what is left out, mostly
+        usual.append([0.0] * length)
     numbers = [[2] * length, [64 * 2**place for place in range(length)]]
     return [plain_guess(one) for one in [*usual, *(reversed(numbers) if "channel" in word else numbers)]]
 
