@@ -104,7 +104,8 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         parts = [one for one in everything if one not in tops and one.missing and one.counts]
         return _unfit(tops, parts, found, facts, wish, trials)
     if len(tops) == 1:
-        return dataclasses.replace(_taken(tops[0]), also=_for_other_sizes(everything, tops[0], found, facts, trials))
+        also = (*_for_other_sizes(everything, tops[0], found, facts, trials), *_needy(everything, tops[0], found))
+        return dataclasses.replace(_taken(tops[0]), also=also)
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
     ordered = [*_likeliest_first(tops, found), *lesser]
     rows = [_row(one, facts, wish) for one in ordered]
@@ -129,6 +130,21 @@ def _for_other_sizes(
                 f"--entry {name} --image-size {side}"
             )
     return tuple(told)
+
+
+def _needy(everything: list[Tried], taken: Tried, found: Imported) -> tuple[str, ...]:
+    """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them."""
+    told = []
+    for one in everything:
+        needed = [name for name in one.missing if name]
+        here = one.candidate.here and is_network_class(one.candidate.value)
+        whole = is_part(taken, [one])
+        if one is not taken and here and needed and (whole or one.counts) and not is_part(one, everything):
+            name, part = one.candidate.name, ", of which this is a part" * whole
+            told.append(
+                f"{found.file.path.name} also holds {name}{part}, which needs {', '.join(needed)}: --entry {name}"
+            )
+    return tuple(told[:_MOST_SHOWN])
 
 
 def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEntry:
