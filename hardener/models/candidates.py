@@ -74,6 +74,11 @@ class Tried:
     missing: tuple[str, ...] = ()
     counts: bool = False
 
+    @property
+    def is_untried(self) -> bool:
+        """Was no time left to build it?"""
+        return not self.missing and isinstance(self.trial.error, TimeoutError)
+
     def rank(self, facts: Facts) -> int:
         """Return how well it fits: 0 best. From 3 on it takes no such images."""
         if self.missing:

@@ -36,6 +36,7 @@ from hardener.models.wrapper import Wrapping, completed
 
 _MOST_SHOWN = 12
 _MOST_COMPLETED = 6
+_FEW_PARAMETERS = 100
 _KERAS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "paddle", "mxnet", "mindspore")
 
 
@@ -104,13 +105,15 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         parts = [one for one in everything if one not in tops and one.missing and one.counts]
         return _unfit(tops, parts, found, facts, wish, trials)
     if len(tops) == 1:
-        also = (*_for_other_sizes(everything, tops[0], found, facts, trials), *_needy(everything, tops[0], found))
+        also = (*_for_other_sizes(everything, tops[0], found, facts, trials), *_passed_over(everything, tops[0], found))
         return dataclasses.replace(_taken(tops[0]), also=also)
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
     ordered = [*_likeliest_first(tops, found), *lesser]
     rows = [_row(one, facts, wish) for one in ordered]
     head = f"{found.file.path} holds {len(rows)} networks that fit. Choose one"
-    raise EntryNeeded(_table(head, rows), options=rows[0][0])
+    untried = [one.candidate.name for one in everything if one.is_untried and not is_part(one, everything)]
+    more = f"\n  not tried for want of time: {', '.join(untried[:_MOST_SHOWN])}" if untried else ""
+    raise EntryNeeded(_table(head, rows) + more, options=rows[0][0])
 
 
 def _for_other_sizes(
@@ -132,18 +135,20 @@ def _for_other_sizes(
     return tuple(told)
 
 
-def _needy(everything: list[Tried], taken: Tried, found: Imported) -> tuple[str, ...]:
-    """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them."""
+def _passed_over(everything: list[Tried], taken: Tried, found: Imported) -> tuple[str, ...]:
+    """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, and
+    those that there was no time to try."""
     told = []
     for one in everything:
-        needed = [name for name in one.missing if name]
-        here = one.candidate.here and is_network_class(one.candidate.value)
-        whole = is_part(taken, [one])
-        if one is not taken and here and needed and (whole or one.counts) and not is_part(one, everything):
-            name, part = one.candidate.name, ", of which this is a part" * whole
-            told.append(
-                f"{found.file.path.name} also holds {name}{part}, which needs {', '.join(needed)}: --entry {name}"
-            )
+        if one is taken or not one.candidate.here or is_part(one, everything):
+            continue
+        needed = [name for name in one.missing if name and is_network_class(one.candidate.value)]
+        name, whole = one.candidate.name, is_part(taken, [one])
+        why = f"which needs {', '.join(needed)}" if needed and (whole or one.counts) else ""
+        if why or one.is_untried:
+            part = ", of which this is a part" * whole
+            why = why or "which there was no time to try"
+            told.append(f"{found.file.path.name} also holds {name}{part}, {why}: --entry {name}")
     return tuple(told[:_MOST_SHOWN])
 
 
@@ -334,7 +339,9 @@ def _taken(one: Tried) -> Entry:
 
 
 def _likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
-    """Put first what the file itself tries out, in its main part or in a function such as test."""
+    """Put first what the file itself tries out, in its main part or in a function such as test, and last what is too
+    small to be meant where others are not."""
+    tops = sorted(tops, key=lambda one: one.trial.parameters < _FEW_PARAMETERS)
     try:
         tree = ast.parse(inspect.getsource(found.module))
     except (OSError, TypeError, SyntaxError):
@@ -348,7 +355,7 @@ def _likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
         for call in ast.walk(node)
         if isinstance(call, ast.Call)
     ]
-    return sorted(tops, key=lambda one: (one.candidate.name not in used, one.candidate.place))
+    return sorted(tops, key=lambda one: (one.trial.parameters < _FEW_PARAMETERS, one.candidate.name not in used))
 
 
 def _none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:

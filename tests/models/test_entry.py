@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from hardener.config.run_folder import ModelRecord
 from hardener.errors import HardenerError
 from hardener.models.load import LoadedModel, ModelChoice, load_model
+from hardener.models.probing import Trial, Trials
 
 FILE = """
 import random
@@ -113,3 +115,24 @@ def test_what_fails_alike_is_said_once_with_its_condition(tmp_path: Path) -> Non
     assert str(found.value).endswith(
         "\n  small, large, each: AssertionError: (no message) (net.py, line 6: assert half > 1, where half is 1)"
     )
+
+
+@pytest.mark.parametrize("networks", [2, 3])
+def test_what_there_was_no_time_to_try_is_named(networks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, runs = Trials.run, iter(range(networks - 1))
+
+    def in_time(self: Trials, *words: Any, **rest: Any) -> Trial:
+        if next(runs, None) is None:
+            return Trial(False, error=TimeoutError("no time was left to try it"))
+        return run(self, *words, **rest)
+
+    monkeypatch.setattr(Trials, "run", in_time)
+    path = tmp_path / "net.py"
+    small = FILE.partition("class Small")[2].partition("class Part")[0]
+    names = ["First", "Second", "Third"][:networks]
+    path.write_text(FILE.partition("class Small")[0] + "".join(f"class {name}{small}" for name in names))
+    if networks == 2:
+        assert load(path).notes[1:] == ("net.py also holds Second, which there was no time to try: --entry Second",)
+        return
+    with pytest.raises(HardenerError, match=r"2 networks that fit.*(?s:.*)\n  not tried for want of time: Third"):
+        load(path)
