@@ -199,7 +199,7 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
         if trial.outputs is not None:
             return way
         runs.append(trial)
-    return next((way for way, trial in zip(ways, runs, strict=False) if trial.built), ways[0])
+    return next((way for way, trial in zip(ways, runs[: len(ways)], strict=True) if trial.built), ways[0])
 
 
 def _by_convention(name: str, found: Imported, facts: Facts, wish: Wish) -> bool:
@@ -341,11 +341,10 @@ def _taken(one: Tried) -> Entry:
 def _likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
     """Put first what the file itself tries out, in its main part or in a function such as test, and last what is too
     small to be meant where others are not."""
-    tops = sorted(tops, key=lambda one: one.trial.parameters < _FEW_PARAMETERS)
     try:
         tree = ast.parse(inspect.getsource(found.module))
     except (OSError, TypeError, SyntaxError):
-        return tops
+        tree = ast.Module([], [])
     names = {one.candidate.name for one in tops}
     rest = [node for node in tree.body if getattr(node, "name", "") not in names]
     used = [
