@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 from collections.abc import Mapping
@@ -26,17 +25,27 @@ from hardener.models.candidates import (
     tried,
     with_own_count,
 )
+from hardener.models.choices import (
+    MOST_SHOWN,
+    extra_options,
+    figures,
+    for_other_sizes,
+    likeliest_first,
+    none_fits,
+    options_of,
+    passed_over,
+    row,
+    table,
+)
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trials
 from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class, makes_network
 from hardener.models.tame import unwrapped
-from hardener.models.user_code import advice_for, describe, named_error, place_of, user_code
+from hardener.models.user_code import describe, user_code
 from hardener.models.wrapper import Wrapping, completed
 
-_MOST_SHOWN = 12
 _MOST_COMPLETED = 6
-_FEW_PARAMETERS = 100
 _KERAS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "paddle", "mxnet", "mindspore")
 
 
@@ -105,51 +114,15 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         parts = [one for one in everything if one not in tops and one.missing and one.counts]
         return _unfit(tops, parts, found, facts, wish, trials)
     if len(tops) == 1:
-        also = (*_for_other_sizes(everything, tops[0], found, facts, trials), *_passed_over(everything, tops[0], found))
+        also = (*for_other_sizes(everything, tops[0], found, facts, trials), *passed_over(everything, tops[0], found))
         return dataclasses.replace(_taken(tops[0]), also=also)
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
-    ordered = [*_likeliest_first(tops, found), *lesser]
-    rows = [_row(one, facts, wish) for one in ordered]
+    ordered = [*likeliest_first(tops, found), *lesser]
+    rows = [row(one, facts, wish.offers_head) for one in ordered]
     head = f"{found.file.path} holds {len(rows)} networks that fit. Choose one"
     untried = [one.candidate.name for one in everything if one.is_untried and not is_part(one, everything)]
-    more = f"\n  not tried for want of time: {', '.join(untried[:_MOST_SHOWN])}" if untried else ""
-    raise EntryNeeded(_table(head, rows) + more, options=rows[0][0])
-
-
-def _for_other_sizes(
-    everything: list[Tried], taken: Tried, found: Imported, facts: Facts, trials: Trials
-) -> tuple[str, ...]:
-    """Name the file's other networks that would classify images of another size, so that the one taken is a choice."""
-    told = []
-    for one in everything:
-        here = one.candidate.here and inspect.isclass(one.candidate.value) and not is_part(one, everything)
-        if one is taken or not here or not one.counts or one.trial.outputs is not None or trials.running_out:
-            continue
-        trial = at_other_sizes(one, trials).trial
-        if trial.outputs == facts.num_classes and trial.size is not None:
-            side, name = trial.size[0], one.candidate.name
-            told.append(
-                f"{found.file.path.name} also holds {name}, for images of {side} x {side}: "
-                f"--entry {name} --image-size {side}"
-            )
-    return tuple(told)
-
-
-def _passed_over(everything: list[Tried], taken: Tried, found: Imported) -> tuple[str, ...]:
-    """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, and
-    those that there was no time to try."""
-    told = []
-    for one in everything:
-        if one is taken or not one.candidate.here or is_part(one, everything):
-            continue
-        needed = [name for name in one.missing if name and is_network_class(one.candidate.value)]
-        name, whole = one.candidate.name, is_part(taken, [one])
-        why = f"which needs {', '.join(needed)}" if needed and (whole or one.counts) else ""
-        if why or one.is_untried:
-            part = ", of which this is a part" * whole
-            why = why or "which there was no time to try"
-            told.append(f"{found.file.path.name} also holds {name}{part}, {why}: --entry {name}")
-    return tuple(told[:_MOST_SHOWN])
+    more = f"\n  not tried for want of time: {', '.join(untried[:MOST_SHOWN])}" if untried else ""
+    raise EntryNeeded(table(head, rows) + more, options=rows[0][0])
 
 
 def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEntry:
@@ -259,9 +232,9 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
     fitting = fitting or [wrapping for wrapping in complete(parts) if wrapping.trial is not None]
     if len(fitting) > 1 and all(wrapping.is_said for wrapping in fitting):
-        rows = [(_options(w, facts, wish), _figures(w)) for w in fitting]
+        rows = [(options_of(w, facts, wish.offers_head), figures(w)) for w in fitting]
         head = f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one"
-        raise EntryNeeded(_table(head, rows), options=rows[0][0])
+        raise EntryNeeded(table(head, rows), options=rows[0][0])
     if fitting:
         raise _needs(fitting[0], found, facts, wish)
     built = [one for one in tops if not one.missing]
@@ -270,12 +243,16 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     if len(counted) == 1:
         return _taken(counted[0])
     if counted:
-        raise HardenerError(_none_fits(counted, found, facts))
+        raise HardenerError(none_fits(counted, found, facts))
     if wrappings:
         raise _needs(wrappings[0], found, facts, wish)
     raise HardenerError(
         f"--model-arg {next(iter(wish.given), '')}: nothing in {found.file.path} takes it. Name what does by --entry."
     )
+
+
+def _taken(one: Tried) -> Entry:
+    return Entry(one.candidate.name, one.trial.parameters)
 
 
 def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> EntryNeeded:
@@ -287,91 +264,14 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
         why = "" if wrapping.fault is None else f" What was tried raised {describe(wrapping.fault).rstrip('.')}."
         return EntryNeeded(f"{told} Pass what is right for you as --entry {name} {blanks}.{why}")
     if wrapping.is_said:
-        options = _options(wrapping, facts, wish)
-        text = f"{told} {wrapping.others()}Pass what is right for you, such as\n  {options}\n({_figures(wrapping)})"
+        options = options_of(wrapping, facts, wish.offers_head)
+        text = f"{told} {wrapping.others()}Pass what is right for you, such as\n  {options}\n({figures(wrapping)})"
         return EntryNeeded(text, options=options)
     lines, made = wrapping.function()
-    extra = _extra(wrapping, facts, wish)
+    more = extra_options(wrapping, facts, wish.offers_head)
     named = f" --entry {made}" if made != "build_model" else ""
-    also = f"\nand pass{named}{extra}." if named or extra else ""
-    return EntryNeeded(f"{told} Put this at the end of {path} ({_figures(wrapping)}):\n\n{lines}\n{also}")
-
-
-def _options(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:
-    return f"--entry {wrapping.candidate.name} {wrapping.words()}{_extra(wrapping, facts, wish)}"
-
-
-def _extra(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:
-    trial = wrapping.trial
-    return "" if trial is None else _more(trial.outputs, trial.size, facts, wish)
-
-
-def _more(outputs: int | None, size: tuple[int, int] | None, facts: Facts, wish: Wish) -> str:
-    """Return the further options that a network needs to be trained on these images."""
-    sized = size is not None and facts.size is not None and size != facts.size
-    told = f" --image-size {size[0]}" if sized and size is not None else ""
-    fresh = outputs is not None and outputs != facts.num_classes and wish.offers_head
-    return told + (" --replace-head" if fresh else "")
-
-
-def _figures(wrapping: Wrapping) -> str:
-    trial = wrapping.trial
-    assert trial is not None, "only what fits has figures"
-    return f"{trial.parameters:,} parameters, {trial.outputs} outputs"
-
-
-def _row(one: Tried, facts: Facts, wish: Wish) -> tuple[str, str]:
-    options = f"--entry {one.candidate.name}{_more(one.trial.outputs, one.trial.size, facts, wish)}"
-    outputs = "" if one.trial.outputs is None else f", {one.trial.outputs} outputs"
-    return options, f"{one.trial.parameters:,} parameters{outputs}"
-
-
-def _table(head: str, rows: list[tuple[str, str]]) -> str:
-    shown = rows[:_MOST_SHOWN]
-    width = max(len(options) for options, _ in shown)
-    lines = [f"  {options:<{width}}  {figures}" for options, figures in shown]
-    more = [f"  … and {len(rows) - len(shown)} more"] if len(rows) > len(shown) else []
-    return "\n".join([f"{head}, the likeliest first:", *lines, *more])
-
-
-def _taken(one: Tried) -> Entry:
-    return Entry(one.candidate.name, one.trial.parameters)
-
-
-def _likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
-    """Put first what the file itself tries out, in its main part or in a function such as test, and last what is too
-    small to be meant where others are not."""
-    try:
-        tree = ast.parse(inspect.getsource(found.module))
-    except (OSError, TypeError, SyntaxError):
-        tree = ast.Module([], [])
-    names = {one.candidate.name for one in tops}
-    rest = [node for node in tree.body if getattr(node, "name", "") not in names]
-    used = [
-        getattr(call.func, "id", "")
-        for node in rest
-        if not isinstance(node, ast.ClassDef)
-        for call in ast.walk(node)
-        if isinstance(call, ast.Call)
-    ]
-    return sorted(tops, key=lambda one: (one.trial.parameters < _FEW_PARAMETERS, one.candidate.name not in used))
-
-
-def _none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:
-    names_of: dict[str, list[str]] = {}
-    for one in tops:
-        error = one.trial.error
-        why = "returns no logits of shape (N, K)" if error is None else named_error(error)
-        names_of.setdefault(why, []).append(one.candidate.name)
-    told = []
-    for why, names in list(names_of.items())[:_MOST_SHOWN]:
-        shown = ", ".join(names[:_MOST_SHOWN]) + (" …" if len(names) > _MOST_SHOWN else "")
-        told.append(f"  --entry {shown}: {why}" if len(names) == 1 else f"  {shown}, each: {why}")
-    advice = {advice_for(error, place_of(error)) for one in tops if (error := one.trial.error) is not None}
-    if len(names_of) == len(advice) == 1 and (text := advice.pop()):
-        told.append(f"{text[0].upper()}{text[1:]}.")
-    images = "" if facts.size is None else f" takes images of {facts.channels} x {facts.size[0]} x {facts.size[1]}"
-    return "\n".join([f"no network in {found.file.path}{images or ' can be built'} and returns logits:", *told])
+    also = f"\nand pass{named}{more}." if named or more else ""
+    return EntryNeeded(f"{told} Put this at the end of {path} ({figures(wrapping)}):\n\n{lines}\n{also}")
 
 
 def _nothing(found: Imported) -> str:
@@ -386,7 +286,7 @@ def _nothing(found: Imported) -> str:
         for name, value in vars(found.module).items()
         if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == found.module.__name__
     ]
-    listed = ", ".join(names[:_MOST_SHOWN]) or "nothing"
+    listed = ", ".join(names[:MOST_SHOWN]) or "nothing"
     return (
         f"{path} defines no model: looked for build_model(num_classes), model, and whatever makes an nn.Module; found "
         f"{listed}. Name what builds the network by --entry, or add build_model(num_classes) that returns it."

@@ -1,0 +1,132 @@
+"""A file's networks as the user is told of them: a table to choose from, and a line for each that was passed over."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+
+from hardener.models.arguments import Facts
+from hardener.models.candidates import Tried, at_other_sizes, is_part
+from hardener.models.model_file import Imported
+from hardener.models.probing import Trials
+from hardener.models.source_code import is_network_class
+from hardener.models.user_code import advice_for, named_error, place_of
+from hardener.models.wrapper import Wrapping
+
+MOST_SHOWN = 12
+_FEW_PARAMETERS = 100
+
+
+def options_of(wrapping: Wrapping, facts: Facts, offers_head: bool) -> str:
+    """Return what to type for a network and its arguments."""
+    return f"--entry {wrapping.candidate.name} {wrapping.words()}{extra_options(wrapping, facts, offers_head)}"
+
+
+def extra_options(wrapping: Wrapping, facts: Facts, offers_head: bool) -> str:
+    """Return what to type besides its name and arguments."""
+    trial = wrapping.trial
+    return "" if trial is None else _more(trial.outputs, trial.size, facts, offers_head)
+
+
+def _more(outputs: int | None, size: tuple[int, int] | None, facts: Facts, offers_head: bool) -> str:
+    """Return the further options that a network needs to be trained on these images."""
+    sized = size is not None and facts.size is not None and size != facts.size
+    told = f" --image-size {size[0]}" if sized and size is not None else ""
+    fresh = outputs is not None and outputs != facts.num_classes and offers_head
+    return told + (" --replace-head" if fresh else "")
+
+
+def figures(wrapping: Wrapping) -> str:
+    """Return how large a network is that was completed, and what it answers with."""
+    trial = wrapping.trial
+    assert trial is not None, "only what fits has figures"
+    return f"{trial.parameters:,} parameters, {trial.outputs} outputs"
+
+
+def row(one: Tried, facts: Facts, offers_head: bool) -> tuple[str, str]:
+    """Return what to type for a network, and how large it is."""
+    options = f"--entry {one.candidate.name}{_more(one.trial.outputs, one.trial.size, facts, offers_head)}"
+    outputs = "" if one.trial.outputs is None else f", {one.trial.outputs} outputs"
+    return options, f"{one.trial.parameters:,} parameters{outputs}"
+
+
+def table(head: str, rows: list[tuple[str, str]]) -> str:
+    """Return lines with what to type for each network, the likeliest first."""
+    shown = rows[:MOST_SHOWN]
+    width = max(len(options) for options, _ in shown)
+    lines = [f"  {options:<{width}}  {figures}" for options, figures in shown]
+    more = [f"  … and {len(rows) - len(shown)} more"] if len(rows) > len(shown) else []
+    return "\n".join([f"{head}, the likeliest first:", *lines, *more])
+
+
+def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
+    """Put first what the file itself tries out, in its main part or in a function such as test, and last what is too
+    small to be meant where others are not."""
+    try:
+        tree = ast.parse(inspect.getsource(found.module))
+    except (OSError, TypeError, SyntaxError):
+        tree = ast.Module([], [])
+    names = {one.candidate.name for one in tops}
+    rest = [node for node in tree.body if getattr(node, "name", "") not in names]
+    used = [
+        getattr(call.func, "id", "")
+        for node in rest
+        if not isinstance(node, ast.ClassDef)
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call)
+    ]
+    return sorted(tops, key=lambda one: (one.trial.parameters < _FEW_PARAMETERS, one.candidate.name not in used))
+
+
+def for_other_sizes(
+    everything: list[Tried], taken: Tried, found: Imported, facts: Facts, trials: Trials
+) -> tuple[str, ...]:
+    """Name the file's other networks that would classify images of another size, so that the one taken is a choice."""
+    told = []
+    for one in everything:
+        here = one.candidate.here and inspect.isclass(one.candidate.value) and not is_part(one, everything)
+        if one is taken or not here or not one.counts or one.trial.outputs is not None or trials.running_out:
+            continue
+        trial = at_other_sizes(one, trials).trial
+        if trial.outputs == facts.num_classes and trial.size is not None:
+            side, name = trial.size[0], one.candidate.name
+            told.append(
+                f"{found.file.path.name} also holds {name}, for images of {side} x {side}: "
+                f"--entry {name} --image-size {side}"
+            )
+    return tuple(told)
+
+
+def passed_over(everything: list[Tried], taken: Tried, found: Imported) -> tuple[str, ...]:
+    """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, and
+    those that there was no time to try."""
+    told = []
+    for one in everything:
+        if one is taken or not one.candidate.here or is_part(one, everything):
+            continue
+        needed = [name for name in one.missing if name and is_network_class(one.candidate.value)]
+        name, whole = one.candidate.name, is_part(taken, [one])
+        why = f"which needs {', '.join(needed)}" if needed and (whole or one.counts) else ""
+        if why or one.is_untried:
+            part = ", of which this is a part" * whole
+            why = why or "which there was no time to try"
+            told.append(f"{found.file.path.name} also holds {name}{part}, {why}: --entry {name}")
+    return tuple(told[:MOST_SHOWN])
+
+
+def none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:
+    """Say why each of a file's networks takes no such images."""
+    names_of: dict[str, list[str]] = {}
+    for one in tops:
+        error = one.trial.error
+        why = "returns no logits of shape (N, K)" if error is None else named_error(error)
+        names_of.setdefault(why, []).append(one.candidate.name)
+    told = []
+    for why, names in list(names_of.items())[:MOST_SHOWN]:
+        shown = ", ".join(names[:MOST_SHOWN]) + (" …" if len(names) > MOST_SHOWN else "")
+        told.append(f"  --entry {shown}: {why}" if len(names) == 1 else f"  {shown}, each: {why}")
+    advice = {advice_for(error, place_of(error)) for one in tops if (error := one.trial.error) is not None}
+    if len(names_of) == len(advice) == 1 and (text := advice.pop()):
+        told.append(f"{text[0].upper()}{text[1:]}.")
+    images = "" if facts.size is None else f" takes images of {facts.channels} x {facts.size[0]} x {facts.size[1]}"
+    return "\n".join([f"no network in {found.file.path}{images or ' can be built'} and returns logits:", *told])
