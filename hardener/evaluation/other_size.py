@@ -7,7 +7,7 @@ import torch
 from hardener.config.evaluation_record import Flag
 from hardener.data.loader import ImageShape
 from hardener.errors import HardenerError
-from hardener.models.build import noise
+from hardener.models.conditions import noise
 from hardener.models.normalize import ImageClassifier
 from hardener.runtime.model_state import device_of, in_eval_mode
 

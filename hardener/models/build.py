@@ -14,6 +14,7 @@ from hardener.config.run_folder import HEAD_BEHIND
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
 from hardener.models.arguments import size_names, takes
+from hardener.models.conditions import noise
 from hardener.models.entry import EntryNeeded
 from hardener.models.features import Headed, gives_features
 from hardener.models.head import (
@@ -132,11 +133,6 @@ class _Unfit(HardenerError):
     def __init__(self, where: str) -> None:
         super().__init__(where)
         self.where = where
-
-
-def noise(count: int, channels: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return images of noise, the same each time: on black ones a network may fail that does on no others."""
-    return torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _asked(network: nn.Module, channels: int, height: int, width: int, num_classes: int) -> Answer:

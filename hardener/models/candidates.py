@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from hardener.errors import HardenerError
 from hardener.models.argument_use import asks_item, words_of
 from hardener.models.arguments import Count, Facts, Takes, class_count_name, size_names, ways_to_build
 from hardener.models.model_file import Imported
@@ -66,6 +67,7 @@ class Tried:
         arguments: what it was built with.
         missing: arguments that nothing is known of, or whose defaults it does not accept; it was not built then.
         counts: it takes the number of classes.
+        fault: why a step of training fails with it, where one was tried.
     """
 
     candidate: Candidate
@@ -73,6 +75,7 @@ class Tried:
     arguments: Mapping[str, Any]
     missing: tuple[str, ...] = ()
     counts: bool = False
+    fault: HardenerError | None = None
 
     @property
     def is_untried(self) -> bool:
@@ -162,18 +165,27 @@ def _asserted(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str, 
 def at_other_sizes(one: Tried, trials: Trials) -> Tried:
     """Show what was built, and does not take the images, others of the sizes that are in use; what is built for a size
     is built for these."""
-    value, way, taken = one.candidate.value, dict(one.arguments), one.candidate.takes
+    value, way, taken = one.candidate.value, one.arguments, one.candidate.takes
     if one.missing or not one.trial.built or not one.trial.parameters or one.trial.outputs is not None:
         return one
-    build = (lambda: value) if isinstance(value, nn.Module) else (lambda: value(**way))
-    found = trials.run(build, other_sizes=True)
+    found = trials.run(functools.partial(_build, one), other_sizes=True)
     sized = [] if taken is None else size_names(taken)
     for side in SIZES if found.outputs is None and sized else ():
-        told = {**way, **dict.fromkeys(sized, side)}
-        found = trials.run(functools.partial(value, **told), size=(side, side))
+        way = {**one.arguments, **dict.fromkeys(sized, side)}
+        found = trials.run(functools.partial(value, **way), size=(side, side))
         if found.outputs is not None:
             break
-    return dataclasses.replace(one, trial=found if found.outputs is not None else one.trial)
+    return one if found.outputs is None else dataclasses.replace(one, trial=found, arguments=way)
+
+
+def stepped(one: Tried, trials: Trials) -> Tried:
+    """Take a step of training with what answers the images."""
+    return dataclasses.replace(one, fault=trials.step(functools.partial(_build, one), one.trial))
+
+
+def _build(one: Tried) -> Any:
+    value = one.candidate.value
+    return value if isinstance(value, nn.Module) else value(**one.arguments)
 
 
 def own_count(candidate: Candidate, way: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 
+from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
-from hardener.models.candidates import Tried, at_other_sizes, is_part
+from hardener.models.candidates import Tried, at_other_sizes, is_part, stepped
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trials
 from hardener.models.source_code import is_network_class
@@ -47,7 +48,8 @@ def row(one: Tried, facts: Facts, offers_head: bool) -> tuple[str, str]:
     """Return what to type for a network, and how large it is."""
     options = f"--entry {one.candidate.name}{_more(one.trial.outputs, one.trial.size, facts, offers_head)}"
     outputs = "" if one.trial.outputs is None else f", {one.trial.outputs} outputs"
-    return options, f"{one.trial.parameters:,} parameters{outputs}"
+    fails = "" if one.fault is None else "; a step of training fails"
+    return options, f"{one.trial.parameters:,} parameters{outputs}{fails}"
 
 
 def table(head: str, rows: list[tuple[str, str]]) -> str:
@@ -76,6 +78,16 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
         if isinstance(call, ast.Call)
     ]
     return sorted(tops, key=lambda one: (one.trial.parameters < _FEW_PARAMETERS, one.candidate.name not in used))
+
+
+def trainable_first(ordered: list[Tried], trials: Trials) -> list[Tried]:
+    """Take a step of training with each network that the table shows, as long as there is time, and put last those
+    that fail in it."""
+    found: list[Tried] = []
+    for one in ordered[:MOST_SHOWN]:
+        enough = trials.running_out and any(other.fault is None for other in found)
+        found.append(one if enough else stepped(one, trials))
+    return sorted([*found, *ordered[MOST_SHOWN:]], key=lambda one: one.fault is not None)
 
 
 def for_other_sizes(
@@ -118,8 +130,8 @@ def none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:
     """Say why each of a file's networks takes no such images."""
     names_of: dict[str, list[str]] = {}
     for one in tops:
-        error = one.trial.error
-        why = "returns no logits of shape (N, K)" if error is None else named_error(error)
+        error = one.fault or one.trial.error
+        why = "returns no logits of shape (N, K)" if error is None else _told(error)
         names_of.setdefault(why, []).append(one.candidate.name)
     told = []
     for why, names in list(names_of.items())[:MOST_SHOWN]:
@@ -129,4 +141,13 @@ def none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:
     if len(names_of) == len(advice) == 1 and (text := advice.pop()):
         told.append(f"{text[0].upper()}{text[1:]}.")
     images = "" if facts.size is None else f" takes images of {facts.channels} x {facts.size[0]} x {facts.size[1]}"
-    return "\n".join([f"no network in {found.file.path}{images or ' can be built'} and returns logits:", *told])
+    what = (
+        f"{images or ' can be built'} and returns logits"
+        if any(one.fault is None for one in tops)
+        else " can be trained"
+    )
+    return "\n".join([f"no network in {found.file.path}{what}:", *told])
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, HardenerError) else named_error(error)

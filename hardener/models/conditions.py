@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hardener.models.build import noise
 from hardener.progress import Reporter
 
 
@@ -45,6 +44,12 @@ class Remark:
 
     text: str
     wrong: bool = False
+
+
+def noise(count: int, channels: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return images of noise, the same each time: on black ones a network may fail that does on no others."""
+    numbers = torch.Generator("cpu").manual_seed(0)
+    return torch.rand(count, channels, height, width, generator=numbers, device="cpu").to(device)
 
 
 def tell(remarks: Sequence[Remark], reporter: Reporter) -> None:

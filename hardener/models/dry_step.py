@@ -65,6 +65,12 @@ def _step(
             raise HardenerError(
                 f"in training mode the model answers {len(images)} images with logits of shape {tuple(logits.shape)}."
             )
+        if classifier.classes and logits.shape[1] != len(classifier.classes):
+            where = line_of(classifier.network, re.compile(r"self[.]training"))
+            raise HardenerError(
+                f"in training mode the model answers with {logits.shape[1]} numbers an image, and in eval mode with "
+                f"{len(classifier.classes)}{where}. Let it return its logits in both."
+            )
         if not logits.requires_grad:
             raise HardenerError(
                 f"no gradient reaches the model's parameters{line_of(classifier.network, _CUTS)}: what runs under "

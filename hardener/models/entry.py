@@ -22,6 +22,7 @@ from hardener.models.candidates import (
     known_ways,
     own_count,
     standing_out,
+    stepped,
     tried,
     with_own_count,
 )
@@ -36,6 +37,7 @@ from hardener.models.choices import (
     passed_over,
     row,
     table,
+    trainable_first,
 )
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trials
@@ -113,11 +115,22 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     if tops[0].rank(facts) >= 4:
         parts = [one for one in everything if one not in tops and one.missing and one.counts]
         return _unfit(tops, parts, found, facts, wish, trials)
-    if len(tops) == 1:
-        also = (*for_other_sizes(everything, tops[0], found, facts, trials), *passed_over(everything, tops[0], found))
-        return dataclasses.replace(_taken(tops[0]), also=also)
+    return _chosen(tops, everything, found, facts, wish, trials)
+
+
+def _chosen(
+    tops: list[Tried], everything: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials
+) -> Entry:
+    """Take the one network that stands out, unless it cannot be trained and another can; or let the user choose."""
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
     ordered = [*likeliest_first(tops, found), *lesser]
+    is_clear = len(tops) == 1 and (not lesser or stepped(tops[0], trials).fault is None)
+    ordered = ordered if is_clear else trainable_first(ordered, trials)
+    if len(tops) == 1 and (is_clear or ordered[0].fault is not None):
+        also = (*for_other_sizes(everything, tops[0], found, facts, trials), *passed_over(everything, tops[0], found))
+        return dataclasses.replace(_taken(tops[0]), also=also)
+    if ordered[0].fault is not None:
+        raise HardenerError(none_fits(ordered, found, facts))
     rows = [row(one, facts, wish.offers_head) for one in ordered]
     head = f"{found.file.path} holds {len(rows)} networks that fit. Choose one"
     untried = [one.candidate.name for one in everything if one.is_untried and not is_part(one, everything)]
@@ -231,6 +244,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     wrappings = complete([one for one in tops if one.missing and one.missing != ("",)])
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
     fitting = fitting or [wrapping for wrapping in complete(parts) if wrapping.trial is not None]
+    if len(fitting) > 1:
+        fitting.sort(key=lambda one: one.trial is not None and trials.step(one.build, one.trial) is not None)
     if len(fitting) > 1 and all(wrapping.is_said for wrapping in fitting):
         rows = [(options_of(w, facts, wish.offers_head), figures(w)) for w in fitting]
         head = f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one"

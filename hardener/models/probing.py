@@ -21,6 +21,10 @@ from torch.overrides import TorchFunctionMode
 from hardener.errors import HardenerError
 from hardener.models.answer import unwrap_logits
 from hardener.models.arguments import Facts
+from hardener.models.conditions import Conditions
+from hardener.models.dry_step import MOST, dry_step
+from hardener.models.normalize import ImageClassifier
+from hardener.models.tame import switching
 from hardener.models.unfetched import unfetched
 
 SIZES = (32, 224, 64, 28, 96, 128, 299, 227, 384, 48, 256, 331)
@@ -90,6 +94,27 @@ class Trials:
                     return replace(further, error=tried.error)
             return tried
 
+    def step(self, build: Callable[[], Any], trial: Trial) -> HardenerError | None:
+        """Build a network once more, and take a step of training with it.
+
+        Args:
+            trial: what it answered before.
+        Returns:
+            Why that fails; None also where there is no time to find out.
+        """
+        if self.spent or trial.outputs is None or trial.size is None:
+            return None
+        with _apart():
+            with torch.device("meta"), _Weightless(), unfetched():
+                fault = _step(build, trial, self.facts.channels)
+            if fault is None or not _is_of_meta(fault.__cause__ or fault):
+                return fault
+            if self.spent or torch.cuda.is_available():  # then it may ask for that device, and will be there
+                return None
+            with _Bounded(), unfetched():
+                fault = _step(build, trial, self.facts.channels)
+        return None if fault is None or isinstance(fault.__cause__, MemoryError) else fault
+
     def _once(self, build: Callable[[], Any], sizes: Sequence[tuple[int, int]]) -> Trial:
         """Try on the device `meta`, which computes nothing; what fails there is tried for real, within bounds."""
         if self.spent:
@@ -137,6 +162,22 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
             return replace(found, outputs=int(logits.shape[1]), size=size, error=None)
         found = replace(found, error=HardenerError(f"two images gave {logits.shape[0]} rows of logits"))
     return found
+
+
+def _step(build: Callable[[], Any], trial: Trial, channels: int) -> HardenerError | None:
+    assert trial.size is not None, "it was shown images"
+    assert trial.outputs is not None, "and answered"
+    try:
+        made = build()
+        network = made[0] if isinstance(made, tuple) else made
+        device = next(network.parameters()).device
+        switching(network)
+        classifier = ImageClassifier(network, mean=(), std=(), classes=("",) * trial.outputs)
+        classifier.contiguous = classifier.writes = True
+        dry_step(classifier, Conditions(channels, *trial.size, device=device, batch=MOST), torch.contiguous_format)
+    except HardenerError as error:
+        return error
+    return None
 
 
 def _to_eval_mode(network: nn.Module) -> None:

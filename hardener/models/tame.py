@@ -86,7 +86,7 @@ def tame(network: nn.Module) -> list[str]:
             "its weights are made on the CPU."
         )
     _quiet(network)
-    return [*_in_float32(network), *_switching(network)]
+    return [*_in_float32(network), *switching(network)]
 
 
 def _in_float32(network: nn.Module) -> list[str]:
@@ -97,7 +97,7 @@ def _in_float32(network: nn.Module) -> list[str]:
     return [f"the model's weights are {', '.join(sorted(others))}: they are converted to float32"]
 
 
-def _switching(network: nn.Module) -> list[str]:
+def switching(network: nn.Module) -> list[str]:
     """Put torch's own `train` in the place of what bears that name and does not switch between the two modes."""
     said = []
     for module in network.modules():

@@ -49,6 +49,10 @@ class Wrapping:
         values = [*map(_said, self.guesses.values()), *map(said, self.attributes.values())]
         return None not in values
 
+    def build(self) -> Any:
+        """Build the network."""
+        return _call(self.candidate, self.known, self.guesses, self.attributes)
+
     def words(self) -> str:
         """Return the options that say it."""
         texts = [f"{name}={_said(guess) or guess.text}" for name, guess in self.guesses.items()]

@@ -23,8 +23,8 @@ from hardener.evaluation.plan import EvaluateRequest, make_plan
 from hardener.evaluation.precision import choose_precision
 from hardener.evaluation.suite import most_seconds
 from hardener.models.answer import show_way
-from hardener.models.build import USUAL_SIZES, Built, build_for, fit_head, noise
-from hardener.models.conditions import Conditions, Remark
+from hardener.models.build import USUAL_SIZES, Built, build_for, fit_head
+from hardener.models.conditions import Conditions, Remark, noise
 from hardener.models.dry_run import dry_run
 from hardener.models.features import gives_features
 from hardener.models.head import count_outputs
