@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +16,22 @@ Way = tuple[int | str, ...]
 """From what a network returns to a tensor in it: () is that itself, (1,) the second of a tuple, ("out",) a key."""
 _NAMED = ("logits", "out", "output")
 _DEEPEST = 3
+_FEWEST = 8
+"""Fewer features than these are colours, or a score of each place."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Feature maps or tokens that a network returned in place of logits.
+
+    Attributes:
+        rows: (N, C), their average over all places, or tokens, of an image.
+        told: what they are, in words.
+    """
+
+    way: Way
+    rows: Tensor
+    told: str
 
 
 def unwrap_logits(
@@ -57,6 +75,61 @@ def answers(output: Any, images: int | None = None) -> Iterator[tuple[Way, Tenso
 def tensors(output: Any) -> list[Tensor]:
     """Return all tensors of real numbers in what a network returned."""
     return [tensor for _, tensor in _tensors(output, ())]
+
+
+def features(output: Any, images: Sequence[int], num_classes: int | None) -> Features | None:
+    """Find feature maps or tokens in what a network returned: of several those with most features, the last of them.
+
+    What is half as large as the images, or larger, answers for places, as segmentation does, and so does what has a
+    score, or a row, for each class.
+
+    Args:
+        images: the shape of what the network was given, (N, C, H, W).
+    """
+    found = []
+    for way, tensor in _tensors(output, ()):
+        if tensor.dim() not in (3, 4) or tensor.shape[0] != images[0] or num_classes in tensor.shape[1:]:
+            continue
+        kept = _feature_dimension(tensor)
+        places = [int(size) for place, size in enumerate(tensor.shape) if place not in (0, kept)]
+        count = int(tensor.shape[kept])
+        if math.prod(places) * 4 <= images[2] * images[3] and count >= _FEWEST:
+            shape = " x ".join(map(str, places))
+            told = f"{count} maps of {shape}" if tensor.dim() == 4 else f"{shape} tokens of {count} features"
+            found.append(Features(way, averaged(tensor), told + (f" ({show_way(way)})" if way else "")))
+    most = max((one.rows.shape[1] for one in found), default=0)
+    return next((one for one in reversed(found) if one.rows.shape[1] == most), None)
+
+
+def averaged(tensor: Tensor) -> Tensor:
+    """Return the average of feature maps over their places, or of tokens over all of them: (N, C)."""
+    kept = _feature_dimension(tensor)
+    return tensor.mean([place for place in range(1, tensor.dim()) if place != kept])
+
+
+def tensor_at(output: Any, way: Way) -> Tensor:
+    """Return the tensor that stands at some place of what a network returned.
+
+    Raises:
+        HardenerError: there is none.
+    """
+    found = next((tensor for place, tensor in _tensors(output, ()) if place == way), None)
+    if found is None:
+        raise HardenerError(f"the model did not return its features at {show_way(way)} each time, in training too.")
+    return found
+
+
+def _feature_dimension(tensor: Tensor) -> int:
+    """Return which dimension of maps (N, C, H, W) or (N, H, W, C), or of tokens (N, T, C) or (N, C, T), holds C."""
+    first, last = int(tensor.shape[1]), int(tensor.shape[-1])
+    if tensor.dim() == 4:
+        return 3 if first == tensor.shape[2] != last else 1
+    return 1 if _fills_square(last) and not (_fills_square(first) and last >= _FEWEST) else 2
+
+
+def _fills_square(count: int) -> bool:
+    """May it be the number of an image's patches, beside a token or two of another kind?"""
+    return any(math.isqrt(count - other) ** 2 == count - other for other in range(3) if count > other)
 
 
 def show_way(way: Way) -> str:

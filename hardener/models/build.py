@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hardener.config.run_folder import HEAD_BEHIND
 from hardener.errors import HardenerError
@@ -292,8 +292,10 @@ def fit_head(
     behind = (outputs != num_classes or bool(heads)) and gives_features(network, built.answer, heads)
     if outputs != num_classes and not replace:
         differ = f"the model has {outputs} outputs and the data has {num_classes} classes."
+        if built.answer.averaged:
+            differ = f"the model gives features and no scores of classes: {built.answer.averaged} for each image."
         fresh = (
-            _of_fresh(num_classes, behind=behind)
+            _of_fresh(num_classes, built.answer, behind=behind)
             if start is None or start.trains
             else "Evaluate it on images of its own classes, or train it on these first: hardener train MODEL --data "
             "DIR --init FILE --replace-head."
@@ -325,8 +327,14 @@ def fit_head(
     return built, ", ".join(replaced), loaded
 
 
-def _of_fresh(num_classes: int, *, behind: bool) -> str:
+def _of_fresh(num_classes: int, answer: Answer, *, behind: bool) -> str:
     """Say how a network gets the right number of outputs."""
+    if answer.averaged:
+        over = "places" if "maps" in answer.averaged else "tokens"
+        return (
+            f"Pass --replace-head to take their average over the {over} and put a linear layer with {num_classes} "
+            "outputs behind it."
+        )
     if behind:
         return (
             "No layer of it makes these: where they are features, pass --replace-head to put a linear layer with "
@@ -341,8 +349,9 @@ def _of_fresh(num_classes: int, *, behind: bool) -> str:
 def _with_head_behind(built: Built, num_classes: int, start: Start | None) -> tuple[Built, str, Loaded]:
     """Load weights into a network that gives features, and put a linear layer behind it."""
     loaded = Loaded() if start is None else load_weights(built.network, start)
-    headed = Headed(built.network, built.outputs, num_classes, built.way)
-    answer = Answer(built.outputs, (HEAD_BEHIND,), None, ())
+    averages = bool(built.answer.averaged)
+    headed = Headed(built.network, built.outputs, num_classes, built.way, averages=averages)
+    answer = Answer(built.outputs, (HEAD_BEHIND,), None, (), built.answer.averaged)
     return (
         dataclasses.replace(built, loaded=dataclasses.replace(built.loaded, network=headed), answer=answer),
         HEAD_BEHIND,

@@ -9,7 +9,7 @@ from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
 from hardener.models.candidates import Tried, at_other_sizes, is_part, stepped
 from hardener.models.model_file import Imported
-from hardener.models.probing import Trials
+from hardener.models.probing import Trial, Trials
 from hardener.models.source_code import is_network_class
 from hardener.models.user_code import advice_for, named_error, place_of
 from hardener.models.wrapper import Wrapping
@@ -26,11 +26,12 @@ def options_of(wrapping: Wrapping, facts: Facts, offers_head: bool) -> str:
 def extra_options(wrapping: Wrapping, facts: Facts, offers_head: bool) -> str:
     """Return what to type besides its name and arguments."""
     trial = wrapping.trial
-    return "" if trial is None else _more(trial.outputs, trial.size, facts, offers_head)
+    return "" if trial is None else _more(trial, facts, offers_head)
 
 
-def _more(outputs: int | None, size: tuple[int, int] | None, facts: Facts, offers_head: bool) -> str:
+def _more(trial: Trial, facts: Facts, offers_head: bool) -> str:
     """Return the further options that a network needs to be trained on these images."""
+    outputs, size = trial.outputs or trial.features, trial.size
     sized = size is not None and facts.size is not None and size != facts.size
     told = f" --image-size {size[0]}" if sized and size is not None else ""
     fresh = outputs is not None and outputs != facts.num_classes and offers_head
@@ -39,17 +40,14 @@ def _more(outputs: int | None, size: tuple[int, int] | None, facts: Facts, offer
 
 def figures(wrapping: Wrapping) -> str:
     """Return how large a network is that was completed, and what it answers with."""
-    trial = wrapping.trial
-    assert trial is not None, "only what fits has figures"
-    return f"{trial.parameters:,} parameters, {trial.outputs} outputs"
+    assert wrapping.trial is not None, "only what fits has figures"
+    return wrapping.trial.told
 
 
 def row(one: Tried, facts: Facts, offers_head: bool) -> tuple[str, str]:
     """Return what to type for a network, and how large it is."""
-    options = f"--entry {one.candidate.name}{_more(one.trial.outputs, one.trial.size, facts, offers_head)}"
-    outputs = "" if one.trial.outputs is None else f", {one.trial.outputs} outputs"
     fails = "" if one.fault is None else "; a step of training fails"
-    return options, f"{one.trial.parameters:,} parameters{outputs}{fails}"
+    return f"--entry {one.candidate.name}{_more(one.trial, facts, offers_head)}", f"{one.trial.told}{fails}"
 
 
 def table(head: str, rows: list[tuple[str, str]]) -> str:

@@ -255,8 +255,15 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     built = [one for one in tops if not one.missing]
     networks = [one for one in built if one.trial.parameters or not one.trial.built] or built
     counted = [one for one in networks if one.counts] or networks
-    if len(counted) == 1:
-        return _taken(counted[0])
+    giving = [one for one in counted if one.trial.features]
+    if giving and wrappings and any(one.counts and one.missing for one in tops):
+        raise _needs(wrappings[0], found, facts, wish)
+    if len(counted) == 1 or len(giving) == 1:
+        return _taken((giving or counted)[0])
+    if giving:
+        rows = [row(one, facts, wish.offers_head) for one in likeliest_first(giving, found)]
+        head = f"{found.file.path} holds {len(rows)} networks that give features. Choose one"
+        raise EntryNeeded(table(head, rows), options=rows[0][0])
     if counted:
         raise HardenerError(none_fits(counted, found, facts))
     if wrappings:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hardener.config.run_folder import HEAD_BEHIND
 from hardener.errors import HardenerError
-from hardener.models.answer import Way, unwrap_logits
+from hardener.models.answer import Way, averaged, tensor_at, unwrap_logits
 from hardener.models.head import Answer, see_that_heads_can_be_replaced
 from hardener.runtime.model_state import device_of
 
@@ -19,20 +19,27 @@ class Headed(nn.Module):
     Args:
         features: takes images; returns (N, `width`), or something that holds that, at `way`.
         width: numbers that it gives an image.
+        averages: what stands there are maps or tokens, of which the average is taken.
     """
 
-    def __init__(self, features: nn.Module, width: int, num_classes: int, way: Way | None = None) -> None:
+    def __init__(
+        self, features: nn.Module, width: int, num_classes: int, way: Way | None = None, *, averages: bool = False
+    ) -> None:
         super().__init__()
         number = next((one for one in features.parameters() if one.is_floating_point()), None)
         self.features = features
         self.head_behind_features = nn.Linear(width, num_classes)
         self.head_behind_features.to(device=device_of(features), dtype=None if number is None else number.dtype)
-        self.width, self.way = width, way
+        self.width, self.way, self.averages = width, way, averages
         self.train(features.training)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, (N, K)."""
-        found = unwrap_logits(self.features(images), width=self.width, images=images.shape[0], way=self.way)
+        output = self.features(images)
+        if self.averages:
+            found = averaged(tensor_at(output, self.way or ()))
+        else:
+            found = unwrap_logits(output, width=self.width, images=images.shape[0], way=self.way)
         logits: Tensor = self.head_behind_features(found)
         return logits
 
@@ -47,6 +54,8 @@ def gives_features(network: nn.Module, answer: Answer, heads: Sequence[str] | No
     """
     if heads:
         return list(heads) == [HEAD_BEHIND]
+    if answer.averaged:
+        return True
     try:
         see_that_heads_can_be_replaced(network, answer.outputs, answer.heads)
     except HardenerError:

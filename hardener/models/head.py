@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from hardener.errors import HardenerError
-from hardener.models.answer import Way, answers, tensors, unwrap_logits
+from hardener.models.answer import Way, answers, features, tensors, unwrap_logits
 from hardener.models.user_code import describe
 from hardener.runtime.model_state import device_of, left_as_found, same_draws
 
@@ -33,7 +33,7 @@ _NORMS: dict[str, Callable[..., nn.Module]] = {
 
 
 def count_outputs(network: nn.Module, *, channels: int, height: int, width: int, num_classes: int | None = None) -> int:
-    """Run two black images through the network, in eval mode, and count its logits.
+    """Run two black images through the network, in eval mode, and count its logits, or the features it gives instead.
 
     Args:
         num_classes: of several tensors that it returns, one with so many columns is counted.
@@ -54,7 +54,8 @@ def count_outputs(network: nn.Module, *, channels: int, height: int, width: int,
         ) from error
     finally:
         network.train(was_training)
-    rows, outputs = unwrap_logits(output, width=num_classes).shape
+    maps = None if any(answers(output)) else features(output, (2, channels, height, width), num_classes)
+    rows, outputs = (unwrap_logits(output, width=num_classes) if maps is None else maps.rows).shape
     if rows != 2:
         raise HardenerError(f"the model answers 2 images of {channels} x {height} x {width} with {rows} rows of logits")
     return int(outputs)
@@ -91,19 +92,23 @@ class Answer:
             where no layer makes the logits, or no graph tells.
         way: where in what the network returns its logits stand, where several tensors could be them.
         others: where those others stand.
+        averaged: the features that it gives over places, or in tokens, in words: `outputs` are their averages. Empty
+            where its rows are as the network returns them.
     """
 
     outputs: int
     heads: tuple[str, ...]
     way: Way | None
     others: tuple[Way, ...]
+    averaged: str = ""
 
 
 def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None = None) -> Answer:
     """Find the logits in what a network returns, and follow them back to the layers that make them.
 
     The network is asked in eval mode. Of several tensors that could be logits, one with `num_classes` columns is taken,
-    one that a layer makes, one that is no step on the way to another, and then the first.
+    one that a layer makes, one that is no step on the way to another, and then the first. Where none could be, feature
+    maps or tokens are looked for.
 
     Args:
         images: some that the network takes, (N, C, H, W), N >= 2.
@@ -113,6 +118,9 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
     traced = _trace(network, images, training=False)
     found = [(way, rows, _makers(traced, rows)) for way, rows in answers(traced.output, len(images))]
     if not found:
+        maps = features(traced.output, images.shape, num_classes)
+        if maps is not None and maps.rows.requires_grad:
+            return Answer(int(maps.rows.shape[1]), (), maps.way, (), maps.told)
         unwrap_logits(traced.output)  # raises
     if any(one.requires_grad for one in tensors(traced.output)):
         found = [item for item in found if item[1].requires_grad]

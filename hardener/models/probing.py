@@ -19,7 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from hardener.errors import HardenerError
-from hardener.models.answer import unwrap_logits
+from hardener.models.answer import features, unwrap_logits
 from hardener.models.arguments import Facts
 from hardener.models.conditions import Conditions
 from hardener.models.dry_step import MOST, dry_step
@@ -52,6 +52,7 @@ class Trial:
         outputs: the number of its logits; None where it takes no such images, or does not classify.
         size: of the images that it takes; others than were asked for where those do not fit.
         error: what it raised.
+        features: how many it gives an image, in maps or tokens, where it gives no logits.
     """
 
     built: bool
@@ -59,6 +60,13 @@ class Trial:
     outputs: int | None = None
     size: tuple[int, int] | None = None
     error: BaseException | None = None
+    features: int | None = None
+
+    @property
+    def told(self) -> str:
+        """What it is, in figures."""
+        answer = f"{self.features} features" if self.outputs is None else f"{self.outputs} outputs"
+        return f"{self.parameters:,} parameters" + (f", {answer}" if self.outputs or self.features else "")
 
 
 class Trials:
@@ -154,7 +162,11 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
         images = torch.zeros(2, facts.channels, *size, device="cpu" if parameter is None else parameter.device)
         try:
             with torch.no_grad():
-                logits = unwrap_logits(network(images), width=facts.num_classes)
+                output = network(images)
+            if found.features is None and size == facts.size:
+                maps = features(output, images.shape, facts.num_classes)
+                found = replace(found, features=None if maps is None else int(maps.rows.shape[1]))
+            logits = unwrap_logits(output, width=facts.num_classes)
         except (Exception, SystemExit) as error:  # code may end the program
             found = replace(found, error=found.error or error)
             continue

@@ -113,7 +113,7 @@ def completed(
     ways, _ = known_ways(candidate, facts, given)
     calls = [{name: call[name] for name in missing} for call in written if set(missing) <= set(call)]
     fault: BaseException | None = None
-    ran = False
+    ran, giving = False, None
     built: list[dict[str, Guess]] = []
     for guesses in [*calls, *combinations(options)]:
         for way in ways:
@@ -124,14 +124,15 @@ def completed(
             attributes = _left_out(trial, repository)
             if attributes:
                 trial = trials.run(functools.partial(build, attributes=attributes))
-            if trial.outputs is not None and trial.parameters:
-                rest = {k: v for k, v in way.items() if k not in guesses}
+            if trial.parameters and (trial.outputs is not None or (trial.features and giving is None)):
                 said_of = {k: guess for k, guess in guesses.items() if k not in maybe or guess.value is not None}
-                return Wrapping(candidate, said_of, rest, trial, attributes=attributes)
+                giving = Wrapping(candidate, said_of, _without(guesses, way), trial, attributes=attributes)
+                if trial.outputs is not None:
+                    return giving
             built += [guesses] if trial.built and trial.parameters else []
             if fault is None or (trial.built and not ran):  # the user's own code says more when it runs
                 fault, ran = trial.error, trial.built
-    worded = None if built else _by_words(candidate, fault, options, ways[0], trials)
+    worded = giving or (None if built else _by_words(candidate, fault, options, ways[0], trials))
     if worded is not None:
         return worded
     also = () if maybe or built else _left_none(fault, taken, missing)
@@ -142,6 +143,10 @@ def completed(
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, known, trial)
     return Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault)
+
+
+def _without(guesses: Mapping[str, Guess], way: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in way.items() if name not in guesses}
 
 
 def _options(
@@ -182,8 +187,7 @@ def _by_words(
         for guess in _words_named(fault, guesses):
             trial = trials.run(functools.partial(_call, candidate, way, {name: guess}))
             if trial.outputs is not None and trial.parameters:
-                rest = {key: value for key, value in way.items() if key != name}
-                return Wrapping(candidate, {name: guess}, rest, trial)
+                return Wrapping(candidate, {name: guess}, _without({name: guess}, way), trial)
     return None
 
 

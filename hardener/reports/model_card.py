@@ -225,7 +225,10 @@ def _paired(record: RunRecord) -> list[str]:
 def _of_features(record: RunRecord) -> list[str]:
     if record.model.replaced_head != HEAD_BEHIND:
         return []
-    return ["- The network by itself gives features, no scores of classes: a linear layer stands behind them."]
+    return [
+        "- The network by itself gives features, no scores of classes: a linear layer stands behind them, or behind "
+        "their average where they are maps or tokens."
+    ]
 
 
 def _pixels(rule: PixelRule) -> list[str]:

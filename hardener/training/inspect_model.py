@@ -71,13 +71,14 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         material = _Data.of(request)
         built = _built(request, material)
         start = None if request.init is None else Start(request.init, request.allow_pickle, request.weights, False)
-        began = fit_head(built, built.outputs, replace=False, start=start)[2]
-        names = tuple(map(str, range(built.outputs)))
+        outputs = _classes(request, material) if built.answer.averaged else built.outputs
+        built, _, began = fit_head(built, outputs, replace=bool(built.answer.averaged), start=start)
+        names = tuple(map(str, range(outputs)))
         classifier = ImageClassifier(built.network, mean=(), std=(), classes=names)
         classifier.way = built.way
         advance(1)
         own = [built.height] if built.height == built.width else []
-        sizes = [size for size in sorted({*USUAL_SIZES, *own}) if _takes(built, size)]
+        sizes = [size for size in sorted({*USUAL_SIZES, *own}) if _takes(built, size, outputs)]
         advance(1)
         remarks, trains = _dry_run(classifier, built, device)
         advance(1)
@@ -90,7 +91,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         speed = _speed(classifier, built, device, material, trains=not trains)
         advance(1)
     shape = f"{built.height} x {built.width}"
-    answer = f"logits and probabilities of {built.outputs} classes"
+    answer = f"logits and probabilities of {outputs} classes"
     return NetworkRecord(
         name=built.loaded.name,
         spec=request.choice.spec,
@@ -103,7 +104,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         width=built.width,
         sizes=sizes,
         layout="contiguous" if classifier.contiguous else "channels_last",
-        outputs=built.outputs,
+        outputs=outputs,
         output="logits" if built.way is None else f"several tensors, of which {show_way(built.way)} holds the logits",
         head=list(built.answer.heads),
         batch_bytes=memory,
@@ -115,14 +116,17 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
             *built.remarks,
             *began.remarks,
             *(remark.text for remark in remarks),
-            *_of_classes(built, material),
+            *_of_classes(built, outputs, material),
         ],
         **facts,
     )
 
 
-def _of_classes(built: Built, data: _Data | None) -> list[str]:
-    if data is None or data.classes == built.outputs:
+def _of_classes(built: Built, outputs: int, data: _Data | None) -> list[str]:
+    if built.answer.averaged:
+        told = f"the network gives features, {built.answer.averaged}: train with --replace-head"
+        return [f"{told}, which puts a linear layer with {outputs} outputs behind their average, as here"]
+    if data is None or data.classes == outputs:
         return []
     told = f"the data has {data.classes} classes, the network {built.outputs} outputs: train with --replace-head"
     behind = gives_features(built.network, built.answer)
@@ -147,9 +151,13 @@ class _Data:
         return cls(len(found.train), len(found.classes), bulk_size(seen), (3, 1) if seen.color else (1, 3))
 
 
+def _classes(request: InspectRequest, data: _Data | None) -> int:
+    return request.classes or (CLASSES if data is None else data.classes)
+
+
 def _built(request: InspectRequest, data: _Data | None) -> Built:
     """Build the network for the images that are given, else for the first of the usual ones that it takes."""
-    classes = request.classes or (CLASSES if data is None else data.classes)
+    classes = _classes(request, data)
     asked = request.image_size or (None if data is None else data.size)
     channels = (3, 1) if data is None else data.channels
     tried = [asked] if asked else [(size, size) for size in dict.fromkeys([DEFAULT_SIZE, 32, 28, *USUAL_SIZES])]
@@ -166,12 +174,10 @@ def _built(request: InspectRequest, data: _Data | None) -> Built:
     raise faults[-1] if len(faults) == 1 else faults[0]
 
 
-def _takes(built: Built, size: int) -> bool:
+def _takes(built: Built, size: int, outputs: int) -> bool:
     try:
-        found = count_outputs(
-            built.network, channels=built.channels, height=size, width=size, num_classes=built.outputs
-        )
-        return found == built.outputs
+        found = count_outputs(built.network, channels=built.channels, height=size, width=size, num_classes=outputs)
+        return found == outputs
     except HardenerError:
         return False
 
@@ -292,10 +298,10 @@ def _speed(
             lay_out(classifier, order)
             classifier.train()
             training = _BATCH / _seconds(lambda: _train_step(classifier, images))
-    plan = make_plan(EvaluateRequest())
+    plan, outputs = make_plan(EvaluateRequest()), len(classifier.classes)
     timing = choose_precision("float32", classifier, images, batch_size=_BATCH).timing
     samples = plan.request.samples
-    seconds = most_seconds(plan.attacks, timing, images=samples, num_classes=built.outputs, norm=norm_of(plan.threat))
+    seconds = most_seconds(plan.attacks, timing, images=samples, num_classes=outputs, norm=norm_of(plan.threat))
     return Speed(
         device=str(device),
         batch=_BATCH,

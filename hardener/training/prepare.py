@@ -296,7 +296,9 @@ def _give_weights_and_head(
     for remark in began.remarks:
         reporter.say(remark)
     if replaced == HEAD_BEHIND:
-        reporter.say(f"a linear layer is put behind the model's {built.outputs} features: {num_classes} outputs")
+        told = built.answer.averaged
+        of = f"average of the model's {told}" if told else f"model's {built.outputs} features"
+        reporter.say(f"a linear layer is put behind the {of}: {num_classes} outputs")
     elif replaced:
         reporter.say(f"final layer {replaced} replaced: {built.outputs} → {num_classes} outputs")
     if request.init is not None and began.extra:

@@ -70,6 +70,14 @@ def test_data_tells_classes_size_and_time(tmp_path: Path) -> None:
     assert "brought to 8 x 8 → logits and probabilities of 3 classes" in shown.stdout.replace("\n", " ")
 
 
+def test_features_are_shown_with_the_layer_that_training_puts_behind_them(tmp_path: Path) -> None:
+    model = tmp_path / "net.py"
+    model.write_text(NETWORK.replace("return x, self.fc(x)", "return x[:, :112 * 14].unflatten(1, (8, 14, 14))"))
+    found = inspected(model, "--classes", 3, "--image-size", 28)
+    assert (found.outputs, found.trains, found.exports) == (3, "", "")
+    assert any("8 maps of 14 x 14: train with --replace-head" in remark for remark in found.remarks)
+
+
 def test_its_images_are_read_as_it_is_asked_for(tmp_path: Path) -> None:
     data = write_image_folder(tmp_path / "imgs", {"pets/cat": 12, "pets/dog": 12, "farm/cow": 12, "notes": 3})
     (tmp_path / "tiny.py").write_text(TINY_MODEL)
