@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -21,8 +21,29 @@ from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
 from hardener.models.source_code import factories_of, is_network_class, makes_network, reached, used_by
 from hardener.models.user_code import place_of
 
+EQUAL, NEAR = 3, 2
+_SHORTEST = 3
+_COMMON = {
+    "model", "models", "net", "nets", "network", "networks", "module", "modules", "cnn", "classifier", "backbone",
+    "backbones", "main", "train", "utils", "init", "layers", "arch",
+}  # fmt: skip
 _NONE = "'NoneType' object"
 """How Python begins to say that a part of None is asked for."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user says of a model file's network.
+
+    Attributes:
+        given: its arguments.
+        attributes: what is set on it once it is built.
+        offers_head: a fresh final layer may be offered.
+    """
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    offers_head: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,15 +258,31 @@ def standing_out(all_tried: list[Tried], facts: Facts, found: Imported) -> list[
     ):
         tops = [one for one in tops if wanted(one)] or tops
     if len(tops) > 1:
-        stem = _letters(found.file.name)
+        near = {id(one): closeness(one.candidate.name, found.file.name) for one in tops}
         for wanted in (
             lambda one: isinstance(one.candidate.value, nn.Module),
-            lambda one: _letters(one.candidate.name) == stem,
+            lambda one: near[id(one)] == EQUAL,
+            lambda one: near[id(one)] == NEAR and sum(near.values()) == NEAR,
         ):
             chosen = [one for one in tops if wanted(one)]
             if len(chosen) == 1:
                 return chosen
     return sorted(tops, key=lambda one: one.candidate.place)
+
+
+def closeness(name: str, stem: str) -> int:
+    """Say how near a name of a file is to the file's own: 3 equal, 2 one begins with the other, 1 one holds the other.
+
+    Of the names that many files and networks bear, only equal ones count.
+    """
+    one, other = _letters(name.rpartition(".")[2]), _letters(stem)
+    if one == other:
+        return EQUAL
+    if {one, other} & _COMMON or min(len(one), len(other)) < _SHORTEST:
+        return 0
+    if one.startswith(other) or other.startswith(one):
+        return NEAR
+    return 1 if one in other or other in one else 0
 
 
 def is_part(one: Tried, of: list[Tried]) -> bool:

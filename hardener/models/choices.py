@@ -7,34 +7,36 @@ import inspect
 
 from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
-from hardener.models.candidates import Tried, at_other_sizes, is_part, stepped
+from hardener.models.candidates import NEAR, Tried, Wish, at_other_sizes, closeness, is_part, stepped
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trial, Trials
+from hardener.models.repository import repository_of
 from hardener.models.source_code import is_network_class
 from hardener.models.user_code import advice_for, named_error, place_of
-from hardener.models.wrapper import Wrapping
+from hardener.models.wrapper import Wrapping, completed
 
 MOST_SHOWN = 12
 _FEW_PARAMETERS = 100
+_MOST_RIVALS = 4
 
 
-def options_of(wrapping: Wrapping, facts: Facts, offers_head: bool) -> str:
+def options_of(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:
     """Return what to type for a network and its arguments."""
-    return f"--entry {wrapping.candidate.name} {wrapping.words()}{extra_options(wrapping, facts, offers_head)}"
+    return f"--entry {wrapping.candidate.name} {wrapping.words()}{extra_options(wrapping, facts, wish)}"
 
 
-def extra_options(wrapping: Wrapping, facts: Facts, offers_head: bool) -> str:
+def extra_options(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:
     """Return what to type besides its name and arguments."""
     trial = wrapping.trial
-    return "" if trial is None else _more(trial, facts, offers_head)
+    return "" if trial is None else _more(trial, facts, wish)
 
 
-def _more(trial: Trial, facts: Facts, offers_head: bool) -> str:
+def _more(trial: Trial, facts: Facts, wish: Wish) -> str:
     """Return the further options that a network needs to be trained on these images."""
     outputs, size = trial.outputs or trial.features, trial.size
     sized = size is not None and facts.size is not None and size != facts.size
     told = f" --image-size {size[0]}" if sized and size is not None else ""
-    fresh = outputs is not None and outputs != facts.num_classes and offers_head
+    fresh = outputs is not None and outputs != facts.num_classes and wish.offers_head
     return told + (" --replace-head" if fresh else "")
 
 
@@ -44,10 +46,10 @@ def figures(wrapping: Wrapping) -> str:
     return wrapping.trial.told
 
 
-def row(one: Tried, facts: Facts, offers_head: bool) -> tuple[str, str]:
+def row(one: Tried, facts: Facts, wish: Wish) -> tuple[str, str]:
     """Return what to type for a network, and how large it is."""
     fails = "" if one.fault is None else "; a step of training fails"
-    return f"--entry {one.candidate.name}{_more(one.trial, facts, offers_head)}", f"{one.trial.told}{fails}"
+    return f"--entry {one.candidate.name}{_more(one.trial, facts, wish)}", f"{one.trial.told}{fails}"
 
 
 def table(head: str, rows: list[tuple[str, str]]) -> str:
@@ -60,8 +62,8 @@ def table(head: str, rows: list[tuple[str, str]]) -> str:
 
 
 def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
-    """Put first what the file itself tries out, in its main part or in a function such as test, and last what is too
-    small to be meant where others are not."""
+    """Put first what the file itself tries out, in its main part or in a function such as test, then what it is named
+    after, and last what is too small to be meant where others are not."""
     try:
         tree = ast.parse(inspect.getsource(found.module))
     except (OSError, TypeError, SyntaxError):
@@ -75,7 +77,46 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
         for call in ast.walk(node)
         if isinstance(call, ast.Call)
     ]
-    return sorted(tops, key=lambda one: (one.trial.parameters < _FEW_PARAMETERS, one.candidate.name not in used))
+
+    def order(one: Tried) -> tuple[bool, bool, int]:
+        name = one.candidate.name
+        return one.trial.parameters < _FEW_PARAMETERS, name not in used, -closeness(name, found.file.name)
+
+    return sorted(tops, key=order)
+
+
+def rivals(
+    tops: list[Tried], everything: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials
+) -> list[tuple[str, str]]:
+    """Return rows of networks that fit less than those that stand out, and are likelier to be meant: the file is named
+    after them, or scripts call them alone, or one that stands out is a small part of them."""
+    near = max(closeness(top.candidate.name, found.file.name) for top in tops)
+    rows: list[tuple[str, str]] = []
+    for one in everything:
+        name = one.candidate.name
+        own = closeness(name, found.file.name)
+        whole = len(tops) == 1 and is_part(tops[0], [one])
+        named = own >= NEAR and own > near
+        maybe = named or (bool(one.missing) and one.counts and own >= near)
+        if one in tops or not one.candidate.here or not (maybe or whole) or is_part(one, everything):
+            continue
+        if not (named or whole or _is_called(one, tops, found)) or len(rows) == _MOST_RIVALS:
+            continue
+        if not one.missing:
+            fit = stepped(at_other_sizes(one, trials), trials)
+            rows += [row(fit, facts, wish)] if fit.rank(facts) < 4 and fit.fault is None else []
+        elif "" not in one.missing and not trials.running_out:
+            done = completed(one.candidate, found, facts, wish.given, trials, one.missing)
+            fits = done.trial is not None and done.is_said and trials.step(done.build, done.trial) is None
+            large = done.trial is not None and done.trial.parameters > 2 * tops[0].trial.parameters
+            rows += [(options_of(done, facts, wish), figures(done))] if fits and (large or not whole) else []
+    return rows
+
+
+def _is_called(one: Tried, tops: list[Tried], found: Imported) -> bool:
+    """Do the file, or scripts beside it, call a network, and none of those that stand out?"""
+    repository = repository_of(found.file)
+    return repository.has_call(one.candidate.called) and not any(repository.has_call(o.candidate.called) for o in tops)
 
 
 def trainable_first(ordered: list[Tried], trials: Trials) -> list[Tried]:
@@ -107,20 +148,25 @@ def for_other_sizes(
     return tuple(told)
 
 
-def passed_over(everything: list[Tried], taken: Tried, found: Imported) -> tuple[str, ...]:
-    """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, and
-    those that there was no time to try."""
+def passed_over(everything: list[Tried], taken: Tried, found: Imported, facts: Facts) -> tuple[str, ...]:
+    """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, those
+    that there was no time to try, and those that fit as well, where the file is named after the one taken."""
     told = []
     for one in everything:
         if one is taken or not one.candidate.here or is_part(one, everything):
             continue
         needed = [name for name in one.missing if name and is_network_class(one.candidate.value)]
         name, whole = one.candidate.name, is_part(taken, [one])
-        why = f"which needs {', '.join(needed)}" if needed and (whole or one.counts) else ""
-        if why or one.is_untried:
-            part = ", of which this is a part" * whole
-            why = why or "which there was no time to try"
-            told.append(f"{found.file.path.name} also holds {name}{part}, {why}: --entry {name}")
+        part = ", of which this is a part" * whole
+        if needed and (whole or one.counts):
+            why = f", which needs {', '.join(needed)}"
+        elif one.is_untried:
+            why = ", which there was no time to try"
+        elif part or one.rank(facts) > min(taken.rank(facts), 2):
+            continue
+        else:
+            why = ""
+        told.append(f"{found.file.path.name} also holds {name}{part}{why}: --entry {name}")
     return tuple(told[:MOST_SHOWN])
 
 

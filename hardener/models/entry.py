@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -15,6 +14,7 @@ from hardener.models.arguments import Facts, check_given, class_count_name, swit
 from hardener.models.candidates import (
     Candidate,
     Tried,
+    Wish,
     at_other_sizes,
     candidates_of,
     factories,
@@ -35,6 +35,7 @@ from hardener.models.choices import (
     none_fits,
     options_of,
     passed_over,
+    rivals,
     row,
     table,
     trainable_first,
@@ -53,21 +54,6 @@ _KERAS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "paddle", "mxnet", "
 
 class EntryNeeded(HardenerError):
     """The user has to choose: other numbers of channels would change nothing."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the user says of a model file's network.
-
-    Attributes:
-        given: its arguments.
-        attributes: what is set on it once it is built.
-        offers_head: a fresh final layer may be offered.
-    """
-
-    given: Mapping[str, Any] = field(default_factory=dict)
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    offers_head: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,15 +109,20 @@ def _chosen(
 ) -> Entry:
     """Take the one network that stands out, unless it cannot be trained and another can; or let the user choose."""
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
+    named = rivals(tops, everything, found, facts, wish, trials)
     ordered = [*likeliest_first(tops, found), *lesser]
-    is_clear = len(tops) == 1 and (not lesser or stepped(tops[0], trials).fault is None)
+    is_clear = len(tops) == 1 and not named and (not lesser or stepped(tops[0], trials).fault is None)
     ordered = ordered if is_clear else trainable_first(ordered, trials)
-    if len(tops) == 1 and (is_clear or ordered[0].fault is not None):
-        also = (*for_other_sizes(everything, tops[0], found, facts, trials), *passed_over(everything, tops[0], found))
+    failing = not named and ordered[0].fault is not None
+    if len(tops) == 1 and (is_clear or failing):
+        also = (
+            *for_other_sizes(everything, tops[0], found, facts, trials),
+            *passed_over(everything, tops[0], found, facts),
+        )
         return dataclasses.replace(_taken(tops[0]), also=also)
-    if ordered[0].fault is not None:
+    if failing:
         raise HardenerError(none_fits(ordered, found, facts))
-    rows = [row(one, facts, wish.offers_head) for one in ordered]
+    rows = list(dict([*named, *(row(one, facts, wish) for one in ordered)]).items())
     head = f"{found.file.path} holds {len(rows)} networks that fit. Choose one"
     untried = [one.candidate.name for one in everything if one.is_untried and not is_part(one, everything)]
     more = f"\n  not tried for want of time: {', '.join(untried[:MOST_SHOWN])}" if untried else ""
@@ -247,7 +238,7 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     if len(fitting) > 1:
         fitting.sort(key=lambda one: one.trial is not None and trials.step(one.build, one.trial) is not None)
     if len(fitting) > 1 and all(wrapping.is_said for wrapping in fitting):
-        rows = [(options_of(w, facts, wish.offers_head), figures(w)) for w in fitting]
+        rows = [(options_of(w, facts, wish), figures(w)) for w in fitting]
         head = f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one"
         raise EntryNeeded(table(head, rows), options=rows[0][0])
     if fitting:
@@ -261,7 +252,7 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     if len(counted) == 1 or len(giving) == 1:
         return _taken((giving or counted)[0])
     if giving:
-        rows = [row(one, facts, wish.offers_head) for one in likeliest_first(giving, found)]
+        rows = [row(one, facts, wish) for one in likeliest_first(giving, found)]
         head = f"{found.file.path} holds {len(rows)} networks that give features. Choose one"
         raise EntryNeeded(table(head, rows), options=rows[0][0])
     if counted:
@@ -286,11 +277,11 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
         why = "" if wrapping.fault is None else f" What was tried raised {describe(wrapping.fault).rstrip('.')}."
         return EntryNeeded(f"{told} Pass what is right for you as --entry {name} {blanks}.{why}")
     if wrapping.is_said:
-        options = options_of(wrapping, facts, wish.offers_head)
+        options = options_of(wrapping, facts, wish)
         text = f"{told} {wrapping.others()}Pass what is right for you, such as\n  {options}\n({figures(wrapping)})"
         return EntryNeeded(text, options=options)
     lines, made = wrapping.function()
-    more = extra_options(wrapping, facts, wish.offers_head)
+    more = extra_options(wrapping, facts, wish)
     named = f" --entry {made}" if made != "build_model" else ""
     also = f"\nand pass{named}{more}." if named or more else ""
     return EntryNeeded(f"{told} Put this at the end of {path} ({figures(wrapping)}):\n\n{lines}\n{also}")

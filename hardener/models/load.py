@@ -22,7 +22,8 @@ from torch.nn.parameter import UninitializedParameter
 from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
-from hardener.models.entry import BuiltEntry, Wish, build_entry, conventional_entry, find_entry
+from hardener.models.candidates import Wish
+from hardener.models.entry import BuiltEntry, build_entry, conventional_entry, find_entry
 from hardener.models.files_read import data_files, files_read
 from hardener.models.given import ATTRIBUTE, as_built_with
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others

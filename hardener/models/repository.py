@@ -81,6 +81,10 @@ class Repository:
             pairs = {key: self._value(node, constants) for key, node in named if key in taken.names}
             yield {key: value for key, value in pairs.items() if value is not ...}
 
+    def has_call(self, name: str) -> bool:
+        """Is a class or a function of this name called anywhere?"""
+        return any(True for tree in self._trees for _ in _calls_of(name, tree))
+
     def like(self, names: _Names) -> list[Record]:
         """Return the records that hold all of some names."""
         return [record for record in self.records if set(names) <= set(vars(record.value))]

@@ -95,8 +95,9 @@ def test_what_fails_in_a_step_of_training_comes_last(kind: str, tmp_path: Path) 
 
 def test_a_step_of_training_decides_only_where_there_is_a_choice(tmp_path: Path) -> None:
     assert load_model(str(nets(tmp_path, FAILS["detached"])), num_classes=2, size=(4, 4)).entry == "First"
-    with pytest.raises(HardenerError, match=r"(?s)net.py can be trained:\n  --entry First: no gradient reaches .*Second: no grad"):
-        load_model(str(nets(tmp_path, FAILS["detached"], FAILS["detached"])), num_classes=2, size=(4, 4))
+    path = nets(tmp_path, FAILS["detached"], FAILS["detached"])
+    with pytest.raises(HardenerError, match=r"(?s)net.py can be trained:\n  --entry First: no gradient .*Second: no "):
+        load_model(str(path), num_classes=2, size=(4, 4))
 
 
 def test_what_fits_less_is_offered_where_what_fits_best_cannot_be_trained(tmp_path: Path) -> None:

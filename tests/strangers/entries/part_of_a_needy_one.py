@@ -1,8 +1,7 @@
 # kind: entry
 # images: colour 16
-# expect: trains
-# expect: entry: Auxiliary
-# expect: says: also holds Whole, of which this is a part, which needs settings: --entry Whole
+# expect: typed: --entry Whole --model-arg 'settings={width: 64, classes: 2}'
+# expect: entry: Whole
 import torch
 from torch import nn
 
