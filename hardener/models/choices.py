@@ -12,6 +12,7 @@ from hardener.models.model_file import Imported
 from hardener.models.probing import Trial, Trials
 from hardener.models.repository import repository_of
 from hardener.models.source_code import is_network_class
+from hardener.models.unfetched import can_be_fetched, is_unfetched
 from hardener.models.user_code import advice_for, named_error, place_of
 from hardener.models.wrapper import Wrapping, completed
 
@@ -37,7 +38,8 @@ def _more(trial: Trial, facts: Facts, wish: Wish) -> str:
     sized = size is not None and facts.size is not None and size != facts.size
     told = f" --image-size {size[0]}" if sized and size is not None else ""
     fresh = outputs is not None and outputs != facts.num_classes and wish.offers_head
-    return told + (" --replace-head" if fresh else "")
+    bare = wish.offers_head and not is_unfetched() and not can_be_fetched(trial.fetches)
+    return " --no-pretrained" * bare + told + " --replace-head" * fresh
 
 
 def figures(wrapping: Wrapping) -> str:

@@ -29,7 +29,7 @@ from hardener.models.given import ATTRIBUTE, as_built_with
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
 from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
 from hardener.models.registry import REGISTRIES, from_registry, see_that_it_is_known
-from hardener.models.unfetched import unfetched
+from hardener.models.unfetched import names_of, unfetched
 from hardener.models.user_code import user_code
 
 
@@ -142,7 +142,7 @@ def _unless_fetched(choice: ModelChoice, build: Callable[[], LoadedModel], *, us
         loaded = build()
     if not left_out:
         return loaded
-    told = f"weights that its code would fetch were not fetched: {', '.join(dict.fromkeys(left_out))}"
+    told = f"weights that its code would fetch were not fetched: {', '.join(names_of(left_out))}"
     return dataclasses.replace(loaded, notes=(*loaded.notes, told))
 
 

@@ -53,6 +53,7 @@ class Trial:
         size: of the images that it takes; others than were asked for where those do not fit.
         error: what it raised.
         features: how many it gives an image, in maps or tokens, where it gives no logits.
+        fetches: addresses of weights that its code would fetch.
     """
 
     built: bool
@@ -61,6 +62,7 @@ class Trial:
     size: tuple[int, int] | None = None
     error: BaseException | None = None
     features: int | None = None
+    fetches: tuple[str, ...] = ()
 
     @property
     def told(self) -> str:
@@ -127,15 +129,15 @@ class Trials:
         """Try on the device `meta`, which computes nothing; what fails there is tried for real, within bounds."""
         if self.spent:
             return Trial(False, error=TimeoutError("no time was left to try it"))
-        with torch.device("meta"), _Weightless(), unfetched():
-            first = _try(build, sizes, self.facts)
+        with torch.device("meta"), _Weightless(), unfetched() as asked:
+            first = replace(_try(build, sizes, self.facts), fetches=tuple(asked))
         if first.outputs is not None or not _is_of_meta(first.error):
             return first
         if self.spent or first.parameters > _MOST_NUMBERS:
             return first
         few = sorted(sizes[:_MOST_COMPUTED], key=lambda size: size[0] > _SMALL)
-        with _Bounded(), unfetched():
-            second = _try(build, few, self.facts)
+        with _Bounded(), unfetched() as asked:
+            second = replace(_try(build, few, self.facts), fetches=tuple(asked))
         return second if second.built or not first.built else first
 
 

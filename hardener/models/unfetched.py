@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import sys
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from torch import nn
 from torch.nn.modules.module import _IncompatibleKeys
 
+_WAIT_S = 3.0
 _asked: list[list[str]] = []
 """What was asked for, in each use of `unfetched` that goes on; the innermost one last."""
 
@@ -30,6 +36,43 @@ class Unfetched(dict[str, Any]):
         return super().pop(name, self[name])
 
 
+def is_unfetched() -> bool:
+    """Is a network built now without the weights that its code would fetch?"""
+    return bool(_asked)
+
+
+def can_be_fetched(asked: Sequence[str]) -> bool:
+    """Are all these weights on this machine, or does the net answer for where they lie?
+
+    Args:
+        asked: as `unfetched` yields it.
+    """
+    kept = Path(torch.hub.get_dir()) / "checkpoints"
+    elsewhere = [what for what in asked if what.startswith("http") and not (kept / _file_of(what)).is_file()]
+    return all(_answers("/".join(what.split("/")[:3])) for what in elsewhere)
+
+
+@functools.cache
+def _answers(host: str) -> bool:
+    try:
+        asked = urllib.request.Request(host, method="HEAD")  # noqa: S310 - http alone
+        urllib.request.urlopen(asked, timeout=_WAIT_S).close()  # noqa: S310
+    except urllib.error.HTTPError:  # it answers, if only that there is nothing at its root
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def names_of(asked: Sequence[str]) -> list[str]:
+    """Return the names of weights that code asked for, each once."""
+    return list(dict.fromkeys(map(_file_of, asked)))
+
+
+def _file_of(what: str) -> str:
+    return urlsplit(what).path.rpartition("/")[2]
+
+
 def note_asked(what: str) -> None:
     """Remember weights that code asked for and did not get."""
     _asked[-1].append(what)
@@ -39,14 +82,14 @@ def note_asked(what: str) -> None:
 def _fetch(url: Any = "weights", *_: Any, **__: Any) -> Any:
     from hardener.models import unfetched
 
-    unfetched.note_asked(str(url).rpartition("/")[2])
+    unfetched.note_asked(str(url))
     return unfetched.Unfetched()
 
 
 def _load_timm(model: Any = None, *_: Any, **__: Any) -> None:
     from hardener.models import unfetched
 
-    unfetched.note_asked(f"weights of {type(model).__name__}")
+    unfetched.note_asked(f"https://huggingface.co/weights of {type(model).__name__}")
 
 
 @contextlib.contextmanager
@@ -59,7 +102,7 @@ def unfetched(*, uses_timm: bool = False) -> Iterator[list[str]]:
     Args:
         uses_timm: timm is imported now: code that runs below may import it, and then it would be too late.
     Yields:
-        What was asked for meanwhile.
+        What was asked for meanwhile: addresses.
     """
     if uses_timm:
         with contextlib.suppress(ImportError):

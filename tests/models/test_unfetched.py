@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 import torchvision
 
 from hardener.models.load import ModelChoice, load_model
-from hardener.models.unfetched import unfetched
+from hardener.models.unfetched import can_be_fetched, names_of, unfetched
 
 EARLY = """
 from torch import nn
@@ -55,8 +57,26 @@ def test_torchvision_and_timm_fetch_nothing_inside_and_as_before_afterwards(monk
         with unfetched() as inner:
             timm.create_model("test_resnet.r160_in1k", pretrained=True)
         torch.hub.load_state_dict_from_url("http://weights.invalid/late.pth")
-    assert (outer, inner) == (["squeezenet1_1-b8a52dc0.pth", "late.pth"], ["weights of ResNet"])
+    assert outer == [
+        "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+        "http://weights.invalid/late.pth",
+    ]
+    assert (names_of(outer)[1], names_of(inner)) == ("late.pth", ["weights of ResNet"])
     with pytest.raises(OSError, match="it fetches"):
         torch.hub.load_state_dict_from_url("http://weights.invalid/no_such_file.pth")
     with pytest.raises(OSError, match="it fetches"):
         timm.create_model("test_resnet.r160_in1k", pretrained=True)
+
+
+def test_weights_can_be_fetched_from_a_host_that_answers_or_are_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["http://weights.invalid/kept.pth"]
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert not can_be_fetched(asked)
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / "kept.pth").touch()
+    assert can_be_fetched(asked)
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.handle_request).start()  # it knows no HEAD, and says so
+        assert can_be_fetched([f"http://127.0.0.1:{server.server_port}/net.pth"])
