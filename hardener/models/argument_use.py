@@ -90,11 +90,11 @@ def used_as(name: str, value: Any, depth: int = 2) -> int | str | None:
     here = _used_here(name, value)
     if here is not None or not depth:
         return here
-    further = (used_as(inner, callee, depth - 1) for inner, callee in _handed_to(name, value))
+    further = (used_as(inner, callee, depth - 1) for inner, callee in handed_to(name, value))
     return next((found for found in further if found not in (None, "tuple")), None)  # a pair(t) takes both
 
 
-def _handed_to(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def handed_to(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield what else a class or a function calls with an argument, and its name there."""
     tree, scope = code_of(value), scope_of(value)
     for node in ast.walk(tree) if tree is not None else ():

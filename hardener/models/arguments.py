@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,23 @@ class Count(int):
     def item(self) -> int:
         """Return it as a plain number."""
         return int(self)
+
+
+@dataclass(frozen=True)
+class Making:
+    """What is made afresh for each network that is built with it: a network changes the backbone that it is given."""
+
+    make: Callable[[], Any]
+
+
+def made(value: Any) -> Any:
+    """Return what an argument stands for: what is made afresh, or the argument itself."""
+    return value.make() if isinstance(value, Making) else value
+
+
+def built_with(builder: Callable[..., Any], way: Mapping[str, Any]) -> Any:
+    """Call a class or a function with arguments by name."""
+    return builder(**{name: made(value) for name, value in way.items()})
 
 
 @dataclass(frozen=True)

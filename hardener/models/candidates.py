@@ -15,11 +15,12 @@ from torch import nn
 
 from hardener.errors import HardenerError
 from hardener.models.argument_use import asks_item, words_of
-from hardener.models.arguments import Count, Facts, Takes, class_count_name, size_names, ways_to_build
+from hardener.models.arguments import Count, Facts, Takes, built_with, class_count_name, size_names, ways_to_build
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
 from hardener.models.source_code import factories_of, is_network_class, makes_network, reached, used_by
 from hardener.models.user_code import place_of
+from hardener.models.wanted import takes_network
 
 EQUAL, NEAR = 3, 2
 _SHORTEST = 3
@@ -153,7 +154,7 @@ def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: 
         return Tried(candidate, Trial(False), ways[-1], missing, counted)
     best: Tried | None = None
     for way in ways:
-        trial = trials.run(lambda way=way: value(**way))  # type: ignore[misc]
+        trial = trials.run(lambda way=way: built_with(value, way))  # type: ignore[misc]
         this = Tried(candidate, trial, way, counts=counted and bool(facts.num_classes in way.values()))
         if trial.outputs is not None and trial.parameters:
             return this
@@ -193,7 +194,7 @@ def at_other_sizes(one: Tried, trials: Trials) -> Tried:
     sized = [] if taken is None else size_names(taken)
     for side in SIZES if found.outputs is None and sized else ():
         way = {**one.arguments, **dict.fromkeys(sized, side)}
-        found = trials.run(functools.partial(value, **way), size=(side, side))
+        found = trials.run(functools.partial(built_with, value, way), size=(side, side))
         if found.outputs is not None:
             break
     return one if found.outputs is None else dataclasses.replace(one, trial=found, arguments=way)
@@ -206,7 +207,7 @@ def stepped(one: Tried, trials: Trials) -> Tried:
 
 def _build(one: Tried) -> Any:
     value = one.candidate.value
-    return value if isinstance(value, nn.Module) else value(**one.arguments)
+    return value if isinstance(value, nn.Module) else built_with(value, one.arguments)
 
 
 def own_count(candidate: Candidate, way: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -224,7 +225,7 @@ def with_own_count(one: Tried, given: Mapping[str, Any], trials: Trials) -> Trie
     way = None if one.missing or not one.trial.built else own_count(one.candidate, one.arguments, given)
     if way is None:
         return one
-    trial = trials.run(functools.partial(one.candidate.value, **way))
+    trial = trials.run(functools.partial(built_with, one.candidate.value, way))
     return one if trial.outputs is None else dataclasses.replace(one, trial=trial, arguments=way, counts=False)
 
 
@@ -286,15 +287,22 @@ def closeness(name: str, stem: str) -> int:
 
 
 def is_part(one: Tried, of: list[Tried]) -> bool:
-    """Is a candidate used by another of these, and does not use it itself?"""
+    """Is a candidate used by another of these, or given to it, and does not use it itself?"""
     value = one.candidate.value
     if isinstance(value, nn.Module):
         return False
     return any(
-        id(value) in other.candidate.uses and id(other.candidate.value) not in one.candidate.uses
+        (id(value) in other.candidate.uses or _is_given_networks(other))
+        and id(other.candidate.value) not in one.candidate.uses
         for other in of
         if other is not one
     )
+
+
+def _is_given_networks(one: Tried) -> bool:
+    """Does a classifier need another network as an argument?"""
+    candidate = one.candidate
+    return one.counts and any(takes_network(name, candidate.value, candidate.takes) for name in one.missing if name)
 
 
 def _may_be_network(value: Any) -> bool:

@@ -107,6 +107,8 @@ def _built_settings(settings: Settings, value: Any, facts: Facts, repository: Re
 def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, repository: Repository) -> list[Guess]:
     """Return what one setting may be: what is known, what the repository has, and what is usual."""
     name, word = path[-1], plain(path[-1])
+    if leaf.called:
+        return guesses_for(f"{name}_layer" if "norm" in word else name, value, Takes({}), {})
     if leaf.keys:  # a mapping of which the code reads only what has a default
         return [plain_guess({})]
     listed = leaf.counted or leaf.length > 0

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
-from hardener.models.arguments import Facts, check_given, class_count_name, switched_off
+from hardener.models.arguments import Facts, built_with, check_given, class_count_name, made, switched_off
 from hardener.models.candidates import (
     Candidate,
     Tried,
@@ -144,13 +144,13 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
     candidate = Candidate(name, value, 0, True)
     way = _way(candidate, found, facts, wish)
     with user_code(f"{name} in {path}"):
-        network = value(**way) if isinstance(way, dict) else value(*way)
+        network = built_with(value, way) if isinstance(way, dict) else value(*way)
     if isinstance(network, tuple) and network and isinstance(network[0], nn.Module):
         network = network[0]
     if not isinstance(network, nn.Module):
         raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
     for attribute, one in wish.attributes.items():
-        setattr(network, attribute, one)
+        setattr(network, attribute, made(one))
     return BuiltEntry(unwrapped(network), switched_off(candidate.takes, way, wish.given))
 
 
@@ -172,7 +172,7 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
         return ways[0]
     runs = []
     for way in ways if own is None else [*ways, own]:
-        trial = trials.run(lambda way=way: candidate.value(**way))  # type: ignore[misc]
+        trial = trials.run(lambda way=way: built_with(candidate.value, way))  # type: ignore[misc]
         if trial.outputs is not None:
             return way
         runs.append(trial)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -12,11 +11,11 @@ from typing import Any
 from torch import nn
 
 from hardener.models.argument_use import is_a_tuple, is_called_with
+from hardener.models.arguments import Making
+from hardener.models.by_name import named_by
 from hardener.models.candidates import candidates_of
-from hardener.models.imports_read import stands_in
 from hardener.models.model_file import Imported
 from hardener.models.settings_read import is_config
-from hardener.models.user_code import user_code
 
 ATTRIBUTE = "self."
 """How names begin of what is set on a network once it is built, which its code reads and does not set."""
@@ -59,6 +58,8 @@ def said(value: Any, text: str = "") -> str | None:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return said({one.name: now for one in fields if (now := getattr(value, one.name)) != one.default})
+    if inspect.isclass(value) and value.__module__.startswith("torch.nn.") and not text:
+        text = f"nn.{value.__name__}"
     named = inspect.isclass(value) or (text.isidentifier() and not isinstance(value, nn.Module))
     return text if named and text.replace(".", "").isidentifier() else None
 
@@ -66,13 +67,21 @@ def said(value: Any, text: str = "") -> str | None:
 def _made(argument: str, value: Any, found: Imported) -> Any:
     if isinstance(value, str):
         named = _class_named(argument, value, found) or _settings_named(argument, value, found)
-        return named or _named_beside(value, found) or value
+        named = named_by(value, found) if named is None else named
+        return value if named is None else named
     if isinstance(value, list):
         return tuple(value) if any(is_a_tuple(argument, taker) for taker in _takers(argument, found)) else value
     if not isinstance(value, Mapping):
         return value
     kind = _dataclass_for(argument, value, found)
-    return Given(value) if kind is None else kind(**value)
+    settings = {key: _inner(one, found) for key, one in value.items()}
+    return Given(settings) if kind is None else kind(**settings)
+
+
+def _inner(value: Any, found: Imported) -> Any:
+    """Return a setting, of which a text with dots may name a class."""
+    named = named_by(value, found) if isinstance(value, str) and "." in value else None
+    return value if named is None or isinstance(named, Making) else named
 
 
 def _value(value: Any) -> Any:
@@ -103,33 +112,11 @@ def _settings_named(argument: str, text: str, found: Imported) -> Any:
     return value if any(is_config(argument, taker) for taker in _takers(argument, found)) else None
 
 
-def _named_beside(text: str, found: Imported) -> Any:
-    """Return what `module.NAME` stands for, where the module lies beside the model file or above it.
-
-    Raises:
-        HardenerError: the module fails when it is imported.
-    """
-    module, _, name = text.rpartition(".")
-    top = module.partition(".")[0]
-    if not all(part.isidentifier() for part in text.split(".")) or not top:
-        return None
-    if not any(stands_in(top, folder) for folder in found.file.folders):
-        return None
-    with user_code(module, when=" when it is imported"):
-        try:
-            return getattr(importlib.import_module(module), name, None)
-        except ModuleNotFoundError as error:
-            if error.name is not None and module.startswith(error.name):
-                return None
-            raise
-
-
-def _class_named(argument: str, text: str, found: Imported) -> type | None:
-    """Return the class of the file, or of `nn.`, that a text names, where a class is what the argument is for."""
-    owner, name = (nn, text.removeprefix("nn.")) if text.startswith("nn.") else (found.module, text)
-    value = getattr(owner, name, None)
-    if not inspect.isclass(value):
+def _class_named(argument: str, text: str, found: Imported) -> Any:
+    """Return the class or the function of the file that a text names, where one is what the argument is for."""
+    value = vars(found.module).get(text)
+    if not inspect.isclass(value) and not inspect.isfunction(value):
         return None
     called = any(is_called_with(argument, taker) for taker in _takers(argument, found))
-    fits = called or argument.lower().endswith(_CLASSES)
+    fits = called or (inspect.isclass(value) and argument.lower().endswith(_CLASSES))
     return value if fits else None

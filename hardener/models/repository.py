@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import functools
 import itertools
 import json
@@ -15,7 +16,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from hardener.models.arguments import Takes, plain
+from hardener.models.arguments import OFF, Takes, plain
 from hardener.models.imports_read import repository_above
 from hardener.models.model_file import ModelFile
 from hardener.models.source_code import literal
@@ -39,6 +40,13 @@ class Record:
     module: str = ""
 
 
+@dataclass(frozen=True)
+class Spelled:
+    """What code elsewhere gives by its name, to be looked up: `models.blocks.Basic`, `torch.nn.ReLU()`."""
+
+    text: str
+
+
 @dataclass
 class Repository:
     """What is written around a model file.
@@ -47,11 +55,13 @@ class Repository:
         settings: by the names that lead there, in lower case and without `_`: values, as
             `add_argument("--depth", default=28)`, `_C.MODEL.DEPTH = 28` or a YAML file have them.
         records: `NAME = Kind(first=..., second=...)` of literals.
+        definers: the modules that only define, and may be imported.
     """
 
     settings: dict[_Names, list[Any]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
-    _trees: list[ast.Module] = field(default_factory=list)
+    definers: set[str] = field(default_factory=set)
+    _trees: list[tuple[ast.Module, str]] = field(default_factory=list)
     _counts: dict[_Names, _Names] = field(default_factory=dict)
 
     def values(self, path: _Names) -> list[Any]:
@@ -73,9 +83,9 @@ class Repository:
 
     def calls(self, name: str, taken: Takes) -> Iterator[dict[str, Any]]:
         """Yield what a class or a function is called with elsewhere, as far as that is written there."""
-        found = (call for tree in self._trees for call in _calls_of(name, tree))
-        for tree, call in itertools.islice(found, _MOST_CALLS):
-            constants = _constants(tree)
+        found = (call for tree, module in self._trees for call in _calls_of(name, tree, module))
+        for tree, module, call in itertools.islice(found, _MOST_CALLS):
+            constants = {**_spelled(tree, module), **_constants(tree)}
             places = zip(taken.names, call.args, strict=False)
             named = [*places, *((k.arg, k.value) for k in call.keywords if k.arg is not None)]
             pairs = {key: self._value(node, constants) for key, node in named if key in taken.names}
@@ -91,10 +101,18 @@ class Repository:
 
     def _value(self, node: ast.expr, constants: Mapping[str, Any]) -> Any:
         """Return what an expression stands for there; `...` where that is not known."""
-        if isinstance(node, ast.Name):
-            return constants.get(node.id, ...)
+        known = constants.get(node.id, ...) if isinstance(node, ast.Name) else ...
+        if isinstance(known, ast.expr):  # net = Net(width) where width = args.width
+            return self._value(known, {**constants, getattr(node, "id", ""): ...})
         if isinstance(node, ast.Attribute):  # args.depth
-            return next(iter(self.values((node.attr,))), ...)
+            known = next(iter(self.values((node.attr,))), ...)
+        if known is not ... or isinstance(node, ast.Name):
+            return known
+        called = isinstance(node, ast.Call)
+        names = _dotted(node.func if isinstance(node, ast.Call) else node)
+        first = constants.get(names[0]) if names else None
+        if isinstance(first, Spelled) and (not isinstance(node, ast.Call) or _is_plain(node)):
+            return Spelled(".".join([first.text, *names[1:]]) + "()" * called)
         return literal(node, ...)
 
 
@@ -108,8 +126,10 @@ def repository_of(file: ModelFile) -> Repository:
             text = path.read_text(encoding="utf-8")
             if path.suffix == ".py":
                 tree = ast.parse(_OLD_WORD.sub("non_blocking=", text))
-                found._trees.append(tree)
-                _read_code(tree, found, _module_of(path, file, tree))
+                module = _module_of(path, file, tree)
+                found.definers |= {module.removesuffix(".__init__")} if module else set()
+                found._trees.append((tree, module or path.stem))
+                _read_code(tree, found, module)
             elif path.suffix == ".json":
                 _read_mapping(json.loads(text), (), found)
             else:
@@ -245,18 +265,42 @@ def _dotted(node: ast.expr) -> _Names:
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
 
 
-def _calls_of(name: str, tree: ast.Module) -> Iterator[tuple[ast.Module, ast.Call]]:
+def _calls_of(name: str, tree: ast.Module, module: str) -> Iterator[tuple[ast.Module, str, ast.Call]]:
     nodes = list(ast.walk(tree))
     aliases = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     names = {name} | {alias.asname for alias in aliases if alias.name == name and alias.asname}
     for node in nodes:
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in names:
-            yield tree, node
+            yield tree, module, node
+
+
+def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:
+    """Return what a file's names of classes, functions and modules are called elsewhere: those that it imports, and its
+    own."""
+    found: dict[str, Spelled] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {one.asname or one.name: Spelled(f"{node.module}.{one.name}") for one in node.names}
+        elif isinstance(node, ast.Import):
+            pairs = ((one, one.name if one.asname else one.name.partition(".")[0]) for one in node.names)
+            found |= {one.asname or name: Spelled(name) for one, name in pairs}
+    own = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    return found | {name: Spelled(f"{module}.{name}") for name in own}
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:
-    pairs = [(n.targets[0], n.value) for n in tree.body if isinstance(n, ast.Assign) and len(n.targets) == 1]
-    return {target.id: literal(value, ...) for target, value in pairs if isinstance(target, ast.Name)}
+    """Return what names stand for in a file: literals, and expressions where they are set once."""
+    sets = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and len(node.targets) == 1]
+    pairs = [(node.targets[0], node.value) for node in sets]
+    once = collections.Counter(target.id for target, _ in pairs if isinstance(target, ast.Name))
+    known = {t.id: literal(value, value) for t, value in pairs if isinstance(t, ast.Name) and once[t.id] == 1}
+    top = [(n.targets[0], literal(n.value, ...)) for n in tree.body if n in sets and isinstance(n, ast.Assign)]
+    return known | {t.id: value for t, value in top if isinstance(t, ast.Name) and value is not ...}
+
+
+def _is_plain(call: ast.Call) -> bool:
+    """Is nothing given in a call but whether weights are fetched?"""
+    return not call.args and all(plain(one.arg or "") in OFF for one in call.keywords)
 
 
 def _agreeing(wanted: _Names, names: _Names) -> int:

@@ -24,7 +24,8 @@ class Settings:
     """What code reads of an object of settings: `parts` by name; `keys`: by `["name"]` and not by `.name`, or by `.get`
     alone, where it has no parts; `words`:
     what a part without parts of its own is compared with where it is handed on; `length` of one that is a list, as far
-    as it is read; `counted`: it is a list, whose length is asked for; `times`: it says how often something is done."""
+    as it is read; `counted`: it is a list, whose length is asked for; `times`: it says how often something is done;
+    `called`: it is a class, a function or a method."""
 
     parts: dict[str, Settings]
     keys: bool = False
@@ -32,6 +33,7 @@ class Settings:
     length: int = 0
     counted: bool = False
     times: bool = False
+    called: bool = False
 
     def at(self, steps: _Steps) -> Settings:
         """Return the part that some steps lead to; it is made where there is none."""
@@ -56,6 +58,9 @@ def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
     tree = _where_it_is_meant(name, tree)
     roots = _roots(name, tree)
     for node in ast.walk(tree):
+        called = _steps(node.func, roots) if isinstance(node, ast.Call) else None
+        if called:
+            found.at(called).called = True
         steps = _steps(node, roots)
         if steps:
             found.at(steps)

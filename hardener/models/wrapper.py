@@ -7,19 +7,22 @@ import dataclasses
 import functools
 import itertools
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from hardener.models.arguments import Facts, Takes, class_count_name, known_arguments, plain, size_names
+from hardener.models.arguments import Facts, Takes, built_with, class_count_name, known_arguments, plain, size_names
+from hardener.models.by_name import LIBRARIES
 from hardener.models.candidates import Candidate, known_ways
 from hardener.models.configured import COUNT, configs, each_once, values_for
 from hardener.models.given import ATTRIBUTE, said
 from hardener.models.guesses import Guess, calls_in, combinations, guesses_for, plain_guess
 from hardener.models.model_file import Imported
+from hardener.models.named_guesses import named_guesses, resolved
 from hardener.models.probing import SIZES, Trial, Trials
-from hardener.models.repository import Repository, repository_of
+from hardener.models.repository import Repository, Spelled, repository_of
 from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class
 from hardener.models.user_code import place_of
@@ -81,6 +84,8 @@ class Wrapping:
             lines.insert(1, "    from types import SimpleNamespace")
         if " nn." in called.replace("(", " ").replace("=", " "):
             lines.insert(1, "    from torch import nn")
+        if "torchvision." in called:
+            lines.insert(1, "    import torchvision")
         return "\n".join(lines), name
 
 
@@ -106,7 +111,7 @@ def completed(
     repository = repository_of(found.file)
     written = list(calls_in([found.module], candidate.called, taken))
     elsewhere = repository.calls(candidate.called, taken)
-    written += [{name: plain_guess(value) for name, value in call.items()} for call in elsewhere]
+    written += [_guessed(call, found, repository) for call in elsewhere]
     options = _options(missing, candidate, found, facts, written)
     for name in maybe:
         options[name].insert(0, plain_guess(None))
@@ -165,7 +170,10 @@ def _options(
     options: dict[str, list[Guess]] = {}
     for name in names:
         seen = [call[name] for call in written if name in call]
-        if is_config(name, candidate.value):
+        named = named_guesses(name, candidate, found)
+        if named:
+            options[name] = each_once([*seen, *named, *guesses_for(name, candidate.value, taken, classes)])
+        elif is_config(name, candidate.value):
             options[name] = seen + configs(name, candidate.value, taken, found, facts)
         else:
             default = values_for(name, candidate.value, repository)
@@ -173,6 +181,21 @@ def _options(
     if {plain(name) for name in names} & _ATTENDS and "depth" in options:
         options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
     return options
+
+
+def _guessed(call: Mapping[str, Any], found: Imported, repository: Repository) -> dict[str, Guess]:
+    """Return what a call elsewhere gives, as guesses; what it names is looked up where that runs nothing but
+    definitions."""
+    guesses: dict[str, Guess | None] = {}
+    for name, value in call.items():
+        if not isinstance(value, Spelled):
+            guesses[name] = plain_guess(value)
+            continue
+        module = value.text.rpartition(".")[0]
+        own = module.rpartition(".")[2] == found.file.own.stem
+        known = module in repository.definers or module in sys.modules or module.partition(".")[0] in LIBRARIES
+        guesses[name] = resolved(value.text, found) if own or known else None
+    return {name: guess for name, guess in guesses.items() if guess is not None}
 
 
 def _by_words(
@@ -233,7 +256,7 @@ def _call(
     candidate: Candidate, way: Mapping[str, Any], guesses: Mapping[str, Guess], attributes: Mapping[str, Any] = _NONE
 ) -> Any:
     values = {name: _fresh(guess.value) for name, guess in guesses.items()}
-    network = candidate.value(**{**way, **values})
+    network = built_with(candidate.value, {**way, **values})
     for name, value in attributes.items():
         setattr(network, name, value)
     return network

@@ -105,3 +105,44 @@ def test_weights_that_a_builder_fetches_by_default_are_not_fetched_unless_asked_
         load_model(ModelChoice(str(path), arguments={"pretrained": True}), num_classes=2)
     path.write_text(FETCHES.replace("build_model", "small_net"))
     assert load_model(ModelChoice(str(path), "small_net"), num_classes=2).network is not None
+
+
+NAMES = """
+from torch import nn
+
+SIZES = {"small.v1": {"width": 3}, "big": {"width": 4}}
+
+
+class Body(nn.Module):
+    def __init__(self, width=5):
+        super().__init__()
+        self.fc = nn.Linear(2, width)
+
+
+class Net(nn.Module):
+    def __init__(self, body=None, norm=None, sizes=None, word=None):
+        super().__init__()
+        self.body, self.norm, self.sizes, self.word = body, norm, sizes, word
+"""
+
+
+def test_a_text_with_dots_or_a_call_gives_what_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(NAMES)
+    given = {"body": "Body()", "norm": "torch.nn.BatchNorm2d", "sizes": "SIZES.small.v1", "word": "big.data"}
+    network = load_model(ModelChoice(str(path), "Net", given), num_classes=2).network
+    assert network.body.fc.out_features == 5  # type: ignore[union-attr]
+    assert network.norm is nn.BatchNorm2d
+    assert network.sizes == {"width": 3}
+    assert network.word == "big.data", "what names nothing is a text"
+    also = {"norm": "nn.GELU()", "sizes": "SIZES.big", "body": {"kind": "nn.GELU"}}
+    network = load_model(ModelChoice(str(path), "Net", also), num_classes=2).network
+    assert isinstance(network.norm, nn.GELU)
+    assert network.body["kind"] is nn.GELU  # type: ignore[index]
+
+
+def test_what_is_made_by_name_is_made_for_each_network(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(NAMES.replace("self.body, self", "body.fc = body.fc.weight\n        self.body, self"))
+    network = load_model(ModelChoice(str(path), "Net", {"body": "Body()"}), num_classes=2, size=(8, 8)).network
+    assert isinstance(network.body.fc, nn.Parameter), "trials changed others"  # type: ignore[union-attr]
