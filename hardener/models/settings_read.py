@@ -52,7 +52,7 @@ def is_config(name: str, value: Any) -> bool:
 def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
     """Read which settings a class, or a function, asks of an argument, there and where it hands it on."""
     found = Settings({})
-    tree, scope = code_of(value), scope_of(value)
+    tree = code_of(value)
     if tree is None or depth > _DEEPEST:
         return found
     tree = _where_it_is_meant(name, tree)
@@ -80,12 +80,18 @@ def settings_of(name: str, value: Any, depth: int = 0) -> Settings:
             if asked:
                 found.at(asked).keys = True
         elif isinstance(node, ast.Call):
-            own = _own_method(node.func, value)
-            callee = looked_up(node.func, scope) if own is None else own
-            if is_network_class(callee) or inspect.isfunction(callee):
-                for steps, inner in _parts_handed(node, callee, roots, behind_self=own is not None):
-                    _add(found.at(steps), settings_of(inner, callee, depth + 1), words_of(inner, callee))
+            for steps, inner, callee in _handed_on(node, value, roots):
+                _add(found.at(steps), settings_of(inner, callee, depth + 1), words_of(inner, callee))
     return found
+
+
+def _handed_on(node: ast.Call, value: Any, roots: Mapping[str, _Steps]) -> Iterator[tuple[_Steps, str, Any]]:
+    """Yield which settings a call hands on, the names of the arguments that they are there, and what is called."""
+    own = _own_method(node.func, value)
+    callee = looked_up(node.func, scope_of(value)) if own is None else own
+    if is_network_class(callee) or inspect.isfunction(callee):
+        for steps, inner in _parts_handed(node, callee, roots, behind_self=own is not None):
+            yield steps, inner, callee
 
 
 def _where_it_is_meant(name: str, tree: ast.AST) -> ast.AST:
