@@ -83,7 +83,7 @@ class Repository:
 
     def calls(self, name: str, taken: Takes) -> Iterator[dict[str, Any]]:
         """Yield what a class or a function is called with elsewhere, as far as that is written there."""
-        found = (call for tree, module in self._trees for call in _calls_of(name, tree, module))
+        found = ((tree, module, call) for tree, module in self._trees for call in _calls_of(name, tree))
         for tree, module, call in itertools.islice(found, _MOST_CALLS):
             constants = {**_spelled(tree, module), **_constants(tree)}
             places = zip(taken.names, call.args, strict=False)
@@ -93,7 +93,7 @@ class Repository:
 
     def has_call(self, name: str) -> bool:
         """Is a class or a function of this name called anywhere?"""
-        return any(True for tree in self._trees for _ in _calls_of(name, tree))
+        return any(True for tree, _ in self._trees for _call in _calls_of(name, tree))
 
     def like(self, names: _Names) -> list[Record]:
         """Return the records that hold all of some names."""
@@ -265,13 +265,13 @@ def _dotted(node: ast.expr) -> _Names:
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
 
 
-def _calls_of(name: str, tree: ast.Module, module: str) -> Iterator[tuple[ast.Module, str, ast.Call]]:
+def _calls_of(name: str, tree: ast.Module) -> Iterator[ast.Call]:
     nodes = list(ast.walk(tree))
     aliases = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     names = {name} | {alias.asname for alias in aliases if alias.name == name and alias.asname}
     for node in nodes:
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in names:
-            yield tree, module, node
+            yield node
 
 
 def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:
