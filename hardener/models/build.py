@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from hardener.models.entry import EntryNeeded
 from hardener.models.features import Headed, gives_features
 from hardener.models.head import (
     Answer,
+    OtherRows,
     auxiliary_heads,
     count_outputs,
     find_head,
@@ -26,7 +28,7 @@ from hardener.models.head import (
     replace_heads,
 )
 from hardener.models.load import LoadedModel, ModelChoice, load_model
-from hardener.models.tame import tame, unscripted
+from hardener.models.tame import line_of, tame, unscripted
 from hardener.models.user_code import describe, fetches
 from hardener.models.weights import Loaded, Start, load_weights
 from hardener.runtime.model_state import device_of
@@ -116,8 +118,9 @@ def build_for(
     fits = _what_fits(choice, num_classes, channels, height, width) if advises and unfit is not None else None
     if unfit is None or (fits is None and unfit is not fault):
         raise fault
-    assert unfit.__cause__ is not None, "the network's own error"
-    told = f"{unfit.where}: {describe(unfit.__cause__, advise=fits is None)}"
+    told = f"{unfit.where}{unfit.otherwise if fits is None else '.'}"
+    if unfit.__cause__ is not None:
+        told = f"{unfit.where}: {describe(unfit.__cause__, advise=fits is None)}"
     if fits is None:
         raise HardenerError(told) from unfit.__cause__
     raise HardenerError(f"{told} {fits.text}".rstrip(), options=fits.options) from unfit.__cause__
@@ -128,17 +131,23 @@ _WITHOUT_NUMBERS = "Invalid channel dimensions"
 
 
 class _Unfit(HardenerError):
-    """The network fails on images of a shape; `where` says of which."""
+    """The network fails on images of a shape; `where` says of which, `otherwise` what to do where no other fits."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, otherwise: str = "") -> None:
         super().__init__(where)
-        self.where = where
+        self.where, self.otherwise = where, otherwise
 
 
 def _asked(network: nn.Module, channels: int, height: int, width: int, num_classes: int) -> Answer:
     device = device_of(network)
     try:
         return look_at_answer(network, noise(2, channels, height, width, device), num_classes)
+    except OtherRows as error:
+        line = line_of(network, re.compile(r"(view|reshape)[(]"))
+        raise _Unfit(
+            f"{error}, where they are {channels} x {height} x {width}{line}",
+            ": a number of images or of features is fixed in its code. Write x.flatten(1), which keeps images apart.",
+        ) from None
     except HardenerError:
         raise
     except (Exception, SystemExit) as error:  # the user's own code: it may raise anything

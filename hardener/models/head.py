@@ -82,6 +82,10 @@ def find_head(network: nn.Module, outputs: int) -> str:
     return heads[-1]
 
 
+class OtherRows(HardenerError):
+    """A network answers with another number of rows than it was given images."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a network answers with.
@@ -113,6 +117,7 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
     Args:
         images: some that the network takes, (N, C, H, W), N >= 2.
     Raises:
+        OtherRows: none of what it returns has a row for each image.
         HardenerError: the network returns no logits.
     """
     traced = _trace(network, images, training=False)
@@ -122,6 +127,10 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
         if maps is not None and maps.rows.requires_grad:
             return Answer(int(maps.rows.shape[1]), (), maps.way, (), maps.told)
         unwrap_logits(traced.output)  # raises
+    rows_of = {len(item[1]) for item in found}
+    if len(images) not in rows_of:
+        raise OtherRows(f"the model answers {len(images)} images with {rows_of.pop()} rows of logits")
+    found = [item for item in found if len(item[1]) == len(images)]
     if any(one.requires_grad for one in tensors(traced.output)):
         found = [item for item in found if item[1].requires_grad]
         if not found:

@@ -174,7 +174,7 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
             continue
         if logits.shape[0] == 2:
             return replace(found, outputs=int(logits.shape[1]), size=size, error=None)
-        found = replace(found, error=HardenerError(f"two images gave {logits.shape[0]} rows of logits"))
+        found = replace(found, error=HardenerError(f"it answers 2 images with {logits.shape[0]} rows of logits"))
     return found
 
 

@@ -10,6 +10,7 @@ import torch
 
 from hardener.config.run_folder import ModelRecord
 from hardener.errors import HardenerError
+from hardener.models.build import build_for
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.probing import Trial, Trials
 
@@ -136,3 +137,14 @@ def test_what_there_was_no_time_to_try_is_named(networks: int, tmp_path: Path, m
         return
     with pytest.raises(HardenerError, match=r"2 networks that fit.*(?s:.*)\n  not tried for want of time: Third"):
         load(path)
+
+
+def test_other_rows_than_images_are_told_before_outputs(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        FILE.replace("x.flatten(1)", "x.view(-1, 96)").replace("3 * 8 * 8", "96").partition("class Part")[0]
+    )
+    with pytest.raises(
+        HardenerError, match=r"answers 2 images with 4 rows .* 3 x 8 x 8 \(net.py, line 18\): .*flatten"
+    ):
+        build_for(ModelChoice(str(path)), num_classes=9, channels=[3], height=8, width=8)
