@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
@@ -39,7 +41,12 @@ def named_by(text: str, found: Imported) -> Any:
         value = _of_module(first, rest)
     if value is None or inspect.ismodule(value) or (made and not callable(value)):
         return None
-    return Making(value) if made else value
+    return Making(value) if made else value if callable(value) else own_copy(value)
+
+
+def own_copy(value: Any) -> Making:
+    """Return an object of which each network gets a copy of its own: a network may change its settings."""
+    return Making(functools.partial(copy.deepcopy, value))
 
 
 def _inside(owner: Any, names: Sequence[str]) -> Any:

@@ -24,6 +24,7 @@ from hardener.models.guesses import Guess, combinations, guesses_for, lists_of, 
 from hardener.models.model_file import Imported
 from hardener.models.repository import Record, Repository, as_list, repository_of
 from hardener.models.settings_read import Settings, settings_of
+from hardener.models.tables import kept_lists, kept_settings
 
 COUNT = "num_classes"
 _LENGTHS = (4, 3)  # of a list that nothing else is known of: a network's stages
@@ -66,7 +67,9 @@ def configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts) 
     ]  # fmt: skip
     read, repository = settings_of(name, value), repository_of(found.file)
     if not read.parts:
-        return own or [plain_guess(None)]
+        lists = kept_lists(length_of(name, value), found, repository) if length_of(name, value) else []
+        return [*lists, *own] or [plain_guess(None)]
+    own = [*kept_settings(read.parts, found, repository), *own]
     records = _named(repository.like(tuple(read.parts)), value, found)
     return [*own, *records[:_MOST_WRITTEN], *_built_settings(read, value, facts, repository)]
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from hardener.models.argument_use import is_a_tuple, is_called_with
 from hardener.models.arguments import Making
-from hardener.models.by_name import named_by
+from hardener.models.by_name import named_by, own_copy
 from hardener.models.candidates import candidates_of
 from hardener.models.model_file import Imported
 from hardener.models.settings_read import is_config
@@ -109,7 +109,7 @@ def _settings_named(argument: str, text: str, found: Imported) -> Any:
     value = vars(found.module).get(text)
     if value is None or callable(value) or inspect.ismodule(value) or isinstance(value, str | int | float):
         return None
-    return value if any(is_config(argument, taker) for taker in _takers(argument, found)) else None
+    return own_copy(value) if any(is_config(argument, taker) for taker in _takers(argument, found)) else None
 
 
 def _class_named(argument: str, text: str, found: Imported) -> Any:

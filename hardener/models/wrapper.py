@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+from hardener.models.argument_use import length_of
 from hardener.models.arguments import Facts, Takes, built_with, class_count_name, known_arguments, plain, size_names
 from hardener.models.by_name import LIBRARIES
 from hardener.models.candidates import Candidate, known_ways
@@ -25,6 +26,7 @@ from hardener.models.probing import SIZES, Trial, Trials
 from hardener.models.repository import Repository, Spelled, repository_of
 from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class
+from hardener.models.tables import kept_lists
 from hardener.models.user_code import place_of
 
 PLACEHOLDER = Guess(..., "...")
@@ -176,7 +178,9 @@ def _options(
         elif is_config(name, candidate.value):
             options[name] = seen + configs(name, candidate.value, taken, found, facts)
         else:
-            default = values_for(name, candidate.value, repository)
+            length = length_of(name, candidate.value)
+            kept = kept_lists(length, found, repository) if length else []
+            default = [*kept, *values_for(name, candidate.value, repository)]
             options[name] = each_once([*seen, *default, *guesses_for(name, candidate.value, taken, classes)])
     if {plain(name) for name in names} & _ATTENDS and "depth" in options:
         options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
