@@ -10,8 +10,16 @@ from hardener.training.checkpoint import load_checkpoint, save_checkpoint
 from hardener.training.state import TrainingState
 
 
+LEAST_SHARE = 0.25
+"""Of the recipe's eps: below it an epoch is neither judged nor kept to go back to. What a network resists that hardly
+trains against an attack is chance, which comes and goes: that is no collapse."""
+
+
 class CollapseWatch:
-    """Compares each epoch with the best one before, whose state it keeps, and takes training back there."""
+    """Compares each epoch with the best one before, whose state it keeps, and takes training back there.
+
+    Epochs whose eps is below `LEAST_SHARE` of the recipe's are left out.
+    """
 
     def __init__(self, state: TrainingState, good: Path, *, most: int, samples: int, num_classes: int) -> None:
         """Watch a run.
@@ -32,14 +40,18 @@ class CollapseWatch:
 
     def collapsed(self, robust: float) -> bool:
         """Tell whether an epoch with this robust accuracy is a collapse; see the function."""
-        method = self.state.method
-        if method.attack_steps == 0 or method.eps_share == 0:  # chance alone holds up what trains without an attack
+        if not self._attacks:
             return False
         return collapsed(robust, max(self.state.best_robust, 0.0), self._samples, num_classes=self._num_classes)
 
+    @property
+    def _attacks(self) -> bool:
+        method = self.state.method
+        return method.attack_steps > 0 and method.eps_share >= LEAST_SHARE
+
     def keep(self, robust: float, *, write: bool) -> None:
         """Take an epoch that did not collapse for the one to go back to, if it is the best."""
-        if robust < self.state.best_robust:
+        if robust < self.state.best_robust or not self._attacks:
             return
         self.state.best_robust = robust
         if self.can_go_back:

@@ -165,3 +165,17 @@ def test_auto_answers_a_collapse_with_less_eps_and_the_next_with_a_gradient_step
     ]
     full, eps = 8 / 255, [row["eps"] for row in rows(run)]
     assert eps[3:] == [full, (1 - STEP) * full, (1 - 2 * STEP) * full]
+
+
+def test_what_stands_by_chance_before_the_attack_is_no_mark_that_training_falls_from(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script_validation(monkeypatch, [0.6, 0.2, 0.25, 0.4, 0.1, 0.5])
+    reporter = Recorder()
+    sets = (*RAMP, "vicinity.adversarial.quiet=0.4", "vicinity.adversarial.full=1", "epochs=5")
+    run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at", sets), reporter)
+    assert reporter.warned == [
+        "quick robust accuracy fell from 40.0 to 10.0 % in epoch 5: catastrophic overfitting. Back to the end of epoch "
+        "4, from here with 2 gradient steps"
+    ]
+    assert [row["rolled_back"] for row in rows(run)] == [False] * 4 + [True, False]
