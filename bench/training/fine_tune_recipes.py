@@ -159,6 +159,8 @@ RUNS = {
     "sprout-noise-03": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", *SOFT]),
     "hardened-seed-2": Run("hardened", [RATE, RAMP, *EARLY], seed=2),
     "natural-seed-2": Run("natural", [RATE], seed=2),
+    "n-fgsm-seed-1": Run("n-fgsm", [RATE], seed=1),
+    "n-fgsm-seed-2": Run("n-fgsm", [RATE], seed=2),
     "auto": Run("hardened", [RATE, AUTO]),
     "sturdy": Run("sturdy", [RATE]),
     "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
@@ -200,6 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--most", type=int, help="images that a run is judged on, for a trial")
+    parser.add_argument("--only", action="append", choices=list(RUNS), help="these runs alone, in this order")
     parser.add_argument("--table", action="store_true", help="print what is judged, and train nothing")
     asked = parser.parse_args()
     if asked.table:
@@ -207,7 +210,8 @@ def main() -> None:
         return
     asked.out.mkdir(exist_ok=True, parents=True)
     torch.set_num_threads(1)
-    for name, run in RUNS.items():
+    for name in asked.only or RUNS:
+        run = RUNS[name]
         train(asked, name, run)
         if run.judged:
             judge(asked, name)
