@@ -38,8 +38,14 @@ SIDES = {"imgh": 0, "imgheight": 0, "imageheight": 0, "inputheight": 0, "imgw": 
 SHAPES = ("inputshape", "inshape", "imageshape", "imgshape", "inputdims", "imgdims", "imagedims")
 FEATURES = (
     "infeatures", "inputdim", "indim", "inputsize", "inputfeatures", "ninputs", "numinputs", "nfeatures", "dimin",
-    "ninput", "numfeatures", "insize", "inputs", "dinput", "din",
+    "ninput", "numfeatures", "insize", "inputs", "dinput", "din", "xdim", "xsize", "inpdim", "inpfeatures", "infeature",
+    "numinputfeatures", "ninputfeatures", "inputfeaturesize", "infeats", "inputfeats", "datadim", "indims",
+    "inputdimension", "inputdimensions", "inputunits", "ninputunits", "numinputunits", "inunits", "inputnodes",
+    "ninputnodes", "inputneurons", "inputlayersize", "inputlen", "inputlength", "nvisible", "numpixels", "npixels",
+    "pixels", "imgdim", "imagedim", "imgsize", "imagesize", "imsize", "imdim", "imgsz", "imsz", "imagesz", "inputsz",
+    "inpsize",
 )  # fmt: skip
+"""Spellings of how many numbers an image holds; some of them may also be its side."""
 _OF_WEIGHTS = (
     "pretrained", "weights", "pretrain", "usepretrained", "imagenetpretrained", "pretrainedweights", "usepretrain",
     "ispretrained", "loadpretrained", "withpretrained", "useweights", "loadweights", "imagenetweights",
@@ -82,6 +88,11 @@ class Facts:
     num_classes: int
     channels: int
     size: tuple[int, int] | None = None
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers an image holds."""
+        return 0 if self.size is None else self.channels * self.size[0] * self.size[1]
 
 
 @dataclass
@@ -177,21 +188,34 @@ def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[
     if facts.size is None:
         return ways
     height, width = facts.size
-    pixels = facts.channels * height * width
-    flat = [n for n in taken.names if plain(n) in FEATURES and n not in given]
-    free = [n for n in size_names(taken) if n not in given]
-    sized = [n for n in free if n not in base]
+    asked = [n for n in taken.names if n not in base]
+    flat = [n for n in asked if plain(n) in FEATURES and plain(n) not in IMAGE_SIZE]
+    sized = [n for n in size_names(taken) if n in asked]
     if flat:
-        ways.append({**base, **dict.fromkeys(flat, pixels)})
+        ways.append({**base, **dict.fromkeys(flat, facts.numbers)})
     if sized:
         ways.append({**base, **dict.fromkeys(sized, height if height == width else facts.size)})
         ways.append({**base, **dict.fromkeys(sized, facts.size)})
-    shaped = [n for n in base if plain(n) in SHAPES and n not in given]
-    if shaped:
-        ways += [{**base, **dict.fromkeys(shaped, shape)} for shape in shapes_of(facts)]
-    if any(n in base for n in free):
-        ways.append({n: facts.size if n in free else v for n, v in base.items()})
+    needed = {n: meanings(n, facts) for n in base if n not in given and taken.names.get(n) is NO_DEFAULT}
+    for place in range(1, max(map(len, needed.values()), default=0)):
+        ways.append({**base, **{n: values[place] for n, values in needed.items() if place < len(values)}})
+    both = [n for n in sized if plain(n) in FEATURES]
+    if both:
+        ways.append({**base, **dict.fromkeys(both, facts.numbers)})
     return ways
+
+
+def meanings(name: str, facts: Facts) -> list[Any]:
+    """Return what an argument may be by its name, the likeliest first; nothing where nothing is known of it."""
+    known, word = known_arguments(Takes({name: NO_DEFAULT}), facts, {}), plain(name)
+    if name not in known or facts.size is None:
+        return list(known.values())
+    others: list[Any] = shapes_of(facts) if word in SHAPES else []
+    if word in IMAGE_SIZE:
+        others = [facts.size, *([facts.numbers] if word in FEATURES else [])]
+    elif word in FEATURES and word.startswith(("input", "x")):
+        others = [facts.channels]
+    return [known[name], *(one for one in others if one != known[name])]
 
 
 def shapes_of(facts: Facts) -> list[tuple[int, ...]]:
@@ -230,7 +254,7 @@ def _needed(name: str, word: str, facts: Facts) -> dict[str, Any]:
     if word in SHAPES:
         return {name: (facts.channels, height, width)}
     if word in FEATURES:
-        return {name: facts.channels * height * width}
+        return {name: facts.numbers}
     return {}
 
 

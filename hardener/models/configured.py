@@ -11,14 +11,12 @@ from typing import Any
 from hardener.models.argument_use import length_of
 from hardener.models.arguments import (
     MAYBE_CHANNELS,
-    NO_DEFAULT,
     SHAPES,
     Facts,
     Takes,
     class_count_name,
-    known_arguments,
+    meanings,
     plain,
-    shapes_of,
 )
 from hardener.models.guesses import Guess, combinations, guesses_for, lists_of, plain_guess, times_of
 from hardener.models.model_file import Imported
@@ -122,21 +120,18 @@ def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, 
     elif leaf.times:
         found = [one for one in found if type(one) is int and one > 0]
     written = [plain_guess(one) for one in found[:_MOST_WRITTEN]]
-    known = known_arguments(Takes({name: NO_DEFAULT}), facts, {})
-    if leaf.length and word in SHAPES and name in known:
-        shapes = [tuple(known[name]), *shapes_of(facts)]
-        return [plain_guess(one) for one in sorted(shapes, key=lambda shape: len(shape) != _usual_length(found))]
+    known = meanings(name, facts)
+    if word in SHAPES and known:
+        return [plain_guess(one) for one in sorted(known, key=lambda shape: len(shape) != _usual_length(found))]
     if at_place and written and class_count_name(Takes({name: None})) is None:
         return written
     if leaf.counted:
         return each_once([*written, *(one for length in _LENGTHS for one in lists_of(length, word))])
     if leaf.length:
         return each_once([*written, *lists_of(leaf.length, word)])
-    if name in known:
+    if known:
         count = class_count_name(Takes({name: None}))
-        sure = [Guess(known[name], COUNT if count else repr(known[name]))]
-        if word in SHAPES:
-            return each_once([*sure, *(plain_guess(one) for one in shapes_of(facts))])
+        sure = [Guess(known[0], COUNT)] if count else [plain_guess(one) for one in known]
         return each_once([*written, *sure]) if word in MAYBE_CHANNELS else sure
     if leaf.times:
         return each_once([*written, *times_of(word)])
