@@ -122,7 +122,8 @@ def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, 
     written = [plain_guess(one) for one in found[:_MOST_WRITTEN]]
     known = meanings(name, facts)
     if word in SHAPES and known:
-        return [plain_guess(one) for one in sorted(known, key=lambda shape: len(shape) != _usual_length(found))]
+        usual = _usual_length(found) if leaf.length else 0
+        return [plain_guess(one) for one in sorted(known, key=lambda shape: usual > 0 and len(shape) != usual)]
     if at_place and written and class_count_name(Takes({name: None})) is None:
         return written
     if leaf.counted:
