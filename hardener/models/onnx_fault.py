@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,14 @@ _NODE = re.compile(r"(?:with name|Name:|running) ?'([^']+)'")
 _OTHER = "Write that part with other tensor operations."
 
 
-def translation_fault(error: BaseException, module: nn.Module, images: Tensor) -> Failure:
-    """Say why torch's exporter cannot translate a module."""
+def translation_fault(
+    error: BaseException, module: nn.Module, images: Tensor, reading: Sequence[tuple[str, int]] = ()
+) -> Failure:
+    """Say why torch's exporter cannot translate a module.
+
+    Args:
+        reading: lines of the user's code that take plain numbers from tensors that depend on the images.
+    """
     chain = list(_chain(error))
     missing = next((found for link in chain if (found := _MISSING.search(str(link)))), None)
     if missing is not None:
@@ -41,6 +47,10 @@ def translation_fault(error: BaseException, module: nn.Module, images: Tensor) -
             error,
         )
     told = _clean(first_line(root)).rstrip(".")
+    if not at and reading and ".numpy()" in told:
+        at = f" ({Path(reading[0][0]).name}, line {reading[0][1]})"
+        told = f"its code makes a NumPy array of what depends on the images{at}"
+        return _because(f"torch's exporter cannot translate the model: {told}. {_OTHER}", error)
     return _because(f"torch's exporter cannot translate the model: {type(root).__name__}: {told}{at}. {_OTHER}", error)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.errors import Failure
+from hardener.models.onnx_constants import Reads, Replayed, constant_reads
 from hardener.models.onnx_fault import session_fault, translation_fault
 from hardener.models.onnx_translations import TRANSLATIONS, DataDetached
 from hardener.models.tame import told_of_chance
@@ -27,6 +28,7 @@ SAME = 1e-3
 """Of the answers' scale: what a graph's may differ by."""
 _ASKED = (1, 2, 3, 5, 17)  # images at once, where any number should do
 _FIXED = (8, 1)
+_FIRST = (2, 3)  # images at once, to see what a network's code reads as numbers
 
 
 def onnx_program(module: nn.Module, example: Tensor, *, outputs: Sequence[str]) -> onnx.ModelProto:
@@ -46,6 +48,7 @@ def onnx_program(module: nn.Module, example: Tensor, *, outputs: Sequence[str]) 
     if size > LARGEST_SINGLE_FILE:
         raise Failure(f"the model holds {size / 1e9:.1f} GB; one ONNX file holds at most 1.5 GB.")
     module.eval()
+    reads, others = constant_reads(module, [_some(example, count) for count in _FIRST])
     faults: list[Failure] = []
     for batch, dimension in (
         (None, torch.export.Dim("batch")),
@@ -54,9 +57,9 @@ def onnx_program(module: nn.Module, example: Tensor, *, outputs: Sequence[str]) 
     ):
         images = _some(example, batch or 2)  # a batch of one would be taken as fixed
         try:
-            model = _translated(module, images, outputs, dimension)
+            model = _translated(module, images, outputs, dimension, reads)
         except Exception as error:  # the exporter raises nearly anything on a network it cannot trace
-            faults.append(translation_fault(error, module, images))
+            faults.append(translation_fault(error, module, images, others))
             if type(error).__name__ == "ConversionError":  # an operation is missing, whatever the batch
                 break
             continue
@@ -84,8 +87,10 @@ def _some(example: Tensor, count: int) -> Tensor:
     return torch.randint(0, 256, shape, dtype=example.dtype, generator=generator)
 
 
-def _translated(module: nn.Module, images: Tensor, outputs: Sequence[str], dimension: Any) -> onnx.ModelProto:
-    with _quiet(), DataDetached(), torch.no_grad():
+def _translated(
+    module: nn.Module, images: Tensor, outputs: Sequence[str], dimension: Any, reads: Reads
+) -> onnx.ModelProto:
+    with _quiet(), Replayed(reads), DataDetached(), torch.no_grad():
         program = torch.onnx.export(
             module,
             (images,),
