@@ -5,13 +5,18 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib.machinery
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
 
 from hardener.models.import_advice import asks_for_main, training_sign
 
 _DEFINES = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_NO_NETWORK = re.compile(
+    r"data|loader|sampler|loss|transforms|train|optim|schedul|config|callback|error|exception|test", re.I
+)
 _SETS = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try, ast.With)
 
 
@@ -25,13 +30,13 @@ class DefinitionsLoader(importlib.machinery.SourceFileLoader):
 
 
 def defines_network(path: Path) -> bool:
-    """Does a file define a class with a `forward` of its own?"""
-    return bool(list(_networks(ast.parse(path.read_bytes()))))
+    """Does a file define a class with a `forward`, its own or that of what it is derived from?"""
+    return bool(_networks(ast.parse(path.read_bytes())))
 
 
 def definitions(tree: ast.Module) -> ast.Module:
     """Keep of a module what defines: imports, classes, functions, and values that are written out; besides those,
-    what a class with a `forward` needs of the module's other names, unless that trains or fetches data."""
+    what a network needs of the module's other names, unless that trains or fetches data."""
     kept = [_is_definition(statement) for statement in tree.body]
     needed = set().union(*map(_used, _networks(tree)))
     seen: set[str] = set()
@@ -59,12 +64,37 @@ def runs_in_definitions(path: Path, line: int) -> bool:
     return any(one.lineno <= line <= (one.end_lineno or line) for one in definitions(ast.parse(path.read_bytes())).body)
 
 
-def _networks(tree: ast.Module) -> Iterator[ast.ClassDef]:
+def _networks(tree: ast.Module) -> list[ast.ClassDef]:
+    """Return the classes with a `forward` of their own, or with a base that may have one."""
+    origins: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            origins |= {alias.asname or alias.name: f"{node.module or ''}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            tops = {alias.asname or alias.name.partition(".")[0]: alias for alias in node.names}
+            origins |= {name: alias.name if alias.asname else name for name, alias in tops.items()}
+    found: dict[str, ast.ClassDef] = {}
     for statement in tree.body:
-        if isinstance(statement, ast.ClassDef) and any(
-            isinstance(one, ast.FunctionDef) and one.name == "forward" for one in statement.body
-        ):
-            yield statement
+        if isinstance(statement, ast.ClassDef):
+            own = any(isinstance(one, ast.FunctionDef) and one.name == "forward" for one in statement.body)
+            if own or any(_may_have_forward(base, found, origins) for base in statement.bases):
+                found[statement.name] = statement
+    return list(found.values())
+
+
+def _may_have_forward(base: ast.expr, networks: Mapping[str, ast.ClassDef], origins: Mapping[str, str]) -> bool:
+    """May what a class is derived from have a `forward`: a network of the file, one of torch, torchvision or timm, or
+    what is imported and bears no name of another kind?"""
+    if isinstance(base, ast.Call):  # made by a function
+        return True
+    first, _, rest = ast.unparse(base).partition(".")
+    if first in networks or first not in origins:
+        return first in networks
+    whole = f"{origins[first]}.{rest}".rstrip(".")
+    top = whole.partition(".")[0]
+    if top == "torch":
+        return whole.startswith("torch.nn.") and not whole.endswith(".Module")
+    return top not in sys.stdlib_module_names and _NO_NETWORK.search(whole) is None
 
 
 def _is_definition(statement: ast.stmt) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hardener.errors import HardenerError
+from hardener.models.definitions import defines_network
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 
 NET = "from torch import nn\ndef build_model(num_classes): return nn.Linear(WIDTH, num_classes)\n"
@@ -279,3 +280,30 @@ def test_a_module_that_is_loaded_already_is_copied_too(tmp_path: Path, monkeypat
     assert [source.name for source in loaded.sources] == ["net.py", "sizes_of_mine.py"]
     assert sys.modules["sizes_of_mine"] is sizes_of_mine
     monkeypatch.delitem(sys.modules, "sizes_of_mine")
+
+
+@pytest.mark.parametrize(
+    ("base", "defines"),
+    [
+        ("torch.nn.Sequential", True),
+        ("torchvision.models.ResNet", True),
+        ("Deep", True),
+        ("made(nn.Module)", True),
+        ("nn.Module", False),
+        ("torch.utils.data.Dataset", False),
+        ("OwnDataset", False),
+        ("Enum", False),
+        ("object", False),
+    ],
+)
+def test_a_class_without_forward_is_a_network_where_its_base_may_be_one(
+    base: str, defines: bool, tmp_path: Path
+) -> None:
+    imports = (
+        "import torch\nimport torchvision.models\nfrom torch import nn\nfrom enum import Enum\n"
+        "from nets import Deep, OwnDataset, made\n"
+    )
+    path = write(tmp_path, net=f"{imports}class Net({base}):\n    pass\n") / "net.py"
+    assert defines_network(path) is defines
+    path.write_text(f"{path.read_text()}class Inner(Net): pass\n")
+    assert defines_network(path) is defines
