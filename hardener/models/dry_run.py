@@ -194,7 +194,7 @@ def _used(classifier: ImageClassifier, conditions: Conditions, *, contiguous: bo
                 if logits.requires_grad:
                     torch.autograd.grad(logits.float().sum(), inputs, allow_unused=True)
         if conditions.batch is not None:
-            remarks = dry_step(classifier, conditions, order)
+            remarks = dry_step(classifier, conditions, order, answers=plain)
     return _Used(remarks, _differ(plain, logits.detach()) and not _differ(plain, again))
 
 

@@ -8,26 +8,30 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from hardener.errors import HardenerError
 from hardener.models.conditions import Conditions, Remark
+from hardener.models.ends import EndsWatched, remarks_on_end, remarks_on_end_in_eval_mode
 from hardener.models.normalize import ImageClassifier
 from hardener.models.tame import line_of
 from hardener.models.user_code import describe, is_users, place_of
 
 MOST = 4
-_ENDS = {"SoftmaxBackward0": "Softmax", "SigmoidBackward0": "Sigmoid", "LogSoftmaxBackward0": "LogSoftmax"}
-_SHAPING = {"ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0", "ReshapeAliasBackward0"}
 _CUTS = re.compile(r"no_grad|inference_mode|\.detach\(|\.data\b|\.numpy\(|set_grad_enabled")
 
 
-def dry_step(classifier: ImageClassifier, conditions: Conditions, order: torch.memory_format) -> list[Remark]:
-    """Take the forward and backward pass of a step, in training mode."""
+def dry_step(
+    classifier: ImageClassifier, conditions: Conditions, order: torch.memory_format, *, answers: Tensor | None = None
+) -> list[Remark]:
+    """Take the forward and backward pass of a step, in training mode.
+
+    Args:
+        answers: logits in eval mode, which may be something else than those of training.
+    """
     assert conditions.batch is not None, "there will be training"
     count = min(max(conditions.batch, 1), MOST)
     classifier.train()
@@ -44,22 +48,24 @@ def dry_step(classifier: ImageClassifier, conditions: Conditions, order: torch.m
             f"{line_of(classifier.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and "
             "name those that are not to learn with --freeze."
         )
-    ends: list[str] = []
+    ends: list[Remark] = []
     what = f"a step of training fails on {conditions.shown(count)}"
     try:
         with failing(what, classifier, conditions, images):
             _step(classifier, images, conditions, autocast=conditions.autocast, ends=ends)
     except torch.OutOfMemoryError:
         return []  # training takes smaller pieces, or says that none fits
+    if answers is not None and not any(remark.wrong for remark in ends):
+        ends += remarks_on_end_in_eval_mode(answers, classifier.network)
     idle = [name for name, parameter in learning.items() if parameter.grad is None]
-    return [*(Remark(text, wrong=True) for text in ends), *_unreached(classifier, idle, len(learning), images)]
+    return [*ends, *_unreached(classifier, idle, len(learning), images)]
 
 
 def _step(
-    classifier: ImageClassifier, images: Tensor, conditions: Conditions, *, autocast: bool, ends: list[str]
+    classifier: ImageClassifier, images: Tensor, conditions: Conditions, *, autocast: bool, ends: list[Remark]
 ) -> None:
     with torch.enable_grad():
-        with torch.autocast(conditions.device.type, dtype=torch.bfloat16, enabled=autocast):
+        with torch.autocast(conditions.device.type, dtype=torch.bfloat16, enabled=autocast), EndsWatched() as watched:
             logits = classifier(images)
         if len(logits) != len(images):
             raise HardenerError(
@@ -76,7 +82,7 @@ def _step(
                 f"no gradient reaches the model's parameters{line_of(classifier.network, _CUTS)}: what runs under "
                 "torch.no_grad, or is detached, cannot be trained. Take that out."
             )
-        ends += _end_of(logits, classifier.network)
+        ends += remarks_on_end(logits, watched, classifier.network)
         labels = torch.arange(len(images), device=images.device) % logits.shape[1]
         cross_entropy(logits.float(), labels).backward()
 
@@ -99,21 +105,6 @@ def _unreached(classifier: ImageClassifier, idle: list[str], learning: int, imag
             f"{line_of(classifier.network, _CUTS)}"
         )
     return [Remark(text, wrong=True) for text in remarks]
-
-
-def _end_of(logits: Tensor, network: nn.Module) -> list[str]:
-    """Say where the answers are probabilities rather than logits."""
-    node: Any = logits.grad_fn
-    while node is not None and (node.name() in _SHAPING or node.name() == "ToCopyBackward0"):
-        node = node.next_functions[0][0]
-    name = None if node is None else _ENDS.get(node.name())
-    if name is None:
-        return []
-    told = line_of(network, re.compile(name, re.IGNORECASE), whole=True)
-    return [
-        f"the model ends in a {name}{told}: what it returns are no logits. Training already takes the softmax, so it "
-        "learns less, and attacks see less of its gradients. Take it out of the model file"
-    ]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 from hardener.errors import HardenerError
 from hardener.models.answer import Way, answers, features, tensors, unwrap_logits
+from hardener.models.ends import end_of
 from hardener.models.user_code import describe
 from hardener.runtime.model_state import device_of, left_as_found, same_draws
 
@@ -111,8 +112,8 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
     """Find the logits in what a network returns, and follow them back to the layers that make them.
 
     The network is asked in eval mode. Of several tensors that could be logits, one with `num_classes` columns is taken,
-    one that a layer makes, one that is no step on the way to another, and then the first. Where none could be, feature
-    maps or tokens are looked for.
+    one that a layer makes, one that is no softmax of another, one that is no step on the way to another, and then the
+    first. Where none could be, feature maps or tokens are looked for.
 
     Args:
         images: some that the network takes, (N, C, H, W), N >= 2.
@@ -137,6 +138,7 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
             raise HardenerError(_NO_SCORES)
     fitting = [item for item in found if item[1].shape[1] == num_classes]
     chosen = [item for item in fitting or found if _makes(item[2], network, item[1])] or fitting or found
+    chosen = [item for item in chosen if not _is_end_of_another(item[1], chosen)] or chosen
     chosen = [item for item in chosen if not any(_leads_to(item[1], other[1]) for other in chosen)] or chosen
     way, rows, heads = chosen[0]
     outputs = int(rows.shape[1])
@@ -212,6 +214,11 @@ def _leads_to(one: Tensor, other: Tensor) -> bool:
     if one is other or one.grad_fn is None or other.grad_fn is None:
         return False
     return one.grad_fn is not other.grad_fn and one.grad_fn in _before(other.grad_fn)
+
+
+def _is_end_of_another(one: Tensor, others: Iterable[tuple[Way, Tensor, list[str]]]) -> bool:
+    """Whether these are the probabilities, or the like, of other logits that are returned beside them."""
+    return end_of(one) is not None and any(rows.shape == one.shape and _leads_to(rows, one) for _, rows, _ in others)
 
 
 def _makes(names: Sequence[str], network: nn.Module, rows: Tensor) -> bool:

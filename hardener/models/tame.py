@@ -213,12 +213,14 @@ def told_of_chance(network: nn.Module) -> str:
     return f"answers differently when it is asked twice in eval mode{where}. F.dropout needs training=self.training"
 
 
-def line_of(network: nn.Module, pattern: re.Pattern[str], *, whole: bool = False) -> str:
+def line_of(network: nn.Module, pattern: re.Pattern[str], *, whole: bool = False, only: bool = False) -> str:
     """Return ` (file, line n)` of the first line of the user's forward methods that matches, or nothing.
 
     Args:
         whole: look through the whole files, not only the forward methods.
+        only: return nothing where several lines match.
     """
+    found: dict[str, None] = {}
     for kind in dict.fromkeys(type(module) for module in network.modules()):
         method = forward_of(kind)
         if method is None or not is_users(Path(method.__code__.co_filename)):
@@ -230,5 +232,7 @@ def line_of(network: nn.Module, pattern: re.Pattern[str], *, whole: bool = False
             continue
         for place, line in enumerate(lines):
             if pattern.search(line) and not line.lstrip().startswith(("import ", "from ", "#")):
-                return f" ({Path(file).name}, line {first + place})"
-    return ""
+                found[f" ({Path(file).name}, line {first + place})"] = None
+                if not only:
+                    break
+    return "" if only and len(found) > 1 else next(iter(found), "")

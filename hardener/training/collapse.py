@@ -9,7 +9,6 @@ from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import load_checkpoint, save_checkpoint
 from hardener.training.state import TrainingState
 
-
 LEAST_SHARE = 0.25
 """Of the recipe's eps: below it an epoch is neither judged nor kept to go back to. What a network resists that hardly
 trains against an attack is chance, which comes and goes: that is no collapse."""
