@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from hardener.training.session import Material
 
 _ACTS = ("reopens", "attacks", "exports", "trains")
 LONGEST_S = 300.0
+_LOOKS_S = 0.1
 SHOWN = 4  # images
 _CLOSE = 1e-3  # of the answers' scale: other threads may sum in another order
 _OF_A_LAUNCH = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC_")
@@ -54,8 +56,7 @@ def rehearse(run: RunFolder, record: RunRecord, recipe: Recipe, material: Materi
         reporter.track("rehearsing", len(_ACTS), "acts") as advance,
     ):
         expected = _set_stage(run, Path(scratch), material, recipe)
-        found, ending = _play(Path(scratch))
-        advance(len(_ACTS))
+        found, ending = _play(Path(scratch), advance)
     _see_that_it_opened(found.get("reopens", {"fault": ending}), expected)
     if "fault" in found.get("trains", {}):
         raise HardenerError(f"a training step fails. {found['trains']['fault']}")
@@ -98,28 +99,39 @@ def _set_stage(run: RunFolder, folder: Path, material: Material, recipe: Recipe)
     return first if torch.equal(first, second) else None
 
 
-def _play(folder: Path) -> tuple[dict[str, Found], str]:
-    """Start the interpreter; return what each act found, and how the play ended."""
+def _play(folder: Path, advance: Callable[[int], None]) -> tuple[dict[str, Found], str]:
+    """Start the interpreter, and count the acts as they end; return what each found, and how the play ended."""
     package = str(Path(hardener.__file__).resolve().parent.parent)
     paths = [package, *(os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OF_A_LAUNCH)}
     environment["PYTHONPATH"] = os.pathsep.join(paths)
-    try:
-        done = subprocess.run(
+    counted, ends = 0, time.monotonic() + LONGEST_S
+    with (folder / "errors.txt").open("wb") as errors:
+        playing = subprocess.Popen(
             [sys.executable, "-m", "hardener.rehearsal", str(folder)],
             cwd=folder,  # a run must open from anywhere
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=LONGEST_S,
-            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
         )
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        ending = f"the interpreter that tried it ended with status {done.returncode}: {''.join(last)}"
-        if done.returncode == -signal.SIGKILL:
-            ending = "the machine's memory does not hold it: lower --batch-size"
-    except subprocess.TimeoutExpired:
+        try:
+            while (status := playing.poll()) is None and time.monotonic() < ends:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    playing.wait(_LOOKS_S)
+                ended = len(read_lines_of_json(folder / "found.jsonl"))
+                advance(ended - counted)
+                counted = ended
+        finally:
+            playing.kill()
+            playing.wait()
+    advance(len(_ACTS) - counted)
+    last = (folder / "errors.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    ending = f"the interpreter that tried it ended with status {status}: {''.join(last)}"
+    if status is None:
         ending = f"it takes more than {LONGEST_S:.0f} s here"
+    elif status == -signal.SIGKILL:
+        ending = "the machine's memory does not hold it: lower --batch-size"
     return {act["act"]: act for act in read_lines_of_json(folder / "found.jsonl")}, ending
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -54,12 +56,16 @@ class Listens(SilentTraining):
     def __init__(self) -> None:
         self.said: list[str] = []
         self.warned: list[str] = []
+        self.counted: list[int] = []
 
     def say(self, text: str) -> None:
         self.said.append(text)
 
     def warn(self, text: str) -> None:
         self.warned.append(text)
+
+    def track(self, what: str, total: int, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+        return nullcontext(self.counted.append if what == "rehearsing" else lambda done: None)
 
 
 @pytest.fixture
@@ -98,6 +104,8 @@ def test_four_lines_say_what_will_work_once_and_nothing_of_the_run_changes(place
         "rehearsal: gradients reach the image, so attacks can climb them",
         "rehearsal: a step of 4 images",
     ]
+    assert sum(told.counted) == 4
+    assert any(one in (1, 2, 3) for one in told.counted[:-1]), "acts are counted as they end"
     again, told = begin(place, GOOD, "again")
     assert of_rehearsal(told.said) == []
     without, _ = begin(place, GOOD, "without", rehearse=False)
