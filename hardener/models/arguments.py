@@ -162,6 +162,8 @@ def known_arguments(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> dic
                 found[name] = facts.channels
         elif needed:
             found |= _needed(name, word, facts)
+        elif facts.size is not None and word in (*IMAGE_SIZE, *SHAPES) and _is_shape(default):
+            found[name] = type(default)(_shape_like(default, facts))
         elif word in HEADS and default is False and count is not None:
             found[name] = True
         elif word in _OF_WEIGHTS and (default is True or isinstance(default, str | enum.Enum)):
@@ -256,6 +258,18 @@ def _needed(name: str, word: str, facts: Facts) -> dict[str, Any]:
     if word in FEATURES:
         return {name: facts.numbers}
     return {}
+
+
+def _is_shape(default: Any) -> bool:
+    """Is a default the shape of an image, with its channels?"""
+    return isinstance(default, tuple | list) and len(default) == 3 and all(type(one) is int for one in default)
+
+
+def _shape_like(default: Any, facts: Facts) -> tuple[int, ...]:
+    """Return the shape of the images with the channels where a default has them."""
+    assert facts.size is not None, "asked for only then"
+    last = default[2] in (1, 3) and default[0] not in (1, 3)
+    return (*facts.size, facts.channels) if last else (facts.channels, *facts.size)
 
 
 def _may_be_number(default: Any) -> bool:

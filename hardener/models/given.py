@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +16,12 @@ from hardener.models.arguments import Making
 from hardener.models.by_name import named_by, own_copy
 from hardener.models.candidates import candidates_of
 from hardener.models.model_file import Imported
+from hardener.models.repository import POWER
 from hardener.models.settings_read import is_config
 
 ATTRIBUTE = "self."
 """How names begin of what is set on a network once it is built, which its code reads and does not set."""
+_WHOLE_POWER = re.compile(r"^(-?\d+)e")  # 1e-05, which YAML 1.1 takes for a word
 _CLASSES = ("block", "unit", "cell", "bottleneck", "layer", "act", "activation")
 """How arguments end that a class is given to."""
 
@@ -48,7 +51,7 @@ def said(value: Any, text: str = "") -> str | None:
     if value is None:
         return "null"
     if isinstance(value, str | int | float):
-        return str(value)
+        return _WHOLE_POWER.sub(r"\1.0e", str(value)) if isinstance(value, float) else str(value)
     if isinstance(value, list | tuple):
         parts = [said(one) for one in value]
         return None if None in parts else f"[{', '.join(map(str, parts))}]"
@@ -66,6 +69,8 @@ def said(value: Any, text: str = "") -> str | None:
 
 def _made(argument: str, value: Any, found: Imported) -> Any:
     if isinstance(value, str):
+        if POWER.fullmatch(value):
+            return float(value)
         named = _class_named(argument, value, found) or _settings_named(argument, value, found)
         named = named_by(value, found) if named is None else named
         return value if named is None else named
@@ -80,6 +85,10 @@ def _made(argument: str, value: Any, found: Imported) -> Any:
 
 def _inner(value: Any, found: Imported) -> Any:
     """Return a setting, of which a text with dots may name a class."""
+    if isinstance(value, str) and POWER.fullmatch(value):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {key: _inner(one, found) for key, one in value.items()}
     named = named_by(value, found) if isinstance(value, str) and "." in value else None
     return value if named is None or isinstance(named, Making) else named
 

@@ -117,8 +117,12 @@ def _count(index: ast.expr, place: Settings) -> None:
 
 
 def _add(place: Settings, further: Settings, words: list[Any]) -> None:
-    place.parts = {**further.parts, **place.parts}
+    for name, part in further.parts.items():
+        _add(place.at(((name, False),)), part, part.words)
     place.keys = place.keys or further.keys
+    place.length = max(place.length, further.length)
+    place.counted, place.times = place.counted or further.counted, place.times or further.times
+    place.called = place.called or further.called
     place.words += words
 
 

@@ -14,7 +14,21 @@ from types import SimpleNamespace
 from typing import Any
 
 from hardener.models.argument_use import length_of
-from hardener.models.arguments import Facts, Takes, built_with, class_count_name, known_arguments, plain, size_names
+from hardener.models.arguments import (
+    FEATURES,
+    IMAGE_SIZE,
+    NO_DEFAULT,
+    OFF,
+    SHAPES,
+    SIDES,
+    Facts,
+    Takes,
+    built_with,
+    class_count_name,
+    known_arguments,
+    plain,
+    size_names,
+)
 from hardener.models.by_name import LIBRARIES
 from hardener.models.candidates import Candidate, known_ways
 from hardener.models.configured import COUNT, configs, each_once, values_for
@@ -118,7 +132,9 @@ def completed(
     for name in maybe:
         options[name].insert(0, plain_guess(None))
     ways, _ = known_ways(candidate, facts, given)
-    calls = [{name: call[name] for name in missing} for call in written if set(missing) <= set(call)]
+    whole = [call for call in written if set(missing) <= set(call)]
+    calls = [{name: call[name] for name in [*missing, *_told(call, taken, known, given)]} for call in whole]
+    calls += [{name: call[name] for name in missing} for call in whole]
     fault: BaseException | None = None
     ran, giving = False, None
     built: list[dict[str, Guess]] = []
@@ -185,6 +201,16 @@ def _options(
     if {plain(name) for name in names} & _ATTENDS and "depth" in options:
         options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
     return options
+
+
+def _told(call: Mapping[str, Guess], taken: Takes, known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return what a call elsewhere also gives otherwise than by default, and which hangs neither on images nor
+    weights: the width beside the depth."""
+    facts = (*IMAGE_SIZE, *SHAPES, *FEATURES, *SIDES, *OFF, "device")
+    free = [
+        name for name in call if name not in {*known, *given} and taken.names.get(name, NO_DEFAULT) is not NO_DEFAULT
+    ]
+    return [name for name in free if plain(name) not in facts and taken.names[name] != call[name].value]
 
 
 def _guessed(call: Mapping[str, Any], found: Imported, repository: Repository) -> dict[str, Guess]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hardener.models.arguments import Facts, meanings
+from hardener.models.arguments import Facts, Takes, known_arguments, meanings
 from hardener.models.load import load_model
 
 MLP = """
@@ -63,3 +63,8 @@ def test_what_a_name_may_mean_comes_once_and_the_likeliest_first() -> None:
     assert meanings("input_shape", facts) == [(3, 4, 4), (4, 4), (4, 4, 3), (1, 3, 4, 4)]
     assert meanings("in_features", facts) == [48]
     assert meanings("depth", facts) == []
+
+
+@pytest.mark.parametrize(("default", "shape"), [((1, 32, 32), (3, 6, 4)), ([224, 224, 3], [6, 4, 3])])
+def test_a_shape_by_default_is_that_of_the_images(default: object, shape: object) -> None:
+    assert known_arguments(Takes({"resolution": default}), Facts(2, 3, (6, 4)), {}) == {"resolution": shape}

@@ -52,17 +52,31 @@ class Two:
 
 def test_names_of_classes_and_settings_reach_the_network(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(FILE)
-    given = {"block": "Wide", "args": {"width": 5, "inner": {"deep": 1}}, "word": "Wide"}
+    given = {"block": "Wide", "args": {"width": 5, "inner": {"deep": 1, "eps": "1e-5"}}, "word": "Wide"}
     network = load_model(ModelChoice(str(tmp_path / "net.py"), "Net", given), num_classes=2).network
     assert type(network.fc).__name__ == "Wide"
     assert network.word == "Wide", "a text is one where no class is asked for"
     assert network.args["inner"].deep == network.args.inner["deep"] == 1  # type: ignore[index, union-attr]
+    assert network.args.inner.eps == 1e-5, "YAML 1.1 takes it for a word"  # type: ignore[union-attr]
     choice = ModelChoice(str(tmp_path / "net.py"), "Configured", {"config": {"width": 5}})
     assert load_model(choice, num_classes=2).network.fc.out_features == 15  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
-    "value", [3, 0.5, "basic", True, None, [2, 2], {"a": {"b": [1, True]}, "c": None}, SimpleNamespace(a=1), Two(7)]
+    "value",
+    [
+        3,
+        0.5,
+        1e-5,
+        -2e20,
+        "basic",
+        True,
+        None,
+        [2, 2],
+        {"a": {"b": [1, True]}, "c": None},
+        SimpleNamespace(a=1),
+        Two(7),
+    ],
 )
 def test_what_is_said_is_read_back(value: object) -> None:
     plain = {Two: {"width": 7}, SimpleNamespace: {"a": 1}}.get(type(value), value)

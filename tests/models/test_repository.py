@@ -49,6 +49,36 @@ class Cells(nn.Module):
 """
 
 
+WIDE = """
+from torch import nn
+class Wide(nn.Module):
+    def __init__(self, depth, num_classes, factor=1, drop=0, pretrained=False):
+        super().__init__()
+        self.fc = nn.Linear(3 * factor, num_classes)
+    def forward(self, x):
+        return self.fc(x.mean((2, 3)).repeat(1, self.fc.in_features // 3))
+"""
+GROUPS = """
+from torch import nn
+class Stem(nn.Module):
+    def __init__(self, conf):
+        super().__init__()
+        self.conv = nn.Conv2d(3, conf.net.width, 1)
+class Body(nn.Module):
+    def __init__(self, conf):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, 3, 1) for _ in range(conf.net.depth))
+class Net(nn.Module):
+    def __init__(self, conf):
+        super().__init__()
+        self.stem, self.body = Stem(conf), Body(conf)
+        self.fc = nn.Linear(conf.net.width, conf.net.classes)
+    def forward(self, x):
+        return self.fc(self.stem.conv(x).mean((2, 3)))
+SETTINGS = {"net": {"width": 5, "depth": 2}}
+"""
+
+
 def refused(path: Path) -> HardenerError:
     with pytest.raises(HardenerError) as found:
         load_model(ModelChoice(str(path)), num_classes=2, size=(8, 8))
@@ -116,6 +146,20 @@ def test_outside_of_a_repository_only_what_lies_beside_the_file_is_read(tmp_path
     (tmp_path / "beside.json").write_text('{"width": 4}')
     (tmp_path / "net.py").write_text("")
     assert repository_of(find_model_file(tmp_path / "net.py")).values(("width",)) == [4]
+
+
+def test_a_call_gives_also_what_has_a_default(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(WIDE)
+    (tmp_path / "train.py").write_text(
+        "parser.add_argument('--factor', default=7)\nmodel = Wide(3, 10, args.factor, drop=0, pretrained=True)\n"
+    )
+    assert refused(tmp_path / "net.py").options == "--entry Wide --model-arg depth=3 --model-arg factor=7"
+
+
+def test_settings_in_groups_are_gathered_from_all_that_they_are_handed_to(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(GROUPS)
+    options = refused(tmp_path / "net.py").options
+    assert options == "--entry Net --model-arg 'conf={net: {width: 5, classes: 2, depth: 2}}'"
 
 
 @pytest.mark.parametrize(
