@@ -125,16 +125,14 @@ def completed(
     known = known_arguments(taken, facts, given)
     missing = [name for name in dict.fromkeys([*taken.required(), *needs, *maybe]) if name not in known]
     repository = repository_of(found.file)
-    written = list(calls_in([found.module], candidate.called, taken))
-    elsewhere = repository.calls(candidate.called, taken)
-    written += [_guessed(call, found, repository) for call in elsewhere]
+    written = _called_with(candidate.called, taken, found, repository)
     options = _options(missing, candidate, found, facts, written)
     for name in maybe:
         options[name].insert(0, plain_guess(None))
     ways, _ = known_ways(candidate, facts, given)
     whole = [call for call in written if set(missing) <= set(call)]
-    calls = [{name: call[name] for name in [*missing, *_told(call, taken, known, given)]} for call in whole]
-    calls += [{name: call[name] for name in missing} for call in whole]
+    more = [{name: call[name] for name in [*missing, *_told(call, taken, known, given)]} for call in whole]
+    calls = [*more, *({name: call[name] for name in missing} for call in whole)]
     fault: BaseException | None = None
     ran, giving = False, None
     built: list[dict[str, Guess]] = []
@@ -201,6 +199,12 @@ def _options(
     if {plain(name) for name in names} & _ATTENDS and "depth" in options:
         options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
     return options
+
+
+def _called_with(name: str, taken: Takes, found: Imported, repository: Repository) -> list[dict[str, Guess]]:
+    """Return what a class or a function is called with in the file, and elsewhere in the repository."""
+    elsewhere = (_guessed(call, found, repository) for call in repository.calls(name, taken))
+    return [*calls_in([found.module], name, taken), *elsewhere]
 
 
 def _told(call: Mapping[str, Guess], taken: Takes, known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
