@@ -117,8 +117,10 @@ def _count(index: ast.expr, place: Settings) -> None:
 
 
 def _add(place: Settings, further: Settings, words: list[Any]) -> None:
+    fresh = {name: Settings({}) for name in further.parts if name not in place.parts}
+    place.parts = {name: fresh.get(name) or place.parts[name] for name in {**further.parts, **place.parts}}
     for name, part in further.parts.items():
-        _add(place.at(((name, False),)), part, part.words)
+        _add(place.parts[name], part, part.words)
     place.keys = place.keys or further.keys
     place.length = max(place.length, further.length)
     place.counted, place.times = place.counted or further.counted, place.times or further.times

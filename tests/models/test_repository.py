@@ -159,7 +159,7 @@ def test_a_call_gives_also_what_has_a_default(tmp_path: Path) -> None:
 def test_settings_in_groups_are_gathered_from_all_that_they_are_handed_to(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(GROUPS)
     options = refused(tmp_path / "net.py").options
-    assert options == "--entry Net --model-arg 'conf={net: {width: 5, classes: 2, depth: 2}}'"
+    assert options == "--entry Net --model-arg 'conf={net: {depth: 2, width: 5, classes: 2}}'"
 
 
 @pytest.mark.parametrize(
