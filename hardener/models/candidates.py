@@ -16,6 +16,7 @@ from torch import nn
 from hardener.errors import HardenerError
 from hardener.models.argument_use import asks_item, words_of
 from hardener.models.arguments import Count, Facts, Takes, built_with, class_count_name, size_names, ways_to_build
+from hardener.models.mismatch import fitting_value
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
 from hardener.models.source_code import factories_of, is_network_class, makes_network, reached, used_by
@@ -208,6 +209,20 @@ def stepped(one: Tried, trials: Trials) -> Tried:
 def _build(one: Tried) -> Any:
     value = one.candidate.value
     return value if isinstance(value, nn.Module) else built_with(value, one.arguments)
+
+
+def of_another_length(one: Tried, given: Mapping[str, Any], trials: Trials) -> Tried:
+    """Ask for a number that is right by default for images of another size, such as how many patches they have."""
+    taken = one.candidate.takes
+    if taken is None or one.missing or not one.trial.built or one.trial.outputs is not None:
+        return one
+    for name, default in taken.names.items():
+        value = None if name in {*one.arguments, *given} else fitting_value(one.trial.error, default)
+        if value is not None:
+            way = {**one.arguments, name: value}
+            if trials.run(functools.partial(one.candidate.value, **way)).outputs is not None:
+                return dataclasses.replace(one, missing=(name,))
+    return one
 
 
 def own_count(candidate: Candidate, way: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:

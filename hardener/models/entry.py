@@ -20,6 +20,7 @@ from hardener.models.candidates import (
     factories,
     is_part,
     known_ways,
+    of_another_length,
     own_count,
     standing_out,
     stepped,
@@ -94,6 +95,7 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         everything = [at_other_sizes(one, trials) for one in everything]
     if min(one.rank(facts) for one in everything) >= 4:
         everything = [with_own_count(one, wish.given, trials) for one in everything]
+        everything = [of_another_length(one, wish.given, trials) for one in everything]
     tops = standing_out(everything, facts, found)
     if tops[0].rank(facts) >= 4:
         made = [tried(one, facts, wish.given, trials) for top in tops for one in factories(top.candidate)]

@@ -34,6 +34,7 @@ from hardener.models.candidates import Candidate, known_ways
 from hardener.models.configured import COUNT, configs, each_once, values_for
 from hardener.models.given import ATTRIBUTE, said
 from hardener.models.guesses import Guess, calls_in, combinations, guesses_for, plain_guess
+from hardener.models.mismatch import fitting_value
 from hardener.models.model_file import Imported
 from hardener.models.named_guesses import named_guesses, resolved
 from hardener.models.probing import SIZES, Trial, Trials
@@ -140,8 +141,8 @@ def completed(
         for way in ways:
             if trials.spent or (built and trials.running_out):  # other sizes are to be tried too
                 break
+            trial, guesses = _run(candidate, way, guesses, trials)
             build = functools.partial(_call, candidate, way, guesses)
-            trial = trials.run(build)
             attributes = _left_out(trial, repository)
             if attributes:
                 trial = trials.run(functools.partial(build, attributes=attributes))
@@ -164,6 +165,21 @@ def completed(
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, known, trial)
     return Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault)
+
+
+def _run(
+    candidate: Candidate, way: Mapping[str, Any], guesses: dict[str, Guess], trials: Trials
+) -> tuple[Trial, dict[str, Guess]]:
+    """Try guesses; where a number makes a size that another does not equal, also with the number that would."""
+    trial = trials.run(functools.partial(_call, candidate, way, guesses))
+    for name, guess in guesses.items() if trial.built and trial.outputs is None else ():
+        value = fitting_value(trial.error, guess.value)
+        if value is not None:
+            fitted = {**guesses, name: plain_guess(value)}
+            again = trials.run(functools.partial(_call, candidate, way, fitted))
+            if again.outputs is not None:
+                return again, fitted
+    return trial, guesses
 
 
 def _without(guesses: Mapping[str, Guess], way: Mapping[str, Any]) -> dict[str, Any]:
