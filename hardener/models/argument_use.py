@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from hardener.models.arguments import takes
 from hardener.models.source_code import code_of, is_network_class, looked_up, scope_of
 
 
@@ -95,8 +96,10 @@ def used_as(name: str, value: Any, depth: int = 2) -> int | str | None:
 
 
 def handed_to(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what else a class or a function calls with an argument, and its name there."""
+    """Yield what else a class or a function calls with an argument, and its name there; of its `**kwargs` too."""
     tree, scope = code_of(value), scope_of(value)
+    direct = takes(value)
+    spread = direct is not None and direct.anything and name not in direct.names
     for node in ast.walk(tree) if tree is not None else ():
         callee = looked_up(node.func, scope) if isinstance(node, ast.Call) else None
         if not isinstance(node, ast.Call) or callee is None:
@@ -108,6 +111,8 @@ def handed_to(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         for inner, one in [*placed, *((keyword.arg, keyword.value) for keyword in node.keywords)]:
             if inner is not None and isinstance(one, ast.Name) and one.id == name:
                 yield inner, callee
+        if spread and name in taken and any(keyword.arg is None for keyword in node.keywords):
+            yield name, callee
 
 
 def _used_here(name: str, value: Any) -> int | str | None:
