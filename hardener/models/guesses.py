@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -105,6 +106,7 @@ _FALLBACK: dict[str, Sequence[Any]] = {
     "list": ([2, 2, 2, 2], [64, 128, 256, 512], [2, 2, 2], [1, 1]),
 }
 _SWITCHES = ("use", "is", "with", "has", "no", "do", "enable")
+_WIDTHS = re.compile(r"channel|plane|width|dim|filter|feature|hidden|unit|embed|chan")
 _MOST = 150
 
 
@@ -216,7 +218,7 @@ def lists_of(length: int, word: str) -> list[Guess]:
     if word.endswith(("rate", "rates", "ratio", "ratios", "sparsity")):  # of what is left out, mostly
         usual.append([0.0] * length)
     numbers = [[2] * length, [64 * 2**place for place in range(length)]]
-    return [plain_guess(one) for one in [*usual, *(reversed(numbers) if "channel" in word else numbers)]]
+    return [plain_guess(one) for one in [*usual, *(reversed(numbers) if _WIDTHS.search(word) else numbers)]]
 
 
 def times_of(word: str) -> list[Guess]:

@@ -101,10 +101,11 @@ class Repository:
 
     def _value(self, node: ast.expr, constants: Mapping[str, Any]) -> Any:
         """Return what an expression stands for there; `...` where that is not known."""
-        known = constants.get(node.id, ...) if isinstance(node, ast.Name) else ...
+        name = ".".join(_dotted(node))
+        known = constants.get(name, ...) if name else ...
         if isinstance(known, ast.expr):  # net = Net(width) where width = args.width
-            return self._value(known, {**constants, getattr(node, "id", ""): ...})
-        if isinstance(node, ast.Attribute):  # args.depth
+            return self._value(known, {**constants, name: ...})
+        if isinstance(node, ast.Attribute) and known is ...:  # args.depth
             known = next(iter(self.values((node.attr,))), ...)
         if known is not ... or isinstance(node, ast.Name):
             return known
@@ -291,11 +292,12 @@ def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:
 def _constants(tree: ast.Module) -> dict[str, Any]:
     """Return what names stand for in a file: literals, and expressions where they are set once."""
     sets = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and len(node.targets) == 1]
-    pairs = [(node.targets[0], node.value) for node in sets]
-    once = collections.Counter(target.id for target, _ in pairs if isinstance(target, ast.Name))
-    known = {t.id: literal(value, value) for t, value in pairs if isinstance(t, ast.Name) and once[t.id] == 1}
-    top = [(n.targets[0], literal(n.value, ...)) for n in tree.body if n in sets and isinstance(n, ast.Assign)]
-    return known | {t.id: value for t, value in top if isinstance(t, ast.Name) and value is not ...}
+    pairs = [(".".join(_dotted(node.targets[0])), node.value) for node in sets]
+    once = collections.Counter(name for name, _ in pairs)
+    own = {name for name in once if once[name] == 1 and ("." not in name or name.startswith("self."))}
+    known = {name: literal(value, value) for name, value in pairs if name in own}
+    top = [(".".join(_dotted(n.targets[0])), literal(n.value, ...)) for n in sets if n in tree.body]
+    return known | {name: value for name, value in top if "." not in name and value is not ...}
 
 
 def _is_plain(call: ast.Call) -> bool:

@@ -156,6 +156,31 @@ def test_a_call_gives_also_what_has_a_default(tmp_path: Path) -> None:
     assert refused(tmp_path / "net.py").options == "--entry Wide --model-arg depth=3 --model-arg factor=7"
 
 
+BUILDERS = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, count, n_planes, num_classes):
+        super().__init__()
+        assert len(n_planes) == 4
+        self.f = nn.ModuleList(nn.Conv2d(3, width, count) for width in n_planes)
+        self.fc = nn.Linear(n_planes[3], num_classes)
+    def forward(self, x):
+        return self.fc(self.f[3](x).mean((2, 3)))
+def net1(**kwargs):
+    return Net(1, **kwargs)
+"""
+
+
+def test_what_a_builder_hands_on_is_a_list_of_widths(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(BUILDERS)
+    assert refused(tmp_path / "net.py").options == "--entry net1 --model-arg 'n_planes=[64, 128, 256, 512]'"
+    (tmp_path / "train.py").write_text(
+        "class Run:\n    def __init__(self):\n        self.planes = [5, 6, 7, 8]\n        net1(n_planes=self.planes)\n"
+    )
+    repository_of.cache_clear()
+    assert refused(tmp_path / "net.py").options == "--entry net1 --model-arg 'n_planes=[5, 6, 7, 8]'"
+
+
 def test_settings_in_groups_are_gathered_from_all_that_they_are_handed_to(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(GROUPS)
     options = refused(tmp_path / "net.py").options
