@@ -23,6 +23,7 @@ from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
 from hardener.models.candidates import Wish
+from hardener.models.done_without import done_without
 from hardener.models.entry import BuiltEntry, build_entry, conventional_entry, find_entry
 from hardener.models.files_read import data_files, files_read
 from hardener.models.given import ATTRIBUTE, as_built_with
@@ -211,6 +212,7 @@ def _built(
         one = len(found.absent) == 1
         told = f"{', '.join(found.absent)} {'is' if one else 'are'} not installed"
         notes += (f"{told}: what {file.path.name} calls of {'it' if one else 'them'} does nothing",)
+    notes += tuple(done_without(found.sources()))
     return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes)
 
 
