@@ -7,7 +7,9 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import itertools
+import platform
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -72,6 +74,7 @@ _GONE = {"torch.utils.serialization": "torch.load and torch.save do its work"}
 """What newer versions no longer have, and where its work is done now; see also `hardener.models.gone`."""
 _MOST_REQUIREMENTS = 100_000  # bytes
 _INSTALLED = {"site-packages", "dist-packages", ".venv", "venv", "env", "build"}
+_OF_312 = re.compile(r"\s*(type\s+\w+\s*[=\[]|(async\s+)?def\s+\w+\[|class\s+\w+\[)")
 _MAIN = 'put what only a script does below `if __name__ == "__main__":`, or the network into a file of its own'
 
 
@@ -82,7 +85,7 @@ def import_advice(error: BaseException | None, path: Path, folders: Sequence[Pat
         code = f": {error.text.strip()}" if error.text and error.text.strip() else ""
         old = "print" in str(error) or "exec" in str(error) or "inconsistent use of tabs" in str(error)
         told = " It was written for Python 2: convert it to Python 3 first." if old or "except" in code else ""
-        return f" ({where}{code}).{told}"
+        return f" ({where}{code}).{told or _newer(error)}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f". {_missing(error, path, folders)}"
     if isinstance(error, ImportError):
@@ -90,6 +93,13 @@ def import_advice(error: BaseException | None, path: Path, folders: Sequence[Pat
     if isinstance(error, AttributeError | FileNotFoundError | OSError):
         return f". If that is no part of the network, {_MAIN}." if isinstance(error, OSError) else ""
     return ""
+
+
+def _newer(error: SyntaxError) -> str:
+    """Say that a line is of Python 3.12: quotes within an f-string's own, `type A = int`, `def f[T](x: T)`."""
+    if sys.version_info >= (3, 12) or not ("f-string" in str(error) or _OF_312.match(error.text or "")):
+        return ""
+    return f" Python 3.12 may read this line, and this is {platform.python_version()}: install hardener with that one."
 
 
 def _missing(error: ModuleNotFoundError, path: Path, folders: Sequence[Path]) -> str:

@@ -221,8 +221,9 @@ def fetches(error: BaseException | None) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says."""
-    line = (str(error).strip().splitlines() or ["(no message)"])[0]
+    """Return the first line of what an error says; of a syntax error without its place, which is told with the code."""
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    line = (said.strip().splitlines() or ["(no message)"])[0]
     return line if len(line) <= _MOST_TEXT else f"{line[:_MOST_TEXT]} …"
 
 

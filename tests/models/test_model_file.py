@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -136,6 +137,12 @@ def test_a_file_sees_its_own_command_line_and_does_not_write_to_stdout(
         ("from .drop import Drop", r"has no \w+/drop.py, which is a part of the repository"),
         ("from torch.utils.serialization import load_lua", "torch.load and torch.save do its work"),
         ("x = 1\nprint 'a'", r"raises SyntaxError .*\(net.py, line 2: print 'a'\)\. It was written for Python 2"),
+        *(
+            (text, rf"line 1: {re.escape(text)}\)\. Python 3.12 may read this line, and this is 3")
+            for text in ('f"{", ".join(x)}"', "type A = int", "def f[T](x: T): ...", "class A[T]: ...")
+            if sys.version_info < (3, 12)
+        ),
+        ("x = f(", r"line 1: x = f\(\)\.$"),
         ("import sys\nsys.exit(3)", r"raises SystemExit .*\(net.py, line 2\)\. It ends the program there"),
         (
             "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\np.parse_args()",
