@@ -19,7 +19,7 @@ from hardener.models.arguments import Count, Facts, Takes, built_with, class_cou
 from hardener.models.mismatch import fitting_value
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
-from hardener.models.source_code import factories_of, is_network_class, makes_network, reached, used_by
+from hardener.models.source_code import factories_of, is_network_class, makes_network, names_passed, reached, used_by
 from hardener.models.user_code import place_of
 from hardener.models.wanted import takes_network
 
@@ -66,6 +66,12 @@ class Candidate:
     def called(self) -> str:
         """What it is called by in code: `from_name` of `Net.from_name`."""
         return self.name.rpartition(".")[2]
+
+    @functools.cached_property
+    def given(self) -> set[str]:
+        """Names that the file's own code passes to it."""
+        module = sys.modules.get(getattr(self.value, "__module__", "") or "")
+        return set() if module is None else names_passed(module, self.called)
 
     @functools.cached_property
     def uses(self) -> set[int]:
@@ -307,7 +313,7 @@ def is_part(one: Tried, of: list[Tried]) -> bool:
     if isinstance(value, nn.Module):
         return False
     return any(
-        (id(value) in other.candidate.uses or _is_given_networks(other))
+        (id(value) in other.candidate.uses or one.candidate.name in other.candidate.given or _is_given_networks(other))
         and id(other.candidate.value) not in one.candidate.uses
         for other in of
         if other is not one

@@ -237,6 +237,7 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     wrappings = complete([one for one in tops if one.missing and one.missing != ("",)])
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
     fitting = fitting or [wrapping for wrapping in complete(parts) if wrapping.trial is not None]
+    fitting = [one for one in fitting if one.trial is not None and one.trial.outputs is not None] or fitting
     if len(fitting) > 1:
         fitting.sort(key=lambda one: one.trial is not None and trials.step(one.build, one.trial) is not None)
     if len(fitting) > 1 and all(wrapping.is_said for wrapping in fitting):

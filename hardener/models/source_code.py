@@ -81,6 +81,25 @@ def used_by(value: Any) -> list[Any]:
     return [one for one in found if one is not None and one is not value]
 
 
+def names_passed(module: types.ModuleType, called: str) -> set[str]:
+    """Return the names that a module's code gives to what it calls by some name: `Block` in `Net(Block, 3)`."""
+    return {
+        one.id
+        for call in ast.walk(_tree_of(module))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == called
+        for one in [*call.args, *(keyword.value for keyword in call.keywords)]
+        if isinstance(one, ast.Name)
+    }
+
+
+@functools.lru_cache(4)
+def _tree_of(module: types.ModuleType) -> ast.AST:
+    try:
+        return ast.parse(inspect.getsource(module))
+    except (OSError, TypeError, SyntaxError):
+        return ast.Module([], [])
+
+
 def is_network_class(value: Any) -> bool:
     """Is this a class of networks?"""
     return inspect.isclass(value) and issubclass(value, nn.Module)
