@@ -47,6 +47,8 @@ from hardener.models.user_code import place_of
 PLACEHOLDER = Guess(..., "...")
 _MOST_SIZES = 6
 _MOST_WORDS = 6
+_OF_OUTPUTS = re.compile(r"^(?!.*(channel|feat|emb|dim)).*(out|class|label|target|categor)")
+"""What may count classes where it is the number of outputs: not how many features or channels there are."""
 _NONE: Mapping[str, Any] = {}
 _ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
 
@@ -170,14 +172,19 @@ def completed(
 def _run(
     candidate: Candidate, way: Mapping[str, Any], guesses: dict[str, Guess], trials: Trials
 ) -> tuple[Trial, dict[str, Guess]]:
-    """Try guesses; where a number makes a size that another does not equal, also with the number that would."""
-    trial = trials.run(functools.partial(_call, candidate, way, guesses))
-    for name, guess in guesses.items() if trial.built and trial.outputs is None else ():
-        value = fitting_value(trial.error, guess.value)
+    """Try guesses; where a number makes a size that another does not equal, also with the number that would, and where
+    it is that of the outputs, with the number of classes."""
+    trial, classes = trials.run(functools.partial(_call, candidate, way, guesses)), trials.facts.num_classes
+    for name, guess in guesses.items() if trial.built else ():
+        if trial.outputs is None:
+            value = fitting_value(trial.error, guess.value)
+        else:
+            counted = type(guess.value) is int and guess.value == trial.outputs != classes
+            value = classes if counted and _OF_OUTPUTS.search(name.lower()) else None
         if value is not None:
             fitted = {**guesses, name: plain_guess(value)}
             again = trials.run(functools.partial(_call, candidate, way, fitted))
-            if again.outputs is not None:
+            if again.outputs == classes or (again.outputs and trial.outputs is None):
                 return again, fitted
     return trial, guesses
 
