@@ -17,7 +17,7 @@ from hardener.models.user_code import advice_for, named_error, place_of
 from hardener.models.wrapper import Wrapping, completed
 
 MOST_SHOWN = 12
-_FEW_PARAMETERS = 100
+_FEW_PARAMETERS, _MANY_TIMES = 100, 100
 _MOST_RIVALS = 4
 
 
@@ -65,7 +65,10 @@ def table(head: str, rows: list[tuple[str, str]]) -> str:
 
 def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
     """Put first what the file itself tries out, in its main part or in a function such as test, then what it is named
-    after, and last what is too small to be meant where others are not."""
+    after, and last what is too small to be meant where others are not.
+
+    Scripts beside the file count after its own.
+    """
     try:
         tree = ast.parse(inspect.getsource(found.module))
     except (OSError, TypeError, SyntaxError):
@@ -80,9 +83,13 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
         if isinstance(call, ast.Call)
     ]
 
-    def order(one: Tried) -> tuple[bool, bool, int]:
+    called = repository_of(found.file).called if len(tops) > 1 else frozenset()
+    few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
+
+    def order(one: Tried) -> tuple[bool, bool, bool, int]:
         name = one.candidate.name
-        return one.trial.parameters < _FEW_PARAMETERS, name not in used, -closeness(name, found.file.name)
+        unused = name not in used, one.candidate.called not in called
+        return (one.trial.parameters < few, *unused, -closeness(name, found.file.name))
 
     return sorted(tops, key=order)
 
@@ -117,8 +124,8 @@ def rivals(
 
 def _is_called(one: Tried, tops: list[Tried], found: Imported) -> bool:
     """Do the file, or scripts beside it, call a network, and none of those that stand out?"""
-    repository = repository_of(found.file)
-    return repository.has_call(one.candidate.called) and not any(repository.has_call(o.candidate.called) for o in tops)
+    called = repository_of(found.file).called
+    return one.candidate.called in called and not any(top.candidate.called in called for top in tops)
 
 
 def trainable_first(ordered: list[Tried], trials: Trials) -> list[Tried]:

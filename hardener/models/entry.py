@@ -249,6 +249,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     built = [one for one in tops if not one.missing]
     networks = [one for one in built if one.trial.parameters or not one.trial.built] or built
     counted = [one for one in networks if one.counts] or networks
+    if found.left_out and counted and all(one.trial.built and not one.trial.parameters for one in counted):
+        raise HardenerError(_only_parts(counted, found))
     giving = [one for one in counted if one.trial.features]
     if giving and wrappings and any(one.counts and one.missing for one in tops):
         raise _needs(wrappings[0], found, facts, wish)
@@ -264,6 +266,15 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
         raise _needs(wrappings[0], found, facts, wish)
     raise HardenerError(
         f"--model-arg {next(iter(wish.given), '')}: nothing in {found.file.path} takes it. Name what does by --entry."
+    )
+
+
+def _only_parts(tops: list[Tried], found: Imported) -> str:
+    path, names = found.file.path, ", ".join(one.candidate.name for one in tops[:MOST_SHOWN])
+    return (
+        f"{path} is a script: when it is imported, {found.left_out}. None of its classes ({names}) learns. Put what "
+        f"it puts together outside of them into a function at the end of {path.name}, build_model(num_classes), that "
+        "returns it."
     )
 
 

@@ -91,9 +91,13 @@ class Repository:
             pairs = {key: self._value(node, constants) for key, node in named if key in taken.names}
             yield {key: value for key, value in pairs.items() if value is not ...}
 
-    def has_call(self, name: str) -> bool:
-        """Is a class or a function of this name called anywhere?"""
-        return any(True for tree, _ in self._trees for _call in _calls_of(name, tree))
+    @functools.cached_property
+    def called(self) -> frozenset[str]:
+        """The names of all classes and functions that are called anywhere."""
+        nodes = [node for tree, _ in self._trees for node in ast.walk(tree)]
+        aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
+        names = {getattr(n.func, "id", getattr(n.func, "attr", "")) for n in nodes if isinstance(n, ast.Call)}
+        return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
 
     def like(self, names: _Names) -> list[Record]:
         """Return the records that hold all of some names."""

@@ -148,3 +148,16 @@ def test_other_rows_than_images_are_told_before_outputs(tmp_path: Path) -> None:
         HardenerError, match=r"answers 2 images with 4 rows .* 3 x 8 x 8 \(net.py, line 18\): .*flatten"
     ):
         build_for(ModelChoice(str(path)), num_classes=9, channels=[3], height=8, width=8)
+
+
+def test_what_a_script_calls_comes_first_and_toys_last(tmp_path: Path) -> None:
+    path = tmp_path / "nets.py"
+    one = (
+        FILE.partition("class Small")[2].partition("class Part")[0].replace("0 * width, num_classes", "0, num_classes")
+    )
+    big = one.replace("super().__init__()", "super().__init__()\n        self.more = nn.Linear(400, 400)")
+    toy = one.replace("x.flatten(1)", "x.mean((2, 3))").replace("3 * 8 * 8 + 0", "3")
+    path.write_text(f"{FILE.partition('class Small')[0]}class Toy{toy}class First{big}class Second{big}")
+    (tmp_path / "run.py").write_text("from nets import Second as Net, Toy\nToy()\nnet = Net(3)\n")
+    with pytest.raises(HardenerError, match=r"(?s)--entry Second .*--entry First .*--entry Toy "):
+        load(path)
