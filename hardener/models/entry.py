@@ -252,7 +252,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     if found.left_out and counted and all(one.trial.built and not one.trial.parameters for one in counted):
         raise HardenerError(_only_parts(counted, found))
     giving = [one for one in counted if one.trial.features]
-    if giving and wrappings and any(one.counts and one.missing for one in tops):
+    needy = [one for one in tops if one.counts or any(is_config(n, one.candidate.value) for n in one.missing if n)]
+    if giving and wrappings and any(one.missing for one in needy):
         raise _needs(wrappings[0], found, facts, wish)
     if len(counted) == 1 or len(giving) == 1:
         return _taken((giving or counted)[0])
