@@ -14,19 +14,19 @@ _CAUGHT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
 def done_without(sources: Sequence[Path]) -> list[str]:
-    """Say which packages are not installed that classes of these files use where they are, a line each.
+    """Say which packages are not installed that classes of these files use where they are, a line each package.
 
     What has another import, or anything but a plain value, in its place is no such package.
     """
-    told = []
+    told: dict[str, str] = {}
     for path in sources:
         for name, line in _optional(path):
-            package = PACKAGE_NAMES.get(name, name)
-            told.append(
+            text = (
                 f"{name} is not installed, and {path.name} does without it (line {line}): its networks may be others "
-                f"then. To have it: pip install {package}"
+                f"then. To have it: pip install {PACKAGE_NAMES.get(name, name)}"
             )
-    return told
+            told.setdefault(name, text)
+    return list(told.values())
 
 
 def _optional(path: Path) -> Iterator[tuple[str, int]]:

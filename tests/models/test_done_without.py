@@ -31,6 +31,7 @@ WITH_ANOTHER = SWITCH + "    from torch.nn import Identity as Mixer"
     ("optional", "mixer", "told"),
     [
         (WITH_A_SWITCH, "Mixer(3) if THERE else nn.Identity()", True),
+        (WITH_A_SWITCH + "\n" + WITH_A_SWITCH, "Mixer(3) if THERE else nn.Identity()", True),
         (WITH_A_SWITCH, "nn.Identity()", False),  # a script's own affair
         (WITH_ANOTHER, "Mixer(3)", False),
         (WITH_A_SWITCH.replace("no_such_package.mixers", "torch.nn"), "nn.Identity() if THERE else nn.ReLU()", False),
@@ -41,3 +42,4 @@ def test_what_is_not_installed_is_told(tmp_path: Path, optional: str, mixer: str
     path.write_text(NET.format(optional=optional, mixer=mixer))
     notes = " ".join(load_model(str(path), num_classes=2).notes)
     assert ("no_such_package is not installed, and net.py does without it (line 3)" in notes) is told
+    assert notes.count("not installed") == told
