@@ -99,6 +99,11 @@ class Repository:
         names = {getattr(n.func, "id", getattr(n.func, "attr", "")) for n in nodes if isinstance(n, ast.Call)}
         return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
 
+    def words(self, but: str) -> set[str]:
+        """Return the words that code names, besides that of one file."""
+        nodes = (node for tree, module in self._trees if module.rpartition(".")[2] != but for node in ast.walk(tree))
+        return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
     def like(self, names: _Names) -> list[Record]:
         """Return the records that hold all of some names."""
         return [record for record in self.records if set(names) <= set(vars(record.value))]

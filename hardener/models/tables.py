@@ -15,7 +15,8 @@ from hardener.models.model_file import Imported
 from hardener.models.repository import Repository
 
 _KEY = re.compile(r"[\w.-]+")
-_MOST, _MOST_NAMED, _DEEPEST = 8, 12, 4
+_FOR_TESTS = re.compile(r"test|debug|dummy|toy")
+_MOST, _MOST_NAMED, _DEEPEST, _LONGEST = 8, 6, 4, 40
 _SHARE = 0.5
 """Of the settings that code reads, how many an object has at least that is taken for one of them."""
 
@@ -25,34 +26,33 @@ def kept_settings(parts: Iterable[str], found: Imported, repository: Repository)
     by default first, then the smallest."""
     wanted = list(parts)
     shares = [(sum(_has(one, part) for part in wanted) / len(wanted), text, one) for text, one in _kept(found)]
-    fitting = [(share, text, one) for share, text, one in shares if share > _SHARE]
-    most = max((share for share, _, _ in fitting), default=0)
-    return _ranked([(text, one) for share, text, one in fitting if share == most], repository)
+    return _ranked([(text, one) for share, text, one in shares if share > _SHARE], found, repository)
 
 
 def kept_lists(length: int, found: Imported, repository: Repository) -> list[Guess]:
     """Return the lists of layers, by name, that tables keep: `cfg = {"VGG11": [64, "M", 128, "M"]}`."""
     lists = [(text, one) for text, one in _kept(found) if isinstance(one, list | tuple) and len(one) >= length]
-    return _ranked(
-        [(text, one) for text, one in lists if any(isinstance(part, str | list | tuple) for part in one)], repository
-    )
+    of_layers = [(text, one) for text, one in lists if any(isinstance(part, str | list | tuple) for part in one)]
+    return _ranked(of_layers, found, repository)
 
 
-def _ranked(kept: list[tuple[str, Any]], repository: Repository) -> list[Guess]:
-    """Put first what scripts choose by default, then what they name earlier, then the smaller."""
-    told = dict[str, int]()
+def _ranked(kept: list[tuple[str, Any]], found: Imported, repository: Repository) -> list[Guess]:
+    """Put first what scripts choose by default or offer, then what other code names, then the smaller."""
+    told, named = dict[str, int](), repository.words(found.file.own.stem)
     for values in repository.settings.values():
         for place, one in enumerate(values):
             told[str(one)] = min(place, told.get(str(one), place))
 
-    def order(pair: tuple[str, Any]) -> tuple[int, float]:
+    def order(pair: tuple[str, Any]) -> tuple[int, bool, bool, float]:
         places = [place for word, place in told.items() if pair[0].endswith(f".{word}")]
-        return min(places, default=len(told)), _size(pair[1])
+        is_named = any(word and pair[0].endswith(f".{word}") for word in named)
+        tests = _FOR_TESTS.search(pair[0].lower()) is not None
+        return min(places, default=len(told)), tests, not is_named, _size(pair[1])
 
     ranked = sorted(kept, key=order)
     guesses = []
     for text, one in ranked[:_MOST]:
-        others = tuple(name for name, _ in ranked if name != text)[:_MOST_NAMED]
+        others = tuple(name for name, _ in ranked if name != text and len(name) <= _LONGEST)[:_MOST_NAMED]
         guesses.append(Guess(own_copy(one), text, named=True, others=others))
     return guesses
 

@@ -68,3 +68,7 @@ def test_what_a_name_may_mean_comes_once_and_the_likeliest_first() -> None:
 @pytest.mark.parametrize(("default", "shape"), [((1, 32, 32), (3, 6, 4)), ([224, 224, 3], [6, 4, 3])])
 def test_a_shape_by_default_is_that_of_the_images(default: object, shape: object) -> None:
     assert known_arguments(Takes({"resolution": default}), Facts(2, 3, (6, 4)), {}) == {"resolution": shape}
+
+
+def test_the_number_of_outputs_is_known_as_that_of_classes() -> None:
+    assert known_arguments(Takes({"out_classes": 10}), Facts(2, 3), {}) == {"out_classes": 2}

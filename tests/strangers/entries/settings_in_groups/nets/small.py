@@ -1,6 +1,6 @@
 # kind: settings mapping
 # images: colour 16
-# expect: typed: 'cfg={model: {norm: {size: 5, alpha: 0.0001}, pool: {kernel_size: 2, type: max}, in_channels: 3, conv1: {out_channels: 12, padding: 1}, conv2: {out_channels: 6, padding: 0}, out_classes: 10}}' --replace-head
+# expect: typed: 'cfg={model: {norm: {size: 5, alpha: 0.0001}, pool: {kernel_size: 2, type: max}, in_channels: 3, conv1: {out_channels: 12, padding: 1}, conv2: {out_channels: 6, padding: 0}, out_classes: 2}}'
 # expect: entry: SmallNet
 from typing import Any
 
