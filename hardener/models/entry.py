@@ -50,6 +50,7 @@ from hardener.models.user_code import describe, user_code
 from hardener.models.wrapper import Wrapping, completed
 
 _MOST_COMPLETED = 6
+_PARTS = ("block", "layer", "unit", "cell", "bottleneck", "conv2d")
 _KERAS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "paddle", "mxnet", "mindspore")
 
 
@@ -228,8 +229,11 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     """
 
     def complete(needy: list[Tried]) -> list[Wrapping]:
-        order = sorted(needy, key=lambda o: (not o.counts, inspect.isclass(o.candidate.value), o.candidate.place))
-        asked = order[:_MOST_COMPLETED]
+        def order(one: Tried) -> tuple[bool, bool, bool, int]:
+            value, name = one.candidate.value, one.candidate.name.lower()
+            return not one.counts, name.endswith(_PARTS), inspect.isclass(value), one.candidate.place
+
+        asked = sorted(needy, key=order)[:_MOST_COMPLETED]
         return [
             completed(one.candidate, found, facts, wish.given, trials, one.missing) for one in asked if not trials.spent
         ]
