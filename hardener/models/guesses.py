@@ -93,6 +93,8 @@ USUAL: dict[str, Sequence[Any]] = {
     "activation": ("relu",),
     "mode": (),
     "pool": ("cls", "mean"),
+    "lr": (0.1,),
+    "learningrate": (0.1,),
     "bn": (True,),
     "batchnorm": (True,),
     "usebn": (True,),
@@ -107,6 +109,7 @@ _FALLBACK: dict[str, Sequence[Any]] = {
 }
 _SWITCHES = ("use", "is", "with", "has", "no", "do", "enable")
 _WIDTHS = re.compile(r"channel|plane|width|dim|filter|feature|hidden|unit|embed|chan")
+_PATHS = re.compile(r"(^|_)(path|dir|directory|folder|file|filename|root)$")
 _MOST = 150
 
 
@@ -204,6 +207,8 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
         return lists_of(used, word)
     if word.startswith(_SWITCHES):
         return [plain_guess(False), plain_guess(True)]
+    if _PATHS.search(name):
+        return [plain_guess(".")]
     if "drop" in word and not usual:  # a share, whatever is left out
         return [plain_guess(0.1), plain_guess(0.0)]
     near = [plain_guess(one) for key, values in USUAL.items() if not usual and _is_in(key, word) for one in values]

@@ -236,7 +236,10 @@ def _read_argument(call: ast.Call, found: Repository) -> None:
         return
     switch = {"store_true": False, "store_false": True}.get(str(told.get("action")))
     choices = told.get("choices")
-    values = [told.get("default", switch), *(choices if isinstance(choices, list | tuple) else [])]
+    default = told.get("default", switch)
+    if not isinstance(default, bool) and default in (-1, ""):  # it stands for what was not given
+        default = None
+    values = [default, *(choices if isinstance(choices, list | tuple) else [])]
     for value in values:
         _keep((name,), ... if value is None else value, found)
 

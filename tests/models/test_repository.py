@@ -192,3 +192,16 @@ def test_settings_in_groups_are_gathered_from_all_that_they_are_handed_to(tmp_pa
 )
 def test_lists_that_are_written_as_a_text_are_read(text: object, value: object) -> None:
     assert as_list(text) == value
+
+
+def test_a_default_that_stands_for_nothing_is_no_value_and_a_path_gets_a_word(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\nclass Net(nn.Module):\n    def __init__(self, lr, save_path, num_classes):\n"
+        "        super().__init__()\n        self.lr, self.kept = lr, save_path\n"
+        "        self.fc = nn.Linear(3, num_classes)\n"
+        "    def forward(self, x):\n        return self.fc(x.mean((2, 3)))\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "parser.add_argument('-lr', default=-1)\nparser.add_argument('--save_path', default='')\n"
+    )
+    assert refused(tmp_path / "net.py").options == "--entry Net --model-arg lr=0.1 --model-arg save_path=."
