@@ -20,7 +20,7 @@ from hardener.models.definitions import DefinitionsLoader, defines_network, runs
 from hardener.models.gone import gone_names
 from hardener.models.import_advice import import_advice, script_refused, trains_at_import
 from hardener.models.imports_read import ALIAS, NEVER_TWICE, own_package, reach_of, stands_in, uppermost
-from hardener.models.printed import few_lines
+from hardener.models.printed import few_lines, some_terminal
 from hardener.models.user_code import named_error, user_code
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -185,7 +185,7 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     sys.path[:0] = map(str, file.folders)
     sys.argv = [str(file.path)]
     try:
-        with few_lines(sys.stderr), _torch_as_it_is(), gone_names(file.own) as absent:
+        with few_lines(sys.stderr), some_terminal(), _torch_as_it_is(), gone_names(file.own) as absent:
             found = _run(file, before, sign)
             found.absent = absent
             yield found

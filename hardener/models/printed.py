@@ -1,11 +1,12 @@
-"""What a model file prints while it is imported and built -> its first lines, and how many more there were."""
+"""The screen of a model file while it is imported and built: the first lines of what it prints, and how wide it is."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 _MOST_LINES = 5
 
@@ -46,3 +47,29 @@ def few_lines(to: TextIO) -> Iterator[None]:
         further = printed.lines - _MOST_LINES
         if further > 0:
             to.write(f"… {further:,} more line{'s' if further > 1 else ''} that the model file prints\n")
+
+
+@contextlib.contextmanager
+def some_terminal() -> Iterator[None]:
+    """Answer what asks for the terminal's size where there is none, as in a job of a scheduler: many files draw a
+    progress bar by `os.popen("stty size")`, whose empty answer they cannot read."""
+    popen, get_terminal_size = os.popen, os.get_terminal_size
+
+    def asked(command: str, *values: Any, **options: Any) -> Any:
+        if command.split() == ["stty", "size"] and not os.isatty(0):
+            return io.StringIO("24 80\n")
+        return popen(command, *values, **options)
+
+    def size(*of: int) -> os.terminal_size:
+        try:
+            return get_terminal_size(*of)
+        except OSError:
+            if of:  # who names a stream has an answer to this, as shutil and rich do
+                raise
+            return os.terminal_size((80, 24))
+
+    os.popen, os.get_terminal_size = asked, size  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.popen, os.get_terminal_size = popen, get_terminal_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -314,3 +315,20 @@ def test_a_class_without_forward_is_a_network_where_its_base_may_be_one(
     assert defines_network(path) is defines
     path.write_text(f"{path.read_text()}class Inner(Net): pass\n")
     assert defines_network(path) is defines
+
+
+def test_a_file_that_asks_how_wide_the_terminal_is_loads_without_one(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        net=f"from bar import WIDTH\n{NET}",
+        bar="import os\nprint(os.get_terminal_size().columns)\n"
+        "_, WIDTH = os.popen('stty size', 'r').read().split()\nWIDTH = int(WIDTH) // 2\n",
+    )
+    code = (
+        "import os\nfrom hardener.models.load import load_model\n"
+        f"load_model({str(tmp_path / 'net.py')!r}, num_classes=2)\nprint(os.popen('echo two').read())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout.strip(), ran.stderr.strip()) == (0, "two", "80")
