@@ -23,6 +23,9 @@ from hardener.runtime.model_state import in_eval_mode, lay_out, left_as_found, s
 
 SAME = 1e-3
 """Of the logits' spread: what another memory order may change in an answer."""
+_LARGE = 1e6
+"""Logits before any training are of the order of 1, as torch starts a network."""
+_DRAWS = re.compile(r"init\.\w+\(|\.normal_\(")
 
 
 def dry_run(classifier: ImageClassifier, conditions: Conditions) -> list[Remark]:
@@ -88,6 +91,14 @@ def _asked_in_eval_mode(classifier: ImageClassifier, conditions: Conditions) -> 
             "division by zero, a logarithm, or weights that are not finite."
         )
     remarks = []
+    largest = float(first.abs().max())
+    if conditions.batch is not None and largest > _LARGE:
+        where = line_of(classifier.network, _DRAWS, whole=True)
+        text = (
+            f"the model answers noise with numbers up to {largest:.0e} before any training: its first weights are too "
+            f"large{where}, and the loss is likely to become NaN. Keep those that torch begins with"
+        )
+        remarks.append(Remark(text, wrong=True))
     if classifier.paired:
         remarks.append(Remark(f"the model takes no image alone{_squeezes(classifier)}: one is given twice"))
     if writes:

@@ -66,6 +66,15 @@ def test_only_an_evaluation_lets_answers_pass_that_are_not_finite() -> None:
         dry_run(classifier(Broken()), TRAINING)
 
 
+def test_a_start_far_too_large_is_told_before_training() -> None:
+    large = Net()
+    with torch.no_grad():
+        for parameter in large.get_submodule("fc").parameters():
+            parameter.mul_(1e9)
+    assert ["its first weights are too large" in one.text for one in dry_run(classifier(large), TRAINING)] == [True]
+    assert not dry_run(classifier(large), EVALUATION)
+
+
 def test_settling_the_order_leaves_faults_for_later() -> None:
     class Fails(Net):
         def forward(self, x: Tensor) -> Tensor:

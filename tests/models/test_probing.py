@@ -108,3 +108,13 @@ def test_what_fits_less_is_offered_where_what_fits_best_cannot_be_trained(tmp_pa
     choice = ModelChoice(str(path), offers_head=True)
     with pytest.raises(HardenerError, match=r"(?s)first:\n  --entry Second --replace-head .*--entry First .* fails$"):
         load_model(choice, num_classes=2, size=(4, 4))
+
+
+@pytest.mark.parametrize("line", ["self.kept = self.fc.weight.detach().numpy()", "self.to('cpu')"])
+def test_what_cannot_be_built_without_numbers_takes_its_step_for_real(line: str, tmp_path: Path) -> None:
+    path = nets(tmp_path, FAILS["detached"], "pass", "pass")
+    path.write_text(path.read_text().replace("num_classes)\n    def", f"num_classes)\n        {line}\n    def"))
+    with pytest.raises(HardenerError) as found:
+        load_model(str(path), num_classes=2, size=(4, 4))
+    lines = [line.split() for line in str(found.value).splitlines()[1:]]
+    assert [(line[1], line[-1]) for line in lines] == [("Second", "outputs"), ("Third", "outputs"), ("First", "fails")]
