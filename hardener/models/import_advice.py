@@ -9,6 +9,7 @@ import importlib.util
 import itertools
 import platform
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -90,6 +91,10 @@ def import_advice(error: BaseException | None, path: Path, folders: Sequence[Pat
         return f". {_missing(error, path, folders)}"
     if isinstance(error, ImportError):
         return next((f". Newer versions do not have it: {now}." for old, now in _GONE.items() if old in str(error)), "")
+    if isinstance(error, FileNotFoundError) and error.filename and not Path(error.filename).is_absolute():
+        lies = next((folder for folder in folders if (folder / error.filename).exists()), None)
+        if lies is not None:
+            return f". It lies in {lies}. Type this first: cd {shlex.quote(str(lies))}"
     if isinstance(error, AttributeError | FileNotFoundError | OSError):
         return f". If that is no part of the network, {_MAIN}." if isinstance(error, OSError) else ""
     return ""

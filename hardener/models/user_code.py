@@ -31,7 +31,10 @@ _ENDS = (
 _FIXED = "a fixed number of images or of features stands there: write x.flatten(1), which keeps the batch as it is"
 _FIXED_BATCH = re.compile(r"\.(view|reshape)\(\(?\s*[0-9]+\s*,")
 _KEY = re.compile(r"\b(\w+)\[[\"']")
-_FETCHES = r"urlopen error|HTTP Error|Name or service not known|Connection(Error| refused| reset)|Max retries"
+_FETCHES = (
+    r"urlopen error|HTTP Error|Name or service not known|Connection(Error| refused| reset)|Max retries"
+    r"|(locate|find) the (requested )?files? (on the Hub|in the local cache)|outgoing traffic has been disabled"
+)
 
 ADVICE = (
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -332,3 +333,14 @@ def test_a_file_that_asks_how_wide_the_terminal_is_loads_without_one(tmp_path: P
         [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stdout.strip(), ran.stderr.strip()) == (0, "two", "80")
+
+
+def test_a_file_that_is_read_from_the_root_of_the_repository_is_found_there(tmp_path: Path) -> None:
+    write(tmp_path, nets__net="import pathlib\nWIDTH = int(pathlib.Path('settings/width.txt').read_text())\n" + NET)
+    (tmp_path / "settings").mkdir()
+    (tmp_path / "settings" / "width.txt").write_text("3")
+    (tmp_path / "pyproject.toml").touch()
+    with pytest.raises(HardenerError, match=r"'settings/width.txt'.* It lies in (\S+)\. Type this first: cd \1$"):
+        load(tmp_path / "nets" / "net.py")
+    with contextlib.chdir(tmp_path):
+        assert width(load(tmp_path / "nets" / "net.py")) == 3

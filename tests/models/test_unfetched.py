@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import threading
 from pathlib import Path
@@ -11,6 +12,8 @@ import timm
 import torch
 import torchvision
 
+from hardener.errors import HardenerError
+from hardener.models.build import build_for
 from hardener.models.load import ModelChoice, load_model
 from hardener.models.unfetched import can_be_fetched, names_of, unfetched
 
@@ -80,3 +83,37 @@ def test_weights_can_be_fetched_from_a_host_that_answers_or_are_here(
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.handle_request).start()  # it knows no HEAD, and says so
         assert can_be_fetched([f"http://127.0.0.1:{server.server_port}/net.pth"])
+
+
+OF_THE_HUB = """
+import timm
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.trunk = timm.create_model("resnet10t", pretrained=True, num_classes=0)
+        self.fc = nn.Linear(self.trunk.num_features, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.trunk(x))
+"""
+
+
+def test_where_the_hub_cannot_be_reached_the_line_without_its_weights_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    (tmp_path / "net.py").write_text(OF_THE_HUB)
+    choice = ModelChoice(str(tmp_path / "net.py"), offers_head=True)
+    with pytest.raises(HardenerError) as found:
+        build_for(choice, num_classes=2, channels=[3], height=32, width=32)
+    assert found.value.options == "--no-pretrained"
+    assert (
+        build_for(dataclasses.replace(choice, pretrained=False), num_classes=2, channels=[3], height=32, width=32)
+        .loaded.network.get_parameter("fc.weight")
+        .shape[0]
+        == 2
+    )
