@@ -166,7 +166,7 @@ def _spaces(network: nn.Module) -> list[dict[str, Any]]:
         if isinstance(value, FunctionType):
             file, names = value.__code__.co_filename, value.__globals__
         elif isinstance(value, ModuleType):
-            file, names = str(getattr(value, "__file__", None)), vars(value)
+            file, names = str(vars(value).get("__file__")), vars(value)  # a lazy module loads where it is asked
         else:
             continue
         if id(names) not in found and Path(file).suffix == ".py" and is_users(Path(file)):

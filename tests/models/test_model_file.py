@@ -15,6 +15,7 @@ import torch
 from hardener.errors import HardenerError
 from hardener.models.definitions import defines_network
 from hardener.models.load import LoadedModel, ModelChoice, load_model
+from hardener.models.tame import tame
 
 NET = "from torch import nn\ndef build_model(num_classes): return nn.Linear(WIDTH, num_classes)\n"
 
@@ -344,3 +345,13 @@ def test_a_file_that_is_read_from_the_root_of_the_repository_is_found_there(tmp_
         load(tmp_path / "nets" / "net.py")
     with contextlib.chdir(tmp_path):
         assert width(load(tmp_path / "nets" / "net.py")) == 3
+
+
+def test_a_module_that_loads_when_it_is_asked_is_not_asked(tmp_path: Path) -> None:
+    lazy = (
+        "import types\nfrom torch import nn\nclass Lazy(types.ModuleType):\n    def __getattr__(self, name):\n"
+        "        raise ModuleNotFoundError(f'of the library, {name} is not installed')\nlazy = Lazy('lazy')\n"
+        "class Net(nn.Linear):\n    def forward(self, x):\n        return super().forward(x)\n"
+    )
+    write(tmp_path, net=f"{lazy}def build_model(num_classes): return Net(3, num_classes)\n")
+    assert tame(load(tmp_path / "net.py").network) == []
