@@ -99,7 +99,7 @@ def test_runs_are_compared(run: RunFolder, tmp_path: Path) -> None:
 
 def test_a_module_in_memory_falls_where_the_closed_form_says() -> None:
     model, images, labels, margin = linear_problem()
-    eps = float(margin.median())
+    eps = float(margin.sort().values[29:31].mean())  # no image lies at the very edge, where rounding decides
     record = hardener.evaluate(model, images, labels, eps=eps, suite="quick", precision="float32")
     assert record.robust_accuracy == pytest.approx(float((margin > eps).float().mean()))
     assert (record.model.run, record.data.root) == (None, "in memory")
