@@ -43,6 +43,9 @@ def definitions(tree: ast.Module) -> ast.Module:
     while fresh := needed - seen:
         seen |= fresh
         for place, statement in enumerate(tree.body):
+            if _adds_to(statement) in fresh:
+                kept[place] = True
+                needed |= _used(statement)
             if not fresh & _bound(statement) or isinstance(statement, ast.ClassDef):
                 continue
             if isinstance(statement, ast.FunctionDef) or kept[place]:
@@ -106,6 +109,13 @@ def _is_definition(statement: ast.stmt) -> bool:
         return isinstance(statement.value, ast.Constant)
     sets = isinstance(statement, ast.Assign | ast.AnnAssign | ast.If) and not _asks(statement)
     return sets and not any(isinstance(node, ast.Call | ast.For | ast.While) for node in ast.walk(statement))
+
+
+def _adds_to(statement: ast.stmt) -> str:
+    """Return the name of the parser that a statement gives an argument, as in `parser.add_argument("--width")`."""
+    method = statement.value.func if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) else None
+    adds = isinstance(method, ast.Attribute) and method.attr in {"add_argument", "set_defaults"}
+    return getattr(method.value, "id", "") if adds and isinstance(method, ast.Attribute) else ""
 
 
 def _asks(statement: ast.stmt) -> bool:

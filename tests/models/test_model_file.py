@@ -355,3 +355,14 @@ def test_a_module_that_loads_when_it_is_asked_is_not_asked(tmp_path: Path) -> No
     )
     write(tmp_path, net=f"{lazy}def build_model(num_classes): return Net(3, num_classes)\n")
     assert tame(load(tmp_path / "net.py").network) == []
+
+
+def test_a_script_whose_network_reads_an_argument_gets_its_parser_whole(tmp_path: Path) -> None:
+    text = (
+        "import argparse\nfrom torch import nn\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--width', default=3, type=int)\nargs = parser.parse_args()\nwidth = args.width\n"
+        "class Net(nn.Linear):\n    def __init__(self, num_classes):\n        super().__init__(width, num_classes)\n"
+        "    def forward(self, x):\n        return super().forward(x)\n"
+        "for epoch in range(3):\n    loss.backward()\n"
+    )
+    assert width(load(write(tmp_path, net=text) / "net.py")) == 3
