@@ -161,7 +161,7 @@ def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: 
         return Tried(candidate, Trial(False), ways[-1], missing, counted)
     best: Tried | None = None
     for way in ways:
-        trial = trials.run(lambda way=way: built_with(value, way))  # type: ignore[misc]
+        trial = trials.run(functools.partial(built_with, value, way))
         this = Tried(candidate, trial, way, counts=counted and bool(facts.num_classes in way.values()))
         if trial.outputs is not None and trial.parameters:
             return this
@@ -226,7 +226,7 @@ def of_another_length(one: Tried, given: Mapping[str, Any], trials: Trials) -> T
         value = None if name in {*one.arguments, *given} else fitting_value(one.trial.error, default)
         if value is not None:
             way = {**one.arguments, name: value}
-            if trials.run(functools.partial(one.candidate.value, **way)).outputs is not None:
+            if trials.run(functools.partial(built_with, one.candidate.value, way)).outputs is not None:
                 return dataclasses.replace(one, missing=(name,))
     return one
 

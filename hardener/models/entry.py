@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -175,7 +176,7 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
         return ways[0]
     runs = []
     for way in ways if own is None else [*ways, own]:
-        trial = trials.run(lambda way=way: built_with(candidate.value, way))  # type: ignore[misc]
+        trial = trials.run(functools.partial(built_with, candidate.value, way))
         if trial.outputs is not None:
             return way
         runs.append(trial)

@@ -160,3 +160,30 @@ def test_what_is_made_by_name_is_made_for_each_network(tmp_path: Path) -> None:
     path.write_text(NAMES.replace("self.body, self", "body.fc = body.fc.weight\n        self.body, self"))
     network = load_model(ModelChoice(str(path), "Net", {"body": "Body()"}), num_classes=2, size=(8, 8)).network
     assert isinstance(network.body.fc, nn.Parameter), "trials changed others"  # type: ignore[union-attr]
+
+
+OF_PATCHES = """
+import torch
+from torch import nn
+class Body(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+    def forward(self, x):
+        return self.patches(x).flatten(2).transpose(1, 2)
+class Net(nn.Module):
+    def __init__(self, body, num_patches=196, num_classes=10):
+        super().__init__()
+        self.body, self.positions = body, nn.Parameter(torch.zeros(1, num_patches, 8))
+        self.fc = nn.Linear(8, num_classes)
+    def forward(self, x):
+        return self.fc((self.body(x) + self.positions).mean(1))
+"""
+
+
+def test_a_number_of_patches_is_found_beside_an_object_that_is_made_for_each_network(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(OF_PATCHES)
+    with pytest.raises(HardenerError) as found:
+        load_model(ModelChoice(str(path), arguments={"body": "Body()"}), num_classes=2, size=(12, 12))
+    assert "num_patches=9" in found.value.options
