@@ -11,7 +11,7 @@ from hardener.models.candidates import NEAR, Tried, Wish, at_other_sizes, closen
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trial, Trials
 from hardener.models.repository import repository_of
-from hardener.models.source_code import is_network_class
+from hardener.models.source_code import is_network_class, tree_of
 from hardener.models.unfetched import can_be_fetched, is_unfetched
 from hardener.models.user_code import advice_for, named_error, place_of
 from hardener.models.wrapper import Wrapping, completed
@@ -69,12 +69,8 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
 
     Scripts beside the file count after its own.
     """
-    try:
-        tree = ast.parse(inspect.getsource(found.module))
-    except (OSError, TypeError, SyntaxError):
-        tree = ast.Module([], [])
     names = {one.candidate.name for one in tops}
-    rest = [node for node in tree.body if getattr(node, "name", "") not in names]
+    rest = [node for node in tree_of(found.module).body if getattr(node, "name", "") not in names]
     used = [
         getattr(call.func, "id", "")
         for node in rest
@@ -82,7 +78,6 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
         for call in ast.walk(node)
         if isinstance(call, ast.Call)
     ]
-
     called = repository_of(found.file).called if len(tops) > 1 else frozenset()
     few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
 

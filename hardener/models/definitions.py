@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType
 
 from hardener.models.import_advice import asks_for_main, training_sign
+from hardener.models.imports_read import imported_as
 
 _DEFINES = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _NO_NETWORK = re.compile(
@@ -69,13 +70,7 @@ def runs_in_definitions(path: Path, line: int) -> bool:
 
 def _networks(tree: ast.Module) -> list[ast.ClassDef]:
     """Return the classes with a `forward` of their own, or with a base that may have one."""
-    origins: dict[str, str] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom):
-            origins |= {alias.asname or alias.name: f"{node.module or ''}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            tops = {alias.asname or alias.name.partition(".")[0]: alias for alias in node.names}
-            origins |= {name: alias.name if alias.asname else name for name, alias in tops.items()}
+    origins = imported_as(tree.body)
     found: dict[str, ast.ClassDef] = {}
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef):
@@ -113,9 +108,11 @@ def _is_definition(statement: ast.stmt) -> bool:
 
 def _adds_to(statement: ast.stmt) -> str:
     """Return the name of the parser that a statement gives an argument, as in `parser.add_argument("--width")`."""
-    method = statement.value.func if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) else None
-    adds = isinstance(method, ast.Attribute) and method.attr in {"add_argument", "set_defaults"}
-    return getattr(method.value, "id", "") if adds and isinstance(method, ast.Attribute) else ""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    method = call.func if isinstance(call, ast.Call) else None
+    if not isinstance(method, ast.Attribute) or method.attr not in {"add_argument", "set_defaults"}:
+        return ""
+    return getattr(method.value, "id", "")
 
 
 def _asks(statement: ast.stmt) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from torch import nn
 
 from hardener.models.argument_use import used_as, words_of
 from hardener.models.arguments import Takes, plain
-from hardener.models.source_code import looked_up
+from hardener.models.source_code import called_name, looked_up, tree_of
 
 USUAL: dict[str, Sequence[Any]] = {
     "depth": (28, 16, 18, 20, 50, 40, 29, 110, 6, 12, 4, 2),
@@ -137,13 +136,8 @@ def calls_in(modules: Sequence[ModuleType], name: str, taken: Takes) -> Iterator
     """Yield what a class or a function is called with in the file's own code, tests and main part too, as far as that
     can be known."""
     for module in modules:
-        try:
-            tree = ast.parse(inspect.getsource(module))
-        except (OSError, TypeError, SyntaxError):
-            continue
-        for node in ast.walk(tree):
-            called = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
-            if called != name or not isinstance(node, ast.Call):
+        for node in ast.walk(tree_of(module)):
+            if not isinstance(node, ast.Call) or called_name(node) != name:
                 continue
             places = zip(taken.names, node.args, strict=False)
             pairs = [*places, *((k.arg, k.value) for k in node.keywords if k.arg is not None)]

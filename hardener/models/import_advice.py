@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hardener.errors import HardenerError
 from hardener.models.imports_read import ALIAS, imported_names, is_repository, stands_in
+from hardener.models.source_code import called_name
 from hardener.models.user_code import place_of
 
 PACKAGE_NAMES = {
@@ -95,9 +96,7 @@ def import_advice(error: BaseException | None, path: Path, folders: Sequence[Pat
         lies = next((folder for folder in folders if (folder / error.filename).exists()), None)
         if lies is not None:
             return f". It lies in {lies}. Type this first: cd {shlex.quote(str(lies))}"
-    if isinstance(error, AttributeError | FileNotFoundError | OSError):
-        return f". If that is no part of the network, {_MAIN}." if isinstance(error, OSError) else ""
-    return ""
+    return f". If that is no part of the network, {_MAIN}." if isinstance(error, OSError) else ""
 
 
 def _newer(error: SyntaxError) -> str:
@@ -247,7 +246,7 @@ def _nodes_run(statement: ast.stmt) -> Iterator[ast.AST]:
 def _sign(node: ast.AST) -> str:
     if not isinstance(node, ast.Call):
         return ""
-    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    called = called_name(node)
     if called == "backward":
         return "trains a network"
     if called == "DataLoader":

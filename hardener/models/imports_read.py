@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 NEVER_TWICE = {"hardener", "torch", "torchvision", "numpy"}
@@ -71,6 +71,22 @@ def imported_names(own: Path) -> list[str]:
             elif isinstance(node, ast.Import):
                 names += [alias.name for alias in node.names]
     return names
+
+
+def imported_as(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """Return what the names that code imports are called where they come from: `np` is `numpy`, `Net` is `nets.Net`.
+
+    What is imported relative to a file begins with a dot.
+    """
+    found: dict[str, str] = {}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            begins = "." * node.level + (f"{node.module}." if node.module else "")
+            found |= {one.asname or one.name: f"{begins}{one.name}" for one in node.names}
+        elif isinstance(node, ast.Import):
+            pairs = ((one.asname, one.name if one.asname else one.name.partition(".")[0]) for one in node.names)
+            found |= {alias or name: name for alias, name in pairs}
+    return found
 
 
 def reach_of(own: Path) -> int:

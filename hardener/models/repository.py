@@ -17,9 +17,9 @@ from typing import Any, TypeGuard
 import yaml
 
 from hardener.models.arguments import OFF, Takes, plain
-from hardener.models.imports_read import repository_above
+from hardener.models.imports_read import imported_as, repository_above
 from hardener.models.model_file import ModelFile
-from hardener.models.source_code import literal
+from hardener.models.source_code import called_name, literal
 
 _MOST_FILES, _MOST_BYTES, _MOST_CALLS = 200, 200_000, 12
 _NOT_HERE = {"site-packages", "dist-packages", "node_modules", "venv", "env", "build", "dist", "runs"}
@@ -96,7 +96,7 @@ class Repository:
         """The names of all classes and functions that are called anywhere."""
         nodes = [node for tree, _ in self._trees for node in ast.walk(tree)]
         aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
-        names = {getattr(n.func, "id", getattr(n.func, "attr", "")) for n in nodes if isinstance(n, ast.Call)}
+        names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
         return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
 
     def words(self, but: str) -> set[str]:
@@ -283,20 +283,15 @@ def _calls_of(name: str, tree: ast.Module) -> Iterator[ast.Call]:
     aliases = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     names = {name} | {alias.asname for alias in aliases if alias.name == name and alias.asname}
     for node in nodes:
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in names:
+        if isinstance(node, ast.Call) and called_name(node) in names:
             yield node
 
 
 def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:
     """Return what a file's names of classes, functions and modules are called elsewhere: those that it imports, and its
     own."""
-    found: dict[str, Spelled] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {one.asname or one.name: Spelled(f"{node.module}.{one.name}") for one in node.names}
-        elif isinstance(node, ast.Import):
-            pairs = ((one, one.name if one.asname else one.name.partition(".")[0]) for one in node.names)
-            found |= {one.asname or name: Spelled(name) for one, name in pairs}
+    named = imported_as(ast.walk(tree)).items()
+    found = {name: Spelled(whole) for name, whole in named if not whole.startswith(".")}
     own = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
     return found | {name: Spelled(f"{module}.{name}") for name in own}
 

@@ -81,19 +81,25 @@ def used_by(value: Any) -> list[Any]:
     return [one for one in found if one is not None and one is not value]
 
 
+def called_name(call: ast.Call) -> str:
+    """Return the last part of the name that a call has for what it calls: `resnet18` of `models.resnet18()`."""
+    return str(getattr(call.func, "id", getattr(call.func, "attr", "")))
+
+
 def names_passed(module: types.ModuleType, called: str) -> set[str]:
     """Return the names that a module's code gives to what it calls by some name: `Block` in `Net(Block, 3)`."""
     return {
         one.id
-        for call in ast.walk(_tree_of(module))
+        for call in ast.walk(tree_of(module))
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == called
         for one in [*call.args, *(keyword.value for keyword in call.keywords)]
         if isinstance(one, ast.Name)
     }
 
 
-@functools.lru_cache(4)
-def _tree_of(module: types.ModuleType) -> ast.AST:
+@functools.lru_cache(16)
+def tree_of(module: types.ModuleType) -> ast.Module:
+    """Return the code of a module; an empty one where it cannot be read."""
     try:
         return ast.parse(inspect.getsource(module))
     except (OSError, TypeError, SyntaxError):
@@ -248,12 +254,7 @@ def _trains(function: Any) -> bool:
     tree = code_of(function)
     if tree is None:
         return False
-    called = {
-        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-    }
-    return bool(called & _TRAINS)
+    return any(isinstance(node, ast.Call) and called_name(node) in _TRAINS for node in ast.walk(tree))
 
 
 def _returns_network(function: Any, depth: int) -> bool:
