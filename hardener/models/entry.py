@@ -127,10 +127,9 @@ def _chosen(
     if failing:
         raise HardenerError(none_fits(ordered, found, facts))
     rows = list(dict([*named, *(row(one, facts, wish) for one in ordered)]).items())
-    head = f"{found.file.path} holds {len(rows)} networks that fit. Choose one"
     untried = [one.candidate.name for one in everything if one.is_untried and not is_part(one, everything)]
     more = f"\n  not tried for want of time: {', '.join(untried[:MOST_SHOWN])}" if untried else ""
-    raise EntryNeeded(table(head, rows) + more, options=rows[0][0])
+    raise _choice("that fit", rows, found, more)
 
 
 def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEntry:
@@ -247,8 +246,7 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
         fitting.sort(key=lambda one: one.trial is not None and trials.step(one.build, one.trial) is not None)
     if len(fitting) > 1 and all(wrapping.is_said for wrapping in fitting):
         rows = [(options_of(w, facts, wish), figures(w)) for w in fitting]
-        head = f"{found.file.path} holds {len(rows)} networks that need arguments. Choose one"
-        raise EntryNeeded(table(head, rows), options=rows[0][0])
+        raise _choice("that need arguments", rows, found)
     if fitting:
         raise _needs(fitting[0], found, facts, wish)
     built = [one for one in tops if not one.missing]
@@ -264,8 +262,7 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
         return _taken((giving or counted)[0])
     if giving:
         rows = [row(one, facts, wish) for one in likeliest_first(giving, found)]
-        head = f"{found.file.path} holds {len(rows)} networks that give features. Choose one"
-        raise EntryNeeded(table(head, rows), options=rows[0][0])
+        raise _choice("that give features", rows, found)
     if counted:
         raise HardenerError(none_fits(counted, found, facts))
     if wrappings:
@@ -273,6 +270,11 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     raise HardenerError(
         f"--model-arg {next(iter(wish.given), '')}: nothing in {found.file.path} takes it. Name what does by --entry."
     )
+
+
+def _choice(which: str, rows: list[tuple[str, str]], found: Imported, more: str = "") -> EntryNeeded:
+    head = f"{found.file.path} holds {len(rows)} networks {which}. Choose one"
+    return EntryNeeded(table(head, rows) + more, options=rows[0][0])
 
 
 def _only_parts(tops: list[Tried], found: Imported) -> str:

@@ -16,7 +16,7 @@ from hardener.models.arguments import Making
 from hardener.models.by_name import named_by, own_copy
 from hardener.models.candidates import candidates_of
 from hardener.models.model_file import Imported
-from hardener.models.repository import POWER
+from hardener.models.repository import with_powers
 from hardener.models.settings_read import is_config
 
 ATTRIBUTE = "self."
@@ -68,9 +68,8 @@ def said(value: Any, text: str = "") -> str | None:
 
 
 def _made(argument: str, value: Any, found: Imported) -> Any:
+    value = with_powers(value)
     if isinstance(value, str):
-        if POWER.fullmatch(value):
-            return float(value)
         named = _class_named(argument, value, found) or _settings_named(argument, value, found)
         named = named_by(value, found) if named is None else named
         return value if named is None else named
@@ -85,8 +84,7 @@ def _made(argument: str, value: Any, found: Imported) -> Any:
 
 def _inner(value: Any, found: Imported) -> Any:
     """Return a setting, of which a text with dots may name a class."""
-    if isinstance(value, str) and POWER.fullmatch(value):
-        return float(value)
+    value = with_powers(value)
     if isinstance(value, Mapping):
         return {key: _inner(one, found) for key, one in value.items()}
     named = named_by(value, found) if isinstance(value, str) and "." in value else None

@@ -26,7 +26,7 @@ from hardener.models.dry_step import MOST, dry_step
 from hardener.models.normalize import ImageClassifier
 from hardener.models.tame import switching
 from hardener.models.unfetched import unfetched
-from hardener.models.user_code import named_error
+from hardener.models.user_code import user_code
 
 SIZES = (32, 224, 64, 28, 96, 128, 299, 227, 384, 48, 256, 331)
 """Sides of square images that networks are often made for, the commonest first."""
@@ -183,12 +183,8 @@ def _step(build: Callable[[], Any], trial: Trial, channels: int) -> HardenerErro
     assert trial.size is not None, "it was shown images"
     assert trial.outputs is not None, "and answered"
     try:
-        made = build()
-    except (Exception, SystemExit) as error:  # the user's own code: what was built on a CPU may fail on `meta`
-        fault = HardenerError(named_error(error))
-        fault.__cause__ = error
-        return fault
-    try:
+        with user_code("its code"):  # what was built on a CPU may fail on `meta`
+            made = build()
         network = made[0] if isinstance(made, tuple) else made
         device = next(network.parameters()).device
         switching(network)

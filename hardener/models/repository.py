@@ -24,7 +24,7 @@ from hardener.models.source_code import called_name, literal
 _MOST_FILES, _MOST_BYTES, _MOST_CALLS = 200, 200_000, 12
 _NOT_HERE = {"site-packages", "dist-packages", "node_modules", "venv", "env", "build", "dist", "runs"}
 _NUMBERS = re.compile(r"-?\d+(\.\d+)?([-,_x ]+\d+(\.\d+)?)+")
-POWER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a word
+_POWER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a word
 _OLD_WORD = re.compile(r"\basync\s*=")  # .cuda(async=True), as scripts of Python 3.6 have it
 _DEFINES = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.ClassDef, ast.FunctionDef)
 _Names = tuple[str, ...]
@@ -250,7 +250,12 @@ def _read_mapping(value: Any, names: _Names, found: Repository) -> None:
             if isinstance(key, str):
                 _read_mapping(one, (*names, key), found)
     elif names:
-        _keep(names, float(value) if isinstance(value, str) and POWER.fullmatch(value) else value, found)
+        _keep(names, with_powers(value), found)
+
+
+def with_powers(value: Any) -> Any:
+    """Return the number that a text such as `1e-4` is, and anything else as it is."""
+    return float(value) if isinstance(value, str) and _POWER.fullmatch(value) else value
 
 
 def _keep(names: _Names, value: Any, found: Repository) -> None:

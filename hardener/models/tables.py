@@ -38,16 +38,18 @@ def kept_lists(length: int, found: Imported, repository: Repository) -> list[Gue
 
 def _ranked(kept: list[tuple[str, Any]], found: Imported, repository: Repository) -> list[Guess]:
     """Put first what scripts choose by default or offer, then what other code names, then the smaller."""
+    if not kept:
+        return []
     told, named = dict[str, int](), repository.words(found.file.own.stem)
     for values in repository.settings.values():
         for place, one in enumerate(values):
             told[str(one)] = min(place, told.get(str(one), place))
 
     def order(pair: tuple[str, Any]) -> tuple[int, bool, bool, float]:
-        places = [place for word, place in told.items() if pair[0].endswith(f".{word}")]
-        is_named = any(word and pair[0].endswith(f".{word}") for word in named)
-        tests = _FOR_TESTS.search(pair[0].lower()) is not None
-        return min(places, default=len(told)), tests, not is_named, _size(pair[1])
+        text, one = pair
+        ends = {text[place + 1 :] for place, letter in enumerate(text) if letter == "."}  # a key may hold dots
+        chosen = min((told[end] for end in ends if end in told), default=len(told))
+        return chosen, _FOR_TESTS.search(text.lower()) is not None, ends.isdisjoint(named), _size(one)
 
     ranked = sorted(kept, key=order)
     guesses = []

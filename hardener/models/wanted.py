@@ -52,9 +52,10 @@ def _is_run(tree: ast.AST, names: set[str]) -> bool:
         for node in ast.walk(part):
             if not isinstance(node, ast.Call):
                 continue
-            run = ast.unparse(node.func) in names and getattr(part, "name", "") == "forward"
-            asked = isinstance(node.func, ast.Attribute) and node.func.attr in _ASKED
-            if run or (asked and ast.unparse(node.func.value) in names):  # type: ignore[attr-defined]
+            called = node.func
+            if ast.unparse(called) in names and getattr(part, "name", "") == "forward":
+                return True
+            if isinstance(called, ast.Attribute) and called.attr in _ASKED and ast.unparse(called.value) in names:
                 return True
     return False
 
