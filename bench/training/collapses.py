@@ -20,7 +20,9 @@ import fleet
 
 import hardener
 from hardener.config.run_folder import RunFolder
+from hardener.progress import SilentTraining
 from hardener.training.collapse import collapsed
+from hardener.training.run import resume
 
 EPS = "vicinity.adversarial.eps"
 SCHEDULE = "vicinity.adversarial.schedule"
@@ -34,12 +36,16 @@ RECIPES: dict[str, tuple[str, dict[str, object]]] = {
 SAMPLES = 128
 
 
-def settings_of(data: str) -> dict[str, object]:
+EPOCHS = {"digits": 20, "pairs": 12, "cifar": 8}
+RADII = {"digits": 0.1, "pairs": 0.05, "cifar": 8 / 255}
+
+
+def settings_of(data: str, strength: float) -> dict[str, object]:
     """Return epochs, eps and what else a set of data is trained with."""
-    if data == "cifar":
-        return {"epochs": 8, EPS: 8 / 255, "validation.eps": 8 / 255, "batch_size": 64, "augment.flip": True}
-    eps = 0.05 if data == "pairs" else 0.1
-    return {"epochs": 12 if data == "pairs" else 20, EPS: eps, "validation.eps": eps, "batch_size": 64}
+    eps = RADII[data] * strength
+    settings: dict[str, object] = {"epochs": EPOCHS[data], "batch_size": 64, "validation.samples": SAMPLES}
+    settings |= {EPS: eps, "validation.eps": eps}
+    return settings | ({"augment.flip": True} if data == "cifar" else {})
 
 
 def main() -> None:
@@ -61,13 +67,12 @@ def main() -> None:
         model, arguments = fleet.CIFAR_SMALL if data == "cifar" else (fleet.SMALL, {})
         for label, (recipe, own) in RECIPES.items():
             run = RunFolder(folder / label.replace(", ", "-"))
-            if not (run.path / "model.safetensors").is_file() or not run.read_metrics():
-                settings = {**settings_of(data), **own, "validation.samples": SAMPLES}
-                for key in (EPS, "validation.eps"):
-                    settings[key] = float(str(settings[key])) * asked.strength
+            if run.path.is_dir() and run.read_record().status != "finished":
+                resume(run, SilentTraining())
+            elif not run.path.is_dir():
                 hardener.train(
                     model, file, recipe=recipe, out=folder, name=run.path.name, model_args=arguments,
-                    settings=settings, seed=seed,
+                    settings={**settings_of(data, asked.strength), **own}, seed=seed,
                 )  # fmt: skip
             print(line(f"{data}, seed {seed}", label, run), flush=True)
 
