@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -81,10 +82,11 @@ ImagesRoot = Annotated[
     typer.Option(metavar="DIR", help="The folder that paths in a table count from. (default: the table's own)"),
 ]
 RUNS = Path("runs")
+_CALL = re.compile(r"[A-Za-z_][\w.]*\(.*\)", re.DOTALL)
 
 
 def asked_arguments(given: Sequence[str] | None) -> dict[str, Any]:
-    """Read `--model-arg KEY=VALUE`; values are as in YAML.
+    """Read `--model-arg KEY=VALUE`; values are as in YAML, but for a call such as `Params("b0", depth=2)`, a text.
 
     Raises:
         HardenerError: no `=`, no name, or a value that cannot be read.
@@ -97,7 +99,7 @@ def asked_arguments(given: Sequence[str] | None) -> dict[str, Any]:
         if not equals or not key.strip().removeprefix("self.").isidentifier():
             raise HardenerError(f"--model-arg takes KEY=VALUE, such as width=64; got {text!r}.")
         try:
-            found[key.strip()] = yaml.safe_load(value)
+            found[key.strip()] = value.strip() if _CALL.fullmatch(value.strip()) else yaml.safe_load(value)
         except yaml.YAMLError:
             raise HardenerError(
                 f"--model-arg {key}: {value!r} cannot be read. Write a number, a word or a list such as [2, 2, 2, 2]."

@@ -138,7 +138,7 @@ def candidates_of(found: Imported) -> list[Candidate]:
         if here or found.owns(module):
             seen.add(id(value))
             result.append(Candidate(name, value, place, here))
-    return result
+    return [one for one in result if _answers(one.value)] or result
 
 
 def factories(candidate: Candidate) -> list[Candidate]:
@@ -324,6 +324,13 @@ def _is_given_networks(one: Tried) -> bool:
     """Does a classifier need another network as an argument?"""
     candidate = one.candidate
     return one.counts and any(takes_network(name, candidate.value, candidate.takes) for name in one.missing if name)
+
+
+def _answers(value: Any) -> bool:
+    """Has a class a way to answer images? A trainer that holds a network may have none."""
+    if not is_network_class(value):
+        return True
+    return value.forward is not nn.Module.forward or value.__call__ is not nn.Module.__call__
 
 
 def _may_be_network(value: Any) -> bool:

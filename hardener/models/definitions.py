@@ -18,6 +18,7 @@ _DEFINES = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, a
 _NO_NETWORK = re.compile(
     r"data|loader|sampler|loss|transforms|train|optim|schedul|config|callback|error|exception|test", re.I
 )
+_MAYBE = "may_fail"
 _SETS = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try, ast.With)
 
 
@@ -37,7 +38,9 @@ def defines_network(path: Path) -> bool:
 
 def definitions(tree: ast.Module) -> ast.Module:
     """Keep of a module what defines: imports, classes, functions, and values that are written out; besides those,
-    what a network needs of the module's other names, unless that trains or fetches data."""
+    what a network needs of the module's other names, unless that trains or fetches data.
+
+    A value that no network needs, such as the accuracy after a loop that is left out, may fail."""
     kept = [_is_definition(statement) for statement in tree.body]
     needed = set().union(*map(_used, _networks(tree)))
     seen: set[str] = set()
@@ -57,15 +60,28 @@ def definitions(tree: ast.Module) -> ast.Module:
     body: list[ast.stmt] = []
     known = set(dir(builtins)) | {"__file__", "__name__"}
     for statement in (one for one, keep in zip(tree.body, kept, strict=True) if keep):
-        if isinstance(statement, _DEFINES) or _used(statement) <= known | _bound(statement):
+        if isinstance(statement, _DEFINES):
             body.append(statement)
-            known |= _bound(statement)
+        elif _used(statement) <= known | _bound(statement):
+            body.append(statement if _bound(statement) & needed else _maybe(statement))
+        else:
+            continue
+        known |= _bound(statement)
     return ast.Module(body, [])
 
 
 def runs_in_definitions(path: Path, line: int) -> bool:
     """Whether a line of a file runs also when its definitions alone are imported."""
-    return any(one.lineno <= line <= (one.end_lineno or line) for one in definitions(ast.parse(path.read_bytes())).body)
+    kept = definitions(ast.parse(path.read_bytes())).body
+    return any(one.lineno <= line <= (one.end_lineno or line) for one in kept if not hasattr(one, _MAYBE))
+
+
+def _maybe(statement: ast.stmt) -> ast.stmt:
+    """Return a statement that is passed over where it raises."""
+    handler = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [ast.Pass()])
+    tried = ast.copy_location(ast.Try([statement], [handler], [], []), statement)
+    setattr(tried, _MAYBE, True)
+    return ast.fix_missing_locations(tried)
 
 
 def _networks(tree: ast.Module) -> list[ast.ClassDef]:

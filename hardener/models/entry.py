@@ -48,7 +48,7 @@ from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class, makes_network
 from hardener.models.tame import unwrapped
 from hardener.models.user_code import describe, user_code
-from hardener.models.wrapper import Wrapping, completed
+from hardener.models.wrapper import Wrapping, as_called, completed
 
 _MOST_COMPLETED = 6
 _PARTS = ("block", "layer", "unit", "cell", "bottleneck", "conv2d")
@@ -241,6 +241,9 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     wrappings = complete([one for one in tops if one.missing and one.missing != ("",)])
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
     fitting = fitting or [wrapping for wrapping in complete(parts) if wrapping.trial is not None]
+    failing = [one for one in tops if not one.missing and one.trial.outputs is None and not fitting]
+    called = (as_called(one.candidate, found, facts, wish.given, trials) for one in failing)
+    fitting = fitting or [wrapping for wrapping in called if wrapping is not None]
     fitting = [one for one in fitting if one.trial is not None and one.trial.outputs is not None] or fitting
     if len(fitting) > 1:
         fitting.sort(key=lambda one: one.trial is not None and trials.step(one.build, one.trial) is not None)
@@ -294,6 +297,8 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
     """Say what a network needs, and what to type; to paste is what no option can say."""
     name, path = wrapping.candidate.name, found.file.path
     told = f"{name} in {path} needs {', '.join(wrapping.guesses)}, which hardener cannot know."
+    if wrapping.replaces:
+        told = f"{name} in {path} takes no such images with its own {', '.join(wrapping.guesses)}."
     if wrapping.trial is None:
         blanks = " ".join(f"--model-arg {argument}=..." for argument in wrapping.guesses)
         why = "" if wrapping.fault is None else f" What was tried raised {describe(wrapping.fault).rstrip('.')}."

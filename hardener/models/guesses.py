@@ -14,6 +14,7 @@ from torch import nn
 
 from hardener.models.argument_use import used_as, words_of
 from hardener.models.arguments import Takes, plain
+from hardener.models.import_advice import asks_for_main
 from hardener.models.source_code import called_name, looked_up, tree_of
 
 USUAL: dict[str, Sequence[Any]] = {
@@ -109,6 +110,7 @@ _FALLBACK: dict[str, Sequence[Any]] = {
 _SWITCHES = ("use", "is", "with", "has", "no", "do", "enable")
 _WIDTHS = re.compile(r"channel|plane|width|dim|filter|feature|hidden|unit|embed|chan")
 _PATHS = re.compile(r"(^|_)(path|dir|directory|folder|file|filename|root)$")
+_TRIES = re.compile(r"_*(test|main|demo|debug|check|unit)", re.IGNORECASE)
 _MOST = 150
 
 
@@ -132,17 +134,27 @@ def plain_guess(value: Any) -> Guess:
     return Guess(value, repr(value))
 
 
-def calls_in(modules: Sequence[ModuleType], name: str, taken: Takes) -> Iterator[dict[str, Guess]]:
-    """Yield what a class or a function is called with in the file's own code, tests and main part too, as far as that
-    can be known."""
-    for module in modules:
-        for node in ast.walk(tree_of(module)):
-            if not isinstance(node, ast.Call) or called_name(node) != name:
-                continue
-            places = zip(taken.names, node.args, strict=False)
-            pairs = [*places, *((k.arg, k.value) for k in node.keywords if k.arg is not None)]
-            found = {key: evaluated(value, vars(module)) for key, value in pairs if key in taken.names}
-            yield {key: guess for key, guess in found.items() if guess is not None}
+def calls_in(module: ModuleType, name: str, taken: Takes, *, tries: bool) -> Iterator[dict[str, Guess]]:
+    """Yield what a class or a function is called with in the file's own code, as far as that can be known.
+
+    Args:
+        tries: where the file tries itself out, in its main part or in a function such as `test`; or everywhere else.
+    """
+    tree = tree_of(module)
+    trying = {id(node) for one in tree.body if _tries_out(one) for node in ast.walk(one)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or called_name(node) != name or (id(node) in trying) != tries:
+            continue
+        places = zip(taken.names, node.args, strict=False)
+        pairs = [*places, *((k.arg, k.value) for k in node.keywords if k.arg is not None)]
+        found = {key: evaluated(value, vars(module)) for key, value in pairs if key in taken.names}
+        yield {key: guess for key, guess in found.items() if guess is not None}
+
+
+def _tries_out(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.FunctionDef):
+        return _TRIES.match(statement.name) is not None
+    return isinstance(statement, ast.If) and asks_for_main(statement.test)
 
 
 def evaluated(node: ast.expr, scope: Mapping[str, Any]) -> Guess | None:

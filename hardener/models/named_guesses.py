@@ -60,16 +60,18 @@ def named_guesses(name: str, candidate: Candidate, found: Imported) -> list[Gues
 
 
 def resolved(text: str, found: Imported) -> Guess | None:
-    """Return what a text names as a guess: by the name alone, where the file has it under that."""
-    module, _, bare = text.removesuffix("()").rpartition(".")
-    called = "()" if text.endswith("()") else ""
+    """Return what a text names, or calls, as a guess: by the name alone, where the file has it under that."""
+    name, bracket, given = text.partition("(")
+    module, _, bare = name.rpartition(".")
     own = vars(found.module).get(bare)
     lies_in = (getattr(own, "__module__", None) or "").removeprefix("hardener_user_model_")
     if callable(own) and not isinstance(own, nn.Module) and lies_in.rpartition(".")[2] == module.rpartition(".")[2]:
-        return Guess(Making(own) if called else own, f"{bare}{called}", named=True)
+        text = f"{bare}{bracket}{given}"
+        if not bracket:
+            return Guess(own, text, named=True)
     with contextlib.suppress(HardenerError):
         value = named_by(text, found)
-        if value is not None:
+        if value is not None and not type(value).__module__.startswith("_pytest"):  # a fixture
             return Guess(value, text.removeprefix("torch.") if text.startswith("torch.nn.") else text, named=True)
     return None
 

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 
 import yaml
 
-from hardener.models.arguments import OFF, Takes, plain
+from hardener.models.arguments import CLASS_COUNT, OFF, Takes, plain
 from hardener.models.imports_read import imported_as, repository_above
 from hardener.models.model_file import ModelFile
 from hardener.models.source_code import called_name, literal
@@ -81,9 +81,14 @@ class Repository:
         ranked = sorted((one for one in found if one[0]), key=lambda one: (-one[0], one[1]))
         return [(agreed, values) for agreed, _, values in ranked]
 
-    def calls(self, name: str, taken: Takes) -> Iterator[dict[str, Any]]:
-        """Yield what a class or a function is called with elsewhere, as far as that is written there."""
-        found = ((tree, module, call) for tree, module in self._trees for call in _calls_of(name, tree))
+    def calls(self, name: str, taken: Takes, last: str = "") -> Iterator[dict[str, Any]]:
+        """Yield what a class or a function is called with elsewhere, as far as that is written there.
+
+        Args:
+            last: a file, by its name, whose calls come after all others.
+        """
+        trees = sorted(self._trees, key=lambda one: one[1].rpartition(".")[2] == last)
+        found = ((tree, module, call) for tree, module in trees for call in _calls_of(name, tree))
         for tree, module, call in itertools.islice(found, _MOST_CALLS):
             constants = {**_spelled(tree, module), **_constants(tree)}
             places = zip(taken.names, call.args, strict=False)
@@ -114,16 +119,30 @@ class Repository:
         known = constants.get(name, ...) if name else ...
         if isinstance(known, ast.expr):  # net = Net(width) where width = args.width
             return self._value(known, {**constants, name: ...})
-        if isinstance(node, ast.Attribute) and known is ...:  # args.depth
-            known = next(iter(self.values((node.attr,))), ...)
+        if known is ... and (read := _read_of(node)):  # args.depth, cfg["depth"]
+            known = next(iter(self.values((read,))), ...)
         if known is not ... or isinstance(node, ast.Name):
             return known
         called = isinstance(node, ast.Call)
         names = _dotted(node.func if isinstance(node, ast.Call) else node)
         first = constants.get(names[0]) if names else None
-        if isinstance(first, Spelled) and (not isinstance(node, ast.Call) or _is_plain(node)):
-            return Spelled(".".join([first.text, *names[1:]]) + "()" * called)
+        if isinstance(first, Spelled):
+            text = ".".join([first.text, *names[1:]])
+            if not isinstance(node, ast.Call) or _is_plain(node):
+                return Spelled(text + "()" * called)
+            given = self._spelled_arguments(node, constants)
+            return ... if given is None else Spelled(f"{text}({given})")
         return literal(node, ...)
+
+    def _spelled_arguments(self, call: ast.Call, constants: Mapping[str, Any]) -> str | None:
+        """Return a call's arguments as they would be typed; None where one of them is not known."""
+        pairs = [*((None, one) for one in call.args), *((one.arg or "**", one.value) for one in call.keywords)]
+        found = [(name, self._value(one, constants)) for name, one in pairs]
+        values = [(name, None if one is ... and plain(name or "") in CLASS_COUNT else one) for name, one in found]
+        if any(value is ... or name == "**" or isinstance(value, ast.expr) for name, value in values):
+            return None
+        texts = [(name, value.text if isinstance(value, Spelled) else repr(value)) for name, value in values]
+        return ", ".join(text if name is None else f"{name}={text}" for name, text in texts)
 
 
 @functools.lru_cache(maxsize=4)
@@ -301,10 +320,24 @@ def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:
     return found | {name: Spelled(f"{module}.{name}") for name in own}
 
 
+def _read_of(node: ast.expr) -> str:
+    """Return which setting an expression reads: `depth` of `args.depth` and of `cfg["depth"]`."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        return node.slice.value
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
 def _constants(tree: ast.Module) -> dict[str, Any]:
-    """Return what names stand for in a file: literals, and expressions where they are set once."""
-    sets = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and len(node.targets) == 1]
+    """Return what names stand for in a file: literals, expressions where they are set once, and of a loop's the first
+    of a list."""
+    nodes = list(ast.walk(tree))
+    sets = [node for node in nodes if isinstance(node, ast.Assign) and len(node.targets) == 1]
     pairs = [(".".join(_dotted(node.targets[0])), node.value) for node in sets]
+    lists = {name: value for name, value in pairs if isinstance(value, ast.List | ast.Tuple) and value.elts}
+    for loop in (node for node in nodes if isinstance(node, ast.For)):
+        walked = lists.get(".".join(_dotted(loop.iter)), loop.iter)
+        if isinstance(walked, ast.List | ast.Tuple) and walked.elts:
+            pairs.append((".".join(_dotted(loop.target)), walked.elts[0]))
     once = collections.Counter(name for name, _ in pairs)
     own = {name for name in once if once[name] == 1 and ("." not in name or name.startswith("self."))}
     known = {name: literal(value, value) for name, value in pairs if name in own}

@@ -29,7 +29,7 @@ from hardener.models.arguments import (
     plain,
     size_names,
 )
-from hardener.models.by_name import LIBRARIES
+from hardener.models.by_name import LIBRARIES, for_these
 from hardener.models.candidates import Candidate, known_ways
 from hardener.models.configured import COUNT, configs, each_once, values_for
 from hardener.models.given import ATTRIBUTE, said
@@ -56,7 +56,8 @@ _ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
 @dataclass(frozen=True)
 class Wrapping:
     """Arguments that complete a call, as texts; `trial` is what came of them, None where nothing that was tried fits;
-    then `fault` is what was raised first. `attributes` are set on the network once it is built."""
+    then `fault` is what was raised first. `attributes` are set on the network once it is built. `replaces`: the guesses
+    stand in place of defaults that fail."""
 
     candidate: Candidate
     guesses: Mapping[str, Guess]
@@ -64,6 +65,7 @@ class Wrapping:
     trial: Trial | None
     fault: BaseException | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    replaces: bool = False
 
     @property
     def is_said(self) -> bool:
@@ -128,7 +130,7 @@ def completed(
     known = known_arguments(taken, facts, given)
     missing = [name for name in dict.fromkeys([*taken.required(), *needs, *maybe]) if name not in known]
     repository = repository_of(found.file)
-    written = _called_with(candidate.called, taken, found, repository)
+    written = _called_with(candidate.called, taken, found, facts, repository)
     options = _options(missing, candidate, found, facts, written)
     for name in maybe:
         options[name].insert(0, plain_guess(None))
@@ -167,6 +169,22 @@ def completed(
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, known, trial)
     return Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault)
+
+
+def as_called(
+    candidate: Candidate, found: Imported, facts: Facts, given: Mapping[str, Any], trials: Trials
+) -> Wrapping | None:
+    """Complete what fails by its own defaults with what the repository's scripts give it in place of them."""
+    taken = candidate.takes
+    if taken is None:
+        return None
+    known = known_arguments(taken, facts, given)
+    for call in _called_with(candidate.called, taken, found, facts, repository_of(found.file)):
+        guesses = {name: call[name] for name in _told(call, taken, known, given)}
+        trial = trials.run(functools.partial(_call, candidate, known, guesses)) if guesses else Trial(False)
+        if trial.outputs is not None and trial.parameters:
+            return Wrapping(candidate, guesses, known, trial, replaces=True)
+    return None
 
 
 def _run(
@@ -224,10 +242,16 @@ def _options(
     return options
 
 
-def _called_with(name: str, taken: Takes, found: Imported, repository: Repository) -> list[dict[str, Guess]]:
-    """Return what a class or a function is called with in the file, and elsewhere in the repository."""
-    elsewhere = (_guessed(call, found, repository) for call in repository.calls(name, taken))
-    return [*calls_in([found.module], name, taken), *elsewhere]
+def _called_with(
+    name: str, taken: Takes, found: Imported, facts: Facts, repository: Repository
+) -> list[dict[str, Guess]]:
+    """Return what a class or a function is called with: in the file, elsewhere in the repository, the commonest first,
+    and where the file tries itself out."""
+    elsewhere = [_guessed(call, found, facts, repository) for call in repository.calls(name, taken, found.file.name)]
+    told = [str({key: guess.text for key, guess in call.items()}) for call in elsewhere]
+    common = sorted(range(len(told)), key=lambda place: -told.count(told[place]))
+    own, tries = (list(calls_in(found.module, name, taken, tries=tries)) for tries in (False, True))
+    return [*own, *(elsewhere[place] for place in common), *tries]
 
 
 def _told(call: Mapping[str, Guess], taken: Takes, known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
@@ -237,10 +261,12 @@ def _told(call: Mapping[str, Guess], taken: Takes, known: Mapping[str, Any], giv
     free = [
         name for name in call if name not in {*known, *given} and taken.names.get(name, NO_DEFAULT) is not NO_DEFAULT
     ]
-    return [name for name in free if plain(name) not in facts and taken.names[name] != call[name].value]
+    same = {name for name in free if type(taken.names[name]) is type(call[name].value)}  # 2 is not 2.0: it makes a size
+    differing = [name for name in free if name not in same or taken.names[name] != call[name].value]
+    return [name for name in differing if plain(name) not in facts]
 
 
-def _guessed(call: Mapping[str, Any], found: Imported, repository: Repository) -> dict[str, Guess]:
+def _guessed(call: Mapping[str, Any], found: Imported, facts: Facts, repository: Repository) -> dict[str, Guess]:
     """Return what a call elsewhere gives, as guesses; what it names is looked up where that runs nothing but
     definitions."""
     guesses: dict[str, Guess | None] = {}
@@ -248,10 +274,12 @@ def _guessed(call: Mapping[str, Any], found: Imported, repository: Repository) -
         if not isinstance(value, Spelled):
             guesses[name] = plain_guess(value)
             continue
-        module = value.text.rpartition(".")[0]
+        module = value.text.partition("(")[0].rpartition(".")[0]
         own = module.rpartition(".")[2] == found.file.own.stem
         known = module in repository.definers or module in sys.modules or module.partition(".")[0] in LIBRARIES
-        guesses[name] = resolved(value.text, found) if own or known else None
+        guess = resolved(value.text, found) if own or known else None
+        fitting = None if guess is None else resolved(for_these(guess.text, found, facts), found)
+        guesses[name] = fitting or guess
     return {name: guess for name, guess in guesses.items() if guess is not None}
 
 
@@ -338,4 +366,5 @@ def _said(guess: Guess) -> str | None:
 
 
 def _shell(text: str) -> str:
+    text = text if '"' in text else text.replace("'", '"')
     return f"'{text}'" if any(c in text for c in ' []{}()*?&|;<>$"') else text

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from torch import nn
 
+from hardener.cli.options import asked_arguments
 from hardener.errors import HardenerError
 from hardener.models.given import said
 from hardener.models.load import ModelChoice, load_model
@@ -133,6 +134,11 @@ class Body(nn.Module):
         self.fc = nn.Linear(2, width)
 
 
+class Params:
+    def __init__(self, name, widths=(), layer=None):
+        self.name, self.widths, self.layer = name, list(widths), layer
+
+
 class Net(nn.Module):
     def __init__(self, body=None, norm=None, sizes=None, word=None):
         super().__init__()
@@ -160,6 +166,24 @@ def test_what_is_made_by_name_is_made_for_each_network(tmp_path: Path) -> None:
     path.write_text(NAMES.replace("self.body, self", "body.fc = body.fc.weight\n        self.body, self"))
     network = load_model(ModelChoice(str(path), "Net", {"body": "Body()"}), num_classes=2, size=(8, 8)).network
     assert isinstance(network.body.fc, nn.Parameter), "trials changed others"  # type: ignore[union-attr]
+
+
+def test_a_call_is_made_with_its_arguments_for_each_network(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(NAMES)
+    given = {"body": 'Params("b: 0", [1, 2], layer=nn.GELU())', "sizes": "Params(SIZES.big)", "word": "Params(nowhere)"}
+    networks = [load_model(ModelChoice(str(path), "Net", given), num_classes=2).network for _ in range(2)]
+    bodies = [network.body for network in networks]
+    assert [body.name for body in bodies] == ["b: 0", "b: 0"]  # type: ignore[union-attr]
+    assert bodies[0].widths == [1, 2]  # type: ignore[union-attr]
+    assert bodies[0].widths is not bodies[1].widths, "each has a list of its own"  # type: ignore[union-attr]
+    assert isinstance(bodies[0].layer, nn.GELU)  # type: ignore[union-attr]
+    assert networks[0].sizes.name == {"width": 4}  # type: ignore[union-attr]
+    assert networks[0].word == "Params(nowhere)", "what names nothing is a text"
+    assert asked_arguments(["body=Params({'a': 1}, x=2)", "word={a: 1}"]) == {
+        "body": "Params({'a': 1}, x=2)",
+        "word": {"a": 1},
+    }
 
 
 OF_PATCHES = """

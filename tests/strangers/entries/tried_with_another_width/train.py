@@ -1,0 +1,3 @@
+from net import Wide
+
+networks = {"wide": Wide(12)}
