@@ -293,12 +293,12 @@ class TrainingSession:
         if math.isfinite(loss):
             return
         self.keeper.fail()
-        raise self._for_all(
-            Failure(
-                f"the loss became {loss} in epoch {self.state.progress.epoch + 1}. Lower the learning rate, such as "
-                f"--set optimizer.lr={self.recipe.optimizer.lr / 5:g}, or set optimizer.gradient_clip=1."
-            )
-        )
+        optimizer = self.recipe.optimizer
+        lower = f"lower the learning rate, such as --set optimizer.lr={optimizer.lr / 5:g}"
+        clip = "" if optimizer.gradient_clip is not None else "--set optimizer.gradient_clip=1"
+        advice = f"Clip the gradients: {clip}. Where that is not enough, {lower}." if clip else f"{lower.capitalize()}."
+        told = f"the loss became {loss} in epoch {self.state.progress.epoch + 1}. {advice}"
+        raise self._for_all(Failure(told, options=clip))
 
     def _judge(self, metrics: EpochMetrics) -> bool:
         """Log an epoch, keep its weights if they are the best, or take training back; return whether they are."""

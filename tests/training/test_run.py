@@ -267,9 +267,12 @@ def test_two_damaged_checkpoints_are_one_clear_error(model_file: Path, image_fol
 def test_a_loss_that_is_not_finite_ends_the_run_and_says_what_to_do(
     model_file: Path, image_folder: Path, tmp_path: Path
 ) -> None:
-    wanted = request(
-        model_file, image_folder, tmp_path / "runs", "natural", ("optimizer.lr=1e30", "optimizer.warmup_epochs=0")
-    )
+    wild = ("optimizer.lr=1e30", "optimizer.warmup_epochs=0")
+    wanted = request(model_file, image_folder, tmp_path / "runs", "natural", wild)
+    with pytest.raises(Failure, match=r"the loss became (nan|inf) in epoch \d. Clip the gradients") as caught:
+        train(wanted, Recorder())
+    assert caught.value.options == "--set optimizer.gradient_clip=1"
+    wanted = request(model_file, image_folder, tmp_path / "runs", "natural", (*wild, caught.value.options[6:]))
     with pytest.raises(Failure, match=r"the loss became (nan|inf) in epoch \d. Lower the learning rate"):
         train(wanted, Recorder())
     assert list((tmp_path / "runs").iterdir()) == []  # no epoch came of it, and going on would end alike
