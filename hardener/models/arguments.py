@@ -18,7 +18,7 @@ CLASS_COUNT = (
     "outfeatures", "outputdim", "outdim", "outputsize", "outsize", "nout", "cout", "outputs", "outputclasses",
     "targetsize", "outputfeatures", "numout", "dimout", "outputnum", "nbclasse", "categories", "klasses", "kclasses",
     "label", "nlabel", "numlabel", "nblabels", "nblabel", "numtypes", "nway", "nways", "numways",
-    "outclasses", "outclass", "numoutclasses", "outputclass",
+    "classescount", "classescnt", "classcnt", "outclasses", "outclass", "numoutclasses", "outputclass",
 )  # fmt: skip
 """Spellings of the number of classes, without `_` and in lower case, the clearest first."""
 CHANNELS = (

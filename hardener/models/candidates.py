@@ -179,15 +179,20 @@ def _chosen_by(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str,
 
 
 def _asserted(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the arguments whose defaults the code itself does not accept: it asserts something of them, or reads a
-    list, or a part, of None."""
-    error = one.trial.error
+    """Return the arguments whose defaults the code itself does not accept: it asserts something of them, reads a list,
+    or a part, of None, or names the word that they are as one that it does not know."""
+    error, free = one.trial.error, [name for name in taken.names if name not in {*one.arguments, *given}]
+    if error is None or one.trial.built:
+        return ()
+    if isinstance(error, ValueError | KeyError | NotImplementedError):
+        told = set(re.findall(r"[\w.-]+", str(error)))
+        return tuple(n for n in free if isinstance(taken.names[n], str) and taken.names[n] in told)
     refused = isinstance(error, AssertionError) or (
         isinstance(error, TypeError | AttributeError) and _NONE in str(error)
     )
-    place = None if error is None or not refused or one.trial.built else place_of(error)
+    place = place_of(error) if refused else None
     words = set() if place is None else set(re.findall(r"\w+", place.whole_code))
-    left = [name for name in taken.names if name in words and name not in {*one.arguments, *given}]
+    left = [name for name in free if name in words]
     return tuple(name for name in left if isinstance(error, AssertionError) or taken.names[name] is None)
 
 

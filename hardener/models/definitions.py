@@ -18,6 +18,7 @@ _DEFINES = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, a
 _NO_NETWORK = re.compile(
     r"data|loader|sampler|loss|transforms|train|optim|schedul|config|callback|error|exception|test", re.I
 )
+_ADDS = {"add_argument", "set_defaults", "add_argument_group", "add_mutually_exclusive_group"}
 _MAYBE = "may_fail"
 _SETS = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.If, ast.Try, ast.With)
 
@@ -49,7 +50,7 @@ def definitions(tree: ast.Module) -> ast.Module:
         for place, statement in enumerate(tree.body):
             if _adds_to(statement) in fresh:
                 kept[place] = True
-                needed |= _used(statement)
+                needed |= _used(statement) | _bound(statement)
             if not fresh & _bound(statement) or isinstance(statement, ast.ClassDef):
                 continue
             if isinstance(statement, ast.FunctionDef) or kept[place]:
@@ -123,10 +124,11 @@ def _is_definition(statement: ast.stmt) -> bool:
 
 
 def _adds_to(statement: ast.stmt) -> str:
-    """Return the name of the parser that a statement gives an argument, as in `parser.add_argument("--width")`."""
-    call = statement.value if isinstance(statement, ast.Expr) else None
+    """Return the name of the parser that a statement gives an argument, as in `parser.add_argument("--width")`, or a
+    group of them."""
+    call = statement.value if isinstance(statement, ast.Expr | ast.Assign) else None
     method = call.func if isinstance(call, ast.Call) else None
-    if not isinstance(method, ast.Attribute) or method.attr not in {"add_argument", "set_defaults"}:
+    if not isinstance(method, ast.Attribute) or method.attr not in _ADDS:
         return ""
     return getattr(method.value, "id", "")
 

@@ -211,6 +211,8 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
         return modules
     if isinstance(used, int):
         return lists_of(used, word)
+    if "cuda" in word or "gpu" in word:
+        return [plain_guess(False)]
     if word.startswith(_SWITCHES):
         return [plain_guess(False), plain_guess(True)]
     if _PATHS.search(name):

@@ -208,6 +208,9 @@ def _built(
             f"{file.path.name} is a script: when it is imported, {found.left_out}. Its imports, classes, functions and "
             "written values were taken, and no other line of it was run",
         )
+    if found.parsed:
+        told = f"{' and '.join(found.parsed)} of {file.path.name} would come from the command line of its main part"
+        notes += (f"{told}: what its networks read there is what its parser has by default",)
     if found.absent:
         one = len(found.absent) == 1
         told = f"{', '.join(found.absent)} {'is' if one else 'are'} not installed"

@@ -21,6 +21,7 @@ from hardener.models.gone import gone_names
 from hardener.models.import_advice import import_advice, script_refused, trains_at_import
 from hardener.models.imports_read import ALIAS, NEVER_TWICE, own_package, reach_of, stands_in, uppermost
 from hardener.models.printed import few_lines, some_terminal
+from hardener.models.script_settings import set_as_parsed
 from hardener.models.user_code import named_error, user_code
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -57,13 +58,15 @@ class ModelFile:
 @dataclass
 class Imported:
     """A model file that is imported, for as long as it is; `left_out`: why its definitions alone were; `absent`: the
-    packages that it imports, that are not installed, and that nothing is lost without."""
+    packages that it imports, that are not installed, and that nothing is lost without; `parsed`: names that its main
+    part would set by the command line, and that are as that is without arguments."""
 
     file: ModelFile
     module: ModuleType
     loaded_before: set[str] = field(repr=False)
     left_out: str = ""
     absent: list[str] = field(default_factory=list)
+    parsed: list[str] = field(default_factory=list)
 
     def modules(self) -> list[ModuleType]:
         """Return the modules of the user's own that are loaded: the model file and what it imports from around it."""
@@ -187,7 +190,7 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     try:
         with few_lines(sys.stderr), some_terminal(), _torch_as_it_is(), gone_names(file.own) as absent:
             found = _run(file, before, sign)
-            found.absent = absent
+            found.absent, found.parsed = absent, set_as_parsed(found.module, file.own)
             yield found
     finally:
         _forget(file, before)  # first: a folder without __init__.py knows its place by sys.path

@@ -88,9 +88,10 @@ class Repository:
             last: a file, by its name, whose calls come after all others.
         """
         trees = sorted(self._trees, key=lambda one: one[1].rpartition(".")[2] == last)
-        found = ((tree, module, call) for tree, module in trees for call in _calls_of(name, tree))
-        for tree, module, call in itertools.islice(found, _MOST_CALLS):
-            constants = {**_spelled(tree, module), **_constants(tree)}
+        found = ((tree, module, *call) for tree, module in trees for call in _calls_of(name, tree))
+        for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
+            local = {} if around is None else _constants(around)
+            constants = {**_spelled(tree, module), **_constants(tree), **local}
             places = zip(taken.names, call.args, strict=False)
             named = [*places, *((k.arg, k.value) for k in call.keywords if k.arg is not None)]
             pairs = {key: self._value(node, constants) for key, node in named if key in taken.names}
@@ -302,13 +303,17 @@ def _dotted(node: ast.expr) -> _Names:
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
 
 
-def _calls_of(name: str, tree: ast.Module) -> Iterator[ast.Call]:
+def _calls_of(name: str, tree: ast.Module) -> Iterator[tuple[ast.Call, ast.FunctionDef | None]]:
+    """Yield the calls of a name, and the functions that they lie in."""
     nodes = list(ast.walk(tree))
     aliases = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     names = {name} | {alias.asname for alias in aliases if alias.name == name and alias.asname}
+    around: dict[int, ast.FunctionDef] = {}
+    for function in (node for node in nodes if isinstance(node, ast.FunctionDef)):  # inner ones come last
+        around |= {id(node): function for node in ast.walk(function)}
     for node in nodes:
         if isinstance(node, ast.Call) and called_name(node) in names:
-            yield node
+            yield node, around.get(id(node))
 
 
 def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:
@@ -327,7 +332,7 @@ def _read_of(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def _constants(tree: ast.Module) -> dict[str, Any]:
+def _constants(tree: ast.Module | ast.FunctionDef) -> dict[str, Any]:
     """Return what names stand for in a file: literals, expressions where they are set once, and of a loop's the first
     of a list."""
     nodes = list(ast.walk(tree))

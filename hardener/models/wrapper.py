@@ -15,6 +15,7 @@ from typing import Any
 
 from hardener.models.argument_use import length_of
 from hardener.models.arguments import (
+    CHANNELS,
     FEATURES,
     IMAGE_SIZE,
     NO_DEFAULT,
@@ -46,6 +47,7 @@ from hardener.models.user_code import place_of
 
 PLACEHOLDER = Guess(..., "...")
 _MOST_SIZES = 6
+_MOST_FIRST, _MOST_BESIDE = 6, 3
 _MOST_WORDS = 6
 _OF_OUTPUTS = re.compile(r"^(?!.*(channel|feat|emb|dim)).*(out|class|label|target|categor)")
 """What may count classes where it is the number of outputs: not how many features or channels there are."""
@@ -141,7 +143,8 @@ def completed(
     fault: BaseException | None = None
     ran, giving = False, None
     built: list[dict[str, Guess]] = []
-    for guesses in [*calls, *combinations(options)]:
+    partly = [one for call in written for one in _beside(call, taken, given, options)]
+    for guesses in [*calls, *itertools.islice(combinations(options), _MOST_FIRST), *partly, *combinations(options)]:
         for way in ways:
             if trials.spent or (built and trials.running_out):  # other sizes are to be tried too
                 break
@@ -264,6 +267,21 @@ def _told(call: Mapping[str, Guess], taken: Takes, known: Mapping[str, Any], giv
     same = {name for name in free if type(taken.names[name]) is type(call[name].value)}  # 2 is not 2.0: it makes a size
     differing = [name for name in free if name not in same or taken.names[name] != call[name].value]
     return [name for name in differing if plain(name) not in facts]
+
+
+def _beside(
+    call: Mapping[str, Guess], taken: Takes, given: Mapping[str, Any], options: Mapping[str, Sequence[Guess]]
+) -> Iterator[dict[str, Guess]]:
+    """Yield what a call elsewhere gives of what is needed, with guesses for the rest: also what bears the name of a
+    count of classes or of channels beside another, and is a width: `channels=256, num_classes=10, out_dim=16`."""
+    facts = (*IMAGE_SIZE, *SHAPES, *FEATURES, *SIDES, *OFF, *CHANNELS, "device")
+    count = class_count_name(taken)
+    own = {n: g for n, g in call.items() if taken.names[n] is NO_DEFAULT and n not in given and n != count}
+    own = {name: guess for name, guess in own.items() if plain(name) not in facts}
+    if set(own) - set(options):  # else the guesses alone are the same
+        rest = {name: guesses for name, guesses in options.items() if name not in own}
+        for guesses in itertools.islice(combinations(rest), _MOST_BESIDE):
+            yield {**own, **guesses}
 
 
 def _guessed(call: Mapping[str, Any], found: Imported, facts: Facts, repository: Repository) -> dict[str, Guess]:

@@ -15,6 +15,7 @@ import torch
 from hardener.errors import HardenerError
 from hardener.models.definitions import defines_network
 from hardener.models.load import LoadedModel, ModelChoice, load_model
+from hardener.models.model_file import find_model_file, imported
 from hardener.models.tame import tame
 
 NET = "from torch import nn\ndef build_model(num_classes): return nn.Linear(WIDTH, num_classes)\n"
@@ -357,12 +358,58 @@ def test_a_module_that_loads_when_it_is_asked_is_not_asked(tmp_path: Path) -> No
     assert tame(load(tmp_path / "net.py").network) == []
 
 
-def test_a_script_whose_network_reads_an_argument_gets_its_parser_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("adds", ["parser", "group"])
+def test_a_script_whose_network_reads_an_argument_gets_its_parser_whole(adds: str, tmp_path: Path) -> None:
     text = (
         "import argparse\nfrom torch import nn\nparser = argparse.ArgumentParser()\n"
-        "parser.add_argument('--width', default=3, type=int)\nargs = parser.parse_args()\nwidth = args.width\n"
+        f"group = parser.add_argument_group('of the network')\n{adds}.add_argument('--width', default=3, type=int)\n"
+        "args = parser.parse_args()\nwidth = args.width\n"
         "class Net(nn.Linear):\n    def __init__(self, num_classes):\n        super().__init__(width, num_classes)\n"
         "    def forward(self, x):\n        return super().forward(x)\n"
         "for epoch in range(3):\n    loss.backward()\n"
     )
     assert width(load(write(tmp_path, net=text) / "net.py")) == 3
+
+
+PARSED = """
+import argparse
+from torch import nn
+args = None
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.fc = nn.Linear(args.width, num_classes, bias=args.no_bias)
+
+    def forward(self, x):
+        return self.fc(x)
+
+
+"""
+ARGUMENTS = """
+    parser = argparse.ArgumentParser()
+    parser.add_argument('-w', '--width', type=int, default=3)
+    parser.add_argument('--no-bias', action='store_false')
+    parser.add_argument('--rate', default=find_rate())
+    parser.add_argument('data')
+    args = parser.parse_args()
+"""
+
+
+@pytest.mark.parametrize("part", ["if __name__ == '__main__':", "def main():\n    global args", "def main():"])
+def test_arguments_that_only_the_main_part_of_a_file_reads_are_as_its_parser_has_them(
+    part: str, tmp_path: Path
+) -> None:
+    write(tmp_path, net=f"{PARSED}{part}{ARGUMENTS}")
+    if part == "def main():":  # its args are its own
+        with pytest.raises(HardenerError, match="width"):
+            load(tmp_path / "net.py")
+        return
+    loaded = load(tmp_path / "net.py")
+    assert loaded.network.fc.in_features == 3  # type: ignore[union-attr]
+    assert loaded.network.fc.bias is not None  # type: ignore[union-attr]
+    assert "args of net.py would come from the command line of its main part" in " ".join(loaded.notes)
+    with imported(find_model_file(tmp_path / "net.py")) as found:
+        assert not hasattr(found.module.args, "rate"), "nothing is run for it"
+        assert not hasattr(found.module.args, "data"), "it has no default"

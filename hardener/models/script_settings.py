@@ -1,0 +1,65 @@
+"""What a script's main part reads from the command line for its networks -> the same, for an empty command line."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hardener.models.source_code import literal
+
+_STORED = {"store_true": False, "store_false": True}
+
+
+def set_as_parsed(module: ModuleType, path: Path) -> list[str]:
+    """Set a module's names that only its main part, or a function, sets by `parser.parse_args()`, and that its networks
+    read: as that gives them without arguments. The parser's arguments are read, and nothing is run.
+
+    Returns:
+        The names.
+    """
+    tree = ast.parse(path.read_bytes())
+    names = set(_parsed(tree))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    read = {node.id for one in classes for node in ast.walk(one) if isinstance(node, ast.Name)}
+    found = sorted(name for name in names & read if vars(module).get(name) is None)
+    settings = dict(_defaults(tree)) if found else {}
+    for name in found if settings else ():
+        setattr(module, name, argparse.Namespace(**settings))
+    return found if settings else []
+
+
+def _parsed(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of the module that code which does not run at its import sets to what a parser gives."""
+    for part in tree.body:
+        shared = {name for node in ast.walk(part) if isinstance(node, ast.Global) for name in node.names}
+        for node in ast.walk(part):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _parses(node.value):
+                targets = {target.id for target in node.targets if isinstance(target, ast.Name)}
+                yield from targets if isinstance(part, ast.If) else targets & shared
+
+
+def _parses(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "parse_args" and not call.args
+
+
+def _defaults(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+    """Yield what the arguments of a file's parsers are by default; those that have none to be read are left out."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") != "add_argument":
+            continue
+        told = {one.arg: one.value for one in node.keywords if one.arg is not None}
+        flags = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        long = [flag for flag in flags if flag.startswith("--")] or flags
+        dest = getattr(told.get("dest"), "value", None)
+        name = str(dest) if dest else long[0].lstrip("-").replace("-", "_") if long else ""
+        needed = bool(flags) and not flags[0].startswith("-") and "nargs" not in told
+        if not name.isidentifier() or needed or "required" in told:
+            continue
+        action = str(getattr(told.get("action"), "value", ""))
+        value = literal(told["default"], ...) if "default" in told else _STORED.get(action)
+        if value is not ...:
+            yield name, value
