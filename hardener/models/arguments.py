@@ -36,7 +36,8 @@ IMAGE_SIZE = (
 )  # fmt: skip
 SIDES = {"imgh": 0, "imgheight": 0, "imageheight": 0, "inputheight": 0, "imgw": 1, "imgwidth": 1, "imagewidth": 1,
          "inputwidth": 1, "height": 0}  # fmt: skip
-SHAPES = ("inputshape", "inshape", "imageshape", "imgshape", "inputdims", "imgdims", "imagedims")
+SHAPES = ("inputshape", "inshape", "imageshape", "imgshape", "inputdims", "imgdims", "imagedims", "shape", "chw",
+          "datashape", "xshape")  # fmt: skip
 FEATURES = (
     "infeatures", "inputdim", "indim", "inputsize", "inputfeatures", "ninputs", "numinputs", "nfeatures", "dimin",
     "ninput", "numfeatures", "insize", "inputs", "dinput", "din", "xdim", "xsize", "inpdim", "inpfeatures", "infeature",

@@ -13,11 +13,16 @@ from typing import Any
 from torch import nn
 
 from hardener.models.arguments import (
+    CHANNELS,
+    IMAGE_SIZE,
+    MAYBE_CHANNELS,
+    SHAPES,
     Facts,
     Making,
     class_count_name,
     known_arguments,
     made,
+    plain,
     size_names,
     takes,
 )
@@ -75,9 +80,16 @@ def for_these(text: str, found: Imported, facts: Facts) -> str:
     if facts.size is not None and facts.size[0] == facts.size[1]:
         whole = [name for name in size_names(taken) if isinstance(getattr(given.get(name), "value", None), int)]
         known |= dict.fromkeys(whole, facts.size[0])
-    fitting = {name: value for name, value in known.items() if name in given or name == count}
+    fitting = {name: value for name, value in known.items() if name == count or _is_of_images(name, given.get(name))}
     texts = {name: ast.unparse(node) for name, node in given.items()} | {n: repr(v) for n, v in fitting.items()}
     return f"{ast.unparse(call.func)}({', '.join(f'{name}={one}' for name, one in texts.items())})"
+
+
+def _is_of_images(name: str, node: ast.expr | None) -> bool:
+    """Does an argument of a call tell the channels or the size of images? `channels=256` is a width."""
+    word = plain(name)
+    maybe = word in MAYBE_CHANNELS and getattr(node, "value", None) in (1, 3)
+    return node is not None and (maybe or word in (*CHANNELS, *SHAPES, *IMAGE_SIZE))
 
 
 def own_copy(value: Any) -> Making:

@@ -41,6 +41,7 @@ PACKAGE_NAMES = {
     "clip": "openai-clip",
     "rotary_embedding_torch": "rotary-embedding-torch",
     "matplotlib": "matplotlib",
+    "autoattack": "git+https://github.com/fra31/auto-attack",
     "pkg_resources": '"setuptools<81"',
     "tensorflow": "tensorflow",
     "keras": "keras",

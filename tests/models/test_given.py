@@ -12,8 +12,11 @@ from torch import nn
 
 from hardener.cli.options import asked_arguments
 from hardener.errors import HardenerError
+from hardener.models.arguments import Facts
+from hardener.models.by_name import for_these
 from hardener.models.given import said
 from hardener.models.load import ModelChoice, load_model
+from hardener.models.model_file import find_model_file, imported
 
 FILE = """
 from dataclasses import dataclass
@@ -184,6 +187,17 @@ def test_a_call_is_made_with_its_arguments_for_each_network(tmp_path: Path) -> N
         "body": "Params({'a': 1}, x=2)",
         "word": {"a": 1},
     }
+
+
+def test_a_call_of_a_script_is_printed_with_what_the_data_says(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "class Params:\n    def __init__(self, channels, out_dim, in_channels, num_classes, size): pass\n"
+    )
+    with imported(find_model_file(tmp_path / "net.py")) as found:
+        text = for_these("Params(256, 16, in_channels=1, num_classes=None, size=32)", found, Facts(4, 3, (64, 64)))
+        assert text == "Params(channels=256, out_dim=16, in_channels=3, num_classes=4, size=64)"
+        assert for_these("Params(3, 3)", found, Facts(4, 1)) == "Params(channels=1, out_dim=3, num_classes=4)"
+        assert for_these("Nothing(3)", found, Facts(4, 1)) == "Nothing(3)"
 
 
 OF_PATCHES = """
