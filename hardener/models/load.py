@@ -211,6 +211,9 @@ def _built(
     if found.parsed:
         told = f"{' and '.join(found.parsed)} of {file.path.name} would come from the command line of its main part"
         notes += (f"{told}: what its networks read there is what its parser has by default",)
+    if found.older:
+        told = f"{', '.join(found.older)} of {file.path.name} was written for a timm before 0.6"
+        notes += (f"{told}: the head follows its forward_features, as there",)
     if found.absent:
         one = len(found.absent) == 1
         told = f"{', '.join(found.absent)} {'is' if one else 'are'} not installed"

@@ -20,6 +20,7 @@ from hardener.models.definitions import DefinitionsLoader, defines_network, runs
 from hardener.models.gone import gone_names
 from hardener.models.import_advice import import_advice, script_refused, trains_at_import
 from hardener.models.imports_read import ALIAS, NEVER_TWICE, own_package, reach_of, stands_in, uppermost
+from hardener.models.older_timm import older_blocks, run_as_written
 from hardener.models.printed import few_lines, some_terminal
 from hardener.models.script_settings import set_as_parsed
 from hardener.models.user_code import named_error, user_code
@@ -59,7 +60,8 @@ class ModelFile:
 class Imported:
     """A model file that is imported, for as long as it is; `left_out`: why its definitions alone were; `absent`: the
     packages that it imports, that are not installed, and that nothing is lost without; `parsed`: names that its main
-    part would set by the command line, and that are as that is without arguments."""
+    part would set by the command line, and that are as that is without arguments; `older`: its classes that run as in
+    an older timm."""
 
     file: ModelFile
     module: ModuleType
@@ -67,6 +69,7 @@ class Imported:
     left_out: str = ""
     absent: list[str] = field(default_factory=list)
     parsed: list[str] = field(default_factory=list)
+    older: list[str] = field(default_factory=list)
 
     def modules(self) -> list[ModuleType]:
         """Return the modules of the user's own that are loaded: the model file and what it imports from around it."""
@@ -188,9 +191,16 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     sys.path[:0] = map(str, file.folders)
     sys.argv = [str(file.path)]
     try:
-        with few_lines(sys.stderr), some_terminal(), _torch_as_it_is(), gone_names(file.own) as absent:
+        with (
+            few_lines(sys.stderr),
+            some_terminal(),
+            _torch_as_it_is(),
+            gone_names(file.own) as absent,
+            older_blocks(file.own),
+        ):
             found = _run(file, before, sign)
             found.absent, found.parsed = absent, set_as_parsed(found.module, file.own)
+            found.older = run_as_written(found.modules())
             yield found
     finally:
         _forget(file, before)  # first: a folder without __init__.py knows its place by sys.path

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from hardener.models.load import load_model
 
@@ -42,3 +43,35 @@ def test_the_layers_of_timm_are_found_where_they_lay(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(f"{line}\nfrom torch import nn\nmodel = nn.Linear(*to_2tuple(3))\n")
     assert load_model(str(tmp_path / "net.py"), num_classes=3).entry is None
     assert "timm.models.layers.helpers" not in sys.modules
+
+
+OF_OLDER_TIMM = """
+import timm.models.vision_transformer
+from timm.models.vision_transformer import Block
+
+class Masked(timm.models.vision_transformer.VisionTransformer):
+    def __init__(self, **kwargs):
+        super().__init__(img_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2, **kwargs)
+        self.further = Block(8, 2, 4, qkv_bias=True, qk_scale=None)
+
+    def forward_features(self, x):
+        x = self.patch_embed(x)
+        x = self.pos_drop(x + self.pos_embed[:, 1:])
+        for block in [*self.blocks, self.further]:
+            x = block(x)
+        return self.norm(x).mean(1) + 5
+"""
+
+
+@pytest.mark.filterwarnings("ignore:Importing from timm:FutureWarning")
+def test_a_network_of_an_older_timm_runs_as_it_did_there(tmp_path: Path) -> None:
+    vision_transformer = pytest.importorskip("timm.models.vision_transformer")
+    before = vision_transformer.Block.__init__
+    (tmp_path / "net.py").write_text(OF_OLDER_TIMM)
+    loaded = load_model(str(tmp_path / "net.py"), num_classes=2, size=(8, 8))
+    network, x = loaded.network.eval(), torch.rand(3, 3, 8, 8)
+    assert torch.equal(network(x), network.head(network.forward_features(x)))  # type: ignore[operator]
+    assert "Masked of net.py was written for a timm before 0.6" in " ".join(loaded.notes)
+    assert vision_transformer.Block.__init__ is before
+    (tmp_path / "net.py").write_text(OF_OLDER_TIMM.replace("features(self, x)", "features(self, x, **_)"))
+    assert "older" not in " ".join(load_model(str(tmp_path / "net.py"), num_classes=2, size=(8, 8)).notes)
