@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hardener.attacks._gradient import Classifier
 from hardener.losses.margin import margin
+from hardener.runtime.answers import chosen_class
 
 DOUBT = 2**-5
 """Of an image's largest |logit|: a lead that bfloat16 puts this near to 0, or above, is asked for again in float32."""
@@ -33,9 +34,9 @@ def misclassified(model: Classifier, points: Tensor, labels: Tensor, logits: Ten
             miss a point, never count one that does not fool the model.
     """
     if not bf16:
-        return logits.argmax(dim=1) != labels
+        return chosen_class(logits) != labels
     doubtful = ~(margin(logits, labels) < -DOUBT * logits.abs().amax(dim=1))
     if bool(doubtful.any()):
         exact = answers(model, points[doubtful], bf16=False)
-        doubtful[doubtful.clone()] = exact.argmax(dim=1) != labels[doubtful]
+        doubtful[doubtful.clone()] = chosen_class(exact) != labels[doubtful]
     return doubtful

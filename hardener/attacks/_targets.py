@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hardener.attacks._gradient import Classifier
 from hardener.runtime import batch
+from hardener.runtime.answers import chosen_class
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def likely_targets(model: Classifier, images: Tensor, labels: Tensor, most: int)
     logits = model(images)
     wrong = logits.scatter(1, labels.unsqueeze(1), -torch.inf)
     targets: Tensor = wrong.topk(min(most, logits.shape[1] - 1), dim=1).indices
-    return targets, logits.argmax(dim=1) == labels
+    return targets, chosen_class(logits) == labels
 
 
 def targets_at_once(images: Tensor, targets: Tensor) -> int:

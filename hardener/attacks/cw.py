@@ -9,6 +9,7 @@ from hardener.attacks._ascent import Ascent
 from hardener.attacks._gradient import Classifier, value_and_gradient
 from hardener.geometry import norm_geometry
 from hardener.losses.margin import margin
+from hardener.runtime.answers import chosen_class
 
 _INSIDE = 0.999
 _LARGEST_WEIGHT = 1e15
@@ -67,7 +68,7 @@ def _nearest(
 ) -> Tensor:
     found = images.clone()
     logits, lead, gradient = value_and_gradient(model, images, labels, objective=margin)
-    standing = logits.argmax(dim=1) == labels
+    standing = chosen_class(logits) == labels
     if not bool(standing.any()):
         return found
     images, labels, lead, gradient = (rows[standing] for rows in (images, labels, lead, gradient))
@@ -81,7 +82,7 @@ def _nearest(
         for step in range(1, steps + 1):
             tried = (torch.tanh(w) + 1) / 2
             logits, _, gradient = value_and_gradient(model, tried, labels, objective=_hinge)
-            broken_now = logits.argmax(dim=1) != labels
+            broken_now = chosen_class(logits) != labels
             broken |= broken_now
             length = _square(tried - images).sqrt()
             nearer = broken_now & (length < distance)

@@ -8,6 +8,7 @@ from torch import Tensor
 from hardener.attacks._gradient import Classifier
 from hardener.attacks._minimum_norm import shorten, within_box
 from hardener.geometry import Norm, fit_box, norm_geometry
+from hardener.runtime.answers import chosen_class
 
 
 def deepfool(
@@ -53,7 +54,7 @@ def deepfool(
     with torch.no_grad():
         logits = model(images)
     rivals = _without(labels, logits).topk(min(candidates, logits.shape[1] - 1), dim=1).indices
-    standing = logits.argmax(dim=1).eq(labels).nonzero().squeeze(1)
+    standing = chosen_class(logits).eq(labels).nonzero().squeeze(1)
     total = torch.zeros_like(images[standing])
     for _ in range(steps):
         if len(standing) == 0:
@@ -63,7 +64,7 @@ def deepfool(
         total = total + (1 + overshoot) * step
         reached = clean + fit_box(clean, total)
         with torch.no_grad():
-            fooled = model(reached).argmax(dim=1).ne(truth)
+            fooled = chosen_class(model(reached)).ne(truth)
         found[standing[fooled]] = reached[fooled]
         going_on = ~fooled & step.flatten(1).any(dim=1)
         standing, total = standing[going_on], total[going_on]

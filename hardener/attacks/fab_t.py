@@ -14,6 +14,7 @@ from hardener.attacks._precision import answers
 from hardener.attacks._targets import lead, likely_targets, targets_at_once
 from hardener.geometry import norm_geometry
 from hardener.losses.margin import margin
+from hardener.runtime.answers import chosen_class
 
 _BIAS = 0.1
 """alpha_max of the paper: how far at most a step leans towards the point nearest to the image."""
@@ -78,7 +79,7 @@ def fab_t(
             at = _step(model, clean, truth, aim, at, norm, gap, bf16)
             length = size(at - clean)
             logits = _look(model, at, truth, length < distance[place].repeat(many), bf16)
-            broken = logits.argmax(dim=1) != truth
+            broken = chosen_class(logits) != truth
             _keep_nearer(found, distance, place, at, torch.where(broken, length, torch.inf))
             at = torch.where(broken.view(-1, 1, 1, 1), clean + _RETURN * (at - clean), at)
             if bf16:
@@ -163,7 +164,7 @@ def _final_search(model: Classifier, clean: Tensor, labels: Tensor, broken: Tens
         between = inner + share * (outer - inner)
         logits = model(between)
         gap = lead(logits, labels, targets=new_class)
-        over = logits.argmax(dim=1) != labels
+        over = chosen_class(logits) != labels
         rows = over.view(-1, 1, 1, 1)
         outer, inner = torch.where(rows, between, outer), torch.where(rows, inner, between)
         outer_gap, inner_gap = torch.where(over, gap, outer_gap), torch.where(over, inner_gap, gap)

@@ -12,6 +12,7 @@ from hardener.attacks._minimum_norm import SLACK, within_box
 from hardener.geometry import NORMS, norm_geometry
 from hardener.geometry.l2 import L2
 from hardener.losses.margin import margin
+from hardener.runtime.answers import chosen_class
 
 
 def fmn(
@@ -53,7 +54,7 @@ def fmn(
     ball = norm_geometry(norm)
     found = images.clone()
     with torch.no_grad():
-        standing = model(images).argmax(dim=1).eq(labels).nonzero().squeeze(1)
+        standing = chosen_class(model(images)).eq(labels).nonzero().squeeze(1)
     if len(standing) == 0:
         return found
     clean, truth = images[standing], labels[standing]

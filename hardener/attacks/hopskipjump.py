@@ -17,6 +17,7 @@ from hardener.attacks._queries import LARGEST_BATCH
 from hardener.errors import HardenerError
 from hardener.geometry import norm_geometry
 from hardener.geometry.l2 import L2
+from hardener.runtime.answers import chosen_class
 
 _NORMS = ("linf", "l2")
 _NOISES, _NEIGHBOURS, _BLENDS = 20, 20, 10
@@ -64,7 +65,7 @@ def hopskipjump(
     foolbox = _import_foolbox()
     ball = norm_geometry(norm)
     with torch.no_grad():
-        standing = model(images).argmax(dim=1).eq(labels)
+        standing = chosen_class(model(images)).eq(labels)
     view = _Decisions(model, images, labels, norm, eps, queries - 1, generator)
     try:
         view.look_at_only(standing)
@@ -126,8 +127,7 @@ class _Decisions:
             raise _EnoughSeen
         self.left -= rounds
         with torch.no_grad():
-            answers: Tensor = self._model(points).argmax(dim=1).ne(self.labels.repeat(rounds))
-        return answers
+            return chosen_class(self._model(points)).ne(self.labels.repeat(rounds))
 
     def see(self, points: Tensor) -> Tensor:
         """Say which points, (n, C, H, W), are misclassified, and remember them.

@@ -13,6 +13,7 @@ from hardener.attacks._gradient import Classifier
 from hardener.attacks._layout import fast_layout
 from hardener.geometry import NORMS, norm_geometry
 from hardener.losses.margin import margin
+from hardener.runtime.answers import chosen_class
 
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _TINY = 1e-12
@@ -58,7 +59,7 @@ def square(
     images = fast_layout(images)
     found = start(images, eps, generator)
     logits = model(found)
-    place = (logits.argmax(dim=1) == labels).nonzero().squeeze(1)
+    place = (chosen_class(logits) == labels).nonzero().squeeze(1)
     clean, truth, points, lead = images[place], labels[place], found[place], margin(logits, labels)[place]
     for query in range(1, queries):
         if len(place) == 0:
@@ -68,7 +69,7 @@ def square(
         if not bool(asked.any()):
             continue
         logits = model(proposal[asked])
-        new_lead, still = margin(logits, truth[asked]), logits.argmax(dim=1) == truth[asked]
+        new_lead, still = margin(logits, truth[asked]), chosen_class(logits) == truth[asked]
         better = torch.zeros_like(asked).masked_scatter(asked, (new_lead > lead[asked]) | ~still)
         points = torch.where(better.view(-1, 1, 1, 1), proposal, points)
         lead = torch.where(better, lead.masked_scatter(asked, new_lead), lead)

@@ -8,6 +8,7 @@ from torch import Tensor
 from hardener.attacks._gradient import Classifier
 from hardener.attacks.pgd import pgd
 from hardener.errors import HardenerError
+from hardener.runtime.answers import chosen_class
 
 
 def transfer(
@@ -74,4 +75,4 @@ def transfer(
 
 @torch.no_grad()
 def _standing(model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-    return model(images).argmax(dim=1).eq(labels)
+    return chosen_class(model(images)).eq(labels)

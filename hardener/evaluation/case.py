@@ -15,6 +15,7 @@ from hardener.evaluation.suite import most_passes
 from hardener.geometry import norm_geometry
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.margin import margin
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import as_float, device_of
 from hardener.statistics.interval import clopper_pearson
@@ -255,23 +256,23 @@ class AuditCase:
     def noisy(self) -> Tensor:
         """Which of the compared images the worst of a few random points on the border of the ball breaks."""
         ball, eps = norm_geometry(self.ball.norm), self.ball.eps
-        fallen, lengths, answers = [], [], []
+        fallen, lengths, became = [], [], []
         for images, labels in self.batches(self.compared):
             worst, found = torch.zeros_like(images), torch.zeros_like(labels, dtype=torch.bool)
             with torch.no_grad():
                 for _ in range(NOISE_DRAWS):
                     drawn = torch.randn(images.shape, generator=self.generator, device=images.device)
                     delta = ball.farthest_in_box(images, drawn, eps)
-                    wrong = self.model(images + delta).argmax(1).ne(labels) & ~found
+                    wrong = chosen_class(self.model(images + delta)).ne(labels) & ~found
                     worst[wrong] = delta[wrong]
                     found |= wrong
-                answer = self.model(images + worst).argmax(1)
+                answer = chosen_class(self.model(images + worst))
                 found &= answer.ne(labels)  # a random model must err twice
             fallen.append(found.cpu())
             lengths.append(ball.size(worst).cpu())
-            answers.append(answer.cpu())
+            became.append(answer.cpu())
         fell = torch.cat(fallen)
-        self.count(self.compared[fell], torch.cat(lengths)[fell], torch.cat(answers)[fell])
+        self.count(self.compared[fell], torch.cat(lengths)[fell], torch.cat(became)[fell])
         return fell
 
     @cached_property

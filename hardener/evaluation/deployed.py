@@ -14,6 +14,7 @@ from hardener.evaluation.suite import DEPLOYED, DEPLOYED_QUICK
 from hardener.measures.certification import Smoothing, measure_certification
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.progress import Reporter
+from hardener.runtime.answers import chosen_class
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import newcombe_paired
 from hardener.threat import ThreatModel
@@ -152,5 +153,5 @@ def _shown_what_fooled(
     for first in range(0, len(places), batch_size):
         piece = places[first : first + batch_size]
         shown = torch.stack([other.examples[index] for index in piece])
-        robust[piece] = model(shown).argmax(dim=1).eq(labels[piece])
+        robust[piece] = chosen_class(model(shown)).eq(labels[piece])
     return robust

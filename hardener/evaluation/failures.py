@@ -34,8 +34,9 @@ def confusion_of(result: RobustAccuracy, labels: Tensor, classes: tuple[str, ...
 
 
 def count_confused(labels: Tensor, became: Tensor, classes: Sequence[str]) -> list[Confused]:
-    """Count the pairs of class and answer, the most images first; labels and answers are (N,) int64."""
-    pairs = Counter(zip(labels.tolist(), became.tolist(), strict=True))
+    """Count the pairs of class and answer, the most images first; labels and answers are (N,) int64, −1 for none, which
+    is not counted."""
+    pairs = Counter(pair for pair in zip(labels.tolist(), became.tolist(), strict=True) if pair[1] >= 0)
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     return [Confused(label=classes[a], became=classes[b], images=count) for (a, b), count in ordered]
 
@@ -80,7 +81,7 @@ def _shown(
     return ShownImage(
         path=sample.paths[place],
         label=classes[int(sample.labels[place])],
-        answer=classes[int(result.predictions[place])],
+        answer=[*classes, "no answer"][int(result.predictions[place])],
         confidence=float(scores["confidence"][place]),
         score=f"{name} {float(scores[name][place]):.3g}",
         pixels=as_float(sample.pixels[place]).cpu().numpy(),

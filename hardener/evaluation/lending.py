@@ -13,6 +13,7 @@ from hardener.evaluation.standing import Standing
 from hardener.evaluation.suite import DEFAULT, FAST, sweep_plans
 from hardener.geometry import norm_geometry
 from hardener.measures.run import Case, LentAttack, LentSweep
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.model_state import as_float, device_of
 from hardener.threat import ThreatModel, norm_of
 
@@ -109,6 +110,6 @@ def _along_the_way(model: nn.Module, clean: Tensor, fooling: Tensor, labels: Ten
     low, high = torch.zeros(len(clean), 1, 1, 1, device=device), torch.ones(len(clean), 1, 1, 1, device=device)
     for _ in range(_HALVED):
         middle = (low + high) / 2
-        wrong = model(begin + middle * (end - begin)).argmax(dim=1).ne(truth).view(-1, 1, 1, 1)
+        wrong = chosen_class(model(begin + middle * (end - begin))).ne(truth).view(-1, 1, 1, 1)
         low, high = torch.where(wrong, low, middle), torch.where(wrong, middle, high)
     return (begin + high * (end - begin)).cpu()

@@ -26,6 +26,7 @@ from hardener.evaluation.case import (
 from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.standing import evenly
 from hardener.losses.cross_entropy import cross_entropy
+from hardener.runtime.answers import NO_ANSWER
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import norm_of, show_eps
 from hardener.words import counted
@@ -78,7 +79,10 @@ def _not_finite(case: AuditCase) -> Finding:
         margins, entropies = case.gradients
         fine &= margins.isfinite() & entropies.isfinite()
     bad, told = int((~fine).sum()), "Answers or gradients" if case.differentiable else "Answers"
-    return Finding(f"{told} are NaN or infinite on {_of(bad, len(fine))}.", bad / len(fine), bad > 0)
+    silent, asked = int((case.result.predictions == NO_ANSWER).sum()), len(case.result.predictions)
+    also = f" Of the run, {_of(silent, asked)} got no answer, and count as wrong." if silent else ""
+    share = max(bad / len(fine), silent / asked)
+    return Finding(f"{told} are NaN or infinite on {_of(bad, len(fine))}.{also}", share, share > 0)
 
 
 def _answers_differ(case: AuditCase) -> Finding:

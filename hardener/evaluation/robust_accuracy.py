@@ -20,6 +20,7 @@ from hardener.errors import Failure, HardenerError
 from hardener.evaluation.standing import Found, Standing
 from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.margin import relative_margin
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.batch import times_at_once
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.model_state import as_float, device_of, full_float32, in_eval_mode
@@ -336,7 +337,7 @@ def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat
     """Bring what an attack found into ball and box, and ask the model about it."""
     if not isinstance(threat, ThreatModel):
         logits = model(found)
-        answer = logits.argmax(dim=1)
+        answer = chosen_class(logits)
         broken = answer.ne(truth)
         distance = torch.where(broken, 0.0, torch.inf)
         nearness = _nearness(logits, truth, broken)
@@ -345,12 +346,12 @@ def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat
     raw = fit_box(clean, found.detach() - clean)
     inside = ball.project_in_box(clean, raw, threat.eps)
     logits = model(clean + inside)
-    answer = logits.argmax(dim=1)
+    answer = chosen_class(logits)
     broken = answer.ne(truth)
     distance = torch.where(broken, ball.size(inside), torch.inf)
     beyond = (ball.size(raw) > threat.eps * (1 + 1e-5)).nonzero().squeeze(1)
     if len(beyond):  # a minimum-norm attack's finding, which may lie outside the threat model
-        far = model(clean[beyond] + raw[beyond]).argmax(dim=1).ne(truth[beyond])
+        far = chosen_class(model(clean[beyond] + raw[beyond])).ne(truth[beyond])
         reached = torch.where(far, ball.size(raw[beyond]), torch.inf)
         distance[beyond] = torch.minimum(distance[beyond], reached)
     nearness = _nearness(logits, truth, broken)
@@ -389,4 +390,4 @@ def same_answers(model: nn.Module, copy: nn.Module, images: Tensor) -> bool:
 @torch.no_grad()
 def _predict(model: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     device = device_of(model)
-    return torch.cat([model(as_float(piece.to(device))).argmax(dim=1).cpu() for piece in images.split(batch_size)])
+    return torch.cat([chosen_class(model(as_float(piece.to(device)))).cpu() for piece in images.split(batch_size)])

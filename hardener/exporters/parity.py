@@ -38,6 +38,12 @@ def compare(classifier: ImageClassifier, path: Path, images: Tensor, *, batch_si
         rows.append((logits, logits_of(session, piece.permute(0, 2, 3, 1).contiguous().numpy())))
     expected = np.concatenate([row[0] for row in rows])
     found = np.concatenate([row[1] for row in rows])
+    silent = int((~np.isfinite(expected).all(axis=1)).sum())
+    if silent:
+        raise Failure(
+            f"the model's answers to {silent} of {len(expected)} images are NaN or infinite: there is nothing to "
+            "serve. Train it again with --set optimizer.gradient_clip=1. No bundle was written."
+        )
     scale = max(float(np.abs(expected).max()), 1.0)
     tolerance = _RELATIVE_TOLERANCE * scale
     differences = np.abs(expected - found).max(axis=1)

@@ -16,6 +16,7 @@ from hardener.config.evaluation_record import Certification
 from hardener.errors import HardenerError
 from hardener.measures._common import batches, curve_point
 from hardener.measures.run import Case, Found
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.model_state import measuring
 from hardener.statistics.betting import Contest, lower_bound
 
@@ -154,7 +155,7 @@ def measure_certification(
             chosen = votes.argmax(dim=1)
             contest = smoothing.contest(len(clean), asked)
             tally.draws += _decide(model, clean, chosen, contest, smoothing, batch_size, generator)
-            right = chosen.eq(truth).tolist()
+            right = (chosen.eq(truth) & (votes.amax(dim=1) > 0)).tolist()
             reached = contest.certified.tolist()
             radii += [asked[c - 1] if c > 0 and ok else math.nan for c, ok in zip(reached, right, strict=True)]
             rights, tally.abstained = rights + sum(right), tally.abstained + reached.count(0)
@@ -229,7 +230,7 @@ def _votes(
         logits = model(repeated + noise_sigma * noise)
         if counts is None:
             counts = torch.zeros(len(clean), logits.shape[1], dtype=torch.int64, device=clean.device)
-        answers = logits.argmax(dim=1).view(copies, len(clean)).T
-        counts.scatter_add_(1, answers, torch.ones_like(answers))
+        chosen = chosen_class(logits).view(copies, len(clean)).T
+        counts.scatter_add_(1, chosen.clamp_min(0), (chosen >= 0).to(counts.dtype))  # NaN votes for no class
     assert counts is not None, "there is at least one draw"
     return counts

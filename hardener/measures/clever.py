@@ -16,6 +16,7 @@ from hardener.errors import HardenerError
 from hardener.geometry import NORMS, fit_box, norm_geometry
 from hardener.measures._common import batches
 from hardener.measures.run import Case, Found
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import measuring
 
@@ -241,7 +242,7 @@ def _margins(logits: Tensor, truth: Tensor, classes: Tensor) -> Tensor:
 def _ranked_targets(model: nn.Module, clean: Tensor, truth: Tensor, targets: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the places of the images that are right, their smallest margins, and those margins' classes, (n, T)."""
     logits = model(clean).float()
-    places = logits.argmax(dim=1).eq(truth).nonzero().squeeze(1)
+    places = chosen_class(logits).eq(truth).nonzero().squeeze(1)
     logits, truth = logits[places], truth[places]
     others = logits.scatter(1, truth.unsqueeze(1), -math.inf)
     classes = others.topk(min(targets, logits.shape[1] - 1), dim=1).indices

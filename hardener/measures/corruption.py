@@ -21,6 +21,7 @@ from hardener.config.evaluation_record import CorruptedCell, CorruptedClass, Cor
 from hardener.errors import HardenerError, did_you_mean
 from hardener.measures._common import batches
 from hardener.measures.run import Case, Found
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.model_state import measuring
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval
@@ -112,8 +113,8 @@ def measure_corruptions(
                 for place, severity in enumerate(SEVERITIES):
                     seeds = [_seed_of(seed, index, kind, severity) for index in range(first, first + len(clean))]
                     changed = _corrupt(library, clean, kind, severity, seeds)
-                    answers = model(changed.to(device)).argmax(dim=1).cpu()
-                    right[row, place] += torch.bincount(truth[answers.eq(truth)], minlength=len(names))
+                    chosen = chosen_class(model(changed.to(device))).cpu()
+                    right[row, place] += torch.bincount(truth[chosen.eq(truth)], minlength=len(names))
             first += len(clean)
             if on_done is not None:
                 on_done(len(clean))

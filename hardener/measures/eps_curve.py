@@ -12,6 +12,7 @@ from hardener.errors import HardenerError
 from hardener.measures._common import batches, curve_point
 from hardener.measures._sweep import sweep_down
 from hardener.measures.run import Case, Found, LentAttack, LentSweep
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.model_state import measuring
 from hardener.threat import NORMS
 
@@ -128,5 +129,5 @@ def _clean(model: nn.Module, images: Tensor, labels: Tensor, batch_size: int) ->
         for clean, truth in batches(images, labels, batch_size, device):
             logits = model(clean)
             classes = logits.shape[1]
-            right.append(logits.argmax(dim=1).eq(truth).cpu())
+            right.append(chosen_class(logits).eq(truth).cpu())
     return torch.cat(right), classes

@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as change
 from hardener.config.evaluation_record import InvarianceCurve
 from hardener.measures._common import batches, curve_point
 from hardener.measures.run import Case, Found
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.model_state import measuring
 
 
@@ -132,7 +133,7 @@ def measure_invariances(
             for one in asked:
                 for place, parameter in enumerate(one.parameters):
                     changed = clean if parameter == one.identity else one.apply(clean, parameter)
-                    right[one.name][place] += int(model(changed).argmax(dim=1).eq(truth).sum())
+                    right[one.name][place] += int(chosen_class(model(changed)).eq(truth).sum())
             if on_done is not None:
                 on_done(len(clean))
     return [

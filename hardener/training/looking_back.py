@@ -17,6 +17,7 @@ from hardener.models.weights import load_weights
 from hardener.reports.command import fresh_command
 from hardener.reports.page import Gallery, ShownImage
 from hardener.reports.training_page import LookedBack, write_training_page
+from hardener.runtime.answers import chosen_class
 from hardener.runtime.model_state import as_float
 
 
@@ -47,13 +48,13 @@ def _looked_back(
     run: RunFolder, record: RunRecord, classifier: nn.Module, images: LoadedImages, device: torch.device
 ) -> LookedBack:
     classifier.eval()
-    answers, losses, sure = [], [], []
+    chosen, losses, sure = [], [], []
     for pixels, labels in images.batches(torch.arange(len(images)), 256):
         logits = classifier(as_float(pixels.to(device))).float()
-        answers.append(logits.argmax(dim=1).cpu())
+        chosen.append(chosen_class(logits).cpu())
         losses.append(cross_entropy(logits, labels.to(device)).cpu())
         sure.append(logits.softmax(dim=1).amax(dim=1).cpu())
-    answer, loss, confidence = torch.cat(answers), torch.cat(losses), torch.cat(sure)
+    answer, loss, confidence = torch.cat(chosen), torch.cat(losses), torch.cat(sure)
     wrong, best = answer != images.labels, record.best
     assert best is not None, "a finished run has a best epoch"
     places = wrong.nonzero().flatten()
@@ -63,7 +64,7 @@ def _looked_back(
         ShownImage(
             path=images.files.paths[place],
             label=record.classes[int(images.labels[place])],
-            answer=record.classes[int(answer[place])],
+            answer=[*record.classes, "no answer"][int(answer[place])],
             confidence=float(confidence[place]),
             score=f"loss {float(loss[place]):.3g}",
             pixels=as_float(pixels).cpu().numpy(),

@@ -38,7 +38,7 @@ from hardener.training.parallel import blocks, spread
 from hardener.training.state import Progress
 from hardener.training.stop import StopRequest
 from hardener.training.tracking import Tracking
-from hardener.training.validation import Validator
+from hardener.training.validation import Measured, Validator
 from hardener.words import duration
 
 AGREE_EVERY = {"cuda": 10}  # steps after which several processes ask each other whether to stop: a GPU's are short
@@ -101,6 +101,7 @@ class TrainingSession:
             sharded=self.exchange.sharded,
             body=self.body,
         )
+        self._told_of_answers = False
         self.validation = Validator(
             material.validation_images,
             recipe.validation,
@@ -268,6 +269,7 @@ class TrainingSession:
         self._check_finite(loss)
         self.average.after_epoch(self._share())
         measured = self.validation.measure(self.average.judged, progress.epoch)
+        self._check_answers(measured)
         state.progress = Progress.start_of(progress.epoch + 1, self.device)
         self.record.images_per_s = round(sitting.images / took, 1)
         return EpochMetrics(
@@ -292,13 +294,28 @@ class TrainingSession:
     def _check_finite(self, loss: float) -> None:
         if math.isfinite(loss):
             return
+        raise self._gone(f"the loss became {loss} in epoch {self.state.progress.epoch + 1}")
+
+    def _check_answers(self, measured: Measured) -> None:
+        """See that the network answers validation images: batch statistics may be NaN where the loss is not."""
+        count, epoch = len(self.validation.images), self.state.progress.epoch + 1
+        if measured.unanswered == count:
+            raise self._gone(f"after epoch {epoch} the network's answers to all validation images are NaN or infinite")
+        if measured.unanswered and not self._told_of_answers:
+            self._told_of_answers = True
+            self.reporter.warn(
+                f"after epoch {epoch} the network's answers to {measured.unanswered} of {count} validation images are "
+                "NaN or infinite; they count as wrong"
+            )
+
+    def _gone(self, what: str) -> HardenerError:
+        """Return what a run ends with whose numbers are no longer finite."""
         self.keeper.fail()
         optimizer = self.recipe.optimizer
         lower = f"lower the learning rate, such as --set optimizer.lr={optimizer.lr / 5:g}"
         clip = "" if optimizer.gradient_clip is not None else "--set optimizer.gradient_clip=1"
         advice = f"Clip the gradients: {clip}. Where that is not enough, {lower}." if clip else f"{lower.capitalize()}."
-        told = f"the loss became {loss} in epoch {self.state.progress.epoch + 1}. {advice}"
-        raise self._for_all(Failure(told, options=clip))
+        return self._for_all(Failure(f"{what}. {advice}", options=clip))
 
     def _judge(self, metrics: EpochMetrics) -> bool:
         """Log an epoch, keep its weights if they are the best, or take training back; return whether they are."""

@@ -14,6 +14,7 @@ from hardener.data.loader import LoadedImages
 from hardener.evaluation.robust_accuracy import robust_accuracy
 from hardener.evaluation.suite import DEFAULT
 from hardener.progress import rank_and_world
+from hardener.runtime.answers import NO_ANSWER, chosen_class
 from hardener.runtime.model_state import as_float
 from hardener.runtime.processes import own_share, sum_of
 from hardener.training.parallel import SameAnswers, share_buffers
@@ -26,6 +27,7 @@ class Measured:
     Attributes:
         robust: of the images that the quick attack was asked about.
         by_class: clean, of each class; None for one without images.
+        unanswered: how many images have answers that are NaN or infinite; they count as wrong.
         balanced, balanced_robust: means over classes, where these are so uneven that it is told.
     """
 
@@ -34,6 +36,7 @@ class Measured:
     by_class: tuple[float | None, ...]
     balanced: float | None
     balanced_robust: float | None
+    unanswered: int = 0
 
 
 class Validator:
@@ -70,7 +73,7 @@ class Validator:
             else sum_of(self._stood(judged, self._order[own_share(self.samples)], epoch))
         )
         asked = torch.bincount(self.images.labels[self._order], minlength=len(self._counts))
-        right, uneven = self._right(judged), are_uneven(self._counts.tolist())
+        (right, unanswered), uneven = self._right(judged), are_uneven(self._counts.tolist())
         by_class, robust = _shares(right, self._counts), _shares(stood, asked)
         return Measured(
             int(right.sum()) / len(self.images),
@@ -78,24 +81,26 @@ class Validator:
             by_class,
             balanced=_mean(by_class) if uneven else None,
             balanced_robust=_mean(robust) if uneven else None,
+            unanswered=unanswered,
         )
 
-    def _right(self, judged: nn.Module) -> Tensor:
-        """Return how many images of each class are answered rightly, (K,) int64."""
+    def _right(self, judged: nn.Module) -> tuple[Tensor, int]:
+        """Return how many images of each class are answered rightly, (K,) int64, and how many not at all."""
         judged.eval()
         count = len(self.images)
         own = own_share(count)
         even = torch.zeros(math.ceil(count / rank_and_world()[1]), dtype=own.dtype)  # all processes ask equally often
         even[: len(own)] = own
-        right = torch.zeros(len(own), dtype=torch.bool)
+        said = torch.full((len(own),), NO_ANSWER)
         done = 0
         with torch.no_grad():
-            for pixels, truth in self.images.batches(even, 256):
-                stood = judged(as_float(pixels.to(self.device))).argmax(dim=1).cpu() == truth
-                stood = stood[: len(own) - done]
-                right[done : done + len(stood)] = stood
-                done += len(stood)
-        return sum_of(torch.bincount(self.images.labels[own][right], minlength=len(self._counts)))
+            for pixels, _ in self.images.batches(even, 256):
+                piece = chosen_class(judged(as_float(pixels.to(self.device)))).cpu()[: len(own) - done]
+                said[done : done + len(piece)] = piece
+                done += len(piece)
+        labels = self.images.labels[own]
+        silent = sum_of(torch.tensor([int((said == NO_ANSWER).sum())]))
+        return sum_of(torch.bincount(labels[said == labels], minlength=len(self._counts))), int(silent)
 
     def _stood(self, model: nn.Module, places: Tensor, epoch: int) -> Tensor:
         """Return how many of the images at these places the quick attack leaves standing, of each class: (K,) int64."""

@@ -303,3 +303,11 @@ def test_what_makes_a_figure_less_trustworthy_goes_with_it_into_the_bundle(tmp_p
     flags = [Flag(id=name, message="", page="") for name in ("unfinished", "trained-on", "data-changed")]
     found = write_evaluation(write_run(tmp_path, "run"), bits(9, 10), bits(5, 10), flags=flags)
     assert offline(found).flags == [flag.id for flag in flags]
+
+
+def test_a_network_that_answers_nothing_is_not_served(trained: RunFolder) -> None:
+    classifier = open_classifier(trained, trained.read_record())
+    next(classifier.network.parameters()).data.fill_(torch.nan)
+    images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
+    with pytest.raises(Failure, match="the model's answers to 3 of 3 images are NaN or infinite"):
+        compare(classifier, trained.bundle / "model.onnx", images)

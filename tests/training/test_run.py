@@ -350,3 +350,37 @@ def test_two_runs_at_once_get_folders_of_their_own(model_file: Path, image_folde
     train(named, Recorder())
     with pytest.raises(HardenerError, match="mine exists. Choose another --name"):
         train(named, Recorder())
+
+
+SILENT_WHEN_ASKED = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.fc = nn.Linear(64, num_classes)
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        if self.training:
+            self.seen += 1
+        gone = (self.seen > 3) & (x[:, 0, 0, 0] >= LEAST)
+        return self.fc(x.flatten(1)) + torch.where(gone & torch.tensor(not self.training), torch.nan, 0.0).unsqueeze(1)
+"""
+
+
+def test_a_network_that_stops_answering_ends_its_run_and_images_without_an_answer_are_wrong(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(SILENT_WHEN_ASKED.replace("LEAST", "-1000"))
+    with pytest.raises(Failure, match="after epoch 1 the network's answers to all validation images are NaN") as told:
+        train(request(path, image_folder, tmp_path / "runs", "natural"), Recorder())
+    assert told.value.options == "--set optimizer.gradient_clip=1"
+    path.write_text(SILENT_WHEN_ASKED.replace("LEAST", "0.5"))
+    recorder = Recorder()
+    train(request(path, image_folder, tmp_path / "runs", "natural"), recorder)
+    (warned,) = [text for text in recorder.warned if "NaN" in text]
+    assert "validation images are NaN or infinite; they count as wrong" in warned

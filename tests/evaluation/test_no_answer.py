@@ -1,0 +1,66 @@
+"""An answer that is NaN is none: it is wrong, whatever the class."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from oracles import linear_problem
+from torch import Tensor, nn
+
+from hardener.evaluation.audit import audit
+from hardener.evaluation.case import Examined
+from hardener.evaluation.failures import count_confused
+from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
+from hardener.measures.certification import Smoothing, measure_certification
+from hardener.measures.invariance import measure_invariances
+from hardener.runtime.answers import chosen_class
+from hardener.threat import ThreatModel
+
+
+class Silent(nn.Module):
+    """Answers nothing to images whose first pixel lies above a bound."""
+
+    def __init__(self, model: nn.Module, bound: float) -> None:
+        super().__init__()
+        self.model, self.bound = model, bound
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
+        return torch.where((images[:, :1, 0, 0] > self.bound), torch.nan, logits)
+
+
+def test_no_class_is_chosen_where_the_largest_logit_is_no_number() -> None:
+    nan, inf = torch.nan, torch.inf
+    rows = [[1.0, 2.0, 0.0], [nan, 1.0, 0.0], [1.0, 0.0, nan], [inf, 0.0, 1.0], [-inf, 0.0, 1.0], [-inf, -inf, -inf]]
+    assert chosen_class(torch.tensor(rows)).tolist() == [1, -1, -1, -1, 2, -1]
+    assert chosen_class(torch.zeros(0, 3)).tolist() == []
+
+
+def test_images_without_an_answer_are_wrong_in_every_figure() -> None:
+    model, images, labels = linear_problem(12, (1, 4, 4), seed=1)
+    labels = torch.zeros_like(labels)  # the class that argmax names where all is NaN
+    silent = Silent(model, -1.0)
+    found = robust_accuracy(silent, images, labels, [], ThreatModel("linf", 0.05))
+    assert not found.clean_correct.any()
+    assert set(found.predictions.tolist()) == {-1}
+    assert count_confused(labels, found.predictions, ("a", "b")) == []
+    record, radius = measure_certification(silent, images, labels, Smoothing(0.1, selection_draws=4, draws=200))
+    assert record.smoothed_accuracy == 0
+    assert radius.isnan().all()
+    assert all(point.accuracy == 0 for point in record.points)
+    turned = measure_invariances(silent, images, labels)
+    assert {value for curve in turned for value in (point.accuracy for point in curve.points)} == {0}
+
+
+@pytest.mark.parametrize("name", ["square", "pgd"])
+def test_an_attack_that_finds_no_answer_has_broken_the_image(name: str) -> None:
+    model, images, labels = linear_problem(30, (1, 4, 4), seed=2)
+    first = images[:, 0, 0, 0]
+    bound = float(first.median())
+    silent, labels = Silent(model, bound), chosen_class(model(images))
+    found = robust_accuracy(silent, images, labels, [AttackPlan(name)], ThreatModel("linf", 0.05))
+    assert not found.clean_correct[first > bound].any()
+    assert not found.robust_correct[first > bound].any()
+    told = next(check for check in audit(Examined(silent, images, labels), found).checks if check.id == "not-finite")
+    assert told.raised
+    assert "Of the run, 15 of 30 images got no answer, and count as wrong" in told.answer
