@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from hardener.errors import HardenerError, did_you_mean
 
 CLASS_COUNT = (
@@ -53,6 +55,8 @@ _OF_WEIGHTS = (
     "ispretrained", "loadpretrained", "withpretrained", "useweights", "loadweights", "imagenetweights",
 )  # fmt: skip
 OFF = (*_OF_WEIGHTS, "progress")
+ON_GPU = ("usecuda", "cuda", "usegpu", "gpu", "cudaenabled", "withcuda", "ongpu", "enablecuda", "iscuda")
+"""Switches by which code takes its own tensors to a GPU."""
 HEADS = ("usefc", "withfc", "includetop", "usehead", "withhead", "useclassifier", "withclassifier", "classify")
 """Switches without which a network gives features and no classes."""
 NO_DEFAULT = inspect.Parameter.empty
@@ -166,6 +170,8 @@ def known_arguments(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> dic
             found |= _needed(name, word, facts)
         elif facts.size is not None and word in (*IMAGE_SIZE, *SHAPES) and _is_shape(default):
             found[name] = type(default)(_shape_like(default, facts))
+        elif word in ON_GPU and default is True:
+            found[name] = torch.cuda.is_available()
         elif word in HEADS and default is False and count is not None:
             found[name] = True
         elif word in _OF_WEIGHTS and (default is True or isinstance(default, str | enum.Enum)):
@@ -248,6 +254,8 @@ def _needed(name: str, word: str, facts: Facts) -> dict[str, Any]:
         return {name: None if word in {"weights", "imagenetweights", "pretrainedweights"} else False}
     if word == "device":
         return {name: "cpu"}
+    if word in ON_GPU:
+        return {name: torch.cuda.is_available()}
     if facts.size is None:
         return {}
     height, width = facts.size
