@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import functools
 import inspect
@@ -78,8 +79,8 @@ class Making:
 
 
 def made(value: Any) -> Any:
-    """Return what an argument stands for: what is made afresh, or the argument itself."""
-    return value.make() if isinstance(value, Making) else value
+    """Return what an argument stands for: what is made afresh, a copy of a list, which code may change, or itself."""
+    return value.make() if isinstance(value, Making) else copy.deepcopy(value) if isinstance(value, list) else value
 
 
 def built_with(builder: Callable[..., Any], way: Mapping[str, Any]) -> Any:
@@ -170,6 +171,8 @@ def known_arguments(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> dic
             found |= _needed(name, word, facts)
         elif facts.size is not None and word in (*IMAGE_SIZE, *SHAPES) and _is_shape(default):
             found[name] = type(default)(_shape_like(default, facts))
+        elif word == "device" and "cuda" in str(default) and not torch.cuda.is_available():
+            found[name] = "cpu"
         elif word in ON_GPU and default is True:
             found[name] = torch.cuda.is_available()
         elif word in HEADS and default is False and count is not None:

@@ -90,7 +90,7 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     """
     candidates = candidates_of(found)
     if not candidates:
-        raise HardenerError(_nothing(found))
+        raise HardenerError(_nothing(found)) if found.stand_ins is None else found.stand_ins.error
     trials = Trials(facts)
     everything = [tried(candidate, facts, wish.given, trials) for candidate in candidates]
     if min(one.rank(facts) for one in everything) >= 3:

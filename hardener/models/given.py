@@ -17,6 +17,7 @@ from hardener.models.by_name import named_by, own_copy
 from hardener.models.candidates import candidates_of
 from hardener.models.model_file import Imported
 from hardener.models.repository import with_powers
+from hardener.models.settings_object import Given
 from hardener.models.settings_read import is_config
 
 ATTRIBUTE = "self."
@@ -24,14 +25,6 @@ ATTRIBUTE = "self."
 _WHOLE_POWER = re.compile(r"^(-?\d+)e")  # 1e-05, which YAML 1.1 takes for a word
 _CLASSES = ("block", "unit", "cell", "bottleneck", "layer", "act", "activation")
 """How arguments end that a class is given to."""
-
-
-class Given(dict[str, Any]):
-    """Settings that code reads as it likes: `args["width"]` or `args.width`."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        super().__init__({key: _value(one) for key, one in values.items()})
-        self.__dict__ = self
 
 
 def as_built_with(given: Mapping[str, Any], found: Imported) -> dict[str, Any]:
@@ -89,10 +82,6 @@ def _inner(value: Any, found: Imported) -> Any:
         return {key: _inner(one, found) for key, one in value.items()}
     named = named_by(value, found) if isinstance(value, str) and "." in value else None
     return value if named is None or isinstance(named, Making) else named
-
-
-def _value(value: Any) -> Any:
-    return Given(value) if isinstance(value, Mapping) else value
 
 
 def _takers(argument: str, found: Imported) -> list[Any]:

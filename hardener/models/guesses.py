@@ -217,7 +217,7 @@ def guesses_for(name: str, value: Any, taken: Takes, classes: Mapping[str, type]
         return [plain_guess(False), plain_guess(True)]
     if _PATHS.search(name):
         return [plain_guess(".")]
-    if "drop" in word and not usual:  # a share, whatever is left out
+    if ("drop" in word or word.endswith("rate")) and not usual:  # a share, whatever is left out
         return [plain_guess(0.1), plain_guess(0.0)]
     near = [plain_guess(one) for key, values in USUAL.items() if not usual and _is_in(key, word) for one in values]
     if usual or near:

@@ -28,7 +28,8 @@ from hardener.models.entry import BuiltEntry, build_entry, conventional_entry, f
 from hardener.models.files_read import data_files, files_read
 from hardener.models.given import ATTRIBUTE, as_built_with
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
-from hardener.models.model_file import Imported, ModelFile, find_model_file, imported, named
+from hardener.models.model_file import Imported, ModelFile, find_model_file, imported
+from hardener.models.naming import named
 from hardener.models.registry import REGISTRIES, from_registry, see_that_it_is_known
 from hardener.models.unfetched import names_of, unfetched
 from hardener.models.user_code import user_code
@@ -214,6 +215,9 @@ def _built(
     if found.older:
         told = f"{', '.join(found.older)} of {file.path.name} was written for a timm before 0.6"
         notes += (f"{told}: the head follows its forward_features, as there",)
+    if found.stand_ins is not None:
+        names = ", ".join(found.stand_ins.names)
+        notes += (f"{names} cannot be imported, and the network does without: what of {file.path.name} needs it fails",)
     if found.absent:
         one = len(found.absent) == 1
         told = f"{', '.join(found.absent)} {'is' if one else 'are'} not installed"

@@ -23,9 +23,9 @@ from hardener.models.imports_read import ALIAS, NEVER_TWICE, own_package, reach_
 from hardener.models.older_timm import older_blocks, run_as_written
 from hardener.models.printed import few_lines, some_terminal
 from hardener.models.script_settings import set_as_parsed
+from hardener.models.stand_ins import MOST as MOST_STAND_INS
+from hardener.models.stand_ins import StandIns, derives_from_missing
 from hardener.models.user_code import named_error, user_code
-
-_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Imported:
     """A model file that is imported, for as long as it is; `left_out`: why its definitions alone were; `absent`: the
     packages that it imports, that are not installed, and that nothing is lost without; `parsed`: names that its main
     part would set by the command line, and that are as that is without arguments; `older`: its classes that run as in
-    an older timm."""
+    an older timm; `stand_ins`: for modules that are not to be had."""
 
     file: ModelFile
     module: ModuleType
@@ -70,6 +70,16 @@ class Imported:
     absent: list[str] = field(default_factory=list)
     parsed: list[str] = field(default_factory=list)
     older: list[str] = field(default_factory=list)
+    stand_ins: StandIns | None = None
+
+    def see_that_it_is_whole(self) -> None:
+        """See that nothing which was built asked for a module that is missing.
+
+        Raises:
+            HardenerError: it did.
+        """
+        if self.stand_ins is not None and self.stand_ins.asked:
+            raise self.stand_ins.error
 
     def modules(self) -> list[ModuleType]:
         """Return the modules of the user's own that are loaded: the model file and what it imports from around it."""
@@ -101,50 +111,6 @@ class Imported:
                 bases += [base] if last == folder.stem else []
         above = [base for base in bases if self.file.own.is_relative_to(base)]
         return min(above, key=lambda base: len(base.parts))
-
-
-@dataclass(frozen=True)
-class Named:
-    """What MODEL names: a file, or an installed module, and the name in it where MODEL says that too."""
-
-    path: Path | None
-    module: str = ""
-    entry: str | None = None
-    root: Path | None = None
-
-
-def named(spec: str, root: Path | None = None) -> Named:
-    """Read MODEL: a Python file, a package's folder, or `package.module:Name` of a file below here or of what is
-    installed.
-
-    Raises:
-        HardenerError: there is nothing by that name, or it is no Python.
-    """
-    path = Path(spec)
-    module, colon, entry = spec.partition(":")
-    if colon and _MODULE.fullmatch(module) and entry.isidentifier() and not path.exists():
-        base = root or Path()
-        file = base.joinpath(*module.split("."))
-        found = next((p for p in (file.with_suffix(".py"), file / "__init__.py") if p.is_file()), None)
-        if found is not None:
-            return Named(found, entry=entry, root=base)
-        if importlib.util.find_spec(module.partition(".")[0]) is None:
-            raise HardenerError(
-                f"no module {module} below {(root or Path()).resolve()}, and none is installed. Pass --root DIR, the "
-                "folder that its name begins at, or name the file."
-            )
-        return Named(None, module, entry)
-    if not path.is_file() and not (path / "__init__.py").is_file():
-        holds = " It holds no __init__.py: name the file in it." if path.is_dir() else ""
-        raise HardenerError(
-            f"no model file {spec}.{holds} MODEL is a Python file, torchvision:NAME such as torchvision:resnet18, or "
-            "timm:NAME."
-        )
-    if path.is_file() and path.suffix != ".py":
-        raise HardenerError(
-            f"{spec} is not a Python file. MODEL is the code that builds the network; weights go with --init."
-        )
-    return Named(path, root=root)
 
 
 def find_model_file(path: Path, root: Path | None = None) -> ModelFile:
@@ -198,10 +164,18 @@ def imported(file: ModelFile) -> Iterator[Imported]:
             gone_names(file.own) as absent,
             older_blocks(file.own),
         ):
-            found = _run(file, before, sign)
+            found = _run_with_stand_ins(file, before, sign)
             found.absent, found.parsed = absent, set_as_parsed(found.module, file.own)
             found.older = run_as_written(found.modules())
-            yield found
+            try:
+                yield found
+                found.see_that_it_is_whole()  # what was tried counts too: another would be taken without a word
+            except HardenerError:
+                found.see_that_it_is_whole()
+                raise
+            finally:
+                if found.stand_ins is not None:
+                    found.stand_ins.leave()
     finally:
         _forget(file, before)  # first: a folder without __init__.py knows its place by sys.path
         sys.path[:], sys.argv = path_before, argv
@@ -220,6 +194,36 @@ def _torch_as_it_is() -> Iterator[None]:
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
         torch.set_grad_enabled(keeps)
+
+
+def _run_with_stand_ins(file: ModelFile, before: set[str], sign: str) -> Imported:
+    """Import the file; where a module is missing, with what stands in for it, unless that is called or derived from."""
+    try:
+        return _run(file, before, sign)
+    except HardenerError as error:
+        stand_ins, fault = StandIns(error), error
+    try:
+        while len(stand_ins.names) < MOST_STAND_INS:
+            cause = fault.__cause__
+            name = cause.name if isinstance(cause, ModuleNotFoundError) else None
+            if not name or name in stand_ins.names or stand_ins.asked or name in sys.stdlib_module_names:
+                break
+            _forget(file, before)
+            stand_ins.stand_in_for(name)
+            try:
+                found = _run(file, before, sign)
+            except HardenerError as further:
+                fault = further
+                continue
+            if any(derives_from_missing(one) for module in found.modules() for one in vars(module).values()):
+                break
+            found.stand_ins = stand_ins
+            return found
+    except BaseException:
+        stand_ins.leave()
+        raise
+    stand_ins.leave()
+    raise stand_ins.error
 
 
 def _run(file: ModelFile, before: set[str], sign: str) -> Imported:

@@ -19,7 +19,8 @@ import yaml
 from hardener.models.arguments import CLASS_COUNT, OFF, Takes, plain
 from hardener.models.imports_read import imported_as, repository_above
 from hardener.models.model_file import ModelFile
-from hardener.models.source_code import called_name, literal
+from hardener.models.settings_object import Given
+from hardener.models.source_code import called_name, computed, literal
 
 _MOST_FILES, _MOST_BYTES, _MOST_CALLS = 200, 200_000, 12
 _NOT_HERE = {"site-packages", "dist-packages", "node_modules", "venv", "env", "build", "dist", "runs"}
@@ -36,7 +37,7 @@ class Record:
     file may do more than define."""
 
     name: str
-    value: SimpleNamespace
+    value: SimpleNamespace | dict[str, Any]
     module: str = ""
 
 
@@ -85,9 +86,9 @@ class Repository:
         """Yield what a class or a function is called with elsewhere, as far as that is written there.
 
         Args:
-            last: a file, by its name, whose calls come after all others.
+            last: a file, by its name, whose calls come after all others. Those of tests come before it.
         """
-        trees = sorted(self._trees, key=lambda one: one[1].rpartition(".")[2] == last)
+        trees = sorted(self._trees, key=lambda one: (one[1].rpartition(".")[2] == last, "test" in one[1]))
         found = ((tree, module, *call) for tree, module in trees for call in _calls_of(name, tree))
         for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
             local = {} if around is None else _constants(around)
@@ -104,6 +105,22 @@ class Repository:
         aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
         names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
         return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
+
+    @functools.cached_property
+    def constants(self) -> dict[str, Any]:
+        """What names in capitals stand for that files set at their top, where all that set them agree."""
+        found: dict[str, list[Any]] = {}
+        for tree, _ in self._trees:
+            own = _constants(tree)
+            sets = [
+                node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            ]
+            for node in sets:
+                value = literal(node.value, ...)
+                value = computed(node.value, functools.partial(_number, own)) if value is ... else value
+                found.setdefault(ast.unparse(node.targets[0]), []).append(value)
+        agreed = {name: values[0] for name, values in found.items() if len({repr(one) for one in values}) == 1}
+        return {name: value for name, value in agreed.items() if name.isupper() and value is not ...}
 
     def words(self, but: str) -> set[str]:
         """Return the words that code names, besides that of one file."""
@@ -122,8 +139,12 @@ class Repository:
             return self._value(known, {**constants, name: ...})
         if known is ... and (read := _read_of(node)):  # args.depth, cfg["depth"]
             known = next(iter(self.values((read,))), ...)
+        if known is ... and name.isupper():  # of a file of constants, from config import *
+            known = self.constants.get(name, ...)
         if known is not ... or isinstance(node, ast.Name):
             return known
+        if isinstance(node, ast.BinOp) or (isinstance(node, ast.Call) and called_name(node) in ("int", "float")):
+            return computed(node, functools.partial(self._value, constants=constants))
         called = isinstance(node, ast.Call)
         names = _dotted(node.func if isinstance(node, ast.Call) else node)
         first = constants.get(names[0]) if names else None
@@ -235,15 +256,25 @@ def _read_code(tree: ast.Module, found: Repository, module: str) -> None:
                 found._counts |= {names[1:]: counted[1:]} if len(counted) > 1 else {}
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
                 record = {str(k.arg): _written(k.value) for k in node.value.keywords if k.arg is not None}
-                if record and not node.value.args and ... not in record.values():
-                    known = getattr(node.value.func, "id", "") in bound
-                    found.records.append(Record(target.id, SimpleNamespace(**record), module if known else ""))
+                values = node.value.args
+                known = module if getattr(node.value.func, "id", "") in bound else ""
+                if record and not values and ... not in record.values():
+                    found.records.append(Record(target.id, SimpleNamespace(**record), known))
+                elif known and not record and len(values) == 1 and isinstance(values[0], ast.Dict):
+                    _keep_mapping(target.id, literal(values[0], ...), known, found)
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Dict):
                 _read_mapping(literal(node.value, ...), (), found)
         elif isinstance(node, ast.List):  # OrderedDict([("depth", 26), ...])
             for key, value in (one.elts for one in node.elts if isinstance(one, ast.Tuple) and len(one.elts) == 2):
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):
                     _keep((key.value,), literal(value, ...), found)
+
+
+def _keep_mapping(name: str, value: Any, module: str, found: Repository) -> None:
+    """Keep `NAME = dotdict({...})`, which code may read as `NAME.width` and as `NAME["width"]`."""
+    if isinstance(value, dict) and value and all(isinstance(key, str) and key.isidentifier() for key in value):
+        found.records.append(Record(name, Given(value), module))
+        _read_mapping(value, (), found)
 
 
 def _read_argument(call: ast.Call, found: Repository) -> None:
@@ -320,7 +351,7 @@ def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:
     """Return what a file's names of classes, functions and modules are called elsewhere: those that it imports, and its
     own."""
     named = imported_as(ast.walk(tree)).items()
-    found = {name: Spelled(whole) for name, whole in named if not whole.startswith(".")}
+    found = {name: Spelled(whole) for name, whole in named}
     own = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
     return found | {name: Spelled(f"{module}.{name}") for name in own}
 
@@ -348,6 +379,10 @@ def _constants(tree: ast.Module | ast.FunctionDef) -> dict[str, Any]:
     known = {name: literal(value, value) for name, value in pairs if name in own}
     top = [(".".join(_dotted(n.targets[0])), literal(n.value, ...)) for n in sets if n in tree.body]
     return known | {name: value for name, value in top if "." not in name and value is not ...}
+
+
+def _number(own: Mapping[str, Any], node: ast.expr) -> Any:
+    return own.get(getattr(node, "id", ""), literal(node, ...))
 
 
 def _is_plain(call: ast.Call) -> bool:

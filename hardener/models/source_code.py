@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
+import operator
 import re
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import nn
@@ -27,6 +29,14 @@ _NETWORK = re.compile(
 )
 _TRAINS = {"backward", "zero_grad", "parse_args", "DataLoader"}
 _DEEPEST = 6
+_ARITHMETIC: dict[type[ast.operator], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+}
+_OF_NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -216,6 +226,20 @@ def literal(node: ast.expr, otherwise: Any) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return otherwise
+
+
+def computed(node: ast.expr, value_of: Callable[[ast.expr], Any]) -> Any:
+    """Return what a sum, a product or the like of two numbers is, or `int` of one; `...` where that is not known."""
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        parts = [value_of(node.left), value_of(node.right)]
+        if all(type(one) in (int, float) for one in parts):
+            with contextlib.suppress(ArithmeticError):
+                return _ARITHMETIC[type(node.op)](*parts)
+    if isinstance(node, ast.Call) and called_name(node) in _OF_NUMBERS and len(node.args) == 1 and not node.keywords:
+        number = computed(node.args[0], value_of)
+        number = value_of(node.args[0]) if number is ... else number
+        return _OF_NUMBERS[called_name(node)](number) if type(number) in (int, float) else ...
+    return ...
 
 
 def _handed_on(function: Any) -> Iterator[tuple[Any, set[str], bool]]:

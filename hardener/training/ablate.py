@@ -32,7 +32,7 @@ from hardener.config.schema import Recipe
 from hardener.errors import HardenerError, Interrupted, Paused
 from hardener.evaluation.plan import EvaluateRequest, planned_attacks, planned_threat
 from hardener.evaluation.run import evaluate_run
-from hardener.models.model_file import named
+from hardener.models.naming import named
 from hardener.models.registry import REGISTRIES
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.reports.ablation_figure import draw_ablation

@@ -1,0 +1,3 @@
+BASE = 3
+WIDTH = BASE * 2
+PATH_RATE = 0.0
