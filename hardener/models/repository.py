@@ -17,6 +17,7 @@ from typing import Any, TypeGuard
 import yaml
 
 from hardener.models.arguments import CLASS_COUNT, OFF, Takes, plain
+from hardener.models.calls import calls_of
 from hardener.models.imports_read import imported_as, repository_above
 from hardener.models.model_file import ModelFile
 from hardener.models.settings_object import Given
@@ -89,7 +90,7 @@ class Repository:
             last: a file, by its name, whose calls come after all others. Those of tests come before it.
         """
         trees = sorted(self._trees, key=lambda one: (one[1].rpartition(".")[2] == last, "test" in one[1]))
-        found = ((tree, module, *call) for tree, module in trees for call in _calls_of(name, tree))
+        found = ((tree, module, *call) for tree, module in trees for call in calls_of(name, tree, taken))
         for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
             local = {} if around is None else _constants(around)
             constants = {**_spelled(tree, module), **_constants(tree), **local}
@@ -332,19 +333,6 @@ def _dotted(node: ast.expr) -> _Names:
         names.append(node.attr)
         node = node.value
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
-
-
-def _calls_of(name: str, tree: ast.Module) -> Iterator[tuple[ast.Call, ast.FunctionDef | None]]:
-    """Yield the calls of a name, and the functions that they lie in."""
-    nodes = list(ast.walk(tree))
-    aliases = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
-    names = {name} | {alias.asname for alias in aliases if alias.name == name and alias.asname}
-    around: dict[int, ast.FunctionDef] = {}
-    for function in (node for node in nodes if isinstance(node, ast.FunctionDef)):  # inner ones come last
-        around |= {id(node): function for node in ast.walk(function)}
-    for node in nodes:
-        if isinstance(node, ast.Call) and called_name(node) in names:
-            yield node, around.get(id(node))
 
 
 def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:

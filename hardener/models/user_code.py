@@ -29,6 +29,11 @@ _ENDS = (
     '`if __name__ == "__main__":`.'
 )
 _FIXED = "a fixed number of images or of features stands there: write x.flatten(1), which keeps the batch as it is"
+_SHAPES = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x\d+\)")
+_FLAT = (
+    "the layer takes each image as one row of numbers: write x = x.flatten(1) first in forward, or put the network "
+    "behind nn.Flatten() in a build_model(num_classes)"
+)
 _FIXED_BATCH = re.compile(r"\.(view|reshape)\(\(?\s*[0-9]+\s*,")
 _KEY = re.compile(r"\b(\w+)\[[\"']")
 _FETCHES = (
@@ -204,6 +209,10 @@ def advice_for(error: BaseException, place: Place | None = None) -> str:
         return "hardener calls the model with a tensor of images, not with a dict: take the tensor itself"
     if place is not None and (told := _of_another_version(text, place)):
         return told
+    if (shapes := _SHAPES.search(text)) is not None:
+        rows, width, wanted = map(int, shapes.groups())
+        if width < wanted and rows * width % wanted == 0:  # two images of 28 x 28: 56 rows of 28, where 784 are taken
+            return _FLAT
     return next((advice for pattern, advice in ADVICE if re.search(pattern, text)), "")
 
 

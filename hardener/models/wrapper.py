@@ -15,7 +15,6 @@ from typing import Any
 
 from hardener.models.argument_use import length_of
 from hardener.models.arguments import (
-    CHANNELS,
     FEATURES,
     IMAGE_SIZE,
     NO_DEFAULT,
@@ -43,11 +42,11 @@ from hardener.models.repository import Repository, Spelled, repository_of
 from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class
 from hardener.models.tables import kept_lists
+from hardener.models.tries import beside_guesses, in_order
 from hardener.models.user_code import place_of
 
 PLACEHOLDER = Guess(..., "...")
 _MOST_SIZES = 6
-_MOST_FIRST, _MOST_BESIDE = 6, 3
 _MOST_WORDS = 6
 _OF_OUTPUTS = re.compile(r"^(?!.*(channel|feat|emb|dim)).*(out|class|label|target|categor)")
 """What may count classes where it is the number of outputs: not how many features or channels there are."""
@@ -137,14 +136,12 @@ def completed(
     for name in maybe:
         options[name].insert(0, plain_guess(None))
     ways, _ = known_ways(candidate, facts, given)
-    whole = [call for call in written if set(missing) <= set(call)]
-    more = [{name: call[name] for name in [*missing, *_told(call, taken, known, given)]} for call in whole]
-    calls = [*more, *({name: call[name] for name in missing} for call in whole)]
+    tries = in_order(written, missing, options, lambda call: _told(call, taken, known, given))
+    tries += [one for call in written for one in beside_guesses(call, taken, given, options)]
     fault: BaseException | None = None
     ran, giving = False, None
     built: list[dict[str, Guess]] = []
-    partly = [one for call in written for one in _beside(call, taken, given, options)]
-    for guesses in [*calls, *itertools.islice(combinations(options), _MOST_FIRST), *partly, *combinations(options)]:
+    for guesses in [*tries, *combinations(options)]:
         for way in ways:
             if trials.spent or (built and trials.running_out):  # other sizes are to be tried too
                 break
@@ -167,7 +164,7 @@ def completed(
     also = () if maybe or built else _left_none(fault, taken, missing)
     if also:
         return completed(candidate, found, facts, given, trials, needs, also)
-    for guesses in itertools.islice(itertools.chain(built, calls, combinations(options)), 3):
+    for guesses in itertools.islice(itertools.chain(built, tries, combinations(options)), 3):
         for trial in _at_other_sizes(candidate, guesses, taken, facts, given, trials):
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, known, trial)
@@ -267,21 +264,6 @@ def _told(call: Mapping[str, Guess], taken: Takes, known: Mapping[str, Any], giv
     same = {name for name in free if type(taken.names[name]) is type(call[name].value)}  # 2 is not 2.0: it makes a size
     differing = [name for name in free if name not in same or taken.names[name] != call[name].value]
     return [name for name in differing if plain(name) not in facts]
-
-
-def _beside(
-    call: Mapping[str, Guess], taken: Takes, given: Mapping[str, Any], options: Mapping[str, Sequence[Guess]]
-) -> Iterator[dict[str, Guess]]:
-    """Yield what a call elsewhere gives of what is needed, with guesses for the rest: also what bears the name of a
-    count of classes or of channels beside another, and is a width: `channels=256, num_classes=10, out_dim=16`."""
-    facts = (*IMAGE_SIZE, *SHAPES, *FEATURES, *SIDES, *OFF, *CHANNELS, "device")
-    count = class_count_name(taken)
-    own = {n: g for n, g in call.items() if taken.names[n] is NO_DEFAULT and n not in given and n != count}
-    own = {name: guess for name, guess in own.items() if plain(name) not in facts}
-    if set(own) - set(options):  # else the guesses alone are the same
-        rest = {name: guesses for name, guesses in options.items() if name not in own}
-        for guesses in itertools.islice(combinations(rest), _MOST_BESIDE):
-            yield {**own, **guesses}
 
 
 def _guessed(call: Mapping[str, Any], found: Imported, facts: Facts, repository: Repository) -> dict[str, Guess]:
