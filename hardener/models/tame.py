@@ -89,6 +89,20 @@ def tame(network: nn.Module) -> list[str]:
     return [*_in_float32(network), *switching(network)]
 
 
+def unseen_modules(network: nn.Module) -> list[str]:
+    """Name the attributes whose modules torch does not see, as they lie in a list, a tuple or a dict: `Net.blocks`."""
+    seen = {id(module) for module in network.modules()}
+    found: dict[str, None] = {}
+    for module in network.modules():
+        for name, value in vars(module).items():
+            many = list(value.values()) if isinstance(value, dict) else value
+            if name.startswith("_") or not isinstance(many, list | tuple):
+                continue
+            if any(isinstance(one, nn.Module) and id(one) not in seen for one in many):
+                found[f"{type(module).__name__}.{name}"] = None
+    return list(found)
+
+
 def _in_float32(network: nn.Module) -> list[str]:
     others = {str(p.dtype).removeprefix("torch.") for p in network.parameters() if p.is_floating_point()} - {"float32"}
     if not others:

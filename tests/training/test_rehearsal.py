@@ -113,6 +113,28 @@ def test_four_lines_say_what_will_work_once_and_nothing_of_the_run_changes(place
     assert weights[0] == weights[1] == weights[2]
 
 
+IN_A_LIST = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.hidden = [nn.Linear(64, 64)]
+        self.seen = nn.ModuleList([nn.Linear(64, 64)])
+        self.alias = [self.seen[0]]
+        self.fc = nn.Linear(64, num_classes)
+    def forward(self, x):
+        return self.fc(self.alias[0](self.hidden[0](x.flatten(1))))
+def build_model(num_classes): return Net(num_classes)
+"""
+
+
+def test_layers_in_a_plain_list_are_named_where_the_run_would_open_as_another_network(place: Path) -> None:
+    with pytest.raises(
+        HardenerError, match=r"open as another network.*torch does not see them: Net.hidden\. .*ModuleList"
+    ):
+        begin(place, IN_A_LIST, "first")
+
+
 @pytest.mark.slow
 def test_a_run_that_would_open_as_another_network_is_not_begun(place: Path) -> None:
     with pytest.raises(HardenerError, match=r"open as another network.*register_buffer"):
