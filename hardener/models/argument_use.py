@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hardener.models.arguments import takes
+from hardener.models.calls import arguments_in
 from hardener.models.source_code import code_of, is_network_class, looked_up, scope_of
 
 
@@ -107,9 +108,8 @@ def handed_to(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         if not inspect.isfunction(callee) and not is_network_class(callee):
             continue
         taken = list(inspect.signature(callee).parameters)
-        placed = zip(taken, node.args, strict=False)
-        for inner, one in [*placed, *((keyword.arg, keyword.value) for keyword in node.keywords)]:
-            if inner is not None and isinstance(one, ast.Name) and one.id == name:
+        for inner, one in arguments_in(node, taken):
+            if isinstance(one, ast.Name) and one.id == name:
                 yield inner, callee
         if spread and name in taken and any(keyword.arg is None for keyword in node.keywords):
             yield name, callee

@@ -60,6 +60,8 @@ ON_GPU = ("usecuda", "cuda", "usegpu", "gpu", "cudaenabled", "withcuda", "ongpu"
 """Switches by which code takes its own tensors to a GPU."""
 HEADS = ("usefc", "withfc", "includetop", "usehead", "withhead", "useclassifier", "withclassifier", "classify")
 """Switches without which a network gives features and no classes."""
+OF_IMAGES = (*IMAGE_SIZE, *SHAPES, *FEATURES, *SIDES, *OFF, "device")
+"""What hangs on the images, the weights or the machine, and is not taken from elsewhere."""
 NO_DEFAULT = inspect.Parameter.empty
 
 

@@ -26,6 +26,7 @@ from hardener.models.arguments import (
     size_names,
     takes,
 )
+from hardener.models.calls import arguments_in
 from hardener.models.imports_read import stands_in
 from hardener.models.model_file import Imported
 from hardener.models.user_code import user_code
@@ -73,9 +74,10 @@ def for_these(text: str, found: Imported, facts: Facts) -> str:
     call = call_in(text)
     value = None if call is None or not (call.args or call.keywords) else _named(ast.unparse(call.func), found, True)
     taken = None if value is None else takes(value)
-    if call is None or taken is None or taken.positional or len(call.args) > len(taken.names):
+    spread = call is not None and any(one.arg is None for one in call.keywords)
+    if call is None or taken is None or taken.positional or spread or len(call.args) > len(taken.names):
         return text
-    given = {**dict(zip(taken.names, call.args, strict=False)), **{one.arg or "": one.value for one in call.keywords}}
+    given = dict(arguments_in(call, taken.names))
     known, count = known_arguments(taken, facts, {}), class_count_name(taken)
     if facts.size is not None and facts.size[0] == facts.size[1]:
         whole = [name for name in size_names(taken) if isinstance(getattr(given.get(name), "value", None), int)]

@@ -1,12 +1,49 @@
-"""Calls of a class or a function in a file's code, by its name or by one that is chosen as it runs."""
+"""Calls in a file's code: of a class or a function, by its name or by one that is chosen as it runs, and of a parser's
+`add_argument`."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from hardener.models.arguments import Takes
-from hardener.models.source_code import called_name
+from hardener.models.source_code import called_name, literal
+
+_STORED = {"store_true": False, "store_false": True}
+
+
+@dataclass(frozen=True)
+class ParserArgument:
+    """What `parser.add_argument("--depth", default=28, choices=[…])` says.
+
+    Attributes:
+        name: under which its value is read; empty where that is not known.
+        flags: as they are typed.
+        told: by name; `...` for what is no literal. A switch has its default.
+    """
+
+    name: str
+    flags: list[str]
+    told: dict[str, Any]
+
+
+def parser_argument(call: ast.Call) -> ParserArgument:
+    """Read a call of `add_argument`."""
+    flags = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    told = {keyword.arg: literal(keyword.value, ...) for keyword in call.keywords if keyword.arg is not None}
+    long = [flag for flag in flags if flag.startswith("--")] or flags
+    name = told.get("dest") or (long[0].lstrip("-").replace("-", "_") if long else "")
+    told.setdefault("default", _STORED.get(str(told.get("action"))))
+    return ParserArgument(name if isinstance(name, str) else "", flags, told)
+
+
+def arguments_in(call: ast.Call, names: Iterable[str]) -> list[tuple[str, ast.expr]]:
+    """Return what a call gives, by name: what is given by place has these names, in order. What `**` gives is not
+    known."""
+    named = [(keyword.arg, keyword.value) for keyword in call.keywords if keyword.arg is not None]
+    return [*zip(names, call.args, strict=False), *named]
 
 
 def calls_of(name: str, tree: ast.Module, taken: Takes) -> Iterator[tuple[ast.Call, ast.FunctionDef | None]]:

@@ -14,6 +14,7 @@ from torch import nn
 
 from hardener.models.argument_use import used_as, words_of
 from hardener.models.arguments import Takes, plain
+from hardener.models.calls import arguments_in
 from hardener.models.import_advice import asks_for_main
 from hardener.models.source_code import called_name, looked_up, tree_of
 
@@ -145,9 +146,8 @@ def calls_in(module: ModuleType, name: str, taken: Takes, *, tries: bool) -> Ite
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or called_name(node) != name or (id(node) in trying) != tries:
             continue
-        places = zip(taken.names, node.args, strict=False)
-        pairs = [*places, *((k.arg, k.value) for k in node.keywords if k.arg is not None)]
-        found = {key: evaluated(value, vars(module)) for key, value in pairs if key in taken.names}
+        given = arguments_in(node, taken.names)
+        found = {key: evaluated(value, vars(module)) for key, value in given if key in taken.names}
         yield {key: guess for key, guess in found.items() if guess is not None}
 
 

@@ -165,7 +165,7 @@ def imported(file: ModelFile) -> Iterator[Imported]:
             older_blocks(file.own),
         ):
             found = _run_with_stand_ins(file, before, sign)
-            found.absent, found.parsed = absent, set_as_parsed(found.module, file.own)
+            found.absent, found.parsed = absent, set_as_parsed(found.module)
             found.older = run_as_written(found.modules())
             try:
                 yield found

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 import yaml
 
 from hardener.models.arguments import CLASS_COUNT, OFF, Takes, plain
-from hardener.models.calls import calls_of
+from hardener.models.calls import arguments_in, calls_of, parser_argument
 from hardener.models.imports_read import imported_as, repository_above
 from hardener.models.model_file import ModelFile
 from hardener.models.settings_object import Given
@@ -94,9 +94,8 @@ class Repository:
         for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
             local = {} if around is None else _constants(around)
             constants = {**_spelled(tree, module), **_constants(tree), **local}
-            places = zip(taken.names, call.args, strict=False)
-            named = [*places, *((k.arg, k.value) for k in call.keywords if k.arg is not None)]
-            pairs = {key: self._value(node, constants) for key, node in named if key in taken.names}
+            given = arguments_in(call, taken.names)
+            pairs = {key: self._value(node, constants) for key, node in given if key in taken.names}
             yield {key: value for key, value in pairs.items() if value is not ...}
 
     @functools.cached_property
@@ -280,20 +279,15 @@ def _keep_mapping(name: str, value: Any, module: str, found: Repository) -> None
 
 def _read_argument(call: ast.Call, found: Repository) -> None:
     """Read `parser.add_argument("--depth", default=28, choices=[…])`."""
-    options = [one.value for one in call.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-    told = {keyword.arg: literal(keyword.value, ...) for keyword in call.keywords}
-    long = [one for one in options if one.startswith("--")] or options
-    name = told.get("dest") or (long[0].lstrip("-").replace("-", "_") if long else "")
-    if not isinstance(name, str) or not name:
+    argument = parser_argument(call)
+    if not argument.name:
         return
-    switch = {"store_true": False, "store_false": True}.get(str(told.get("action")))
-    choices = told.get("choices")
-    default = told.get("default", switch)
+    choices, default = argument.told.get("choices"), argument.told["default"]
     if not isinstance(default, bool) and default in (-1, ""):  # it stands for what was not given
         default = None
     values = [default, *(choices if isinstance(choices, list | tuple) else [])]
     for value in values:
-        _keep((name,), ... if value is None else value, found)
+        _keep((argument.name,), ... if value is None else value, found)
 
 
 def _read_mapping(value: Any, names: _Names, found: Repository) -> None:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import argparse
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hardener.models.source_code import literal
+from hardener.models.calls import parser_argument
+from hardener.models.source_code import tree_of
 
-_STORED = {"store_true": False, "store_false": True}
 
-
-def set_as_parsed(module: ModuleType, path: Path) -> list[str]:
+def set_as_parsed(module: ModuleType) -> list[str]:
     """Set a module's names that only its main part, or a function, sets by `parser.parse_args()`, and that its networks
     read: as that gives them without arguments. The parser's arguments are read, and nothing is run.
 
     Returns:
         The names.
     """
-    tree = ast.parse(path.read_bytes())
+    tree = tree_of(module)
     names = set(_parsed(tree))
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     read = {node.id for one in classes for node in ast.walk(one) if isinstance(node, ast.Name)}
@@ -51,15 +49,9 @@ def _defaults(tree: ast.Module) -> Iterator[tuple[str, Any]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") != "add_argument":
             continue
-        told = {one.arg: one.value for one in node.keywords if one.arg is not None}
-        flags = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-        long = [flag for flag in flags if flag.startswith("--")] or flags
-        dest = getattr(told.get("dest"), "value", None)
-        name = str(dest) if dest else long[0].lstrip("-").replace("-", "_") if long else ""
-        needed = bool(flags) and not flags[0].startswith("-") and "nargs" not in told
-        if not name.isidentifier() or needed or "required" in told:
+        argument = parser_argument(node)
+        needed = bool(argument.flags) and not argument.flags[0].startswith("-") and "nargs" not in argument.told
+        if not argument.name.isidentifier() or needed or "required" in argument.told:
             continue
-        action = str(getattr(told.get("action"), "value", ""))
-        value = literal(told["default"], ...) if "default" in told else _STORED.get(action)
-        if value is not ...:
-            yield name, value
+        if argument.told["default"] is not ...:
+            yield argument.name, argument.told["default"]

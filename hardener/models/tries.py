@@ -6,18 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hardener.models.arguments import (
-    CHANNELS,
-    FEATURES,
-    IMAGE_SIZE,
-    NO_DEFAULT,
-    OFF,
-    SHAPES,
-    SIDES,
-    Takes,
-    class_count_name,
-    plain,
-)
+from hardener.models.arguments import CHANNELS, NO_DEFAULT, OF_IMAGES, Takes, class_count_name, plain
 from hardener.models.guesses import Guess, combinations
 
 _MOST_FIRST, _MOST_BESIDE = 6, 3
@@ -48,10 +37,9 @@ def beside_guesses(
 ) -> Iterator[dict[str, Guess]]:
     """Yield what a call elsewhere gives of what is needed, with guesses for the rest: also what bears the name of a
     count of classes or of channels beside another, and is a width: `channels=256, num_classes=10, out_dim=16`."""
-    facts = (*IMAGE_SIZE, *SHAPES, *FEATURES, *SIDES, *OFF, *CHANNELS, "device")
     count = class_count_name(taken)
     own = {n: g for n, g in call.items() if taken.names[n] is NO_DEFAULT and n not in given and n != count}
-    own = {name: guess for name, guess in own.items() if plain(name) not in facts}
+    own = {name: guess for name, guess in own.items() if plain(name) not in (*OF_IMAGES, *CHANNELS)}
     if set(own) - set(options):  # else the guesses alone are the same
         rest = {name: guesses for name, guesses in options.items() if name not in own}
         for guesses in itertools.islice(combinations(rest), _MOST_BESIDE):

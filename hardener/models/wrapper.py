@@ -15,12 +15,8 @@ from typing import Any
 
 from hardener.models.argument_use import length_of
 from hardener.models.arguments import (
-    FEATURES,
-    IMAGE_SIZE,
     NO_DEFAULT,
-    OFF,
-    SHAPES,
-    SIDES,
+    OF_IMAGES,
     Facts,
     Takes,
     built_with,
@@ -257,13 +253,12 @@ def _called_with(
 def _told(call: Mapping[str, Guess], taken: Takes, known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """Return what a call elsewhere also gives otherwise than by default, and which hangs neither on images nor
     weights: the width beside the depth."""
-    facts = (*IMAGE_SIZE, *SHAPES, *FEATURES, *SIDES, *OFF, "device")
     free = [
         name for name in call if name not in {*known, *given} and taken.names.get(name, NO_DEFAULT) is not NO_DEFAULT
     ]
     same = {name for name in free if type(taken.names[name]) is type(call[name].value)}  # 2 is not 2.0: it makes a size
     differing = [name for name in free if name not in same or taken.names[name] != call[name].value]
-    return [name for name in differing if plain(name) not in facts]
+    return [name for name in differing if plain(name) not in OF_IMAGES]
 
 
 def _guessed(call: Mapping[str, Any], found: Imported, facts: Facts, repository: Repository) -> dict[str, Guess]:
