@@ -28,6 +28,7 @@ from hardener.models.head import (
     replace_heads,
 )
 from hardener.models.load import LoadedModel, ModelChoice, load_model
+from hardener.models.rows import lay_out_as_rows
 from hardener.models.tame import line_of, tame, unscripted
 from hardener.models.user_code import describe, fetches
 from hardener.models.weights import Loaded, Start, load_weights
@@ -95,7 +96,7 @@ def build_for(
         try:
             with unscripted():
                 loaded = load_model(choice, num_classes=num_classes, channels=count, size=(height, width))
-            remarks = tame(loaded.network)
+            remarks = [*tame(loaded.network), *_laid_out(loaded.network, count, height, width)]
             answer = _asked(loaded.network, count, height, width, num_classes)
             return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
@@ -124,6 +125,11 @@ def build_for(
     if fits is None:
         raise HardenerError(told) from unfit.__cause__
     raise HardenerError(f"{told} {fits.text}".rstrip(), options=fits.options) from unfit.__cause__
+
+
+def _laid_out(network: nn.Module, channels: int, height: int, width: int) -> list[str]:
+    told = lay_out_as_rows(network, noise(2, channels, height, width, device_of(network)))
+    return [told] if told else []
 
 
 _WITHOUT_NUMBERS = "Invalid channel dimensions"
@@ -224,6 +230,7 @@ def _outputs(
     """Return how many logits a network gives for images of the sizes that it takes."""
     found: dict[tuple[int, int], int] = {}
     for height, width in sizes:
+        _laid_out(network, channels, height, width)
         with contextlib.suppress(HardenerError):
             found[height, width] = count_outputs(
                 network, channels=channels, height=height, width=width, num_classes=num_classes

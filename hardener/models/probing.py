@@ -24,6 +24,7 @@ from hardener.models.arguments import Facts
 from hardener.models.conditions import Conditions
 from hardener.models.dry_step import MOST, dry_step
 from hardener.models.normalize import ImageClassifier
+from hardener.models.rows import lay_out_as_rows
 from hardener.models.tame import switching
 from hardener.models.unfetched import unfetched
 from hardener.models.user_code import user_code
@@ -164,8 +165,7 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
     for size in sizes:
         images = torch.zeros(2, facts.channels, *size, device="cpu" if parameter is None else parameter.device)
         try:
-            with torch.no_grad():
-                output = network(images)
+            output = _answer(network, images)
             if found.features is None and size == facts.size:
                 maps = features(output, images.shape, facts.num_classes)
                 found = replace(found, features=None if maps is None else int(maps.rows.shape[1]))
@@ -177,6 +177,17 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
             return replace(found, outputs=int(logits.shape[1]), size=size, error=None)
         found = replace(found, error=HardenerError(f"it answers 2 images with {logits.shape[0]} rows of logits"))
     return found
+
+
+def _answer(network: nn.Module, images: torch.Tensor) -> Any:
+    try:
+        with torch.no_grad():
+            return network(images)
+    except Exception:
+        if not lay_out_as_rows(network, images):
+            raise
+    with torch.no_grad():
+        return network(images)
 
 
 def _step(build: Callable[[], Any], trial: Trial, channels: int) -> HardenerError | None:
