@@ -62,6 +62,7 @@ HEADS = ("usefc", "withfc", "includetop", "usehead", "withhead", "useclassifier"
 """Switches without which a network gives features and no classes."""
 OF_IMAGES = (*IMAGE_SIZE, *SHAPES, *FEATURES, *SIDES, *OFF, "device")
 """What hangs on the images, the weights or the machine, and is not taken from elsewhere."""
+_LARGEST_SIDE, _FEW_NUMBERS = 512, 1024
 NO_DEFAULT = inspect.Parameter.empty
 
 
@@ -214,10 +215,16 @@ def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[
     needed = {n: meanings(n, facts) for n in base if n not in given and taken.names.get(n) is NO_DEFAULT}
     for place in range(1, max(map(len, needed.values()), default=0)):
         ways.append({**base, **{n: values[place] for n, values in needed.items() if place < len(values)}})
-    both = [n for n in sized if plain(n) in FEATURES]
+    few = facts.numbers <= _FEW_NUMBERS  # networks loop over pairs of pixels of a side that they are given
+    both = [n for n in sized if plain(n) in FEATURES and (few or not _is_side(taken.names[n]))]
     if both:
         ways.append({**base, **dict.fromkeys(both, facts.numbers)})
     return ways
+
+
+def _is_side(default: Any) -> bool:
+    """Is a default one side of images, rather than how many pixels these have?"""
+    return isinstance(default, int) and 0 < default <= _LARGEST_SIDE
 
 
 def meanings(name: str, facts: Facts) -> list[Any]:

@@ -94,9 +94,9 @@ def build_for(
         random_state = torch.get_rng_state()
         loaded: LoadedModel | None = None
         try:
-            with unscripted():
+            with unscripted() as said:
                 loaded = load_model(choice, num_classes=num_classes, channels=count, size=(height, width))
-            remarks = [*tame(loaded.network), *_laid_out(loaded.network, count, height, width)]
+            remarks = [*said, *tame(loaded.network), *_laid_out(loaded.network, count, height, width)]
             answer = _asked(loaded.network, count, height, width, num_classes)
             return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
@@ -191,7 +191,8 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
             fits, loaded = next(((fit, one) for fit, one in found if fit), ({}, loaded))
         if fits:
             assert loaded is not None, "what fits was built"
-            return _advice(choice, loaded.network, count, fits, channels, (height, width), num_classes)
+            told = _advice(choice, loaded.network, count, fits, channels, (height, width), num_classes)
+            return None if told is None else _of_entry(told, choice, loaded, num_classes, count)
     return None
 
 
@@ -275,6 +276,18 @@ def _advice(
         return _Fits(f"{taken} But there {fault}", "")
     text = f"{taken}{head} Pass {options}."
     return _Fits(text, options)
+
+
+def _of_entry(found: _Fits, choice: ModelChoice, loaded: LoadedModel, num_classes: int, channels: int) -> _Fits:
+    """Name the network that is meant where, on images of that size, others fit as well."""
+    side = re.search(r"--image-size (\d+)", found.options)
+    if side is None or choice.entry or ":" in choice.spec or loaded.entry is None:
+        return found
+    size = int(side[1]), int(side[1])
+    if _plain(choice, num_classes, channels, size) is not None:
+        return found
+    named = f"--entry {loaded.entry} {found.options}"
+    return _Fits(found.text.replace(f"Pass {found.options}.", f"Pass {named}."), named)
 
 
 def _nearest(sides: Sequence[int], size: tuple[int, int]) -> tuple[int, int]:

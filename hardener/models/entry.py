@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import inspect
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +47,15 @@ from hardener.models.choices import (
 from hardener.models.model_file import Imported
 from hardener.models.probing import Trials
 from hardener.models.settings_read import is_config
-from hardener.models.source_code import is_network_class, makes_network
+from hardener.models.source_code import is_network_class, makes_network, tree_of
 from hardener.models.tame import unwrapped
 from hardener.models.user_code import describe, user_code
 from hardener.models.wrapper import Wrapping, as_called, completed
 
 _MOST_COMPLETED = 6
 _PARTS = ("block", "layer", "unit", "cell", "bottleneck", "conv2d")
+_OF_IMAGES = re.compile("conv|patch", re.IGNORECASE)
+"""Where these stand, what takes rows of numbers is a part of a network of images."""
 _KERAS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "paddle", "mxnet", "mindspore")
 
 
@@ -91,7 +95,7 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     candidates = candidates_of(found)
     if not candidates:
         raise HardenerError(_nothing(found)) if found.stand_ins is None else found.stand_ins.error
-    trials = Trials(facts)
+    trials = Trials(facts, rows=not _OF_IMAGES.search(ast.unparse(tree_of(found.module))))
     everything = [tried(candidate, facts, wish.given, trials) for candidate in candidates]
     if min(one.rank(facts) for one in everything) >= 3:
         everything = [at_other_sizes(one, trials) for one in everything]
@@ -167,7 +171,7 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
     missing = [name for name in taken.required() if name not in ways[-1]]
     if candidate.name == "build_model" and _is_count(missing, candidate):
         return (facts.num_classes,)
-    trials = Trials(facts)
+    trials = Trials(facts, rows=True)
     if missing:
         raise _needs(completed(candidate, found, facts, wish.given, trials), found, facts, wish)
     own = own_count(candidate, ways[0], wish.given)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import yaml
 from torch import nn
 
 from hardener.models.argument_use import is_a_tuple, is_called_with
@@ -43,13 +45,16 @@ def said(value: Any, text: str = "") -> str | None:
         return str(value).lower()
     if value is None:
         return "null"
-    if isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return _word(value)
+    if isinstance(value, int | float):
         return _WHOLE_POWER.sub(r"\1.0e", str(value)) if isinstance(value, float) else str(value)
     if isinstance(value, list | tuple):
         parts = [said(one) for one in value]
         return None if None in parts else f"[{', '.join(map(str, parts))}]"
     if isinstance(value, dict | SimpleNamespace):
-        pairs = {key: said(one) for key, one in (value if isinstance(value, dict) else vars(value)).items()}
+        held = value if isinstance(value, dict) else vars(value)
+        pairs = {_word(key) if isinstance(key, str) else said(key): said(one) for key, one in held.items()}
         return None if None in pairs.values() else f"{{{', '.join(f'{key}: {one}' for key, one in pairs.items())}}}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
@@ -58,6 +63,15 @@ def said(value: Any, text: str = "") -> str | None:
         text = f"nn.{value.__name__}"
     named = inspect.isclass(value) or (text.isidentifier() and not isinstance(value, nn.Module))
     return text if named and text.replace(".", "").isidentifier() else None
+
+
+def _word(text: str) -> str:
+    """Return a text as YAML reads it in a list or a mapping: in quotes where it would be something else without."""
+    try:
+        same = yaml.safe_load(f"[{text}]") == [text]
+    except yaml.YAMLError:
+        same = False
+    return text if same else json.dumps(text, ensure_ascii=False)
 
 
 def _made(argument: str, value: Any, found: Imported) -> Any:

@@ -246,7 +246,7 @@ def combinations(of: Mapping[str, Sequence[Guess]]) -> Iterator[dict[str, Guess]
         return
     most = 6 if len(of) > 2 else None
     order = itertools.product(*(range(len(values[:most])) for values in of.values()))
-    likely = sorted(itertools.islice(order, 50_000), key=lambda places: (sum(places), max(places)))
+    likely = sorted(itertools.islice(order, 50_000), key=lambda places: (sum(places), max(places, default=0)))
     for places in likely[:_MOST]:
         yield {name: values[place] for (name, values), place in zip(of.items(), places, strict=True)}
 

@@ -21,11 +21,12 @@ from torch.overrides import TorchFunctionMode
 from hardener.errors import HardenerError
 from hardener.models.answer import features, unwrap_logits
 from hardener.models.arguments import Facts
-from hardener.models.conditions import Conditions
+from hardener.models.conditions import Conditions, noise
 from hardener.models.dry_step import MOST, dry_step
 from hardener.models.normalize import ImageClassifier
 from hardener.models.rows import lay_out_as_rows
 from hardener.models.tame import switching
+from hardener.models.time_limit import time_limit
 from hardener.models.unfetched import unfetched
 from hardener.models.user_code import user_code
 
@@ -36,6 +37,8 @@ _SMALL = 100
 """Sides up to this are shown first where numbers are computed: a network of splines takes seconds for a large one."""
 _MOST_NUMBERS = 400_000_000
 _BUDGET_S = 15.0
+_LONGEST_S = 30.0
+"""One trial may take so long by the clock, of which it may have a part alone."""
 _MADE_ON_CPU = {torch.linspace, torch.tensor, torch.as_tensor}
 _MADE = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
 
@@ -74,10 +77,14 @@ class Trial:
 
 
 class Trials:
-    """Trials that together keep to a bounded time."""
+    """Trials that together keep to a bounded time.
 
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
+    Args:
+        rows: what takes an image as a row of numbers, or as its lines, is given it so.
+    """
+
+    def __init__(self, facts: Facts, *, rows: bool = False) -> None:
+        self.facts, self.rows = facts, rows
         self._ends = time.process_time() + _BUDGET_S
 
     @property
@@ -98,13 +105,16 @@ class Trials:
             size: of the images, where it is not the one that is known.
         """
         size = size or self.facts.size
-        with _apart():
-            tried = self._once(build, [size] if size else [])
-            if tried.built and tried.outputs is None and other_sizes and size is not None and tried.parameters:
-                further = self._once(build, [(side, side) for side in SIZES if (side, side) != size])
-                if further.outputs is not None:
-                    return replace(further, error=tried.error)
-            return tried
+        try:
+            with _apart(), time_limit(_LONGEST_S):
+                tried = self._once(build, [size] if size else [])
+                if tried.built and tried.outputs is None and other_sizes and size is not None and tried.parameters:
+                    further = self._once(build, [(side, side) for side in SIZES if (side, side) != size])
+                    if further.outputs is not None:
+                        return replace(further, error=tried.error)
+                return tried
+        except TimeoutError as error:  # raised where no trial was going on any more, or yet
+            return Trial(False, error=error)
 
     def step(self, build: Callable[[], Any], trial: Trial) -> HardenerError | None:
         """Build a network once more, and take a step of training with it.
@@ -118,13 +128,13 @@ class Trials:
             return None
         with _apart():
             with torch.device("meta"), _Weightless(), unfetched():
-                fault = _step(build, trial, self.facts.channels)
+                fault = _step(build, trial, self.facts.channels, rows=self.rows)
             if fault is None or not _is_of_meta(fault.__cause__ or fault):
                 return fault
             if self.spent or torch.cuda.is_available():  # then it may ask for that device, and will be there
                 return None
             with _Bounded(), unfetched():
-                fault = _step(build, trial, self.facts.channels)
+                fault = _step(build, trial, self.facts.channels, rows=self.rows)
         return None if fault is None or isinstance(fault.__cause__, MemoryError) else fault
 
     def _once(self, build: Callable[[], Any], sizes: Sequence[tuple[int, int]]) -> Trial:
@@ -132,14 +142,14 @@ class Trials:
         if self.spent:
             return Trial(False, error=TimeoutError("no time was left to try it"))
         with torch.device("meta"), _Weightless(), unfetched() as asked:
-            first = replace(_try(build, sizes, self.facts), fetches=tuple(asked))
+            first = replace(_try(build, sizes, self.facts, rows=self.rows), fetches=tuple(asked))
         if first.outputs is not None or not _is_of_meta(first.error):
             return first
         if self.spent or first.parameters > _MOST_NUMBERS:
             return first
         few = sorted(sizes[:_MOST_COMPUTED], key=lambda size: size[0] > _SMALL)
         with _Bounded(), unfetched() as asked:
-            second = replace(_try(build, few, self.facts), fetches=tuple(asked))
+            second = replace(_try(build, few, self.facts, rows=self.rows), fetches=tuple(asked))
         return second if second.built or not first.built else first
 
 
@@ -148,7 +158,7 @@ def _is_of_meta(error: BaseException | None) -> bool:
     return isinstance(error, NotImplementedError) or any(word in str(error) for word in ("meta", "device"))
 
 
-def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Facts) -> Trial:
+def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Facts, *, rows: bool) -> Trial:
     try:
         network = build()
         if isinstance(network, tuple) and network:
@@ -165,7 +175,10 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
     for size in sizes:
         images = torch.zeros(2, facts.channels, *size, device="cpu" if parameter is None else parameter.device)
         try:
-            output = _answer(network, images)
+            if rows:
+                lay_out_as_rows(network, images)
+            with torch.no_grad():
+                output = network(images)
             if found.features is None and size == facts.size:
                 maps = features(output, images.shape, facts.num_classes)
                 found = replace(found, features=None if maps is None else int(maps.rows.shape[1]))
@@ -179,18 +192,7 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
     return found
 
 
-def _answer(network: nn.Module, images: torch.Tensor) -> Any:
-    try:
-        with torch.no_grad():
-            return network(images)
-    except Exception:
-        if not lay_out_as_rows(network, images):
-            raise
-    with torch.no_grad():
-        return network(images)
-
-
-def _step(build: Callable[[], Any], trial: Trial, channels: int) -> HardenerError | None:
+def _step(build: Callable[[], Any], trial: Trial, channels: int, *, rows: bool) -> HardenerError | None:
     assert trial.size is not None, "it was shown images"
     assert trial.outputs is not None, "and answered"
     try:
@@ -199,6 +201,8 @@ def _step(build: Callable[[], Any], trial: Trial, channels: int) -> HardenerErro
         network = made[0] if isinstance(made, tuple) else made
         device = next(network.parameters()).device
         switching(network)
+        if rows:
+            lay_out_as_rows(network, noise(2, channels, *trial.size, device))
         classifier = ImageClassifier(network, mean=(), std=(), classes=("",) * trial.outputs)
         classifier.contiguous = classifier.writes = True
         dry_step(classifier, Conditions(channels, *trial.size, device=device, batch=MOST), torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""Networks that take an image as numbers in a row, or as a sequence of its lines: their own scripts lay images out so."""
+"""Networks that take an image as a row of numbers, or as a sequence of its lines: their own scripts lay it out so."""
 
 from __future__ import annotations
 

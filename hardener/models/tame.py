@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -21,6 +23,7 @@ from hardener.models.user_code import is_users
 _META = re.compile(r"['\"]meta['\"]|init_empty_weights|init_on_device")
 _COMPILERS = ("script", "trace", "trace_module", "freeze", "optimize_for_inference")
 _OF_CLASSES = ("ScriptModule", "script_method")
+_OF_HUB = {"source", "trust_repo", "force_reload", "verbose", "skip_validation"}
 _FEW_CHANNELS = 16
 
 
@@ -29,11 +32,17 @@ class _Unscripted(nn.Module):
 
 
 @contextmanager
-def unscripted() -> Iterator[None]:
+def unscripted() -> Iterator[list[str]]:
     """Let torch.jit and torch.compile leave networks and functions as they are while a network is built: what they make
     of them is closed to export, hooks and copies. What is loaded from a file of torch.jit stays what it is.
+
+    A network of torchvision that code asks torch.hub for is that of the installed torchvision: no code of the net runs.
+
+    Yields:
+        What is to be said of it, once something was asked for.
     """
-    compile_before = torch.compile
+    said: list[str] = []
+    compile_before, hub_before = torch.compile, cast(Callable[..., Any], torch.hub.load)
     before = {name: getattr(torch.jit, name) for name in (*_COMPILERS, *_OF_CLASSES)}
     compiled_already = torch.jit.ScriptModule
 
@@ -53,11 +62,23 @@ def unscripted() -> Iterator[None]:
         setattr(torch.jit, name, sparing(before[name]))
     for name, value in zip(_OF_CLASSES, (_Unscripted, left), strict=True):
         setattr(torch.jit, name, value)
+
+    def of_hub(repository: Any, name: str, *values: Any, **options: Any) -> Any:
+        """See `torch.hub.load`."""
+        if str(repository).partition(":")[0] != "pytorch/vision" or options.get("source", "github") != "github":
+            return hub_before(repository, name, *values, **options)
+        said[:] = ["networks of torch.hub's pytorch/vision are those of the torchvision that is installed"]
+        own = {key: value for key, value in options.items() if key not in _OF_HUB}
+        with warnings.catch_warnings():  # pretrained= is another word for weights= there
+            warnings.simplefilter("ignore", UserWarning)
+            return getattr(importlib.import_module("torchvision.models"), name)(*values, **own)
+
     torch.compile = left  # type: ignore[assignment]
+    torch.hub.load = of_hub  # type: ignore[assignment]
     try:
-        yield
+        yield said
     finally:
-        torch.compile = compile_before
+        torch.compile, torch.hub.load = compile_before, hub_before
         for name, value in before.items():
             setattr(torch.jit, name, value)
 

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import itertools
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -361,5 +362,4 @@ def _said(guess: Guess) -> str | None:
 
 
 def _shell(text: str) -> str:
-    text = text if '"' in text else text.replace("'", '"')
-    return f"'{text}'" if any(c in text for c in ' []{}()*?&|;<>$"') else text
+    return shlex.quote(text if '"' in text else text.replace("'", '"'))

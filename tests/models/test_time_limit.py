@@ -1,0 +1,59 @@
+"""User's code that goes on and on."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from hardener.models.arguments import Facts
+from hardener.models.probing import Trials
+from hardener.models.time_limit import time_limit
+
+
+def go_on() -> None:
+    while True:
+        pass
+
+
+def test_a_loop_without_an_end_ends() -> None:
+    with pytest.raises(TimeoutError), time_limit(0.05):
+        go_on()
+
+
+def test_it_ends_in_another_thread_too() -> None:
+    found: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with time_limit(0.05):
+                go_on()
+        except TimeoutError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert len(found) == 1
+
+
+def test_what_ends_by_itself_is_left_alone() -> None:
+    for _ in range(200):
+        with time_limit(30):
+            pass
+    for _ in range(30):  # around the very moment
+        try:
+            with time_limit(0.001):
+                sum(range(20_000))
+        except TimeoutError:
+            pass
+        assert sum(range(1000)) == 499_500, "nothing is raised later"
+    assert threading.active_count() < 20
+
+
+def test_a_trial_of_what_goes_on_is_one_that_was_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hardener.models.probing._LONGEST_S", 0.05)
+    trial = Trials(Facts(num_classes=2, channels=3, size=(8, 8))).run(go_on)
+    assert not trial.built
+    assert isinstance(trial.error, TimeoutError)
