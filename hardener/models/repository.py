@@ -329,7 +329,8 @@ def _dotted(node: ast.expr) -> _Names:
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
 
 
-def _spelled(tree: ast.Module, module: str) -> dict[str, Spelled]:
+@functools.lru_cache(maxsize=512)
+def _spelled(tree: ast.Module, module: str) -> Mapping[str, Spelled]:
     """Return what a file's names of classes, functions and modules are called elsewhere: those that it imports, and its
     own."""
     named = imported_as(ast.walk(tree)).items()
@@ -345,7 +346,8 @@ def _read_of(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def _constants(tree: ast.Module | ast.FunctionDef) -> dict[str, Any]:
+@functools.lru_cache(maxsize=512)
+def _constants(tree: ast.Module | ast.FunctionDef) -> Mapping[str, Any]:
     """Return what names stand for in a file: literals, expressions where they are set once, and of a loop's the first
     of a list."""
     nodes = list(ast.walk(tree))
