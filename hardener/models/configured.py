@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from hardener.models.arguments import (
     class_count_name,
     meanings,
     plain,
+    size_names,
 )
 from hardener.models.guesses import Guess, combinations, guesses_for, lists_of, plain_guess, times_of
 from hardener.models.model_file import Imported
@@ -50,13 +52,7 @@ def configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts) 
     own = []
     for key, one in scope.items():
         if isinstance(one, type) and dataclasses.is_dataclass(one) and kind_name in ("", "_empty", key):
-            count = class_count_name(Takes(dict.fromkeys(field.name for field in dataclasses.fields(one))))
-            filled = {} if count is None else {count: facts.num_classes}
-            try:
-                made = one(**filled)
-            except TypeError:
-                continue
-            own.append(Guess(made, f"{key}({'' if count is None else f'{count}={COUNT}'})"))
+            own += _of_dataclass(one, key, facts)
     own += [
         Guess(one, key)
         for key, one in scope.items()
@@ -70,6 +66,21 @@ def configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts) 
     own = [*kept_settings(read.parts, found, repository), *own]
     records = _named(repository.like(tuple(read.parts)), value, found)
     return [*own, *records[:_MOST_WRITTEN], *_built_settings(read, value, facts, repository)]
+
+
+def _of_dataclass(kind: type, name: str, facts: Facts) -> list[Guess]:
+    """Return objects of a dataclass of settings: for images of that size, and with the size that it has by itself."""
+    fields = [one for one in dataclasses.fields(kind) if one.init]
+    taken = Takes({one.name: None if one.default is dataclasses.MISSING else one.default for one in fields})
+    count, sides = class_count_name(taken), [one for one in size_names(taken) if type(taken.names[one]) is int]
+    counted = {} if count is None else {count: facts.num_classes}
+    sized = dict.fromkeys(sides, facts.size[0]) if facts.size is not None and facts.size[0] == facts.size[1] else {}
+    found = []
+    for filled in [{**sized, **counted}, counted] if sized else [counted]:
+        text = ", ".join(f"{key}={COUNT if key == count else value}" for key, value in filled.items())
+        with contextlib.suppress(TypeError):  # it needs more
+            found.append(Guess(kind(**filled), f"{name}({text})"))
+    return found
 
 
 def _named(records: Sequence[Record], value: Any, found: Imported) -> list[Guess]:

@@ -21,6 +21,7 @@ from hardener.models.model_file import Imported
 from hardener.models.repository import with_powers
 from hardener.models.settings_object import Given
 from hardener.models.settings_read import is_config
+from hardener.models.user_code import user_code
 
 ATTRIBUTE = "self."
 """How names begin of what is set on a network once it is built, which its code reads and does not set."""
@@ -57,12 +58,18 @@ def said(value: Any, text: str = "") -> str | None:
         pairs = {_word(key) if isinstance(key, str) else said(key): said(one) for key, one in held.items()}
         return None if None in pairs.values() else f"{{{', '.join(f'{key}: {one}' for key, one in pairs.items())}}}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return said({one.name: now for one in fields if (now := getattr(value, one.name)) != one.default})
+        fields = [one for one in dataclasses.fields(value) if one.init]
+        return said({one.name: now for one in fields if (now := getattr(value, one.name)) != default_of(one)})
     if inspect.isclass(value) and value.__module__.startswith("torch.nn.") and not text:
         text = f"nn.{value.__name__}"
     named = inspect.isclass(value) or (text.isidentifier() and not isinstance(value, nn.Module))
     return text if named and text.replace(".", "").isidentifier() else None
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """Return what a dataclass has for a field by itself; `dataclasses.MISSING` where it has nothing."""
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
 
 
 def _word(text: str) -> str:
@@ -86,7 +93,10 @@ def _made(argument: str, value: Any, found: Imported) -> Any:
         return value
     kind = _dataclass_for(argument, value, found)
     settings = {key: _inner(one, found) for key, one in value.items()}
-    return Given(settings) if kind is None else kind(**settings)
+    if kind is None:
+        return Given(settings)
+    with user_code(f"{kind.__name__}, which {argument} is made of,"):
+        return kind(**settings)
 
 
 def _inner(value: Any, found: Imported) -> Any:
@@ -108,7 +118,11 @@ def _dataclass_for(argument: str, value: Mapping[str, Any], found: Imported) -> 
     takers = [one.takes for one in candidates_of(found) if one.takes is not None]
     annotated = [taken.annotations.get(argument) for taken in takers if argument in taken.names]
     names = [one if isinstance(one, str) else getattr(one, "__name__", "") for one in annotated]
-    fitting = [one for one in dict.fromkeys(kinds) if set(value) <= {field.name for field in dataclasses.fields(one)}]
+    fitting = [
+        one
+        for one in dict.fromkeys(kinds)
+        if set(value) <= {field.name for field in dataclasses.fields(one) if field.init}
+    ]
     named = [one for one in fitting if one.__name__ in names]
     chosen = named or fitting
     return chosen[0] if len(chosen) == 1 else None
