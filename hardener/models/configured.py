@@ -123,6 +123,8 @@ def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, 
         return guesses_for(f"{name}_layer" if "norm" in word else name, value, Takes({}), {})
     if leaf.keys:  # a mapping of which the code reads only what has a default
         return [plain_guess({})]
+    if word in repository.empty and not repository.values((name,)):  # a parser's default="", as of what to load
+        return [plain_guess("")]
     listed = leaf.counted or leaf.length > 0
     at_place = repository.values_at(path)
     found = [as_list(one) if listed else one for one in at_place or repository.values(path)]

@@ -50,7 +50,7 @@ from hardener.models.settings_read import is_config
 from hardener.models.source_code import is_network_class, makes_network, tree_of
 from hardener.models.tame import unwrapped
 from hardener.models.user_code import describe, user_code
-from hardener.models.wrapper import Wrapping, as_called, completed
+from hardener.models.wrapper import Wrapping, as_called, completed, otherwise_called
 
 _MOST_COMPLETED = 6
 _PARTS = ("block", "layer", "unit", "cell", "bottleneck", "conv2d")
@@ -126,6 +126,7 @@ def _chosen(
         also = (
             *for_other_sizes(everything, tops[0], found, facts, trials),
             *passed_over(everything, tops[0], found, facts),
+            *otherwise_called(tops[0].candidate, tops[0].trial.parameters, found, facts, wish.given, trials),
         )
         return dataclasses.replace(_taken(tops[0]), also=also)
     if failing:

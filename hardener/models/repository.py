@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeGuard
 
@@ -18,17 +17,16 @@ import yaml
 
 from hardener.models.arguments import CLASS_COUNT, OFF, Takes, plain
 from hardener.models.calls import arguments_in, calls_of, parser_argument
+from hardener.models.files_around import files_around, module_of
 from hardener.models.imports_read import imported_as, repository_above
 from hardener.models.model_file import ModelFile
 from hardener.models.settings_object import Given
 from hardener.models.source_code import called_name, computed, literal
 
-_MOST_FILES, _MOST_BYTES, _MOST_CALLS = 200, 200_000, 12
-_NOT_HERE = {"site-packages", "dist-packages", "node_modules", "venv", "env", "build", "dist", "runs"}
+_MOST_CALLS = 12
 _NUMBERS = re.compile(r"-?\d+(\.\d+)?([-,_x ]+\d+(\.\d+)?)+")
 _POWER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a word
 _OLD_WORD = re.compile(r"\basync\s*=")  # .cuda(async=True), as scripts of Python 3.6 have it
-_DEFINES = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.ClassDef, ast.FunctionDef)
 _Names = tuple[str, ...]
 
 
@@ -58,11 +56,13 @@ class Repository:
             `add_argument("--depth", default=28)`, `_C.MODEL.DEPTH = 28` or a YAML file have them.
         records: `NAME = Kind(first=..., second=...)` of literals.
         definers: the modules that only define, and may be imported.
+        empty: the settings, by name as above, that are an empty text by default.
     """
 
     settings: dict[_Names, list[Any]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     definers: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
     _trees: list[tuple[ast.Module, str]] = field(default_factory=list)
     _counts: dict[_Names, _Names] = field(default_factory=dict)
 
@@ -94,7 +94,7 @@ class Repository:
         for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
             local = {} if around is None else _constants(around)
             constants = {**_spelled(tree, module), **_constants(tree), **local}
-            given = arguments_in(call, taken.names)
+            given = [*self._spread(call, taken, constants), *arguments_in(call, taken.names)]
             pairs = {key: self._value(node, constants) for key, node in given if key in taken.names}
             yield {key: value for key, value in pairs.items() if value is not ...}
 
@@ -156,6 +156,25 @@ class Repository:
             return ... if given is None else Spelled(f"{text}({given})")
         return literal(node, ...)
 
+    def _spread(self, call: ast.Call, taken: Takes, constants: Mapping[str, Any]) -> Iterator[tuple[str, ast.expr]]:
+        """Yield what a call gives by `**`: what a mapping holds that is written there, and else the settings of that
+        name (`**cfg["model"]`), or all (`**vars(args)`)."""
+        for node in (keyword.value for keyword in call.keywords if keyword.arg is None):
+            held = constants.get(node.id, node) if isinstance(node, ast.Name) else node
+            if isinstance(held, dict):
+                held = ast.parse(repr(held), mode="eval").body
+            if isinstance(held, ast.Dict):
+                pairs = zip(held.keys, held.values, strict=True)
+                yield from ((str(key.value), value) for key, value in pairs if isinstance(key, ast.Constant))
+            elif isinstance(held, ast.Call) and called_name(held) == "dict" and not held.args:
+                yield from ((one.arg, one.value) for one in held.keywords if one.arg is not None)
+            else:
+                place = _read_of(held) if isinstance(held, ast.expr) else ""
+                for name in taken.names:
+                    values = self.values_at((place, name)) if place and place != "__dict__" else self.values((name,))
+                    if values:
+                        yield name, ast.parse(repr(values[0]), mode="eval").body
+
     def _spelled_arguments(self, call: ast.Call, constants: Mapping[str, Any]) -> str | None:
         """Return a call's arguments as they would be typed; None where one of them is not known."""
         pairs = [*((None, one) for one in call.args), *((one.arg or "**", one.value) for one in call.keywords)]
@@ -172,12 +191,12 @@ def repository_of(file: ModelFile) -> Repository:
     """Read the files of the repository that a model file lies in; those beside it where it lies in none."""
     top = repository_above(file.own)
     found = Repository()
-    for path in _files(top or file.own.parent, deep=top is not None):
+    for path in files_around(top or file.own.parent, deep=top is not None):
         try:
             text = path.read_text(encoding="utf-8")
             if path.suffix == ".py":
                 tree = ast.parse(_OLD_WORD.sub("non_blocking=", text))
-                module = _module_of(path, file, tree)
+                module = module_of(path, file, tree)
                 found.definers |= {module.removesuffix(".__init__")} if module else set()
                 found._trees.append((tree, module or path.stem))
                 _read_code(tree, found, module)
@@ -199,36 +218,6 @@ def as_list(value: Any) -> Any:
     if not isinstance(value, str) or not _NUMBERS.fullmatch(value.strip()):
         return value
     return [float(one) if "." in one else int(one) for one in re.findall(r"\d+(?:\.\d+)?", value)]
-
-
-def _files(folder: Path, *, deep: bool) -> list[Path]:
-    """Return what may hold settings, the nearest to the top first."""
-    pending, found = [folder], list[Path]()
-    while pending and len(found) < _MOST_FILES:
-        try:
-            inside = sorted(pending.pop(0).iterdir())
-        except OSError:
-            continue
-        for path in inside:
-            if path.name.startswith(".") or path.name in _NOT_HERE or path.is_symlink():
-                continue
-            if path.is_dir():
-                pending += [path] if deep else []
-            elif path.suffix in (".py", ".yaml", ".yml", ".json") and path.stat().st_size <= _MOST_BYTES:
-                found.append(path)
-    return found[:_MOST_FILES]
-
-
-def _module_of(path: Path, file: ModelFile, tree: ast.Module) -> str:
-    """Return the name by which a file is imported beside the model file, where it only defines."""
-    harmless = all(isinstance(node, _DEFINES) or _is_text(node) for node in tree.body)
-    folder = next((one for one in file.folders if path.is_relative_to(one)), None)
-    parts = () if folder is None or not harmless else path.relative_to(folder).with_suffix("").parts
-    return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _bound(tree: ast.Module) -> set[str]:
@@ -283,6 +272,7 @@ def _read_argument(call: ast.Call, found: Repository) -> None:
     if not argument.name:
         return
     choices, default = argument.told.get("choices"), argument.told["default"]
+    found.empty |= {plain(argument.name)} if default == "" else set()
     if not isinstance(default, bool) and default in (-1, ""):  # it stands for what was not given
         default = None
     values = [default, *(choices if isinstance(choices, list | tuple) else [])]

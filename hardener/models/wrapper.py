@@ -184,6 +184,31 @@ def as_called(
     return None
 
 
+def otherwise_called(
+    candidate: Candidate, parameters: int, found: Imported, facts: Facts, given: Mapping[str, Any], trials: Trials
+) -> tuple[str, ...]:
+    """Say how the repository's scripts call a class that is built by its defaults, where each of them makes another
+    network of it.
+
+    Args:
+        parameters: of the network by its defaults.
+    """
+    taken = candidate.takes
+    if taken is None or trials.spent:
+        return ()
+    known = known_arguments(taken, facts, given)
+    calls = _called_with(candidate.called, taken, found, facts, repository_of(found.file))
+    if not calls or not all(_told(call, taken, known, given) for call in calls):
+        return ()
+    theirs = as_called(candidate, found, facts, given, trials)
+    if theirs is None or theirs.trial is None or theirs.trial.parameters == parameters or not theirs.is_said:
+        return ()
+    return (
+        f"{candidate.name} is built by its own defaults. The repository's scripts give it others "
+        f"({theirs.trial.parameters:,} parameters): {theirs.words()}",
+    )
+
+
 def _run(
     candidate: Candidate, way: Mapping[str, Any], guesses: dict[str, Guess], trials: Trials
 ) -> tuple[Trial, dict[str, Guess]]:
