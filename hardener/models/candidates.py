@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -20,7 +21,7 @@ from hardener.models.mismatch import fitting_value
 from hardener.models.model_file import Imported
 from hardener.models.probing import SIZES, NothingReturned, Trial, Trials
 from hardener.models.source_code import factories_of, is_network_class, makes_network, names_passed, reached, used_by
-from hardener.models.user_code import place_of
+from hardener.models.user_code import is_users, place_of
 from hardener.models.wanted import takes_network
 
 EQUAL, NEAR = 3, 2
@@ -82,8 +83,8 @@ class Candidate:
             for one in used_by(pending.pop()):
                 if id(one) not in found and (inspect.isclass(one) or inspect.isfunction(one) or _is_partial(one)):
                     found.add(id(one))
-                    own = (getattr(one, "__module__", "") or "").split(".")[0]
-                    if own not in {"torch", "torchvision", "timm", "builtins", "math"}:
+                    module = sys.modules.get(getattr(one, "__module__", "") or "")
+                    if is_users(Path(getattr(module, "__file__", None) or "<none>")):  # no library names it back
                         pending.append(one)
         return found
 

@@ -85,18 +85,17 @@ class Trials:
 
     def __init__(self, facts: Facts, *, rows: bool = False) -> None:
         self.facts, self.rows = facts, rows
-        self._ends = time.process_time() + _BUDGET_S
-        self._long = 0
+        self._used_s, self._long = 0.0, 0
 
     @property
     def spent(self) -> bool:
         """Is the time used up?"""
-        return time.process_time() > self._ends
+        return self._used_s > _BUDGET_S
 
     @property
     def running_out(self) -> bool:
         """Is more than half of the time used up?"""
-        return time.process_time() > self._ends - _BUDGET_S / 2
+        return self._used_s > _BUDGET_S / 2
 
     def run(self, build: Callable[[], Any], *, other_sizes: bool = False, size: tuple[int, int] | None = None) -> Trial:
         """Build a network and show it two images.
@@ -106,11 +105,23 @@ class Trials:
             size: of the images, where it is not the one that is known.
         """
         size = size or self.facts.size
-        trial = self._run(build, size, other_sizes=other_sizes)
-        if isinstance(trial.error, TimeoutError) and not self.spent and self._long < _MOST_LONG:
+        if self.spent:
+            return Trial(False, error=TimeoutError("no time was left to try it"))
+        with self._timed():
+            trial = self._run(build, size, other_sizes=other_sizes)
+        if isinstance(trial.error, TimeoutError) and self._long < _MOST_LONG:
             self._long += 1
-            self._ends += _LONGEST_S
+            self._used_s -= _LONGEST_S
         return trial
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count the time that trials take, and not that of reading code between them."""
+        begun = time.process_time()
+        try:
+            yield
+        finally:
+            self._used_s += time.process_time() - begun
 
     def _run(self, build: Callable[[], Any], size: tuple[int, int] | None, *, other_sizes: bool) -> Trial:
         try:
@@ -134,12 +145,12 @@ class Trials:
         """
         if self.spent or trial.outputs is None or trial.size is None:
             return None
-        with _apart():
+        with _apart(), self._timed():
             with torch.device("meta"), _Weightless(), unfetched():
                 fault = _step(build, trial, self.facts.channels, rows=self.rows)
             if fault is None or not _is_of_meta(fault.__cause__ or fault):
                 return fault
-            if self.spent or torch.cuda.is_available():  # then it may ask for that device, and will be there
+            if torch.cuda.is_available():  # then it may ask for that device, and will be there
                 return None
             with _Bounded(), unfetched():
                 fault = _step(build, trial, self.facts.channels, rows=self.rows)
@@ -147,13 +158,11 @@ class Trials:
 
     def _once(self, build: Callable[[], Any], sizes: Sequence[tuple[int, int]]) -> Trial:
         """Try on the device `meta`, which computes nothing; what fails there is tried for real, within bounds."""
-        if self.spent:
-            return Trial(False, error=TimeoutError("no time was left to try it"))
         with torch.device("meta"), _Weightless(), unfetched() as asked:
             first = replace(_try(build, sizes, self.facts, rows=self.rows), fetches=tuple(asked))
         if first.outputs is not None or not _is_of_meta(first.error):
             return first
-        if self.spent or first.parameters > _MOST_NUMBERS:
+        if first.parameters > _MOST_NUMBERS:
             return first
         few = sorted(sizes[:_MOST_COMPUTED], key=lambda size: size[0] > _SMALL)
         with _Bounded(), unfetched() as asked:

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import functools
 import inspect
+import itertools
 import operator
 import re
 import textwrap
@@ -168,12 +169,13 @@ def reached(value: Any, depth: int = 0) -> Takes | None:
         taken.names.setdefault(name, default)
     if inspect.isclass(target):
         inner = [base for base in target.__mro__[1:] if base is not object and "__init__" in vars(base)][:1]
-        calls = [(base, set[str](), True) for base in inner if base is not nn.Module]
+        calls = [(base, 0, set[str](), True) for base in inner if base is not nn.Module]
     else:
         calls = list(_handed_on(target))
-    for callee, bound, asks in calls:
+    for callee, placed, named, asks in calls:
         further = reached(callee, depth + 1)
         if further is not None:
+            bound = {*named, *list(further.names)[:placed]}  # what stands in place may go through *args
             for name, default in further.names.items():
                 if name not in taken.names and name not in bound:
                     taken.names[name] = default if asks or default is not NO_DEFAULT else None
@@ -242,21 +244,19 @@ def computed(node: ast.expr, value_of: Callable[[ast.expr], Any]) -> Any:
     return ...
 
 
-def _handed_on(function: Any) -> Iterator[tuple[Any, set[str], bool]]:
-    """Yield what a function calls with its `**kwargs`, the names that are bound there already, and whether the rest has
-    to be given: what it reads in a table need not."""
+def _handed_on(function: Any) -> Iterator[tuple[Any, int, set[str], bool]]:
+    """Yield what a function calls with its `**kwargs`, how many arguments are bound there by place already and which by
+    name, and whether the rest has to be given: what it reads in a table need not."""
     tree, scope = code_of(function), scope_of(function)
     tables = set() if tree is None else _read_in_tables(tree)
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and any(keyword.arg is None for keyword in node.keywords):
             callee = looked_up(node.func, scope)
             if inspect.isclass(callee) or inspect.isfunction(callee) or inspect.ismethod(callee):
-                names = list(t.names) if (t := takes(callee)) is not None else []
-                spread = any(isinstance(argument, ast.Starred) for argument in node.args)
-                placed = set() if spread else set(names[: len(node.args)])
-                given = placed | {str(keyword.arg) for keyword in node.keywords if keyword.arg}
+                placed = list(itertools.takewhile(lambda one: not isinstance(one, ast.Starred), node.args))
+                given = {str(keyword.arg) for keyword in node.keywords if keyword.arg}
                 spread_of = {ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg is None}
-                yield callee, given, not spread_of & tables
+                yield callee, len(placed), given, not spread_of & tables
 
 
 def _read_in_tables(tree: ast.AST) -> set[str]:
