@@ -220,6 +220,7 @@ def lose_a_request(running: RunningServer) -> None:
     """A worker is killed with a request in work: its id is told, and counted."""
     half = HalfRequest(running, "the-lost-one")
     wait_until(lambda: figure(running, "hardener_requests_in_flight") >= 2, "it is not in work")
+    time.sleep(0.3)  # the question itself is in work too, until shortly after its answer
     (victim,) = worker_pids(running)
     psutil.Process(victim).kill()
     assert half.answer() == b""
