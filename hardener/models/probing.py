@@ -127,7 +127,8 @@ class Trials:
         try:
             with _apart(), time_limit(_LONGEST_S):
                 tried = self._once(build, [size] if size else [])
-                if tried.built and tried.outputs is None and other_sizes and size is not None and tried.parameters:
+                ended = isinstance(tried.error, TimeoutError)
+                if other_sizes and size is not None and not ended and tried.parameters and tried.outputs is None:
                     further = self._once(build, [(side, side) for side in SIZES if (side, side) != size])
                     if further.outputs is not None:
                         return replace(further, error=tried.error)
@@ -200,6 +201,8 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
                 maps = features(output, images.shape, facts.num_classes)
                 found = replace(found, features=None if maps is None else int(maps.rows.shape[1]))
             logits = unwrap_logits(output, width=facts.num_classes)
+        except TimeoutError as error:  # the end of the trial
+            return replace(found, error=error)
         except (Exception, SystemExit) as error:  # code may end the program
             found = replace(found, error=found.error or error)
             continue

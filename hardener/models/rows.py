@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hardener.runtime.model_state import in_eval_mode, same_draws
+
 
 def lay_out_as_rows(network: nn.Module, images: Tensor) -> str:
     """Where a network fails on images as such and takes each as a row, or a sequence of lines, give it them so.
 
-    What is done is a hook of the network: names of its parameters stay, and whoever calls it gives images.
+    What is done is a hook of the network: names of its parameters stay, and whoever calls it gives images. It is asked
+    in eval mode, and no random number is used up.
 
     Args:
         images: (N, C, H, W).
@@ -66,28 +69,23 @@ def _first_refusal(network: nn.Module, images: Tensor) -> tuple[str, nn.Module, 
     with contextlib.ExitStack() as hooks:
         for name, module in network.named_modules():
             if isinstance(module, nn.Linear | nn.RNNBase):
-                hooks.enter_context(_noting(name or type(module).__name__, module, met))
+                note = functools.partial(_note, name or type(module).__name__, met)
+                hooks.enter_context(module.register_forward_pre_hook(note))
         fails = _fails(network, images)
     return met[-1] if fails and met else None
 
 
-@contextlib.contextmanager
-def _noting(name: str, module: nn.Module, met: list[tuple[str, nn.Module, torch.Size]]) -> Iterator[None]:
-    def note(_: nn.Module, values: tuple[Any, ...]) -> None:
-        if values and isinstance(values[0], Tensor):
-            met.append((name, module, values[0].shape))
-
-    handle = module.register_forward_pre_hook(note)
-    try:
-        yield
-    finally:
-        handle.remove()
+def _note(name: str, met: list[tuple[str, nn.Module, torch.Size]], module: nn.Module, values: tuple[Any, ...]) -> None:
+    if values and isinstance(values[0], Tensor):
+        met.append((name, module, values[0].shape))
 
 
 def _fails(network: nn.Module, images: Tensor) -> bool:
     try:
-        with torch.no_grad():
+        with torch.no_grad(), in_eval_mode(network), same_draws(images.device):
             network(images)
+    except TimeoutError:  # the end of a trial
+        raise
     except (Exception, SystemExit):  # the user's own code: it may raise anything
         return True
     return False

@@ -47,3 +47,12 @@ def test_what_takes_images_is_left_alone_and_so_is_what_rows_do_not_help() -> No
         assert lay_out_as_rows(network, images) == ""
         assert not any(module._forward_pre_hooks for module in network.modules())
     assert lay_out_as_rows(Lines(), torch.rand(2, 3, 4, 6)) == "", "colours have no place in a line"
+
+
+def test_looking_changes_no_number_of_a_network_and_draws_none() -> None:
+    network = nn.Sequential(nn.Linear(24, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2)).train()
+    before, drawn = copy.deepcopy(network.state_dict()), torch.get_rng_state()
+    assert lay_out_as_rows(network, torch.rand(2, 1, 4, 6, generator=torch.Generator().manual_seed(0)))
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert torch.equal(drawn, torch.get_rng_state())
+    assert all(module.training for module in network.modules())

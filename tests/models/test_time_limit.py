@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
+from torch import nn
 
 from hardener.models.arguments import Facts
 from hardener.models.probing import Trials
@@ -57,3 +59,20 @@ def test_a_trial_of_what_goes_on_is_one_that_was_not_built(monkeypatch: pytest.M
     trial = Trials(Facts(num_classes=2, channels=3, size=(8, 8))).run(go_on)
     assert not trial.built
     assert isinstance(trial.error, TimeoutError)
+
+
+def test_a_forward_that_goes_on_ends_too_and_no_other_size_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(192, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            go_on()
+            return x
+
+    monkeypatch.setattr("hardener.models.probing._LONGEST_S", 0.05)
+    for rows in (False, True):
+        trial = Trials(Facts(num_classes=2, channels=3, size=(8, 8)), rows=rows).run(Endless, other_sizes=True)
+        assert trial.outputs is None
+        assert isinstance(trial.error, TimeoutError)
