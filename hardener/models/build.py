@@ -191,8 +191,7 @@ def _what_fits(choice: ModelChoice, num_classes: int, channels: Sequence[int], h
             fits, loaded = next(((fit, one) for fit, one in found if fit), ({}, loaded))
         if fits:
             assert loaded is not None, "what fits was built"
-            told = _advice(choice, loaded.network, count, fits, channels, (height, width), num_classes)
-            return None if told is None else _of_entry(told, choice, loaded, num_classes, count)
+            return _advice(choice, loaded, count, fits, channels, (height, width), num_classes)
     return None
 
 
@@ -250,7 +249,7 @@ def _fault_of(network: nn.Module, channels: int, size: tuple[int, int], num_clas
 
 def _advice(
     choice: ModelChoice,
-    network: nn.Module,
+    loaded: LoadedModel,
     count: int,
     fits: Mapping[tuple[int, int], int],
     channels: Sequence[int],
@@ -266,28 +265,19 @@ def _advice(
         flags.append(f"--image-size {chosen[0]}")
     if not flags:
         return None
+    found_by_looking = chosen != size and loaded.entry is not None and not choice.entry and ":" not in choice.spec
+    if found_by_looking and _plain(choice, num_classes, count, chosen) is None:  # on such images others fit as well
+        flags.insert(0, f"--entry {loaded.entry}")
     if fits[chosen] != num_classes and choice.offers_head:
         flags.append("--replace-head")
     sizes = ", ".join(f"{height} x {width}" for height, width in fits)
     options = " ".join(flags)
     head = f" It has {fits[chosen]} outputs, and the data has {num_classes} classes." * ("--replace-head" in flags)
     taken = f"It takes images of {count} channel{'s' if count > 1 else ''} and {sizes}."
-    if fault := _fault_of(network, count, chosen, num_classes):
+    if fault := _fault_of(loaded.network, count, chosen, num_classes):
         return _Fits(f"{taken} But there {fault}", "")
     text = f"{taken}{head} Pass {options}."
     return _Fits(text, options)
-
-
-def _of_entry(found: _Fits, choice: ModelChoice, loaded: LoadedModel, num_classes: int, channels: int) -> _Fits:
-    """Name the network that is meant where, on images of that size, others fit as well."""
-    side = re.search(r"--image-size (\d+)", found.options)
-    if side is None or choice.entry or ":" in choice.spec or loaded.entry is None:
-        return found
-    size = int(side[1]), int(side[1])
-    if _plain(choice, num_classes, channels, size) is not None:
-        return found
-    named = f"--entry {loaded.entry} {found.options}"
-    return _Fits(found.text.replace(f"Pass {found.options}.", f"Pass {named}."), named)
 
 
 def _nearest(sides: Sequence[int], size: tuple[int, int]) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from hardener.models.arguments import (
     meanings,
     plain,
     size_names,
+    takes,
 )
 from hardener.models.guesses import Guess, combinations, guesses_for, lists_of, plain_guess, times_of
 from hardener.models.model_file import Imported
@@ -70,8 +71,7 @@ def configs(name: str, value: Any, taken: Takes, found: Imported, facts: Facts) 
 
 def _of_dataclass(kind: type, name: str, facts: Facts) -> list[Guess]:
     """Return objects of a dataclass of settings: for images of that size, and with the size that it has by itself."""
-    fields = [one for one in dataclasses.fields(kind) if one.init]
-    taken = Takes({one.name: None if one.default is dataclasses.MISSING else one.default for one in fields})
+    taken = takes(kind) or Takes({})
     count, sides = class_count_name(taken), [one for one in size_names(taken) if type(taken.names[one]) is int]
     counted = {} if count is None else {count: facts.num_classes}
     sized = dict.fromkeys(sides, facts.size[0]) if facts.size is not None and facts.size[0] == facts.size[1] else {}

@@ -59,14 +59,14 @@ def said(value: Any, text: str = "") -> str | None:
         return None if None in pairs.values() else f"{{{', '.join(f'{key}: {one}' for key, one in pairs.items())}}}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [one for one in dataclasses.fields(value) if one.init]
-        return said({one.name: now for one in fields if (now := getattr(value, one.name)) != default_of(one)})
+        return said({one.name: now for one in fields if (now := getattr(value, one.name)) != _default_of(one)})
     if inspect.isclass(value) and value.__module__.startswith("torch.nn.") and not text:
         text = f"nn.{value.__name__}"
     named = inspect.isclass(value) or (text.isidentifier() and not isinstance(value, nn.Module))
     return text if named and text.replace(".", "").isidentifier() else None
 
 
-def default_of(field: dataclasses.Field[Any]) -> Any:
+def _default_of(field: dataclasses.Field[Any]) -> Any:
     """Return what a dataclass has for a field by itself; `dataclasses.MISSING` where it has nothing."""
     factory = field.default_factory
     return field.default if factory is dataclasses.MISSING else factory()

@@ -162,8 +162,8 @@ class Repository:
         for node in (keyword.value for keyword in call.keywords if keyword.arg is None):
             held = constants.get(node.id, node) if isinstance(node, ast.Name) else node
             if isinstance(held, dict):
-                held = ast.parse(repr(held), mode="eval").body
-            if isinstance(held, ast.Dict):
+                yield from ((str(key), ast.Constant(value)) for key, value in held.items())
+            elif isinstance(held, ast.Dict):
                 pairs = zip(held.keys, held.values, strict=True)
                 yield from ((str(key.value), value) for key, value in pairs if isinstance(key, ast.Constant))
             elif isinstance(held, ast.Call) and called_name(held) == "dict" and not held.args:
@@ -173,7 +173,7 @@ class Repository:
                 for name in taken.names:
                     values = self.values_at((place, name)) if place and place != "__dict__" else self.values((name,))
                     if values:
-                        yield name, ast.parse(repr(values[0]), mode="eval").body
+                        yield name, ast.Constant(values[0])
 
     def _spelled_arguments(self, call: ast.Call, constants: Mapping[str, Any]) -> str | None:
         """Return a call's arguments as they would be typed; None where one of them is not known."""

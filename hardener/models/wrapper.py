@@ -169,15 +169,28 @@ def completed(
 
 
 def as_called(
-    candidate: Candidate, found: Imported, facts: Facts, given: Mapping[str, Any], trials: Trials
+    candidate: Candidate,
+    found: Imported,
+    facts: Facts,
+    given: Mapping[str, Any],
+    trials: Trials,
+    *,
+    always: bool = False,
 ) -> Wrapping | None:
-    """Complete what fails by its own defaults with what the repository's scripts give it in place of them."""
+    """Give a candidate what the repository's scripts give it in place of its own defaults.
+
+    Args:
+        always: only where every call that is written gives others.
+    """
     taken = candidate.takes
     if taken is None:
         return None
     known = known_arguments(taken, facts, given)
-    for call in _called_with(candidate.called, taken, found, facts, repository_of(found.file)):
-        guesses = {name: call[name] for name in _told(call, taken, known, given)}
+    calls = _called_with(candidate.called, taken, found, facts, repository_of(found.file))
+    others = [{name: call[name] for name in _told(call, taken, known, given)} for call in calls]
+    if always and not all(others):
+        return None
+    for guesses in others:
         trial = trials.run(functools.partial(_call, candidate, known, guesses)) if guesses else Trial(False)
         if trial.outputs is not None and trial.parameters:
             return Wrapping(candidate, guesses, known, trial, replaces=True)
@@ -193,14 +206,7 @@ def otherwise_called(
     Args:
         parameters: of the network by its defaults.
     """
-    taken = candidate.takes
-    if taken is None or trials.spent:
-        return ()
-    known = known_arguments(taken, facts, given)
-    calls = _called_with(candidate.called, taken, found, facts, repository_of(found.file))
-    if not calls or not all(_told(call, taken, known, given) for call in calls):
-        return ()
-    theirs = as_called(candidate, found, facts, given, trials)
+    theirs = None if trials.spent else as_called(candidate, found, facts, given, trials, always=True)
     if theirs is None or theirs.trial is None or theirs.trial.parameters == parameters or not theirs.is_said:
         return ()
     return (
