@@ -102,7 +102,8 @@ def _step(classifier: ImageClassifier, record: RunRecord, recipe: Recipe, images
     seconds = 0.0
     for _ in range(2):
         began = time.perf_counter()
-        batch = Minibatch(images.to(device).float() / 255, labels.to(device), len(images))
+        places = torch.arange(len(images))
+        batch = Minibatch(images.to(device).float() / 255, labels.to(device), len(images), places)
         train_epoch(
             exchange,
             [batch],

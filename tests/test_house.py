@@ -172,7 +172,7 @@ def test_help_and_lists_start_without_torch() -> None:
 
 SHARED_FILES = {
     "methods": {"method"},
-    "vicinity": {"chain"},
+    "vicinity": {"chain", "prior"},
     "augmentation": {"chain"},
 }  # what every entry of the room is made of
 

@@ -76,7 +76,8 @@ class Stepper:
                 moved = moved.contiguous(memory_format=torch.channels_last)
                 for augment in self.augmentations:
                     moved = augment(moved)
-                yield Minibatch(moved, labels.to(self.device, non_blocking=True), len(images))
+                places = torch.arange(len(images))
+                yield Minibatch(moved, labels.to(self.device, non_blocking=True), len(images), places)
 
         self.state.progress = Progress.start_of(0, self.device)
         train_epoch(

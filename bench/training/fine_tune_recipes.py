@@ -73,8 +73,8 @@ def train(asked: argparse.Namespace, name: str, run: Run) -> None:
         call(
             ["train", f"timm:{NETWORK}", "--init", str(renamed(asked.weights, asked.out)), "--replace-head"]
             + ["--normalize", "0.5,0.5,0.5/0.5,0.5,0.5", "--data", str(asked.data), "--image-size", str(asked.size)]
-            + ["--batch-size", "64", "--epochs", str(run.epochs), "--seed", str(run.seed), "--recipe", recipe]
-            + ["--precision", "float32", "--no-rehearsal", "--out", str(out), "--name", name]
+            + ["--batch-size", "64", "--epochs", str(asked.epochs or run.epochs), "--seed", str(run.seed)]
+            + ["--recipe", recipe, "--precision", "float32", "--no-rehearsal", "--out", str(out), "--name", name]
             + [word for key in always for word in ("--set", key)]
         )  # fmt: skip
     (folder / "trained.ok").touch()
@@ -163,6 +163,11 @@ RUNS = {
     "n-fgsm-seed-2": Run("n-fgsm", [RATE], seed=2),
     "auto": Run("hardened", [RATE, AUTO]),
     "sturdy": Run("sturdy", [RATE]),
+    "sturdy-seed-1": Run("sturdy", [RATE], seed=1),
+    "sturdy-seed-2": Run("sturdy", [RATE], seed=2),
+    "augmix": Run("natural", [RATE, "augment.augmix=true"]),
+    "augmix-seed-1": Run("natural", [RATE, "augment.augmix=true"], seed=1),
+    "augmix-seed-2": Run("natural", [RATE, "augment.augmix=true"], seed=2),
     "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
     "ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
 }
@@ -201,6 +206,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--epochs", type=int, help="instead of a run's own")
     parser.add_argument("--most", type=int, help="images that a run is judged on, for a trial")
     parser.add_argument("--only", action="append", choices=list(RUNS), help="these runs alone, in this order")
     parser.add_argument("--table", action="store_true", help="print what is judged, and train nothing")

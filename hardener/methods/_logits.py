@@ -8,5 +8,9 @@ from torch import Tensor, nn
 
 def wide_logits(model: nn.Module, images: Tensor) -> Tensor:
     """Return the logits, (N, K), in at least float32."""
-    logits: Tensor = model(images)
+    return widened(model(images))
+
+
+def widened(logits: Tensor) -> Tensor:
+    """Return logits, (N, K), in at least float32."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 import torch
@@ -88,6 +88,17 @@ class Method(nn.Module):
 
     def mark(self, done: float) -> None:
         """Take note that a share `done` of the run, in [0, 1], is done; called before each step."""
+
+    def remember(self, images: int, planes: Sequence[int]) -> None:
+        """Make room for what is kept of each training image, if anything is; called once, before the first step.
+
+        Args:
+            images: how many there are.
+            planes: channels, height, width.
+        """
+
+    def meet(self, places: Tensor) -> None:
+        """Take note of which training images, (N,) int64, the next call of `loss` gets."""
 
     def bound_beta(self) -> None:
         """Bring beta back into its range; called after each of its steps."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -12,9 +12,29 @@ from torch.nn.functional import one_hot
 
 from hardener.config.schema import Recipe
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
+from hardener.methods._agreement import jensen_shannon, squared_difference
+from hardener.methods._logits import wide_logits, widened
 from hardener.methods._weight_perturbation import WeightClimb
 from hardener.methods.method import Method
 from hardener.vicinity.chain import Learner, Link, chain_of
+from hardener.vicinity.prior import Prior
+from hardener.vicinity.worst_point import WorstPoint
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """A draw from the neighbourhood of a minibatch.
+
+    Attributes:
+        images, soft_labels: (N, C, H, W) and (N, K).
+        weights: (N,), what each image counts, as its labels say before a law smooths them; None: all alike.
+        begun: (N, C, H, W), where the climb started, if its answer there is to be the same; None: it need not be.
+    """
+
+    images: Tensor
+    soft_labels: Tensor
+    weights: Tensor | None
+    begun: Tensor | None
 
 
 class VicinityRisk(Method):
@@ -30,6 +50,7 @@ class VicinityRisk(Method):
     """
 
     fixed_beta: Tensor | None
+    prior: Prior | None
 
     def __init__(
         self, num_classes: int, links: Sequence[Link] = (), *, beta_max: float = 10.0, learn_beta: bool = True
@@ -38,7 +59,8 @@ class VicinityRisk(Method):
         self.num_classes = num_classes
         self.links = tuple(links)
         self.can_step_up = any(link.entry.climbs for link in links)
-        self.progression = next((link.draw for link in links if link.entry.climbs), None)
+        self.progression = self._climb
+        self.prior = None
         self._labels_alone = tuple(link for link in links if "beta" in link.entry.needs)
         assert len(self._labels_alone) <= 1, "there is one vector to learn"
         self._law: Learner | None = self._labels_alone[0].draw if self._labels_alone else None
@@ -67,12 +89,12 @@ class VicinityRisk(Method):
     @property
     def eps(self) -> float | None:  # type: ignore[override]  # it follows from the links
         """Radius of the climb at this step; None without one."""
-        return next((link.draw.share * link.draw.eps for link in self.links if link.entry.climbs), None)
+        return None if self._climb is None else self._climb.share * self._climb.eps
 
     @property
     def eps_share(self) -> float:
         """Share of the recipe's eps that the climb has at this step."""
-        return next((link.draw.share for link in self.links if link.entry.climbs), 1.0)
+        return 1.0 if self._climb is None else self._climb.share
 
     @eps_share.setter
     def eps_share(self, share: float) -> None:
@@ -81,7 +103,22 @@ class VicinityRisk(Method):
     def mark(self, done: float) -> None:
         """Let the climb know how far the run is; see `Method.mark`."""
         if self.progression is not None:
-            self._change_climbs(is_late=self.progression.late(done))
+            self._change_climbs(done=done)
+
+    def remember(self, images: int, planes: Sequence[int]) -> None:
+        """Make room for what the climb keeps of each image; see `Method.remember`."""
+        if self.progression is not None and self.progression.origin == "prior":
+            self.prior = Prior(images, planes)
+
+    def meet(self, places: Tensor) -> None:
+        """Let the climb know around which images it starts; see `Method.meet`."""
+        if self.prior is not None:
+            self.prior.places = places
+
+    @property
+    def _climb(self) -> WorstPoint | None:
+        """The climb as it is at this step."""
+        return next((link.draw for link in self.links if link.entry.climbs), None)
 
     def _change_climbs(self, **settings: float) -> None:
         self.links = tuple(
@@ -94,10 +131,25 @@ class VicinityRisk(Method):
         One backward pass through it gives the gradients for the network and for beta. With `awp_gamma` the loss is
         that at weights moved up the same draw's loss; `after_backward` puts them back.
         """
-        drawn, soft_labels, weights = self._draw(self.links, model, images, labels)
-        return self._weights.loss(
-            model, lambda: soft_cross_entropy(model(drawn), soft_labels, weights), gamma=self.awp_gamma
-        )
+        drawn = self._draw(self.links, model, images, labels)
+
+        def loss_of_draw() -> Tensor:
+            logits = model(drawn.images)
+            loss = soft_cross_entropy(logits, drawn.soft_labels, drawn.weights)
+            return loss if drawn.begun is None else loss + self._disagreement(model, logits, drawn)
+
+        return self._weights.loss(model, loss_of_draw, gamma=self.awp_gamma)
+
+    def _disagreement(self, model: nn.Module, logits: Tensor, drawn: _Draw) -> Tensor:
+        """Return what the answers at both ends of the climb lie apart, weighed; a scalar."""
+        climb = self._climb
+        assert climb is not None, "only a climb has two ends"
+        assert drawn.begun is not None, "there is no start to compare with"
+        apart = squared_difference if climb.agreement_by == "squared" else jensen_shannon
+        losses = apart(widened(logits), wide_logits(model, drawn.begun))
+        if drawn.weights is not None:
+            losses = drawn.weights * losses
+        return climb.agreement_now * losses.mean()
 
     def after_backward(self) -> None:
         """Put back the weights that a perturbation moved."""
@@ -105,8 +157,8 @@ class VicinityRisk(Method):
 
     def clean_loss(self, model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of the label law alone, on the images as they are: what the reference code's beta climbs."""
-        _, soft_labels, weights = self._draw(self._labels_alone, model, images, labels)
-        return soft_cross_entropy(model(images), soft_labels, weights)
+        drawn = self._draw(self._labels_alone, model, images, labels)
+        return soft_cross_entropy(model(images), drawn.soft_labels, drawn.weights)
 
     @torch.no_grad()
     def target_mass(self) -> Tensor:
@@ -126,15 +178,15 @@ class VicinityRisk(Method):
     def _vector(self) -> Tensor | None:
         return self.fixed_beta if self.beta is None else self.beta
 
-    def _draw(
-        self, links: Iterable[Link], model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return images, soft labels, and what each image counts: as its labels say before a law smooths them."""
+    def _draw(self, links: Iterable[Link], model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> _Draw:
         soft_labels = one_hot(labels, self.num_classes).float()
-        weights = self.weights_of(soft_labels)
-        offered = {"model": model, "beta": self._vector()}
+        weights, begun = self.weights_of(soft_labels), None
+        offered = {"model": model, "beta": self._vector(), "prior": self.prior}
         for link in links:
-            images, soft_labels = link(images, soft_labels, offered)
+            if link.entry.climbs and link.draw.agreement_now > 0:
+                begun, images = link.draw.ends(images, soft_labels, model=model, prior=self.prior)
+            else:
+                images, soft_labels = link(images, soft_labels, offered)
             if "beta" not in link.entry.needs:
                 weights = self.weights_of(soft_labels)
-        return images, soft_labels, weights
+        return _Draw(images, soft_labels, weights, begun)

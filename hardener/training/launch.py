@@ -11,11 +11,13 @@ import torch
 from hardener.config.data_path import lasting
 from hardener.config.recipe import settle
 from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.config.schema import Recipe
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
 from hardener.runtime.device import choose_device
 from hardener.runtime.processes import local_device
 from hardener.training.request import TrainRequest
+from hardener.vicinity.worst_point import Settings as Ball
 
 
 def launch_name() -> str | None:
@@ -60,6 +62,20 @@ def _asks_for(request: TrainRequest, run: RunFolder, record: RunRecord) -> bool:
     side = min(record.input.height, record.input.width)
     asked_for, written = settle(request.recipe, trained=request.starts_trained, side=side)[0], run.read_recipe()
     return written == asked_for.model_copy(update={"augment": written.augment})  # which follows from the images too
+
+
+def check_processes(recipe: Recipe) -> None:
+    """See that the recipe goes with as many processes as there are.
+
+    Raises:
+        HardenerError: what it keeps of each image lies in one process, and there are several.
+    """
+    world, ball = rank_and_world()[1], recipe.vicinity.find(Ball)
+    if world > 1 and ball is not None and ball.origin == "prior":
+        raise HardenerError(
+            f"vicinity.adversarial.origin=prior keeps each image's perturbation in one process, and torchrun started "
+            f"{world}: train with one, or with --set vicinity.adversarial.origin=noise."
+        )
 
 
 def own_device(name: str) -> torch.device:

@@ -25,11 +25,13 @@ class Minibatch:
         images: (N, C, H, W) in [0, 1].
         labels: (N,) int64.
         whole: images that the minibatch has over all processes.
+        places: (N,) int64, which of the training images they are.
     """
 
     images: Tensor
     labels: Tensor
     whole: int
+    places: Tensor
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,9 @@ def _descend(exchange: Exchange, batch: Minibatch, piece: int, rule: StepRule) -
     total = torch.zeros((), device=batch.images.device)
     least, most = batch.whole // exchange.world, math.ceil(batch.whole / exchange.world)
     pieces = min(math.ceil(most / piece), least)  # the same on all processes, and none without images
-    parts = zip(batch.images.tensor_split(pieces), batch.labels.tensor_split(pieces), strict=True)
-    for place, (images, labels) in enumerate(parts):
+    parts = zip(*(whole.tensor_split(pieces) for whole in (batch.images, batch.labels, batch.places)), strict=True)
+    for place, (images, labels, places) in enumerate(parts):
+        exchange.training_loss.method.meet(places)
         with exchange.piece(last=place == pieces - 1) as loss_of:
             with _precision(batch, rule):
                 loss = loss_of(images, labels) * (len(images) * exchange.world / batch.whole)

@@ -54,8 +54,9 @@ class DataOrder:
         if len(order) == 0:  # a checkpoint of the epoch's end
             return
         own = torch.cat([whole.tensor_split(self._world)[self._rank] for whole in order.split(self._together)])
-        pieces = self._images.batches(own, self._recipe.batch_size, pin=self._device.type == "cuda")
-        for images, labels in self.wait_time(pieces):
+        batch_size = self._recipe.batch_size
+        pieces = self._images.batches(own, batch_size, pin=self._device.type == "cuda")
+        for places, (images, labels) in zip(own.split(batch_size), self.wait_time(pieces), strict=True):
             # all of a step's draws, of noise, mixup and attacks, follow from its place: no checkpoint holds any
             torch.manual_seed(step_seed(self._seed, epoch, place, self._rank))
             whole = min(self._together, self.usable - place)
@@ -66,7 +67,7 @@ class DataOrder:
             if self._recipe.resize is not None:
                 size = size_in(self._recipe.resize, epoch, self._recipe.epochs, *moved.shape[2:])
                 moved = resized(moved, size).contiguous(memory_format=torch.channels_last)
-            yield Minibatch(moved, labels.to(self._device, non_blocking=True), whole)
+            yield Minibatch(moved, labels.to(self._device, non_blocking=True), whole, places)
 
     def _order(self, shuffle: torch.Generator) -> Tensor:
         """Return the places of a whole epoch."""

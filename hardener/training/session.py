@@ -78,6 +78,8 @@ class TrainingSession:
         self.method = build_method(recipe, len(record.classes))
         if recipe.data.balance == "weights":
             self.method.weigh(class_weights(material.train_images.labels, len(record.classes)))
+        shape = material.train_images.shape
+        self.method.remember(len(material.train_images), (shape.channels, shape.height, shape.width))
         self.method.to(self.device)
         if recipe.network.checkpoint:
             recompute(blocks(material.classifier.network))
@@ -85,7 +87,7 @@ class TrainingSession:
             material.classifier,
             self.method,
             self.device,
-            material.train_images.shape,
+            shape,
             sharded=recipe.parallel == "fsdp",
             compiled=compiles(recipe, self.device),
         )

@@ -45,7 +45,6 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
     if request.starts_trained and gave:
         reporter.say(
             f"of 3,068 photographs at 64 pixels, fine-tuning made: {gave}. Where an attacker counts, take --recipe "
-            "hardened. For noise, blur and weather take --recipe sturdy, which was not tried on these photographs: "
-            "hardener recipes sturdy says what it gave"
+            "hardened; for noise, blur and weather --recipe sturdy"
         )
     return recipe

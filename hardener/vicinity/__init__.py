@@ -15,8 +15,9 @@ class VicinityEntry(SectionEntry):
 
     Attributes:
         settings: the model of its section; None: the key stands in `config.schema.Vicinity` already.
-        needs: what else it is called with: `model`, images -> logits, or `beta`, the vector that a method learns. What
-            needs `beta` also says how it starts, how far it may go, and the mean of its labels; see `chain.Learner`.
+        needs: what else it is called with: `model`, images -> logits; `prior`, what is kept of each image from epoch to
+            epoch, or None; `beta`, the vector that a method learns. What needs `beta` also says how it starts, how far
+            it may go, and the mean of its labels; see `chain.Learner`.
         climbs: it follows the gradient, by as many steps as its attribute `steps` says.
     """
 
@@ -46,7 +47,8 @@ VICINITIES: Mapping[str, VicinityEntry] = {
         "the point of a ball that a climb on the loss ends at",
         settings="Settings",
         key="adversarial",
-        needs=("model",),
+        needs=("model", "prior"),
+        faults="faults",
         climbs=True,
     ),
     "dirichlet": VicinityEntry(

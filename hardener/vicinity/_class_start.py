@@ -40,8 +40,8 @@ def class_start(
         (N, C, H, W), not cut to the box.
     Note: the published code keeps the classes' steps for 20 minibatches. Here they are taken anew for each, so that a
         resumed run needs none of them, at the price of a pass of min(N, K) images. Its loss is smoothed; this one is
-        not. The source also asks for equal answers at the start and at the end, which is no part of a start and not
-        here; its smooth labels and averaged weights are `vicinity.labels` and `averaging`.
+        not. Its equal answers at both ends, smooth labels and averaged weights are `vicinity.adversarial.agreement`,
+        `vicinity.labels` and `averaging`.
     Source: Pan, Tang, Li, Yao, "Mitigating Catastrophic Overfitting in Fast Adversarial Training via Label Information
         Elimination" (LIET), ICCV 2025, and its published code.
     """

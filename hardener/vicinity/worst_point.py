@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -14,18 +14,24 @@ from hardener.config.section import Ball, NotNegative, Quantity, Share
 from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.vicinity._class_start import class_start
+from hardener.vicinity.prior import Prior
 
 Schedule = Literal["constant", "ramp", "auto"]
-Origin = Literal["noise", "class"]
+Origin = Literal["noise", "class", "prior"]
+Agreement = Literal["squared", "divergence"]
 _LATE = 0.75
 
 
 class Settings(Ball):
     """The worst point of a ball, by `steps` gradient steps from a random start; null `step_size`: the method's own.
 
-    `start`: radius of the random start, as a multiple of eps. `origin`: noise alone, or `class`: the step of the
-    image's class from a gray image, partly replaced by noise (LIET's start). `project`: bring each step back into the
-    ball; N-FGSM does not. `last_steps`: gradient steps in the last quarter of the run, where those are more.
+    `start`: radius of the random start, as a multiple of eps. `origin`: noise alone; `class`: the step of the image's
+    class from a gray image, partly replaced by noise (LIET's start); `prior`: what the climb around the same image came
+    to in the epoch before (FGSM-PGI's start). `agreement`: weight of a term that asks for the same answer at the start
+    and at the end, at the price of a third pass: `agreement_by` `squared`, the logits' difference, as in FGSM-PGI (10),
+    or `divergence`, that of Jensen and Shannon, whose weight grows over the run up to `agreement`, as in LIET (100).
+    `project`: bring each step back into the ball; N-FGSM does not. `last_steps`: gradient steps in the last quarter of
+    the run, where those are more.
     `schedule`: how the run comes to `eps`. `constant`: from its first step. `ramp`: 0 for the share `quiet` of the run,
     then evenly up to eps at its share `full`. `auto`: as the ramp or ahead of it; see `training.eps_schedule`.
     """
@@ -35,6 +41,8 @@ class Settings(Ball):
     step_size: Annotated[Quantity, Field(gt=0)] | None = None
     start: NotNegative = 1.0
     origin: Origin = "noise"
+    agreement: NotNegative = 0.0
+    agreement_by: Agreement = "squared"
     project: bool = True
     schedule: Schedule = "constant"
     quiet: Share = 0.25
@@ -44,6 +52,8 @@ class Settings(Ball):
     def _check_origin(self) -> Self:
         if self.origin == "class" and self.norm != "linf":
             raise ValueError(f"origin=class starts from signs, which is a start for linf and none for {self.norm}")
+        if self.origin == "prior" and self.norm != "linf":
+            raise ValueError(f"origin=prior keeps each pixel's share of eps, which is for linf and not for {self.norm}")
         return self
 
     @model_validator(mode="after")
@@ -63,6 +73,12 @@ class Settings(Ball):
         return self
 
 
+def faults(recipe: Any) -> Iterator[str]:
+    """Yield what of a recipe does not go with the climb's start."""
+    if recipe.vicinity.own(Settings).origin == "prior" and recipe.resize is not None:
+        yield "vicinity.adversarial.origin=prior keeps perturbations of one size: it does not go with resize"
+
+
 @dataclass(frozen=True)
 class WorstPoint:
     """Of a ball around each image, the point that a climb from a random start ends at.
@@ -73,21 +89,27 @@ class WorstPoint:
     Attributes:
         norm, eps: the ball.
         steps: gradient steps, >= 1; each costs a forward and a backward pass.
-        last_steps: the same where the draw `is_late` and they are more: a second step costs little over a quarter of
-            the run, and single-step training overfits to its step late, as the learning rate falls. None: as before.
+        last_steps: the same in the last quarter of the run, where they are more: a second step costs little there, and
+            single-step training overfits to its step late, as the learning rate falls. None: as before.
         step_size: a fraction of the pixel range. None: 1.25 eps for one step, 2.5 eps / steps for more; without
             projection eps / steps, so that no number of steps leads farther than (start + 1) eps.
         start: radius of the uniform random start, as a multiple of eps, >= 0.
-        origin: `noise`: the start is that; `class`: it replaces a part of `class_start`.
+        origin: `noise`: the start is that; `class`: it replaces a part of `class_start`; `prior`: it is where the climb
+            around the same image ended in the epoch before, and noise in the first one.
+        agreement, agreement_by: weight and kind of the term for equal answers at both ends; see `agreement_now`.
         project: back into the ball after each step. False: only the box holds the climb.
         schedule, quiet, full: how a run comes to eps; `share` follows from them.
         share: of eps and of the steps' size that this draw has, in [0, 1]. 0: the images as they came, at no cost.
+        done: the share of the run that is done, in [0, 1].
     Note: the model keeps the mode that it is in, training mode, as in the published codes of the first and the third
         source: batch statistics of the climb go into its running averages too.
     Source: Wong, Rice, Kolter, "Fast is Better than Free: Revisiting Adversarial Training", ICLR 2020, Algorithm 3;
         Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018, Eq. (2.1) of the
         submitted version; de Jorge et al., "Make Some Noise: Reliable and Efficient Single-Step Adversarial Training",
-        NeurIPS 2022.
+        NeurIPS 2022. The term for equal answers: Jia et al., "Prior-Guided Adversarial Initialization for Fast
+        Adversarial Training", ECCV 2022, and Pan et al. (LIET), ICCV 2025. Both publish code that takes the gradient
+        through the climb's own pass; here the start gets a pass of its own, which goes with compiled and sharded
+        networks, and costs a forward pass more.
     """
 
     norm: str
@@ -97,31 +119,42 @@ class WorstPoint:
     step_size: float | None = None
     start: float = 1.0
     origin: Origin = "noise"
+    agreement: float = 0.0
+    agreement_by: Agreement = "squared"
     project: bool = True
     schedule: Schedule = "constant"
     quiet: float = 0.25
     full: float = 0.75
     share: float = 1.0
-    is_late: bool = False
+    done: float = 0.0
 
     def __call__(
-        self, images: Tensor, soft_labels: Tensor, *, model: Callable[[Tensor], Tensor]
+        self, images: Tensor, soft_labels: Tensor, *, model: Callable[[Tensor], Tensor], prior: Prior | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the points, (N, C, H, W) in the box, detached, and the labels as they came.
+        """Return the points, (N, C, H, W) in the box, detached, and the labels as they came; see `ends`."""
+        return self.ends(images, soft_labels, model=model, prior=prior)[1], soft_labels
+
+    def ends(
+        self, images: Tensor, soft_labels: Tensor, *, model: Callable[[Tensor], Tensor], prior: Prior | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return where the climb starts and where it ends, (N, C, H, W) each, in the box, detached.
 
         Args:
             images: (N, C, H, W); they may leave [0, 1], as noisy ones do.
             soft_labels: (N, K), rows sum to 1.
             model: images -> logits (N, K). Neither its mode nor any `.grad` changes.
+            prior: what is kept of the epoch before; changed where `origin` is `prior`. None: there starts noise too.
         """
         if self.share == 0:
-            return images, soft_labels
+            return images, images
         ball, eps, length = norm_geometry(self.norm), self.share * self.eps, self.share * self._length()
         if self.origin == "class":
-            begun = class_start(model, images, soft_labels, eps=eps, noise=self.start * eps)
+            start = class_start(model, images, soft_labels, eps=eps, noise=self.start * eps)
         else:
-            begun = ball.random_point(images, self.start * eps)
-        delta = fit_box(images, begun)
+            start = ball.random_point(images, self.start * eps)
+        if self.origin == "prior" and prior is not None:
+            start = prior.start(start, eps)
+        begun = delta = fit_box(images, start)
         for _ in range(self._count):
             inputs = (images + delta).requires_grad_()
             (gradient,) = torch.autograd.grad(soft_cross_entropy(model(inputs), soft_labels), inputs)
@@ -129,7 +162,9 @@ class WorstPoint:
             if self.project:
                 delta = ball.project(delta, eps)
             delta = fit_box(images, delta)
-        return (images + delta).detach(), soft_labels
+        if self.origin == "prior" and prior is not None:
+            prior.keep(delta, eps)
+        return (images + begun).detach(), (images + delta).detach()
 
     def ramp(self, done: float) -> float:
         """Return the share of eps that a ramp has come to at a share `done` of the run, both in [0, 1].
@@ -138,10 +173,10 @@ class WorstPoint:
         """
         return min(max((done - self.quiet) / (self.full - self.quiet), 0.0), 1.0)
 
-    @staticmethod
-    def late(done: float) -> bool:
-        """Return whether a share `done` of the run lies in its last quarter."""
-        return done >= _LATE
+    @property
+    def agreement_now(self) -> float:
+        """Weight of the term for equal answers at this step; 0: there is none."""
+        return self.agreement * (self.done if self.agreement_by == "divergence" else 1.0) * (self.share > 0)
 
     def _length(self) -> float:
         if self.step_size is not None:
@@ -152,4 +187,4 @@ class WorstPoint:
 
     @property
     def _count(self) -> int:
-        return max(self.steps, self.last_steps or 0) if self.is_late else self.steps
+        return max(self.steps, self.last_steps or 0) if self.done >= _LATE else self.steps

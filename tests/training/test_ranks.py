@@ -322,7 +322,7 @@ def test_of_several_processes_none_cuts_its_minibatch_smaller_than_the_others() 
     theta = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
     state = TrainingState(network, method, theta, None, None, Progress.start_of(0, torch.device("cpu")), piece=8)
     rule = StepRule(theta_steps=1, beta_on_clean=False, gradient_clip=None, autocast=False)
-    batch = Minibatch(torch.zeros(8, 1, 1, 2), torch.zeros(8, dtype=torch.int64), 16)
+    batch = Minibatch(torch.zeros(8, 1, 1, 2), torch.zeros(8, dtype=torch.int64), 16, torch.arange(8))
     with pytest.raises(
         Failure, match="8 images at once do not fit in the memory of cpu. Cut each minibatch with --set "
     ):

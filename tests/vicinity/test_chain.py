@@ -47,7 +47,7 @@ def test_each_vicinity_draws_by_the_seed_and_leaves_what_it_was_given(name: str)
     found = []
     for _ in range(2):
         torch.manual_seed(1)
-        found.append(link(images, labels, {"model": network, "beta": torch.zeros(3)}))
+        found.append(link(images, labels, {"model": network, "prior": None, "beta": torch.zeros(3)}))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
     assert (found[0][0].shape, found[0][1].shape) == (images.shape, labels.shape)

@@ -1,0 +1,45 @@
+"""Each training image's perturbation of the epoch before: where the climb of this epoch starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+_FINEST = 127
+_NONE = -128
+"""What stands for a pixel whose image was in no step yet."""
+
+
+class Prior(nn.Module):
+    """Perturbations of all training images, as shares of eps: part of the method's state, and of a checkpoint.
+
+    They are kept in 8 bits, in steps of eps / 127: a byte for each number of an image.
+
+    Args:
+        images: training images.
+        planes: channels, height, width.
+    Attributes:
+        places: (N,) int64, which images the next climb starts around.
+    Note: a perturbation lies where it lay, whatever shift or mirroring its image has got this time, as in the
+        published code.
+    Source: Jia et al., "Prior-Guided Adversarial Initialization for Fast Adversarial Training", ECCV 2022, FGSM-EP.
+    """
+
+    kept: Tensor
+
+    def __init__(self, images: int, planes: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("kept", torch.full((images, *planes), _NONE, dtype=torch.int8))
+        self.places = torch.zeros(0, dtype=torch.int64)
+
+    def start(self, noise: Tensor, eps: float) -> Tensor:
+        """Return the perturbations kept of the images at `places`, (N, C, H, W), and `noise` for what has none."""
+        found = self.kept[self.places.to(self.kept.device)]
+        return torch.where(found == _NONE, noise, found.to(noise.dtype) * (eps / _FINEST))
+
+    def keep(self, perturbations: Tensor, eps: float) -> None:
+        """Keep what a climb came to, (N, C, H, W) in radius eps, for the next one around the same images."""
+        shares = (perturbations.detach() / eps).clamp(-1, 1)
+        self.kept[self.places.to(self.kept.device)] = (shares * _FINEST).round().to(torch.int8)
