@@ -143,10 +143,31 @@ class Run:
     seed: int = 0
 
 
+def _climbs(origin: str, **settings: object) -> list[str]:
+    """Return the settings of a start from its paper, whose climb stays in the ball."""
+    found = {"origin": origin, "start": 1, "project": "true", "step_size": "4/255", **settings}
+    return [f"vicinity.adversarial.{key}={value}" for key, value in found.items()]
+
+
 RATE = "optimizer.lr=0.03"
 RAMP, AUTO = "vicinity.adversarial.schedule=ramp", "vicinity.adversarial.schedule=auto"
 EARLY = ["vicinity.adversarial.quiet=0.1", "vicinity.adversarial.full=0.5"]
 SOFT = ["vicinity.labels.draw=expected", "vicinity.labels.smoothing=0.1"]
+ADDED = {
+    "adamw": ["optimizer.name=adamw", "optimizer.lr=0.001", "optimizer.weight_decay=0.05"],
+    "head-first": ["network.head_first=1"],
+    "layer-decay": ["optimizer.layer_decay=0.9"],
+    "averaged": ["averaging.name=ema", "averaging.decay=0.98"],
+    "smoothed": ["vicinity.labels.law=uniform", "vicinity.labels.smoothing=0.1"],
+    "sprout-labels": ["vicinity.labels.law=budget", "vicinity.labels.draw=expected"],
+    "running-statistics": ["vicinity.adversarial.running_statistics=true"],
+    "last-steps": ["vicinity.adversarial.last_steps=2"],
+    "liet": _climbs("class", agreement=100, agreement_by="divergence"),
+    "pgi": _climbs("prior", agreement=10),
+    "standard": ["augment.policy=standard"],
+    "strong": ["augment.policy=strong"],
+}
+"""What is added to `hardened`, one by one."""
 RUNS = {
     "rate-01": Run("natural", ["optimizer.lr=0.01"], 4, judged=False),
     "rate-03": Run("natural", [RATE], 4, judged=False),
@@ -169,6 +190,7 @@ RUNS = {
     "augmix-seed-1": Run("natural", [RATE, "augment.augmix=true"], seed=1),
     "augmix-seed-2": Run("natural", [RATE, "augment.augmix=true"], seed=2),
     "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
+    **{f"hardened-{name}": Run("hardened", [RATE, RAMP, *EARLY, *sets]) for name, sets in ADDED.items()},
     "ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
 }
 

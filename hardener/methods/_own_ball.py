@@ -17,8 +17,8 @@ def ball_faults(recipe: Recipe) -> Iterator[str]:
         yield f"method {recipe.method} needs vicinity.adversarial, such as vicinity.adversarial.eps=8/255"
     elif ball.start != 1 or ball.origin != "noise" or not ball.project:
         yield f"method {recipe.method} has its own start and stays in the ball: no start, origin or project"
-    elif ball.agreement:
-        yield f"method {recipe.method} has a loss of its own: no agreement"
+    elif ball.agreement or ball.running_statistics:
+        yield f"method {recipe.method} has a loss and passes of its own: no agreement or running_statistics"
     elif ball.schedule != "constant":
         yield f"method {recipe.method} trains at one eps: no schedule"
     elif ball.last_steps is not None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from hardener.config.section import Ball, NotNegative, Quantity, Share
 from hardener.geometry import fit_box, norm_geometry
 from hardener.losses.soft_cross_entropy import soft_cross_entropy
+from hardener.runtime.model_state import in_eval_mode
 from hardener.vicinity._class_start import class_start
 from hardener.vicinity.prior import Prior
 
@@ -30,8 +32,9 @@ class Settings(Ball):
     to in the epoch before (FGSM-PGI's start). `agreement`: weight of a term that asks for the same answer at the start
     and at the end, at the price of a third pass: `agreement_by` `squared`, the logits' difference, as in FGSM-PGI (10),
     or `divergence`, that of Jensen and Shannon, whose weight grows over the run up to `agreement`, as in LIET (100).
-    `project`: bring each step back into the ball; N-FGSM does not. `last_steps`: gradient steps in the last quarter of
-    the run, where those are more.
+    `running_statistics`: the climb sees the network in evaluation mode, by its running batch statistics, and leaves
+    those alone. `project`: bring each step back into the ball; N-FGSM does not. `last_steps`: gradient steps in the
+    last quarter of the run, where those are more.
     `schedule`: how the run comes to `eps`. `constant`: from its first step. `ramp`: 0 for the share `quiet` of the run,
     then evenly up to eps at its share `full`. `auto`: as the ramp or ahead of it; see `training.eps_schedule`.
     """
@@ -43,6 +46,7 @@ class Settings(Ball):
     origin: Origin = "noise"
     agreement: NotNegative = 0.0
     agreement_by: Agreement = "squared"
+    running_statistics: bool = False
     project: bool = True
     schedule: Schedule = "constant"
     quiet: Share = 0.25
@@ -97,12 +101,13 @@ class WorstPoint:
         origin: `noise`: the start is that; `class`: it replaces a part of `class_start`; `prior`: it is where the climb
             around the same image ended in the epoch before, and noise in the first one.
         agreement, agreement_by: weight and kind of the term for equal answers at both ends; see `agreement_now`.
+        running_statistics: the climb sees the network in evaluation mode. False: in the mode that it is in, training
+            mode, as in the published codes of the first and the third source: batch statistics of the climb go into
+            its running averages too.
         project: back into the ball after each step. False: only the box holds the climb.
         schedule, quiet, full: how a run comes to eps; `share` follows from them.
         share: of eps and of the steps' size that this draw has, in [0, 1]. 0: the images as they came, at no cost.
         done: the share of the run that is done, in [0, 1].
-    Note: the model keeps the mode that it is in, training mode, as in the published codes of the first and the third
-        source: batch statistics of the climb go into its running averages too.
     Source: Wong, Rice, Kolter, "Fast is Better than Free: Revisiting Adversarial Training", ICLR 2020, Algorithm 3;
         Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018, Eq. (2.1) of the
         submitted version; de Jorge et al., "Make Some Noise: Reliable and Efficient Single-Step Adversarial Training",
@@ -121,6 +126,7 @@ class WorstPoint:
     origin: Origin = "noise"
     agreement: float = 0.0
     agreement_by: Agreement = "squared"
+    running_statistics: bool = False
     project: bool = True
     schedule: Schedule = "constant"
     quiet: float = 0.25
@@ -147,6 +153,12 @@ class WorstPoint:
         """
         if self.share == 0:
             return images, images
+        with in_eval_mode(model) if self.running_statistics and isinstance(model, nn.Module) else nullcontext():
+            return self._climb(images, soft_labels, model, prior)
+
+    def _climb(
+        self, images: Tensor, soft_labels: Tensor, model: Callable[[Tensor], Tensor], prior: Prior | None
+    ) -> tuple[Tensor, Tensor]:
         ball, eps, length = norm_geometry(self.norm), self.share * self.eps, self.share * self._length()
         if self.origin == "class":
             start = class_start(model, images, soft_labels, eps=eps, noise=self.start * eps)

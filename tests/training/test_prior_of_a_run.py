@@ -28,8 +28,9 @@ def test_what_a_prior_does_not_go_with_is_refused_in_words(monkeypatch: pytest.M
             load_recipe("n-fgsm", [f"vicinity.adversarial.{each}" for each in sets])
     with pytest.raises(HardenerError, match="keeps perturbations of one size: it does not go with resize"):
         load_recipe("n-fgsm", [PRIOR[0], "resize.first=0.5"])
-    with pytest.raises(HardenerError, match="method trades has a loss of its own: no agreement"):
-        load_recipe("trades", [PRIOR[1]])
+    for setting in (PRIOR[1], "vicinity.adversarial.running_statistics=true"):
+        with pytest.raises(HardenerError, match="method trades has a loss and passes of its own: no agreement or"):
+            load_recipe("trades", [setting])
     recipe = load_recipe("n-fgsm", PRIOR)
     check_processes(recipe)
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -116,3 +116,23 @@ def test_a_climb_from_a_start_by_class_leaves_batch_statistics_of_gray_out() -> 
     assert model[0].training
     assert int(model[0].get_buffer("num_batches_tracked")) == 1, "the climb's own pass, and none of the gray images"
     assert float((found - images).abs().max()) <= 0.05 + 1e-6
+
+
+def test_by_running_statistics_a_climb_counts_no_batch_and_goes_by_the_network_in_evaluation_mode() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 5)).train()
+    images, soft_labels = torch.rand(8, 3, 2, 2), torch.nn.functional.one_hot(torch.arange(8) % 5, 5).float()
+    model(torch.rand(64, 3, 2, 2) ** 4)
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    found = []
+    for asks, mode in ((True, True), (False, False), (False, True)):
+        model.load_state_dict(kept)
+        model.train(mode)
+        torch.manual_seed(1)
+        climb = WorstPoint("l2", 0.5, steps=3, running_statistics=asks)
+        found.append(climb(images, soft_labels, model=model)[0])
+        assert model.training == model[0].training == mode
+        counted = int(model[0].get_buffer("num_batches_tracked")) - int(kept["0.num_batches_tracked"])
+        assert counted == (3 if mode and not asks else 0)
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])

@@ -1,0 +1,61 @@
+"""Make a set with more classes and fewer images of each: `python bench/training/many_classes.py --out FOLDER ...`.
+
+Thirty classes: the ten of CIFAR-10, of Fashion-MNIST and of clothes, with 60 images to train on, 20 to validate and 20
+to test each. Files are copied as they are; Fashion-MNIST's images are written as PNG. All are drawn by seed 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+COUNTS = {"train": 60, "validation": 20, "test": 20}
+FASHION = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
+T = TypeVar("T")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cifar", type=Path, required=True, help="an image folder with train and test")
+    parser.add_argument("--clothes", type=Path, required=True, help="an image folder with train, validation and test")
+    parser.add_argument("--fashion", type=Path, required=True, help="a folder with the four files of Fashion-MNIST")
+    parser.add_argument("--out", type=Path, required=True)
+    asked = parser.parse_args()
+    for name, root in (("cifar", asked.cifar), ("clothes", asked.clothes)):
+        for kind in sorted((root / "train").iterdir()):
+            files = sorted(root.glob(f"*/{kind.name}/*"), key=lambda file: file.name)
+            for own, file in divided(asked.out, f"{name}-{kind.name}", files):
+                shutil.copy(file, own / file.name)
+    pixels = read(asked.fashion / "train-images-idx3-ubyte.gz").reshape(-1, 28, 28)
+    labels = read(asked.fashion / "train-labels-idx1-ubyte.gz")
+    for label, kind in enumerate(FASHION):
+        for own, place in divided(asked.out, f"fashion-{kind}", list(np.flatnonzero(labels == label))):
+            Image.fromarray(pixels[place]).convert("RGB").save(own / f"{place}.png")
+
+
+def divided(out: Path, kind: str, whole: Sequence[T]) -> Iterator[tuple[Path, T]]:
+    """Yield what seed 0 draws of a class, each with the folder of its split."""
+    drawn = iter(random.Random(0).sample(whole, sum(COUNTS.values())))
+    for split, count in COUNTS.items():
+        own = out / split / kind
+        own.mkdir(parents=True, exist_ok=True)
+        for _ in range(count):
+            yield own, next(drawn)
+
+
+def read(path: Path) -> np.ndarray:
+    """Return the bytes of an IDX file behind its header."""
+    raw = gzip.decompress(path.read_bytes())
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
+
+
+if __name__ == "__main__":
+    main()
