@@ -19,10 +19,12 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from common import Stepper, random_batch, ratio, seconds, take_turns
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -153,7 +155,12 @@ RATE = "optimizer.lr=0.03"
 RAMP, AUTO = "vicinity.adversarial.schedule=ramp", "vicinity.adversarial.schedule=auto"
 EARLY = ["vicinity.adversarial.quiet=0.1", "vicinity.adversarial.full=0.5"]
 SOFT = ["vicinity.labels.draw=expected", "vicinity.labels.smoothing=0.1"]
+ONE_HOT = "vicinity.labels.law=one-hot"
+HALF = [f"vicinity.patch_gaussian.{key}" for key in ("chance=0.5", "sigma=0.1", "least=1", "confidence=1")]
+IN_BALL = ["vicinity.adversarial.start=1", "vicinity.adversarial.project=true"]
 ADDED = {
+    "in-ball": IN_BALL,
+    "two-steps": [*IN_BALL, "vicinity.adversarial.steps=2"],
     "adamw": ["optimizer.name=adamw", "optimizer.lr=0.001", "optimizer.weight_decay=0.05"],
     "head-first": ["network.head_first=1"],
     "layer-decay": ["optimizer.layer_decay=0.9"],
@@ -178,6 +185,10 @@ RUNS = {
     "natural-seed-1": Run("natural", [RATE], seed=1),
     "hardened-seed-1": Run("hardened", [RATE, RAMP, *EARLY], seed=1),
     "sprout-noise-03": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", *SOFT]),
+    "sprout-noise-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", ONE_HOT]),
+    "sprout-labels-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0", "vicinity.mixup_alpha=0", *SOFT]),
+    "sprout-mixup-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0", ONE_HOT]),
+    "sprout-half-noise": Run("sprout", [RATE, "vicinity.noise_sigma=0", "vicinity.mixup_alpha=0", *SOFT, *HALF]),
     "hardened-seed-2": Run("hardened", [RATE, RAMP, *EARLY], seed=2),
     "natural-seed-2": Run("natural", [RATE], seed=2),
     "n-fgsm-seed-1": Run("n-fgsm", [RATE], seed=1),
@@ -191,6 +202,7 @@ RUNS = {
     "augmix-seed-2": Run("natural", [RATE, "augment.augmix=true"], seed=2),
     "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
     **{f"hardened-{name}": Run("hardened", [RATE, RAMP, *EARLY, *sets]) for name, sets in ADDED.items()},
+    "hardened-12-epochs": Run("hardened", [RATE, RAMP, *EARLY], 12),
     "ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
 }
 
@@ -209,6 +221,30 @@ def table(asked: argparse.Namespace) -> None:
         cells = [shown(sum(stands[eps]), len(stands[eps])) for eps in (0, 1, 2, 4)]
         cells += [f"{100 * mean_up_to(shares, most):.1f}" for most in (1, 4)]
         print(f"| {name} | {' | '.join(cells)} | {100 * found['corrupted']:.1f} |")
+
+
+STEPS = ["sprout", "sturdy", "augmix", "n-fgsm", "hardened-two-steps", "hardened-pgi", "hardened-liet", "pgd-at"]
+"""Runs whose steps differ in what they cost."""
+
+
+def costs(size: int, rounds: int) -> None:
+    """Print what a step at the whole eps costs, in processor time, as a multiple of a natural one; all in turns."""
+    import timm
+
+    def stepper(name: str) -> Stepper:
+        run = RUNS[name]
+        ball = ["vicinity.adversarial.eps=4/255"] if run.recipe in {"n-fgsm", "hardened", "pgd-at"} else []
+        sets, network = [*ball, *run.sets], timm.create_model(NETWORK, num_classes=10)
+        made = Stepper(network, run.recipe, torch.device("cpu"), bf16=False, sets=sets)
+        made.exchange.training_loss.method.mark(0.5)  # LIET's term counts nothing at the start of a run
+        return made
+
+    batch = random_batch(64, size, 10, torch.device("cpu"))
+    works = {name: partial(stepper(name).run, [batch]) for name in ["natural", *STEPS]}
+    times = take_turns(works, rounds, partial(seconds, device=torch.device("cpu")))
+    print(f"| run | a step at {size} pixels, in natural steps |\n| --- | --- |")
+    for name in STEPS:
+        print(f"| {name} | {ratio(times[name], times['natural'])[1]} |")
 
 
 def shown(count: int, whole: int) -> str:
@@ -231,13 +267,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="instead of a run's own")
     parser.add_argument("--most", type=int, help="images that a run is judged on, for a trial")
     parser.add_argument("--only", action="append", choices=list(RUNS), help="these runs alone, in this order")
+    parser.add_argument("--costs", type=int, metavar="ROUNDS", help="time a step of each kind, and train nothing")
     parser.add_argument("--table", action="store_true", help="print what is judged, and train nothing")
     asked = parser.parse_args()
     if asked.table:
         table(asked)
         return
-    asked.out.mkdir(exist_ok=True, parents=True)
     torch.set_num_threads(1)
+    if asked.costs:
+        costs(asked.size, asked.costs)
+        return
+    asked.out.mkdir(exist_ok=True, parents=True)
     for name in asked.only or RUNS:
         run = RUNS[name]
         train(asked, name, run)
