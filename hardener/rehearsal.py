@@ -95,6 +95,7 @@ def _step(classifier: ImageClassifier, record: RunRecord, recipe: Recipe, images
     device = torch.device(record.device)
     freeze_as_asked(classifier, recipe)
     method = build_method(recipe, len(record.classes)).to(device)
+    method.mark(0.5)  # some terms of a loss count nothing at the start of a run
     method.awp_gamma = 0.0 if recipe.awp is None else recipe.awp.gamma
     exchange = spread(classifier, method, device, shape_of(record.input), sharded=False, compiled=False)
     state = first_state(recipe, classifier.network, method, device)

@@ -31,9 +31,9 @@ def main() -> None:
     asked = parser.parse_args()
     for name, root in (("cifar", asked.cifar), ("clothes", asked.clothes)):
         for kind in sorted((root / "train").iterdir()):
-            files = sorted(root.glob(f"*/{kind.name}/*"), key=lambda file: file.name)
+            files = sorted(root.glob(f"*/{kind.name}/*"))
             for own, file in divided(asked.out, f"{name}-{kind.name}", files):
-                shutil.copy(file, own / file.name)
+                shutil.copy(file, own / f"{file.parts[-3]}-{file.name}")  # names come again in other splits
     pixels = read(asked.fashion / "train-images-idx3-ubyte.gz").reshape(-1, 28, 28)
     labels = read(asked.fashion / "train-labels-idx1-ubyte.gz")
     for label, kind in enumerate(FASHION):

@@ -40,6 +40,11 @@ class ImageShape:
     channels: int
     rule: PixelRule = STANDARD
 
+    @property
+    def planes(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return self.channels, self.height, self.width
+
     def told(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {**vars(self), "rule": self.rule.model_dump()}
@@ -92,7 +97,7 @@ class LoadedImages:
         self.std: tuple[float, ...] = tuple(facts["std"])
         self._pixels = pixels
         self._on_device: Tensor | None = None
-        self._planes = (shape.channels, shape.height, shape.width)
+        self._planes = shape.planes
 
     def __len__(self) -> int:
         return len(self.files)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 
@@ -22,8 +25,6 @@ def jensen_shannon(logits: Tensor, others: Tensor) -> Tensor:
         logits, others: (N, K), in at least float32.
     """
     first, second = logits.log_softmax(dim=1), others.log_softmax(dim=1)
-    mean = ((first.exp() + second.exp()) / 2).clamp(min=1e-12).log()
-    apart = kl_div(mean, first, reduction="none", log_target=True) + kl_div(
-        mean, second, reduction="none", log_target=True
-    )
-    return apart.sum(dim=1) / 2
+    mean = torch.logaddexp(first, second) - math.log(2)
+    apart = [kl_div(mean, one, reduction="none", log_target=True).sum(dim=1) for one in (first, second)]
+    return (apart[0] + apart[1]) / 2

@@ -69,8 +69,10 @@ def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list
     method = build_method(recipe, classes)
     if recipe.data.balance == "weights":
         method.weigh(class_weights(material.train_images.labels, classes))
-    method.to(device)
     shape = material.train_images.shape
+    method.remember(len(material.train_images), shape.planes)
+    method.mark(0.5)  # some terms of a loss count nothing at the start of a run
+    method.to(device)
     exchange = spread(material.classifier, method, device, shape, sharded=False, compiled=False)
     exchange.training_loss.train()
     state = first_state(recipe, material.classifier.network, method, device)

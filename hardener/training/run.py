@@ -15,7 +15,7 @@ from hardener.progress import Reporter, SilentTraining, TrainReporter, rank_and_
 from hardener.runtime.processes import from_first, meet, together
 from hardener.training.build import check_optimizer
 from hardener.training.ending import TimeLimit
-from hardener.training.launch import begun_by_this_launch, check_processes, launch_name, was_restarted
+from hardener.training.launch import begun_by_this_launch, check_prior, launch_name, was_restarted
 from hardener.training.new_run import check_name, new_folder, removed_if_useless, write_beginning
 from hardener.training.prepare import prepare, prepare_again
 from hardener.training.rehearsal import rehearse
@@ -52,11 +52,11 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
     with together():
         check_optimizer(request.recipe.optimizer)
         check_tracker(request.recipe)
-        check_processes(request.recipe)
         if is_first:
             check_name(request)
     with together():
         prepared = prepare(request, reporter)
+        check_prior(prepared.recipe, prepared.material.train_images)
     request = replace(request, recipe=prepared.recipe)
     with together():
         made = str(new_folder(request, prepared.loaded.name).path) if is_first else None
@@ -112,8 +112,8 @@ def resume(
                 moved = {"images_root": str(images_root.resolve())}
                 record.data.reading = record.data.reading.model_copy(update=moved)
             check_tracker(recipe)
-            check_processes(recipe)
             material = prepare_again(run, record, recipe, device, reporter)
+            check_prior(recipe, material.train_images)
         before, record.processes = record.processes, world
         record.status, record.launch = "training", launch_name()
         session = TrainingSession(run, record, recipe, material, reporter)

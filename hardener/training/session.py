@@ -79,7 +79,7 @@ class TrainingSession:
         if recipe.data.balance == "weights":
             self.method.weigh(class_weights(material.train_images.labels, len(record.classes)))
         shape = material.train_images.shape
-        self.method.remember(len(material.train_images), (shape.channels, shape.height, shape.width))
+        self.method.remember(len(material.train_images), shape.planes)
         self.method.to(self.device)
         if recipe.network.checkpoint:
             recompute(blocks(material.classifier.network))

@@ -21,10 +21,12 @@ class Prior(nn.Module):
         images: training images.
         planes: channels, height, width.
     Attributes:
-        places: (N,) int64, which images the next climb starts around.
+        places: (N,) int64 on the CPU, which images the next climb starts around. An image may be there twice: what its
+            last climb came to is kept. A further step on the same minibatch starts where the one before ended.
     Note: a perturbation lies where it lay, whatever shift or mirroring its image has got this time, as in the
-        published code.
-    Source: Jia et al., "Prior-Guided Adversarial Initialization for Fast Adversarial Training", ECCV 2022, FGSM-EP.
+        published code. That code keeps a momentum of gradients besides, begins with signs instead of noise, and forgets
+        all of it every 40 epochs, none of which is here.
+    Source: Jia et al., "Prior-Guided Adversarial Initialization for Fast Adversarial Training", ECCV 2022.
     """
 
     kept: Tensor
@@ -42,4 +44,7 @@ class Prior(nn.Module):
     def keep(self, perturbations: Tensor, eps: float) -> None:
         """Keep what a climb came to, (N, C, H, W) in radius eps, for the next one around the same images."""
         shares = (perturbations.detach() / eps).clamp(-1, 1)
-        self.kept[self.places.to(self.kept.device)] = (shares * _FINEST).round().to(torch.int8)
+        images, which = self.places.unique(return_inverse=True)
+        last = torch.zeros_like(images).scatter_reduce(0, which, torch.arange(len(which)), "amax")
+        device = self.kept.device
+        self.kept[images.to(device)] = (shares[last.to(device)] * _FINEST).round().to(torch.int8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -17,6 +17,9 @@ from hardener.losses.soft_cross_entropy import soft_cross_entropy
 from hardener.runtime.model_state import in_eval_mode
 from hardener.vicinity._class_start import class_start
 from hardener.vicinity.prior import Prior
+
+if TYPE_CHECKING:
+    from hardener.config.schema import Recipe
 
 Schedule = Literal["constant", "ramp", "auto"]
 Origin = Literal["noise", "class", "prior"]
@@ -58,6 +61,16 @@ class Settings(Ball):
             raise ValueError(f"origin=class starts from signs, which is a start for linf and none for {self.norm}")
         if self.origin == "prior" and self.norm != "linf":
             raise ValueError(f"origin=prior keeps each pixel's share of eps, which is for linf and not for {self.norm}")
+        if self.origin == "prior" and not self.project:
+            raise ValueError(
+                "origin=prior goes on from where the climb before ended, so that has to be in the ball: set "
+                "vicinity.adversarial.project=true as well"
+            )
+        if self.agreement_by != "squared" and not self.agreement:
+            raise ValueError(
+                f"agreement_by={self.agreement_by} says how a term is measured that weighs nothing: set "
+                "vicinity.adversarial.agreement as well, such as vicinity.adversarial.agreement=100"
+            )
         return self
 
     @model_validator(mode="after")
@@ -77,10 +90,15 @@ class Settings(Ball):
         return self
 
 
-def faults(recipe: Any) -> Iterator[str]:
+def faults(recipe: Recipe) -> Iterator[str]:
     """Yield what of a recipe does not go with the climb's start."""
-    if recipe.vicinity.own(Settings).origin == "prior" and recipe.resize is not None:
+    if recipe.vicinity.own(Settings).origin != "prior":
+        return
+    if recipe.resize is not None:
         yield "vicinity.adversarial.origin=prior keeps perturbations of one size: it does not go with resize"
+    mixed = [f"vicinity.{key}" for key in ("mixup_alpha", "cutmix") if key in recipe.vicinity.on()]
+    if mixed:
+        yield f"vicinity.adversarial.origin=prior is of each image on its own: no {' or '.join(mixed)}, which mix them"
 
 
 @dataclass(frozen=True)
@@ -108,13 +126,14 @@ class WorstPoint:
         schedule, quiet, full: how a run comes to eps; `share` follows from them.
         share: of eps and of the steps' size that this draw has, in [0, 1]. 0: the images as they came, at no cost.
         done: the share of the run that is done, in [0, 1].
+    Note: for equal answers the published codes take the gradient through the climb's own pass. Here the start gets a
+        pass of its own, which goes with compiled and sharded networks, costs a forward pass more, and counts once more
+        in the batch statistics.
     Source: Wong, Rice, Kolter, "Fast is Better than Free: Revisiting Adversarial Training", ICLR 2020, Algorithm 3;
         Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018, Eq. (2.1) of the
         submitted version; de Jorge et al., "Make Some Noise: Reliable and Efficient Single-Step Adversarial Training",
         NeurIPS 2022. The term for equal answers: Jia et al., "Prior-Guided Adversarial Initialization for Fast
-        Adversarial Training", ECCV 2022, and Pan et al. (LIET), ICCV 2025. Both publish code that takes the gradient
-        through the climb's own pass; here the start gets a pass of its own, which goes with compiled and sharded
-        networks, and costs a forward pass more.
+        Adversarial Training", ECCV 2022, and Pan et al. (LIET), ICCV 2025.
     """
 
     norm: str

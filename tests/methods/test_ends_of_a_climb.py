@@ -97,16 +97,30 @@ def test_without_an_attack_nothing_more_is_asked() -> None:
     assert bool((method.prior.kept == -128).all())
 
 
-def test_classes_that_count_more_count_more_in_the_term_too() -> None:
+def test_each_image_counts_in_the_term_as_its_class_does() -> None:
     network, images, labels = conv_problem()
     network.eval()
     found = []
-    for weight in (1.0, 3.0):
-        method = risk(3, ball=Ball(eps=EPS, agreement=5.0))
-        method.weigh(torch.full((3,), weight))
-        torch.manual_seed(1)
+    for weights in ([1.0, 1.0, 1.0], [3.0, 1.0, 0.0]):
+        method = risk(3, ball=Ball(eps=EPS, start=0, agreement=5.0))
+        method.weigh(torch.tensor(weights))
+        passes: list[Tensor] = []
+        hook = network.register_forward_pre_hook(lambda _, inputs, passes=passes: passes.append(inputs[0]))
         found.append(method.loss(network, images, labels))
-    torch.testing.assert_close(found[1], 3 * found[0])
+        hook.remove()
+    end, begun = (network(batch) for batch in passes[-2:])
+    each = torch.nn.functional.cross_entropy(end, labels, reduction="none") + 5 * squared_difference(end, begun)
+    torch.testing.assert_close(found[0], each.mean())
+    torch.testing.assert_close(found[1], (torch.tensor([3.0, 1.0, 0.0])[labels] * each).mean())
+
+
+def test_of_an_image_that_is_there_twice_the_last_climb_is_kept_whole() -> None:
+    prior = Prior(3, (1, 50, 50))
+    prior.places = torch.tensor([2, 0, 2, 2, 0])
+    shares = torch.tensor([-0.5, 0.1, 0.2, 0.9, -1.0]).view(-1, 1, 1, 1)
+    prior.keep(EPS * shares.expand(-1, 1, 50, 50), EPS)
+    for place, share in ((0, -1.0), (1, None), (2, 0.9)):
+        assert prior.kept[place].unique().tolist() == [-128 if share is None else round(127 * share)]
 
 
 def test_jensen_shannon_is_0_for_equal_answers_and_log_2_for_sure_opposite_ones() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,32 +12,52 @@ from torch import Tensor
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
+from hardener.data.data_set import read_data_set
+from hardener.data.loader import ImageShape, load_images, shape_of
 from hardener.errors import HardenerError, Interrupted
-from hardener.training.launch import check_processes
+from hardener.training import launch
+from hardener.training.launch import check_prior
 from hardener.training.run import resume, train
 from hardener.vicinity.prior import Prior
+from hardener.vicinity.worst_point import WorstPoint
 
+BALL = "vicinity.adversarial."
 PRIOR = ("vicinity.adversarial.origin=prior", "vicinity.adversarial.agreement=10")
 
 
-def test_what_a_prior_does_not_go_with_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    for sets, said in (
-        (("norm=l2", "eps=0.5", "origin=prior"), "keeps each pixel's share of eps, which is for linf and not for l2"),
-        (("origin=nothing",), "'noise', 'class' or 'prior'"),
-    ):
-        with pytest.raises(HardenerError, match=said):
-            load_recipe("n-fgsm", [f"vicinity.adversarial.{each}" for each in sets])
-    with pytest.raises(HardenerError, match="keeps perturbations of one size: it does not go with resize"):
-        load_recipe("n-fgsm", [PRIOR[0], "resize.first=0.5"])
-    for setting in (PRIOR[1], "vicinity.adversarial.running_statistics=true"):
-        with pytest.raises(HardenerError, match="method trades has a loss and passes of its own: no agreement or"):
-            load_recipe("trades", [setting])
-    recipe = load_recipe("n-fgsm", PRIOR)
-    check_processes(recipe)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(HardenerError, match="torchrun started 2: train with one, or with --set .*origin=noise"):
-        check_processes(recipe)
-    check_processes(load_recipe("n-fgsm", [PRIOR[1]]))
+@pytest.mark.parametrize(
+    ("recipe", "sets", "said"),
+    [
+        ("fast-at", (BALL + "norm=l2", BALL + "eps=0.5", PRIOR[0]), "share of eps, which is for linf and not for l2"),
+        ("fast-at", (BALL + "origin=nothing",), "'noise', 'class' or 'prior'"),
+        ("n-fgsm", (PRIOR[0],), "has to be in the ball: set vicinity.adversarial.project=true as well"),
+        ("fast-at", (PRIOR[0], "resize.first=0.5"), "keeps perturbations of one size: it does not go with resize"),
+        ("fast-at", (PRIOR[0], "vicinity.mixup_alpha=0.2"), "of each image on its own: no vicinity.mixup_alpha"),
+        ("fast-at", (BALL + "agreement_by=divergence",), "set vicinity.adversarial.agreement as well"),
+        ("trades", (PRIOR[1],), "method trades has a loss and passes of its own: no agreement or"),
+        ("trades", (BALL + "running_statistics=true",), "passes of its own: no agreement or running_statistics"),
+    ],
+)
+def test_what_a_climb_does_not_go_with_is_refused_in_words(recipe: str, sets: tuple[str, ...], said: str) -> None:
+    with pytest.raises(HardenerError, match=said):
+        load_recipe(recipe, sets)
+
+
+def test_what_is_kept_of_each_image_has_to_fit_into_one_process(
+    image_folder: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = read_data_set(image_folder, validation_root=None, seed=0, val_fraction=0.1, test_fraction=0.1)
+    images, recipe = load_images(folder.train, ImageShape(8, 8, 1)), load_recipe("fast-at", PRIOR)
+    check_prior(recipe, images)
+    with monkeypatch.context() as several:
+        several.setenv("WORLD_SIZE", "2")
+        with pytest.raises(HardenerError, match="torchrun started 2: train with one. --set .*origin=noise keeps none"):
+            check_prior(recipe, images)
+        check_prior(load_recipe("n-fgsm"), images)
+    monkeypatch.setattr(launch, "total_memory", lambda: 4 * (len(images) * 64 - 1))
+    with pytest.raises(HardenerError, match=f"0.0 GB of {len(images)} images; a quarter of this machine's memory"):
+        train(request(model_file, image_folder, tmp_path / "runs", "fast-at", (PRIOR[0],)), Recorder())
+    assert not list((tmp_path / "runs").glob("*"))
 
 
 def test_a_run_that_is_resumed_takes_up_the_perturbations_bit_for_bit(
@@ -55,20 +76,25 @@ def test_a_run_that_is_resumed_takes_up_the_perturbations_bit_for_bit(
     assert all(torch.equal(value, weights(straight)[name]) for name, value in weights(resumed).items())
 
 
-def test_a_prior_follows_its_image_through_the_order_of_epochs(
-    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("balance", ["none", "sampler"])
+def test_what_is_kept_is_of_the_image_that_it_was_found_around(
+    balance: str, model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each image's label and place are the same pair in each epoch, though minibatches are shuffled."""
-    seen: list[tuple[int, int]] = []
-    keep = Prior.keep
+    """Pixels that are kept lie within a level of those that the climb ended at, less the image at that place."""
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+    ends = WorstPoint.ends
 
-    def noted(prior: Prior, perturbations: Tensor, eps: float) -> None:
-        seen.extend((int(place), len(perturbations)) for place in prior.places)
-        keep(prior, perturbations, eps)
+    def noted(climb: WorstPoint, images: Tensor, *others: Any, prior: Prior, **named: Any) -> tuple[Tensor, Tensor]:
+        found = ends(climb, images, *others, prior=prior, **named)
+        seen.append((prior.places.clone(), images.clone(), prior.kept[prior.places]))
+        return found
 
-    monkeypatch.setattr(Prior, "keep", noted)
-    train(request(model_file, image_folder, tmp_path / "runs", "fast-at", (*PRIOR, "epochs=2")), Recorder())
-    places = [place for place, _ in seen]
-    half = len(places) // 2
-    assert sorted(places[:half]) == sorted(places[half:]) == list(range(half))
-    assert places[:half] != places[half:]
+    monkeypatch.setattr(WorstPoint, "ends", noted)
+    sets = (*PRIOR, "epochs=2", "augment.flip=false", "augment.shift=0", f"data.balance={balance}", "accumulate=2")
+    run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at", sets), Recorder())
+    loaded = load_images(read_data_set(image_folder).splits["train"], shape_of(run.read_record().input))
+    assert len(seen) > 4
+    for places, images, _ in seen:
+        torch.testing.assert_close(images, loaded.take(places)[0].float() / 255)
+    met = torch.cat([places for places, _, _ in seen])
+    assert met.tolist() != sorted(met.tolist())
