@@ -157,6 +157,7 @@ EARLY = ["vicinity.adversarial.quiet=0.1", "vicinity.adversarial.full=0.5"]
 SOFT = ["vicinity.labels.draw=expected", "vicinity.labels.smoothing=0.1"]
 ONE_HOT = "vicinity.labels.law=one-hot"
 HALF = [f"vicinity.patch_gaussian.{key}" for key in ("chance=0.5", "sigma=0.1", "least=1", "confidence=1")]
+GENTLE = ["vicinity.noise_sigma=0", "vicinity.mixup_alpha=0", *SOFT, *HALF]
 IN_BALL = ["vicinity.adversarial.start=1", "vicinity.adversarial.project=true"]
 ADDED = {
     "in-ball": IN_BALL,
@@ -188,7 +189,12 @@ RUNS = {
     "sprout-noise-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", ONE_HOT]),
     "sprout-labels-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0", "vicinity.mixup_alpha=0", *SOFT]),
     "sprout-mixup-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0", ONE_HOT]),
-    "sprout-half-noise": Run("sprout", [RATE, "vicinity.noise_sigma=0", "vicinity.mixup_alpha=0", *SOFT, *HALF]),
+    "sprout-half-noise": Run("sprout", [RATE, *GENTLE]),
+    "sprout-half-noise-seed-1": Run("sprout", [RATE, *GENTLE], seed=1),
+    "sprout-half-noise-seed-2": Run("sprout", [RATE, *GENTLE], seed=2),
+    "sprout-half-noise-02": Run("sprout", [RATE, *GENTLE, "vicinity.patch_gaussian.sigma=0.2"]),
+    "sprout-half-noise-one-hot": Run("sprout", [RATE, *GENTLE, ONE_HOT]),
+    "sprout-half-noise-mixup": Run("sprout", [RATE, *GENTLE, "vicinity.mixup_alpha=0.2"]),
     "hardened-seed-2": Run("hardened", [RATE, RAMP, *EARLY], seed=2),
     "natural-seed-2": Run("natural", [RATE], seed=2),
     "n-fgsm-seed-1": Run("n-fgsm", [RATE], seed=1),

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from fine_tune_recipes import call, shown
-from torch import Tensor
+from torch import Tensor, nn
 
 from hardener.config.run_folder import RunFolder
 from hardener.data.data_set import read_data_set
@@ -93,8 +94,8 @@ def slug(name: str) -> str:
     return "".join(sign if sign.isalnum() else "-" for sign in name)
 
 
-def train(asked: argparse.Namespace, data: Path, name: str, row: Row) -> RunFolder:
-    """Train one row unless it is done; one that was stopped goes on."""
+def train(asked: argparse.Namespace, data: Path, name: str, row: Row, watched: Sequence[str]) -> RunFolder:
+    """Train one row unless it is done; one that was stopped goes on. `watched`: settings of its validation."""
     run = RunFolder(asked.out / "runs" / slug(name))
     if run.path.is_dir() and run.read_record().status == "finished":
         return run
@@ -102,7 +103,7 @@ def train(asked: argparse.Namespace, data: Path, name: str, row: Row) -> RunFold
         call(["train", "--resume", str(run.path)])
         return run
     init = [] if row.start is None else ["--init", str(asked.out / "runs" / slug(row.start))]
-    sets = ["augment.flip=true", "validation.samples=256", f"validation.eps={EPS}", *row.sets]
+    sets = ["augment.flip=true", f"validation.eps={EPS}", *watched, *row.sets]
     call(
         ["train", str(MODEL), "--data", str(data), "--recipe", row.recipe, "--epochs", str(row.epochs), *init]
         + ["--batch-size", "64", "--seed", str(row.seed), "--precision", "bfloat16", "--no-rehearsal"]
@@ -112,20 +113,16 @@ def train(asked: argparse.Namespace, data: Path, name: str, row: Row) -> RunFold
     return run
 
 
-def judge(run: RunFolder, data: Path, most: int | None) -> dict[str, list[int]]:
-    """Return which test images are right, and which stand the suite `fast`."""
+def judged_images(run: RunFolder, data: Path, most: int | None) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a run's network, and test images (N, C, H, W) with labels (N,) in an order by seed 0."""
     record = run.read_record()
     model = open_classifier(run, record).to(memory_format=torch.channels_last)
     loaded = load_images(read_data_set(data).splits["test"], shape_of(record.input))
-    images, labels = loaded.take(torch.randperm(len(loaded), generator=torch.Generator().manual_seed(0))[:most])
-    found: dict[str, list[int]] = {}
-    for told, eps in (("clean", 0.0), ("robust", EPS)):
-        stands = _stands(model, images, labels, eps)
-        found[told] = [int(one) for one in stands]
-    return found
+    return model, *loaded.take(torch.randperm(len(loaded), generator=torch.Generator().manual_seed(0))[:most])
 
 
-def _stands(model: torch.nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+def stands(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """Return which images stand the suite `fast` at this eps, or are right where it is 0, (N,) bool."""
     plans = suite_plans("fast") if eps else []
     generator = torch.Generator().manual_seed(0)
     return robust_accuracy(model, images, labels, plans, ThreatModel("linf", eps), generator=generator).robust_correct
@@ -169,11 +166,13 @@ def main() -> None:
     torch.set_num_threads(1)
     data = data_in(asked.out / "data", asked.cifar)
     for name in asked.only or ROWS:
-        run = train(asked, data, name, ROWS[name])
+        run = train(asked, data, name, ROWS[name], ["validation.samples=256"])
         done = asked.out / "judged" / f"{slug(name)}.json"
         if not done.exists():
             done.parent.mkdir(exist_ok=True)
-            found = judge(run, data, asked.most)
+            model, images, labels = judged_images(run, data, asked.most)
+            told = {"clean": 0.0, "robust": EPS}
+            found = {key: [int(one) for one in stands(model, images, labels, eps)] for key, eps in told.items()}
             done.write_text(json.dumps(found) + "\n")
             print(name, {told: sum(ones) / len(ones) for told, ones in found.items()}, flush=True)
 
