@@ -193,6 +193,8 @@ RUNS = {
     "sprout-half-noise-seed-1": Run("sprout", [RATE, *GENTLE], seed=1),
     "sprout-half-noise-seed-2": Run("sprout", [RATE, *GENTLE], seed=2),
     "sprout-half-noise-02": Run("sprout", [RATE, *GENTLE, "vicinity.patch_gaussian.sigma=0.2"]),
+    "sprout-half-noise-02-seed-1": Run("sprout", [RATE, *GENTLE, "vicinity.patch_gaussian.sigma=0.2"], seed=1),
+    "sprout-half-noise-02-seed-2": Run("sprout", [RATE, *GENTLE, "vicinity.patch_gaussian.sigma=0.2"], seed=2),
     "sprout-half-noise-one-hot": Run("sprout", [RATE, *GENTLE, ONE_HOT]),
     "sprout-half-noise-mixup": Run("sprout", [RATE, *GENTLE, "vicinity.mixup_alpha=0.2"]),
     "hardened-seed-2": Run("hardened", [RATE, RAMP, *EARLY], seed=2),

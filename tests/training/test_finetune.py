@@ -11,7 +11,7 @@ import torch
 from test_run import Recorder, request, weights
 from torch import nn
 
-from hardener.config.recipe import load_recipe
+from hardener.config.recipe import load_recipe, settle
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError, Interrupted
 from hardener.models.freeze import freeze
@@ -20,6 +20,7 @@ from hardener.models.trained import open_classifier
 from hardener.training.parallel import sync_batch_norm
 from hardener.training.run import resume, train
 from hardener.training.surrogate import surrogate_of
+from hardener.vicinity.patch_gaussian import Settings as Patch
 
 
 @pytest.fixture
@@ -93,8 +94,9 @@ def test_a_recipe_that_is_otherwise_for_trained_weights_says_so_and_stays_so_whe
 ) -> None:
     reporter, sets = Recorder(25), ("fine_tuning.averaging.name=ema",)
     with pytest.raises(Interrupted):
-        train(request(model_file, image_folder, tmp_path, sets=sets, init=first.path, name="r"), reporter)
-    assert "sprout, since it starts from trained weights: averaging.name=ema. --set has the last word" in reporter.said
+        train(request(model_file, image_folder, tmp_path, "gaussian", sets, init=first.path, name="r"), reporter)
+    told = "gaussian, since it starts from trained weights: averaging.name=ema. --set has the last word"
+    assert told in reporter.said
     assert any(line.startswith("of 3,068 photographs at 64 pixels, fine-tuning made: ") for line in reporter.said)
     assert not any("trains against an attacker" in line for line in reporter.said)
     run = resume(RunFolder(tmp_path / "r"), Recorder(), device="cpu")
@@ -102,6 +104,17 @@ def test_a_recipe_that_is_otherwise_for_trained_weights_says_so_and_stays_so_whe
     assert recipe.averaging is not None
     assert (recipe.averaging.name, recipe.fine_tuning) == ("ema", {})
     assert first.read_recipe().averaging is None
+
+
+def test_sprout_from_trained_weights_has_noise_on_some_images_where_nothing_else_is_asked_for(
+    first: RunFolder, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    assert first.read_recipe().vicinity.on().keys() == {"noise_sigma", "mixup_alpha", "labels"}
+    run = train(request(model_file, image_folder, tmp_path, init=first.path), Recorder())
+    assert run.read_recipe().vicinity.on().keys() == {"patch_gaussian", "labels"}
+    asked = load_recipe("sprout", ["vicinity.noise_sigma=0.05", "vicinity.patch_gaussian.chance=0.25"])
+    settled, _ = settle(asked, trained=True, side=8)
+    assert (settled.vicinity.noise_sigma, settled.vicinity.own(Patch).chance) == (0.05, 0.25)
 
 
 def test_hardened_says_its_eps_and_what_it_rises_by(
