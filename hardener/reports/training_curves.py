@@ -10,7 +10,7 @@ from hardener.config.files import written_whole
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threat: str) -> None:
-    """Draw loss and mean target mass, and the validation accuracies, over epochs; and eps, where it changed.
+    """Draw the loss and the validation accuracies over epochs; the mean target mass and eps where they changed.
 
     An epoch that training was taken back from is a cross beside the curve, which shows what was kept of the others.
 
@@ -30,10 +30,11 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
     left.plot(epochs, [row["loss"] for row in rows], color="#1f4e79", marker=marker, markersize=3)
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     left.yaxis.label.set_color("#1f4e79")
-    mass = left.twinx()
-    mass.plot(epochs, [row["target_mass"] for row in rows], color="#b8500f", linestyle="--")
-    mass.set(ylabel="mean target mass", ylim=(0, 1.05))
-    mass.yaxis.label.set_color("#b8500f")
+    if any(row["target_mass"] != 1 for row in rows):  # some of each label was given to other classes
+        mass = left.twinx()
+        mass.plot(epochs, [row["target_mass"] for row in rows], color="#b8500f", linestyle="--")
+        mass.set(ylabel="mean target mass", ylim=(0, 1.05))
+        mass.yaxis.label.set_color("#b8500f")
     right.plot(
         epochs,
         [100 * row["clean_accuracy"] for row in rows],
@@ -54,10 +55,9 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
         fallen = [100 * row["robust_accuracy"] for row in taken_back]
         right.plot([row["epoch"] for row in taken_back], fallen, "x", color="#b8500f", label="collapsed, taken back")
     if len({row.get("eps") for row in rows}) > 1:  # it rose: the accuracies are read beside it
-        eps = right.twinx()
-        figure.subplots_adjust(right=0.915, wspace=0.36)  # its labels are long
-        eps.step(epochs, [row.get("eps") or 0.0 for row in rows], where="mid", color="#888888", linewidth=1)
-        eps.set(ylabel="eps of training", ylim=(0, None))
+        eps, levels = right.twinx(), 255 if threat.startswith("linf") else 1
+        eps.step(epochs, [levels * (row.get("eps") or 0.0) for row in rows], where="mid", color="#888888", linewidth=1)
+        eps.set(ylabel="eps of training" + (", levels of 255" if levels > 1 else ""), ylim=(0, None))
         eps.yaxis.label.set_color("#666666")
     right.set(xlabel="epoch", ylabel="validation accuracy, %", ylim=(0, 102))
     right.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.985), ncols=3, fontsize=9)
