@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from test_run import Recorder, request, rows, weights
+from test_training_engine import script_validation
 from torch import Tensor
 
 from hardener.config.recipe import load_recipe
@@ -98,3 +99,23 @@ def test_what_is_kept_is_of_the_image_that_it_was_found_around(
         torch.testing.assert_close(images, loaded.take(places)[0].float() / 255)
     met = torch.cat([places for places, _, _ in seen])
     assert met.tolist() != sorted(met.tolist())
+
+
+def test_training_that_is_taken_back_climbs_from_what_was_kept_then(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script_validation(monkeypatch, [0.4, 0.5, 0.0, 0.5])
+    kept: list[Tensor] = []
+    ends = WorstPoint.ends
+
+    def noted(climb: WorstPoint, *given: Any, prior: Prior, **named: Any) -> tuple[Tensor, Tensor]:
+        kept.append(prior.kept.clone())
+        return ends(climb, *given, prior=prior, **named)
+
+    monkeypatch.setattr(WorstPoint, "ends", noted)
+    reporter = Recorder()
+    train(request(model_file, image_folder, tmp_path / "runs", "fast-at", (*PRIOR, "epochs=3")), reporter)
+    assert [metrics.rolled_back for metrics in reporter.epochs] == [False, False, True, False]
+    steps = len(kept) // 4
+    assert torch.equal(kept[2 * steps], kept[3 * steps])
+    assert not torch.equal(kept[2 * steps], kept[3 * steps - 1])
