@@ -150,7 +150,7 @@ LIGHT_COMMANDS = (
     "ablate --help",
     "predict --help",
     "recipes",
-    "recipes natural",  # one that names an attack, or noise on a patch, is checked by the file that draws it
+    "recipes sprout",
     "attacks",
     "doctor --help",
 )

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from hardener.augmentation._draw import inside, noise_like, numbers, per_image
-from hardener.config.section import Section, Share
+from hardener.config.section import PatchNoise
 
 
-class Settings(Section):
+class Settings(PatchNoise):
     """`chance` of an image. Noise is of up to `sigma`, on a patch of from `least` to all of the sides' length."""
-
-    chance: Share = 0.5
-    sigma: Annotated[float, Field(gt=0, le=1)] = 0.3
-    least: Annotated[float, Field(gt=0, le=1)] = 0.25
 
 
 def patch_gaussian(

@@ -76,7 +76,8 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         _put(fields, override)
     recipe = check_recipe(fields, str(path.name))
     last = {override.partition("=")[0] for override in overrides}
-    left = {n: _nested({k: v for k, v in flat(getattr(recipe, n)) if k not in last}) for n in _CONDITIONAL}
+    kept = {n: [(k, v) for k, v in flat(getattr(recipe, n)) if not _lies_in(k, last)] for n in _CONDITIONAL}
+    left = {n: _nested(dict(fields)) for n, fields in kept.items()}
     recipe = recipe.model_copy(update=left)
     settle(recipe, trained=True, side=LARGE_SIDE)  # its faults are told now, and not when the images are read
     return recipe
@@ -181,6 +182,11 @@ def _holds(fields: Any, key: str) -> bool:
             return False
         fields = fields[part]
     return True
+
+
+def _lies_in(key: str, places: Iterable[str]) -> bool:
+    """Say whether a dotted key is one of these places of a recipe, or lies below one."""
+    return any(key == place or key.startswith(f"{place}.") for place in places)
 
 
 def flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

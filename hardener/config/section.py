@@ -105,6 +105,14 @@ class Ball(Section):
         return self
 
 
+class PatchNoise(Section):
+    """Gaussian noise on a square patch of some images: what the augmentation and the vicinity of it both ask for."""
+
+    chance: Share = 0.5
+    sigma: Annotated[float, Field(gt=0, le=1)] = 0.3
+    least: Annotated[float, Field(gt=0, le=1)] = 0.25
+
+
 def _section_of(annotation: Any) -> type[Section] | None:
     """Return the section that is all that a field takes, or None beside it."""
     kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]

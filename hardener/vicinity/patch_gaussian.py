@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
-from torch import Tensor
 
-from hardener.augmentation import patch_gaussian
-from hardener.config.section import Share
+from hardener.config.section import PatchNoise, Share
+
+if TYPE_CHECKING:  # a recipe that names this section is read without torch
+    from torch import Tensor
 
 
-class Settings(patch_gaussian.Settings):
+class Settings(PatchNoise):
     """Noise as of `augment.patch_gaussian`. `confidence`: of the class, where all of the image has the strongest noise.
 
     It falls from 1 with the `power` of the severity: the noise's strength times the patch's share of the area. The
@@ -48,7 +49,9 @@ def noisy_patch(
         2507.16427, by its published code, and Liu et al., "Soft Augmentation for Image Classification", CVPR 2023, for
         the law. The defaults are ours.
     """
-    noisy, severity = patch_gaussian.noisy_patches(images, chance=chance, sigma=sigma, least=least)
+    from hardener.augmentation.patch_gaussian import noisy_patches
+
+    noisy, severity = noisy_patches(images, chance=chance, sigma=sigma, least=least)
     classes = soft_labels.shape[1]
     # of what is mixed with all classes evenly, the class itself gets 1 / K back
     mixed = ((1 - confidence) * severity.pow(power)).unsqueeze(1).to(soft_labels.dtype) * classes / (classes - 1)

@@ -13,6 +13,7 @@ from torch import nn
 
 from hardener.config.recipe import load_recipe, settle
 from hardener.config.run_folder import RunFolder
+from hardener.config.section import PatchNoise
 from hardener.errors import HardenerError, Interrupted
 from hardener.models.freeze import freeze
 from hardener.models.normalize import ImageClassifier
@@ -20,7 +21,6 @@ from hardener.models.trained import open_classifier
 from hardener.training.parallel import sync_batch_norm
 from hardener.training.run import resume, train
 from hardener.training.surrogate import surrogate_of
-from hardener.vicinity.patch_gaussian import Settings as Patch
 
 
 @pytest.fixture
@@ -114,7 +114,10 @@ def test_sprout_from_trained_weights_has_noise_on_some_images_where_nothing_else
     assert run.read_recipe().vicinity.on().keys() == {"patch_gaussian", "labels"}
     asked = load_recipe("sprout", ["vicinity.noise_sigma=0.05", "vicinity.patch_gaussian.chance=0.25"])
     settled, _ = settle(asked, trained=True, side=8)
-    assert (settled.vicinity.noise_sigma, settled.vicinity.own(Patch).chance) == (0.05, 0.25)
+    assert (settled.vicinity.noise_sigma, settled.vicinity.own(PatchNoise).chance) == (0.05, 0.25)
+    off, given = settle(load_recipe("sprout", ["vicinity.patch_gaussian=null"]), trained=True, side=8)
+    assert off.vicinity.on().keys() == {"labels"}, "a section that is asked for as a whole has the last word too"
+    assert not any(key.startswith("vicinity.patch_gaussian") for key in given)
 
 
 def test_hardened_says_its_eps_and_what_it_rises_by(
