@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from common import Stepper, random_batch, ratio, seconds, take_turns
@@ -92,13 +93,7 @@ def judge(asked: argparse.Namespace, name: str) -> None:
         return
     done.parent.mkdir(exist_ok=True)
     run = RunFolder(asked.out / "runs" / name)
-    record = run.read_record()
-    model = open_classifier(run, record).to(memory_format=torch.channels_last)
-    loaded = load_images(read_data_set(asked.data).splits["test"], shape_of(record.input))
-    images, labels = loaded.take(range(len(loaded)))
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1))
-    order = order[: asked.most]
-    images, labels = images[order], labels[order]
+    model, images, labels = judged_images(run, asked.data, seed=1, most=asked.most)
     standing: dict[float, list[bool]] = {0: (robust_correct(model, images, labels, 0.0)).tolist()}
     known = torch.zeros(len(labels), dtype=torch.bool)
     for radius in sorted(EPS[1:], reverse=True):
@@ -106,25 +101,38 @@ def judge(asked: argparse.Namespace, name: str) -> None:
         known[left[robust_correct(model, images[left], labels[left], radius / 255)]] = True
         standing[radius] = known.tolist()
     few = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:100]
-    corrupted = measure_corruptions(model, images[few], labels[few], generator=torch.Generator().manual_seed(0))
-    families: dict[str, list[float]] = {}
-    for kind in corrupted.kinds:
-        families.setdefault(kind.family, []).append(statistics.mean(kind.accuracies))
     found = {
         "standing": {f"{radius:g}": [int(one) for one in stands] for radius, stands in sorted(standing.items())},
-        "corrupted": 1 - corrupted.mean_corruption_error,
-        "families": {family: statistics.mean(shares) for family, shares in families.items()},
-        "images_corrupted": len(few),
+        **corrupted(model, images[few], labels[few]),
     }
     done.write_text(json.dumps(found) + "\n")
     print(name, {key: sum(ones) / len(ones) for key, ones in standing.items()}, found["corrupted"], flush=True)
 
 
-def robust_correct(model: nn.Module, images: Tensor, labels: Tensor, eps: float) -> Tensor:
-    """Return which images stand the suite `quick` at this eps, (N,) bool."""
+def judged_images(run: RunFolder, data: Path, *, seed: int, most: int | None) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a run's network, and at most so many test images (N, C, H, W) with labels (N,), in an order by seed."""
+    record = run.read_record()
+    model = open_classifier(run, record).to(memory_format=torch.channels_last)
+    loaded = load_images(read_data_set(data).splits["test"], shape_of(record.input))
+    order = torch.randperm(len(loaded), generator=torch.Generator().manual_seed(seed))
+    return model, *loaded.take(order[:most])
+
+
+def corrupted(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return the accuracies under the fifteen corruptions: their mean, and that of each family."""
+    found = measure_corruptions(model, images, labels, generator=torch.Generator().manual_seed(0))
+    families: dict[str, list[float]] = {}
+    for kind in found.kinds:
+        families.setdefault(kind.family, []).append(statistics.mean(kind.accuracies))
+    means = {family: statistics.mean(shares) for family, shares in families.items()}
+    return {"corrupted": 1 - found.mean_corruption_error, "families": means, "images_corrupted": len(labels)}
+
+
+def robust_correct(model: nn.Module, images: Tensor, labels: Tensor, eps: float, suite: str = "quick") -> Tensor:
+    """Return which images stand a suite at this eps, or are right where it is 0, (N,) bool."""
     if len(labels) == 0:
         return torch.zeros(0, dtype=torch.bool)
-    plans = suite_plans("quick") if eps else []
+    plans = suite_plans(suite) if eps else []
     generator = torch.Generator().manual_seed(0)
     return robust_accuracy(model, images, labels, plans, ThreatModel("linf", eps), generator=generator).robust_correct
 
@@ -154,10 +162,11 @@ def _climbs(origin: str, **settings: object) -> list[str]:
 RATE = "optimizer.lr=0.03"
 RAMP, AUTO = "vicinity.adversarial.schedule=ramp", "vicinity.adversarial.schedule=auto"
 EARLY = ["vicinity.adversarial.quiet=0.1", "vicinity.adversarial.full=0.5"]
-SOFT = ["vicinity.labels.draw=expected", "vicinity.labels.smoothing=0.1"]
 ONE_HOT = "vicinity.labels.law=one-hot"
-HALF = [f"vicinity.patch_gaussian.{key}" for key in ("chance=0.5", "sigma=0.1", "least=1", "confidence=1")]
-GENTLE = ["vicinity.noise_sigma=0", "vicinity.mixup_alpha=0", *SOFT, *HALF]
+NO_PATCH = "vicinity.patch_gaussian=null"
+RANDOM = [NO_PATCH, "vicinity.noise_sigma=0.1", "vicinity.mixup_alpha=0.2", "vicinity.labels.draw=sampled"]
+NOISE = ["vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0"]
+WEAKER = "vicinity.patch_gaussian.sigma=0.1"
 IN_BALL = ["vicinity.adversarial.start=1", "vicinity.adversarial.project=true"]
 ADDED = {
     "in-ball": IN_BALL,
@@ -185,18 +194,16 @@ RUNS = {
     "sprout": Run("sprout", [RATE]),
     "natural-seed-1": Run("natural", [RATE], seed=1),
     "hardened-seed-1": Run("hardened", [RATE, RAMP, *EARLY], seed=1),
-    "sprout-noise-03": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", *SOFT]),
-    "sprout-noise-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0", ONE_HOT]),
-    "sprout-labels-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0", "vicinity.mixup_alpha=0", *SOFT]),
-    "sprout-mixup-alone": Run("sprout", [RATE, "vicinity.noise_sigma=0", ONE_HOT]),
-    "sprout-half-noise": Run("sprout", [RATE, *GENTLE]),
-    "sprout-half-noise-seed-1": Run("sprout", [RATE, *GENTLE], seed=1),
-    "sprout-half-noise-seed-2": Run("sprout", [RATE, *GENTLE], seed=2),
-    "sprout-half-noise-02": Run("sprout", [RATE, *GENTLE, "vicinity.patch_gaussian.sigma=0.2"]),
-    "sprout-half-noise-02-seed-1": Run("sprout", [RATE, *GENTLE, "vicinity.patch_gaussian.sigma=0.2"], seed=1),
-    "sprout-half-noise-02-seed-2": Run("sprout", [RATE, *GENTLE, "vicinity.patch_gaussian.sigma=0.2"], seed=2),
-    "sprout-half-noise-one-hot": Run("sprout", [RATE, *GENTLE, ONE_HOT]),
-    "sprout-half-noise-mixup": Run("sprout", [RATE, *GENTLE, "vicinity.mixup_alpha=0.2"]),
+    "sprout-seed-1": Run("sprout", [RATE], seed=1),
+    "sprout-seed-2": Run("sprout", [RATE], seed=2),
+    "sprout-as-from-random": Run("sprout", [RATE, *RANDOM, "vicinity.labels.smoothing=0.2"]),
+    "sprout-noise-03": Run("sprout", [RATE, NO_PATCH, *NOISE]),
+    "sprout-noise-alone": Run("sprout", [RATE, NO_PATCH, *NOISE, ONE_HOT]),
+    "sprout-labels-alone": Run("sprout", [RATE, NO_PATCH]),
+    "sprout-weaker": Run("sprout", [RATE, WEAKER]),
+    "sprout-weaker-seed-1": Run("sprout", [RATE, WEAKER], seed=1),
+    "sprout-weaker-seed-2": Run("sprout", [RATE, WEAKER], seed=2),
+    "sprout-weaker-one-hot": Run("sprout", [RATE, WEAKER, ONE_HOT]),
     "hardened-seed-2": Run("hardened", [RATE, RAMP, *EARLY], seed=2),
     "natural-seed-2": Run("natural", [RATE], seed=2),
     "n-fgsm-seed-1": Run("n-fgsm", [RATE], seed=1),

@@ -7,15 +7,17 @@ to test each. Files are copied as they are; Fashion-MNIST's images are written a
 from __future__ import annotations
 
 import argparse
-import gzip
+import io
 import random
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from PIL import Image
+
+from hardener.config.reading import Reading
+from hardener.data.sources.idx import Idx
 
 COUNTS = {"train": 60, "validation": 20, "test": 20}
 FASHION = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
@@ -34,11 +36,12 @@ def main() -> None:
             files = sorted(root.glob(f"*/{kind.name}/*"))
             for own, file in divided(asked.out, f"{name}-{kind.name}", files):
                 shutil.copy(file, own / f"{file.parts[-3]}-{file.name}")  # names come again in other splits
-    pixels = read(asked.fashion / "train-images-idx3-ubyte.gz").reshape(-1, 28, 28)
-    labels = read(asked.fashion / "train-labels-idx1-ubyte.gz")
+    group = Idx().read(asked.fashion, Reading()).splits["train"]
     for label, kind in enumerate(FASHION):
-        for own, place in divided(asked.out, f"fashion-{kind}", list(np.flatnonzero(labels == label))):
-            Image.fromarray(pixels[place]).convert("RGB").save(own / f"{place}.png")
+        places = [place for place, name in enumerate(group.names) if name == str(label)]
+        for own, place in divided(asked.out, f"fashion-{kind}", places):
+            image = Image.open(io.BytesIO(group.store.read(group.root, group.paths[place])))
+            image.convert("RGB").save(own / f"{place}.png")
 
 
 def divided(out: Path, kind: str, whole: Sequence[T]) -> Iterator[tuple[Path, T]]:
@@ -49,12 +52,6 @@ def divided(out: Path, kind: str, whole: Sequence[T]) -> Iterator[tuple[Path, T]
         own.mkdir(parents=True, exist_ok=True)
         for _ in range(count):
             yield own, next(drawn)
-
-
-def read(path: Path) -> np.ndarray:
-    """Return the bytes of an IDX file behind its header."""
-    raw = gzip.decompress(path.read_bytes())
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hardener.config.files import written_whole
+from hardener.threat import NORMS
 
 
 def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threat: str) -> None:
@@ -55,7 +56,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
         fallen = [100 * row["robust_accuracy"] for row in taken_back]
         right.plot([row["epoch"] for row in taken_back], fallen, "x", color="#b8500f", label="collapsed, taken back")
     if len({row.get("eps") for row in rows}) > 1:  # it rose: the accuracies are read beside it
-        eps, levels = right.twinx(), 255 if threat.startswith("linf") else 1
+        eps, levels = right.twinx(), 255 if NORMS[threat.partition(" ")[0]].in_levels else 1
         eps.step(epochs, [levels * (row.get("eps") or 0.0) for row in rows], where="mid", color="#888888", linewidth=1)
         eps.set(ylabel="eps of training" + (", levels of 255" if levels > 1 else ""), ylim=(0, None))
         eps.yaxis.label.set_color("#666666")

@@ -13,14 +13,18 @@ from torch.optim.swa_utils import AveragedModel
 
 from hardener.catalog import resolve
 from hardener.config.schema import Optimizer, Recipe
+from hardener.data.cache import total_memory
+from hardener.data.loader import LoadedImages
 from hardener.errors import HardenerError
 from hardener.methods import METHODS
 from hardener.methods.method import Method
 from hardener.models.freeze import HeldBody, freeze
 from hardener.models.normalize import ImageClassifier
+from hardener.progress import rank_and_world
 from hardener.training.groups import parameter_groups
 from hardener.training.loop import StepRule
 from hardener.training.state import Progress, TrainingState
+from hardener.vicinity.worst_point import Settings as Ball
 
 
 def build_method(recipe: Recipe, num_classes: int) -> Method:
@@ -100,6 +104,27 @@ def check_optimizer(settings: Optimizer) -> None:
     except (TypeError, ValueError, RuntimeError) as error:
         told = str(error).removeprefix(f"{type(error).__name__}: ").rpartition("__init__() ")[2]
         raise HardenerError(f"torch's {settings.name} refuses optimizer.options {settings.options}: {told}.") from None
+
+
+def check_prior(recipe: Recipe, images: LoadedImages) -> None:
+    """See that what the recipe keeps of each training image, if anything, fits where it lies.
+
+    Raises:
+        HardenerError: there are several processes, or too little memory.
+    """
+    world, ball = rank_and_world()[1], recipe.vicinity.find(Ball)
+    if ball is None or ball.origin != "prior":
+        return
+    kept = "vicinity.adversarial.origin=prior keeps each image's perturbation"
+    otherwise = "--set vicinity.adversarial.origin=noise keeps none"
+    if world > 1:
+        raise HardenerError(f"{kept} in one process, and torchrun started {world}: train with one. {otherwise}.")
+    needed, room = len(images) * math.prod(images.shape.planes), total_memory() // 4
+    if needed > room:
+        raise HardenerError(
+            f"{kept}, {needed / 1e9:.1f} GB of {len(images):,} images; a quarter of this machine's memory is "
+            f"{room / 1e9:.1f} GB. Lower --image-size. {otherwise}."
+        )
 
 
 def first_state(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import socket
@@ -12,15 +11,11 @@ import torch
 from hardener.config.data_path import lasting
 from hardener.config.recipe import settle
 from hardener.config.run_folder import RunFolder, RunRecord
-from hardener.config.schema import Recipe
-from hardener.data.cache import total_memory
-from hardener.data.loader import LoadedImages
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
 from hardener.runtime.device import choose_device
 from hardener.runtime.processes import local_device
 from hardener.training.request import TrainRequest
-from hardener.vicinity.worst_point import Settings as Ball
 
 
 def launch_name() -> str | None:
@@ -65,27 +60,6 @@ def _asks_for(request: TrainRequest, run: RunFolder, record: RunRecord) -> bool:
     side = min(record.input.height, record.input.width)
     asked_for, written = settle(request.recipe, trained=request.starts_trained, side=side)[0], run.read_recipe()
     return written == asked_for.model_copy(update={"augment": written.augment})  # which follows from the images too
-
-
-def check_prior(recipe: Recipe, images: LoadedImages) -> None:
-    """See that what the recipe keeps of each training image, if anything, fits where it lies.
-
-    Raises:
-        HardenerError: there are several processes, or too little memory.
-    """
-    world, ball = rank_and_world()[1], recipe.vicinity.find(Ball)
-    if ball is None or ball.origin != "prior":
-        return
-    kept = "vicinity.adversarial.origin=prior keeps each image's perturbation"
-    otherwise = "--set vicinity.adversarial.origin=noise keeps none"
-    if world > 1:
-        raise HardenerError(f"{kept} in one process, and torchrun started {world}: train with one. {otherwise}.")
-    needed, room = len(images) * math.prod(images.shape.planes), total_memory() // 4
-    if needed > room:
-        raise HardenerError(
-            f"{kept}, {needed / 1e9:.1f} GB of {len(images):,} images; a quarter of this machine's memory is "
-            f"{room / 1e9:.1f} GB. Lower --image-size. {otherwise}."
-        )
 
 
 def own_device(name: str) -> torch.device:

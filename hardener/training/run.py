@@ -13,9 +13,9 @@ from hardener.config.run_lock import locked
 from hardener.errors import HardenerError
 from hardener.progress import Reporter, SilentTraining, TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first, meet, together
-from hardener.training.build import check_optimizer
+from hardener.training.build import check_optimizer, check_prior
 from hardener.training.ending import TimeLimit
-from hardener.training.launch import begun_by_this_launch, check_prior, launch_name, was_restarted
+from hardener.training.launch import begun_by_this_launch, launch_name, was_restarted
 from hardener.training.new_run import check_name, new_folder, removed_if_useless, write_beginning
 from hardener.training.prepare import prepare, prepare_again
 from hardener.training.rehearsal import rehearse

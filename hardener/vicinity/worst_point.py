@@ -66,6 +66,10 @@ class Settings(Ball):
                 "origin=prior goes on from where the climb before ended, so that has to be in the ball: set "
                 "vicinity.adversarial.project=true as well"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_agreement(self) -> Self:
         if self.agreement_by != "squared" and not self.agreement:
             raise ValueError(
                 f"agreement_by={self.agreement_by} says how a term is measured that weighs nothing: set "

@@ -16,8 +16,8 @@ from hardener.config.run_folder import RunFolder
 from hardener.data.data_set import read_data_set
 from hardener.data.loader import ImageShape, load_images, shape_of
 from hardener.errors import HardenerError, Interrupted
-from hardener.training import launch
-from hardener.training.launch import check_prior
+from hardener.training import build
+from hardener.training.build import check_prior
 from hardener.training.run import resume, train
 from hardener.vicinity.prior import Prior
 from hardener.vicinity.worst_point import WorstPoint
@@ -55,7 +55,7 @@ def test_what_is_kept_of_each_image_has_to_fit_into_one_process(
         with pytest.raises(HardenerError, match="torchrun started 2: train with one. --set .*origin=noise keeps none"):
             check_prior(recipe, images)
         check_prior(load_recipe("n-fgsm"), images)
-    monkeypatch.setattr(launch, "total_memory", lambda: 4 * (len(images) * 64 - 1))
+    monkeypatch.setattr(build, "total_memory", lambda: 4 * (len(images) * 64 - 1))
     with pytest.raises(HardenerError, match=f"0.0 GB of {len(images)} images; a quarter of this machine's memory"):
         train(request(model_file, image_folder, tmp_path / "runs", "fast-at", (PRIOR[0],)), Recorder())
     assert not list((tmp_path / "runs").glob("*"))
