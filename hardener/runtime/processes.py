@@ -123,6 +123,11 @@ def ending_at_once() -> Iterator[None]:
     os._exit(code or 0)
 
 
+def processes_here() -> int:
+    """Return how many processes torchrun started on this machine; 1 without it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def own_share(count: int) -> Tensor:
     """Return the places that this process deals with: every world-th from its rank on."""
     rank, world = rank_and_world()
@@ -155,6 +160,21 @@ def sum_of(value: Tensor) -> Tensor:
     total = value.clone()
     dist.all_reduce(total)
     return total
+
+
+def rows_of_all(rows: Tensor) -> Tensor:
+    """Return the rows of all processes, (N, ...), rank 0's first; each may have another number of them."""
+    rank, world = rank_and_world()
+    if world == 1:
+        return rows
+    own = torch.zeros(world, dtype=torch.int64, device=rows.device)
+    own[rank] = len(rows)
+    counts = sum_of(own).tolist()
+    padded = rows.new_zeros(max(counts), *rows.shape[1:])
+    padded[: len(rows)] = rows
+    found = [torch.empty_like(padded) for _ in range(world)]
+    dist.all_gather(found, padded)
+    return torch.cat([part[:count] for part, count in zip(found, counts, strict=True)])
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from hardener.methods import METHODS
 from hardener.methods.method import Method
 from hardener.models.freeze import HeldBody, freeze
 from hardener.models.normalize import ImageClassifier
-from hardener.progress import rank_and_world
+from hardener.runtime.processes import processes_here
 from hardener.training.groups import parameter_groups
 from hardener.training.loop import StepRule
 from hardener.training.state import Progress, TrainingState
@@ -110,19 +110,18 @@ def check_prior(recipe: Recipe, images: LoadedImages) -> None:
     """See that what the recipe keeps of each training image, if anything, fits where it lies.
 
     Raises:
-        HardenerError: there are several processes, or too little memory.
+        HardenerError: there is too little memory for all processes of this machine, which keep it each.
     """
-    world, ball = rank_and_world()[1], recipe.vicinity.find(Ball)
+    ball = recipe.vicinity.find(Ball)
     if ball is None or ball.origin != "prior":
         return
     kept = "vicinity.adversarial.origin=prior keeps each image's perturbation"
     otherwise = "--set vicinity.adversarial.origin=noise keeps none"
-    if world > 1:
-        raise HardenerError(f"{kept} in one process, and torchrun started {world}: train with one. {otherwise}.")
-    needed, room = len(images) * math.prod(images.shape.planes), total_memory() // 4
-    if needed > room:
+    each, room, here = len(images) * math.prod(images.shape.planes), total_memory() // 4, processes_here()
+    if here * each > room:
+        several = f" for each of {here} processes" if here > 1 else ""
         raise HardenerError(
-            f"{kept}, {needed / 1e9:.1f} GB of {len(images):,} images; a quarter of this machine's memory is "
+            f"{kept}, {each / 1e9:.1f} GB of {len(images):,} images{several}; a quarter of this machine's memory is "
             f"{room / 1e9:.1f} GB. Lower --image-size. {otherwise}."
         )
 

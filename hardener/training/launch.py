@@ -14,7 +14,7 @@ from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
 from hardener.runtime.device import choose_device
-from hardener.runtime.processes import local_device
+from hardener.runtime.processes import local_device, processes_here
 from hardener.training.request import TrainRequest
 
 
@@ -69,7 +69,7 @@ def own_device(name: str) -> torch.device:
         HardenerError: no such device here, or fewer than there are processes.
     """
     device = choose_device(name)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local = processes_here()
     if device.type != "cuda" or rank_and_world()[1] == 1:
         return device
     if device.index is not None and local > 1:

@@ -78,6 +78,9 @@ class Copies(Exchange):
     def _wrap(self) -> DistributedDataParallel:
         shape, device = self._shape, self._device
         two = torch.zeros(2, shape.channels, shape.height, shape.width, device=device)
+        # a method's buffers are the same everywhere, and may hold something of each training image
+        alike = [f"method.{name}" for name, _ in self.training_loss.method.named_buffers()]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self.training_loss, alike)
         return DistributedDataParallel(
             self.training_loss,
             device_ids=[device] if device.type == "cuda" else None,

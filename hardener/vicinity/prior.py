@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from hardener.runtime.processes import rows_of_all
+
 _FINEST = 127
 _NONE = -128
 """What stands for a pixel whose image was in no step yet."""
@@ -15,7 +17,8 @@ _NONE = -128
 class Prior(nn.Module):
     """Perturbations of all training images, as shares of eps: part of the method's state, and of a checkpoint.
 
-    They are kept in 8 bits, in steps of eps / 127: a byte for each number of an image.
+    They are kept in 8 bits, in steps of eps / 127: a byte for each number of an image. Each of several processes keeps
+    those of all images, since the next epoch may show it any of them.
 
     Args:
         images: training images.
@@ -42,9 +45,13 @@ class Prior(nn.Module):
         return torch.where(found == _NONE, noise, found.to(noise.dtype) * (eps / _FINEST))
 
     def keep(self, perturbations: Tensor, eps: float) -> None:
-        """Keep what a climb came to, (N, C, H, W) in radius eps, for the next one around the same images."""
-        shares = (perturbations.detach() / eps).clamp(-1, 1)
-        images, which = self.places.unique(return_inverse=True)
-        last = torch.zeros_like(images).scatter_reduce(0, which, torch.arange(len(which)), "amax")
+        """Keep what a climb came to, (N, C, H, W) in radius eps, for the next one around the same images.
+
+        Each process tells the others its own, so all have to come here together, as they do in a training step.
+        """
         device = self.kept.device
-        self.kept[images.to(device)] = (shares[last.to(device)] * _FINEST).round().to(torch.int8)
+        shares = (perturbations.detach() / eps).clamp(-1, 1)
+        found = rows_of_all((shares * _FINEST).round().to(device, torch.int8))
+        images, which = rows_of_all(self.places.to(device)).unique(return_inverse=True)
+        last = torch.zeros_like(images).scatter_reduce(0, which, torch.arange(len(which), device=device), "amax")
+        self.kept[images] = found[last]

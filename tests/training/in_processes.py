@@ -28,6 +28,8 @@ COMMON = [
     "vicinity.labels.draw=expected",
     "augment.shift=0",
 ]
+BALL = "vicinity.adversarial."
+PRIOR = [BALL + "origin=prior", BALL + "start=0", BALL + "eps=0.1", BALL + "agreement=10"]
 # name -> model, recipe, settings; without random draws, so that one process with the doubled batch must find the same
 EQUAL = {
     "natural": ("plain", "natural", ["data.balance=weights"]),
@@ -35,6 +37,8 @@ EQUAL = {
     "clean-beta": ("plain", "sprout-reference", ["beta.lr=5", "optimizer.name=adamw", "optimizer.lr=0.01"]),
     "unused": ("unused", "natural", ["data.balance=sampler"]),
     "head-first": ("plain", "natural", ["network.head_first=1", "network.checkpoint=true"]),
+    "prior": ("plain", "fast-at", [*PRIOR, "accumulate=2"]),
+    "prior-fsdp": ("plain", "fast-at", [*PRIOR, "parallel=fsdp", "data.balance=sampler"]),
     "fsdp": ("plain", "sprout", ["parallel=fsdp", "beta.lr=5", "accumulate=2", "optimizer.gradient_clip=0.3"]),
     "fsdp-adamw": (
         "plain",

@@ -44,15 +44,17 @@ def test_what_a_climb_does_not_go_with_is_refused_in_words(recipe: str, sets: tu
         load_recipe(recipe, sets)
 
 
-def test_what_is_kept_of_each_image_has_to_fit_into_one_process(
+def test_what_is_kept_of_each_image_has_to_fit_where_its_processes_are(
     image_folder: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = read_data_set(image_folder, validation_root=None, seed=0, val_fraction=0.1, test_fraction=0.1)
     images, recipe = load_images(folder.train, ImageShape(8, 8, 1)), load_recipe("fast-at", PRIOR)
     check_prior(recipe, images)
+    monkeypatch.setattr(build, "total_memory", lambda: 4 * (2 * len(images) * 64 - 1))
+    check_prior(recipe, images)
     with monkeypatch.context() as several:
-        several.setenv("WORLD_SIZE", "2")
-        with pytest.raises(HardenerError, match="torchrun started 2: train with one. --set .*origin=noise keeps none"):
+        several.setenv("LOCAL_WORLD_SIZE", "2")
+        with pytest.raises(HardenerError, match="for each of 2 processes; .* --set .*origin=noise keeps none"):
             check_prior(recipe, images)
         check_prior(load_recipe("n-fgsm"), images)
     monkeypatch.setattr(build, "total_memory", lambda: 4 * (len(images) * 64 - 1))
