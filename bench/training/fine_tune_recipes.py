@@ -88,25 +88,52 @@ def judge(asked: argparse.Namespace, name: str) -> None:
 
     What stands at one eps stands at all smaller ones, so it is not attacked there.
     """
-    done = asked.out / "judged" / f"{name}.json"
+    done = judged_file(asked.out, "quick", name)
     if done.exists():
         return
-    done.parent.mkdir(exist_ok=True)
     run = RunFolder(asked.out / "runs" / name)
     model, images, labels = judged_images(run, asked.data, seed=1, most=asked.most)
-    standing: dict[float, list[bool]] = {0: (robust_correct(model, images, labels, 0.0)).tolist()}
-    known = torch.zeros(len(labels), dtype=torch.bool)
-    for radius in sorted(EPS[1:], reverse=True):
-        left = (torch.tensor(standing[0]) & ~known).nonzero().flatten()
-        known[left[robust_correct(model, images[left], labels[left], radius / 255)]] = True
-        standing[radius] = known.tolist()
+    right = robust_correct(model, images, labels, 0.0)
+    standing = {0.0: right, **stands_at(model, images, labels, dict.fromkeys(EPS[1:], right), "quick")}
     few = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:100]
-    found = {
-        "standing": {f"{radius:g}": [int(one) for one in stands] for radius, stands in sorted(standing.items())},
-        **corrupted(model, images[few], labels[few]),
-    }
-    done.write_text(json.dumps(found) + "\n")
-    print(name, {key: sum(ones) / len(ones) for key, ones in standing.items()}, found["corrupted"], flush=True)
+    write(done, name, standing, corrupted(model, images[few], labels[few]))
+
+
+def judge_further(asked: argparse.Namespace, name: str) -> None:
+    """Attack what stands after `judge` by the suite asked for, and write both results together as that suite's."""
+    done, before = judged_file(asked.out, asked.suite, name), judged_file(asked.out, "quick", name)
+    if done.exists() or asked.suite == "quick":
+        return
+    found = json.loads(before.read_text())
+    may = {float(eps): torch.tensor(ones, dtype=torch.bool) for eps, ones in found.pop("standing").items()}
+    run = RunFolder(asked.out / "runs" / name)
+    model, images, labels = judged_images(run, asked.data, seed=1, most=asked.most)
+    right = may.pop(0.0)
+    write(done, name, {0.0: right, **stands_at(model, images, labels, may, asked.suite)}, found)
+
+
+def stands_at(
+    model: nn.Module, images: Tensor, labels: Tensor, may: Mapping[float, Tensor], suite: str
+) -> dict[float, Tensor]:
+    """Return which images stand a suite at each radius, (N,) bool each, of those that `may`; radii in levels of 255."""
+    known, found = torch.zeros(len(labels), dtype=torch.bool), {}
+    for radius in sorted(may, reverse=True):
+        left = (may[radius] & ~known).nonzero().flatten()
+        known[left[robust_correct(model, images[left], labels[left], radius / 255, suite)]] = True
+        found[radius] = known.clone()
+    return found
+
+
+def judged_file(out: Path, suite: str, name: str) -> Path:
+    return out / ("judged" if suite == "quick" else f"judged-{suite}") / f"{name}.json"
+
+
+def write(done: Path, name: str, standing: Mapping[float, Tensor], corruptions: Mapping[str, Any]) -> None:
+    done.parent.mkdir(exist_ok=True)
+    whole = {f"{radius:g}": stands.int().tolist() for radius, stands in sorted(standing.items())}
+    done.write_text(json.dumps({"standing": whole, **corruptions}) + "\n")
+    shares = {radius: sum(ones) / len(ones) for radius, ones in whole.items()}
+    print(done.parent.name, name, shares, corruptions["corrupted"], flush=True)
 
 
 def judged_images(run: RunFolder, data: Path, *, seed: int, most: int | None) -> tuple[nn.Module, Tensor, Tensor]:
@@ -227,7 +254,7 @@ def table(asked: argparse.Namespace) -> None:
     print("| recipe | clean | 1/255 | 2/255 | 4/255 | mean, eps 0 to 1/255 | mean, eps 0 to 4/255 | corruptions |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in RUNS:
-        done = asked.out / "judged" / f"{name}.json"
+        done = judged_file(asked.out, asked.suite, name)
         if not done.exists():
             continue
         found = json.loads(done.read_text())
@@ -282,6 +309,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="instead of a run's own")
     parser.add_argument("--most", type=int, help="images that a run is judged on, for a trial")
     parser.add_argument("--only", action="append", choices=list(RUNS), help="these runs alone, in this order")
+    parser.add_argument("--suite", default="quick", help="another one goes on from what stands after quick")
     parser.add_argument("--costs", type=int, metavar="ROUNDS", help="time a step of each kind, and train nothing")
     parser.add_argument("--table", action="store_true", help="print what is judged, and train nothing")
     asked = parser.parse_args()
@@ -298,6 +326,7 @@ def main() -> None:
         train(asked, name, run)
         if run.judged:
             judge(asked, name)
+            judge_further(asked, name)
 
 
 if __name__ == "__main__":
