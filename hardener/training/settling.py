@@ -44,7 +44,7 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
     gave = "; ".join(f"{name}: {figures}" for name, figures in fine_tuned().items())
     if request.starts_trained and gave:
         reporter.say(
-            f"of 3,068 photographs at 64 pixels, fine-tuning made: {gave}. Where an attacker counts, take --recipe "
+            f"of 3,068 photographs at 128 pixels, fine-tuning made: {gave}. Where an attacker counts, take --recipe "
             "hardened; for noise, blur and weather --recipe sturdy"
         )
     return recipe

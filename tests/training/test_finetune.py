@@ -97,7 +97,7 @@ def test_a_recipe_that_is_otherwise_for_trained_weights_says_so_and_stays_so_whe
         train(request(model_file, image_folder, tmp_path, "gaussian", sets, init=first.path, name="r"), reporter)
     told = "gaussian, since it starts from trained weights: averaging.name=ema. --set has the last word"
     assert told in reporter.said
-    assert any(line.startswith("of 3,068 photographs at 64 pixels, fine-tuning made: ") for line in reporter.said)
+    assert any(line.startswith("of 3,068 photographs at 128 pixels, fine-tuning made: ") for line in reporter.said)
     assert not any("trains against an attacker" in line for line in reporter.said)
     run = resume(RunFolder(tmp_path / "r"), Recorder(), device="cpu")
     recipe = run.read_recipe()
