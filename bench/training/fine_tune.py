@@ -77,8 +77,15 @@ def network_of(asked: argparse.Namespace, classes: int) -> nn.Module:
         given = load_file(renamed(asked.weights, asked.out))
         model.load_state_dict({k: v if v.shape == own[k].shape else own[k] for k, v in given.items()})
     if not asked.own_head:
-        model.get_classifier().reset_parameters()  # type: ignore[operator]
+        final_layer(model).reset_parameters()
     return model.to(memory_format=torch.channels_last)
+
+
+def final_layer(model: Any) -> nn.Linear:
+    """Return the final layer of one of timm's networks."""
+    layer = model.get_classifier()
+    assert isinstance(layer, nn.Linear), "these networks end in a linear layer"
+    return layer
 
 
 def folder(asked: argparse.Namespace, split: str, transform: Callable[[Any], Tensor]) -> ImageFolder:
@@ -195,7 +202,7 @@ def by_fastai(asked: argparse.Namespace, seed: int, rate: float) -> Found:
         batch_tfms=[*aug_transforms(), Normalize.from_stats(MEAN, STD)],
     )  # fmt: skip
     model = network_of(asked, len(loaders.vocab))
-    head = model.get_classifier()  # type: ignore[operator]
+    head = final_layer(model)
 
     def split(whole: nn.Module) -> list[list[nn.Parameter]]:
         last = set(params(head))

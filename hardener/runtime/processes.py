@@ -162,19 +162,22 @@ def sum_of(value: Tensor) -> Tensor:
     return total
 
 
-def rows_of_all(rows: Tensor) -> Tensor:
-    """Return the rows of all processes, (N, ...), rank 0's first; each may have another number of them."""
+def rows_of_all(*tables: Tensor) -> list[Tensor]:
+    """Return each table, (N, ...), with the rows of all processes, rank 0's first; N may differ between them."""
     rank, world = rank_and_world()
     if world == 1:
-        return rows
-    own = torch.zeros(world, dtype=torch.int64, device=rows.device)
-    own[rank] = len(rows)
+        return list(tables)
+    own = torch.zeros(world, dtype=torch.int64, device=tables[0].device)
+    own[rank] = len(tables[0])
     counts = sum_of(own).tolist()
-    padded = rows.new_zeros(max(counts), *rows.shape[1:])
-    padded[: len(rows)] = rows
-    found = [torch.empty_like(padded) for _ in range(world)]
-    dist.all_gather(found, padded)
-    return torch.cat([part[:count] for part, count in zip(found, counts, strict=True)])
+    whole = []
+    for rows in tables:
+        padded = rows.new_zeros(max(counts), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        found = [torch.empty_like(padded) for _ in range(world)]
+        dist.all_gather(found, padded)
+        whole.append(torch.cat([part[:count] for part, count in zip(found, counts, strict=True)]))
+    return whole
 
 
 @contextmanager

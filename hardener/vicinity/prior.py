@@ -51,7 +51,7 @@ class Prior(nn.Module):
         """
         device = self.kept.device
         shares = (perturbations.detach() / eps).clamp(-1, 1)
-        found = rows_of_all((shares * _FINEST).round().to(device, torch.int8))
-        images, which = rows_of_all(self.places.to(device)).unique(return_inverse=True)
+        places, found = rows_of_all(self.places.to(device), (shares * _FINEST).round().to(device, torch.int8))
+        images, which = places.unique(return_inverse=True)
         last = torch.zeros_like(images).scatter_reduce(0, which, torch.arange(len(which), device=device), "amax")
         self.kept[images] = found[last]
