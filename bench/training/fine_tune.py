@@ -7,6 +7,8 @@ What is done is left alone, so that the same command goes on:
 
     python bench/training/fine_tune.py --data clothes --weights efficientnet-lite0-57934424.pth --out work
 
+Each training is timed from the start of its process, and all validate after each epoch, as their own scripts do.
+
 timm: the parts that its train.py is made of, with its defaults (SGD by `--lr-base`, cosine, label smoothing 0.1, random
 resized crop, flip, colour jitter). torchvision: the defaults of references/classification (SGD, steps, random resized
 crop, flip). fastai: `fine_tune`, one epoch of the head and the rest of all. A peer that is not installed is said and
@@ -17,13 +19,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +99,16 @@ def folder(asked: argparse.Namespace, split: str, transform: Callable[[Any], Ten
 
 
 def answers(asked: argparse.Namespace, model: nn.Module, split: str) -> float:
-    """Return the share of a split that is classified right, images cut as here: the shorter side, then the middle."""
+    """Return the share of a split that is classified right, images cut as here: the shorter side, then the middle.
+
+    The loader has a generator of its own, so that validating changes no later draw of training.
+    """
     steps = [v2.PILToTensor(), v2.Resize(asked.size, antialias=True), v2.CenterCrop(asked.size)]
     whole = v2.Compose([*steps, v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
     right, count = 0, 0
     model.eval()
     with torch.no_grad():
-        for images, labels in DataLoader(folder(asked, split, rgb_first(whole)), batch_size=64):
+        for images, labels in DataLoader(folder(asked, split, rgb_first(whole)), 64, generator=torch.Generator()):
             right += int((model(images).argmax(dim=1) == labels).sum())
             count += len(labels)
     return right / count
@@ -117,8 +126,8 @@ def plain_loop(
     optimizer: torch.optim.Optimizer,
     after: Callable[[int, int], None],
 ) -> Found:
-    """Train by the loop that both references are; `after` gets the epochs done and the steps done."""
-    began, steps = time.monotonic(), 0
+    """Train and validate each epoch by the loop that both references are; `after` gets epochs and steps done."""
+    began, steps, validation = time.monotonic(), 0, 0.0
     for epoch in range(asked.epochs):
         model.train()
         for images, labels in DataLoader(data, batch_size=asked.batch_size, shuffle=True, drop_last=True):
@@ -128,8 +137,9 @@ def plain_loop(
             steps += 1
             after(epoch, steps)
         after(epoch + 1, steps)
+        validation = answers(asked, model, "validation")
     took = (time.monotonic() - began) / asked.epochs
-    return Found(answers(asked, model, "validation"), answers(asked, model, "test"), took)
+    return Found(validation, answers(asked, model, "test"), took)
 
 
 def by_timm(asked: argparse.Namespace, seed: int, rate: float) -> Found:
@@ -217,7 +227,7 @@ def by_fastai(asked: argparse.Namespace, seed: int, rate: float) -> Found:
 
 
 def by_hardener(asked: argparse.Namespace, seed: int, rate: float) -> Found:
-    """Train by `hardener train --recipe natural`, whose seconds hold its validation too."""
+    """Train by `hardener train --recipe natural`, whose seconds hold its validation, as those of the others do."""
     out, name = asked.out / "runs", f"natural-{seed}"
     words = ["train", f"timm:{TINY if asked.quick else NETWORK}", "--data", str(asked.data), "--recipe", "natural"]
     words += ["--image-size", str(asked.size), "--batch-size", str(asked.batch_size), "--epochs", str(asked.epochs)]
@@ -227,7 +237,8 @@ def by_hardener(asked: argparse.Namespace, seed: int, rate: float) -> Found:
     words += ["--normalize", "0.5,0.5,0.5/0.5,0.5,0.5"]
     if not asked.quick:
         words += ["--init", str(renamed(asked.weights, asked.out)), "--replace-head"]
-    subprocess.run([sys.executable, "-m", "hardener", *words], check=True)
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "hardener", *words], check=True, env=os.environ | one_thread)
     run = RunFolder(out / name)
     record = run.read_record()
     assert record.best is not None, "a finished run has a best epoch"
@@ -244,13 +255,22 @@ PEERS = {
 }
 
 
+def in_own_process(asked: argparse.Namespace, name: str, seed: int, rate: float) -> Found:
+    """Train by a peer from the start of its process on, as hardener is, which starts one of its own."""
+    if name.startswith("hardener"):
+        return PEERS[name].train(asked, seed, rate)
+    begin = partial(torch.set_num_threads, 1)
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=begin) as pool:
+        return pool.submit(PEERS[name].train, asked, seed, rate).result()
+
+
 def measured(asked: argparse.Namespace, name: str, seed: int, rate: float) -> Found:
     """Return what a file of an earlier call holds, or train and write it."""
     path = asked.out / "found" / f"{name.partition(',')[0]}-{seed}-{rate:g}.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        found = PEERS[name].train(asked, seed, rate)
+        found = in_own_process(asked, name, seed, rate)
         path.write_text(json.dumps(vars(found) | {"whole": time.monotonic() - began}) + "\n")
     print(f"{name}, seed {seed}, rate {rate:g}: {path.read_text().strip()}", flush=True)
     return Found(**json.loads(path.read_text()))
@@ -288,13 +308,15 @@ def main() -> None:
         parser.error("name the published weights: --weights FILE")
     torch.set_num_threads(1)
     asked.out.mkdir(exist_ok=True, parents=True)
-    lines = []
+    there = [name for name in asked.only or PEERS if find_spec(PEERS[name].package) is not None]
     for name in asked.only or PEERS:
-        if find_spec(PEERS[name].package) is None:
+        if name not in there:
             print(f"{name} is not installed and left out: pip install {PEERS[name].package}", flush=True)
-            continue
-        rate = chosen_rate(asked, name)
-        found = [measured(asked, name, seed, rate) for seed in range(asked.seeds)]
+    rates = {name: chosen_rate(asked, name) for name in there}
+    by_seed = [{name: measured(asked, name, seed, rates[name]) for name in there} for seed in range(asked.seeds)]
+    lines = []
+    for name, rate in rates.items():
+        found = [of_all[name] for of_all in by_seed]
         test = " / ".join(f"{100 * one.test:.1f}" for one in found)
         seconds = statistics.median(one.seconds for one in found)
         whole = statistics.median(one.whole for one in found)
