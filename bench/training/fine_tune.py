@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fine_tune_recipes import NETWORK, renamed, robust_correct
+from fine_tune_recipes import NETWORK, RESIZE, renamed, robust_correct
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -226,13 +226,13 @@ def by_fastai(asked: argparse.Namespace, seed: int, rate: float) -> Found:
     return Found(answers(asked, model, "validation"), answers(asked, model, "test"), took)
 
 
-def by_hardener(asked: argparse.Namespace, seed: int, rate: float) -> Found:
+def by_hardener(asked: argparse.Namespace, seed: int, rate: float, *keys: str) -> Found:
     """Train by `hardener train --recipe natural`, whose seconds hold its validation, as those of the others do."""
-    out, name = asked.out / "runs", f"natural-{seed}"
+    out, name = asked.out / "runs", f"natural-{seed}{'-set' * bool(keys)}"
     words = ["train", f"timm:{TINY if asked.quick else NETWORK}", "--data", str(asked.data), "--recipe", "natural"]
     words += ["--image-size", str(asked.size), "--batch-size", str(asked.batch_size), "--epochs", str(asked.epochs)]
     words += ["--seed", str(seed), "--precision", "float32", "--no-rehearsal", "--out", str(out), "--name", name]
-    sets = ["validation.samples=16", "validation.steps=1", "validation.select=clean", f"optimizer.lr={rate}"]
+    sets = ["validation.samples=16", "validation.steps=1", "validation.select=clean", f"optimizer.lr={rate}", *keys]
     words += [word for key in sets for word in ("--set", key)]
     words += ["--normalize", "0.5,0.5,0.5/0.5,0.5,0.5"]
     if not asked.quick:
@@ -247,8 +247,14 @@ def by_hardener(asked: argparse.Namespace, seed: int, rate: float) -> Found:
     return Found(record.best.clean_accuracy, float(right.float().mean()), record.seconds / record.epochs_done)
 
 
+def by_hardener_resizing(asked: argparse.Namespace, seed: int, rate: float) -> Found:
+    """Train on images that grow from three quarters of their sides in the first half of the run."""
+    return by_hardener(asked, seed, rate, *RESIZE)
+
+
 PEERS = {
-    "hardener, natural": Peer("hardener", 0.03, by_hardener),
+    "hardener": Peer("hardener", 0.03, by_hardener),
+    "hardener, resize": Peer("hardener", 0.03, by_hardener_resizing),
     "timm": Peer("timm", 0.1, by_timm),
     "torchvision": Peer("torchvision", 0.1, by_torchvision),
     "fastai": Peer("fastai", 2e-3, by_fastai),
@@ -266,7 +272,7 @@ def in_own_process(asked: argparse.Namespace, name: str, seed: int, rate: float)
 
 def measured(asked: argparse.Namespace, name: str, seed: int, rate: float) -> Found:
     """Return what a file of an earlier call holds, or train and write it."""
-    path = asked.out / "found" / f"{name.partition(',')[0]}-{seed}-{rate:g}.json"
+    path = asked.out / "found" / f"{name.replace(', ', '-')}-{seed}-{rate:g}.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()

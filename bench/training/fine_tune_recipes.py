@@ -195,6 +195,7 @@ RANDOM = [NO_PATCH, "vicinity.noise_sigma=0.1", "vicinity.mixup_alpha=0.2", "vic
 NOISE = ["vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0"]
 WEAKER = "vicinity.patch_gaussian.sigma=0.1"
 IN_BALL = ["vicinity.adversarial.start=1", "vicinity.adversarial.project=true"]
+RESIZE = ["resize.first=0.75", "resize.full=0.5"]
 ADDED = {
     "in-ball": IN_BALL,
     "two-steps": [*IN_BALL, "vicinity.adversarial.steps=2"],
@@ -210,6 +211,7 @@ ADDED = {
     "pgi": _climbs("prior", agreement=10),
     "standard": ["augment.policy=standard"],
     "strong": ["augment.policy=strong"],
+    "resize": RESIZE,
 }
 """What is added to `hardened`, one by one."""
 RUNS = {
@@ -220,6 +222,7 @@ RUNS = {
     "hardened": Run("hardened", [RATE, RAMP, *EARLY]),
     "sprout": Run("sprout", [RATE]),
     "natural-seed-1": Run("natural", [RATE], seed=1),
+    "natural-resize": Run("natural", [RATE, *RESIZE]),
     "hardened-seed-1": Run("hardened", [RATE, RAMP, *EARLY], seed=1),
     "sprout-seed-1": Run("sprout", [RATE], seed=1),
     "sprout-seed-2": Run("sprout", [RATE], seed=2),

@@ -21,6 +21,6 @@ def test_every_trainer_that_is_installed_gets_a_line_and_the_others_are_said(tmp
     found = subprocess.run([sys.executable, BENCH, *words], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     lines = found.stdout.splitlines()
-    for name in ("hardener, natural", "timm", "torchvision", "fastai"):
+    for name in ("hardener", "hardener, resize", "timm", "torchvision", "fastai"):
         assert any(line.startswith((f"| {name} | ", f"{name} is not installed and left out")) for line in lines)
     assert len(list((tmp_path / "work/found").glob("timm-0-*.json"))) == 1
