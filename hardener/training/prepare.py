@@ -58,11 +58,10 @@ class Prepared:
     """What a new run works on, and what its record says of that.
 
     Attributes:
-        recipe: as it was asked for, with what it left to the images.
+        recipe: as it was asked for, with what it left to the images, the weights and the size.
         mean, std: by which the classifier normalises; empty for not at all.
         replaced_head: the name of the fresh final layer, if there is one.
         cut: what the crop takes away, where that is much from many images.
-        recipe: as it is for these weights and this size.
         which: the set of weights that was taken, of several in a file.
     """
 
