@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -231,7 +231,7 @@ def by_fastai(asked: argparse.Namespace, seed: int, rate: float) -> Found:
     return Found(answers(asked, model, "validation"), answers(asked, model, "test"), took)
 
 
-def by_hardener(asked: argparse.Namespace, seed: int, rate: float, *keys: str) -> Found:
+def by_hardener(asked: argparse.Namespace, seed: int, rate: float, keys: Sequence[str] = ()) -> Found:
     """Train by `hardener train --recipe natural`, whose seconds hold its validation, as those of the others do."""
     out, name = asked.out / "runs", f"natural-{seed}{'-set' * bool(keys)}"
     words = ["train", f"timm:{TINY if asked.quick else NETWORK}", "--data", str(asked.data), "--recipe", "natural"]
@@ -252,14 +252,9 @@ def by_hardener(asked: argparse.Namespace, seed: int, rate: float, *keys: str) -
     return Found(record.best.clean_accuracy, float(right.float().mean()), record.seconds / record.epochs_done)
 
 
-def by_hardener_resizing(asked: argparse.Namespace, seed: int, rate: float) -> Found:
-    """Train on images that grow from three quarters of their sides in the first half of the run."""
-    return by_hardener(asked, seed, rate, *RESIZE)
-
-
 PEERS = {
     "hardener": Peer("hardener", 0.03, by_hardener),
-    "hardener, resize": Peer("hardener", 0.03, by_hardener_resizing),
+    "hardener, resize": Peer("hardener", 0.03, partial(by_hardener, keys=RESIZE)),
     "timm": Peer("timm", 0.1, by_timm),
     "torchvision": Peer("torchvision", 0.1, by_torchvision),
     "fastai": Peer("fastai", 2e-3, by_fastai),
@@ -268,7 +263,7 @@ PEERS = {
 
 def in_own_process(asked: argparse.Namespace, name: str, seed: int, rate: float) -> Found:
     """Train by a peer from the start of its process on, as hardener is, which starts one of its own."""
-    if name.startswith("hardener"):
+    if PEERS[name].package == "hardener":
         return PEERS[name].train(asked, seed, rate)
     begin = partial(torch.set_num_threads, 1)
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=begin) as pool:
@@ -291,7 +286,7 @@ def measured(asked: argparse.Namespace, name: str, seed: int, rate: float) -> Fo
 def chosen_rate(asked: argparse.Namespace, name: str) -> float:
     """Return a peer's learning rate by the validation accuracy of seed 0; hardener's own where it is hardener."""
     own = PEERS[name].rate
-    if name.startswith("hardener") or asked.quick:
+    if PEERS[name].package == "hardener" or asked.quick:
         return own
     rates = [own / 3, own, 3 * own]
     while True:

@@ -222,7 +222,6 @@ RUNS = {
     "hardened": Run("hardened", [RATE, RAMP, *EARLY]),
     "sprout": Run("sprout", [RATE]),
     "natural-seed-1": Run("natural", [RATE], seed=1),
-    "natural-resize": Run("natural", [RATE, *RESIZE]),
     "hardened-seed-1": Run("hardened", [RATE, RAMP, *EARLY], seed=1),
     "sprout-seed-1": Run("sprout", [RATE], seed=1),
     "sprout-seed-2": Run("sprout", [RATE], seed=2),
@@ -247,6 +246,7 @@ RUNS = {
     "augmix-seed-2": Run("natural", [RATE, "augment.augmix=true"], seed=2),
     "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
     **{f"hardened-{name}": Run("hardened", [RATE, RAMP, *EARLY, *sets]) for name, sets in ADDED.items()},
+    "natural-resize": Run("natural", [RATE, *RESIZE]),
     "hardened-12-epochs": Run("hardened", [RATE, RAMP, *EARLY], 12),
     "ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),
 }

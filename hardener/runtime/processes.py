@@ -163,7 +163,11 @@ def sum_of(value: Tensor) -> Tensor:
 
 
 def rows_of_all(*tables: Tensor) -> list[Tensor]:
-    """Return each table, (N, ...), with the rows of all processes, rank 0's first; N may differ between them."""
+    """Return each table with the rows of all processes, rank 0's first.
+
+    Args:
+        tables: (N, ...) each; N is the same for all of them, and may differ between processes.
+    """
     rank, world = rank_and_world()
     if world == 1:
         return list(tables)
