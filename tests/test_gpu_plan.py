@@ -32,11 +32,20 @@ def test_every_part_ends_with_its_rows_and_none_is_measured_twice(tmp_path: Path
     write_image_folder(tmp_path / "imgs/test", {"cat": 4, "dog": 4})
     data: list[str | Path] = ["--data", tmp_path / "imgs"]
     started = [*data, "--init", tmp_path / "runs/cifar-natural/model.safetensors"]
-    for part, more in {"steps": [], "cifar": data, "suites": [], "clothes": started, "serving": []}.items():
+    for part, more in {
+        "steps": [],
+        "cifar": data,
+        "suites": [],
+        "clothes": started,
+        "input": [],
+        "serving": [],
+    }.items():
         found = plan(tmp_path, part, *more)
         assert found.returncode == 0, found.stdout + found.stderr
     assert set(rows(tmp_path, "steps")) >= {"matrix rate", "toy, plain loop", "toy, sprout, compile off"}
     assert all(row["n"] == 4 for row in rows(tmp_path, "cifar").values())
+    fed = rows(tmp_path, "input")["1 at once"]
+    assert all(float(str(fed[f"{way}_per_s"])) > 0 for way in ("threads", "processes", "kept"))
     before = (tmp_path / "results/steps-toy.json").read_text()
     assert "all 4 items" in plan(tmp_path, "steps").stdout
     assert json.loads(before)["rows"] == rows(tmp_path, "steps")

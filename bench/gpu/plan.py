@@ -5,8 +5,9 @@
     python3 bench/gpu/plan.py cifar --data CIFAR     seven recipes on ResNet-18, suite standard on 1,000 images
     python3 bench/gpu/plan.py suites         how long the suites take on what `cifar` trained
     python3 bench/gpu/plan.py clothes --data DIR --init FILE     a user's photographs at 224 pixels, on ResNet-50
+    python3 bench/gpu/plan.py input          how fast photographs are decoded, by threads, by processes, or kept
     python3 bench/gpu/plan.py serving        ONNX Runtime on the card: batch sizes, bound buffers, pinned memory
-    python3 bench/gpu/table.py               the tables for docs/benchmarks.md, from what the six wrote
+    python3 bench/gpu/table.py               the tables for docs/benchmarks.md, from what the seven wrote
 
 A command that ends with status 3 has more to do: type it again, and it goes on where it stopped. Results lie in
 `bench/gpu/results/PART.json`, one row a finished item; runs lie in `bench/gpu/runs/`. `--toy` does all of it with tiny
@@ -36,6 +37,7 @@ UNFINISHED = 3
 def main() -> int:
     """Do what is left of a part, within the time; return the exit status."""
     import checks
+    import fed
     import served
     import step_costs
     import trained
@@ -46,6 +48,7 @@ def main() -> int:
         "cifar": trained.cifar,
         "suites": trained.suites,
         "clothes": trained.clothes,
+        "input": fed.items,
         "serving": served.items,
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

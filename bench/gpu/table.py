@@ -35,7 +35,7 @@ def main() -> None:
 
 def tables(results: Path) -> str:
     """Return the Markdown of all parts that were measured."""
-    names = ("tests", "steps", "cifar", "suites", "clothes", "serving")
+    names = ("tests", "steps", "cifar", "suites", "clothes", "input", "serving")
     parts = {name: _read(results / f"{name}.json") for name in names}
     written = [
         _section("Tests on a GPU", parts["tests"], ("passed", "failed", "skipped")),
@@ -43,6 +43,7 @@ def tables(results: Path) -> str:
         _section("CIFAR-10, ResNet-18", parts["cifar"], _TRAINED),
         _section("Time of the suites", parts["suites"], ("n", "eval_s")),
         _section("Clothes at 224 pixels", parts["clothes"], _TRAINED),
+        _section("Input", parts["input"], ("threads_per_s", "processes_per_s", "kept_per_s")),
         _section("Serving", parts["serving"], ("batch_ms", "least_ms", "most_ms", "images_per_s", "pinned")),
     ]
     return "\n\n".join(section for section in written if section) or "Nothing was measured on a GPU by this plan yet."

@@ -12,6 +12,8 @@ be kept, decoded each epoch by as many threads as the DataLoader has processes.
 from __future__ import annotations
 
 import argparse
+import cProfile
+import pstats
 import statistics
 import tempfile
 import time
@@ -31,10 +33,12 @@ from hardener.config.reading import AS_FOUND
 from hardener.data import threads
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import read_source
+from hardener.data.decode import decode_image
 from hardener.data.loader import ImageShape, LoadedImages, load_images
 from hardener.data.sources.image_folder import read_class_folders
 
 GOAL = 5.0
+LET_GO = ("'resize' of 'ImagingCore'", "'decode' of 'ImagingDecoder'", "'encode' of 'ImagingEncoder'")
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
@@ -108,6 +112,32 @@ def measure(root: Path, asked: argparse.Namespace, device: torch.device) -> dict
     return {"first start": [first], "warm start": [again], **warm}
 
 
+def interpreter_share(root: Path, size: int, rounds: int) -> float:
+    """Share of a thread's time in which others wait for the interpreter: all but Pillow's own loops, which let it go.
+
+    1 / share is how many threads can be of use at most.
+    """
+    _, files = read_class_folders(root)
+    shape, count = ImageShape(size, size, 3), min(len(files), 200)
+
+    def work() -> None:
+        for place in range(count):
+            decode_image(files.open(place), **vars(shape))
+
+    work()
+    whole: list[float] = []
+    let_go: list[float] = []
+    for _ in range(rounds):
+        started = time.thread_time()
+        work()
+        whole.append(time.thread_time() - started)
+        profile = cProfile.Profile()
+        profile.runcall(work)
+        spent = pstats.Stats(profile).stats.items()  # type: ignore[attr-defined]
+        let_go.append(sum(row[2] for name, row in spent if any(loop in name[2] for loop in LET_GO)))
+    return max(0.0, 1 - statistics.median(let_go) / statistics.median(whole))
+
+
 def main() -> None:
     """Print images a second of each way and its ratio to the DataLoader."""
     parser = options(__doc__)
@@ -130,6 +160,7 @@ def main() -> None:
             root = splits["train" if "train" in splits else None].root
         found = measure(root, asked, device)
         count = len(read_class_folders(root)[1])
+        held = interpreter_share(root, asked.size, asked.rounds)
     peer, middle = "ImageFolder and DataLoader", statistics.median(found["DataLoader"])
     mapped, streamed = (statistics.median(found[name]) / middle for name in ("mapped", "streamed"))
     rows = [
@@ -141,6 +172,7 @@ def main() -> None:
             mapped >= GOAL,
         ),
         Row("the same, too large to be kept", peer, f"{streamed:.1f} times; {_rate(found['streamed'])}"),
+        Row("share of decoding that holds the interpreter", "1 thread", f"{held:.2f}"),
         Row(f"{peer}, workers {asked.workers}", "–", _rate(found["DataLoader"])),
         Row("first start of a run, all decoded", "–", _rate(found["first start"])),
         Row("second start, mapped", "–", _rate(found["warm start"])),

@@ -303,7 +303,7 @@ def _read_all(
         levels = planes.reshape(shape.channels, -1).astype(np.float64)
         found = np.stack([levels.sum(axis=1), np.einsum("cp,cp->c", levels, levels)])
         digest = hashlib.sha256(data).digest()
-        flat = bool((np.ptp(levels, axis=1) == 0).all())
+        flat = bool((np.ptp(planes.reshape(shape.channels, -1), axis=1) == 0).all())
         return _Decoded(planes, digest, flat, print_of(digest, planes, len(files)), found)
 
     with ThreadPoolExecutor(threads.decoding_threads()) as pool:
