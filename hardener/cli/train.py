@@ -218,7 +218,7 @@ def _find_rate(request: TrainRequest) -> None:
             "--batch-size 64, or see with hardener inspect whether the labels are right."
         )
     rate = float(f"{found.suggested:.2g}")
-    out.print(f"the loss falls fastest at {rate:g}; the recipe has {request.recipe.optimizer.lr:g}", markup=False)
+    out.print(f"the loss falls fastest at {rate:g}; the recipe has {found.own:g}", markup=False)
     out.print(f"next: {retyped(f'--set optimizer.lr={rate:g}', but='find_lr')}", markup=False, soft_wrap=True)
 
 

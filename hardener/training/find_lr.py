@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hardener.errors import HardenerError
@@ -21,6 +21,7 @@ LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 100
 _SMOOTHING = 0.9
 _GREW = 4.0
 _LEAST_STEPS = 10
+_NEAR = 5  # steps to each side: of two steps alone a slope would be chance
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,13 @@ class RateSweep:
         rates: that were tried, growing.
         losses: smoothed, one a rate.
         suggested: at which the loss falls fastest; None: it falls at none.
+        own: the rate that the run would have.
     """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     suggested: float | None
+    own: float
 
 
 def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSweep:
@@ -50,16 +53,29 @@ def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSw
     check_optimizer(request.recipe.optimizer)
     prepared = prepare(request, reporter)
     rates, losses = _sweep(prepared, request.seed, reporter)
-    return RateSweep(tuple(rates), tuple(losses), steepest(rates, losses))
+    return RateSweep(tuple(rates), tuple(losses), steepest(rates, losses), prepared.recipe.optimizer.lr)
 
 
-def steepest(rates: list[float], losses: list[float]) -> float | None:
-    """Return the rate before the loss's minimum at which it falls fastest, by the logarithm of the rate."""
-    lowest = min(range(len(losses)), key=losses.__getitem__)
-    falls = [losses[place - 1] - losses[place + 1] for place in range(1, lowest)]
-    if not falls or max(falls) <= 0:
+def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """Return the rate at which a smoothed loss falls fastest before its minimum, by the logarithm of the rate.
+
+    The slope is that of a line through a step and its five neighbours to each side.
+
+    Args:
+        rates: that grow by the same factor from step to step.
+        losses: one a rate. The first ten, means of few minibatches, are passed over. The next ten tell how far the
+            loss varies while the rate is too low to matter.
+    Returns:
+        None where the loss does not fall by more than that.
+    """
+    settled = losses[_LEAST_STEPS : 2 * _LEAST_STEPS]
+    if len(losses) <= 2 * _LEAST_STEPS or min(losses[_LEAST_STEPS:]) > 2 * min(settled) - max(settled):
         return None
-    return rates[1 + falls.index(max(falls))]
+    lowest = min(range(_LEAST_STEPS, len(losses)), key=losses.__getitem__)
+    places = range(_LEAST_STEPS + _NEAR, min(lowest, len(losses) - _NEAR))
+    if not places:
+        return None
+    return rates[min(places, key=lambda place: sum(k * losses[place + k] for k in range(-_NEAR, _NEAR + 1)))]
 
 
 def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list[float], list[float]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,14 +12,40 @@ from test_run import Recorder, request
 from typer.testing import CliRunner
 
 from hardener.cli.app import app
+from hardener.config.recipe import load_recipe
+from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.training.find_lr import HIGHEST, LOWEST, find_learning_rate, steepest
+from hardener.training.request import TrainRequest
+
+RATES = [LOWEST * (HIGHEST / LOWEST) ** (step / 99) for step in range(100)]
 
 
-def test_the_steepest_place_before_the_minimum_is_suggested() -> None:
-    rates = [10.0**-power for power in range(6, -1, -1)]
-    assert steepest(rates, [2.0, 2.0, 1.9, 1.2, 1.15, 1.1, 3.0]) == rates[2]
-    assert steepest(rates, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6]) is None
+def curve(*, at: float, depth: float, early: float = 0.0) -> list[float]:
+    """A loss that falls by `depth` around a rate and grows from 1 on; its first steps are off by up to `early`."""
+    chance = random.Random(0)
+    found = []
+    for step, rate in enumerate(RATES):
+        fallen = depth / (1 + (at / rate) ** 2)
+        noise = chance.uniform(-1, 1) * (early / (1 + step) + 0.004)
+        found.append(2.3 - fallen + max(0.0, rate - 1) + noise)
+    return found
+
+
+@pytest.mark.parametrize("at", [1e-3, 1e-2, 1e-1])
+@pytest.mark.parametrize(("depth", "early"), [(0.8, 0.0), (0.8, 1.0), (0.1, 0.6)])
+def test_the_rate_is_suggested_around_which_the_loss_falls_whatever_the_first_steps_say(
+    at: float, depth: float, early: float
+) -> None:
+    found = steepest(RATES, curve(at=at, depth=depth, early=early))
+    assert found is not None
+    assert at / 2 < found < 2 * at
+
+
+def test_no_rate_is_suggested_where_the_loss_falls_by_chance_alone() -> None:
+    assert steepest(RATES, curve(at=1e-2, depth=0, early=1.0)) is None
+    assert steepest(RATES, [1 + 0.1 * step for step in range(100)]) is None
+    assert steepest(RATES[:12], [2.0 - 0.1 * step for step in range(12)]) is None
 
 
 def test_rates_grow_until_the_loss_does_and_nothing_is_written(
@@ -30,6 +58,15 @@ def test_rates_grow_until_the_loss_does_and_nothing_is_written(
     assert len(found.losses) == len(found.rates)
     assert found.suggested is None or found.rates[0] < found.suggested < found.rates[-1]
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_rate_that_a_run_from_trained_weights_would_have_is_told(
+    model_file: Path, image_folder: Path, straight: Callable[[str], RunFolder]
+) -> None:
+    recipe = load_recipe("natural", ["batch_size=5"])
+    start = straight("sprout").path
+    asked = TrainRequest(model=str(model_file), data=image_folder, recipe=recipe, device="cpu", init=start)
+    assert find_learning_rate(asked, Recorder()).own == recipe.fine_tuning["optimizer"]["lr"] != recipe.optimizer.lr
 
 
 def test_several_processes_are_refused(
