@@ -133,12 +133,19 @@ class Optimizer(Section):
 class Averaging(Section):
     """Averaged weights, which are then what is validated and kept: exponential (`decay` a step), or plain (SWA).
 
-    `start`: the share of the run after which the average begins.
+    `start`: the share of the run after which the average begins; null: 0 for ema, 0.75 for swa, whose mean holds what
+    came first for good. `decay` is what it comes to: n steps after its start the average keeps (1 + n) / (10 + n) at
+    most.
     """
 
     name: Literal["ema", "swa"] = "ema"
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    start: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    start: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+    @property
+    def begins(self) -> float:
+        """The share of the run after which the average begins."""
+        return {"ema": 0.0, "swa": 0.75}[self.name] if self.start is None else self.start
 
 
 class Network(Section):

@@ -44,14 +44,18 @@ class WeightAverage:
 
     def _take_in(self, name: str, share: float) -> None:
         asked = self._asked
-        if self.model is not None and asked is not None and asked.name == name and share >= asked.start:
+        if self.model is not None and asked is not None and asked.name == name and share >= asked.begins:
             self.model.update_parameters(self._classifier)
 
 
 def _averaged(asked: Averaging, classifier: nn.Module) -> AveragedModel:
     """Return a copy of the classifier that averages its weights and batch statistics.
 
-    Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, for SWA.
+    An exponential average warms up: after n steps it decays by no more than (1 + n) / (10 + n), or a run shorter than
+    the average's memory would be judged by the weights that it began with.
+
+    Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, for SWA and
+        its start after three quarters; TensorFlow's `ExponentialMovingAverage` (`num_updates`) for the warm-up.
     """
     decay = asked.decay if asked.name == "ema" else None
 
@@ -60,7 +64,8 @@ def _averaged(asked: Averaging, classifier: nn.Module) -> AveragedModel:
         if not averaged[0].is_floating_point():  # counters
             torch._foreach_copy_(averaged, current)
             return
-        weight = 1 - decay if decay is not None else 1 / (int(count) + 1)
+        done = int(count)
+        weight = 1 / (done + 1) if decay is None else max(1 - decay, 9 / (10 + done))
         torch._foreach_lerp_(averaged, current, weight)
 
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from test_run import SMALL, Recorder, request, rows, weights
 
 from hardener.config.recipe import load_recipe
@@ -55,7 +56,7 @@ def test_swa_keeps_the_mean_of_the_weights_at_the_ends_of_epochs(
     for epochs in (1, 2, 3):
         wanted = request(plain, image_folder, tmp_path / str(epochs), "natural", (*STILL, f"epochs={epochs}"))
         ends.append(last(train(wanted, Recorder()))["network"])
-    sets = (*STILL, "averaging.name=swa")
+    sets = (*STILL, "averaging.name=swa", "averaging.start=0")
     run = train(request(plain, image_folder, tmp_path / "swa", "natural", sets), Recorder())
     for name, found in last(run)["average"].items():
         if name.startswith("module.network."):
@@ -63,19 +64,40 @@ def test_swa_keeps_the_mean_of_the_weights_at_the_ends_of_epochs(
             assert torch.allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("decay", [1e-6, 1 - 1e-7])
-def test_ema_follows_the_weights_or_stays_where_it_began(
+@pytest.mark.parametrize("decay", [1e-6, 0.3, 1 - 1e-7])
+def test_ema_decays_as_asked_once_it_has_seen_enough_steps(
     decay: float, plain: Path, image_folder: Path, tmp_path: Path
 ) -> None:
-    """Without memory the average is the network itself; with an endless one it stays at the first step's weights."""
+    """One step an epoch: after n of them it decays by (1 + n) / (10 + n) at most, however long its memory is."""
     sets = (*STILL, f"averaging.decay={decay}", "batch_size=20")
-    run = train(request(plain, image_folder, tmp_path / "runs", "natural", sets), Recorder())
-    content = last(run)
-    first = train(request(plain, image_folder, tmp_path / "one", "natural", (*sets, "epochs=1")), Recorder())
-    expected = content["network"] if decay < 0.5 else last(first)["network"]
-    for name, found in expected.items():
-        assert torch.allclose(content["average"][f"module.network.{name}"], found, atol=1e-4)
-    assert not torch.allclose(content["network"]["1.weight"], last(first)["network"]["1.weight"], atol=1e-4)
+    steps = []
+    for epochs in (1, 2, 3):
+        wanted = request(plain, image_folder, tmp_path / str(epochs), "natural", (*sets, f"epochs={epochs}"))
+        run = train(wanted, Recorder())
+        steps.append(last(run)["network"])
+    average = last(run)["average"]
+    for name, first in steps[0].items():
+        expected = first
+        for done, step in enumerate(steps[1:], 1):
+            kept = min(decay, (1 + done) / (10 + done))
+            expected = kept * expected + (1 - kept) * step[name]
+        assert torch.allclose(average[f"module.network.{name}"], expected, atol=1e-4)
+    assert not torch.allclose(steps[2]["1.weight"], steps[0]["1.weight"], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ema", "swa"])
+def test_a_short_run_is_not_judged_by_the_weights_that_its_average_began_with(
+    name: str, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    """Twelve steps, where `ema` remembers a thousand, and three epochs, of which `swa` takes the last by itself."""
+    for place, path in enumerate(sorted(image_folder.rglob("*.png"))):  # classes that differ
+        Image.new("L", (8, 8), (40 if path.parent.name == "cat" else 210) + place % 5).save(path)
+    sets = (f"averaging.name={name}", "optimizer.lr=0.05", "data.normalize=none")
+    run = train(request(model_file, image_folder, tmp_path / "runs", "natural", sets), Recorder())
+    best = run.read_record().best
+    assert best is not None
+    assert (best.epoch, best.clean_accuracy) == (3, 1.0)
+    assert int(last(run)["average"]["n_averaged"]) == (12 if name == "ema" else 1)
 
 
 @pytest.mark.parametrize("name", ["ema", "swa"])
