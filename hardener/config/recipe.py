@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from hardener.config.brought import augmentations, method_sections, vicinities, with_methods, with_sections
 from hardener.config.fault import all_faults, keys_of
 from hardener.config.files import packaged_folder
-from hardener.config.schema import Augment, Recipe, Vicinity
+from hardener.config.schema import OPTIMIZERS, Augment, Recipe, Vicinity
 from hardener.errors import HardenerError, did_you_mean
 
 LARGE_SIDE = 64
@@ -70,12 +70,18 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         raise HardenerError(f"unknown recipe {name!r}. Known: {listed}.{did_you_mean(name, known)}")
     fields = read_yaml(path)
     fields.setdefault("name", path.stem)
+    _add_rates(fields)
     standard = flat(Recipe.model_fields["fine_tuning"].default)
     fields.setdefault("fine_tuning", _nested({key: value for key, value in standard if not _holds(fields, key)}))
+    asked: dict[str, Any] = {}
     for override in overrides:
         _put(fields, override)
-    recipe = check_recipe(fields, str(path.name))
+        _put(asked, override)
     last = {override.partition("=")[0] for override in overrides}
+    for key, rate in _add_rates(asked).items():
+        _put_value(fields, key, rate, key)
+        last.add(key)
+    recipe = check_recipe(fields, str(path.name))
     kept = {n: [(k, v) for k, v in flat(getattr(recipe, n)) if not _lies_in(k, last)] for n in _CONDITIONAL}
     left = {n: _nested(dict(fields)) for n, fields in kept.items()}
     recipe = recipe.model_copy(update=left)
@@ -146,6 +152,24 @@ def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
     except ValidationError as error:
         told = all_faults(error, [*keys_of(model), *method_sections()])
         raise HardenerError(f"{source}: {told}") from None
+
+
+def _add_rates(fields: dict[str, Any]) -> dict[str, float]:
+    """Put the optimiser's own learning rate wherever another than SGD is named, and no rate with it.
+
+    The rate that SGD has elsewhere in the recipe would be thirty times too high for AdamW, and unlearn trained weights.
+
+    Returns:
+        What was put in: dotted key -> rate.
+    """
+    added: dict[str, float] = {}
+    for prefix, part in (("", fields), *((f"{name}.", fields.get(name)) for name in _CONDITIONAL)):
+        optimizer = part.get("optimizer") if isinstance(part, dict) else None
+        if isinstance(optimizer, dict) and "lr" not in optimizer and optimizer.get("name") != "sgd":
+            rate = OPTIMIZERS.get(str(optimizer.get("name")))
+            if rate is not None:  # an unknown one is told when the whole is checked
+                optimizer["lr"] = added[f"{prefix}optimizer.lr"] = rate
+    return added
 
 
 def _put(fields: dict[str, Any], override: str) -> None:

@@ -32,20 +32,21 @@ def _known_method(name: str) -> str:
     return name
 
 
-OPTIMIZERS = (
-    "sgd",
-    "adamw",
-    "adam",
-    "nadam",
-    "radam",
-    "adamax",
-    "adafactor",
-    "adagrad",
-    "adadelta",
-    "rmsprop",
-    "asgd",
-)
-"""Of torch.optim, those that take a step of any tensor from one gradient."""
+OPTIMIZERS: dict[str, float] = {
+    "sgd": 0.05,
+    "adamw": 0.001,
+    "adam": 0.001,
+    "nadam": 0.002,
+    "radam": 0.001,
+    "adamax": 0.002,
+    "adafactor": 0.01,
+    "adagrad": 0.01,
+    "adadelta": 1.0,
+    "rmsprop": 0.01,
+    "asgd": 0.01,
+}
+"""Of torch.optim, those that take a step of any tensor from one gradient, with the learning rate that each has where
+none is named: torch's own, but for SGD, whose is that of the recipes."""
 
 
 def _known_optimizer(name: str) -> str:
@@ -99,7 +100,8 @@ class WeightPerturbation(Section):
 
 
 class Beta(Section):
-    """How the learned vector ascends. `lr` null: the network's learning rate, schedule included.
+    """How the learned vector ascends, by SGD. `lr` null: the network's learning rate, schedule included; 0.05 by the
+    same schedule where the network's optimiser is another.
 
     `learn` false keeps the vector as it starts: Dirichlet label smoothing alike for all classes.
     """
@@ -114,12 +116,13 @@ class Beta(Section):
 class Optimizer(Section):
     """The network's optimiser. `lr` is the peak; `schedule` starts after `warmup_epochs` of linear warm-up.
 
-    `name`: of torch.optim, in small letters. `momentum` and `nesterov` go to those that have them, `options` to any.
+    `name`: of torch.optim, in small letters. Where another than sgd is named and no `lr` with it, that is torch's own.
+    `momentum` and `nesterov` go to those that have them, `options` to any.
     """
 
     name: Annotated[str, AfterValidator(_known_optimizer)] = "sgd"
     options: dict[str, Any] = Field(default={})
-    lr: Positive = 0.05
+    lr: Positive = OPTIMIZERS["sgd"]
     momentum: Share = 0.9
     weight_decay: NotNegative = 5e-4
     nesterov: bool = True
@@ -274,6 +277,11 @@ class Recipe(Section):
     validation: Validation = Validation()
     fine_tuning: dict[str, Any] = Field(default={"batch_size": 64, "optimizer": {"lr": 0.03}})
     large_images: dict[str, Any] = Field(default={})
+
+    @property
+    def beta_peak(self) -> float:
+        """The highest learning rate of the learned vector, where `beta.lr` names none."""
+        return self.optimizer.lr if self.optimizer.name == "sgd" else OPTIMIZERS["sgd"]
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

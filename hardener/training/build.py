@@ -55,7 +55,7 @@ def build_optimizers(
         return theta, None
     return theta, torch.optim.SGD(
         [method.beta],
-        lr=recipe.beta.lr or settings.lr,
+        lr=recipe.beta.lr or recipe.beta_peak,
         momentum=recipe.beta.momentum,
         weight_decay=recipe.beta.weight_decay,
         maximize=True,

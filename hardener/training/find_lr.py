@@ -100,7 +100,7 @@ def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list
     with reporter.track("trying learning rates", STEPS, "steps") as advance:
         for step, batch in zip(range(STEPS), _endless(order, state), strict=False):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-            _set_rate(state, rate, beta=recipe.beta.lr is None)
+            _set_rate(state, rate, beta=recipe.beta.lr is None and recipe.optimizer.name == "sgd")
             state.progress = Progress.start_of(0, device)
             train_epoch(exchange, [batch], state, rule, before_step=lambda: None, on_step=lambda _: True)
             loss = float(state.progress.loss_sum) / max(state.progress.losses, 1)

@@ -41,4 +41,4 @@ def set_learning_rate(state: TrainingState, recipe: Recipe, share: float) -> Non
     for group in state.theta.param_groups:
         group["lr"] = rate * group["lr_scale"]
     if state.beta is not None and recipe.beta.lr is None:
-        state.beta.param_groups[0]["lr"] = rate
+        state.beta.param_groups[0]["lr"] = rate * (recipe.beta_peak / settings.lr)

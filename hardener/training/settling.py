@@ -31,6 +31,12 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
         why += [f"images have {side} pixels"] * (bool(request.recipe.large_images) and side >= LARGE_SIDE)
         changed = ", ".join(f"{key}={value}" for key, value in given.items())
         reporter.say(f"{recipe.name}, since {' and '.join(why)}: {changed}. --set has the last word")
+    optimizer = recipe.optimizer
+    if optimizer.name != "sgd":
+        reporter.say(
+            f"{optimizer.name} at a learning rate of {optimizer.lr:g}. --set optimizer.lr=RATE chooses another, and "
+            "--find-lr tries them"
+        )
     ball = recipe.vicinity.find(Ball)
     if ball is not None:
         reporter.say(f"trains against an attacker: {ball.threat}. --set {_EPS}=EPS chooses another eps")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from pathlib import Path
 
 import pytest
 import torch
 from test_run import Recorder, request, weights
 
-from hardener.config.recipe import load_recipe
+from hardener.config.recipe import load_recipe, settle
 from hardener.config.schema import OPTIMIZERS
 from hardener.errors import HardenerError, Interrupted
-from hardener.training.build import build_method, build_optimizers, check_optimizer
+from hardener.training.build import build_method, build_optimizers, check_optimizer, first_state
+from hardener.training.learning_rate import set_learning_rate
 from hardener.training.run import resume, train
 
 
@@ -29,6 +31,50 @@ def test_each_is_torchs_and_takes_a_step(name: str) -> None:
     network(torch.ones(1, 3)).sum().backward()
     theta.step()
     assert not torch.equal(network.weight, before)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "sgd"])
+def test_another_optimiser_than_sgd_has_torchs_own_rate_where_none_is_named_with_it(name: str, tmp_path: Path) -> None:
+    """0.05 or 0.03 is SGD's: AdamW unlearns trained weights by it."""
+    kind = next(kind for own, kind in vars(torch.optim).items() if own.lower() == name)
+    own = inspect.signature(kind).parameters["lr"].default
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"optimizer: {{name: {name}}}\n")
+    for asked in (
+        load_recipe("hardened", [f"optimizer.name={name}"]),
+        load_recipe("hardened", [f"optimizer={{name: {name}}}"]),
+        load_recipe(str(file)),
+    ):
+        for trained in (False, True):
+            assert settle(asked, trained=trained, side=32)[0].optimizer.lr == own
+    for late in (f"fine_tuning={{optimizer: {{name: {name}}}}}", f"fine_tuning.optimizer.name={name}"):
+        asked = load_recipe("natural", [late])
+        assert [settle(asked, trained=trained, side=32)[0].optimizer.lr for trained in (False, True)] == [0.05, own]
+
+
+def test_a_rate_that_is_named_holds_for_any_optimiser(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("optimizer: {name: adam, lr: 0.07}\n")
+    assert load_recipe(str(file)).optimizer.lr == 0.07
+    assert load_recipe("natural", ["optimizer.lr=0.3", "optimizer.name=adamw"]).optimizer.lr == 0.3
+    assert load_recipe(str(file), ["optimizer.lr=0.3"]).optimizer.lr == 0.3
+    plain = load_recipe("natural", ["optimizer.name=sgd"])
+    assert [settle(plain, trained=trained, side=32)[0].optimizer.lr for trained in (False, True)] == [0.05, 0.03]
+
+
+def test_the_learned_vector_keeps_the_rate_of_its_own_sgd_beside_another_optimiser() -> None:
+    for sets, rates in (
+        (["optimizer.lr=0.2"], (0.2, 0.2)),
+        (["optimizer.name=adamw"], (0.001, 0.05)),
+        (["optimizer.name=adamw", "beta.lr=0.4"], (0.001, 0.4)),
+    ):
+        recipe = load_recipe("sprout", [*sets, "optimizer.schedule=constant", "optimizer.warmup_epochs=0"])
+        method = build_method(recipe, 2)
+        state = first_state(recipe, torch.nn.Linear(3, 2), method, torch.device("cpu"))
+        assert state.beta is not None
+        for _ in range(2):  # as built, and at a point of the run
+            assert (state.theta.param_groups[0]["lr"], state.beta.param_groups[0]["lr"]) == rates
+            set_learning_rate(state, recipe, 0.5)
 
 
 def test_a_block_that_was_left_out_at_first_learns_as_torch_has_it() -> None:
