@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 import time
 
+from hardener.config.schema import Recipe
+from hardener.training.learning_rate import learning_rate
+from hardener.vicinity.worst_point import Settings as Ball
 from hardener.words import duration
 
 _TRIED_S = 5.0  # of steps, before they say how long an epoch takes
 _CLEARLY = 1.5
+_END = {1: "comes to its end", 2: "come to their ends"}
 
 
 class TimeLimit:
@@ -19,7 +23,7 @@ class TimeLimit:
     """
 
     def __init__(self, seconds: float | None = None) -> None:
-        self.seconds, self._began = seconds, time.monotonic()
+        self.seconds, self._began, self._has_looked_ahead = seconds, time.monotonic(), False
 
     @property
     def left(self) -> float:
@@ -29,6 +33,22 @@ class TimeLimit:
     def is_hopeless(self, share: float, took: float) -> bool:
         """Tell whether an epoch of which a share is done, in so many seconds, will clearly not end in time."""
         return took > _TRIED_S and took / share - took > _CLEARLY * max(self.left, 0.0)
+
+    def outlook(self, recipe: Recipe, epochs_done: int, took: float) -> str | None:
+        """Say after this command's first epoch, which took so many seconds, how many of the recipe's will end in time.
+
+        Returns:
+            None where all do, or where nothing in the recipe hangs on their number.
+        """
+        first, self._has_looked_ahead = not self._has_looked_ahead, True
+        fit, growing = epochs_done + self.left / max(took, 1e-9), _follows_epochs(recipe)
+        if not first or not growing or self.seconds is None or not epochs_done < int(min(fit, 1e9)) < recipe.epochs:
+            return None
+        return (
+            f"about {int(fit)} of {recipe.epochs} epochs end within the time limit of {duration(self.seconds)}, and "
+            f"{' and '.join(growing)} {_END[len(growing)]} after {recipe.epochs} alone. A run with --epochs {int(fit)} "
+            "gets there"
+        )
 
     def fault(self, share: float, took: float, command: str) -> str:
         """Say that not one epoch fits; `command` goes on with the run."""
@@ -40,6 +60,29 @@ class TimeLimit:
             f"the time limit of {duration(self.seconds)} is shorter than an epoch: one takes about {duration(epoch)} "
             f"here, after {duration(before)} to begin. Nothing is lost; give it more: {command} --time-limit {enough}m"
         )
+
+
+def _follows_epochs(recipe: Recipe) -> list[str]:
+    """Return what changes over a run, so that a run that is cut off lacks the end of it."""
+    ball = recipe.vicinity.find(Ball)
+    rises = ball is not None and ball.schedule != "constant"
+    return ["the learning rate"] * (recipe.optimizer.schedule != "constant") + ["the eps of training"] * rises
+
+
+def what_is_cut(recipe: Recipe, epochs_done: int, eps_share: float) -> str:
+    """Say how far what changes over a run has come after so many epochs, and what comes to its end in as many.
+
+    Args:
+        eps_share: of the recipe's eps, what training has come to.
+    """
+    settings, share = recipe.optimizer, epochs_done / recipe.epochs
+    rate = learning_rate(share, peak=1, schedule=settings.schedule, milestones=settings.milestones, warmup=0)
+    told = {
+        "the learning rate": f"the learning rate was still at {100 * rate:.0f} % of its peak",
+        "the eps of training": f"the eps of training had come to {100 * eps_share:.0f} % of what is asked for",
+    }
+    cut = [told[name] for name in _follows_epochs(recipe)]
+    return f"; {', and '.join(cut)}. A run with --epochs {epochs_done} gets to the end" if cut else ""
 
 
 def has_stalled(best_epoch: int, epochs_done: int, patience: int | None) -> bool:

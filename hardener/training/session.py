@@ -26,7 +26,7 @@ from hardener.training.balance import class_weights
 from hardener.training.build import build_method, compiles, first_state, held_body, step_rule
 from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
-from hardener.training.ending import TimeLimit, has_stalled
+from hardener.training.ending import TimeLimit, has_stalled, what_is_cut
 from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
 from hardener.training.keeping import Keeper
@@ -192,14 +192,17 @@ class TrainingSession:
             )
         elif any_of(self.rank == 0 and self._limit.left < metrics.seconds)[0]:
             self._end("time limit", "what is left is less than an epoch takes")
+        elif outlook := self._limit.outlook(self.recipe, done, metrics.seconds):
+            self.reporter.warn(outlook)
         return self.record.ended is not None
 
     def _end(self, why: Literal["patience", "time limit"], because: str) -> None:
         self.record.ended = why
-        limit = "" if self._limit.seconds is None or why == "patience" else f" of {duration(self._limit.seconds)}"
-        self.reporter.warn(
-            f"training ends after epoch {self.state.progress.epoch} of {self.recipe.epochs} by {why}{limit}: {because}"
-        )
+        done, limit, cut = self.state.progress.epoch, "", ""
+        if why == "time limit":
+            limit = "" if self._limit.seconds is None else f" of {duration(self._limit.seconds)}"
+            cut = what_is_cut(self.recipe, done, self.state.method.eps_share)
+        self.reporter.warn(f"training ends after epoch {done} of {self.recipe.epochs} by {why}{limit}: {because}{cut}")
 
     def _too_late(self, sitting: _Sitting) -> HardenerError:
         took, share = time.monotonic() - sitting.began, sitting.images / self.order.usable

@@ -18,7 +18,7 @@ from hardener.config.quantity import parse_duration
 from hardener.config.recipe import load_recipe
 from hardener.errors import HardenerError
 from hardener.training import run as training
-from hardener.training.ending import TimeLimit, has_stalled
+from hardener.training.ending import TimeLimit, has_stalled, what_is_cut
 from hardener.training.run import train
 
 
@@ -63,6 +63,39 @@ def test_a_run_whose_time_is_up_is_finished_with_the_epochs_that_are_done(
     (told,) = watch.warned
     assert told.startswith(f"training ends after epoch {done} of 5 by time limit of 2.0 h:")
     assert because in told
+
+
+RISING = ("vicinity.adversarial.eps=0.1", "vicinity.adversarial.schedule=ramp")
+
+
+def test_a_run_that_is_cut_off_says_what_has_not_come_to_its_end_and_in_how_many_epochs_it_would(
+    limited: Callable[[Watch, int], None], model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    watch = Watch()
+    limited(watch, 40)
+    sets = ("epochs=4", "validation.eps=0.1", *RISING)
+    train(request(model_file, image_folder, tmp_path, "natural", sets, time_limit_s=60.0), watch)
+    (told,) = watch.warned
+    assert "; the learning rate was still at 50 % of its peak, and the eps of training had come to 38 %" in told
+    assert told.endswith("of what is asked for. A run with --epochs 2 gets to the end")
+    assert what_is_cut(load_recipe("natural", ["optimizer.schedule=constant"]), 2, 1.0) == ""
+
+
+def test_how_many_epochs_end_in_time_is_said_once_after_the_first() -> None:
+    recipe = load_recipe("natural", ["epochs=30"])
+    limit = TimeLimit(100.5)
+    told = limit.outlook(recipe, 1, 10.0)
+    assert told is not None
+    assert told.startswith("about 11 of 30 epochs end within the time limit of 100 s, and the learning rate comes to")
+    assert told.endswith("its end after 30 alone. A run with --epochs 11 gets there")
+    assert limit.outlook(recipe, 2, 10.0) is None, "it was said"
+    assert TimeLimit(1000.0).outlook(recipe, 1, 10.0) is None, "all end in time"
+    assert TimeLimit(5.0).outlook(recipe, 1, 10.0) is None, "the run ends now, and says so"
+    assert TimeLimit().outlook(recipe, 1, 10.0) is None
+    assert TimeLimit(100.0).outlook(load_recipe("natural", ["optimizer.schedule=constant"]), 1, 10.0) is None
+    both = TimeLimit(100.0).outlook(load_recipe("natural", ["epochs=30", *RISING]), 1, 10.0)
+    assert both is not None
+    assert "the learning rate and the eps of training come to their ends after 30 alone" in both
 
 
 def test_a_time_limit_that_is_shorter_than_an_epoch_is_told_and_the_line_that_it_names_goes_on(
