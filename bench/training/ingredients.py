@@ -25,6 +25,7 @@ def _adversarial(**settings: object) -> tuple[str, ...]:
 
 
 FIXED = _adversarial(schedule="constant", quiet=0.25, full=0.75)
+RAMP = _adversarial(schedule="ramp", eps="8/255")
 EMA = ("averaging.name=ema", "averaging.decay=0.998")
 IN_BALL = {"start": 1, "project": "true", "step_size": "8/255"}
 LIET = _adversarial(origin="class", agreement=100, agreement_by="divergence", **IN_BALL)
@@ -45,7 +46,9 @@ ROWS = {
     "ramp, augment.policy=standard": Row("hardened", ("augment.policy=standard",)),
     "ramp, augment.policy=strong": Row("hardened", ("augment.policy=strong",)),
     "random weights, fixed eps, 10 epochs": Row("n-fgsm", start=None, epochs=10),
-    "random weights, ramp, 10 epochs": Row("n-fgsm", _adversarial(schedule="ramp", eps="8/255"), None, 10),
+    "random weights, ramp, 10 epochs": Row("n-fgsm", RAMP, None, 10),
+    "random weights, fixed eps, 10 epochs, seed 1": Row("n-fgsm", start=None, epochs=10, seed=1),
+    "random weights, ramp, 10 epochs, seed 1": Row("n-fgsm", RAMP, None, 10, seed=1),
     "fixed eps, seed 1": Row("hardened", FIXED, seed=1),
     "ramp, seed 1": Row("hardened", seed=1),
     "fixed eps, seed 2": Row("hardened", FIXED, seed=2),

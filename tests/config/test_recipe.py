@@ -99,15 +99,15 @@ def test_a_recipe_says_what_is_otherwise_with_trained_weights_and_large_images(t
 
 
 def test_hardened_is_one_command_that_suits_its_start_and_its_images() -> None:
-    def ball(*sets: str, trained: bool, side: int) -> tuple[float, str, float]:
+    def ball(*sets: str, trained: bool, side: int) -> tuple[float, tuple[str, float, float], float]:
         recipe = settle(load_recipe("hardened", sets), trained=trained, side=side)[0]
         attack = recipe.vicinity.find(Settings)
         assert attack is not None
-        return attack.eps, attack.schedule, recipe.validation.eps
+        return attack.eps, (attack.schedule, attack.quiet, attack.full), recipe.validation.eps
 
-    assert ball(trained=False, side=32) == (8 / 255, "constant", 8 / 255)
-    assert ball(trained=True, side=32) == (8 / 255, "ramp", 8 / 255)
-    assert ball(trained=True, side=64) == (4 / 255, "ramp", 4 / 255)
+    assert ball(trained=False, side=32) == (8 / 255, ("ramp", 0.25, 0.75), 8 / 255)
+    assert ball(trained=True, side=32) == (8 / 255, ("ramp", 0.1, 0.5), 8 / 255)
+    assert ball(trained=True, side=64) == (4 / 255, ("ramp", 0.1, 0.5), 4 / 255)
     assert ball("vicinity.adversarial.eps=2/255", trained=True, side=224)[0] == 2 / 255
     batches = [settle(load_recipe("hardened"), trained=trained, side=64)[0].batch_size for trained in (True, False)]
     assert batches == [64, 128]
