@@ -2,7 +2,7 @@
 
     python bench/training/resumes.py --cases 200 --seed 1
 
-Each case takes a recipe of the house, two to seven settings and one of two small sets of images, trains a small network
+Each case takes a recipe of the house, one to ten settings and one of two small sets of images, trains a small network
 for three epochs on the CPU, trains it again with a Ctrl-C after some images, and resumes that. Weights, the method's
 state and the lines of metrics.jsonl must be equal. Settings that do not go together must be refused in words. Prints
 how many cases came to what, then each fault with the number that makes it again: `--only NUMBER`.
@@ -150,12 +150,11 @@ def outcome(home: Path, case: random.Random) -> tuple[str, str]:
 def contents(run: RunFolder) -> dict[str, Any]:
     """Return all that must not depend on a stop, as what can be compared."""
     kept = torch.load(run.checkpoint, weights_only=True)
-    parts = {key: kept[key] for key in ("network", "method")} | {"best": run.weights.read_bytes()}
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     clocks = ("seconds", "images_per_s", "waiting")
     rows = [{key: value for key, value in line.items() if key not in clocks} for line in lines]
-    states = {f"{part}.{key}": value.tolist() for part in ("network", "method") for key, value in parts[part].items()}
-    return {"best": parts["best"], "rows": rows, **states}
+    states = {f"{part}.{key}": value.tolist() for part in ("network", "method") for key, value in kept[part].items()}
+    return {"best": run.weights.read_bytes(), "rows": rows, **states}
 
 
 def main() -> int:
