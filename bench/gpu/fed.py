@@ -7,7 +7,6 @@ their images a second against those of a training step, of the part `steps`.
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from argparse import Namespace
@@ -18,6 +17,8 @@ from pathlib import Path
 from input_rate import measure, write_files
 from item import Item, Place, Row
 
+from hardener.data.threads import decoding_threads
+
 FILES, SIDE, SIZE, BATCH, ROUNDS = 2000, 448, 224, 128, 3
 TOY_FILES, TOY_SIDE, TOY_SIZE, TOY_BATCH = 32, 64, 48, 8
 WAYS = {"threads": "streamed", "processes": "DataLoader", "kept": "mapped"}
@@ -25,7 +26,7 @@ WAYS = {"threads": "streamed", "processes": "DataLoader", "kept": "mapped"}
 
 def items(place: Place) -> Iterator[Item]:
     """Return an item for each number of threads and of worker processes that the cores are enough for."""
-    cores = len(os.sched_getaffinity(0))
+    cores = decoding_threads()
     for workers in (1,) if place.toy else (1, 2, 4, 8, 16, 32):
         if workers <= cores:
             yield Item(f"{workers} at once", partial(_rates, workers=workers), needs_s=90)

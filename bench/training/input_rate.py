@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import pstats
 import statistics
 import tempfile
 import time
@@ -34,6 +33,7 @@ from hardener.data import threads
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import read_source
 from hardener.data.decode import decode_image
+from hardener.data.image_files import ImageFiles
 from hardener.data.loader import ImageShape, LoadedImages, load_images
 from hardener.data.sources.image_folder import read_class_folders
 
@@ -112,12 +112,11 @@ def measure(root: Path, asked: argparse.Namespace, device: torch.device) -> dict
     return {"first start": [first], "warm start": [again], **warm}
 
 
-def interpreter_share(root: Path, size: int, rounds: int) -> float:
+def interpreter_share(files: ImageFiles, size: int, rounds: int) -> float:
     """Share of a thread's time in which others wait for the interpreter: all but Pillow's own loops, which let it go.
 
     1 / share is how many threads can be of use at most.
     """
-    _, files = read_class_folders(root)
     shape, count = ImageShape(size, size, 3), min(len(files), 200)
 
     def work() -> None:
@@ -133,8 +132,8 @@ def interpreter_share(root: Path, size: int, rounds: int) -> float:
         whole.append(time.thread_time() - started)
         profile = cProfile.Profile()
         profile.runcall(work)
-        spent = pstats.Stats(profile).stats.items()  # type: ignore[attr-defined]
-        let_go.append(sum(row[2] for name, row in spent if any(loop in name[2] for loop in LET_GO)))
+        spent = profile.getstats()
+        let_go.append(sum(entry.inlinetime for entry in spent if any(loop in str(entry.code) for loop in LET_GO)))
     return max(0.0, 1 - statistics.median(let_go) / statistics.median(whole))
 
 
@@ -159,8 +158,8 @@ def main() -> None:
             splits = read_source(asked.data, AS_FOUND).splits
             root = splits["train" if "train" in splits else None].root
         found = measure(root, asked, device)
-        count = len(read_class_folders(root)[1])
-        held = interpreter_share(root, asked.size, asked.rounds)
+        _, files = read_class_folders(root)
+        count, held = len(files), interpreter_share(files, asked.size, asked.rounds)
     peer, middle = "ImageFolder and DataLoader", statistics.median(found["DataLoader"])
     mapped, streamed = (statistics.median(found[name]) / middle for name in ("mapped", "streamed"))
     rows = [

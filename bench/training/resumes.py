@@ -37,7 +37,7 @@ from hardener.training.run import TrainRequest, resume, train
 SMALL = ("epochs=3", "batch_size=5", "validation.samples=4", "validation.steps=2", "optimizer.lr=0.02")
 CLIMB = "vicinity.adversarial"
 CHOICES: tuple[tuple[tuple[str, ...], ...], ...] = (
-    *[
+    *[  # twice, since one of six is drawn
         (tuple(f"augment.{name}=true" for name in ("crop", "rand", "trivial", "augmix", "erase", "patch_gaussian")),)
         for _ in range(2)
     ],
