@@ -10,6 +10,7 @@ from hardener.errors import HardenerError
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.training.balance import class_weights
 from hardener.training.build import build_method, check_optimizer, first_state, step_rule
+from hardener.training.learning_rate import give_rate
 from hardener.training.loop import Minibatch, train_epoch
 from hardener.training.order import DataOrder
 from hardener.training.parallel import spread
@@ -93,6 +94,7 @@ def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list
     exchange.training_loss.train()
     state = first_state(recipe, material.classifier.network, method, device)
     rule = step_rule(recipe, device)
+    follows = recipe.beta.lr is None and recipe.optimizer.name == "sgd"  # in the run too, the vector has SGD's rate
     order = DataOrder(material.train_images, recipe, seed=seed, device=device)
     rates: list[float] = []
     losses: list[float] = []
@@ -100,7 +102,7 @@ def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list
     with reporter.track("trying learning rates", STEPS, "steps") as advance:
         for step, batch in zip(range(STEPS), _endless(order, state), strict=False):
             rate = LOWEST * (HIGHEST / LOWEST) ** (step / (STEPS - 1))
-            _set_rate(state, rate, beta=recipe.beta.lr is None and recipe.optimizer.name == "sgd")
+            give_rate(state, rate, beta=rate if follows else None)
             state.progress = Progress.start_of(0, device)
             train_epoch(exchange, [batch], state, rule, before_step=lambda: None, on_step=lambda _: True)
             loss = float(state.progress.loss_sum) / max(state.progress.losses, 1)
@@ -119,10 +121,3 @@ def _endless(order: DataOrder, state: TrainingState) -> Iterator[Minibatch]:
     device = state.progress.loss_sum.device
     for epoch in range(STEPS):
         yield from order.batches(Progress.start_of(epoch, device))
-
-
-def _set_rate(state: TrainingState, rate: float, *, beta: bool) -> None:
-    for group in state.theta.param_groups:
-        group["lr"] = rate * group["lr_scale"]
-    if state.beta is not None and beta:
-        state.beta.param_groups[0]["lr"] = rate

@@ -38,7 +38,16 @@ def set_learning_rate(state: TrainingState, recipe: Recipe, share: float) -> Non
         milestones=settings.milestones,
         warmup=min(settings.warmup_epochs / recipe.epochs, 0.5),
     )
+    give_rate(state, rate, beta=rate * (recipe.beta_peak / settings.lr) if recipe.beta.lr is None else None)
+
+
+def give_rate(state: TrainingState, rate: float, *, beta: float | None) -> None:
+    """Give the network's optimiser a rate, each level its share, and the learned vector one, where there is a vector.
+
+    Args:
+        beta: None leaves that of the vector as it is.
+    """
     for group in state.theta.param_groups:
         group["lr"] = rate * group["lr_scale"]
-    if state.beta is not None and recipe.beta.lr is None:
-        state.beta.param_groups[0]["lr"] = rate * (recipe.beta_peak / settings.lr)
+    if state.beta is not None and beta is not None:
+        state.beta.param_groups[0]["lr"] = beta
