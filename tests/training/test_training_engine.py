@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from oracles import write_levels
 from test_run import SMALL, Recorder, request, rows, weights
 
 from hardener.config.recipe import load_recipe
@@ -90,8 +90,7 @@ def test_a_short_run_is_not_judged_by_the_weights_that_its_average_began_with(
     name: str, model_file: Path, image_folder: Path, tmp_path: Path
 ) -> None:
     """Twelve steps, where `ema` remembers a thousand, and three epochs, of which `swa` takes the last by itself."""
-    for place, path in enumerate(sorted(image_folder.rglob("*.png"))):  # classes that differ
-        Image.new("L", (8, 8), (40 if path.parent.name == "cat" else 210) + place % 5).save(path)
+    write_levels(image_folder)
     sets = (f"averaging.name={name}", "optimizer.lr=0.05", "data.normalize=none")
     run = train(request(model_file, image_folder, tmp_path / "runs", "natural", sets), Recorder())
     best = run.read_record().best
