@@ -97,7 +97,7 @@ def _step(classifier: ImageClassifier, record: RunRecord, recipe: Recipe, images
     method = build_method(recipe, len(record.classes)).to(device)
     method.mark(0.5)  # some terms of a loss count nothing at the start of a run
     method.awp_gamma = 0.0 if recipe.awp is None else recipe.awp.gamma
-    exchange = spread(classifier, method, device, shape_of(record.input), sharded=False, compiled=False)
+    exchange = spread(classifier, method, device, shape_of(record.input), sharded=False)
     state = first_state(recipe, classifier.network, method, device)
     exchange.training_loss.train()
     seconds = 0.0

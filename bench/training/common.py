@@ -20,7 +20,8 @@ from hardener.augmentation.chain import augmentations_of
 from hardener.config.recipe import load_recipe
 from hardener.models.normalize import ImageClassifier
 from hardener.runtime.device import choose_device, describe_hardware, keep_freed_memory
-from hardener.training.build import build_method, build_optimizers, compiles, step_rule
+from hardener.training.build import build_method, build_optimizers, step_rule
+from hardener.training.compiling import Compiled, compiles
 from hardener.training.loop import Minibatch, train_epoch
 from hardener.training.parallel import Exchange
 from hardener.training.state import Progress, TrainingState
@@ -36,6 +37,10 @@ class Row:
     measured: str
     goal: str = "–"
     reached: bool | None = None
+
+
+def _stop(why: str) -> None:
+    raise SystemExit(why)
 
 
 class Stepper:
@@ -59,7 +64,8 @@ class Stepper:
         classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method = build_method(asked, classes).to(device)
         method.awp_gamma = asked.awp.gamma if asked.awp is not None else 0.0
-        self.exchange = Exchange(TrainingLoss(classifier, method, compiled=compiles(asked, device)))
+        compiled = Compiled(classifier, _stop) if compiles(asked, device) else None
+        self.exchange = Exchange(TrainingLoss(classifier, method, compiled))
         theta, beta = build_optimizers(asked, network, method)
         start = Progress.start_of(0, device)
         self.state = TrainingState(network, method, theta, beta, None, start, piece=10**9)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from hardener.config.evaluation_record import Precision
 from hardener.errors import HardenerError, did_you_mean
 from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.suite import Timing
+from hardener.runtime.device import has_bfloat16, kind_of
 from hardener.runtime.model_state import as_float, device_of, measuring
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -23,7 +23,6 @@ GAIN = 0.9
 CLOSE, CLOSE_SHARE = 0.02, 0.95
 """Logits of bfloat16 may differ by this share of an image's spread, and on this share of the images must not more."""
 _FEW, _SLOW_S, _ROUNDS = 8, 0.05, 3
-_NATIVE = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _choose(asked: str, model: nn.Module, images: Tensor, batch_size: int, devic
     if asked == "float32":
         return Choice(False, "asked for", exact)
     if asked == "auto" and not has_bfloat16(device):
-        return Choice(False, f"this {_kind(device)} does not compute in bfloat16 natively", exact)
+        return Choice(False, f"this {kind_of(device)} does not compute in bfloat16 natively", exact)
     try:
         rough = _timing(model, sample, bf16=True)
         far = _far(_answer(model, sample, bf16=False), _answer(model, sample, bf16=True))
@@ -93,14 +92,15 @@ def _choose(asked: str, model: nn.Module, images: Tensor, batch_size: int, devic
                 f"the model does not run in bfloat16: {_line(error)} Use --precision float32."
             ) from error
         return Choice(False, f"the model does not run in bfloat16: {_line(error)}", exact)
-    if asked == "bfloat16":
-        return Choice(True, "asked for", Timing(exact.forward, rough.gradient))
-    if far > 1 - CLOSE_SHARE:
-        return Choice(False, f"bfloat16 moves the logits of {100 * far:.0f} % of the images too far", exact)
     shown = (
         f"a pass with a gradient takes {1000 * rough.gradient:.3g} ms an image in bfloat16, "
         f"{1000 * exact.gradient:.3g} ms in float32"
     )
+    if asked == "bfloat16":
+        reason = f"asked for, though {shown}" if rough.gradient > exact.gradient else "asked for"
+        return Choice(True, reason, Timing(exact.forward, rough.gradient))
+    if far > 1 - CLOSE_SHARE:
+        return Choice(False, f"bfloat16 moves the logits of {100 * far:.0f} % of the images too far", exact)
     if rough.gradient > GAIN * exact.gradient:
         return Choice(False, shown, exact)
     return Choice(True, shown, Timing(exact.forward, rough.gradient))
@@ -112,22 +112,6 @@ def check_precision(asked: str) -> None:
         raise HardenerError(
             f"unknown precision {asked!r}. Known: {', '.join(PRECISIONS)}.{did_you_mean(asked, PRECISIONS)}"
         )
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 itself, instead of by conversions to and from float32."""
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    told: Callable[[], Mapping[str, Any]] | None = getattr(torch.cpu, "get_capabilities", None)
-    if told is not None:
-        return any(told().get(name) is True for name in _NATIVE)
-    older = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # before torch 2.10
-    return any(getattr(torch.cpu, name, bool)() for name in older)
-
-
-def _kind(device: torch.device) -> str:
-    return "GPU" if device.type == "cuda" else "processor"
 
 
 def _line(error: Exception) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
 from hardener.errors import HardenerError
+
+_NATIVE = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")
 
 
 def choose_device(name: str) -> torch.device:
@@ -32,6 +35,22 @@ def choose_device(name: str) -> torch.device:
     if device.type not in {"cpu", "cuda"}:
         raise HardenerError(f"device {name!r} is not supported. Known: auto, cpu, cuda, cuda:0, …")
     return device
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself, instead of by conversions to and from float32."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    told: Callable[[], Mapping[str, Any]] | None = getattr(torch.cpu, "get_capabilities", None)
+    if told is not None:
+        return any(told().get(name) is True for name in _NATIVE)
+    older = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # before torch 2.10
+    return any(getattr(torch.cpu, name, bool)() for name in older)
+
+
+def kind_of(device: torch.device) -> str:
+    return "GPU" if device.type == "cuda" else "processor"
 
 
 def keep_freed_memory() -> None:

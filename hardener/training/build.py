@@ -20,6 +20,7 @@ from hardener.methods import METHODS
 from hardener.methods.method import Method
 from hardener.models.freeze import HeldBody, freeze
 from hardener.models.normalize import ImageClassifier
+from hardener.runtime.device import has_bfloat16
 from hardener.runtime.processes import processes_here
 from hardener.training.groups import parameter_groups
 from hardener.training.loop import StepRule
@@ -178,14 +179,7 @@ def step_rule(recipe: Recipe, device: torch.device) -> StepRule:
 
 
 def autocasts(recipe: Recipe, device: torch.device) -> bool:
-    """Tell whether training computes in bfloat16 where that is safe; `auto` does on a GPU that can."""
+    """Tell whether training computes in bfloat16 where that is safe; `auto` does on a GPU that can natively."""
     if recipe.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return device.type == "cuda" and has_bfloat16(device)
     return recipe.precision == "bfloat16"
-
-
-def compiles(recipe: Recipe, device: torch.device) -> bool:
-    """Tell whether the network goes through torch.compile; `auto` does on a GPU, where it gains most."""
-    if recipe.network.checkpoint:
-        return False
-    return device.type == "cuda" if recipe.compile == "auto" else recipe.compile == "on"

@@ -90,7 +90,7 @@ def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list
     method.remember(len(material.train_images), shape.planes)
     method.mark(0.5)  # some terms of a loss count nothing at the start of a run
     method.to(device)
-    exchange = spread(material.classifier, method, device, shape, sharded=False, compiled=False)
+    exchange = spread(material.classifier, method, device, shape, sharded=False)
     exchange.training_loss.train()
     state = first_state(recipe, material.classifier.network, method, device)
     rule = step_rule(recipe, device)

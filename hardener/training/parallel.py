@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -143,7 +143,7 @@ def spread(
     shape: ImageShape,
     *,
     sharded: bool,
-    compiled: bool,
+    compiled: Callable[[nn.Module], nn.Module] | None = None,
 ) -> Exchange:
     """Bring a classifier to the device, or this process's share of it, and bind the processes together.
 
@@ -152,17 +152,17 @@ def spread(
         method: on `device`.
         shape: of the images.
         sharded: of several processes, leave each a share of the weights instead of a copy.
-        compiled: run the classifier through torch.compile.
+        compiled: gives what is called in the classifier's place, such as `Compiled`.
     """
     world = rank_and_world()[1]
     if world > 1:
         sync_batch_norm(classifier, device)
         if sharded:
             whole = shard(classifier, device)
-            return Shares(TrainingLoss(classifier, method, compiled=compiled), whole)
+            return Shares(TrainingLoss(classifier, method, compiled and compiled(classifier)), whole)
     order = torch.contiguous_format if classifier.contiguous else torch.channels_last
     lay_out(classifier.to(device), order)
-    training_loss = TrainingLoss(classifier, method, compiled=compiled)
+    training_loss = TrainingLoss(classifier, method, compiled and compiled(classifier))
     return Exchange(training_loss) if world == 1 else Copies(training_loss, device, shape)
 
 

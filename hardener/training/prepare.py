@@ -33,6 +33,7 @@ from hardener.models.own_normalization import fault_of_normalization, own_normal
 from hardener.models.trained import open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
+from hardener.runtime.device import has_bfloat16, kind_of
 from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
@@ -94,6 +95,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
     recipe = settle_recipe(request, min(shape.height, shape.width), reporter)
+    _say_if_converted(recipe, device, reporter, ": --precision float32 is faster here")
     for note in loaded.notes:
         reporter.say(note)
     _say_what_it_reads(loaded, reporter)
@@ -137,6 +139,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
         HardenerError: something is no longer there, or has changed.
     """
     chosen = own_device(device)
+    _say_if_converted(recipe, chosen, reporter)
     others = record.data.other_roots()
     places = {"--data": Path(record.data.root), "--val": others["validation_root"], "--test": others["test_root"]}
     for option, root in places.items():
@@ -154,6 +157,12 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     _check_same(record, folder, {"train": splits.train, "validation": splits.validation})
     check_enough(splits.train, folder.classes)
     return Material(classifier, splits.train, splits.validation, chosen)
+
+
+def _say_if_converted(recipe: Recipe, device: torch.device, reporter: Reporter, instead: str = "") -> None:
+    if recipe.precision == "bfloat16" and not has_bfloat16(device):
+        slow = f"this {kind_of(device)} does not compute in bfloat16 natively, and a step can take ten times as long"
+        reporter.warn(slow + instead)
 
 
 def _check_same(record: RunRecord, folder: DataSet, splits: dict[str, LoadedImages]) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -23,9 +24,10 @@ from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.averaging import WeightAverage
 from hardener.training.balance import class_weights
-from hardener.training.build import build_method, compiles, first_state, held_body, step_rule
+from hardener.training.build import build_method, first_state, held_body, step_rule
 from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
+from hardener.training.compiling import Compiled, compiles
 from hardener.training.ending import TimeLimit, has_stalled, what_is_cut
 from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
@@ -89,7 +91,7 @@ class TrainingSession:
             self.device,
             shape,
             sharded=recipe.parallel == "fsdp",
-            compiled=compiles(recipe, self.device),
+            compiled=partial(Compiled, warn=reporter.warn) if compiles(recipe, self.device) else None,
         )
         self.average = WeightAverage(recipe.averaging, material.classifier)
         self.body = held_body(material.classifier, recipe)

@@ -13,15 +13,15 @@ class TrainingLoss(nn.Module):
 
     Args:
         classifier: (N, C, H, W) in [0, 1] -> logits (N, K).
-        compiled: run the classifier through torch.compile.
+        called: what is called in its place, such as the same network compiled.
     """
 
-    def __init__(self, classifier: nn.Module, method: Method, *, compiled: bool) -> None:
+    def __init__(self, classifier: nn.Module, method: Method, called: nn.Module | None = None) -> None:
         super().__init__()
         self.classifier = classifier
         self.method = method
-        # in a tuple, so that the compiled network is no second module with the same parameters
-        self._called: tuple[nn.Module, ...] = (torch.compile(classifier) if compiled else classifier,)  # type: ignore[assignment]
+        # in a tuple, so that it is no second module with the same parameters
+        self._called: tuple[nn.Module, ...] = (classifier if called is None else called,)
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the method's loss of a minibatch, (N, C, H, W) in [0, 1] and (N,) int64."""

@@ -327,7 +327,7 @@ def test_of_several_processes_none_cuts_its_minibatch_smaller_than_the_others() 
         Failure, match="8 images at once do not fit in the memory of cpu. Cut each minibatch with --set "
     ):
         train_epoch(
-            Full(TrainingLoss(network, method, compiled=False)),
+            Full(TrainingLoss(network, method)),
             [batch],
             state,
             rule,

@@ -1,0 +1,62 @@
+"""A network that torch cannot compile, as without a C++ compiler: it is trained as it is, and that is said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_run import weights
+from torch import nn
+
+from hardener.config.run_folder import RunFolder
+from hardener.training.compiling import Compiled
+
+
+def test_without_a_compiler_training_is_what_it_is_uncompiled(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    bare = {key: value for key, value in os.environ.items() if key != "CXX"} | {
+        "PATH": str(tmp_path),
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    told = {}
+    for switch in ("on", "off"):
+        words = ["train", model_file, "--data", image_folder, "--recipe", "natural", "--epochs", "1", "--name", switch]
+        words += ["--compile", switch, "--no-rehearsal", "--out", tmp_path, "--set", "validation.samples=4"]
+        done = subprocess.run(
+            [sys.executable, "-m", "hardener", *map(str, words)], env=bare, capture_output=True, text=True, check=True
+        )
+        told[switch] = "torch cannot compile the network here, and it is trained without, slower: " in done.stderr
+    assert told == {"on": True, "off": False}
+    compiled, plain = (weights(RunFolder(tmp_path / switch)) for switch in told)
+    assert all(torch.equal(compiled[name], plain[name]) for name in plain)
+
+
+def test_a_python_that_torch_compiles_on_not_at_all_trains_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(network: nn.Module) -> nn.Module:
+        raise RuntimeError("torch.compile is not supported on Python 3.99.\nmore")
+
+    monkeypatch.setattr(torch, "compile", refuses)
+    told: list[str] = []
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    images = torch.rand(3, 1, 2, 2)
+    assert torch.equal(Compiled(network, told.append)(images), network(images))
+    assert told == [
+        "torch cannot compile the network here, and it is trained without, slower: torch.compile is not supported on "
+        "Python 3.99"
+    ]
+
+
+def test_a_fault_of_the_network_itself_is_no_fault_of_the_compiler() -> None:
+    class Faulty(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise ValueError("its own")
+
+    told: list[str] = []
+    with pytest.raises(ValueError, match="its own"):
+        Compiled(Faulty(), told.append)(torch.rand(3, 1, 2, 2))
+    assert not told
