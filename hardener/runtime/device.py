@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from hardener.errors import HardenerError
 
+_ARCHITECTURE = re.compile(r"(?P<kind>sm|compute)_(?P<major>\d+)(?P<minor>\d)[a-z]?$")
 _NATIVE = ("avx512_bf16", "amx_bf16", "avx10_2", "bf16", "sve_bf16")
 
 
@@ -19,10 +21,10 @@ def choose_device(name: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:1` into a device that is there.
 
     Raises:
-        HardenerError: no such device here.
+        HardenerError: no such device here, or a GPU that the installed torch has no kernels for.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _with_kernels(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -34,7 +36,30 @@ def choose_device(name: str) -> torch.device:
         )
     if device.type not in {"cpu", "cuda"}:
         raise HardenerError(f"device {name!r} is not supported. Known: auto, cpu, cuda, cuda:0, …")
-    return device
+    return _with_kernels(device)
+
+
+def _with_kernels(device: torch.device) -> torch.device:
+    """Raise an error for a GPU whose generation this torch was not built for: its first operation would fail.
+
+    Binary code runs on GPUs of the same major version and at least its minor one, PTX on all later ones.
+    Source: NVIDIA, CUDA C++ Programming Guide, binary and PTX compatibility.
+    """
+    if device.type != "cuda" or torch.version.hip is not None:
+        return device
+    major, minor = torch.cuda.get_device_capability(device)
+    built = [_ARCHITECTURE.match(name) for name in torch.cuda.get_arch_list()]
+    found = [(one["kind"], int(one["major"]), int(one["minor"])) for one in built if one is not None]
+    if not found or any(
+        (own == major and least <= minor) or (kind == "compute" and (own, least) <= (major, minor))
+        for kind, own, least in found
+    ):
+        return device
+    known = ", ".join(f"{own}.{least}" for own, least in sorted({(own, least) for _, own, least in found}))
+    raise HardenerError(
+        f"{torch.cuda.get_device_name(device)} is a GPU of compute capability {major}.{minor}, and the installed torch "
+        f"{torch.__version__} has kernels for {known}. Use --device cpu, or install a torch that is built for it."
+    )
 
 
 def has_bfloat16(device: torch.device) -> bool:
