@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -15,10 +17,12 @@ from hardener.config.fault import all_faults, keys_of
 from hardener.config.files import packaged_folder
 from hardener.config.schema import OPTIMIZERS, Augment, Recipe, Vicinity
 from hardener.errors import HardenerError, did_you_mean
+from hardener.threat import NORMS
 
 LARGE_SIDE = 64
 """Pixels of the shorter side from which on images count as large; see `Recipe.large_images`."""
 _FINE_TUNED = "Fine-tuned:"
+_ATTACK = "vicinity.adversarial"
 _CONDITIONAL = ("fine_tuning", "large_images")
 _SETTLED_BEFORE = ("data.", "network.", "name", *_CONDITIONAL)
 """What is used before weights and size are known, so that no such section may change it."""
@@ -72,14 +76,16 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     fields.setdefault("name", path.stem)
     _add_rates(fields)
     standard = flat(Recipe.model_fields["fine_tuning"].default)
-    fields.setdefault("fine_tuning", _nested({key: value for key, value in standard if not _holds(fields, key)}))
+    fields.setdefault("fine_tuning", _nested({key: value for key, value in standard if _value(fields, key) is None}))
+    _follow_attack(fields)
     asked: dict[str, Any] = {}
+    written = copy.deepcopy(fields)
     for override in overrides:
         _put(fields, override)
         _put(asked, override)
     last = {override.partition("=")[0] for override in overrides}
-    for key, rate in _add_rates(asked).items():
-        _put_value(fields, key, rate, key)
+    for key, value in {**_add_rates(asked), **_follow_attack(asked, written)}.items():
+        _put_value(fields, key, value, key)
         last.add(key)
     recipe = check_recipe(fields, str(path.name))
     kept = {n: [(k, v) for k, v in flat(getattr(recipe, n)) if not _lies_in(k, last)] for n in _CONDITIONAL}
@@ -172,6 +178,44 @@ def _add_rates(fields: dict[str, Any]) -> dict[str, float]:
     return added
 
 
+def _follow_attack(fields: dict[str, Any], before: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Let validation ask at the norm and eps that training attacks with, where it names none of its own.
+
+    Epochs are chosen by that question, and export and service take it over: at another eps it would choose an epoch
+    that does not stand what the run is trained for. A norm that comes without an eps has its own usual one.
+
+    Args:
+        fields: of a recipe, or what is asked for on top of one; changed in place.
+        before: the recipe that it is asked on top of; where that asks at another eps on purpose, it stays.
+    Returns:
+        What was put in: dotted key -> value.
+    """
+    added: dict[str, Any] = {}
+
+    def put(key: str, value: Any) -> None:
+        added[key] = value
+        _put_value(fields, key, value, key)
+
+    for prefix, part in (("", fields), *((f"{name}.", fields.get(name)) for name in _CONDITIONAL)):
+        for key in (_ATTACK, "validation"):
+            norm = _value(part, f"{key}.norm")
+            if norm in NORMS and norm != _value(before, f"{key}.norm") and _value(part, f"{key}.eps") is None:
+                put(f"{prefix}{key}.eps", NORMS[norm].default_eps)
+        for name in ("norm", "eps"):
+            asked, own = _value(part, f"{_ATTACK}.{name}"), f"validation.{name}"
+            apart = _value(before, own) != _value(before, f"{_ATTACK}.{name}")
+            if asked and not apart and _value(part, own) is None:
+                put(f"{prefix}{own}", asked)
+    return added
+
+
+def _value(fields: Any, key: str) -> Any:
+    """Return what a mapping of mappings holds under a dotted key, or None."""
+    for part in key.split("."):
+        fields = fields.get(part) if isinstance(fields, Mapping) else None
+    return fields
+
+
 def _put(fields: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
@@ -197,15 +241,6 @@ def _put_value(fields: dict[str, Any], key: str, value: Any, told: str) -> None:
         if not isinstance(place, dict):
             raise HardenerError(f"{told}: {section!r} is no section of the recipe.")
     place[last] = value
-
-
-def _holds(fields: Any, key: str) -> bool:
-    """Say whether a mapping of mappings has a value under a dotted key."""
-    for part in key.split("."):
-        if not isinstance(fields, dict) or part not in fields:
-            return False
-        fields = fields[part]
-    return True
 
 
 def _lies_in(key: str, places: Iterable[str]) -> bool:

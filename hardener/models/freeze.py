@@ -70,7 +70,7 @@ class HeldBody:
         held = {tensor for name in self.names for tensor in known[name]}
         self.parameters = {p for p in network.parameters() if p in held and p.requires_grad}
         parts = [part for name in self.names if name in modules for part in modules[name].modules()]
-        self._parts = [part for part in parts if not stays_in_eval(part)]
+        self._parts = [part for part in dict.fromkeys(parts) if not stays_in_eval(part)]
         self.is_held = False
         if not self.parameters or all(p in held or not p.requires_grad for p in network.parameters()):
             raise HardenerError("network.head_first takes a head and a body that both learn; see network.freeze.")

@@ -19,6 +19,7 @@ from hardener.training.parallel import gathered, placed
 from hardener.training.state import Progress, TrainingState
 
 _EPS = {"eps_level": 0.0, "eps_lid": 1.0, "eps_best": -1.0}  # what a checkpoint of version 0.2 does not hold
+_ADDED = {**_EPS, "eps_share": 1.0}
 _COUNTS = ("piece", "best_score", "best_robust", "rollbacks", "seconds", "rows", *_EPS)
 
 
@@ -40,6 +41,7 @@ def save_checkpoint(path: Path, state: TrainingState, *, keep_before: bool = Tru
         **{name: gathered(part.state_dict()) for name, part in _parts(state).items()},
         **{name: getattr(state, name) for name in _COUNTS},
         "attack_steps": state.method.attack_steps,
+        "eps_share": state.method.eps_share,
         "epoch": state.progress.epoch,
         "images": state.progress.images,
         "loss_sum": state.progress.loss_sum,
@@ -98,6 +100,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
         content["epoch"], content["images"], loss_sum.to(state.progress.loss_sum.device), content["losses"]
     )
     state.method.attack_steps = content["attack_steps"]
+    state.method.eps_share = content["eps_share"]  # the epoch's last step may be done, and the epoch not judged yet
     for name in _COUNTS:
         setattr(state, name, content[name])
 
@@ -106,7 +109,7 @@ def _fault(content: Any) -> str | None:
     """Return what is wrong with a file that torch reads and that this room did not write; None: nothing that shows."""
     if not isinstance(content, dict):
         return f"it holds a {type(content).__name__}"
-    for name in ("epoch", "images", "losses", "attack_steps", *_COUNTS):
+    for name in ("epoch", "images", "losses", "attack_steps", "eps_share", *_COUNTS):
         value = content.get(name)
         if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
             return f"{name} in it is {value!r:.40}"
@@ -133,4 +136,4 @@ def _read(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise DamagedCheckpoint(f"{path} is damaged: {type(error).__name__}: {error}.") from None
-    return {**_EPS, **content} if isinstance(content, dict) else content
+    return {**_ADDED, **content} if isinstance(content, dict) else content

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 
 from hardener.config.schema import Recipe
 from hardener.training.learning_rate import learning_rate
+from hardener.vicinity.worst_point import LATE
 from hardener.vicinity.worst_point import Settings as Ball
 from hardener.words import duration
 
@@ -46,9 +48,8 @@ class TimeLimit:
             return None
         return (
             f"about {int(fit)} of {recipe.epochs} epochs end within the time limit of {duration(self.seconds)}, and "
-            f"{' and '.join(growing)} {_END[len(growing)]} after {recipe.epochs} alone. A run with --epochs {int(fit)} "
-            "gets there"
-        )
+            f"{' and '.join(growing)} {_END[len(growing)]} after {recipe.epochs} alone."
+        ) + f" A run with --epochs {int(fit)} gets there" * (int(fit) > recipe.network.head_first)
 
     def fault(self, share: float, took: float, command: str) -> str:
         """Say that not one epoch fits; `command` goes on with the run."""
@@ -82,9 +83,35 @@ def what_is_cut(recipe: Recipe, epochs_done: int, eps_share: float) -> str:
         "the eps of training": f"the eps of training had come to {100 * eps_share:.0f} % of what is asked for",
     }
     cut = [told[name] for name in _follows_epochs(recipe)]
-    return f"; {', and '.join(cut)}. A run with --epochs {epochs_done} gets to the end" if cut else ""
+    cut += [f"{what} had not begun" for what, epochs in late(recipe) if epochs_done <= epochs]
+    fits = epochs_done > recipe.network.head_first
+    return f"; {', and '.join(cut)}." + f" A run with --epochs {epochs_done} gets to the end" * fits if cut else ""
 
 
-def has_stalled(best_epoch: int, epochs_done: int, patience: int | None) -> bool:
-    """Tell whether as many epochs as `patience` have passed since the best one, counted from 1; None: never."""
-    return patience is not None and epochs_done - best_epoch >= patience
+def has_stalled(best_epoch: int, epochs_done: int, patience: int | None, *, settled: int = 0) -> bool:
+    """Tell whether as many epochs as `patience` have passed since the best one, counted from 1; None: never.
+
+    Args:
+        settled: epochs before which none counts, since something is still to begin; see `settles_after`.
+    """
+    return patience is not None and epochs_done - max(best_epoch, settled) >= patience
+
+
+def settles_after(recipe: Recipe) -> int:
+    """Return after how many epochs all has begun that a recipe brings in on the way."""
+    return max((epochs for _, epochs in late(recipe)), default=0)
+
+
+def late(recipe: Recipe) -> Iterator[tuple[str, int]]:
+    """Yield what a recipe brings in on the way, and the number of epochs after which it begins, within the next one."""
+    epochs, averaging, ball = recipe.epochs, recipe.averaging, recipe.vicinity.find(Ball)
+    if recipe.network.head_first:
+        yield "training of what lies before the head", recipe.network.head_first
+    if averaging is not None:
+        yield "the average", max(math.ceil(averaging.begins * epochs) - 1, 0)
+    if recipe.resize is not None:
+        yield "training on images of their own size", math.ceil(recipe.resize.full * epochs)
+    if recipe.awp is not None:
+        yield "the perturbation of weights", math.ceil(recipe.awp.warmup_epochs)
+    if ball is not None and (ball.last_steps or 0) > ball.steps:
+        yield f"climbing by {ball.last_steps} steps", max(math.ceil(LATE * epochs) - 1, 0)

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import math
+
+from hardener.config.schema import Recipe
 from hardener.training.state import TrainingState
+from hardener.vicinity.worst_point import Settings as Ball
+from hardener.words import counted
 
 STEP = 1 / 8
 """Of the recipe's eps: what `auto` rises by ahead of the ramp, and falls by after a collapse."""
+NEARLY = 0.9
+"""Of the eps that a run is to come to: an epoch that ends at less is kept only until there is one that does not."""
 CONVERGED = 0.01
 """Accuracy that an epoch must gain at one eps, or `auto` takes training to be done there."""
+
+
+def short_ramp(recipe: Recipe, images: int, world: int) -> str | None:
+    """Say where a run has so few steps that none of them comes to the eps that a ramp leads to; None: one does.
+
+    Args:
+        images: of the training split.
+        world: processes that share them.
+    """
+    ball = recipe.vicinity.find(Ball)
+    if ball is None or ball.schedule == "constant":
+        return None
+    each = max(images // (recipe.batch_size * world), 1)
+    steps, nearly = recipe.epochs * each, ball.quiet + NEARLY * (ball.full - ball.quiet)
+    if (steps - 1) / steps >= nearly:
+        return None
+    enough = math.ceil(1 / (1 - nearly) / each)
+    return (
+        f"eps rises over the run, which is too short for it with {counted(steps, 'step')}: it never comes to what is "
+        f"asked for. Take --epochs {enough} or more, or a smaller --batch-size"
+    )
 
 
 class EpsSchedule:
@@ -37,6 +65,12 @@ class EpsSchedule:
         self.state.method.mark(done)
         if self._climb is not None:
             self.state.method.eps_share = self._share(done)
+
+    def whole(self, eps: float | None) -> bool:
+        """Tell whether an epoch ended at the eps that the run is to come to, or nearly; `auto` may lower that."""
+        if self._climb is None or eps is None:
+            return True
+        return eps >= NEARLY * self.state.eps_lid * self._climb.eps
 
     def after_epoch(self, clean: float, robust: float) -> None:
         """Let `auto` judge an epoch that did not collapse, by its accuracies on the validation split."""

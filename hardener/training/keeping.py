@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from torch import nn
 
@@ -48,6 +49,19 @@ class Keeper:
         record.epochs_done = state.progress.epoch
         record.seconds = round(state.seconds, 3)
         self._write_record()
+
+    def is_better(self, metrics: EpochMetrics, score: float, whole: Callable[[float | None], bool]) -> bool:
+        """Tell whether an epoch is better than the best one so far.
+
+        Where eps rises, one of less eps has more accuracy, and does not stand what the run is asked for.
+
+        Args:
+            whole: tells of an epoch's eps whether it is what the run is to come to.
+        """
+        best = self._record.best
+        if best is not None and whole(metrics.eps) != whole(best.eps):
+            return whole(metrics.eps)
+        return score > self._state.best_score
 
     def keep_best(self, network: nn.Module, metrics: EpochMetrics, score: float) -> None:
         """Keep the weights of the best epoch so far.

@@ -37,6 +37,7 @@ from hardener.runtime.device import has_bfloat16, kind_of
 from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
+from hardener.training.eps_schedule import short_ramp
 from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
@@ -126,6 +127,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     balance = describe_balance(recipe, train_images.labels, folder.classes)
     if balance is not None:
         reporter.say(balance)
+    if (short := short_ramp(recipe, len(train_images), rank_and_world()[1])) is not None:
+        reporter.warn(short)
     mean, std = normalization(normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std)
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, splits.validation, device)

@@ -28,7 +28,7 @@ from hardener.training.build import build_method, first_state, held_body, step_r
 from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
 from hardener.training.compiling import Compiled, compiles
-from hardener.training.ending import TimeLimit, has_stalled, what_is_cut
+from hardener.training.ending import TimeLimit, has_stalled, settles_after, what_is_cut
 from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
 from hardener.training.keeping import Keeper
@@ -188,7 +188,7 @@ class TrainingSession:
         best, done, patience = self.record.best, metrics.epoch, self.recipe.validation.patience
         if done == self.recipe.epochs or best is None:
             return False
-        if has_stalled(best.epoch, done, patience):
+        if has_stalled(best.epoch, done, patience, settled=settles_after(self.recipe)):
             self._end(
                 "patience", f"none was better than epoch {best.epoch} since then (validation.patience={patience})"
             )
@@ -335,7 +335,7 @@ class TrainingSession:
         self.eps.after_epoch(metrics.clean_accuracy, metrics.robust_accuracy)
         self.watch.keep(metrics.robust_accuracy, write=self.rank == 0)
         score = metrics.score(self.recipe.validation.select, balanced=self.recipe.data.balance != "none")
-        if score <= self.state.best_score:
+        if not self.keeper.is_better(metrics, score, self.eps.whole):
             return False
         self.keeper.keep_best(self.exchange.whole(self.average.judged.network), metrics, score)
         return True

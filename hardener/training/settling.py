@@ -5,8 +5,10 @@ from __future__ import annotations
 from hardener.config.recipe import LARGE_SIDE, fine_tuned, settle
 from hardener.config.schema import Recipe
 from hardener.progress import Reporter
+from hardener.training.ending import late
 from hardener.training.request import TrainRequest
 from hardener.vicinity.worst_point import Settings as Ball
+from hardener.words import counted
 
 _EPS = "vicinity.adversarial.eps"
 
@@ -39,13 +41,26 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
         )
     ball = recipe.vicinity.find(Ball)
     if ball is not None:
-        reporter.say(f"trains against an attacker: {ball.threat}. --set {_EPS}=EPS chooses another eps")
+        asks = recipe.validation.threat
+        apart = "" if asks == ball.threat else f", and chooses the epoch that it keeps at {asks}"
+        reporter.say(f"trains against an attacker: {ball.threat}{apart}. --set {_EPS}=EPS chooses another eps")
+        if ball.step_size is not None and ball.steps * ball.step_size < ball.eps:
+            reporter.warn(
+                f"{counted(ball.steps, 'step')} of {ball.step_size:.4g} cannot cross a ball of eps {ball.eps:.4g}: it "
+                "trains against a weaker attacker. --set vicinity.adversarial.step_size=null fits the step to eps"
+            )
         asked = request.recipe.vicinity.find(Ball)
         idle = _shares_asked_for(asked) if asked is not None and ball.schedule == "constant" else []
         if idle:
             reporter.warn(
                 f"{' and '.join(idle)} in vicinity.adversarial: eps does not rise, so that this does nothing. "
                 "--set vicinity.adversarial.schedule=ramp lets it rise"
+            )
+    for what, after in late(recipe):
+        if after >= recipe.epochs:
+            reporter.warn(
+                f"{what} never begins: it comes after {counted(after, 'epoch')}, and the run has {recipe.epochs}. Take "
+                "more --epochs, or bring it in sooner"
             )
     gave = "; ".join(f"{name}: {figures}" for name, figures in fine_tuned().items())
     if request.starts_trained and gave:

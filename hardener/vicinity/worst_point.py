@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Schedule = Literal["constant", "ramp", "auto"]
 Origin = Literal["noise", "class", "prior"]
 Agreement = Literal["squared", "divergence"]
-_LATE = 0.75
+LATE = 0.75
 
 
 class Settings(Ball):
@@ -222,4 +222,4 @@ class WorstPoint:
 
     @property
     def _count(self) -> int:
-        return max(self.steps, self.last_steps or 0) if self.done >= _LATE else self.steps
+        return max(self.steps, self.last_steps or 0) if self.done >= LATE else self.steps
