@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,7 +109,8 @@ def export(
             f"{literal(run.triton / SERVICE_FILE)}",
             soft_wrap=True,
         )
-    out.print(f"next: hardener serve {run.path if ready == run.bundle else ready}", markup=False, soft_wrap=True)
+    served = str(run.path if ready == run.bundle else ready)
+    out.print(f"next: {shlex.join(['hardener', 'serve', served])}", markup=False, soft_wrap=True)
 
 
 def _say_exported(run: RunFolder, bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,8 @@ def quickstart(
 ) -> None:
     """Write a commented model file, a recipe and a small image folder, and say what to type next."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise HardenerError(f"{folder} is there and not empty. Name a new folder: hardener quickstart {folder}-2")
+        other = shlex.quote(f"{folder}-2")
+        raise HardenerError(f"{folder} is there and not empty. Name a new folder: hardener quickstart {other}")
     folder.mkdir(parents=True, exist_ok=True)
     here = files("hardener.cli")
     (folder / "model.py").write_text((here / "quickstart_model.py.txt").read_text("utf-8"), "utf-8")
@@ -38,8 +40,6 @@ def quickstart(
 
 def next_commands(folder: Path) -> list[str]:
     """Return the commands that lead from the folder to a model that is trained, judged and exported."""
-    import shlex
-
     model, data, recipe = (shlex.quote(str(folder / name)) for name in ("model.py", "images", "recipe.yaml"))
     return [f"hardener train {model} --data {data} --recipe {recipe}", "hardener eval", "hardener export"]
 

@@ -215,7 +215,7 @@ def _find_rate(request: TrainRequest) -> None:
     if found.suggested is None:
         raise HardenerError(
             f"the loss falls at no learning rate up to {found.rates[-1]:.2g}. Try more images a step, such as "
-            "--batch-size 64, or see with hardener inspect whether the labels are right."
+            f"--batch-size {2 * found.batch_size}, or see with hardener inspect whether the labels are right."
         )
     rate = float(f"{found.suggested:.2g}")
     out.print(f"the loss falls fastest at {rate:g}; the recipe has {found.own:g}", markup=False)

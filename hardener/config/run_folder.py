@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import shlex
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -177,6 +178,11 @@ class RunFolder:
         self.int8_bundle = path / "bundle-int8"
         self.triton = path / "triton"
 
+    @property
+    def going_on(self) -> str:
+        """The command that goes on with training, as a shell reads it."""
+        return shlex.join(["hardener", "train", "--resume", str(self.path)])
+
     def read_record(self) -> RunRecord:
         """Read `run.json`.
 
@@ -276,7 +282,7 @@ def unfinished(run: RunFolder, record: RunRecord, epochs: int) -> str:
     so_far = f"{record.epochs_done} of {epochs} epochs are done, and the weights are the best of these"
     if by is not None:
         return f"is being trained now, by {by}: {so_far}"
-    return f"was not trained to its end: {so_far}. Go on with: hardener train --resume {run.path}"
+    return f"was not trained to its end: {so_far}. Go on with: {run.going_on}"
 
 
 def runs_below(folder: Path) -> list[RunFolder]:
@@ -304,7 +310,8 @@ def find_bundle(spec: str | None, runs: Path) -> Path:
         return Path(spec)
     run = find_run(spec, runs)
     if not run.bundle.is_dir():
-        raise HardenerError(f"{run.path} has no bundle yet. Make one: hardener export {run.path}")
+        command = shlex.join(["hardener", "export", str(run.path)])
+        raise HardenerError(f"{run.path} has no bundle yet. Make one: {command}")
     return run.bundle
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import shlex
 import tarfile
 import zipfile
 from pathlib import Path
@@ -74,9 +75,8 @@ def kind_of(path: Path) -> Kind:
     if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05":
         return "pickle"
     if path.suffix == ".onnx" or re.match(rb"\x08[\x01-\x20]\x12.{1,20}\x1a?", start, re.DOTALL):
-        raise _not(
-            path, "an ONNX file", f"Evaluate it by itself: hardener eval {path.with_suffix('.onnx')} --data DIR."
-        )
+        model = shlex.quote(str(path.with_suffix(".onnx")))
+        raise _not(path, "an ONNX file", f"Evaluate it by itself: hardener eval {model} --data DIR.")
     if re.match(rb"[\x81-\x8f][\xa0-\xbf\xd9]|\xde..[\xa0-\xbf\xd9]|\xdf....[\xa0-\xbf\xd9]", start, re.DOTALL):
         raise _not(path, "a msgpack file, as Flax saves its weights", _JAX)
     _not_tensorflow(path, start)
@@ -205,7 +205,7 @@ def weights_in(folder: Path) -> Path:
     if names and ("_CHECKPOINT_METADATA" in names or "manifest.ocdbt" in names):
         raise _not(folder, "an Orbax checkpoint", _JAX)
     known = [n for n in names if Path(n).suffix in {".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".tar"}]
-    advice = f"Name the file: --init {folder / known[0]}." if known else f"It holds {_listed(names)}."
+    advice = f"Name the file: --init {shlex.quote(str(folder / known[0]))}." if known else f"It holds {_listed(names)}."
     raise HardenerError(
         f"{folder} is a folder without model.safetensors: weights are a file, or a run that was trained, or a folder "
         f"of HuggingFace. {advice}"

@@ -36,7 +36,7 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
         HardenerError: the run has no weights yet, or its model file no longer builds.
     """
     if weights and not run.weights.is_file():
-        raise HardenerError(f"{run.path} has no trained weights yet. Go on with: hardener train --resume {run.path}")
+        raise HardenerError(f"{run.path} has no trained weights yet. Go on with: {run.going_on}")
     shape = record.input
     file = record.model.file
     choice = ModelChoice(

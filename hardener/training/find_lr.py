@@ -34,12 +34,14 @@ class RateSweep:
         losses: smoothed, one a rate.
         suggested: at which the loss falls fastest; None: it falls at none.
         own: the rate that the run would have.
+        batch_size: images a step.
     """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     suggested: float | None
     own: float
+    batch_size: int
 
 
 def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSweep:
@@ -54,7 +56,8 @@ def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSw
     check_optimizer(request.recipe.optimizer)
     prepared = prepare(request, reporter)
     rates, losses = _sweep(prepared, request.seed, reporter)
-    return RateSweep(tuple(rates), tuple(losses), steepest(rates, losses), prepared.recipe.optimizer.lr)
+    own = prepared.recipe
+    return RateSweep(tuple(rates), tuple(losses), steepest(rates, losses), own.optimizer.lr, own.batch_size)
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:

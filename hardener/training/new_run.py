@@ -87,7 +87,7 @@ def _check_free(path: Path) -> None:
     begun = {run.record_file.name, run.recipe_file.name, run.model_files.name, run.checkpoint.parent.name, LOCK}
     if path.is_dir() and {left.name for left in path.iterdir()} <= begun and not any(run.checkpoint.parent.glob("*")):
         return
-    advice = f", or go on with it: hardener train --resume {path}" if run.checkpoint.is_file() else ""
+    advice = f", or go on with it: {run.going_on}" if run.checkpoint.is_file() else ""
     with suppress(HardenerError):
         advice = "" if run.read_record().status == "finished" else advice
     raise HardenerError(f"{path} exists. Choose another --name{advice}{'' if advice else '.'}")

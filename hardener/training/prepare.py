@@ -33,7 +33,6 @@ from hardener.models.own_normalization import fault_of_normalization, own_normal
 from hardener.models.trained import open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
-from hardener.runtime.device import has_bfloat16, kind_of
 from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
@@ -44,7 +43,7 @@ from hardener.training.loop import smallest_piece
 from hardener.training.request import TrainRequest
 from hardener.training.resizing import check_smallest
 from hardener.training.session import Material
-from hardener.training.settling import settle_recipe
+from hardener.training.settling import say_if_converted, settle_recipe
 from hardener.words import are, counted
 
 _FITS = (
@@ -96,7 +95,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
     recipe = settle_recipe(request, min(shape.height, shape.width), reporter)
-    _say_if_converted(recipe, device, reporter, ": --precision float32 is faster here")
+    say_if_converted(recipe, device, reporter, ": --precision float32 is faster here")
     for note in loaded.notes:
         reporter.say(note)
     _say_what_it_reads(loaded, reporter)
@@ -142,7 +141,7 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
         HardenerError: something is no longer there, or has changed.
     """
     chosen = own_device(device)
-    _say_if_converted(recipe, chosen, reporter)
+    say_if_converted(recipe, chosen, reporter)
     others = record.data.other_roots()
     places = {"--data": Path(record.data.root), "--val": others["validation_root"], "--test": others["test_root"]}
     for option, root in places.items():
@@ -160,12 +159,6 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     _check_same(record, folder, {"train": splits.train, "validation": splits.validation})
     check_enough(splits.train, folder.classes)
     return Material(classifier, splits.train, splits.validation, chosen)
-
-
-def _say_if_converted(recipe: Recipe, device: torch.device, reporter: Reporter, instead: str = "") -> None:
-    if recipe.precision == "bfloat16" and not has_bfloat16(device):
-        slow = f"this {kind_of(device)} does not compute in bfloat16 natively, and a step can take ten times as long"
-        reporter.warn(slow + instead)
 
 
 def _check_same(record: RunRecord, folder: DataSet, splits: dict[str, LoadedImages]) -> None:
@@ -337,9 +330,15 @@ def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes
         reporter.say(f"{smooth} ReLUs replaced by {activation}")
     head = next(iter(built.answer.heads), None)
     still = freeze(network, recipe.network.freeze, num_classes=num_classes, head=head)
+    learning = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    whole = sum(p.numel() for p in network.parameters())
     if still:
-        learning = sum(p.numel() for p in network.parameters() if p.requires_grad)
         reporter.say(f"frozen: {', '.join(still)}; {learning:,} parameters learn")
+    elif 2 * learning < whole:
+        reporter.warn(
+            f"{learning:,} of {whole:,} parameters learn: the model's own code freezes the others. --freeze PATTERN "
+            "also holds their batch statistics"
+        )
     if recipe.network.head_first:
         names = HeldBody(network, num_classes=num_classes, head=head).names
         reporter.say(f"{counted(recipe.network.head_first, 'epoch')} of the head first: {', '.join(names)} learn after")

@@ -141,5 +141,5 @@ def _announce(run: RunFolder, batch_size: int, reporter: Reporter) -> None:
     if world > 1:
         reporter.say(
             f"{world} processes, {batch_size} images a step each: {world * batch_size} together. Should one end early, "
-            f"the run can go on: start torchrun again, with: hardener train --resume {run.path}"
+            f"the run can go on: start torchrun again, with: {run.going_on}"
         )

@@ -208,7 +208,7 @@ class TrainingSession:
 
     def _too_late(self, sitting: _Sitting) -> HardenerError:
         took, share = time.monotonic() - sitting.began, sitting.images / self.order.usable
-        return HardenerError(self._limit.fault(share, took, f"hardener train --resume {self.run.path}"))
+        return HardenerError(self._limit.fault(share, took, self.run.going_on))
 
     def _share(self) -> float:
         """Return the share of the run that is done."""
@@ -365,8 +365,8 @@ class TrainingSession:
 
     def _interruption(self) -> Interrupted:
         return Interrupted(
-            f"in epoch {self.state.progress.epoch + 1} of {self.recipe.epochs}; nothing is lost. Go on with: hardener "
-            f"train --resume {self.run.path}"
+            f"in epoch {self.state.progress.epoch + 1} of {self.recipe.epochs}; nothing is lost. Go on with: "
+            f"{self.run.going_on}"
         )
 
     def _for_all(self, error: HardenerError) -> HardenerError:
@@ -380,9 +380,7 @@ class TrainingSession:
             yield
         except OSError:  # a full disk; the command line says which
             if self.run.checkpoint.is_file():
-                self.reporter.warn(
-                    f"what is done up to the last checkpoint is kept: hardener train --resume {self.run.path}"
-                )
+                self.reporter.warn(f"what is done up to the last checkpoint is kept: {self.run.going_on}")
             raise
         except RuntimeError as error:
             if self.world == 1 or not lost(error):
@@ -393,5 +391,5 @@ class TrainingSession:
             raise Lost(
                 f"process {self.rank} of {self.world} can no longer reach the others: one of them ended or hangs; its "
                 f"own message, or torchrun's, says more. The run can go on from epoch {epoch + 1}, image {images}: "
-                f"start torchrun as before, now with: hardener train --resume {self.run.path}"
+                f"start torchrun as before, now with: {self.run.going_on}"
             ) from error

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
+
 from hardener.config.recipe import LARGE_SIDE, fine_tuned, settle
 from hardener.config.schema import Recipe
 from hardener.progress import Reporter
+from hardener.runtime.device import has_bfloat16, kind_of
 from hardener.training.ending import late
 from hardener.training.request import TrainRequest
 from hardener.vicinity.worst_point import Settings as Ball
@@ -13,9 +18,42 @@ from hardener.words import counted
 _EPS = "vicinity.adversarial.eps"
 
 
-def _shares_asked_for(ball: Ball) -> list[str]:
-    standard = type(ball).model_fields
-    return [f"{n}={getattr(ball, n):g}" for n in ("quiet", "full") if getattr(ball, n) != standard[n].default]
+def _idle(asked: Recipe, settled: Recipe) -> Iterator[str]:
+    """Yield what a recipe sets that changes nothing beside the rest, with what would make it work."""
+    ball, labels, rate, average = (
+        settled.vicinity.find(Ball),
+        settled.vicinity.labels,
+        settled.optimizer,
+        settled.averaging,
+    )
+    own = asked.vicinity.find(Ball)
+    if own is not None and ball is not None and ball.schedule == "constant":
+        standard = type(own).model_fields
+        idle = [f"{n}={getattr(own, n):g}" for n in ("quiet", "full") if getattr(own, n) != standard[n].default]
+        if idle:
+            yield (
+                f"{' and '.join(idle)} in vicinity.adversarial: eps does not rise, so that this does nothing. --set "
+                "vicinity.adversarial.schedule=ramp lets it rise"
+            )
+    if labels.law == "one-hot" and (idle := sorted(asked.vicinity.labels.model_fields_set - {"law"})):
+        yield (
+            f"{' and '.join(idle)} in vicinity.labels: the labels stay as they are, so that this does nothing. --set "
+            "vicinity.labels.law=uniform smooths them"
+        )
+    if labels.law in {"one-hot", "uniform"} and (idle := sorted(asked.beta.model_fields_set)):
+        yield (
+            f"{' and '.join(idle)} in beta: no vector is learned for the labels, so that this does nothing. --set "
+            "vicinity.labels.law=budget learns one"
+        )
+    if "milestones" in asked.optimizer.model_fields_set and rate.schedule != "step":
+        yield "optimizer.milestones does nothing without --set optimizer.schedule=step"
+    if (
+        asked.averaging is not None
+        and "decay" in asked.averaging.model_fields_set
+        and average
+        and average.name == "swa"
+    ):
+        yield "averaging.decay does nothing for the plain mean of swa. --set averaging.name=ema decays"
 
 
 def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recipe:
@@ -49,13 +87,8 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
                 f"{counted(ball.steps, 'step')} of {ball.step_size:.4g} cannot cross a ball of eps {ball.eps:.4g}: it "
                 "trains against a weaker attacker. --set vicinity.adversarial.step_size=null fits the step to eps"
             )
-        asked = request.recipe.vicinity.find(Ball)
-        idle = _shares_asked_for(asked) if asked is not None and ball.schedule == "constant" else []
-        if idle:
-            reporter.warn(
-                f"{' and '.join(idle)} in vicinity.adversarial: eps does not rise, so that this does nothing. "
-                "--set vicinity.adversarial.schedule=ramp lets it rise"
-            )
+    for line in _idle(request.recipe, recipe):
+        reporter.warn(line)
     for what, after in late(recipe):
         if after >= recipe.epochs:
             reporter.warn(
@@ -69,3 +102,10 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
             "hardened; for noise, blur and weather --recipe sturdy"
         )
     return recipe
+
+
+def say_if_converted(recipe: Recipe, device: torch.device, reporter: Reporter, instead: str = "") -> None:
+    """Warn where training is to compute in bfloat16 on a device that has none of its own; `instead` follows."""
+    if recipe.precision == "bfloat16" and not has_bfloat16(device):
+        slow = f"this {kind_of(device)} does not compute in bfloat16 natively, and a step can take ten times as long"
+        reporter.warn(slow + instead)

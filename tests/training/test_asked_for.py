@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import torch
 from test_run import Recorder, request, rows, weights
 from torch import nn
 
-from hardener.config.recipe import load_recipe, settle
+from hardener.config.recipe import load_recipe, recipe_files, settle
 from hardener.config.run_folder import RunFolder
-from hardener.errors import Interrupted
+from hardener.errors import HardenerError, Interrupted
 from hardener.models.freeze import HeldBody
-from hardener.training import session
 from hardener.training.ending import has_stalled, settles_after, what_is_cut
 from hardener.training.eps_schedule import short_ramp
+from hardener.training.prepare import prepare
 from hardener.training.run import resume, train
 from hardener.training.settling import settle_recipe
+from hardener.training.validation import Validator
 from hardener.vicinity.worst_point import Settings as Ball
 from hardener.vicinity.worst_point import WorstPoint
 
@@ -132,18 +134,18 @@ def test_a_run_that_is_killed_while_it_validates_goes_on_at_the_eps_that_it_had(
 ) -> None:
     sets = (f"vicinity.adversarial.schedule={schedule}", "vicinity.adversarial.eps=0.1", "epochs=6")
     straight = train(request(model_file, image_folder, tmp_path, "hardened", sets, name="straight"), Recorder())
-    measure = session.Validator.measure
+    measure = Validator.measure
 
-    def killed(self: session.Validator, classifier: nn.Module, epoch: int) -> Any:
+    def killed(self: Validator, classifier: nn.Module, epoch: int) -> Any:
         if epoch == 2:
             raise KeyboardInterrupt
         return measure(self, classifier, epoch)
 
     monkeypatch.setattr("hardener.training.keeping.SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(session.Validator, "measure", killed)
+    monkeypatch.setattr(Validator, "measure", killed)
     with pytest.raises((KeyboardInterrupt, Interrupted)):
         train(request(model_file, image_folder, tmp_path, "hardened", sets, name="killed"), Recorder())
-    monkeypatch.setattr(session.Validator, "measure", measure)
+    monkeypatch.setattr(Validator, "measure", measure)
     resumed = resume(RunFolder(tmp_path / "killed"), Recorder(), device="cpu")
     assert rows(resumed) == rows(straight)
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
@@ -220,3 +222,63 @@ def settled(recipe: str, sets: tuple[str, ...], folder: Path, *, size: int = 8) 
     asked = request(folder / "m.py", folder, folder, recipe, sets)
     settle_recipe(asked, size, told)
     return told
+
+
+# What does nothing
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (("vicinity.labels.smoothing=0.4",), "smoothing in vicinity.labels: the labels stay as they are, so that this"),
+        (("vicinity.labels.smoothing=0.4", "vicinity.labels.law=uniform"), None),
+        (("beta.lr=0.3",), "lr in beta: no vector is learned for the labels, so that this does nothing"),
+        (("beta.lr=0.3", "vicinity.labels.law=budget"), None),
+        (("optimizer.milestones=[0.5]",), "optimizer.milestones does nothing without --set optimizer.schedule=step"),
+        (("optimizer.milestones=[0.5]", "optimizer.schedule=step"), None),
+        (("averaging.name=swa", "averaging.decay=0.9"), "averaging.decay does nothing for the plain mean of swa"),
+        (("averaging.name=ema", "averaging.decay=0.9"), None),
+    ],
+)
+def test_a_setting_without_effect_is_told(sets: tuple[str, ...], said: str | None, tmp_path: Path) -> None:
+    told = [line for line in settled("natural", sets, tmp_path).warned if "does nothing" in line]
+    assert [line.startswith(str(said)) for line in told] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize("recipe", recipe_files())
+def test_no_recipe_of_ours_holds_a_setting_without_effect(recipe: str, tmp_path: Path) -> None:
+    assert not [line for line in settled(recipe, (), tmp_path).warned if "does nothing" in line]
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (("optimizer.options.lr=9",), "lr has a field of its own: set optimizer.lr=9 instead"),
+        (("optimizer.options.weight_decay=1",), "weight_decay has a field of its own"),
+        (
+            ("vicinity.mixup_alpha=0.2", "batch_size=8", "accumulate=8"),
+            "accumulate=8 of batch_size=8 leaves pieces of one image, and vicinity.mixup_alpha mixes within a piece",
+        ),
+    ],
+)
+def test_a_setting_that_would_be_overridden_is_refused(sets: tuple[str, ...], said: str) -> None:
+    with pytest.raises(HardenerError, match=said):
+        load_recipe("natural", sets)
+
+
+def test_a_network_whose_own_code_freezes_most_of_it_is_told(image_folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "frozen.py"
+    model.write_text(
+        "from torch import nn\n\n\ndef build_model(num_classes, in_channels):\n"
+        "    body = nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 64, 8)).requires_grad_(FROZEN)\n"
+        "    return nn.Sequential(body, nn.Linear(8, num_classes))\n\n\nFROZEN = False\n"
+    )
+    told = Recorder()
+    prepare(request(model, image_folder, tmp_path, "natural"), told)
+    assert any(line.startswith("18 of 538 parameters learn: the model's own code freezes") for line in told.warned)
+
+
+def test_the_line_that_goes_on_is_read_by_a_shell_as_it_is_meant() -> None:
+    run = RunFolder(Path("my runs/it's a run"))
+    assert shlex.split(run.going_on) == ["hardener", "train", "--resume", "my runs/it's a run"]
+    assert RunFolder(Path("runs/plain")).going_on == "hardener train --resume runs/plain"

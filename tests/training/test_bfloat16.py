@@ -15,7 +15,7 @@ from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Interrupted
 from hardener.runtime.device import has_bfloat16
-from hardener.training import prepare as room
+from hardener.training import settling
 from hardener.training.build import autocasts
 from hardener.training.prepare import prepare
 from hardener.training.run import resume, train
@@ -54,9 +54,9 @@ def test_bfloat16_that_is_converted_is_told_with_what_is_faster(
 ) -> None:
     slow = "this processor does not compute in bfloat16 natively, and a step can take ten times as long"
     asked = request(model_file, image_folder, tmp_path, "natural", ("precision=bfloat16",), name="stopped")
-    monkeypatch.setattr(room, "has_bfloat16", lambda device: True)
+    monkeypatch.setattr(settling, "has_bfloat16", lambda device: True)
     assert not told_of_bfloat16(partial(prepare, asked))
-    monkeypatch.setattr(room, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(settling, "has_bfloat16", lambda device: False)
     assert told_of_bfloat16(partial(prepare, asked)) == [f"{slow}: --precision float32 is faster here"]
     with pytest.raises(Interrupted):
         train(asked, Recorder(interrupt_at=1))
