@@ -44,7 +44,8 @@ def test_epochs_are_chosen_at_the_eps_of_training(
 ) -> None:
     settled, _ = settle(load_recipe(recipe, overrides), trained=False, side=side)
     assert settled.vicinity.own(Ball).threat == settled.validation.threat
-    assert (settled.validation.norm, settled.validation.eps) == (threat[0], pytest.approx(threat[1]))
+    assert settled.validation.norm == threat[0]
+    assert settled.validation.eps == pytest.approx(threat[1])
 
 
 def test_what_validation_is_told_on_purpose_stays(tmp_path: Path) -> None:
