@@ -140,6 +140,7 @@ class _Work:
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(_QUANTIZED),
                 per_channel=True,
+                reduce_range=True,  # a processor without VNNI adds two products in 16 bits, and 8-bit weights overflow
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibration_cache_path=str(self._ranges),

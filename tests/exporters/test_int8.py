@@ -92,6 +92,14 @@ def test_the_int8_file_has_the_same_door_and_all_layers_but_the_last_in_int8(mad
     assert b".py" not in (run.int8_bundle / "model.onnx").read_bytes()
 
 
+def test_no_weight_is_so_large_that_processors_without_vnni_overflow(made: tuple[RunFolder, Quantized]) -> None:
+    """They add two products of 8-bit numbers in 16 bits: 2 * 255 * 64 fits, 2 * 255 * 127 does not."""
+    model = onnx.load(str(made[0].int8_bundle / "model.onnx"))
+    weights = [entry for entry in model.graph.initializer if entry.data_type == onnx.TensorProto.INT8 and entry.dims]
+    arrays = [onnx.numpy_helper.to_array(entry).astype(int) for entry in weights]
+    assert max(np.abs(array).max() for array in arrays) == 64
+
+
 def test_its_answers_are_near_those_of_float32(made: tuple[RunFolder, Quantized]) -> None:
     run, _ = made
     images = pixels(64, 8, 1)
