@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from hardener.config.brought import augmentations, method_sections, vicinities, with_methods, with_sections
 from hardener.config.fault import all_faults, keys_of
 from hardener.config.files import packaged_folder
-from hardener.config.schema import OPTIMIZERS, Augment, Recipe, Vicinity
+from hardener.config.schema import OPTIMIZERS, Augment, Recipe, Validation, Vicinity
 from hardener.errors import HardenerError, did_you_mean
 from hardener.threat import NORMS
 
@@ -23,6 +23,7 @@ LARGE_SIDE = 64
 """Pixels of the shorter side from which on images count as large; see `Recipe.large_images`."""
 _FINE_TUNED = "Fine-tuned:"
 _ATTACK = "vicinity.adversarial"
+_NORM = str(Validation.model_fields["norm"].default)
 _CONDITIONAL = ("fine_tuning", "large_images")
 _SETTLED_BEFORE = ("data.", "network.", "name", *_CONDITIONAL)
 """What is used before weights and size are known, so that no such section may change it."""
@@ -88,7 +89,10 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         _put_value(fields, key, value, key)
         last.add(key)
     recipe = check_recipe(fields, str(path.name))
-    kept = {n: [(k, v) for k, v in flat(getattr(recipe, n)) if not _lies_in(k, last)] for n in _CONDITIONAL}
+    kept = {
+        n: [(k, v) for k, v in flat(getattr(recipe, n)) if not _lies_in(k, last) and not _holds_one(k, last)]
+        for n in _CONDITIONAL
+    }
     left = {n: _nested(dict(fields)) for n, fields in kept.items()}
     recipe = recipe.model_copy(update=left)
     settle(recipe, trained=True, side=LARGE_SIDE)  # its faults are told now, and not when the images are read
@@ -112,13 +116,31 @@ def settle(recipe: Recipe, *, trained: bool, side: int) -> tuple[Recipe, dict[st
     for name in _CONDITIONAL:
         fields[name] = {}
         for key, value in flat(getattr(recipe, name) if applies[name] else {}):
-            if key.startswith(_SETTLED_BEFORE):
+            if f"{key}.".startswith(_SETTLED_BEFORE):
                 raise HardenerError(f"{recipe.name}: {name} cannot change {key}. Set it in the recipe itself.")
             _put_value(fields, key, value, f"{recipe.name}: {name}: {key}")
             given[key] = value
     if not given:
         return recipe.model_copy(update={name: {} for name in _CONDITIONAL}), given
     return check_recipe(fields, recipe.name), given
+
+
+class _Strict(yaml.SafeLoader):
+    """Refuses a key that stands twice: YAML's own readers drop what stood below the first one."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if seen.setdefault(key.value, line) != line:
+                raise yaml.YAMLError(
+                    f"{key.value!r} stands in line {seen[key.value]} and again in line {line}. Put what is below both "
+                    "into one."
+                )
+        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return found
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -128,7 +150,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         HardenerError: not YAML, or no mapping.
     """
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        fields = _Strict(path.read_text(encoding="utf-8")).get_single_data() or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise HardenerError(f"{path} is not YAML: {error}") from None
     if not isinstance(fields, dict):
@@ -190,22 +212,39 @@ def _follow_attack(fields: dict[str, Any], before: Mapping[str, Any] = MappingPr
     Returns:
         What was put in: dotted key -> value.
     """
-    added: dict[str, Any] = {}
+    added = _followed(fields, _balls(before))
+    for name in _CONDITIONAL:
+        part = fields.get(name)
+        if isinstance(part, dict):
+            beneath = {key: value for key, value in _balls(fields).items() if value is not None}
+            added |= {f"{name}.{key}": value for key, value in _followed(part, _balls(before) | beneath).items()}
+    return added
 
-    def put(key: str, value: Any) -> None:
-        added[key] = value
-        _put_value(fields, key, value, key)
 
-    for prefix, part in (("", fields), *((f"{name}.", fields.get(name)) for name in _CONDITIONAL)):
-        for key in (_ATTACK, "validation"):
-            norm = _value(part, f"{key}.norm")
-            if norm in NORMS and norm != _value(before, f"{key}.norm") and _value(part, f"{key}.eps") is None:
-                put(f"{prefix}{key}.eps", NORMS[norm].default_eps)
-        for name in ("norm", "eps"):
-            asked, own = _value(part, f"{_ATTACK}.{name}"), f"validation.{name}"
-            apart = _value(before, own) != _value(before, f"{_ATTACK}.{name}")
-            if asked and not apart and _value(part, own) is None:
-                put(f"{prefix}{own}", asked)
+def _balls(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what norms and radii a mapping names for training and for validation: dotted key -> value or None."""
+    keys = [f"{section}.{name}" for section in (_ATTACK, "validation") for name in ("norm", "eps")]
+    return {key: _value(fields, key) for key in keys}
+
+
+def _followed(part: dict[str, Any], beneath: Mapping[str, Any]) -> dict[str, Any]:
+    """Put into a part of a recipe what `_follow_attack` says, and return that; `beneath`: what the part lies upon."""
+    own, added = _balls(part), {}
+    attack = own[f"{_ATTACK}.norm"] or beneath[f"{_ATTACK}.norm"] or _NORM
+    if own[f"{_ATTACK}.eps"] is None and attack in NORMS and attack != (beneath[f"{_ATTACK}.norm"] or _NORM):
+        added[f"{_ATTACK}.eps"] = NORMS[attack].default_eps
+    for name in ("norm", "eps"):
+        asked, told = (own | added)[f"{_ATTACK}.{name}"], beneath[f"validation.{name}"]
+        follows = told is None or told == beneath[f"{_ATTACK}.{name}"]
+        if asked and follows and own[f"validation.{name}"] is None:
+            added[f"validation.{name}"] = asked
+    norm = own["validation.norm"]
+    if norm is not None and norm != attack:  # validation asks another question on purpose, and not at training's eps
+        added.pop("validation.eps", None)
+        if own["validation.eps"] is None and norm in NORMS and norm != (beneath["validation.norm"] or _NORM):
+            added["validation.eps"] = NORMS[norm].default_eps
+    for key, value in added.items():
+        _put_value(part, key, value, key)
     return added
 
 
@@ -241,6 +280,11 @@ def _put_value(fields: dict[str, Any], key: str, value: Any, told: str) -> None:
         if not isinstance(place, dict):
             raise HardenerError(f"{told}: {section!r} is no section of the recipe.")
     place[last] = value
+
+
+def _holds_one(key: str, places: Iterable[str]) -> bool:
+    """Say whether one of these places of a recipe lies below a dotted key."""
+    return any(place.startswith(f"{key}.") for place in places)
 
 
 def _lies_in(key: str, places: Iterable[str]) -> bool:

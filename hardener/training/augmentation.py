@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from hardener.progress import Reporter
 
 _DIGITS = "zero|one|two|three|four|five|six|seven|eight|nine"
 _SIGN = re.compile(rf"(digit|number|letter|char|character|sample)?[\W_]*([a-z]|\d+|{_DIGITS})", re.IGNORECASE)
-_SIDED = re.compile(r"(^|[\W_])(left|right)([\W_]|$)", re.IGNORECASE)
+_SIDED = re.compile(r"(?:^|[\W_\d]|(?<=[a-z])(?=[A-Z]))(?i:left|right)(?:[\W_\d]|(?=[A-Z])|$)")
 SMALL = 64
 """Pixels: images with a shorter side are shifted, as larger ones are cropped."""
 
@@ -32,15 +32,17 @@ class Pictured:
     classes: Sequence[str]
 
 
-def settle_augmentation(recipe: Recipe, images: Pictured, reporter: Reporter) -> Recipe:
+def settle_augmentation(recipe: Recipe, images: Pictured, reporter: Reporter, *, told: Collection[str] = ()) -> Recipe:
     """Return the recipe with an `augment` that leaves nothing open, and say what was decided.
 
+    Args:
+        told: keys of `augment` that were set; a policy leaves them as they are, also where that is the default.
     Raises:
         HardenerError: an augmentation needs colour, and the images have none.
     """
     asked = recipe.augment
     if asked.policy is not None:
-        recipe = _with(recipe, {**_policy(asked, images), "policy": None})
+        recipe = _with(recipe, {**_policy(asked, images, told), "policy": None})
     _check_color(recipe.augment, images)
     if recipe.augment.flip == "auto":
         flip, why = mirrors(images)
@@ -77,8 +79,8 @@ def _with(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     return check_recipe(fields, recipe.name)
 
 
-def _policy(asked: Augment, images: Pictured) -> dict[str, Any]:
-    """Return what a policy sets; what the recipe has otherwise than by default stays."""
+def _policy(asked: Augment, images: Pictured, told: Collection[str]) -> dict[str, Any]:
+    """Return what a policy sets; what the recipe has otherwise than by default, or was told, stays."""
     small = min(images.height, images.width) < SMALL
     found: dict[str, Any] = {"shift": 0.125 if small or asked.policy == "light" else 0.0}
     if asked.policy != "light" and not small:
@@ -88,7 +90,7 @@ def _policy(asked: Augment, images: Pictured) -> dict[str, Any]:
         found |= {"erase": {}} if small else {"color": {} if images.color else {"saturation": 0}}
     if asked.policy == "strong":
         found |= {"trivial": {}, "erase": {}}
-    return {key: value for key, value in found.items() if getattr(asked, key) == _default(key)}
+    return {key: value for key, value in found.items() if getattr(asked, key) == _default(key) and key not in told}
 
 
 def _default(key: str) -> Any:

@@ -288,7 +288,7 @@ def _pictures(
     classes = {}
     generator = torch.Generator().manual_seed(request.seed)
     pictured = Pictured(view.height, view.width, len(folder.train), view.channels == 3, folder.classes)
-    recipe = settle_augmentation(request.recipe, pictured, Silent())
+    recipe = settle_augmentation(request.recipe, pictured, Silent(), told=request.recipe.augment.model_fields_set)
     for label, name in enumerate(folder.classes[:SHOWN_CLASSES]):
         own = [place for place, found in enumerate(folder.train.labels) if found == label]
         chosen = [own[place] for place in torch.randperm(len(own), generator=generator).tolist()]

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from hardener.config.ablation_record import MODULES, Module
-from hardener.config.schema import Recipe
+from hardener.config.schema import Labels, Recipe
 from hardener.errors import HardenerError
 
 NATURAL = "natural"
@@ -37,7 +37,7 @@ def recipe_with(base: Recipe, modules: Sequence[Module]) -> Recipe:
     if "mixup" not in modules:
         off["mixup_alpha"] = 0.0
     if "labels" not in modules:
-        off["labels"] = vicinity.labels.model_copy(update={"law": "one-hot"})
+        off["labels"] = Labels(law="one-hot")
     name = base.name if len(modules) == len(MODULES) else f"{base.name}: {name_of(modules)}"
     return base.model_copy(update={"name": name, "vicinity": vicinity.model_copy(update=off)})
 

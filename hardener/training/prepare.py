@@ -106,7 +106,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     loaded = built.loaded
     _change_network(built, recipe, shape, len(folder.classes), reporter)
     pictured = Pictured(shape.height, shape.width, len(folder.train), color, folder.classes)
-    recipe = settle_augmentation(recipe, pictured, reporter)
+    recipe = settle_augmentation(recipe, pictured, reporter, told=request.recipe.augment.model_fields_set)
     keep_all_buffers(loaded.network)
     normalize = _normalization(built, recipe.data.normalize, began.normalization, reporter)
     tried = _dry_run(built, recipe, folder, device, reporter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hardener.errors import HardenerError, Interrupted
 from hardener.models.freeze import HeldBody
 from hardener.training.ending import has_stalled, settles_after, what_is_cut
 from hardener.training.eps_schedule import short_ramp
+from hardener.training.module_sets import module_sets, recipe_with
 from hardener.training.prepare import prepare
 from hardener.training.run import resume, train
 from hardener.training.settling import settle_recipe
@@ -217,11 +219,10 @@ def test_a_module_that_stands_twice_in_the_body_is_held_and_let_go() -> None:
     assert relu.training
 
 
-def settled(recipe: str, sets: tuple[str, ...], folder: Path, *, size: int = 8) -> Recorder:
+def settled(recipe: str, sets: tuple[str, ...], folder: Path, *, size: int = 8, init: Path | None = None) -> Recorder:
     """Return what is said where a recipe is settled."""
     told = Recorder()
-    asked = request(folder / "m.py", folder, folder, recipe, sets)
-    settle_recipe(asked, size, told)
+    settle_recipe(request(folder / "m.py", folder, folder, recipe, sets, init=init), size, told)
     return told
 
 
@@ -283,3 +284,45 @@ def test_the_line_that_goes_on_is_read_by_a_shell_as_it_is_meant() -> None:
     run = RunFolder(Path("my runs/it's a run"))
     assert shlex.split(run.going_on) == ["hardener", "train", "--resume", "my runs/it's a run"]
     assert RunFolder(Path("runs/plain")).going_on == "hardener train --resume runs/plain"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sets", "trained", "said"),
+    [
+        ("natural", ("optimizer.name=adamw", "optimizer.lr=0.03"), False, "30 times the rate that torch has for adamw"),
+        ("natural", ("optimizer.name=adamw", "optimizer.lr=0.003"), True, None),
+        ("natural", ("vicinity.noise_sigma=8",), False, "noise of a standard deviation of 8 drowns images"),
+        (
+            "hardened",
+            ("optimizer.layer_decay=0.9",),
+            True,
+            "layer_decay=0.9: it is the first layers that have to",
+        ),
+        ("hardened", ("network.freeze=[conv1]",), True, "frozen layers: it is the first layers that have to"),
+        ("hardened", ("optimizer.layer_decay=0.9",), False, None),
+        ("natural", ("optimizer.layer_decay=0.9", "network.freeze=[conv1]"), True, None),
+    ],
+)
+def test_what_can_hardly_be_meant_is_told(
+    recipe: str, sets: tuple[str, ...], trained: bool, said: str | None, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors" if trained else None
+    told = settled(recipe, sets, tmp_path, init=start).warned
+    assert [line.startswith(str(said)) for line in told] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize("recipe", ["natural", "sprout", "hardened"])
+def test_a_runs_own_file_as_a_recipe_is_no_doubt(
+    recipe: str, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    run = train(request(model_file, image_folder, tmp_path, recipe), Recorder())
+    assert not settled(str(run.recipe_file), (), tmp_path).warned
+
+
+def test_an_ablation_is_not_told_of_what_it_switches_off(tmp_path: Path) -> None:
+    base = load_recipe("sprout")
+    for modules in module_sets():
+        told = Recorder()
+        asked = replace(request(tmp_path / "m.py", tmp_path, tmp_path), recipe=recipe_with(base, modules))
+        settle_recipe(asked, 8, told)
+        assert not told.warned

@@ -33,7 +33,9 @@ def pictured(
         (("00000", "00042"), True, False, "digits"),
         (("5", "cat"), True, True, "photographs"),
         (("turn left", "stop"), True, False, "the class turn left tells sides apart"),
-        (("bright", "leftover"), True, True, "photographs"),
+        (("TurnLeft", "stop"), True, False, "the class TurnLeft tells sides apart"),
+        (("right1", "stop"), True, False, "the class right1 tells sides apart"),
+        (("bright", "leftover", "Copyright"), True, True, "photographs"),
     ],
 )
 def test_photographs_are_mirrored_and_digits_letters_and_gray_images_are_not(
@@ -46,7 +48,9 @@ def test_photographs_are_mirrored_and_digits_letters_and_gray_images_are_not(
 
 
 def settled(*sets: str, images: Pictured | None = None) -> dict[str, object]:
-    recipe = settle_augmentation(load_recipe("natural", sets), images or pictured(), Silent())
+    asked = load_recipe("natural", sets)
+    told = asked.augment.model_fields_set
+    recipe = settle_augmentation(asked, images or pictured(), Silent(), told=told)
     return {key: dict(value) if isinstance(value, Section) else value for key, value in recipe.augment.on().items()}
 
 
@@ -59,6 +63,10 @@ def test_a_policy_follows_size_and_number_and_leaves_what_the_recipe_sets() -> N
         "trivial": {"strength": 1.0},
         "erase": {**erased, "chance": 0.5},
     }
+    left = settled("augment.policy=strong", "augment.erase=false", "augment.trivial=null", "augment.shift=0.125")
+    assert left == {"shift": 0.125, "flip": True}
+    kept = settled("augment.policy=light", "augment.shift=0.125", images=pictured(224))
+    assert kept == {"shift": 0.125, "flip": True}
     large = settled("augment.policy=standard", images=pictured(224))
     assert set(large) == {"flip", "crop", "color"}
     for count, least in ((9_999, 0.35), (10_000, 0.2), (100_000, 0.08)):

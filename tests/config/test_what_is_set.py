@@ -1,0 +1,107 @@
+"""What a user sets, by --set or in a file of their own, is what a recipe comes to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hardener.config.recipe import load_recipe, settle
+from hardener.errors import HardenerError
+
+
+def own(folder: Path, text: str) -> str:
+    path = folder / "own.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+EPS = "vicinity.adversarial.eps"
+ATTACK = "vicinity: {adversarial: {eps: 2/255}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "attack", "validation"),
+    [
+        (ATTACK, ("vicinity.adversarial.norm=linf",), ("linf", 2), ("linf", 2)),
+        (ATTACK, ("validation.norm=linf",), ("linf", 2), ("linf", 2)),
+        (ATTACK, ("validation.norm=l2",), ("linf", 2), ("l2", 127.5)),
+        (ATTACK, ("vicinity.adversarial.norm=l2",), ("l2", 127.5), ("l2", 127.5)),
+        ("vicinity: {adversarial: {norm: l2, eps: 1}}\nvalidation: {norm: l2}", (), ("l2", 255), ("l2", 255)),
+        ("vicinity: {adversarial: {norm: l2, eps: 1}}\nvalidation: {norm: linf}", (), ("l2", 255), ("linf", 8)),
+        (f"{ATTACK}\nvalidation: {{eps: 1/255}}", ("vicinity.adversarial.eps=4/255",), ("linf", 4), ("linf", 1)),
+        ("validation: {eps: 1/255}", ("vicinity.adversarial.eps=4/255",), ("linf", 4), ("linf", 1)),
+        (f"{ATTACK}\nlarge_images: {{vicinity: {{adversarial: {{eps: 3/255}}}}}}", (), ("linf", 3), ("linf", 3)),
+        (
+            f"{ATTACK}\nvalidation: {{eps: 1/255}}\nlarge_images: {{vicinity: {{adversarial: {{eps: 3/255}}}}}}",
+            (), ("linf", 3), ("linf", 1),
+        ),
+    ],
+)  # fmt: skip
+def test_validation_follows_training_and_neither_is_moved_by_naming_what_it_is(
+    text: str, overrides: tuple[str, ...], attack: tuple[str, float], validation: tuple[str, float], tmp_path: Path
+) -> None:
+    recipe, _ = settle(load_recipe(own(tmp_path, text), overrides), trained=False, side=224)
+    ball: Any = dict(recipe.vicinity)["adversarial"]
+    assert [ball.norm, recipe.validation.norm] == [attack[0], validation[0]]
+    assert [255 * ball.eps, 255 * recipe.validation.eps] == pytest.approx([attack[1], validation[1]])
+
+
+def test_naming_the_norm_that_a_recipe_has_leaves_its_eps_for_large_images() -> None:
+    for key in ("vicinity.adversarial.norm", "validation.norm"):
+        recipe, _ = settle(load_recipe("hardened", [f"{key}=linf"]), trained=False, side=224)
+        assert recipe.validation.eps == pytest.approx(4 / 255)
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "key", "value"),
+    [
+        ("large_images: {augment: {crop: true}}", "augment.crop.least=0.9", "augment.crop.least", 0.9),
+        (
+            "large_images: {vicinity: {adversarial: null}}",
+            "vicinity.adversarial.eps=0.1",
+            "vicinity.adversarial.eps",
+            0.1,
+        ),
+        ("fine_tuning: {vicinity: {cutmix: {}}}", "vicinity.cutmix.alpha=0.1", "vicinity.cutmix.alpha", 0.1),
+        ("fine_tuning: {averaging: null}", "averaging.decay=0.9", "averaging.decay", 0.9),
+    ],
+)
+def test_a_field_that_is_set_beats_a_whole_section_from_trained_weights_or_large_images(
+    text: str, override: str, key: str, value: float, tmp_path: Path
+) -> None:
+    recipe, _ = settle(load_recipe(own(tmp_path, text), [override]), trained=True, side=224)
+    found: Any = recipe.model_dump()
+    for part in key.split("."):
+        found = found[part]
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "vicinity: {noise_sigma: 0.1}\nepochs: 3\nvicinity: {mixup_alpha: 0.2}\n",
+            "'vicinity' stands in line 1 and again in line 3",
+        ),
+        ("optimizer:\n  lr: 0.1\n  lr: 0.2\n", "'lr' stands in line 2 and again in line 3"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(HardenerError, match=rf"own.yaml is not YAML: {said}. Put what is below both into one"):
+        load_recipe(own(tmp_path, text))
+    assert load_recipe(own(tmp_path, "epochs: 3\noptimizer: {lr: 0.1}\nbeta: {lr: 0.1}\n")).epochs == 3
+
+
+@pytest.mark.parametrize("text", ["fine_tuning: {data: {}}", "large_images: {network: {}}"])
+def test_an_empty_section_puts_nothing_back_to_its_defaults(text: str, tmp_path: Path) -> None:
+    with pytest.raises(HardenerError, match="cannot change"):
+        load_recipe(own(tmp_path, text))
+
+
+@pytest.mark.parametrize("overrides", [("method=free-at",), ("method=free-at", "theta_steps=1")])
+def test_free_adversarial_training_without_a_replay_is_refused(overrides: tuple[str, ...]) -> None:
+    with pytest.raises(HardenerError, match="method free-at meets a minibatch with what climbed for the one before"):
+        load_recipe("fast-at", overrides)
+    assert load_recipe("free-at").theta_steps == 4
