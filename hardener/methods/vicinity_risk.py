@@ -187,6 +187,6 @@ class VicinityRisk(Method):
                 begun, images = link.draw.ends(images, soft_labels, model=model, prior=self.prior)
             else:
                 images, soft_labels = link(images, soft_labels, offered)
-            if "beta" not in link.entry.needs:
+            if not link.entry.smooths:
                 weights = self.weights_of(soft_labels)
         return _Draw(images, soft_labels, weights, begun)

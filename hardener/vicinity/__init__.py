@@ -18,10 +18,13 @@ class VicinityEntry(SectionEntry):
         needs: what else it is called with: `model`, images -> logits; `prior`, what is kept of each image from epoch to
             epoch, or None; `beta`, the vector that a method learns. What needs `beta` also says how it starts, how far
             it may go, and the mean of its labels; see `chain.Learner`.
+        smooths: it moves mass of a label to classes that the image shows nothing of, as mixing does not; what the image
+            counts in the loss stays.
         climbs: it follows the gradient, by as many steps as its attribute `steps` says.
     """
 
     needs: tuple[str, ...] = ()
+    smooths: bool = False
     climbs: bool = False
 
 
@@ -35,6 +38,7 @@ VICINITIES: Mapping[str, VicinityEntry] = {
         "hardener.vicinity.patch_gaussian:noisy_patch",
         "noise on a patch, and a label that is less certain the more there is",
         settings="Settings",
+        smooths=True,
     ),
     "worst-change": VicinityEntry(
         "hardener.vicinity.worst_change:WorstChange",
@@ -56,6 +60,7 @@ VICINITIES: Mapping[str, VicinityEntry] = {
         "labels smoothed, or drawn from a Dirichlet law whose vector learns",
         key="labels",
         needs=("beta",),
+        smooths=True,
     ),
 }
 """In the order that they are drawn in: each takes what the one before gave. A new one stands before `worst-point`."""

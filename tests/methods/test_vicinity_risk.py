@@ -7,7 +7,10 @@ from oracles import Linear
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax, one_hot
 
+from hardener.methods.vicinity_risk import VicinityRisk
+from hardener.vicinity.chain import chain_of
 from hardener.vicinity.mixup import mixup
+from hardener.vicinity.patch_gaussian import Settings as Noise
 from hardener.vicinity.worst_point import Settings as Ball
 
 LAWS = ("budget", "paper", "paper-printed", "reference")
@@ -183,3 +186,17 @@ def test_an_image_mixed_of_two_classes_counts_as_much_as_its_parts() -> None:
     drawn, mixed = mixup(images, one_hot(labels, 3).float(), mixup_alpha=1.0)
     each = cross_entropy(network(drawn), mixed.double(), reduction="none")
     torch.testing.assert_close(found, ((mixed @ weights.float()) * each).mean())
+
+
+def test_a_label_that_noise_makes_less_certain_counts_as_its_class_does() -> None:
+    """All of one rare class: with a weight of 4 its loss is 4 times what it is without, whatever the noise."""
+    network, images, _ = flat_problem()
+    labels = torch.full((len(images),), 2)
+    patch = Noise(chance=1, sigma=1, least=1, confidence=0)
+    plain, weighed = (VicinityRisk(3, chain_of({"patch_gaussian": patch})) for _ in range(2))
+    weighed.weigh(torch.tensor([0.2, 1.0, 4.0]))
+    losses = []
+    for method in (plain, weighed):
+        torch.manual_seed(4)
+        losses.append(method.loss(network, images, labels))
+    torch.testing.assert_close(losses[1], 4 * losses[0])
