@@ -204,6 +204,7 @@ ADDED = {
     "adamw": ["optimizer.name=adamw", "optimizer.lr=0.001", "optimizer.weight_decay=0.05"],
     "head-first": ["network.head_first=1"],
     "layer-decay": ["optimizer.layer_decay=0.9"],
+    "frozen": ["network.freeze=[conv_stem, bn1, 'blocks.0.*', 'blocks.1.*', 'blocks.2.*']"],
     "averaged": ["averaging.name=ema", "averaging.decay=0.98"],
     "smoothed": ["vicinity.labels.law=uniform", "vicinity.labels.smoothing=0.1"],
     "sprout-labels": ["vicinity.labels.law=budget", "vicinity.labels.draw=expected"],

@@ -85,7 +85,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         _put(fields, override)
         _put(asked, override)
     last = {override.partition("=")[0] for override in overrides}
-    for key, value in {**_add_rates(asked), **_follow_attack(asked, written)}.items():
+    for key, value in {**_add_rates(asked, written), **_follow_attack(asked, written)}.items():
         _put_value(fields, key, value, key)
         last.add(key)
     recipe = check_recipe(fields, str(path.name))
@@ -182,18 +182,22 @@ def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
         raise HardenerError(f"{source}: {told}") from None
 
 
-def _add_rates(fields: dict[str, Any]) -> dict[str, float]:
-    """Put the optimiser's own learning rate wherever another than SGD is named, and no rate with it.
+def _add_rates(fields: dict[str, Any], before: Mapping[str, Any] = MappingProxyType({})) -> dict[str, float]:
+    """Put the optimiser's own learning rate wherever another one is named, and no rate with it.
 
     The rate that SGD has elsewhere in the recipe would be thirty times too high for AdamW, and unlearn trained weights.
 
+    Args:
+        fields: of a recipe, or what is asked for on top of one; changed in place.
+        before: the recipe that it is asked on top of.
     Returns:
         What was put in: dotted key -> rate.
     """
     added: dict[str, float] = {}
     for prefix, part in (("", fields), *((f"{name}.", fields.get(name)) for name in _CONDITIONAL)):
         optimizer = part.get("optimizer") if isinstance(part, dict) else None
-        if isinstance(optimizer, dict) and "lr" not in optimizer and optimizer.get("name") != "sgd":
+        known = _value(before, "optimizer.name") or "sgd"
+        if isinstance(optimizer, dict) and "lr" not in optimizer and optimizer.get("name") != known:
             rate = OPTIMIZERS.get(str(optimizer.get("name")))
             if rate is not None:  # an unknown one is told when the whole is checked
                 optimizer["lr"] = added[f"{prefix}optimizer.lr"] = rate

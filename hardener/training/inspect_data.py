@@ -30,6 +30,7 @@ from hardener.config.inspection_record import (
 )
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import AS_FOUND, Reading
+from hardener.config.recipe import settle
 from hardener.config.run_folder import now
 from hardener.config.schema import Recipe
 from hardener.data.data_set import DataSet, read_data_set
@@ -288,7 +289,8 @@ def _pictures(
     classes = {}
     generator = torch.Generator().manual_seed(request.seed)
     pictured = Pictured(view.height, view.width, len(folder.train), view.channels == 3, folder.classes)
-    recipe = settle_augmentation(request.recipe, pictured, Silent(), told=request.recipe.augment.model_fields_set)
+    settled, _ = settle(request.recipe, trained=False, side=min(view.height, view.width))
+    recipe = settle_augmentation(settled, pictured, Silent(), told=request.recipe.augment.model_fields_set)
     for label, name in enumerate(folder.classes[:SHOWN_CLASSES]):
         own = [place for place, found in enumerate(folder.train.labels) if found == label]
         chosen = [own[place] for place in torch.randperm(len(own), generator=generator).tolist()]

@@ -105,3 +105,20 @@ def test_free_adversarial_training_without_a_replay_is_refused(overrides: tuple[
     with pytest.raises(HardenerError, match="method free-at meets a minibatch with what climbed for the one before"):
         load_recipe("fast-at", overrides)
     assert load_recipe("free-at").theta_steps == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "rate"),
+    [
+        ("optimizer: {name: adamw, lr: 0.0003}", (), 0.0003),
+        ("optimizer: {name: adamw, lr: 0.0003}", ("optimizer.name=adamw",), 0.0003),
+        ("optimizer: {name: adamw}", ("optimizer.name=sgd",), 0.05),
+        ("optimizer: {name: adamw}", ("optimizer.name=sgd", "optimizer.lr=0.1"), 0.1),
+        ("optimizer: {lr: 0.2}", ("optimizer.name=sgd",), 0.2),
+        ("optimizer: {lr: 0.2}", ("optimizer.name=adamw",), 0.001),
+    ],
+)
+def test_another_optimiser_has_a_rate_of_its_own_and_the_same_one_keeps_it(
+    text: str, overrides: tuple[str, ...], rate: float, tmp_path: Path
+) -> None:
+    assert load_recipe(own(tmp_path, text), overrides).optimizer.lr == rate
