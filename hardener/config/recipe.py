@@ -235,8 +235,9 @@ def _followed(part: dict[str, Any], beneath: Mapping[str, Any]) -> dict[str, Any
     """Put into a part of a recipe what `_follow_attack` says, and return that; `beneath`: what the part lies upon."""
     own, added = _balls(part), {}
     attack = own[f"{_ATTACK}.norm"] or beneath[f"{_ATTACK}.norm"] or _NORM
-    if own[f"{_ATTACK}.eps"] is None and attack in NORMS and attack != (beneath[f"{_ATTACK}.norm"] or _NORM):
-        added[f"{_ATTACK}.eps"] = NORMS[attack].default_eps
+    usual = {name: entry.default_eps for name, entry in NORMS.items()}
+    if own[f"{_ATTACK}.eps"] is None and str(attack) in usual and attack != (beneath[f"{_ATTACK}.norm"] or _NORM):
+        added[f"{_ATTACK}.eps"] = usual[str(attack)]
     for name in ("norm", "eps"):
         asked, told = (own | added)[f"{_ATTACK}.{name}"], beneath[f"validation.{name}"]
         follows = told is None or told == beneath[f"{_ATTACK}.{name}"]
@@ -245,8 +246,8 @@ def _followed(part: dict[str, Any], beneath: Mapping[str, Any]) -> dict[str, Any
     norm = own["validation.norm"]
     if norm is not None and norm != attack:  # validation asks another question on purpose, and not at training's eps
         added.pop("validation.eps", None)
-        if own["validation.eps"] is None and norm in NORMS and norm != (beneath["validation.norm"] or _NORM):
-            added["validation.eps"] = NORMS[norm].default_eps
+        if own["validation.eps"] is None and str(norm) in usual and norm != (beneath["validation.norm"] or _NORM):
+            added["validation.eps"] = usual[str(norm)]
     for key, value in added.items():
         _put_value(part, key, value, key)
     return added
