@@ -125,11 +125,23 @@ def asked_ranges(given: Sequence[str] | None) -> dict[str, str]:
 
 
 def asked_recipe(name: str, shortcuts: Mapping[str, object], sets: Sequence[str] | None) -> Recipe:
-    """Return a recipe with the fields that flags of their own changed, None for none, and then those of `--set`."""
+    """Return a recipe with the fields that flags of their own changed, None for none, and then those of `--set`.
+
+    Raises:
+        HardenerError: as `load_recipe` does; or a setting of a method that the recipe does not train by.
+    """
+    from hardener.config.brought import method_sections
     from hardener.config.recipe import load_recipe
 
     overrides = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-    return load_recipe(name, [*overrides, *(sets or [])])
+    recipe = load_recipe(name, [*overrides, *(sets or [])])
+    for text in sets or ():
+        if re.split("[.=]", text)[0] in method_sections(but=recipe.method):
+            raise HardenerError(
+                f"--set {text} sets nothing of {recipe.name}, which trains by the method {recipe.method}. Leave it "
+                "out, or take a recipe of that method: hardener recipes"
+            )
+    return recipe
 
 
 def asked_reading(

@@ -249,6 +249,8 @@ def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:
     fails(2, "unknown device 'gpu'", "train", model, "--data", data, "--out", out, "--device", "gpu")
     fails(2, "--normalize takes data, none, imagenet or MEAN/STD", "train", model, *common, "--normalize", "foo")
     fails(2, "compile: Input should be 'auto', 'on' or 'off'; got 'yess'", "train", model, *common, "--compile", "yess")
+    unused = "--set trades.weight=3 sets nothing of sprout, which trains by the method vicinity-risk. Leave it out"
+    fails(2, unused, "train", model, *common, "--set", "trades.weight=3")
     (tmp_path / "two.py").write_text("def net_a(): ...\ndef net_b(): ...\n")
     fails(2, "defines no model", "train", tmp_path / "two.py", *common)
     (tmp_path / "bad.pt").write_bytes(b"nonsense")
