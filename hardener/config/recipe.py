@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from hardener.config.brought import augmentations, method_sections, vicinities, with_methods, with_sections
+from hardener.config.brought import augmentations, method_sections, methods, vicinities, with_methods, with_sections
 from hardener.config.fault import all_faults, keys_of
 from hardener.config.files import packaged_folder
+from hardener.config.quantity import parse_quantity
 from hardener.config.schema import OPTIMIZERS, Augment, Recipe, Validation, Vicinity
 from hardener.errors import HardenerError, did_you_mean
 from hardener.threat import NORMS
@@ -85,14 +86,19 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         _put(fields, override)
         _put(asked, override)
     last = {override.partition("=")[0] for override in overrides}
-    for key, value in {**_add_rates(asked, written), **_follow_attack(asked, written)}.items():
+    if isinstance(_value(asked, _ATTACK), dict) and _lies_in(_ATTACK, last):  # all of it is replaced
+        _replace_attack(written, asked, fields)
+    rates, followed = _add_rates(asked, written), _follow_attack(asked, written)
+    for key, value in {**rates, **followed}.items():
         _put_value(fields, key, value, key)
-        last.add(key)
+    last |= rates.keys()
     recipe = check_recipe(fields, str(path.name))
-    kept = {
-        n: [(k, v) for k, v in flat(getattr(recipe, n)) if not _lies_in(k, last) and not _holds_one(k, last)]
-        for n in _CONDITIONAL
-    }
+    check_asked(recipe, str(path.name))
+    kept = {}
+    for name in _CONDITIONAL:
+        beaten = last | {key for key in followed if not _is_apart(_balls(written.get(name)), key)}
+        whole = flat(getattr(recipe, name))
+        kept[name] = [(k, v) for k, v in whole if not _lies_in(k, beaten) and not _holds_one(k, beaten)]
     left = {n: _nested(dict(fields)) for n, fields in kept.items()}
     recipe = recipe.model_copy(update=left)
     settle(recipe, trained=True, side=LARGE_SIDE)  # its faults are told now, and not when the images are read
@@ -128,19 +134,18 @@ def settle(recipe: Recipe, *, trained: bool, side: int) -> tuple[Recipe, dict[st
 class _Strict(yaml.SafeLoader):
     """Refuses a key that stands twice: YAML's own readers drop what stood below the first one."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, int] = {}
-        for key, _ in node.value:
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if seen.setdefault(key.value, line) != line:
+            if key.value in lines:
                 raise yaml.YAMLError(
-                    f"{key.value!r} stands in line {seen[key.value]} and again in line {line}. Put what is below both "
+                    f"{key.value!r} stands in line {lines[key.value]} and again in line {line}. Put what is below both "
                     "into one."
                 )
-        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        return found
+            lines[key.value] = line
+        return node
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -182,6 +187,33 @@ def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
         raise HardenerError(f"{source}: {told}") from None
 
 
+def check_asked(recipe: Recipe, source: str) -> None:
+    """Refuse what a new recipe asks for and would not get. Recipes of older runs hold it, and are read all the same.
+
+    Raises:
+        HardenerError: what, and what to set instead.
+    """
+    options, on = recipe.optimizer.options, recipe.vicinity.on()
+    mixed = [f"vicinity.{key}" for key in ("mixup_alpha", "cutmix") if key in on]
+    faults = [
+        f"optimizer.options.{name} has a field of its own: set optimizer.{name}={options[name]} instead"
+        for name in ("lr", "weight_decay")
+        if name in options
+    ]
+    if mixed and recipe.batch_size <= recipe.accumulate > 1:
+        faults.append(
+            f"accumulate={recipe.accumulate} of batch_size={recipe.batch_size} leaves pieces of one image, and "
+            f"{mixed[0]} mixes within a piece: lower accumulate"
+        )
+    if getattr(methods()[recipe.method], "replays", False) and recipe.theta_steps < 2:
+        faults.append(
+            f"method {recipe.method} meets a minibatch with what climbed for the one before, unless it replays each: "
+            "set theta_steps as well, such as theta_steps=4"
+        )
+    if faults:
+        raise HardenerError(f"{source}: {'. '.join(faults)}.")
+
+
 def _add_rates(fields: dict[str, Any], before: Mapping[str, Any] = MappingProxyType({})) -> dict[str, float]:
     """Put the optimiser's own learning rate wherever another one is named, and no rate with it.
 
@@ -196,7 +228,10 @@ def _add_rates(fields: dict[str, Any], before: Mapping[str, Any] = MappingProxyT
     added: dict[str, float] = {}
     for prefix, part in (("", fields), *((f"{name}.", fields.get(name)) for name in _CONDITIONAL)):
         optimizer = part.get("optimizer") if isinstance(part, dict) else None
-        known = _value(before, "optimizer.name") or "sgd"
+        beneath = [_value(before, f"{prefix}optimizer.name"), _value(before, "optimizer.name"), "sgd"]
+        if prefix:
+            beneath.insert(1, _value(fields, "optimizer.name"))
+        known = next(name for name in beneath if name is not None)
         if isinstance(optimizer, dict) and "lr" not in optimizer and optimizer.get("name") != known:
             rate = OPTIMIZERS.get(str(optimizer.get("name")))
             if rate is not None:  # an unknown one is told when the whole is checked
@@ -216,32 +251,52 @@ def _follow_attack(fields: dict[str, Any], before: Mapping[str, Any] = MappingPr
     Returns:
         What was put in: dotted key -> value.
     """
-    added = _followed(fields, _balls(before))
+    under = _balls(before)
+    added = _followed(fields, under)
+    under |= _named(fields)
     for name in _CONDITIONAL:
         part = fields.get(name)
         if isinstance(part, dict):
-            beneath = {key: value for key, value in _balls(fields).items() if value is not None}
-            added |= {f"{name}.{key}": value for key, value in _followed(part, _balls(before) | beneath).items()}
+            beneath = under | _named(before.get(name) or {})
+            added |= {f"{name}.{key}": value for key, value in _followed(part, beneath).items()}
     return added
 
 
-def _balls(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _replace_attack(written: dict[str, Any], *asked: dict[str, Any]) -> None:
+    """Take an attack out of a recipe with the question that follows it; one asked for instead has a norm by default."""
+    balls = _balls(written)
+    for name in ("norm", "eps"):
+        if balls[f"validation.{name}"] is not None and not _is_apart(balls, f"validation.{name}"):
+            written["validation"].pop(name)
+    _put_value(written, _ATTACK, {}, _ATTACK)
+    for fields in asked:
+        _value(fields, _ATTACK).setdefault("norm", _NORM)
+
+
+def _balls(fields: Any) -> dict[str, Any]:
     """Return what norms and radii a mapping names for training and for validation: dotted key -> value or None."""
     keys = [f"{section}.{name}" for section in (_ATTACK, "validation") for name in ("norm", "eps")]
     return {key: _value(fields, key) for key in keys}
 
 
+def _named(fields: Any) -> dict[str, Any]:
+    """Return those of `_balls` that a mapping does name."""
+    return {key: value for key, value in _balls(fields).items() if value is not None}
+
+
 def _followed(part: dict[str, Any], beneath: Mapping[str, Any]) -> dict[str, Any]:
     """Put into a part of a recipe what `_follow_attack` says, and return that; `beneath`: what the part lies upon."""
-    own, added = _balls(part), {}
+    own = _balls(part)
+    added: dict[str, Any] = {}
+    if "validation" in part and not isinstance(part["validation"], dict):  # that is told when the whole is checked
+        return added
     attack = own[f"{_ATTACK}.norm"] or beneath[f"{_ATTACK}.norm"] or _NORM
     usual = {name: entry.default_eps for name, entry in NORMS.items()}
     if own[f"{_ATTACK}.eps"] is None and str(attack) in usual and attack != (beneath[f"{_ATTACK}.norm"] or _NORM):
         added[f"{_ATTACK}.eps"] = usual[str(attack)]
     for name in ("norm", "eps"):
-        asked, told = (own | added)[f"{_ATTACK}.{name}"], beneath[f"validation.{name}"]
-        follows = told is None or told == beneath[f"{_ATTACK}.{name}"]
-        if asked and follows and own[f"validation.{name}"] is None:
+        asked = (own | added)[f"{_ATTACK}.{name}"]
+        if asked and not _is_apart(beneath, f"validation.{name}") and own[f"validation.{name}"] is None:
             added[f"validation.{name}"] = asked
     norm = own["validation.norm"]
     if norm is not None and norm != attack:  # validation asks another question on purpose, and not at training's eps
@@ -251,6 +306,20 @@ def _followed(part: dict[str, Any], beneath: Mapping[str, Any]) -> dict[str, Any
     for key, value in added.items():
         _put_value(part, key, value, key)
     return added
+
+
+def _is_apart(balls: Mapping[str, Any], key: str) -> bool:
+    """Say whether validation names a norm or an eps under this key that is not the one which training attacks at."""
+    own = balls.get(key)
+    return own is not None and _number(own) != _number(balls.get(key.replace("validation", _ATTACK)))
+
+
+def _number(value: Any) -> Any:
+    """Return `8/255` and the like as numbers, and anything else as it is."""
+    try:
+        return parse_quantity(value)
+    except HardenerError:
+        return value
 
 
 def _value(fields: Any, key: str) -> Any:

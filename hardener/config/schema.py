@@ -113,14 +113,6 @@ class Beta(Section):
     max: Positive = 10.0
 
 
-def _no_own_field(options: dict[str, Any]) -> dict[str, Any]:
-    """Refuse what has a field of its own, and would be overwritten by it."""
-    for name in ("lr", "weight_decay"):
-        if name in options:
-            raise ValueError(f"{name} has a field of its own: set optimizer.{name}={options[name]} instead")
-    return options
-
-
 class Optimizer(Section):
     """The network's optimiser. `lr` is the peak; `schedule` starts after `warmup_epochs` of linear warm-up.
 
@@ -129,7 +121,7 @@ class Optimizer(Section):
     """
 
     name: Annotated[str, AfterValidator(_known_optimizer)] = "sgd"
-    options: Annotated[dict[str, Any], AfterValidator(_no_own_field)] = Field(default={})
+    options: dict[str, Any] = Field(default={})
     lr: Positive = OPTIMIZERS["sgd"]
     momentum: Share = 0.9
     weight_decay: NotNegative = 5e-4
@@ -307,12 +299,6 @@ class Recipe(Section):
             faults.append(
                 f"network.head_first={self.network.head_first} of {self.epochs} epochs leaves none for the rest. Lower "
                 "it, or pass --freeze all-but-head"
-            )
-        mixed = [f"vicinity.{key}" for key in ("mixup_alpha", "cutmix") if key in on]
-        if mixed and self.batch_size <= self.accumulate > 1:
-            faults.append(
-                f"accumulate={self.accumulate} of batch_size={self.batch_size} leaves pieces of one image, and "
-                f"{mixed[0]} mixes within a piece: lower accumulate"
             )
         if self.averaging is not None and self.parallel == "fsdp":
             faults.append("averaging keeps whole weights: it does not go with parallel=fsdp")

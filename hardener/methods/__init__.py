@@ -14,10 +14,12 @@ class MethodEntry(SectionEntry):
         settings: its own section, beside `vicinity`, `beta` and `awp`, which all methods share.
         faults: why it refuses a recipe. A method that says nothing of it takes images and labels as they are, and
             refuses any vicinity, which it would pass over in silence.
+        replays: it climbs by taking each minibatch `theta_steps` times, instead of by steps of its own.
         weighs: its loss is the mean that `Method.mean` or `Method.weights_of` make, so classes may be weighed.
     """
 
     faults: str | None = "hardener.methods.method:vicinity_faults"
+    replays: bool = False
     weighs: bool = False
 
     def faults_of(self, recipe: Section) -> Iterator[str]:
@@ -46,6 +48,7 @@ METHODS: Mapping[str, MethodEntry] = {
         "hardener.methods.free_at:FreeAt",
         "replayed minibatches, and a perturbation that climbs with them",
         faults="faults",
+        replays=True,
         weighs=True,
     ),
     "consistency": MethodEntry(

@@ -23,11 +23,6 @@ def faults(recipe: Recipe) -> Iterator[str]:
     ball = recipe.vicinity.find(Ball)
     if ball is not None and ball.steps > 1:
         yield "method free-at replays minibatches instead of taking steps: set theta_steps"
-    if ball is not None and recipe.theta_steps < 2:
-        yield (
-            "method free-at meets a minibatch with what climbed for the one before, unless it replays each: set "
-            "theta_steps as well, such as theta_steps=4"
-        )
     if recipe.accumulate > 1:
         yield "method free-at keeps a perturbation a minibatch: it takes no accumulate above 1"
     if recipe.awp is not None:

@@ -16,7 +16,7 @@ from hardener.progress import Reporter
 
 _DIGITS = "zero|one|two|three|four|five|six|seven|eight|nine"
 _SIGN = re.compile(rf"(digit|number|letter|char|character|sample)?[\W_]*([a-z]|\d+|{_DIGITS})", re.IGNORECASE)
-_SIDED = re.compile(r"(?:^|[\W_\d]|(?<=[a-z])(?=[A-Z]))(?i:left|right)(?:[\W_\d]|(?=[A-Z])|$)")
+_SIDED = re.compile(r"(?:^|[\W_\d]|(?<=[a-z])(?=[A-Z]))(?:(?i:left|right)(?:[\W_\d]|$)|(?:[Ll]eft|[Rr]ight)(?=[A-Z]))")
 SMALL = 64
 """Pixels: images with a shorter side are shifted, as larger ones are cropped."""
 
@@ -36,12 +36,14 @@ def settle_augmentation(recipe: Recipe, images: Pictured, reporter: Reporter, *,
     """Return the recipe with an `augment` that leaves nothing open, and say what was decided.
 
     Args:
-        told: keys of `augment` that were set; a policy leaves them as they are, also where that is the default.
+        told: keys of `augment` that were set; a policy leaves them as they are, also where that is the default. A run's
+            own file sets them all, which is not meant so.
     Raises:
         HardenerError: an augmentation needs colour, and the images have none.
     """
     asked = recipe.augment
     if asked.policy is not None:
+        told = () if set(told) == set(type(asked).model_fields) else told
         recipe = _with(recipe, {**_policy(asked, images, told), "policy": None})
     _check_color(recipe.augment, images)
     if recipe.augment.flip == "auto":

@@ -14,6 +14,7 @@ from hardener.words import duration
 
 _TRIED_S = 5.0  # of steps, before they say how long an epoch takes
 _CLEARLY = 1.5
+NEARLY = 0.9  # of the images' own sides
 _END = {1: "comes to its end", 2: "come to their ends"}
 
 
@@ -49,7 +50,7 @@ class TimeLimit:
         return (
             f"about {int(fit)} of {recipe.epochs} epochs end within the time limit of {duration(self.seconds)}, and "
             f"{' and '.join(growing)} {_END[len(growing)]} after {recipe.epochs} alone."
-        ) + f" A run with --epochs {int(fit)} gets there" * (int(fit) > recipe.network.head_first)
+        ) + f" A run with --epochs {int(fit)} gets there" * (int(fit) > _least_epochs(recipe))
 
     def fault(self, share: float, took: float, command: str) -> str:
         """Say that not one epoch fits; `command` goes on with the run."""
@@ -84,7 +85,7 @@ def what_is_cut(recipe: Recipe, epochs_done: int, eps_share: float) -> str:
     }
     cut = [told[name] for name in _follows_epochs(recipe)]
     cut += [f"{what} had not begun" for what, epochs in late(recipe) if epochs_done <= epochs]
-    fits = epochs_done > recipe.network.head_first
+    fits = epochs_done > _least_epochs(recipe)
     return f"; {', and '.join(cut)}." + f" A run with --epochs {epochs_done} gets to the end" * fits if cut else ""
 
 
@@ -102,6 +103,11 @@ def settles_after(recipe: Recipe) -> int:
     return max((epochs for _, epochs in late(recipe)), default=0)
 
 
+def _least_epochs(recipe: Recipe) -> float:
+    """Return the number of epochs that a run must have more than, for what counts epochs and not shares of a run."""
+    return max(recipe.network.head_first, 0 if recipe.awp is None else recipe.awp.warmup_epochs)
+
+
 def late(recipe: Recipe) -> Iterator[tuple[str, int]]:
     """Yield what a recipe brings in on the way, and the number of epochs after which it begins, within the next one."""
     epochs, averaging, ball = recipe.epochs, recipe.averaging, recipe.vicinity.find(Ball)
@@ -110,8 +116,8 @@ def late(recipe: Recipe) -> Iterator[tuple[str, int]]:
     if averaging is not None:
         yield "the average", max(math.ceil(averaging.begins * epochs) - 1, 0)
     if recipe.resize is not None:
-        yield "training on images of their own size", math.ceil(recipe.resize.full * epochs)
+        yield "training on images of their own size", math.ceil(NEARLY * recipe.resize.full * epochs)
     if recipe.awp is not None:
         yield "the perturbation of weights", math.ceil(recipe.awp.warmup_epochs)
     if ball is not None and (ball.last_steps or 0) > ball.steps:
-        yield f"climbing by {ball.last_steps} steps", max(math.ceil(LATE * epochs) - 1, 0)
+        yield f"climbing by {ball.last_steps} steps", math.floor(LATE * epochs)

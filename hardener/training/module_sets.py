@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from hardener.config.ablation_record import MODULES, Module
-from hardener.config.schema import Labels, Recipe
+from hardener.config.schema import Beta, Labels, Recipe
 from hardener.errors import HardenerError
 
 NATURAL = "natural"
@@ -39,7 +39,10 @@ def recipe_with(base: Recipe, modules: Sequence[Module]) -> Recipe:
     if "labels" not in modules:
         off["labels"] = Labels(law="one-hot")
     name = base.name if len(modules) == len(MODULES) else f"{base.name}: {name_of(modules)}"
-    return base.model_copy(update={"name": name, "vicinity": vicinity.model_copy(update=off)})
+    changed: dict[str, Any] = {"name": name, "vicinity": vicinity.model_copy(update=off)}
+    if "labels" not in modules:
+        changed["beta"] = Beta()
+    return base.model_copy(update=changed)
 
 
 def check_modules(recipe: Recipe) -> None:

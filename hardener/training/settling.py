@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
-from hardener.config.recipe import LARGE_SIDE, fine_tuned, settle
+from hardener.config.recipe import LARGE_SIDE, fine_tuned, load_recipe, recipe_files, settle
 from hardener.config.schema import OPTIMIZERS, Recipe
-from hardener.config.section import Section
+from hardener.methods import METHODS
 from hardener.progress import Reporter
 from hardener.runtime.device import has_bfloat16, kind_of
 from hardener.training.ending import late
@@ -23,24 +24,23 @@ _HELD = (
 _EPS = "vicinity.adversarial.eps"
 
 
-def _told(section: Section, but: str = "") -> list[str]:
-    """Return the fields of a section that were set, and otherwise than by default; a run's own file sets them all."""
-    standard = type(section).model_fields
-    told = section.model_fields_set - {but}
-    return sorted(
-        name for name in told if getattr(section, name) != standard[name].get_default(call_default_factory=True)
-    )
+def _told(asked: Recipe, *sections: str) -> set[str]:
+    """Return the fields of a section that were set otherwise than by default, and than in our recipe of that name.
+
+    A run's own file sets all fields, and a recipe of ours some that its user may have switched off.
+    """
+    own: Any = asked
+    ours: Any = load_recipe(asked.name) if asked.name in recipe_files() else None
+    for name in sections:
+        own, ours = getattr(own, name), getattr(ours, name, None)
+    found = set() if own is None else own.model_fields_set
+    standard = {name: type(own).model_fields[name].get_default(call_default_factory=True) for name in found}
+    return {n for n, usual in standard.items() if getattr(own, n) not in (usual, getattr(ours, n, usual))}
 
 
 def _idle(asked: Recipe, settled: Recipe) -> Iterator[str]:
     """Yield what a recipe sets that changes nothing beside the rest, with what would make it work."""
-    ball, labels, rate, average = (
-        settled.vicinity.find(Ball),
-        settled.vicinity.labels,
-        settled.optimizer,
-        settled.averaging,
-    )
-    own = asked.vicinity.find(Ball)
+    ball, own, law = settled.vicinity.find(Ball), asked.vicinity.find(Ball), settled.vicinity.labels.law
     if own is not None and ball is not None and ball.schedule == "constant":
         standard = type(own).model_fields
         idle = [f"{n}={getattr(own, n):g}" for n in ("quiet", "full") if getattr(own, n) != standard[n].default]
@@ -49,19 +49,20 @@ def _idle(asked: Recipe, settled: Recipe) -> Iterator[str]:
                 f"{' and '.join(idle)} in vicinity.adversarial: eps does not rise, so that this does nothing. --set "
                 "vicinity.adversarial.schedule=ramp lets it rise"
             )
-    if labels.law == "one-hot" and (idle := _told(asked.vicinity.labels, but="law")):
+    if law == "one-hot" and (idle := sorted(_told(asked, "vicinity", "labels") - {"law"})):
         yield (
             f"{' and '.join(idle)} in vicinity.labels: the labels stay as they are, so that this does nothing. --set "
             "vicinity.labels.law=uniform smooths them"
         )
-    if labels.law in {"one-hot", "uniform"} and (idle := _told(asked.beta)):
+    if law in {"one-hot", "uniform"} and (idle := sorted(_told(asked, "beta"))):
         yield (
             f"{' and '.join(idle)} in beta: no vector is learned for the labels, so that this does nothing. --set "
             "vicinity.labels.law=budget learns one"
         )
-    if "milestones" in _told(asked.optimizer) and rate.schedule != "step":
+    if "milestones" in _told(asked, "optimizer") and settled.optimizer.schedule != "step":
         yield "optimizer.milestones does nothing without --set optimizer.schedule=step"
-    if asked.averaging is not None and "decay" in _told(asked.averaging) and average and average.name == "swa":
+    average = settled.averaging
+    if "decay" in _told(asked, "averaging") and average is not None and average.name == "swa":
         yield "averaging.decay does nothing for the plain mean of swa. --set averaging.name=ema decays"
 
 
@@ -79,9 +80,11 @@ def _doubtful(recipe: Recipe, *, trained: bool) -> Iterator[str]:
             f"noise of a standard deviation of {noise:g} drowns images: their pixels lie between 0 and 1. Of 255 "
             f"levels it is --set vicinity.noise_sigma={noise / 255:.3g}"
         )
-    if ball is not None and ball.step_size is not None and ball.steps * ball.step_size < ball.eps:
+    steps = 0 if ball is None else ball.steps * (recipe.theta_steps if METHODS[recipe.method].replays else 1)
+    carries_on = ball is not None and ball.origin == "prior"
+    if ball is not None and ball.step_size is not None and steps * ball.step_size < ball.eps and not carries_on:
         yield (
-            f"{counted(ball.steps, 'step')} of {ball.step_size:.4g} cannot cross a ball of eps {ball.eps:.4g}: it "
+            f"{counted(steps, 'step')} of {ball.step_size:.4g} cannot cross a ball of eps {ball.eps:.4g}: it "
             "trains against a weaker attacker. --set vicinity.adversarial.step_size=null fits the step to eps"
         )
     held = [f"layer_decay={optimizer.layer_decay:g}"] * (optimizer.layer_decay < 1)

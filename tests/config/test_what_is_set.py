@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hardener.config.recipe import load_recipe, settle
+from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 
 
@@ -31,6 +32,18 @@ ATTACK = "vicinity: {adversarial: {eps: 2/255}}"
         ("vicinity: {adversarial: {norm: l2, eps: 1}}\nvalidation: {norm: l2}", (), ("l2", 255), ("l2", 255)),
         ("vicinity: {adversarial: {norm: l2, eps: 1}}\nvalidation: {norm: linf}", (), ("l2", 255), ("linf", 8)),
         (f"{ATTACK}\nvalidation: {{eps: 1/255}}", ("vicinity.adversarial.eps=4/255",), ("linf", 4), ("linf", 1)),
+        (ATTACK, ("vicinity.adversarial={norm: l2, eps: 1}",), ("l2", 255), ("l2", 255)),
+        ("vicinity: {adversarial: {norm: l2, eps: 1}}", (f"{EPS[:-4]}={{eps: 4/255}}",), ("linf", 4), ("linf", 4)),
+        (
+            f"{ATTACK}\nlarge_images: {{vicinity: {{adversarial: {{eps: 3/255}}}}, validation: {{eps: 1/255}}}}",
+            ("vicinity.adversarial.eps=6/255",), ("linf", 6), ("linf", 1),
+        ),
+        (
+            f"{ATTACK}\nlarge_images: {{vicinity: {{adversarial: {{eps: 3/255}}}}, validation: {{eps: 1/255}}}}",
+            ("large_images.vicinity.adversarial.eps=6/255",), ("linf", 6), ("linf", 1),
+        ),
+        ("vicinity: {adversarial: {eps: 0.5}}\nvalidation: {eps: 1/2}", ("vicinity.adversarial.eps=0.2",),
+         ("linf", 51), ("linf", 51)),
         ("validation: {eps: 1/255}", ("vicinity.adversarial.eps=4/255",), ("linf", 4), ("linf", 1)),
         (f"{ATTACK}\nlarge_images: {{vicinity: {{adversarial: {{eps: 3/255}}}}}}", (), ("linf", 3), ("linf", 3)),
         (
@@ -86,12 +99,16 @@ def test_a_field_that_is_set_beats_a_whole_section_from_trained_weights_or_large
             "'vicinity' stands in line 1 and again in line 3",
         ),
         ("optimizer:\n  lr: 0.1\n  lr: 0.2\n", "'lr' stands in line 2 and again in line 3"),
+        ("optimizer: {lr: 0.1, lr: 0.2}\n", "'lr' stands in line 1 and again in line 1"),
     ],
 )
 def test_a_key_that_stands_twice_is_refused(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(HardenerError, match=rf"own.yaml is not YAML: {said}. Put what is below both into one"):
         load_recipe(own(tmp_path, text))
     assert load_recipe(own(tmp_path, "epochs: 3\noptimizer: {lr: 0.1}\nbeta: {lr: 0.1}\n")).epochs == 3
+    merged = "vicinity:\n  adversarial: &a {eps: 1/255}\nvalidation: &b\n  <<: *a\n  eps: 2/255\nlarge_images:\n"
+    merged += "  validation:\n    <<: *b\n"
+    assert load_recipe(own(tmp_path, merged)).validation.eps == 2 / 255
 
 
 @pytest.mark.parametrize("text", ["fine_tuning: {data: {}}", "large_images: {network: {}}"])
@@ -108,6 +125,21 @@ def test_free_adversarial_training_without_a_replay_is_refused(overrides: tuple[
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "{method: free-at, theta_steps: 1, vicinity: {adversarial: {eps: 0.1}}}",
+        "{vicinity: {mixup_alpha: 0.2}, batch_size: 8, accumulate: 8}",
+        "{optimizer: {options: {lr: 1, weight_decay: 1}}}",
+    ],
+)
+def test_a_run_that_was_trained_by_what_is_refused_now_can_be_read(text: str, tmp_path: Path) -> None:
+    with pytest.raises(HardenerError):
+        load_recipe(own(tmp_path, text))
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert RunFolder(tmp_path).read_recipe().epochs == 30
+
+
+@pytest.mark.parametrize(
     ("text", "overrides", "rate"),
     [
         ("optimizer: {name: adamw, lr: 0.0003}", (), 0.0003),
@@ -116,6 +148,7 @@ def test_free_adversarial_training_without_a_replay_is_refused(overrides: tuple[
         ("optimizer: {name: adamw}", ("optimizer.name=sgd", "optimizer.lr=0.1"), 0.1),
         ("optimizer: {lr: 0.2}", ("optimizer.name=sgd",), 0.2),
         ("optimizer: {lr: 0.2}", ("optimizer.name=adamw",), 0.001),
+        ("fine_tuning: {optimizer: {name: sgd, lr: 0.03}}", ("optimizer.name=adamw",), 0.001),
     ],
 )
 def test_another_optimiser_has_a_rate_of_its_own_and_the_same_one_keeps_it(

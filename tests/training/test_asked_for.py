@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shlex
 from dataclasses import replace
@@ -101,6 +102,13 @@ def test_steps_that_cannot_cross_the_ball_are_told(size: str, warned: bool, tmp_
     assert any("10 steps of 0.007843 cannot cross a ball of eps 0.2" in line for line in told) == warned
 
 
+def test_steps_that_are_replays_or_go_on_from_the_epoch_before_cross_it(tmp_path: Path) -> None:
+    small = "vicinity.adversarial.step_size=4/255"
+    assert not settled("free-at", (small,), tmp_path).warned
+    assert not settled("fast-at", (small, "vicinity.adversarial.origin=prior"), tmp_path).warned
+    assert settled("fast-at", (small,), tmp_path).warned
+
+
 @pytest.mark.parametrize("select", ["clean", "mean"])
 def test_an_epoch_of_less_eps_is_kept_only_until_there_is_one_of_the_whole(
     select: str, model_file: Path, image_folder: Path, tmp_path: Path
@@ -164,7 +172,8 @@ def test_patience_counts_no_epoch_before_all_has_begun() -> None:
         ("averaging.name=ema",): 0,
         ("resize.first=0.5", "resize.full=0.5"): 6,
         ("awp.gamma=0.005", "awp.warmup_epochs=2"): 2,
-        ("vicinity.adversarial.eps=0.1", "vicinity.adversarial.last_steps=2"): 8,
+        ("vicinity.adversarial.eps=0.1", "vicinity.adversarial.last_steps=2"): 9,
+        ("resize.first=0.5", "resize.full=1"): 11,
         (): 0,
     }
     found = {sets: settles_after(load_recipe("natural", ["epochs=12", *sets])) for sets in begins}
@@ -185,6 +194,7 @@ def test_a_run_that_is_cut_off_says_what_had_not_begun() -> None:
         ", and training of what lies before the head had not begun, and the average had not begun."
     ), "as many epochs are refused where the head has them all"
     assert what_is_cut(recipe, 9, 1.0).endswith("of its peak. A run with --epochs 9 gets to the end")
+    assert what_is_cut(load_recipe("trades-awp"), 2, 1.0).endswith("the perturbation of weights had not begun.")
 
 
 @pytest.mark.parametrize(
@@ -245,6 +255,11 @@ def settled(recipe: str, sets: tuple[str, ...], folder: Path, *, size: int = 8, 
 def test_a_setting_without_effect_is_told(sets: tuple[str, ...], said: str | None, tmp_path: Path) -> None:
     told = [line for line in settled("natural", sets, tmp_path).warned if "does nothing" in line]
     assert [line.startswith(str(said)) for line in told] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize("recipe", ["sprout", "sprout-reference", "dirichlet-fixed", "label-smoothing"])
+def test_switching_labels_off_is_no_reason_to_warn_of_them(recipe: str, tmp_path: Path) -> None:
+    assert not settled(recipe, ("vicinity.labels.law=one-hot",), tmp_path).warned
 
 
 @pytest.mark.parametrize("recipe", recipe_files())
@@ -320,8 +335,8 @@ def test_a_runs_own_file_as_a_recipe_is_no_doubt(
 
 
 def test_an_ablation_is_not_told_of_what_it_switches_off(tmp_path: Path) -> None:
-    base = load_recipe("sprout")
-    for modules in module_sets():
+    for name, modules in itertools.product(("sprout", "sprout-reference"), module_sets()):
+        base = load_recipe(name)
         told = Recorder()
         asked = replace(request(tmp_path / "m.py", tmp_path, tmp_path), recipe=recipe_with(base, modules))
         settle_recipe(asked, 8, told)

@@ -35,7 +35,7 @@ def pictured(
         (("turn left", "stop"), True, False, "the class turn left tells sides apart"),
         (("TurnLeft", "stop"), True, False, "the class TurnLeft tells sides apart"),
         (("right1", "stop"), True, False, "the class right1 tells sides apart"),
-        (("bright", "leftover", "Copyright"), True, True, "photographs"),
+        (("bright", "leftover", "Copyright", "LEFTOVERS"), True, True, "photographs"),
     ],
 )
 def test_photographs_are_mirrored_and_digits_letters_and_gray_images_are_not(
@@ -67,6 +67,9 @@ def test_a_policy_follows_size_and_number_and_leaves_what_the_recipe_sets() -> N
     assert left == {"shift": 0.125, "flip": True}
     kept = settled("augment.policy=light", "augment.shift=0.125", images=pictured(224))
     assert kept == {"shift": 0.125, "flip": True}
+    asked = load_recipe("natural", ["augment.policy=strong"])
+    whole = settle_augmentation(asked, pictured(), Silent(), told=set(type(asked.augment).model_fields))
+    assert set(whole.augment.on()) == {"shift", "flip", "trivial", "erase"}, "a run's own file sets every field"
     large = settled("augment.policy=standard", images=pictured(224))
     assert set(large) == {"flip", "crop", "color"}
     for count, least in ((9_999, 0.35), (10_000, 0.2), (100_000, 0.08)):
