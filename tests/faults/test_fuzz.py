@@ -65,6 +65,7 @@ def test_switches_still_take_what_yaml_makes_of_on_and_off() -> None:
     assert load_recipe("sprout", ["compile=on", "data.cache=off"]).compile == "on"
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")  # torch warns once a process, whoever is first
 @pytest.mark.parametrize("kind", ["sparse", "quantised", "complex", "on no device"])
 def test_tensors_that_are_no_plain_ones_are_named(kind: str, tmp_path: Path) -> None:
     network, value = torch.nn.Linear(2, 2), torch.ones(2, 2)
