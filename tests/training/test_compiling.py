@@ -11,7 +11,10 @@ import pytest
 import torch
 from test_run import weights
 from torch import nn
+from torch._dynamo.exc import InternalTorchDynamoError
+from typer.testing import CliRunner
 
+from hardener.cli.app import app
 from hardener.config.run_folder import RunFolder
 from hardener.training.compiling import Compiled
 
@@ -60,3 +63,18 @@ def test_a_fault_of_the_network_itself_is_no_fault_of_the_compiler() -> None:
     with pytest.raises(ValueError, match="its own"):
         Compiled(Faulty(), told.append)(torch.rand(3, 1, 2, 2))
     assert not told
+
+
+def test_what_torch_finds_it_cannot_compile_in_the_backward_pass_names_the_way_out(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradients may be compiled as late as they are first taken, when a step is half done."""
+
+    def fails(*_: object) -> None:
+        raise InternalTorchDynamoError("NoTriton: no ptxas\nmore")
+
+    monkeypatch.setattr("hardener.training.run.train", fails)
+    words = ["train", model_file, "--data", image_folder, "--out", tmp_path]
+    found = CliRunner().invoke(app, list(map(str, words)))
+    assert found.exit_code == 1, found.output
+    assert "NoTriton: no ptxas. Train without: --compile off" in found.stderr.replace("\n", " ")
