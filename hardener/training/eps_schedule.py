@@ -27,7 +27,8 @@ def short_ramp(recipe: Recipe, images: int, world: int) -> str | None:
     ball = recipe.vicinity.find(Ball)
     if ball is None or ball.schedule == "constant":
         return None
-    each = max(images // (recipe.batch_size * world), 1)
+    wholes, rest = divmod(images, recipe.batch_size * world)
+    each = max(wholes + (rest >= 2 * world), 1)
     steps, nearly = recipe.epochs * each, ball.quiet + NEARLY * (ball.full - ball.quiet)
     if (steps - 1) / steps >= nearly:
         return None

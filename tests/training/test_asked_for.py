@@ -135,6 +135,7 @@ def test_a_ramp_that_is_longer_than_its_run_is_told(model_file: Path, image_fold
     assert short_ramp(short, 20, 1) is not None
     assert short_ramp(enough, 20, 1) is None
     assert short_ramp(short, 20 * 64, 1) is None
+    assert short_ramp(short, 64 + 10, 1) is None, "the rest of a minibatch is a step too"
     assert short_ramp(short, 20 * 64, 20) is not None
     assert short_ramp(load_recipe("n-fgsm", ["epochs=1"]), 20, 1) is None
 
