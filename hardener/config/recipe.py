@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +26,7 @@ LARGE_SIDE = 64
 _FINE_TUNED = "Fine-tuned:"
 _ATTACK = "vicinity.adversarial"
 _NORM = str(Validation.model_fields["norm"].default)
+_Reader = Callable[[str], Any]
 _CONDITIONAL = ("fine_tuning", "large_images")
 _SETTLED_BEFORE = ("data.", "network.", "name", *_CONDITIONAL)
 """What is used before weights and size are known, so that no such section may change it."""
@@ -96,7 +98,9 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     check_asked(recipe, str(path.name))
     kept = {}
     for name in _CONDITIONAL:
-        beaten = last | {key for key in followed if not _is_apart(_balls(written.get(name)), key)}
+        told = partial(_value, written.get(name))
+        kept_apart = {f"validation.{one}" for one in ("norm", "eps") if _is_apart(told, one)}
+        beaten = last | (followed.keys() - kept_apart)
         whole = flat(getattr(recipe, name))
         kept[name] = [(k, v) for k, v in whole if not _lies_in(k, beaten) and not _holds_one(k, beaten)]
     left = {n: _nested(dict(fields)) for n, fields in kept.items()}
@@ -226,17 +230,32 @@ def _add_rates(fields: dict[str, Any], before: Mapping[str, Any] = MappingProxyT
         What was put in: dotted key -> rate.
     """
     added: dict[str, float] = {}
-    for prefix, part in (("", fields), *((f"{name}.", fields.get(name)) for name in _CONDITIONAL)):
-        optimizer = part.get("optimizer") if isinstance(part, dict) else None
-        beneath = [_value(before, f"{prefix}optimizer.name"), _value(before, "optimizer.name"), "sgd"]
-        if prefix:
-            beneath.insert(1, _value(fields, "optimizer.name"))
-        known = next(name for name in beneath if name is not None)
+    for prefix, part, beneath in _layers(fields, before):
+        optimizer = part.get("optimizer")
+        known = beneath("optimizer.name") or "sgd"
         if isinstance(optimizer, dict) and "lr" not in optimizer and optimizer.get("name") != known:
             rate = OPTIMIZERS.get(str(optimizer.get("name")))
             if rate is not None:  # an unknown one is told when the whole is checked
                 optimizer["lr"] = added[f"{prefix}optimizer.lr"] = rate
     return added
+
+
+def _layers(fields: dict[str, Any], before: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], _Reader]]:
+    """Yield a recipe's fields and those of its sections for trained weights and large images.
+
+    Returns:
+        Of each what its keys begin with, its fields, and what reads the value that lies beneath it under a dotted key.
+    """
+    yield "", fields, partial(_value, before)
+    for name in _CONDITIONAL:
+        part = fields.get(name)
+        if isinstance(part, dict):
+            yield f"{name}.", part, partial(_first, (before.get(name), fields, before))
+
+
+def _first(places: Iterable[Any], key: str) -> Any:
+    """Return the value under a dotted key of the first mapping that has one, or None."""
+    return next((value for place in places if (value := _value(place, key)) is not None), None)
 
 
 def _follow_attack(fields: dict[str, Any], before: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
@@ -251,67 +270,50 @@ def _follow_attack(fields: dict[str, Any], before: Mapping[str, Any] = MappingPr
     Returns:
         What was put in: dotted key -> value.
     """
-    under = _balls(before)
-    added = _followed(fields, under)
-    under |= _named(fields)
-    for name in _CONDITIONAL:
-        part = fields.get(name)
-        if isinstance(part, dict):
-            beneath = under | _named(before.get(name) or {})
-            added |= {f"{name}.{key}": value for key, value in _followed(part, beneath).items()}
+    added: dict[str, Any] = {}
+    for prefix, part, beneath in _layers(fields, before):
+        added |= {f"{prefix}{key}": value for key, value in _followed(part, beneath).items()}
     return added
 
 
 def _replace_attack(written: dict[str, Any], *asked: dict[str, Any]) -> None:
     """Take an attack out of a recipe with the question that follows it; one asked for instead has a norm by default."""
-    balls = _balls(written)
     for name in ("norm", "eps"):
-        if balls[f"validation.{name}"] is not None and not _is_apart(balls, f"validation.{name}"):
+        told = partial(_value, written)
+        if told(f"validation.{name}") is not None and not _is_apart(told, name):
             written["validation"].pop(name)
     _put_value(written, _ATTACK, {}, _ATTACK)
     for fields in asked:
         _value(fields, _ATTACK).setdefault("norm", _NORM)
 
 
-def _balls(fields: Any) -> dict[str, Any]:
-    """Return what norms and radii a mapping names for training and for validation: dotted key -> value or None."""
-    keys = [f"{section}.{name}" for section in (_ATTACK, "validation") for name in ("norm", "eps")]
-    return {key: _value(fields, key) for key in keys}
-
-
-def _named(fields: Any) -> dict[str, Any]:
-    """Return those of `_balls` that a mapping does name."""
-    return {key: value for key, value in _balls(fields).items() if value is not None}
-
-
-def _followed(part: dict[str, Any], beneath: Mapping[str, Any]) -> dict[str, Any]:
+def _followed(part: dict[str, Any], beneath: _Reader) -> dict[str, Any]:
     """Put into a part of a recipe what `_follow_attack` says, and return that; `beneath`: what the part lies upon."""
-    own = _balls(part)
     added: dict[str, Any] = {}
     if "validation" in part and not isinstance(part["validation"], dict):  # that is told when the whole is checked
         return added
-    attack = own[f"{_ATTACK}.norm"] or beneath[f"{_ATTACK}.norm"] or _NORM
-    usual = {name: entry.default_eps for name, entry in NORMS.items()}
-    if own[f"{_ATTACK}.eps"] is None and str(attack) in usual and attack != (beneath[f"{_ATTACK}.norm"] or _NORM):
-        added[f"{_ATTACK}.eps"] = usual[str(attack)]
-    for name in ("norm", "eps"):
-        asked = (own | added)[f"{_ATTACK}.{name}"]
-        if asked and not _is_apart(beneath, f"validation.{name}") and own[f"validation.{name}"] is None:
+    under, usual = beneath(f"{_ATTACK}.norm") or _NORM, {name: entry.default_eps for name, entry in NORMS.items()}
+    attack, eps = _value(part, f"{_ATTACK}.norm") or under, _value(part, f"{_ATTACK}.eps")
+    if eps is None and attack != under and str(attack) in usual:
+        eps = added[f"{_ATTACK}.eps"] = usual[str(attack)]
+    for name, asked in (("norm", _value(part, f"{_ATTACK}.norm")), ("eps", eps)):
+        if asked and not _is_apart(beneath, name) and _value(part, f"validation.{name}") is None:
             added[f"validation.{name}"] = asked
-    norm = own["validation.norm"]
+    norm = _value(part, "validation.norm")
     if norm is not None and norm != attack:  # validation asks another question on purpose, and not at training's eps
         added.pop("validation.eps", None)
-        if own["validation.eps"] is None and str(norm) in usual and norm != (beneath["validation.norm"] or _NORM):
+        own = _value(part, "validation.eps")
+        if own is None and norm != (beneath("validation.norm") or _NORM) and str(norm) in usual:
             added["validation.eps"] = usual[str(norm)]
     for key, value in added.items():
         _put_value(part, key, value, key)
     return added
 
 
-def _is_apart(balls: Mapping[str, Any], key: str) -> bool:
-    """Say whether validation names a norm or an eps under this key that is not the one which training attacks at."""
-    own = balls.get(key)
-    return own is not None and _number(own) != _number(balls.get(key.replace("validation", _ATTACK)))
+def _is_apart(told: _Reader, name: str) -> bool:
+    """Say whether validation asks at a norm or an eps that is not the one which training attacks at."""
+    own = told(f"validation.{name}")
+    return own is not None and _number(own) != _number(told(f"{_ATTACK}.{name}"))
 
 
 def _number(value: Any) -> Any:

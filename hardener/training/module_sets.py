@@ -39,10 +39,8 @@ def recipe_with(base: Recipe, modules: Sequence[Module]) -> Recipe:
     if "labels" not in modules:
         off["labels"] = Labels(law="one-hot")
     name = base.name if len(modules) == len(MODULES) else f"{base.name}: {name_of(modules)}"
-    changed: dict[str, Any] = {"name": name, "vicinity": vicinity.model_copy(update=off)}
-    if "labels" not in modules:
-        changed["beta"] = Beta()
-    return base.model_copy(update=changed)
+    beta = base.beta if "labels" in modules else Beta()
+    return base.model_copy(update={"name": name, "vicinity": vicinity.model_copy(update=off), "beta": beta})
 
 
 def check_modules(recipe: Recipe) -> None:
