@@ -132,10 +132,6 @@ def literal(value: object) -> str:
 def _unexpected(error: Exception) -> NoReturn:
     from hardener.models.user_code import explained
 
-    if "TorchDynamoException" in {kind.__name__ for kind in type(error).__mro__}:
-        why = str(error).partition("\n")[0].rstrip(".:")
-        _say("error", f"torch cannot compile the network's gradient: {why}. Train without: --compile off")
-        raise typer.Exit(1) from None
     told = explained(error)
     if told is not None:
         _say("error", str(told))

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hardener.errors import HardenerError
+from hardener.errors import Failure, HardenerError
 
 _OWN = Path(__file__).resolve().parent.parent
 _STDLIB = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
@@ -149,6 +149,9 @@ def user_code(who: str, *, when: str = "") -> Iterator[None]:
 
 def explained(error: BaseException) -> HardenerError | None:
     """Return the error to show where the user's code, or the network, raised this one; None where hardener did."""
+    if "TorchDynamoException" in {kind.__name__ for kind in type(error).__mro__}:  # it passes through their lines too
+        why = first_line(error).rstrip(".:")
+        return Failure(f"torch cannot compile the network's gradient: {why}. Train without: --compile off")
     place = place_of(error) or _in_network(error)
     if place is None or isinstance(error, HardenerError | KeyboardInterrupt):
         return None

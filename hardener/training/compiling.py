@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.config.schema import Recipe
+from hardener.models.user_code import first_line
 
 
 def compiles(recipe: Recipe, device: torch.device) -> bool:
@@ -52,5 +53,5 @@ class Compiled(nn.Module):
 
     def _give_up(self, error: Exception) -> None:
         self._compiled = ()
-        why = str(error).partition("\n")[0].rstrip(".:")
+        why = first_line(error).rstrip(".:")
         self._warn(f"torch cannot compile the network here, and it is trained without, slower: {why}")

@@ -14,7 +14,7 @@ from hardener.words import duration
 
 _TRIED_S = 5.0  # of steps, before they say how long an epoch takes
 _CLEARLY = 1.5
-NEARLY = 0.9  # of the images' own sides
+_NEARLY = 0.9  # of the images' own sides
 _END = {1: "comes to its end", 2: "come to their ends"}
 
 
@@ -116,7 +116,7 @@ def late(recipe: Recipe) -> Iterator[tuple[str, int]]:
     if averaging is not None:
         yield "the average", max(math.ceil(averaging.begins * epochs) - 1, 0)
     if recipe.resize is not None:
-        yield "training on images of their own size", math.ceil(NEARLY * recipe.resize.full * epochs)
+        yield "training on images of their own size", math.ceil(_NEARLY * recipe.resize.full * epochs)
     if recipe.awp is not None:
         yield "the perturbation of weights", math.ceil(recipe.awp.warmup_epochs)
     if ball is not None and (ball.last_steps or 0) > ball.steps:

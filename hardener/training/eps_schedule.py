@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from hardener.config.schema import Recipe
+from hardener.training.order import usable_of
 from hardener.training.state import TrainingState
 from hardener.vicinity.worst_point import Settings as Ball
 from hardener.words import counted
@@ -27,8 +28,8 @@ def short_ramp(recipe: Recipe, images: int, world: int) -> str | None:
     ball = recipe.vicinity.find(Ball)
     if ball is None or ball.schedule == "constant":
         return None
-    wholes, rest = divmod(images, recipe.batch_size * world)
-    each = max(wholes + (rest >= 2 * world), 1)
+    together = recipe.batch_size * world
+    each = math.ceil(usable_of(images, together=together, world=world) / together)
     steps, nearly = recipe.epochs * each, ball.quiet + NEARLY * (ball.full - ball.quiet)
     if (steps - 1) / steps >= nearly:
         return None

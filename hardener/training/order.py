@@ -37,9 +37,7 @@ class DataOrder:
         self._augmentations = augmentations_of(recipe.augment.on())
         self._rank, self._world = rank_and_world()
         self._together = recipe.batch_size * self._world
-        rest = len(images) % self._together
-        is_left_out = 0 < rest < 2 * self._world and rest < len(images)
-        self.usable = len(images) - rest if is_left_out else len(images)
+        self.usable = usable_of(len(images), together=self._together, world=self._world)
         self.wait_time = WaitTime()
 
     def done(self, progress: Progress) -> int:
@@ -74,6 +72,12 @@ class DataOrder:
         if self._recipe.data.balance == "sampler":
             return even_order(self._images.labels, shuffle)
         return torch.randperm(len(self._images), generator=shuffle)
+
+
+def usable_of(images: int, *, together: int, world: int) -> int:
+    """Return how many images an epoch uses; see `DataOrder.usable`. `together`: of a minibatch over all processes."""
+    rest = images % together
+    return images - rest if 0 < rest < 2 * world and rest < images else images
 
 
 def step_seed(seed: int, epoch: int, place: int, rank: int) -> int:

@@ -24,15 +24,12 @@ _HELD = (
 _EPS = "vicinity.adversarial.eps"
 
 
-def _told(asked: Recipe, *sections: str) -> set[str]:
+def _told(own: Any, ours: Any, section: str) -> set[str]:
     """Return the fields of a section that were set otherwise than by default, and than in our recipe of that name.
 
     A run's own file sets all fields, and a recipe of ours some that its user may have switched off.
     """
-    own: Any = asked
-    ours: Any = load_recipe(asked.name) if asked.name in recipe_files() else None
-    for name in sections:
-        own, ours = getattr(own, name), getattr(ours, name, None)
+    own, ours = getattr(own, section), getattr(ours, section, None)
     found = set() if own is None else own.model_fields_set
     standard = {name: type(own).model_fields[name].get_default(call_default_factory=True) for name in found}
     return {n for n, usual in standard.items() if getattr(own, n) not in (usual, getattr(ours, n, usual))}
@@ -40,6 +37,7 @@ def _told(asked: Recipe, *sections: str) -> set[str]:
 
 def _idle(asked: Recipe, settled: Recipe) -> Iterator[str]:
     """Yield what a recipe sets that changes nothing beside the rest, with what would make it work."""
+    ours = load_recipe(asked.name) if asked.name in recipe_files() else None
     ball, own, law = settled.vicinity.find(Ball), asked.vicinity.find(Ball), settled.vicinity.labels.law
     if own is not None and ball is not None and ball.schedule == "constant":
         standard = type(own).model_fields
@@ -49,20 +47,20 @@ def _idle(asked: Recipe, settled: Recipe) -> Iterator[str]:
                 f"{' and '.join(idle)} in vicinity.adversarial: eps does not rise, so that this does nothing. --set "
                 "vicinity.adversarial.schedule=ramp lets it rise"
             )
-    if law == "one-hot" and (idle := sorted(_told(asked, "vicinity", "labels") - {"law"})):
+    if law == "one-hot" and (idle := sorted(_told(asked.vicinity, ours and ours.vicinity, "labels") - {"law"})):
         yield (
             f"{' and '.join(idle)} in vicinity.labels: the labels stay as they are, so that this does nothing. --set "
             "vicinity.labels.law=uniform smooths them"
         )
-    if law in {"one-hot", "uniform"} and (idle := sorted(_told(asked, "beta"))):
+    if law in {"one-hot", "uniform"} and (idle := sorted(_told(asked, ours, "beta"))):
         yield (
             f"{' and '.join(idle)} in beta: no vector is learned for the labels, so that this does nothing. --set "
             "vicinity.labels.law=budget learns one"
         )
-    if "milestones" in _told(asked, "optimizer") and settled.optimizer.schedule != "step":
+    if "milestones" in _told(asked, ours, "optimizer") and settled.optimizer.schedule != "step":
         yield "optimizer.milestones does nothing without --set optimizer.schedule=step"
     average = settled.averaging
-    if "decay" in _told(asked, "averaging") and average is not None and average.name == "swa":
+    if "decay" in _told(asked, ours, "averaging") and average is not None and average.name == "swa":
         yield "averaging.decay does nothing for the plain mean of swa. --set averaging.name=ema decays"
 
 
