@@ -197,6 +197,7 @@ RANDOM = [NO_PATCH, "vicinity.noise_sigma=0.1", "vicinity.mixup_alpha=0.2", "vic
 NOISE = ["vicinity.noise_sigma=0.03", "vicinity.mixup_alpha=0"]
 WEAKER = "vicinity.patch_gaussian.sigma=0.1"
 IN_BALL = ["vicinity.adversarial.start=1", "vicinity.adversarial.project=true"]
+CERTIFIED = "vicinity.noise_sigma=0.25"
 RESIZE = ["resize.first=0.75", "resize.full=0.5"]
 ADDED = {
     "in-ball": IN_BALL,
@@ -249,6 +250,10 @@ RUNS = {
     "augmix-seed-2": Run("natural", [RATE, "augment.augmix=true"], seed=2),
     "pgd-at": Run("pgd-at", [RATE, RAMP, *EARLY]),
     **{f"hardened-{name}": Run("hardened", [RATE, RAMP, *EARLY, *sets]) for name, sets in ADDED.items()},
+    "gaussian": Run("gaussian", [RATE, CERTIFIED]),
+    "certified": Run("certified", [RATE, CERTIFIED]),
+    **{f"gaussian-seed-{seed}": Run("gaussian", [RATE, CERTIFIED], seed=seed) for seed in (1, 2)},
+    **{f"certified-seed-{seed}": Run("certified", [RATE, CERTIFIED], seed=seed) for seed in (1, 2)},
     "natural-resize": Run("natural", [RATE, *RESIZE]),
     "hardened-12-epochs": Run("hardened", [RATE, RAMP, *EARLY], 12),
     "ramp-rate-01": Run("hardened", ["optimizer.lr=0.01", RAMP]),

@@ -160,7 +160,7 @@ def train_request(model: str | Path, data: str | Path, options: TrainOptions) ->
     Raises:
         HardenerError: a mistake in it.
     """
-    from hardener.config.recipe import load_recipe
+    from hardener.config.recipe import new_recipe
     from hardener.training.request import TrainRequest
 
     given: dict[str, Any] = dict(options)
@@ -169,7 +169,7 @@ def train_request(model: str | Path, data: str | Path, options: TrainOptions) ->
         if given.get(key) is not None:
             settings[f"data.{key}"] = given[key]
         given.pop(key, None)
-    recipe = load_recipe(given.pop("recipe", "sprout"), [f"{key}={_written(settings[key])}" for key in settings])
+    recipe = new_recipe(given.pop("recipe", "sprout"), [f"{key}={_written(settings[key])}" for key in settings])
     given |= {f"{key}_root": given.pop(key, None) for key in ("validation", "test")}
     paths = ("init", "out", "validation_root", "test_root", "root")
     given |= {key: Path(given[key]) for key in paths if given.get(key) is not None}

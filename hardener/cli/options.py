@@ -128,20 +128,12 @@ def asked_recipe(name: str, shortcuts: Mapping[str, object], sets: Sequence[str]
     """Return a recipe with the fields that flags of their own changed, None for none, and then those of `--set`.
 
     Raises:
-        HardenerError: as `load_recipe` does; or a setting of a method that the recipe does not train by.
+        HardenerError: as `new_recipe` does.
     """
-    from hardener.config.brought import method_sections
-    from hardener.config.recipe import load_recipe
+    from hardener.config.recipe import new_recipe
 
     overrides = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-    recipe = load_recipe(name, [*overrides, *(sets or [])])
-    for text in sets or ():
-        if re.split("[.=]", text)[0] in method_sections(but=recipe.method):
-            raise HardenerError(
-                f"--set {text} sets nothing of {recipe.name}, which trains by the method {recipe.method}. Leave it "
-                "out, or take a recipe of that method: hardener recipes"
-            )
-    return recipe
+    return new_recipe(name, [*overrides, *(sets or [])])
 
 
 def asked_reading(

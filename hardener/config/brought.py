@@ -81,9 +81,11 @@ def with_sections(base: type[Base], catalog: Mapping[str, SectionEntry], fields:
     )
 
 
-def method_sections(*, but: str = "") -> list[str]:
-    """Return the keys of the sections that methods bring, all or those of every other method."""
-    return [key_of(name, entry) for name, entry in methods().items() if entry.settings is not None and name != but]
+def method_sections(*, but: str = "") -> dict[str, SectionEntry]:
+    """Return the sections that methods bring, key -> entry: all, or those of every other method."""
+    return {
+        key_of(name, entry): entry for name, entry in methods().items() if entry.settings is not None and name != but
+    }
 
 
 @cache  # a model is made once, so that recipes with the same sections can be compared

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardener.config.fault import all_faults, keys_of
-from hardener.config.recipe import read_yaml
+from hardener.config.yaml_file import read_yaml
 from hardener.errors import HardenerError
 
 TEMPLATE = """\

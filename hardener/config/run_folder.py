@@ -19,9 +19,10 @@ from hardener.config.fault import first_fault
 from hardener.config.files import read_lines_of_json, tidy, write_json, write_text, written_whole
 from hardener.config.pixels import BEFORE, PixelRule
 from hardener.config.reading import AS_FOUND, OtherRoots, Reading
-from hardener.config.recipe import check_recipe, read_yaml
+from hardener.config.recipe import check_recipe
 from hardener.config.run_lock import holder
 from hardener.config.schema import Recipe
+from hardener.config.yaml_file import read_yaml
 from hardener.errors import HardenerError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hardener.config.recipe import flat
+from hardener.config.dotted import flat
 from hardener.config.run_folder import RunRecord
 from hardener.config.schema import Recipe
 from hardener.errors import HardenerError

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hardener.config.recipe import load_recipe, settle
+import hardener
+from hardener.config.recipe import load_recipe, new_recipe, settle
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 
@@ -155,3 +156,17 @@ def test_another_optimiser_has_a_rate_of_its_own_and_the_same_one_keeps_it(
     text: str, overrides: tuple[str, ...], rate: float, tmp_path: Path
 ) -> None:
     assert load_recipe(own(tmp_path, text), overrides).optimizer.lr == rate
+
+
+def test_a_setting_of_a_method_that_is_not_trained_by_is_refused_from_a_file_and_from_python(tmp_path: Path) -> None:
+    left_out = r"trades\.weight=3.* sets nothing of own, which trains by the method vicinity-risk"
+    with pytest.raises(HardenerError, match=left_out):
+        new_recipe(own(tmp_path, "trades: {weight: 3}"))
+    with pytest.raises(HardenerError, match="--set trades.weight=3 sets nothing of natural"):
+        hardener.train("model.py", tmp_path, recipe="natural", settings={"trades.weight": 3})
+    kept = new_recipe(own(tmp_path, f"method: trades\ntrades: {{weight: 3}}\n{ATTACK}"))
+    assert kept.model_dump()["trades"] == {"weight": 3}
+
+
+def test_a_section_that_version_0_1_wrote_into_all_recipes_may_stand_in_a_file(tmp_path: Path) -> None:
+    assert "trades" not in new_recipe(own(tmp_path, "trades: {weight: 6.0}")).model_dump()
