@@ -13,7 +13,9 @@ from hardener.evaluation.robust_accuracy import RobustAccuracy
 from hardener.evaluation.session import EvaluationSession
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.margin import margin
+from hardener.reports.confusion import NO_ANSWER
 from hardener.reports.page import Gallery, ShownImage
+from hardener.runtime.answers import finite
 from hardener.runtime.model_state import as_float
 
 SHOWN = 8
@@ -81,8 +83,8 @@ def _shown(
     return ShownImage(
         path=sample.paths[place],
         label=classes[int(sample.labels[place])],
-        answer=[*classes, "no answer"][int(result.predictions[place])],
-        confidence=float(scores["confidence"][place]),
+        answer=[*classes, NO_ANSWER][int(result.predictions[place])],
+        confidence=finite(scores["confidence"][place]),
         score=f"{name} {float(scores[name][place]):.3g}",
         pixels=as_float(sample.pixels[place]).cpu().numpy(),
     )

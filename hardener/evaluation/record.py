@@ -38,7 +38,9 @@ from hardener.evaluation.session import EvaluationSession
 from hardener.evaluation.suite import GOES_ON, left_out
 from hardener.evaluation.verdict import verdict
 from hardener.reports.by_class import weak_classes
+from hardener.reports.confusion import NO_ANSWER
 from hardener.reports.page import WorstImage
+from hardener.runtime.answers import chosen_class, finite
 from hardener.runtime.device import describe_hardware, describe_versions
 from hardener.runtime.model_state import as_float, device_of
 from hardener.statistics.interval import clopper_pearson
@@ -167,13 +169,13 @@ def worst_images(session: EvaluationSession, result: RobustAccuracy) -> list[Wor
     pictures = []
     for index in nearest:
         adversarial = result.examples[index]
-        confidence, became = subject.model(adversarial[None].to(device)).softmax(dim=1).max(dim=1)
+        logits = subject.model(adversarial[None].to(device))
         pictures.append(
             WorstImage(
                 path=sample.paths[index],
                 label=subject.classes[int(sample.labels[index])],
-                became=subject.classes[int(became)],
-                confidence=float(confidence),
+                became=[*subject.classes, NO_ANSWER][int(chosen_class(logits))],
+                confidence=finite(logits.softmax(dim=1).amax()),
                 clean=as_float(sample.pixels[index]).cpu().numpy(),
                 adversarial=adversarial.float().numpy(),
                 distance=float(result.distance[index]),

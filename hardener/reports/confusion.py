@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from hardener.words import ends, percent
 
 MOST_CLASSES = 20
 """Of more, a matrix cannot be read on a page."""
+NO_ANSWER = "no answer"
+"""Stands in place of a class where a network's scores are NaN or infinite."""
 _NAMED, _PAIRS, _TURNS = 3, 10, 3
 
 
@@ -31,7 +34,21 @@ class Pair:
         return clopper_pearson(self.images, self.of)
 
     def __str__(self) -> str:
-        return f"{self.label} taken for {self.became}: {self.images} of {self.of} {ends(self.interval)[:-1]} %)"
+        how = "without an answer" if self.became == NO_ANSWER else f"taken for {self.became}"
+        return f"{self.label} {how}: {self.images} of {self.of} {ends(self.interval)[:-1]} %)"
+
+
+def with_unanswered(found: Sequence[Confused], wrong: Mapping[str, int]) -> list[Confused]:
+    """Add to the pairs those images that are in none: they are wrong, and the network gave them no answer.
+
+    Args:
+        wrong: how many images of each class are wrong.
+    """
+    told: Counter[str] = Counter()
+    for item in found:
+        told[item.label] += item.images
+    rest = {name: images - told[name] for name, images in wrong.items()}
+    return [*found, *(Confused(label=name, became=NO_ANSWER, images=n) for name, n in rest.items() if n > 0)]
 
 
 def most_confused(samples: Mapping[str, int], found: Sequence[Confused], most: int = _PAIRS) -> list[Pair]:
@@ -48,10 +65,10 @@ def confused_lines(evaluation: Evaluation) -> list[str]:
     """Say which pairs are confused most, a line untouched and a line under attack; none where nothing is."""
     if evaluation.confusion is None:
         return []
-    lines, samples = [], _samples(evaluation)
+    lines, samples, whole = [], _samples(evaluation), _whole(evaluation, evaluation.confusion)
     for title, found in (
-        ("Most confused, untouched", evaluation.confusion.clean),
-        ("What attacks turn right answers into, the most", evaluation.confusion.turned),
+        ("Most confused, untouched", whole.clean),
+        ("What attacks turn right answers into, the most", whole.turned),
     ):
         named = "; ".join(map(str, most_confused(samples, found, _NAMED)))
         lines += [f"{title}: {named}."] if named else []
@@ -60,10 +77,9 @@ def confused_lines(evaluation: Evaluation) -> list[str]:
 
 def confusion_tables(evaluation: Evaluation) -> dict[str, Any]:
     """Return what the template shows: matrices, the most confused pairs, and what attacks turn each class into."""
-    found = evaluation.confusion
-    if found is None:
+    if evaluation.confusion is None:
         return {"confused": None}
-    samples = _samples(evaluation)
+    samples, found = _samples(evaluation), _whole(evaluation, evaluation.confusion)
     both = (("untouched", found.clean), ("in the worst case", [*found.clean, *found.turned]))
     return {
         "confused": found,
@@ -90,6 +106,14 @@ def untouched_tables(samples: Mapping[str, int], found: Sequence[Confused], name
 
 def _samples(evaluation: Evaluation) -> dict[str, int]:
     return {item.name: item.samples for item in evaluation.per_class}
+
+
+def _whole(evaluation: Evaluation, found: Confusion) -> Confusion:
+    """Return the pairs, and the images that got no answer, which a record does not list."""
+    right = {item.name: round(item.clean_accuracy * item.samples) for item in evaluation.per_class}
+    wrong = {name: many - right[name] for name, many in _samples(evaluation).items()}
+    fell = {item.name: right[item.name] - round(item.robust_accuracy * item.samples) for item in evaluation.per_class}
+    return Confusion(clean=with_unanswered(found.clean, wrong), turned=with_unanswered(found.turned, fell))
 
 
 _Matrix = list[tuple[str, int, list[tuple[int, float, bool]]]]

@@ -55,12 +55,15 @@ class WorstImage:
 
 @dataclass(frozen=True)
 class ShownImage:
-    """An untouched image, (C, H, W) float32 in [0, 1], its class, the model's answer, and why it is shown."""
+    """An untouched image, (C, H, W) float32 in [0, 1], its class, the model's answer, and why it is shown.
+
+    `confidence` is None where the answer is no number.
+    """
 
     path: str
     label: str
     answer: str
-    confidence: float
+    confidence: float | None
     score: str
     pixels: NDArray[np.float32]
 

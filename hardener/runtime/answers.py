@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 NO_ANSWER = -1
@@ -16,3 +18,9 @@ def chosen_class(logits: Tensor) -> Tensor:
     found = logits.argmax(dim=1)
     largest = logits.gather(1, found.unsqueeze(1)).squeeze(1)
     return found.masked_fill(~largest.isfinite(), NO_ANSWER)
+
+
+def finite(value: Tensor) -> float | None:
+    """Return a scalar's number; None where it is NaN or infinite."""
+    number = float(value)
+    return number if math.isfinite(number) else None

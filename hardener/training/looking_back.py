@@ -15,9 +15,10 @@ from hardener.losses.cross_entropy import cross_entropy
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import load_weights
 from hardener.reports.command import fresh_command
+from hardener.reports.confusion import NO_ANSWER, with_unanswered
 from hardener.reports.page import Gallery, ShownImage
 from hardener.reports.training_page import LookedBack, write_training_page
-from hardener.runtime.answers import chosen_class
+from hardener.runtime.answers import chosen_class, finite
 from hardener.runtime.model_state import as_float
 
 
@@ -64,20 +65,22 @@ def _looked_back(
         ShownImage(
             path=images.files.paths[place],
             label=record.classes[int(images.labels[place])],
-            answer=[*record.classes, "no answer"][int(answer[place])],
-            confidence=float(confidence[place]),
+            answer=[*record.classes, NO_ANSWER][int(answer[place])],
+            confidence=finite(confidence[place]),
             score=f"loss {float(loss[place]):.3g}",
             pixels=as_float(pixels).cpu().numpy(),
         )
         for place, pixels in zip(places.tolist(), pictures, strict=True)
     ]
     words = "Wrong by the most. Look whether the label is right."
-    counts = torch.bincount(images.labels, minlength=len(record.classes)).tolist()
+    missed = images.labels[wrong]
+    counts, misses = (torch.bincount(own, minlength=len(record.classes)).tolist() for own in (images.labels, missed))
+    confused = count_confused(missed, answer[wrong], record.classes)
     return LookedBack(
         name=record.name,
         told=f"recipe {run.read_recipe().name} · epoch {best.epoch} of {record.epochs_done} is kept",
         samples={name: count for name, count in zip(record.classes, counts, strict=True) if count},
-        confused=count_confused(images.labels[wrong], answer[wrong], record.classes),
+        confused=with_unanswered(confused, dict(zip(record.classes, misses, strict=True))),
         gallery=Gallery("Largest loss", words, shown) if shown else None,
         command=fresh_command(run.path),
     )

@@ -73,6 +73,18 @@ def test_the_matrix_holds_each_image_once_and_lines_have_intervals(tmp_path: Pat
     assert confused_lines(told(tmp_path / "old", evaluation.per_class)) == []
 
 
+def test_images_without_an_answer_are_not_drawn_as_right(tmp_path: Path) -> None:
+    confusion = Confusion(clean=[], turned=[Confused(label="dog", became="cat", images=1)])
+    evaluation = told(tmp_path, [of("cat", 10, 0.7, 0.7), of("dog", 5, 1.0, 0.2)], confusion)
+    tables = confusion_tables(evaluation)
+    assert tables["heads"] == ["cat", "dog", "no answer"]
+    untouched, worst = ({row[0]: [cell[0] for cell in row[2]] for row in rows} for _, rows in tables["matrices"])
+    assert untouched == {"cat": [7, 0, 3], "dog": [0, 5, 0]}
+    assert worst == {"cat": [7, 0, 3], "dog": [1, 1, 3]}
+    assert tables["turned"] == [("dog", 5, 4, "no answer: 3 (75.0 %), cat: 1 (25.0 %)")]
+    assert confused_lines(evaluation)[0] == "Most confused, untouched: cat without an answer: 3 of 10 (6.7 – 65.2 %)."
+
+
 @pytest.mark.parametrize("wrong", [0, 3])
 def test_the_page_of_a_training_counts_each_validation_image_once(wrong: int, tmp_path: Path) -> None:
     confused = [Confused(label="cat", became="dog", images=wrong)] if wrong else []
