@@ -151,6 +151,33 @@ def test_it_takes_what_the_commands_take_of_reading_and_of_models_from_elsewhere
         hardener.audit(torch.nn.Identity(), torch.zeros(1, 3), image_size=3)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data": "elsewhere"}, "data is for images in files; a module in memory is asked about the images given"),
+        ({"class_depth": 2}, "class_depth is for images in files"),
+        ({"dedupe": True}, "dedupe is for images in files"),
+        ({"samples": -5}, "samples takes a whole number from 1 on; got -5"),
+        ({"batch_size": 0}, "batch_size takes a whole number from 1 on; got 0"),
+        ({"restarts": 0}, "restarts takes a whole number from 1 on; got 0"),
+        ({"settings": {"steps": -3}}, "steps takes a whole number from 1 on; got -3"),
+        ({"settings": {"step_size": "-2/255"}}, "step_size takes a number above 0"),
+    ],
+)
+def test_a_module_in_memory_refuses_what_would_do_nothing(options: dict[str, Any], message: str) -> None:
+    model, images, labels, _ = linear_problem()
+    with pytest.raises(HardenerError, match=message):
+        hardener.evaluate(model, images, labels, **{"attacks": ["pgd"], **options})
+
+
+def test_lengths_are_read_as_on_the_command_line_and_an_audit_measures_nothing() -> None:
+    model, images, labels, _ = linear_problem()
+    found = hardener.evaluate(model, images, labels, attacks=["pgd"], eps="8/255", settings={"step_size": "2/255"})
+    assert found.attacks[0].settings["step_size"] == pytest.approx(2 / 255)
+    with pytest.raises(HardenerError, match="audit measures nothing besides"):
+        hardener.audit(model, images, labels, measures=["corruptions"])
+
+
 def test_an_endless_loader_gives_what_is_asked_for() -> None:
     model, images, labels, _ = linear_problem()
 

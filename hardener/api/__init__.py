@@ -18,6 +18,7 @@ from hardener.api.options import (
     ends_of,
     evaluate_request,
     foreign_model,
+    refuse_of_files,
     refuse_strays,
     run_of,
     train_request,
@@ -103,9 +104,12 @@ def evaluate(
     reporter = _reporter(progress)
     if not isinstance(target, str | Path | RunFolder):
         refuse_strays(options, "a module in memory")
+        refuse_of_files(options, data)
         return _evaluate_module(target, images, labels, classes, request, reporter)
     if images is not None or labels is not None:
         raise HardenerError("images and labels are for a module in memory; a run's are named by data=DIR.")
+    if classes is not None:
+        raise HardenerError("classes are for a module in memory; a model in files has its own.")
     from hardener.evaluation.run import evaluate_foreign, evaluate_onnx, evaluate_run_at
     from hardener.training.surrogate import with_surrogate
 
@@ -143,7 +147,12 @@ def audit(
         HardenerError: a mistake in what was asked for.
     """
     refuse_strays(options, "a module in memory")
+    refuse_of_files(options)
     request = evaluate_request(options, None)
+    if request.sections:
+        raise HardenerError(
+            "audit measures nothing besides: leave measures and radii out, or call hardener.evaluate with them."
+        )
     return _evaluate_module(module, images, labels, classes, request, _reporter(progress), measures=False)
 
 

@@ -189,10 +189,14 @@ def evaluate_request(options: EvaluateOptions, data: str | Path | None) -> Evalu
     eps, surrogate, json_file = (given.pop(key, None) for key in ("eps", "surrogate", "json_file"))
     size = options.get("image_size") if options.get("init") is None else None
     radii = asked_radii(given.pop("radii", None) or ())
+    settings = dict(given.pop("settings", None) or {})
+    if settings.get("step_size") is not None:
+        settings["step_size"] = parse_quantity(settings["step_size"], "step_size")
     return EvaluateRequest(
         attacks=tuple(given.pop("attacks", ())),
         sections=frozenset([*given.pop("measures", ()), *(["certify"] if radii else [])]),
         radii=radii,
+        settings=settings,
         eps=None if eps is None else parse_quantity(eps),
         surrogate=None if surrogate is None else run_of(surrogate, RUNS),
         json_file=None if json_file is None else Path(json_file),
@@ -231,6 +235,18 @@ def foreign_model(target: str | Path, options: EvaluateOptions) -> ForeignModel 
         range=ends_of(options),
         weights=options.get("weights"),
     )
+
+
+def refuse_of_files(options: EvaluateOptions, data: str | Path | None = None) -> None:
+    """Refuse what says how files are read, and where they lie: a module in memory gets its images with it.
+
+    Raises:
+        HardenerError: one was given.
+    """
+    given = {"data": data, **{key: options.get(key) for key in ReadingOptions.__annotations__}}
+    for key, value in given.items():
+        if value:
+            raise HardenerError(f"{key} is for images in files; a module in memory is asked about the images given.")
 
 
 def refuse_strays(options: EvaluateOptions, target: str, known: tuple[str, ...] = ()) -> None:

@@ -26,6 +26,8 @@ SPACE: Space = {
 """Without what the benchmark of corruptions does: brightness, contrast, colour and sharpness."""
 WEAKEST, LARGEST = 0.1, 10.0
 DEEPEST = 3
+LEAST = 2.0**-24
+"""The least number above 0 that is drawn."""
 
 
 class Settings(Section):
@@ -50,7 +52,8 @@ def augmix(images: Tensor, *, width: int, severity: float, generator: torch.Gene
         2020, Algorithm 1; strengths as in the published code.
     """
     count = len(images)
-    shares = -(1 - numbers(width * count, generator)).log().view(width, count)  # Dirichlet(1, ..., 1), once divided
+    drawn = numbers(width * count, generator).clamp(min=LEAST)  # one of 0 in all chains would leave 0 / 0
+    shares = -(1 - drawn).log().view(width, count)  # Dirichlet(1, ..., 1), once divided
     shares = shares / shares.sum(dim=0)
     kept = numbers(count, generator)  # Beta(1, 1)
     mixed = torch.zeros_like(images)

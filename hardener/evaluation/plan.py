@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,7 @@ def make_plan(request: EvaluateRequest) -> Plan:
     """
     threat = planned_threat(request)
     check_precision(request.precision)
+    _check_numbers(request)
     plan = Plan(request, threat, _suite_of(request), tuple(_attacks(request, threat)))
     for attack in plan.attacks:
         _check_knows(attack, threat)
@@ -221,6 +224,19 @@ def blind_of(attacks: Sequence[AttackPlan]) -> list[AttackPlan]:
 
 def _given(request: EvaluateRequest) -> dict[str, Any]:
     return {key: value for key, value in (request.settings or {}).items() if value is not None}
+
+
+def _check_numbers(request: EvaluateRequest) -> None:
+    """Refuse counts and lengths that attack nothing, or that end in an error far from here."""
+    given = _given(request)
+    counts = {name: getattr(request, name) for name in ("samples", "batch_size", "restarts")}
+    counts |= {name: given[name] for name in ("steps", "queries") if name in given}
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise HardenerError(f"{name} takes a whole number from 1 on; got {value!r}.")
+    length = given.get("step_size", 1.0)
+    if not isinstance(length, int | float) or not 0 < length < math.inf:
+        raise HardenerError(f"step_size takes a number above 0; got {length!r}.")
 
 
 def _suite_of(request: EvaluateRequest) -> str | None:

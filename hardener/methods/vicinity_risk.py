@@ -163,11 +163,12 @@ class VicinityRisk(Method):
     @torch.no_grad()
     def target_mass(self) -> Tensor:
         """Return the mean label mass left on the true class, averaged over classes, before mixup; a scalar."""
-        if self._law is None:
-            return super().target_mass()
         beta = self._vector()
-        eye = torch.eye(self.num_classes, device=None if beta is None else beta.device)
-        return self._law.mean(eye, beta).diagonal().mean()
+        labels = torch.eye(self.num_classes, device=None if beta is None else beta.device)
+        for link in self.links:
+            if link.entry.smooths:
+                labels = link.draw.mean(labels, beta)
+        return labels.diagonal().mean()
 
     @torch.no_grad()
     def bound_beta(self) -> None:
@@ -183,10 +184,11 @@ class VicinityRisk(Method):
         weights, begun = self.weights_of(soft_labels), None
         offered = {"model": model, "beta": self._vector(), "prior": self.prior}
         for link in links:
+            given = soft_labels
             if link.entry.climbs and link.draw.agreement_now > 0:
                 begun, images = link.draw.ends(images, soft_labels, model=model, prior=self.prior)
             else:
                 images, soft_labels = link(images, soft_labels, offered)
-            if not link.entry.smooths:
+            if soft_labels is not given and not link.entry.smooths:  # mixed, and not passed on as they came
                 weights = self.weights_of(soft_labels)
         return _Draw(images, soft_labels, weights, begun)

@@ -10,7 +10,7 @@ from hardener.config.files import written_whole
 from hardener.threat import NORMS
 
 
-def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threat: str) -> None:
+def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threat: str, norm: str = "") -> None:
     """Draw the loss and the validation accuracies over epochs; the mean target mass and eps where they changed.
 
     An epoch that training was taken back from is a cross beside the curve, which shows what was kept of the others.
@@ -18,6 +18,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
     Args:
         rows: the lines of metrics.jsonl, at least one.
         threat: what the quick robust accuracy was measured against, such as `linf 8/255`.
+        norm: of the eps in `rows`; by default that of `threat`.
     """
     from matplotlib.figure import Figure
 
@@ -56,7 +57,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path, *, title: str, threa
         fallen = [100 * row["robust_accuracy"] for row in taken_back]
         right.plot([row["epoch"] for row in taken_back], fallen, "x", color="#b8500f", label="collapsed, taken back")
     if len({row.get("eps") for row in rows}) > 1:  # it rose: the accuracies are read beside it
-        eps, levels = right.twinx(), 255 if NORMS[threat.partition(" ")[0]].in_levels else 1
+        eps, levels = right.twinx(), 255 if NORMS[norm or threat.partition(" ")[0]].in_levels else 1
         eps.step(epochs, [levels * (row.get("eps") or 0.0) for row in rows], where="mid", color="#888888", linewidth=1)
         eps.set(ylabel="eps of training" + (", levels of 255" if levels > 1 else ""), ylim=(0, None))
         eps.yaxis.label.set_color("#666666")

@@ -45,6 +45,19 @@ def even_order(labels: Tensor, generator: torch.Generator) -> Tensor:
     return order[torch.randperm(len(order), generator=generator)]
 
 
+def first_of_each(labels: Tensor, order: Tensor) -> Tensor:
+    """Return the places in `order`, (N,) int64, by rounds: the first of each class, then the second of each, and so on.
+
+    Args:
+        labels: (N,) int64.
+    """
+    turn, seen = [], dict.fromkeys(labels.tolist(), 0)
+    for label in labels[order].tolist():
+        turn.append(seen[label])
+        seen[label] += 1
+    return order[torch.tensor(turn).argsort(stable=True)]
+
+
 def describe_balance(recipe: Recipe, labels: Tensor, classes: Sequence[str]) -> str | None:
     """Say what the recipe's `data.balance` does with these images; None where it does nothing."""
     counts = torch.bincount(labels, minlength=len(classes))

@@ -55,6 +55,8 @@ def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSw
         raise HardenerError("--find-lr works in one process: start it without torchrun.")
     check_optimizer(request.recipe.optimizer)
     prepared = prepare(request, reporter)
+    if prepared.recipe.network.head_first:
+        reporter.say("the rates are tried on all layers, as after the epochs of the head alone")
     rates, losses = _sweep(prepared, request.seed, reporter)
     own = prepared.recipe
     return RateSweep(tuple(rates), tuple(losses), steepest(rates, losses), own.optimizer.lr, own.batch_size)
@@ -91,6 +93,8 @@ def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list
         method.weigh(class_weights(material.train_images.labels, classes))
     shape = material.train_images.shape
     method.remember(len(material.train_images), shape.planes)
+    if recipe.awp is not None:
+        method.awp_gamma = recipe.awp.gamma
     method.mark(0.5)  # some terms of a loss count nothing at the start of a run
     method.to(device)
     exchange = spread(material.classifier, method, device, shape, sharded=False)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from hardener.config.files import write_text
 from hardener.config.run_folder import RunFolder
+from hardener.config.schema import Recipe
 from hardener.progress import EpochMetrics
 from hardener.reports.training_curves import draw_curves
+from hardener.vicinity.worst_point import Settings as Ball
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -63,12 +65,14 @@ class Journal:
                     self._events.add_scalar(name, value, metrics.epoch)
                 self._events.flush()
 
-    def draw(self, *, title: str, threat: str) -> None:
+    def draw(self, recipe: Recipe, *, title: str) -> None:
         """Draw the curves of all epochs so far, if there are any."""
         rows = self._run.read_metrics() if self._writes else []
         with self._told("the curves"):
             if rows:
-                draw_curves(rows, self._run.curves, title=title, threat=threat)
+                ball, threat = recipe.vicinity.find(Ball), str(recipe.validation.threat)
+                norm = "" if ball is None else ball.norm
+                draw_curves(rows, self._run.curves, title=title, threat=threat, norm=norm)
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from hardener.config.ablation_record import MODULES, Module
+from hardener.config.dotted import flat, lies_in
 from hardener.config.schema import Beta, Labels, Recipe
 from hardener.errors import HardenerError
 
@@ -16,6 +17,7 @@ _SWITCHES: dict[Module, str] = {
     "mixup": "vicinity.mixup_alpha=0.2",
     "labels": "vicinity.labels.law=budget",
 }
+_SWITCHED = ("vicinity.noise_sigma", "vicinity.mixup_alpha", "vicinity.labels", "beta")
 
 
 def module_sets() -> list[tuple[Module, ...]]:
@@ -44,11 +46,17 @@ def recipe_with(base: Recipe, modules: Sequence[Module]) -> Recipe:
 
 
 def check_modules(recipe: Recipe) -> None:
-    """See that a recipe has all three on.
+    """See that a recipe has all three on, whatever the size of the images.
 
     Raises:
-        HardenerError: one of them is off already.
+        HardenerError: one of them is off already, or is set anew for large images.
     """
+    for key, _ in flat(recipe.large_images):
+        if lies_in(key, _SWITCHED):
+            raise HardenerError(
+                f"an ablation switches noise, mixup and labels, and the recipe {recipe.name} sets large_images.{key}, "
+                "which would set it again in each combination. Leave it out: set the key itself."
+            )
     vicinity, labels = recipe.vicinity, recipe.vicinity.labels
     sharp = labels.law == "one-hot" or (labels.law in {"uniform", "budget"} and labels.smoothing == 0)
     is_off = {"noise": vicinity.noise_sigma == 0, "mixup": vicinity.mixup_alpha == 0, "labels": sharp}

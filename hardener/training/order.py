@@ -47,7 +47,7 @@ class DataOrder:
     def batches(self, progress: Progress) -> Iterator[Minibatch]:
         """Yield what is left of an epoch from this place on: this process's part of each minibatch."""
         epoch, place = progress.epoch, progress.images
-        shuffle = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
+        shuffle = torch.Generator().manual_seed((self._seed * 1_000_003 + epoch) % 2**64)  # torch takes no more
         order = self._order(shuffle)[place : self.usable]
         if len(order) == 0:  # a checkpoint of the epoch's end
             return

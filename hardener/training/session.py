@@ -108,10 +108,9 @@ class TrainingSession:
         self._told_of_answers = False
         self.validation = Validator(
             material.validation_images,
-            recipe.validation,
+            recipe,
             num_classes=len(record.classes),
             seed=record.seed,
-            batch_size=recipe.batch_size,
             device=self.device,
             sharded=self.exchange.sharded,
         )
@@ -361,7 +360,7 @@ class TrainingSession:
         """Bring everything on disk up to now; all processes must ask for it."""
         self.keeper.put_away(status)
         if status != "training":
-            self.journal.draw(title=self.record.name, threat=str(self.recipe.validation.threat))
+            self.journal.draw(self.recipe, title=self.record.name)
 
     def _interruption(self) -> Interrupted:
         return Interrupted(

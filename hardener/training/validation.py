@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.config.data_findings import are_uneven
-from hardener.config.schema import Validation as Rule
+from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
 from hardener.evaluation.robust_accuracy import robust_accuracy
 from hardener.evaluation.suite import DEFAULT
@@ -17,6 +17,7 @@ from hardener.progress import rank_and_world
 from hardener.runtime.answers import NO_ANSWER, chosen_class
 from hardener.runtime.model_state import as_float
 from hardener.runtime.processes import own_share, sum_of
+from hardener.training.balance import first_of_each
 from hardener.training.parallel import SameAnswers, share_buffers
 
 
@@ -45,24 +46,25 @@ class Validator:
     def __init__(
         self,
         images: LoadedImages,
-        rule: Rule,
+        recipe: Recipe,
         *,
         num_classes: int,
         seed: int,
-        batch_size: int,
         device: torch.device,
         sharded: bool,
     ) -> None:
-        """Choose the images that the quick attack is asked about.
+        """Choose the images that the quick attack is asked about; where classes are balanced, as many of each.
 
         Args:
             sharded: each process holds but a part of the network, so that all must ask about the same image at once.
         """
-        self.images, self.device = images, device
+        self.images, self.device, rule = images, device, recipe.validation
         self.samples = min(rule.samples, len(images))
         self._counts = torch.bincount(images.labels, minlength=num_classes)
-        self._rule, self._seed, self._batch_size, self._sharded = rule, seed, batch_size, sharded
-        self._order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[: self.samples]
+        self._rule, self._seed, self._batch_size, self._sharded = rule, seed, recipe.batch_size, sharded
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(images), generator=generator)
+        self._order = (order if recipe.data.balance == "none" else first_of_each(images.labels, order))[: self.samples]
 
     def measure(self, judged: nn.Module, epoch: int) -> Measured:
         """Return clean accuracies on the whole split and quick robust accuracy on part of it."""

@@ -16,10 +16,10 @@ class VicinityEntry(SectionEntry):
     Attributes:
         settings: the model of its section; None: the key stands in `config.schema.Vicinity` already.
         needs: what else it is called with: `model`, images -> logits; `prior`, what is kept of each image from epoch to
-            epoch, or None; `beta`, the vector that a method learns. What needs `beta` also says how it starts, how far
-            it may go, and the mean of its labels; see `chain.Learner`.
+            epoch, or None; `beta`, the vector that a method learns. What needs `beta` also says how it starts and how
+            far it may go; see `chain.Learner`.
         smooths: it moves mass of a label to classes that the image shows nothing of, as mixing does not; what the image
-            counts in the loss stays.
+            counts in the loss stays. Such a one is a class, and says the mean of its labels; see `chain.Smoother`.
         climbs: it follows the gradient, by as many steps as its attribute `steps` says.
     """
 
@@ -35,7 +35,7 @@ VICINITIES: Mapping[str, VicinityEntry] = {
         "hardener.vicinity.cutmix:cutmix", "a rectangle of another image, labels mixed alike", settings="Settings"
     ),
     "patch-gaussian": VicinityEntry(
-        "hardener.vicinity.patch_gaussian:noisy_patch",
+        "hardener.vicinity.patch_gaussian:NoisyPatch",
         "noise on a patch, and a label that is less certain the more there is",
         settings="Settings",
         smooths=True,

@@ -14,7 +14,14 @@ from hardener.config.section import Section, key_of
 from hardener.vicinity import VicinityEntry
 
 
-class Learner(Protocol):
+class Smoother(Protocol):
+    """What a vicinity that smooths labels says besides its draw."""
+
+    def mean(self, soft_labels: Tensor, beta: Tensor | None) -> Tensor:
+        """Return the mean of the labels drawn, (N, K); `beta`: the vector that is learned, None without one."""
+
+
+class Learner(Smoother, Protocol):
     """What a vicinity with a learned vector says besides its draw."""
 
     def start(self, num_classes: int) -> Tensor | None:
@@ -22,9 +29,6 @@ class Learner(Protocol):
 
     def bounds(self, most: float) -> tuple[float, float]:
         """Return the least and the largest entry that the vector may have, given the recipe's `beta.max`."""
-
-    def mean(self, soft_labels: Tensor, beta: Tensor | None) -> Tensor:
-        """Return the mean of the labels drawn, (N, K)."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -21,6 +22,31 @@ class Settings(PatchNoise):
 
     confidence: Share = 0.8
     power: Annotated[float, Field(gt=0)] = 1.0
+
+
+@dataclass(frozen=True)
+class NoisyPatch:
+    """`noisy_patch` with its settings, which also says what it leaves of labels in the mean."""
+
+    chance: float
+    sigma: float
+    least: float
+    confidence: float
+    power: float
+
+    def __call__(self, images: Tensor, soft_labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a draw; arguments, result and source as of `noisy_patch`."""
+        return noisy_patch(images, soft_labels, **vars(self))
+
+    def mean(self, soft_labels: Tensor, beta: Tensor | None) -> Tensor:
+        """Return the mean of the labels drawn, (N, K); see `chain.Smoother`.
+
+        Strength and side of a patch are uniform, so that the mean of severity ** power has a closed form.
+        """
+        up = 2 * self.power + 1
+        side = 1.0 if self.least == 1 else (1 - self.least**up) / (up * (1 - self.least))
+        severity = soft_labels.new_full((len(soft_labels),), self.chance * side / (self.power + 1))
+        return _less_certain(soft_labels, severity, self.confidence)
 
 
 def noisy_patch(
@@ -52,7 +78,12 @@ def noisy_patch(
     from hardener.augmentation.patch_gaussian import noisy_patches
 
     noisy, severity = noisy_patches(images, chance=chance, sigma=sigma, least=least)
+    return noisy, _less_certain(soft_labels, severity.pow(power), confidence)
+
+
+def _less_certain(soft_labels: Tensor, severity: Tensor, confidence: float) -> Tensor:
+    """Return labels (N, K) that lose (1 - confidence) of their mass times the severity (N,) to the other classes."""
     classes = soft_labels.shape[1]
     # of what is mixed with all classes evenly, the class itself gets 1 / K back
-    mixed = ((1 - confidence) * severity.pow(power)).unsqueeze(1).to(soft_labels.dtype) * classes / (classes - 1)
-    return noisy, (1 - mixed) * soft_labels + mixed / classes
+    mixed = ((1 - confidence) * severity).unsqueeze(1).to(soft_labels.dtype) * classes / (classes - 1)
+    return (1 - mixed) * soft_labels + mixed / classes

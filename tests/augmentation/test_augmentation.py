@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as oracle
 
 from hardener.augmentation import AUGMENTATIONS, AugmentationEntry
 from hardener.augmentation._operations import Span, apply
+from hardener.augmentation.augmix import augmix
 from hardener.augmentation.chain import Augmentation, augmentations_of
 from hardener.augmentation.color import jitter
 from hardener.augmentation.crop import crop
@@ -220,3 +221,10 @@ def test_an_entry_says_which_of_its_settings_need_colour() -> None:
     for entry in AUGMENTATIONS.values():
         assert isinstance(entry, AugmentationEntry)
         assert set(entry.needs_color) <= (set(entry.load_settings().model_fields) if entry.settings else set())
+
+
+def test_augmix_is_finite_where_all_its_chains_draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "hardener.augmentation.augmix.numbers", lambda count, _, low=0.0, high=1.0: torch.full((count,), low)
+    )
+    assert augmix(torch.rand(3, 1, 8, 8), width=1, severity=1.0).isfinite().all()

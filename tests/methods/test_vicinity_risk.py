@@ -188,15 +188,21 @@ def test_an_image_mixed_of_two_classes_counts_as_much_as_its_parts() -> None:
     torch.testing.assert_close(found, ((mixed @ weights.float()) * each).mean())
 
 
-def test_a_label_that_noise_makes_less_certain_counts_as_its_class_does() -> None:
+@pytest.mark.parametrize("also", [{}, {"adversarial": Ball(eps=0.1)}])
+def test_a_label_that_noise_makes_less_certain_counts_as_its_class_does(also: dict[str, Ball]) -> None:
     """All of one rare class: with a weight of 4 its loss is 4 times what it is without, whatever the noise."""
     network, images, _ = flat_problem()
     labels = torch.full((len(images),), 2)
     patch = Noise(chance=1, sigma=1, least=1, confidence=0)
-    plain, weighed = (VicinityRisk(3, chain_of({"patch_gaussian": patch})) for _ in range(2))
+    plain, weighed = (VicinityRisk(3, chain_of({"patch_gaussian": patch, **also})) for _ in range(2))
     weighed.weigh(torch.tensor([0.2, 1.0, 4.0]))
     losses = []
     for method in (plain, weighed):
         torch.manual_seed(4)
         losses.append(method.loss(network, images, labels))
     torch.testing.assert_close(losses[1], 4 * losses[0])
+
+
+def test_the_mass_that_noise_takes_from_labels_is_told() -> None:
+    patch = Noise(chance=1, sigma=1, least=1, confidence=0.2)
+    assert float(VicinityRisk(3, chain_of({"patch_gaussian": patch})).target_mass()) == pytest.approx(0.6)

@@ -25,7 +25,7 @@ from hardener.errors import HardenerError, Interrupted
 from hardener.progress import EpochMetrics, Silent
 from hardener.statistics.paired import read_outcomes
 from hardener.training.ablate import AblateRequest, _check, _evaluation, ablate
-from hardener.training.module_sets import module_sets, name_of, recipe_with
+from hardener.training.module_sets import check_modules, module_sets, name_of, recipe_with
 
 NAMES = ["natural", "noise", "mixup", "labels", "noise+mixup", "noise+labels", "mixup+labels", "noise+mixup+labels"]
 SMALL = ["epochs=1", "batch_size=10", "validation.samples=4", "validation.steps=1"]
@@ -335,3 +335,9 @@ def test_outcomes_are_of_the_same_images(home: Path) -> None:
     ]
     assert {outcomes.paths for outcomes in found} == {found[0].paths}
     assert all(np.all(outcomes.robust <= outcomes.clean) for outcomes in found)
+
+
+def test_a_recipe_that_sets_a_module_anew_for_large_images_is_refused() -> None:
+    recipe = load_recipe("sprout", ["large_images.vicinity.noise_sigma=0.05"])
+    with pytest.raises(HardenerError, match=r"sets large_images\.vicinity\.noise_sigma, which would set it again"):
+        check_modules(recipe)

@@ -96,3 +96,13 @@ def test_the_command_that_it_names_trains_at_the_rate(model_file: Path, image_fo
     again = CliRunner().invoke(app, shlex.split(named))
     assert again.exit_code == 0, again.output
     assert "kept epoch 1 of 1" in again.output
+
+
+def test_weights_that_are_perturbed_are_perturbed_in_the_trial_too(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    plain, perturbed = (
+        find_learning_rate(request(model_file, image_folder, tmp_path, "natural", sets), Recorder()).losses
+        for sets in ((), ("awp.gamma=1", "awp.warmup_epochs=0"))
+    )
+    assert perturbed[5] > plain[5]

@@ -12,7 +12,7 @@ from torch import Tensor
 from hardener.config.recipe import load_recipe
 from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
-from hardener.training.balance import class_weights, even_order
+from hardener.training.balance import class_weights, even_order, first_of_each
 from hardener.training.loop import Minibatch
 from hardener.training.order import DataOrder
 from hardener.training.prepare import prepare
@@ -121,3 +121,13 @@ def test_weights_make_all_classes_count_alike() -> None:
     assert totals == pytest.approx([100 / 3] * 3)
     with pytest.raises(AssertionError, match="a class without images has no weight"):
         class_weights(labels, 4)
+
+
+def test_any_seed_that_may_be_asked_for_gives_an_order(images: LoadedImages) -> None:
+    order = DataOrder(images, recipe_of(), seed=2**63 - 1, device=CPU)
+    assert sum(len(batch.labels) for batch in order.batches(Progress(1, 0, torch.zeros(())))) == 20
+
+
+def test_the_first_of_each_class_come_before_the_second_ones() -> None:
+    labels, order = torch.tensor([0, 0, 0, 0, 1, 1, 2]), torch.tensor([3, 1, 6, 0, 5, 2, 4])
+    assert first_of_each(labels, order).tolist() == [3, 6, 5, 1, 4, 0, 2]

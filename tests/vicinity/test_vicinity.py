@@ -16,7 +16,7 @@ from hardener.vicinity.dirichlet import (
 )
 from hardener.vicinity.gaussian import gaussian
 from hardener.vicinity.mixup import mixup
-from hardener.vicinity.patch_gaussian import noisy_patch
+from hardener.vicinity.patch_gaussian import NoisyPatch, noisy_patch
 
 
 def labels(count: int, classes: int) -> torch.Tensor:
@@ -159,3 +159,14 @@ def test_the_confidence_under_noise_is_that_of_the_published_code() -> None:
     torch.manual_seed(1)
     _, std = noisy_patches(images, chance=1.0, sigma=1.0, least=1.0)
     torch.testing.assert_close((soft * given).sum(1), 1 - 0.7 * std.square())
+
+
+@pytest.mark.parametrize(("least", "power"), [(0.25, 1.0), (0.1, 2.0), (1.0, 1.0)])
+def test_what_noise_on_a_patch_leaves_of_labels_is_told_in_the_mean(least: float, power: float) -> None:
+    torch.manual_seed(0)
+    patch = NoisyPatch(chance=0.7, sigma=0.3, least=least, confidence=0.1, power=power)
+    given = labels(20_000, 4)
+    _, soft = patch(torch.rand(len(given), 1, 1, 1), given)
+    told = patch.mean(given, None)
+    assert float((soft * given).sum(1).mean()) == pytest.approx(float((told * given).sum(1).mean()), abs=0.01)
+    torch.testing.assert_close(told.sum(1), torch.ones(len(given)))
