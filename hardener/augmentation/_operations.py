@@ -2,7 +2,7 @@
 
 torchvision and kornia have them for a batch that shares one operation, and its strength. Here images are grouped by
 their operation, which is drawn on the CPU: each image goes through no operation but its own, and no device is waited
-for. Shears are about the middle of an image, where the published codes and torchvision shear about a corner, which moves
+for. Shears are about the middle of an image. The published codes and torchvision shear about a corner, which moves
 twice as much of it out of view.
 """
 

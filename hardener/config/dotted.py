@@ -25,7 +25,7 @@ def put_value(fields: dict[str, Any], key: str, value: Any, told: str) -> None:
     *sections, last = key.split(".")
     place = fields
     for section in sections:
-        if place.get(section) is None:  # a section that is off
+        if place.get(section) is None or place[section] is True:  # a section that is off, or on as it is by default
             place[section] = {}
         place = place[section]
         if not isinstance(place, dict):

@@ -31,6 +31,8 @@ def all_faults(error: ValidationError, keys: Iterable[str]) -> str:
         else:
             ours = fault["type"] == "value_error"  # such a message names its value already
             message = fault["msg"].removeprefix("Value error, ")
+            if not item:  # a section names its keys from itself on
+                message = message.replace(f"such as {place.rpartition('.')[2]}.", f"such as {place}.")
             head = f"{place}: " if place else ""  # without one it is of the whole file
             faults.append(f"{item}{head}{message}" + ("" if ours else f"; got {fault['input']!r}."))
     return one_line(" ".join(faults))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -90,9 +91,8 @@ def check_writable(*files: Path) -> None:
             with tempfile.TemporaryFile(dir=place) as probe:
                 probe.write(bytes(_PROBE))
         except OSError as error:
-            raise HardenerError(
-                f"{file} could not be written: {error.strerror}. Make room there, or choose another place."
-            ) from None
+            room = "Make room there, or choose" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "Choose"
+            raise HardenerError(f"{file} could not be written: {error.strerror}. {room} another place.") from None
 
 
 def tidy(*folders: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ from hardener.errors import HardenerError, did_you_mean
 LARGE_SIDE = 64
 """Pixels of the shorter side from which on images count as large; see `Recipe.large_images`."""
 _FINE_TUNED = "Fine-tuned:"
+_WHOLE = frozenset(name for name, field in Recipe.model_fields.items() if field.default is not None)
+"""Fields that are never null: one without a value in a file, its lines commented out, is one that is left out."""
 _SETTLED_BEFORE = ("data.", "network.", "name", *CONDITIONAL)
 """What is used before weights and size are known, so that no such section may change it."""
 
@@ -64,7 +67,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         HardenerError: unknown recipe or key (the nearest is offered), or values out of range, all together.
     """
     path = _recipe_file(name)
-    fields = read_yaml(path)
+    fields = {key: value for key, value in read_yaml(path).items() if value is not None or key not in _WHOLE}
     fields.setdefault("name", path.stem)
     add_rates(fields)
     standard = flat(Recipe.model_fields["fine_tuning"].default)
@@ -93,7 +96,12 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         kept[name] = [(k, v) for k, v in whole if not lies_in(k, beaten) and not holds_one(k, beaten)]
     left = {n: nested(dict(fields)) for n, fields in kept.items()}
     recipe = recipe.model_copy(update=left)
-    settle(recipe, trained=True, side=LARGE_SIDE)  # its faults are told now, and not when the images are read
+    try:
+        settle(recipe, trained=True, side=LARGE_SIDE)  # its faults are told now, and not when the images are read
+    except HardenerError:
+        if not last or any(lies_in(key, CONDITIONAL) for key in last):
+            raise
+        load_recipe(str(path))  # it is right by itself, so what is asked for is wrong for some starts alone
     return recipe
 
 
@@ -134,6 +142,8 @@ def _recipe_file(name: str) -> Path:
         if not path.is_file():
             raise HardenerError(f"no recipe file {name}.")
     else:
+        if (own := Path(name) / "recipe.yaml").is_file():
+            raise HardenerError(f"{name} is a run. Its recipe is the file {own}: --recipe {shlex.quote(str(own))}")
         listed = ", ".join(known)
         raise HardenerError(f"unknown recipe {name!r}. Known: {listed}.{did_you_mean(name, known)}")
     return path
@@ -162,7 +172,8 @@ def settle(recipe: Recipe, *, trained: bool, side: int) -> tuple[Recipe, dict[st
             given[key] = value
     if not given:
         return recipe.model_copy(update={name: {} for name in CONDITIONAL}), given
-    return check_recipe(fields, recipe.name), given
+    applied = " and ".join(name for name in CONDITIONAL if applies[name] and getattr(recipe, name))
+    return check_recipe(fields, f"{recipe.name} with its {applied}"), given
 
 
 def check_recipe(fields: dict[str, Any], source: str) -> Recipe:
@@ -202,10 +213,11 @@ def check_asked(recipe: Recipe, source: str) -> None:
         for name in ("lr", "weight_decay")
         if name in options
     ]
-    if mixed and recipe.batch_size <= recipe.accumulate > 1:
+    if mixed and recipe.batch_size <= recipe.accumulate:
+        whole = recipe.accumulate == 1
         faults.append(
-            f"accumulate={recipe.accumulate} of batch_size={recipe.batch_size} leaves pieces of one image, and "
-            f"{mixed[0]} mixes within a piece: lower accumulate"
+            f"{'' if whole else f'accumulate={recipe.accumulate} of '}batch_size={recipe.batch_size} leaves pieces of "
+            f"one image, and {mixed[0]} mixes within a piece: {'raise batch_size' if whole else 'lower accumulate'}"
         )
     if getattr(methods()[recipe.method], "replays", False) and recipe.theta_steps < 2:
         faults.append(

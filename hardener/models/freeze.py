@@ -73,7 +73,10 @@ class HeldBody:
         self._parts = [part for part in dict.fromkeys(parts) if not stays_in_eval(part)]
         self.is_held = False
         if not self.parameters or all(p in held or not p.requires_grad for p in network.parameters()):
-            raise HardenerError("network.head_first takes a head and a body that both learn; see network.freeze.")
+            raise HardenerError(
+                "network.head_first takes a head and a body that both learn, and one of them is frozen: leave out "
+                "--freeze, or --set network.head_first=0."
+            )
 
     def hold(self, held: bool) -> bool:
         """Hold it, or let it go; return whether that changed something."""

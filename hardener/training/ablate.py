@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -146,7 +147,9 @@ def _check(request: AblateRequest) -> Asked:
         check_run_name(request.name)
     if request.json_file is not None and not request.json_file.parent.is_dir():
         raise HardenerError(f"no such folder: {request.json_file.parent}, for --json {request.json_file}.")
-    check_writable(request.out / "name" / RECORD, *([] if request.json_file is None else [request.json_file]))
+    check_writable(
+        request.out / (request.name or "NAME") / RECORD, *([] if request.json_file is None else [request.json_file])
+    )
     choose_device(request.device)
     assert request.precision != "auto", "the eight are attacked alike"
     evaluation = _evaluation(request, request.out)
@@ -258,7 +261,8 @@ def _pausing(head: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except (Interrupted, Paused, KeyboardInterrupt):
-        raise Interrupted(f"at {head}. The same command with --name {folder.name} goes on from here.") from None
+        again = f"--name {shlex.quote(folder.name)}"
+        raise Interrupted(f"at {head}. The same command with {again} goes on from here.") from None
     except HardenerError:
         if {path.name for path in folder.iterdir()} == {RECORD, LOCK} and not read_ablation(
             folder / RECORD

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from itertools import accumulate
 
 from hardener.config.schema import Recipe
+from hardener.training.epoch_cost import cost_of, epochs_within
 from hardener.training.learning_rate import learning_rate
 from hardener.vicinity.worst_point import LATE
 from hardener.vicinity.worst_point import Settings as Ball
@@ -44,13 +46,18 @@ class TimeLimit:
             None where all do, or where nothing in the recipe hangs on their number.
         """
         first, self._has_looked_ahead = not self._has_looked_ahead, True
-        fit, growing = epochs_done + self.left / max(took, 1e-9), _follows_epochs(recipe)
-        if not first or not growing or self.seconds is None or not epochs_done < int(min(fit, 1e9)) < recipe.epochs:
+        growing, costs = _follows_epochs(recipe), [cost_of(recipe, one, recipe.epochs) for one in range(recipe.epochs)]
+        if not first or not growing or self.seconds is None or not 0 < epochs_done <= recipe.epochs:
             return None
+        budget = sum(costs[:epochs_done]) + self.left * costs[epochs_done - 1] / max(took, 1e-9)
+        fit = sum(total <= budget for total in accumulate(costs))
+        if not epochs_done < fit < recipe.epochs:
+            return None
+        enough = epochs_within(recipe, budget)
         return (
-            f"about {int(fit)} of {recipe.epochs} epochs end within the time limit of {duration(self.seconds)}, and "
+            f"about {fit} of {recipe.epochs} epochs end within the time limit of {duration(self.seconds)}, and "
             f"{' and '.join(growing)} {_END[len(growing)]} after {recipe.epochs} alone."
-        ) + f" A run with --epochs {int(fit)} gets there" * (int(fit) > _least_epochs(recipe))
+        ) + f" A run with --epochs {enough} gets there" * (enough > _least_epochs(recipe))
 
     def fault(self, share: float, took: float, command: str) -> str:
         """Say that not one epoch fits; `command` goes on with the run."""
@@ -85,8 +92,9 @@ def what_is_cut(recipe: Recipe, epochs_done: int, eps_share: float) -> str:
     }
     cut = [told[name] for name in _follows_epochs(recipe)]
     cut += [f"{what} had not begun" for what, epochs in late(recipe) if epochs_done <= epochs]
-    fits = epochs_done > _least_epochs(recipe)
-    return f"; {', and '.join(cut)}." + f" A run with --epochs {epochs_done} gets to the end" * fits if cut else ""
+    enough = epochs_within(recipe, sum(cost_of(recipe, epoch, recipe.epochs) for epoch in range(epochs_done)))
+    fits = enough > _least_epochs(recipe)
+    return f"; {', and '.join(cut)}." + f" A run with --epochs {enough} gets to the end" * fits if cut else ""
 
 
 def has_stalled(best_epoch: int, epochs_done: int, patience: int | None, *, settled: int = 0) -> bool:

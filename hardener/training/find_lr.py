@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hardener.config.schema import OPTIMIZERS
 from hardener.errors import HardenerError
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.training.balance import class_weights
@@ -16,6 +17,7 @@ from hardener.training.order import DataOrder
 from hardener.training.parallel import spread
 from hardener.training.prepare import Prepared, prepare
 from hardener.training.request import TrainRequest
+from hardener.training.settling import MUCH
 from hardener.training.state import Progress, TrainingState
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 100
@@ -59,7 +61,13 @@ def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSw
         reporter.say("the rates are tried on all layers, as after the epochs of the head alone")
     rates, losses = _sweep(prepared, request.seed, reporter)
     own = prepared.recipe
-    return RateSweep(tuple(rates), tuple(losses), steepest(rates, losses), own.optimizer.lr, own.batch_size)
+    found = steepest(rates, losses)
+    if found is not None and own.optimizer.name != "sgd" and found > MUCH * OPTIMIZERS[own.optimizer.name]:
+        reporter.warn(
+            f"that is more than {MUCH} times the rate that torch has for {own.optimizer.name}, of which train warns: "
+            "steps as few as these do not show what so large a rate unlearns later"
+        )
+    return RateSweep(tuple(rates), tuple(losses), found, own.optimizer.lr, own.batch_size)
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:

@@ -41,8 +41,8 @@ def recipe_with(base: Recipe, modules: Sequence[Module]) -> Recipe:
     if "labels" not in modules:
         off["labels"] = Labels(law="one-hot")
     name = base.name if len(modules) == len(MODULES) else f"{base.name}: {name_of(modules)}"
-    beta = base.beta if "labels" in modules else Beta()
-    return base.model_copy(update={"name": name, "vicinity": vicinity.model_copy(update=off), "beta": beta})
+    learned = {} if "labels" in modules else {"beta": Beta(), "beta_batch": "vicinal"}
+    return base.model_copy(update={"name": name, "vicinity": vicinity.model_copy(update=off), **learned})
 
 
 def check_modules(recipe: Recipe) -> None:

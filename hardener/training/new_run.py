@@ -65,7 +65,7 @@ def check_name(request: TrainRequest) -> None:
     Raises:
         HardenerError: see above.
     """
-    check_writable(request.out / "name" / "run.json")
+    check_writable(request.out / (request.name or "NAME") / "run.json")
     for place in (lasting(request.data), request.out.resolve()):
         if plain(str(place)) != str(place):
             told = "is not UTF-8, and records hold UTF-8 alone. Rename the folder, or make a link to it: ln -s"

@@ -37,6 +37,7 @@ from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
 from hardener.training.eps_schedule import short_ramp
+from hardener.training.idle import idle_here
 from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
@@ -95,6 +96,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
     recipe = settle_recipe(request, min(shape.height, shape.width), reporter)
+    for line in idle_here(recipe, folder, shape):
+        reporter.warn(line)
     say_if_converted(recipe, device, reporter, ": --precision float32 is faster here")
     for note in loaded.notes:
         reporter.say(note)
@@ -147,8 +150,8 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     for option, root in places.items():
         if root is not None and not is_there(root):
             raise HardenerError(
-                f"the run's images are no longer at {root}. Name the place where they lie now: hardener train --resume "
-                f"{run.path} {option} DIR"
+                f"the run's images are no longer at {root}. Name the place where they lie now: "
+                f"{run.going_on} {option} DIR"
             )
     folder = _read_folder(Path(record.data.root), others, recipe, record.seed, record.data.reading, reporter)
     classifier = open_classifier(run, record, weights=False)
@@ -206,6 +209,8 @@ def _see_what_is_named(request: TrainRequest) -> None:
     see_that_it_is_there(request.model, request.root)
     if request.init is not None and not request.init.exists():
         raise HardenerError(f"no such file: {request.init}.")
+    if request.init is None and request.weights is not None:
+        raise HardenerError(f"--weights {request.weights} is one of several in --init, and none is given: add --init.")
 
 
 def _read_folder(

@@ -11,7 +11,7 @@ from hardener.errors import HardenerError
 from hardener.evaluation.other_size import fault_at
 from hardener.models.normalize import ImageClassifier
 
-_STEP = 8
+STEP = 8
 """Sides are multiples of it where they are not whole: few sizes, and fit for most networks."""
 
 
@@ -23,7 +23,7 @@ def size_in(resize: Resize, epoch: int, epochs: int, height: int, width: int) ->
 
 
 def _side(share: float, whole: int) -> int:
-    return min(max(_STEP * round(share * whole / _STEP), _STEP), whole)
+    return min(max(STEP * round(share * whole / STEP), STEP), whole)
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:

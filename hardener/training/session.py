@@ -151,7 +151,7 @@ class TrainingSession:
         state, epochs, total = self.state, self.recipe.epochs, self.order.usable * self.recipe.epochs
         self._limit = limit or self._limit
         # torchrun's SIGTERM must not cut the message short
-        with StopRequest() as stop, self._saying_how_to_go_on(), self.tracking.under_way():
+        with StopRequest(self.run) as stop, self._saying_how_to_go_on(), self.tracking.under_way():
             self.journal.keep_rows(state.rows)
             self._put_away("training")  # from here on a run that is killed can be resumed
             with (

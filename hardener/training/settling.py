@@ -3,74 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 
-from hardener.config.recipe import LARGE_SIDE, fine_tuned, load_recipe, recipe_files, settle
+from hardener.config.recipe import LARGE_SIDE, fine_tuned, settle
 from hardener.config.schema import OPTIMIZERS, Recipe
 from hardener.methods import METHODS
 from hardener.progress import Reporter
 from hardener.runtime.device import has_bfloat16, kind_of
 from hardener.training.ending import late
+from hardener.training.idle import idle
 from hardener.training.request import TrainRequest
 from hardener.vicinity.worst_point import Settings as Ball
 from hardener.words import counted
 
-_MUCH = 10
+MUCH = 10
 _HELD = (
     "`hardened` kept 36 % of photographs at 4/255 without, 2 % with layer_decay=0.9, and 4 % with frozen first blocks"
 )
 _EPS = "vicinity.adversarial.eps"
 
 
-def _told(own: Any, ours: Any, section: str) -> set[str]:
-    """Return the fields of a section that were set otherwise than by default, and than in our recipe of that name.
-
-    A run's own file sets all fields, and a recipe of ours some that its user may have switched off.
-    """
-    own, ours = getattr(own, section), getattr(ours, section, None)
-    found = set() if own is None else own.model_fields_set
-    standard = {name: type(own).model_fields[name].get_default(call_default_factory=True) for name in found}
-    return {n for n, usual in standard.items() if getattr(own, n) not in (usual, getattr(ours, n, usual))}
-
-
-def _idle(asked: Recipe, settled: Recipe) -> Iterator[str]:
-    """Yield what a recipe sets that changes nothing beside the rest, with what would make it work."""
-    ours = load_recipe(asked.name) if asked.name in recipe_files() else None
-    ball, own, law = settled.vicinity.find(Ball), asked.vicinity.find(Ball), settled.vicinity.labels.law
-    if own is not None and ball is not None and ball.schedule == "constant":
-        standard = type(own).model_fields
-        idle = [f"{n}={getattr(own, n):g}" for n in ("quiet", "full") if getattr(own, n) != standard[n].default]
-        if idle:
-            yield (
-                f"{' and '.join(idle)} in vicinity.adversarial: eps does not rise, so that this does nothing. --set "
-                "vicinity.adversarial.schedule=ramp lets it rise"
-            )
-    if law == "one-hot" and (idle := sorted(_told(asked.vicinity, ours and ours.vicinity, "labels") - {"law"})):
-        yield (
-            f"{' and '.join(idle)} in vicinity.labels: the labels stay as they are, so that this does nothing. --set "
-            "vicinity.labels.law=uniform smooths them"
-        )
-    if law in {"one-hot", "uniform"} and (idle := sorted(_told(asked, ours, "beta"))):
-        yield (
-            f"{' and '.join(idle)} in beta: no vector is learned for the labels, so that this does nothing. --set "
-            "vicinity.labels.law=budget learns one"
-        )
-    if "milestones" in _told(asked, ours, "optimizer") and settled.optimizer.schedule != "step":
-        yield "optimizer.milestones does nothing without --set optimizer.schedule=step"
-    average = settled.averaging
-    if "decay" in _told(asked, ours, "averaging") and average is not None and average.name == "swa":
-        yield "averaging.decay does nothing for the plain mean of swa. --set averaging.name=ema decays"
-
-
 def _doubtful(recipe: Recipe, *, trained: bool) -> Iterator[str]:
     """Yield what a recipe asks for and can hardly be meant, with what to type instead."""
     optimizer, noise, ball = recipe.optimizer, recipe.vicinity.noise_sigma, recipe.vicinity.find(Ball)
     times = optimizer.lr / OPTIMIZERS[optimizer.name]
-    if optimizer.name != "sgd" and times > _MUCH:
+    if optimizer.name != "sgd" and times > MUCH:
         yield (
-            f"{times:.0f} times the rate that torch has for {optimizer.name}, which unlearns trained weights. --set "
+            f"{times:.0f} times the rate that torch has for {optimizer.name}, "
+            f"{'which unlearns trained weights' if trained else 'at which few networks learn'}. --set "
             f"optimizer.lr={OPTIMIZERS[optimizer.name]:g} takes that"
         )
     if noise > 1:
@@ -126,7 +87,7 @@ def settle_recipe(request: TrainRequest, side: int, reporter: Reporter) -> Recip
         asks = recipe.validation.threat
         apart = "" if asks == ball.threat else f", and chooses the epoch that it keeps at {asks}"
         reporter.say(f"trains against an attacker: {ball.threat}{apart}. --set {_EPS}=EPS chooses another eps")
-    for line in (*_idle(request.recipe, recipe), *_doubtful(recipe, trained=request.starts_trained)):
+    for line in (*idle(request.recipe, recipe), *_doubtful(recipe, trained=request.starts_trained)):
         reporter.warn(line)
     gave = "; ".join(f"{name}: {figures}" for name, figures in fine_tuned().items())
     if request.starts_trained and gave:

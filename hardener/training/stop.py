@@ -7,12 +7,19 @@ import threading
 from types import FrameType
 from typing import Self
 
+from hardener.config.run_folder import RunFolder
+from hardener.errors import Interrupted
+
 
 class StopRequest:
-    """Inside the `with`, the first SIGINT, SIGTERM or SIGHUP sets `asked`; a second SIGINT interrupts at once."""
+    """Inside the `with`, the first SIGINT, SIGTERM or SIGHUP sets `asked`; a second SIGINT interrupts at once.
 
-    def __init__(self) -> None:
-        self.asked = False
+    Args:
+        run: that is trained; where it can go on from a checkpoint, who interrupts is told how.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.asked, self._run = False, run
 
     def __enter__(self) -> Self:
         self._before = {}
@@ -24,9 +31,11 @@ class StopRequest:
             }
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if kind is KeyboardInterrupt and self._run.checkpoint.is_file():
+            raise Interrupted(f"at once. What the last checkpoint holds is kept. Go on with: {self._run.going_on}")
 
     def _ask(self, number: int, _: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:
