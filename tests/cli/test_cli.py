@@ -251,6 +251,8 @@ def test_bad_input_of_train(home: Path, tmp_path: Path) -> None:
     fails(2, "compile: Input should be 'auto', 'on' or 'off'; got 'yess'", "train", model, *common, "--compile", "yess")
     unused = "--set trades.weight=3 sets nothing of sprout, which trains by the method vicinity-risk. Leave it out"
     fails(2, unused, "train", model, *common, "--set", "trades.weight=3")
+    twice = "--set batch_size=4: an option of its own gives batch_size as 8. Leave one out"
+    fails(2, twice, "train", model, *common, "--batch-size", "8", "--set", "batch_size=4")
     (tmp_path / "two.py").write_text("def net_a(): ...\ndef net_b(): ...\n")
     fails(2, "defines no model", "train", tmp_path / "two.py", *common)
     (tmp_path / "bad.pt").write_bytes(b"nonsense")
