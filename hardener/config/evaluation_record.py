@@ -35,7 +35,8 @@ class EvaluatedModel(_Strict):
 class EvaluatedData(_Strict):
     """`split` is test, validation or all; `fingerprint` covers names and contents of the images that were read.
 
-    `found`: what was found where the images lie, and which of them the run had seen.
+    `found`: what was found where the images lie, and which of them the run had seen. `own`: they are those that the run
+    held out, wherever they lie now; None in a record of before this was kept, and where it is not known.
     """
 
     root: str
@@ -44,6 +45,7 @@ class EvaluatedData(_Strict):
     skipped: int
     fingerprint: str
     found: DataFound | None = None
+    own: bool | None = None
 
 
 class EvaluatedThreat(_Strict):
