@@ -35,8 +35,7 @@ class EvaluatedModel(_Strict):
 class EvaluatedData(_Strict):
     """`split` is test, validation or all; `fingerprint` covers names and contents of the images that were read.
 
-    `found`: what was found where the images lie, and which of them the run had seen. `own`: they are those that the run
-    held out, wherever they lie now; None in a record of before this was kept, and where it is not known.
+    `found`: what was found there, and which the run had seen. `own`: the run held them out; None: that is not known.
     """
 
     root: str
@@ -168,8 +167,7 @@ class PerClass(_Strict):
 
 
 class Balanced(_Strict):
-    """Means over the classes that have images, of a split whose largest class has more than 3 times the images of its
-    smallest. There, accuracy is mostly that of the large classes."""
+    """Means over the classes that have images, where the largest has more than 3 times the images of the smallest."""
 
     classes: int
     clean_accuracy: float

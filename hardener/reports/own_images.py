@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from hardener.config.data_path import hub_name
@@ -59,6 +59,12 @@ def other_data(evaluations: Sequence[Evaluation], root: str | None) -> dict[str,
     roots = {item.created_at: item.data.root for item in evaluations if is_elsewhere(item, root)}
     names = _names(sorted(set(roots.values())))
     return {at: names[found] for at, found in roots.items()}
+
+
+def under(item: Evaluation, names: Mapping[str, str]) -> str:
+    """Return the threat of an evaluation, and the name of its data where `names` has one for it."""
+    name = names.get(item.created_at)
+    return str(item.threat.model) + ("" if name is None else f" on {name}")
 
 
 def _names(roots: Sequence[str]) -> dict[str, str]:
