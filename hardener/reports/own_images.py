@@ -67,6 +67,11 @@ def under(item: Evaluation, names: Mapping[str, str]) -> str:
     return str(item.threat.model) + ("" if name is None else f" on {name}")
 
 
+def name_of(root: str) -> str:
+    """Return the name of a data set by where it lies, alone: its folder's last part."""
+    return _names([root])[root]
+
+
 def _names(roots: Sequence[str]) -> dict[str, str]:
     parts = {root: (root,) if hub_name(Path(root)) else PurePath(root).parts for root in roots}
     named = {}

@@ -19,7 +19,7 @@ from hardener.reports.own_images import is_elsewhere, other_data, own_first, roo
 from hardener.reports.shared import threats_of
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import DEFAULT_THREAT, NORMS, ThreatModel
-from hardener.words import percent, points
+from hardener.words import percent
 
 STANDARD = "AutoAttack's standard suite"
 
@@ -60,10 +60,7 @@ def held_requirements(run: RunFolder, evaluations: Sequence[Evaluation]) -> list
 
 def _required(condition: Condition, mine: Evaluated, against: Evaluated | None) -> Evidence:
     about = str(condition.aspect)
-    asked = f"at least {percent(condition.bound)}"
-    if condition.kind == "max-drop":
-        other = "another run" if against is None else against[0].path.name
-        asked = f"at most {points(condition.bound)} points below {other}"
+    asked = condition.in_words("another run" if against is None else against[0].path.name)
     found = figures(mine[1], condition.aspect)
     lacking = measuring_command(mine[0], condition.aspect) if not found else ""
     if condition.kind == "max-drop" and not lacking:
@@ -270,7 +267,7 @@ def _int8(deployed: Sequence[DeployedFile], run: RunFolder) -> Evidence:
     about = "robust accuracy of the quantised (int8) file"
     own = next((file for file in deployed if file.quantization is not None), None)
     cost: Quantization | None = None if own is None else own.quantization
-    if cost is None:
+    if own is None or cost is None:
         return Evidence(about=about, state="not measured", command=export_command(run, int8=True))
     return Evidence(
         about=f"{about}, {ThreatModel(cost.norm, cost.eps)}",
@@ -278,6 +275,8 @@ def _int8(deployed: Sequence[DeployedFile], run: RunFolder) -> Evidence:
         value=cost.robust_accuracy,
         interval=cost.interval,
         samples=cost.samples,
-        set_up=f"{', '.join(cost.attacks)}; float32 on the same images: {percent(cost.robust_accuracy_float32)}",
+        set_up=f"{', '.join(cost.attacks)}; float32 on the same images: {percent(cost.robust_accuracy_float32)}"
+        + ("" if own.data is None else f"; images of {own.data}, which the run did not hold out"),
+        flags=own.flags,
         command=export_command(run, int8=True),
     )
