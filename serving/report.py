@@ -145,11 +145,20 @@ def _threat(bundle: Bundle) -> ServedThreat | None:
 
 
 def _offline_figures(bundle: Bundle) -> OfflineFigures:
+    evaluation = bundle.evaluation
+    name = None if evaluation is None else evaluation.data
+    whose = "a test set" if name is None else f"the images of {name}, which are not those held out when it was trained"
     meaning = (
-        "Shares of a test set, the same for every request: robust_accuracy is the worst case over the named "
+        f"Shares of {whose}, the same for every request: robust_accuracy is the worst case over the named "
         "attacks, image by image, so a stronger attack can only lower it. It is measured, not proved, and "
         "says nothing about this image."
     )
-    if bundle.evaluation is None:
+    if evaluation is None and bundle.changed:
+        asked = ", ".join(dict.fromkeys(item.threat for item in bundle.changed))
+        meaning = (
+            "The model was not evaluated under a norm before its export, so its robustness there is not known. How it "
+            f"did under {asked} stands in `changed`; that is measured, not proved, and says nothing about this image."
+        )
+    elif evaluation is None:
         meaning = "The model was exported without an evaluation, so its robustness under attack is not known."
-    return OfflineFigures(evaluation=bundle.evaluation, meaning=meaning)
+    return OfflineFigures(evaluation=evaluation, changed=bundle.changed, meaning=meaning)

@@ -115,6 +115,7 @@ def write_evaluation(
     images: str = "a",
     paths: Sequence[str] | None = None,
     root: str = "imgs",
+    own: bool | None = None,
     split: Literal["test", "validation", "all"] = "test",
     seed: int = 0,
     suite: str | None = None,
@@ -130,7 +131,7 @@ def write_evaluation(
     evaluation = Evaluation(
         created_at=f"2026-01-02T00:{minute:02d}:00.000000+00:00",
         model=EvaluatedModel(name=run.path.name, run=run.path.name, recipe="x", fingerprint=sha256_of(run.weights)),
-        data=EvaluatedData(root=root, split=split, images_in_split=n, skipped=0, fingerprint=f"{images}-{n}"),
+        data=EvaluatedData(root=root, split=split, images_in_split=n, skipped=0, fingerprint=f"{images}-{n}", own=own),
         threat=EvaluatedThreat(norm=norm, eps=eps)
         if threat is None
         else EvaluatedChange(

@@ -62,7 +62,7 @@ def show(comparison: Comparison) -> None:
 
     threat = comparison.threats[0]
     table = Table(
-        title=f"{len(comparison.runs)} runs on the same images of the {threat.split} split",
+        title=f"{len(comparison.runs)} runs on the same images of {threat.images}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

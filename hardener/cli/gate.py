@@ -49,7 +49,8 @@ def gate(
     one), a threat without a norm (spatial), balanced, balanced-NORM-EPS or
     balanced-THREAT (the mean over classes, where these are uneven), corruptions
     (mean accuracy) or certified-RADIUS. The newest evaluation that has it
-    counts, if it is of the weights that the run has now.
+    counts, if it is of the weights that the run has now. The images that the run
+    held out come before other data, which is named where it counts.
 
     Luck lets nothing pass. --min needs the LOWER end of the 95 % interval: the
     exact one, or Hoeffding's for means. --max-drop needs the UPPER end of

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hardener.client import Client
-    from hardener.config.answer import BatchItem, InputStatistic, Prediction, Report, Stability
+    from hardener.config.answer import BatchItem, InputStatistic, OfflineFigures, Prediction, Report, Stability
+    from hardener.config.bundle import ChangedRobustness, OfflineRobustness
 
 CHUNK = 32  # images that the service takes at once
 SHOWN = 5  # classes, where --top-k does not say
@@ -223,21 +224,26 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "attack", f"{attack.name}{threat}: {attack.statement}{found}"
     yield "margin", f"{margin.logits:.2f} logits, {percent(margin.probability)} ahead of {margin.runner_up}"
     yield "input", _input([(name, value) for name, value in report.input if name != "meaning"])
-    offline = report.offline.evaluation
-    if offline is not None:
-        low, high = offline.interval
-        yield (
-            "offline",
-            (
-                f"clean {percent(offline.clean_accuracy)}, robust {percent(offline.robust_accuracy)} "
-                f"({100 * low:.1f} – {100 * high:.1f}) under {offline.norm} {offline.eps:.4g}, "
-                f"{offline.samples} images, {', '.join(offline.attacks)}"
-            ),
-        )
-    else:
-        yield "offline", "the model was not evaluated before its export"
+    yield from (("offline", told) for told in _offline(report.offline))
     cut = "; cut short" if budget.cut_short else ""
     yield "spent", f"{budget.spent_s:.1f} s of {budget.allowed_s:g} s, {budget.model_runs} model runs{cut}"
+
+
+def _offline(offline: OfflineFigures) -> list[str]:
+    own, changed = offline.evaluation, offline.changed
+    told = [] if own is None else [_offline_line(own, f"{own.norm} {own.eps:.4g}")]
+    if own is None:
+        told = [f"the model was not evaluated {'under a norm ' if changed else ''}before its export"]
+    return [*told, *(_offline_line(item, item.threat) for item in changed)]
+
+
+def _offline_line(item: OfflineRobustness | ChangedRobustness, threat: str) -> str:
+    low, high = item.interval
+    images = f"{item.samples} images" + ("" if item.data is None else f" of {item.data}")
+    return (
+        f"clean {percent(item.clean_accuracy)}, robust {percent(item.robust_accuracy)} "
+        f"({100 * low:.1f} – {100 * high:.1f}) under {threat}, {images}, {', '.join(item.attacks)}"
+    )
 
 
 def _input(statistics: list[tuple[str, InputStatistic]]) -> str:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hardener.config.bundle import HeldRequirement, InputSpec, OfflineRobustness, Spread
+from hardener.config.bundle import ChangedRobustness, HeldRequirement, InputSpec, OfflineRobustness, Spread
 
 
 class _Answer(BaseModel):
@@ -157,7 +157,8 @@ class ReportBudget(_Answer):
 class OfflineFigures(_Answer):
     """How the model did on a test set under attack, measured before it was exported."""
 
-    evaluation: OfflineRobustness | None
+    evaluation: OfflineRobustness | None = Field(description="under a norm; null: it was evaluated under none")
+    changed: list[ChangedRobustness] = Field([], description="under threats that no norm describes")
     meaning: str
 
 
@@ -215,7 +216,8 @@ class ModelInfo(_Answer):
     input: InputSpec
     classes: list[str]
     noise_sigma: float | None = Field(description="of the training; null: none")
-    evaluation: OfflineRobustness | None
+    evaluation: OfflineRobustness | None = Field(description="under a norm; null: it was evaluated under none")
+    changed: list[ChangedRobustness] = Field([], description="its evaluations under threats that no norm describes")
     requirements: list[HeldRequirement] = Field([], description="what its owner asks of it, and whether it was met")
     provider: str = Field(description="what ONNX Runtime runs the model on")
 

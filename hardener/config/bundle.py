@@ -85,7 +85,8 @@ class InputSpec(_Strict):
 class OfflineRobustness(_Strict):
     """One evaluation: fractions in [0, 1]; `robust_accuracy` is the worst case over `attacks`, image by image.
 
-    `flags` name what makes its figures less trustworthy than they look, such as `trained-on`.
+    `flags` name what makes its figures less trustworthy than they look, such as `trained-on`. `data` names other data
+    than the run held out itself; None: its own.
     """
 
     split: Line
@@ -98,11 +99,31 @@ class OfflineRobustness(_Strict):
     attacks: list[Line]
     evaluated_at: Line
     flags: list[Line] = []
+    data: Line | None = None
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
         _check_threat(self.norm, self.eps)
         return self
+
+
+class ChangedRobustness(_Strict):
+    """One evaluation under a threat that no norm describes: as `OfflineRobustness`, `threat` with its ranges.
+
+    `reach`: what the attacker may do, one sentence.
+    """
+
+    threat: Line
+    reach: Line
+    split: Line
+    samples: Count
+    clean_accuracy: Share
+    robust_accuracy: Share
+    interval: tuple[Share, Share]
+    attacks: list[Line]
+    evaluated_at: Line
+    flags: list[Line] = []
+    data: Line | None = None
 
 
 class Parity(_Strict):
@@ -138,7 +159,8 @@ class ServedThreat(_Strict):
 class HeldRequirement(_Strict):
     """What the owner asks of the model, and whether it was met when it was exported: fractions in [0, 1].
 
-    `value` with its 95 % interval, of `samples` images; None where it was not measured.
+    `value` with its 95 % interval, of `samples` images; None where it was not measured. `data` names other data than
+    the run held out itself; None: its own.
     """
 
     about: Line
@@ -147,6 +169,7 @@ class HeldRequirement(_Strict):
     value: Share | None = None
     interval: tuple[Share, Share] | None = None
     samples: Count | None = None
+    data: Line | None = None
 
 
 class Spread(_Strict):
@@ -231,7 +254,10 @@ def _check_threat(norm: str, eps: float) -> None:
 
 
 class Bundle(_Strict):
-    """`bundle.json`. `fingerprint` is the sha256 of the run's weights; `noise_sigma` the noise of training, or None."""
+    """`bundle.json`. `fingerprint` is the sha256 of the run's weights; `noise_sigma` the noise of training, or None.
+
+    `evaluation` is the one that counts of `evaluations`, which are those under a norm; `changed` are those under none.
+    """
 
     schema_name: Literal["hardener/bundle/1"] = Field(BUNDLE_SCHEMA, alias="schema")
     name: Name
@@ -250,6 +276,7 @@ class Bundle(_Strict):
     training_images: TrainingImages | None = None
     quantization: Quantization | None = None
     requirements: list[HeldRequirement] = []
+    changed: list[ChangedRobustness] = []
 
 
 def sha256_of(path: Path) -> str:

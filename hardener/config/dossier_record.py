@@ -92,13 +92,19 @@ class DossierData(_Strict):
 
 
 class DeployedFile(_Strict):
-    """An exported file of these weights: how it compares with the network, and what quantising it cost."""
+    """An exported file of these weights: how it compares with the network, and what quantising it cost.
+
+    `flags` and `data` are of that cost's images: what makes its figures less trustworthy, and the name of other data
+    than the run's own.
+    """
 
     file: str
     kind: Literal["float32", "int8"]
     sha256: str
     parity: Parity
     quantization: Quantization | None
+    flags: list[str] = []
+    data: str | None = None
 
 
 class Change(_Strict):

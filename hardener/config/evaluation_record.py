@@ -35,7 +35,7 @@ class EvaluatedModel(_Strict):
 class EvaluatedData(_Strict):
     """`split` is test, validation or all; `fingerprint` covers names and contents of the images that were read.
 
-    `found`: what was found where the images lie, and which of them the run had seen.
+    `found`: what was found there, and which the run had seen. `own`: the run held them out; None: that is not known.
     """
 
     root: str
@@ -44,6 +44,7 @@ class EvaluatedData(_Strict):
     skipped: int
     fingerprint: str
     found: DataFound | None = None
+    own: bool | None = None
 
 
 class EvaluatedThreat(_Strict):
@@ -166,8 +167,7 @@ class PerClass(_Strict):
 
 
 class Balanced(_Strict):
-    """Means over the classes that have images, of a split whose largest class has more than 3 times the images of its
-    smallest. There, accuracy is mostly that of the large classes."""
+    """Means over the classes that have images, where the largest has more than 3 times the images of the smallest."""
 
     classes: int
     clean_accuracy: float

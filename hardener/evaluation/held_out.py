@@ -20,7 +20,7 @@ from hardener.data.data_set import DataSet, HeldOut, read_data_set, read_held_ou
 from hardener.data.image_files import ImageFiles
 from hardener.data.prints import Prints, equal_places, read_digests
 from hardener.errors import HardenerError
-from hardener.evaluation.seen import Seen
+from hardener.evaluation.seen import HeldOutBy, Seen
 from hardener.progress import Reporter
 from hardener.words import plain
 
@@ -39,6 +39,7 @@ class Judging:
         source: where they come from.
         brought: what the source of the data gave.
         seen: what the run has seen; None for a run that keeps no record of it.
+        own: whether the run held them out.
     """
 
     files: ImageFiles
@@ -48,6 +49,7 @@ class Judging:
     brought: Brought
     flags: list[Flag]
     seen: Seen | None
+    own: HeldOutBy
 
 
 def held_out(
@@ -93,7 +95,7 @@ def held_out(
     rows = prints[split].digests if split in prints and not changed else []
     known = dict(zip(map(plain, files.paths), rows, strict=True)) if rows else {}
     seen = Seen(prints, known, selected=split == "test") if prints else None
-    return Judging(files, split, own, folder.sources[split], folder.brought, flags, seen)
+    return Judging(files, split, own, folder.sources[split], folder.brought, flags, seen, HeldOutBy(True))
 
 
 def _own(run: RunFolder, record: RunRecord, reading: Reading, reporter: Reporter) -> DataSet:
@@ -122,19 +124,20 @@ def _elsewhere(
     split: Split = asked.split
     files, source = asked.files, asked.source
     flags: list[Flag] = []
+    own: Split = "test" if "test" in prints else "validation"
+    whose = HeldOutBy(wanted=prints.get(own))
     if split == "all" and prints:
-        own: Split = "test" if "test" in prints else "validation"
         found = _again(run, [files], prints, own, reporter) if own in record.data.drawn else None
         if found is not None:
             (files, flags), split, source = found, own, f"the {own} split of {run.path}, found by content"
+            whose = HeldOutBy(not flags)
     if split == "validation" and source != asked.source:
         reporter.say(_ONLY_VALIDATION)
     selected = split != "validation" or source == asked.source
     if not prints:
         reporter.say(f"{run.path} keeps no record of its images: whether it was trained on these is not known")
-    return Judging(
-        files, split, data, source, asked.brought, flags, Seen(prints, selected=selected) if prints else None
-    )
+    known = Seen(prints, selected=selected) if prints else None
+    return Judging(files, split, data, source, asked.brought, flags, known, whose)
 
 
 def _again(

@@ -93,6 +93,7 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
             skipped=len(sample.skipped),
             fingerprint=sample.fingerprint,
             found=subject.found,
+            own=subject.own.known,
         ),
         threat=_describe_threat(result.threat),
         suite=plan.suite,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -46,6 +47,26 @@ class Seen:
         """Return the images whose bytes are not those that the run knew under their names."""
         found = zip(paths, prints.digests, strict=True)
         return [path for path, digest in found if path in self.own and self.own[path][: len(digest)] != digest]
+
+
+@dataclass(frozen=True)
+class HeldOutBy:
+    """Whether the images that a run's model is judged by are those that the run held out.
+
+    Attributes:
+        known: None where that is not known, or only the images tell.
+        wanted: the prints of those that it held out.
+    """
+
+    known: bool | None = None
+    wanted: Prints | None = None
+
+    def settled(self, images: int, prints: Prints) -> HeldOutBy:
+        """Return what images tell that were drawn of so many: all are held out, and there are as many as those."""
+        if self.wanted is None:
+            return self
+        more = Counter(prints.digests) - Counter(self.wanted.digests)
+        return HeldOutBy(images == len(self.wanted) and not more)
 
 
 def flag_seen(alike: tuple[Alike, ...], images: int) -> Flag | None:

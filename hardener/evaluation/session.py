@@ -68,17 +68,30 @@ def begin(subject: Subject, plan: Plan, reporter: Reporter) -> EvaluationSession
         )
     if subject.dedupe and not request.dedupe:
         reporter.say("the run was trained with --dedupe: images that it has seen are left out here, too")
-    subject, sample = _look(subject, sample, dedupe=request.dedupe or subject.dedupe, reporter=reporter)
+    subject, sample = notice(subject, sample, dedupe=request.dedupe or subject.dedupe, reporter=reporter)
+    if subject.found is not None:
+        reporter.show("data", subject.found.rows())
+    if subject.own.known is False and subject.described.run is not None:
+        reporter.say(
+            f"these are not the images that {subject.described.run} held out: gate, export and card go by evaluations "
+            "of those where there are any, and name the data of this one"
+        )
     subject.model.to(device).eval()
     if any(attack.entry.needs_surrogate for attack in plan.attacks):
         plan = _with_surrogate(plan, subject, device)
     return EvaluationSession(subject, plan, sample, reporter, started)
 
 
-def _look(subject: Subject, sample: Sample, *, dedupe: bool, reporter: Reporter) -> tuple[Subject, Sample]:
-    """See which images the run has seen before, say what is evaluated, and leave out copies if asked."""
-    flags = list(subject.flags)
+def notice(subject: Subject, sample: Sample, *, dedupe: bool, reporter: Reporter) -> tuple[Subject, Sample]:
+    """See which images the run has seen before and whether it held them out, and leave out copies if asked.
+
+    Raises:
+        HardenerError: the run has seen all of them, and copies are left out.
+    """
+    flags, own = list(subject.flags), subject.own
     alike: tuple[Alike, ...] = ()
+    if sample.prints is not None:
+        own = own.settled(len(subject.images), sample.prints)
     if subject.seen is not None and sample.prints is not None:
         alike, known = subject.seen.among(sample.paths, sample.prints)
         changed = flag_overwritten(subject.seen.overwritten(sample.paths, sample.prints))
@@ -97,8 +110,7 @@ def _look(subject: Subject, sample: Sample, *, dedupe: bool, reporter: Reporter)
     found = subject.found
     if found is not None:
         found = found.model_copy(update={"alike": alike})
-        reporter.show("data", found.rows())
-    return replace(subject, flags=flags, found=found), sample
+    return replace(subject, flags=flags, found=found, own=own), sample
 
 
 def _with_surrogate(plan: Plan, subject: Subject, device: torch.device) -> Plan:

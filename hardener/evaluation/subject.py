@@ -27,7 +27,7 @@ from hardener.errors import HardenerError
 from hardener.evaluation.held_out import Split, held_out
 from hardener.evaluation.other_size import check_size
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
-from hardener.evaluation.seen import Seen
+from hardener.evaluation.seen import HeldOutBy, Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import build_for, fit_head
 from hardener.models.conditions import Conditions, tell
@@ -71,7 +71,8 @@ class Subject:
     `differentiable`: has gradients, its own or those of the run that an ONNX file was exported from.
     `noise_sigma` is the noise of training, or a default where it had none, for randomized smoothing. `asked` are the
     fields of `EvaluationRequest` that name the model. `found` is what was found where the images lie, and `seen` what
-    the run has seen of its images. `dedupe`: the run was trained without copies, and is judged without them.
+    the run has seen of its images. `dedupe`: the run was trained without copies, and is judged without them. `own`:
+    whether the run held the images out.
     """
 
     model: nn.Module
@@ -87,6 +88,7 @@ class Subject:
     found: DataFound | None = None
     seen: Seen | None = None
     dedupe: bool = False
+    own: HeldOutBy = field(default_factory=HeldOutBy)
 
 
 def run_subject(
@@ -132,6 +134,7 @@ def run_subject(
         found=describe(held.brought, {held.split: (held.files, held.source)}, record.classes),
         seen=held.seen,
         dedupe=record.data.reading.dedupe,
+        own=held.own,
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hardener.config.bundle import Bundle, OfflineRobustness, Parity, Quantization
+from hardener.config.bundle import Bundle, HeldRequirement, OfflineRobustness, Parity, Quantization
 from hardener.config.data_path import is_there
 from hardener.config.files import written_whole
 from hardener.config.reading import Reading
@@ -23,14 +23,18 @@ from hardener.data.image_files import ImageFiles
 from hardener.errors import Failure, HardenerError
 from hardener.evaluation.deployed import QUICK, THOROUGH, SideBySide, Terms, compare_files, share
 from hardener.evaluation.sample import Sample
+from hardener.evaluation.session import notice
 from hardener.evaluation.subject import Subject, run_subject
 from hardener.exporters._bundle import describe_file, write_description
 from hardener.exporters._images import draw_images, read_images
+from hardener.exporters._int8_requirements import judged_by_int8
 from hardener.exporters._session import batch_taken, filled, open_session
 from hardener.exporters.int8 import add_metadata, quantize_int8
 from hardener.exporters.run import MODEL_FILE
 from hardener.models.onnx_model import open_onnx
 from hardener.progress import Reporter
+from hardener.reports.condition import conditions_in
+from hardener.reports.own_images import name_of
 from hardener.threat import DEFAULT_THREAT, ThreatModel
 
 CALIBRATION_IMAGES = TRIAL_IMAGES = 256
@@ -78,7 +82,7 @@ def export_int8(
     training = _training_images(_training_files(record, recipe, data, reading), record, skip_bad=skip_bad)
     subject = run_subject(run, data, reporter, reading)
     count = samples or (QUICK_SAMPLES if quick else SAMPLES)
-    sample = _sample(subject, count, skip_bad=skip_bad or record.data.skip_bad_images)
+    subject, sample = _drawn(subject, count, reporter, skip_bad=skip_bad or record.data.skip_bad_images)
     with written_whole(run.int8_bundle) as folder:
         folder.mkdir()
         model, source = folder / MODEL_FILE, run.bundle / MODEL_FILE
@@ -95,12 +99,12 @@ def export_int8(
             Terms(_threat(plain), subject.noise_sigma, QUICK if quick else THOROUGH),
             reporter,
         )
-        evaluation = _offline(comparison, subject.split)
-        add_metadata(model, _metadata(record, evaluation))
+        add_metadata(model, _metadata(record, evaluation := _offline(comparison, subject)))
         own: dict[str, object] = {
             "name": _name(record), "created_at": now(), "model": describe_file(model), "parity": parity,
             "evaluation": evaluation, "evaluations": [evaluation],
             "quantization": _quantization(comparison, len(calibration), len(kept)),
+            "requirements": _requirements(run, evaluation, comparison, reporter), "changed": [],
         }  # fmt: skip
         bundle = plain.model_copy(update=own)
         write_description(folder, bundle, record, recipe)
@@ -108,9 +112,26 @@ def export_int8(
     return Quantized(bundle, comparison, speed)
 
 
-def _sample(subject: Subject, count: int, *, skip_bad: bool) -> Sample:
+def _drawn(subject: Subject, count: int, reporter: Reporter, *, skip_bad: bool) -> tuple[Subject, Sample]:
+    """Draw images, and see as an evaluation does which of them the run has seen."""
     order = torch.randperm(len(subject.images), generator=torch.Generator().manual_seed(0))
-    return subject.images.load(order[:count].tolist(), skip_bad=skip_bad)
+    sample = subject.images.load(order[:count].tolist(), skip_bad=skip_bad)
+    return notice(subject, sample, dedupe=subject.dedupe, reporter=reporter)
+
+
+def _requirements(
+    run: RunFolder, evaluation: OfflineRobustness, comparison: SideBySide, reporter: Reporter
+) -> list[HeldRequirement]:
+    """Judge what the owner asks by the int8 file's own figures, and warn of what is not met."""
+    if not run.requirements.is_file():
+        return []
+    held = judged_by_int8(conditions_in(run.requirements), evaluation, comparison)
+    for item in held:
+        if item.state != "met":
+            reporter.warn(
+                f"int8: {item.about}, {item.asked}: {item.state}. The int8 bundle and the service's /model say so"
+            )
+    return held
 
 
 def _metadata(record: RunRecord, evaluation: OfflineRobustness) -> dict[str, str]:
@@ -179,10 +200,10 @@ def _difference(network: nn.Module, file: nn.Module, images: Tensor) -> Parity:
     return Parity(images=len(images), largest_logit_difference=largest, tolerance=scale, argmax_agreement=agreement)
 
 
-def _offline(comparison: SideBySide, split: str) -> OfflineRobustness:
+def _offline(comparison: SideBySide, subject: Subject) -> OfflineRobustness:
     robust, interval = share(comparison.second.robust)
     return OfflineRobustness(
-        split=split,
+        split=subject.split,
         norm=comparison.threat.norm,
         eps=comparison.threat.eps,
         samples=len(comparison.second.robust),
@@ -191,6 +212,8 @@ def _offline(comparison: SideBySide, split: str) -> OfflineRobustness:
         interval=interval,
         attacks=list(comparison.attacks),
         evaluated_at=now(),
+        flags=list(dict.fromkeys(flag.id for flag in subject.flags)),
+        data=None if subject.own.known else name_of(subject.images.root),
     )
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hardener import __version__
 from hardener.config.bundle import (
     Bundle,
+    ChangedRobustness,
     HeldRequirement,
     InputSpec,
     OfflineRobustness,
     ServedThreat,
     TrainingImages,
 )
+from hardener.config.data_findings import SEEN
 from hardener.config.data_path import is_there
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.files import written_whole
@@ -33,7 +37,8 @@ from hardener.models.trained import open_with_fingerprint
 from hardener.progress import Reporter
 from hardener.reports.command import fresh_command
 from hardener.reports.dossier.evidence import held_requirements
-from hardener.threat import ThreatModel, norm_of
+from hardener.reports.own_images import other_data, precedence
+from hardener.threat import ChangeThreat, ThreatModel, norm_of
 from hardener.words import one_line
 
 MODEL_FILE = "model.onnx"
@@ -87,13 +92,9 @@ def _export(run: RunFolder, reporter: Reporter, asked: ComparedOn) -> Bundle:
     files = image_folder.test or image_folder.validation
     images = draw_images(files, record, asked.samples, skip_bad=asked.skip_bad)
     found = [item for item in read_evaluations(run.evaluations) if item.model.fingerprint == fingerprint]
-    evaluations = [offline(item) for item in found if norm_of(item.threat.model) is not None]
-    chosen = worst(evaluations)
-    if chosen is None:
-        reporter.warn(
-            f"{run.path} has not been evaluated: the bundle will say so. Run "
-            f"`{fresh_command(run.path)}` and export again"
-        )
+    figures = _figures(found, record)
+    _tell_figures(run, figures, reporter)
+    chosen = figures.chosen
     training_images = _training_images(image_folder, record, reporter)
     shape = record.input
     with written_whole(run.bundle) as folder:
@@ -128,13 +129,51 @@ def _export(run: RunFolder, reporter: Reporter, asked: ComparedOn) -> Bundle:
             noise_sigma=recipe.vicinity.noise_sigma or None,
             parity=parity,
             evaluation=chosen,
-            evaluations=evaluations,
+            evaluations=figures.under_norms,
+            changed=figures.changed,
             threat=threat_of(chosen, recipe),
             training_images=training_images,
             requirements=_requirements(run, found, reporter),
         )
         write_description(folder, bundle, record, recipe, found)
     return bundle
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What a bundle carries of a run's evaluations; `chosen` is the one that counts of those under a norm."""
+
+    under_norms: list[OfflineRobustness]
+    changed: list[ChangedRobustness]
+    chosen: OfflineRobustness | None
+
+
+def _figures(found: list[Evaluation], record: RunRecord) -> _Figures:
+    names = other_data(found, record.data.root)
+    balls = [item for item in found if norm_of(item.threat.model) is not None]
+    return _Figures(
+        [offline(item, names.get(item.created_at)) for item in balls],
+        [_changed(item, names.get(item.created_at)) for item in found if norm_of(item.threat.model) is None],
+        worst([offline(item, names.get(item.created_at)) for item in leading(balls)]),
+    )
+
+
+def _tell_figures(run: RunFolder, figures: _Figures, reporter: Reporter) -> None:
+    """Warn where the bundle's figures are none, or are not of the images that the run held out."""
+    chosen, again = figures.chosen, f"Run `{fresh_command(run.path)}` and export again"
+    if chosen is None and figures.changed:
+        asked = ", ".join(dict.fromkeys(item.threat for item in figures.changed))
+        reporter.warn(
+            f"{run.path} has not been evaluated under a norm: the bundle will say so, and how it did under {asked}. "
+            f"{again}"
+        )
+    elif chosen is None:
+        reporter.warn(f"{run.path} has not been evaluated: the bundle will say so. {again}")
+    elif chosen.data is not None:
+        reporter.warn(
+            f"the bundle's figures are of other images than {run.path} held out, those of {chosen.data}: bundle, card "
+            f"and reports name it. {again}"
+        )
 
 
 def _requirements(run: RunFolder, found: list[Evaluation], reporter: Reporter) -> list[HeldRequirement]:
@@ -174,22 +213,49 @@ def _metadata(record: RunRecord, fingerprint: str, chosen: OfflineRobustness | N
     }
 
 
-def offline(evaluation: Evaluation) -> OfflineRobustness:
-    """Return what a bundle carries of an evaluation under a norm."""
+def offline(evaluation: Evaluation, data: str | None = None) -> OfflineRobustness:
+    """Return what a bundle carries of an evaluation under a norm.
+
+    Args:
+        data: the name of its data, where it is not the run's own.
+    """
     threat = evaluation.threat.model
     assert isinstance(threat, ThreatModel), "the service knows balls alone"
-    return OfflineRobustness(
-        split=evaluation.data.split,
-        norm=threat.norm,
-        eps=threat.eps,
-        samples=evaluation.samples,
-        clean_accuracy=evaluation.clean_accuracy,
-        robust_accuracy=evaluation.robust_accuracy,
-        interval=evaluation.interval,
-        attacks=[attack.name for attack in evaluation.attacks],
-        evaluated_at=evaluation.created_at,
-        flags=list(dict.fromkeys(one_line(flag.id) for flag in evaluation.flags)),
+    return OfflineRobustness(norm=threat.norm, eps=threat.eps, data=data, **_shared(evaluation))
+
+
+def _changed(evaluation: Evaluation, data: str | None) -> ChangedRobustness:
+    threat = evaluation.threat.model
+    assert isinstance(threat, ChangeThreat), "it has no norm"
+    return ChangedRobustness(
+        threat=one_line(str(threat)), reach=one_line(threat.reach), data=data, **_shared(evaluation)
     )
+
+
+def _shared(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "split": evaluation.data.split,
+        "samples": evaluation.samples,
+        "clean_accuracy": evaluation.clean_accuracy,
+        "robust_accuracy": evaluation.robust_accuracy,
+        "interval": evaluation.interval,
+        "attacks": [attack.name for attack in evaluation.attacks],
+        "evaluated_at": evaluation.created_at,
+        "flags": list(dict.fromkeys(one_line(flag.id) for flag in evaluation.flags)),
+    }
+
+
+def leading(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return those that a bundle's headline is chosen from: of the images that the run held out before other data.
+
+    One of images that the run has seen comes after all of images that it has not.
+    """
+
+    def rank(item: Evaluation) -> tuple[bool, int]:
+        return any(flag.id == SEEN for flag in item.flags), precedence(item)
+
+    first = min(map(rank, evaluations), default=None)
+    return [item for item in evaluations if rank(item) == first]
 
 
 def worst(evaluations: list[OfflineRobustness]) -> OfflineRobustness | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from hardener.config.evaluation_record import (
@@ -17,6 +17,7 @@ from hardener.config.evaluation_record import (
 )
 from hardener.reports._markdown import cell, text
 from hardener.reports.measured_lines import calibration_interval, told_draws, told_noise
+from hardener.reports.own_images import own_first
 from hardener.words import ends, figure, percent
 
 Row = tuple[str, str, int]
@@ -24,29 +25,35 @@ Row = tuple[str, str, int]
 T = TypeVar("T")
 
 
-def beyond_attacks(evaluations: Sequence[Evaluation], fingerprint: str) -> list[str]:
-    """Return the section's lines: of each measure the newest figures, if they are of these weights."""
+def beyond_attacks(evaluations: Sequence[Evaluation], fingerprint: str, names: Mapping[str, str]) -> list[str]:
+    """Return the section's lines: of each measure the newest figures, if they are of these weights.
+
+    Those of the run's own images come before all of other data.
+
+    Args:
+        names: of other data, by when it was evaluated.
+    """
     mine = [item for item in evaluations if item.model.fingerprint == fingerprint]
-    newest = sorted(mine, key=lambda item: item.created_at, reverse=True)
-    moved = _first(newest, lambda item: item.invariances)
-    corrupted = _first(newest, lambda item: item.corruptions)
-    certified = _first(newest, lambda item: item.certification)
-    clever = _first(newest, lambda item: item.clever)
-    calibration = _first(newest, lambda item: item.calibration)
-    measured: dict[str, Measured] = {}
+    newest = own_first(sorted(mine, key=lambda item: item.created_at, reverse=True))
+    moved, of_moved = _first(newest, lambda item: item.invariances, names)
+    corrupted, of_corrupted = _first(newest, lambda item: item.corruptions, names)
+    certified, of_certified = _first(newest, lambda item: item.certification, names)
+    clever, of_clever = _first(newest, lambda item: item.clever, names)
+    calibration, of_calibration = _first(newest, lambda item: item.calibration, names)
+    measured: dict[str, tuple[Measured, str]] = {}
     for item in newest:
-        measured = item.measured | measured
-    rows = [row for curve in moved or [] for row in _invariance(curve)]
-    rows += _corruptions(corrupted) if corrupted else []
-    rows += _certified(certified) if certified else []
-    rows += _clever(clever) if clever else []
-    rows += _calibration(calibration) if calibration else []
-    rows += [row for found in measured.values() for row in _measured(found)]
+        measured = {key: (found, _on(item, names)) for key, found in item.measured.items()} | measured
+    rows = _named([row for curve in moved or [] for row in _invariance(curve)], of_moved)
+    rows += _named(_corruptions(corrupted) if corrupted else [], of_corrupted)
+    rows += _named(_certified(certified) if certified else [], of_certified)
+    rows += _named(_clever(clever) if clever else [], of_clever)
+    rows += _named(_calibration(calibration) if calibration else [], of_calibration)
+    rows += [row for found, where in measured.values() for row in _named(_measured(found), where)]
     lines = ["## Beyond attacks", ""]
     if rows:
         lines += ["| measure | figure | images |", "| --- | --- | --- |"]
         lines += [f"| {cell(name)} | {cell(shown)} | {samples} |" for name, shown, samples in rows]
-    notes = [f"{found.title}: {found.note}" for found in measured.values() if found.note]
+    notes = [f"{found.title}: {found.note}" for found, _ in measured.values() if found.note]
     notes = [corrupted.note, *notes] if corrupted is not None and corrupted.note else notes
     lines += [line for note in notes for line in ("", text(note))]
     if certified is not None:
@@ -66,8 +73,19 @@ def beyond_attacks(evaluations: Sequence[Evaluation], fingerprint: str) -> list[
     return lines
 
 
-def _first(newest: Sequence[Evaluation], part: Callable[[Evaluation], T | None]) -> T | None:
-    return next((found for item in newest if (found := part(item))), None)
+def _first(
+    newest: Sequence[Evaluation], part: Callable[[Evaluation], T | None], names: Mapping[str, str]
+) -> tuple[T | None, str]:
+    """Return the first that there is, and what names its data."""
+    return next(((found, _on(item, names)) for item in newest if (found := part(item))), (None, ""))
+
+
+def _on(item: Evaluation, names: Mapping[str, str]) -> str:
+    return f", on {names[item.created_at]}" if item.created_at in names else ""
+
+
+def _named(rows: Sequence[Row], where: str) -> list[Row]:
+    return [(f"{name}{where}", shown, samples) for name, shown, samples in rows]
 
 
 def _invariance(curve: InvarianceCurve) -> list[Row]:

@@ -7,11 +7,17 @@ from collections.abc import Hashable, Sequence
 from hardener.config.evaluation_record import Evaluation, InvarianceCurve
 from hardener.reports.comparison_record import ComparedMeasure
 from hardener.reports.shared import SAME_EPS, newest_alike
+from hardener.words import one_line
 
 
 def _drawn(item: Evaluation, samples: int) -> Hashable:
     """Which images a section was measured on: all that were evaluated, or some of them, drawn by the seed."""
     return item.data.fingerprint, samples, item.seed if samples < item.samples else None
+
+
+def _where(chosen: Sequence[Evaluation | None]) -> str:
+    roots = [item.data.root for item in chosen if item is not None and item.data.own is False]
+    return f", images of {one_line(roots[0])}" if roots else ""
 
 
 def invariance(found: Sequence[Sequence[Evaluation]]) -> ComparedMeasure | None:
@@ -34,7 +40,7 @@ def invariance(found: Sequence[Sequence[Evaluation]]) -> ComparedMeasure | None:
     names = ", ".join(curve.name for curve in having[0].invariances)
     return ComparedMeasure(
         label="invariance",
-        detail=f"mean accuracy over {names}; n = {having[0].invariances[0].samples}",
+        detail=f"mean accuracy over {names}; n = {having[0].invariances[0].samples}{_where(chosen)}",
         values=[None if item is None else mean_invariance(item.invariances) for item in chosen],
     )
 
@@ -62,7 +68,7 @@ def corruption(found: Sequence[Sequence[Evaluation]]) -> ComparedMeasure | None:
         return None
     return ComparedMeasure(
         label="corruption",
-        detail=f"mean accuracy over {len(first.kinds)} kinds and their severities; n = {first.samples}",
+        detail=f"mean accuracy over {len(first.kinds)} kinds and their severities; n = {first.samples}{_where(chosen)}",
         values=[
             1 - item.corruptions.mean_corruption_error if item is not None and item.corruptions else None
             for item in chosen
@@ -76,7 +82,8 @@ def certified(found: Sequence[Sequence[Evaluation]]) -> list[ComparedMeasure]:
     def kind(item: Evaluation) -> Hashable | None:
         return None if item.certification is None else _drawn(item, item.certification.samples)
 
-    chosen = [None if item is None else item.certification for item in newest_alike(found, kind)]
+    newest = newest_alike(found, kind)
+    chosen = [None if item is None else item.certification for item in newest]
     having = [item for item in chosen if item is not None]
     if not having:
         return []
@@ -88,7 +95,7 @@ def certified(found: Sequence[Sequence[Evaluation]]) -> list[ComparedMeasure]:
             points = [] if item is None else [p for p in item.points if abs(p.parameter - radius) < SAME_EPS]
             values.append(points[0].accuracy if points else None)
         sigmas = "/".join("–" if item is None else f"{item.noise_sigma:g}" for item in chosen)
-        detail = f"right and certified by randomized smoothing, noise {sigmas}; n = {having[0].samples}"
+        detail = f"right and certified by randomized smoothing, noise {sigmas}; n = {having[0].samples}{_where(newest)}"
         measures.append(ComparedMeasure(label=f"certified, l2 {radius:g}", detail=detail, values=values))
     return measures
 
@@ -106,14 +113,18 @@ def _figures(found: Sequence[Sequence[Evaluation]], name: str) -> list[ComparedM
             return None
         return _drawn(item, own.samples), tuple((figure.name, figure.unit) for figure in own.figures)
 
-    chosen = [None if item is None else item.measured[name] for item in newest_alike(found, kind)]
+    newest = newest_alike(found, kind)
+    chosen = [None if item is None else item.measured[name] for item in newest]
+    where = _where(newest)
     first = next((item for item in chosen if item is not None), None)
     if first is None:
         return []
     return [
         ComparedMeasure(
             label=f"{first.title}: {figure.name}" if len(first.figures) > 1 else first.title,
-            detail=f"{first.note.rstrip('.')}; n = {first.samples}" if first.note else f"n = {first.samples}",
+            detail=f"{first.note.rstrip('.')}; n = {first.samples}{where}"
+            if first.note
+            else f"n = {first.samples}{where}",
             values=[None if item is None else item.figures[place].value for item in chosen],
             unit=figure.unit,
             better=figure.better,

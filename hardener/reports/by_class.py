@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hardener.config.data_findings import FEW
 from hardener.config.evaluation_record import Evaluation, PerClass
 from hardener.reports._markdown import cell, text
 from hardener.reports.confusion import confused_lines
+from hardener.reports.own_images import under
 from hardener.statistics.interval import clopper_pearson
 from hardener.words import ends, percent
 
@@ -75,11 +76,15 @@ def far_below(classes: Sequence[PerClass]) -> str:
     )
 
 
-def classes_of(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Return the model card's section of classes."""
+def classes_of(evaluations: Sequence[Evaluation], names: Mapping[str, str]) -> list[str]:
+    """Return the model card's section of classes.
+
+    Args:
+        names: of other data than the run's own, by when it was evaluated.
+    """
     lines = ["## By class", ""]
     for item in evaluations:
-        threat, many = item.threat.model, len(item.per_class) > _SHOWN
+        threat, many = text(under(item, names)), len(item.per_class) > _SHOWN
         if item.balanced is not None:
             lines += [
                 f"Under {threat}, balanced (the mean over {item.balanced.classes} classes): clean "

@@ -17,6 +17,7 @@ from hardener.reports.comparison_record import (
     Comparison,
     RadarAxis,
 )
+from hardener.reports.own_images import is_elsewhere, root_of
 from hardener.reports.shared import (
     command_like,
     current_evaluations,
@@ -28,6 +29,7 @@ from hardener.reports.shared import (
 )
 from hardener.statistics.paired import Outcomes, paired_difference, read_outcomes
 from hardener.threat import Threat, ThreatModel, norm_of
+from hardener.words import one_line
 
 
 def compare(runs: Sequence[RunFolder]) -> Comparison:
@@ -58,6 +60,7 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
             notes.append(f"{threat} is left out: {what_differs(runs, names, under)}")
             continue
         threats.append(_compare_under(threat, runs, names, shared, notes))
+        notes += _set_aside(threat, under, shared)
     if not threats:
         raise HardenerError(nothing_shared(runs, names, found))
     notes += _fairness(runs, compared)
@@ -139,12 +142,27 @@ def _compare_under(
         norm=norm_of(threat),
         eps=threat.eps if isinstance(threat, ThreatModel) else None,
         split=shared[0].data.split,
+        data=_elsewhere(runs, shared),
         samples=shared[0].samples,
         fingerprint=shared[0].data.fingerprint,
         results=results,
         attacks=common_attacks(shared),
         cw=[_left_by_cw(item) for item in shared],
     )
+
+
+def _set_aside(threat: Threat, under: list[list[Evaluation]], shared: list[Evaluation]) -> list[str]:
+    """Name other data on which all runs were evaluated under a threat, too, and which is not shown."""
+    roots = [{item.data.root for item in items if item.data.own is False} for items in under]
+    return [
+        f"{threat}: all runs were evaluated on other data, too, {one_line(root)}, which is not shown"
+        for root in sorted(set.intersection(*roots) - {item.data.root for item in shared})
+    ]
+
+
+def _elsewhere(runs: Sequence[RunFolder], shared: list[Evaluation]) -> str | None:
+    roots = [item.data.root for run, item in zip(runs, shared, strict=True) if is_elsewhere(item, root_of(run))]
+    return one_line(roots[0]) if roots else None
 
 
 def _outcomes(run: RunFolder, evaluation: Evaluation) -> Outcomes:

@@ -82,7 +82,8 @@ def _threat_block(threat: ComparedThreat, first: str, *, with_clean: bool) -> Bl
     rows.append(Row("verdict", [result.verdict for result in threat.results]))
     if any(result.flags for result in threat.results):
         rows.append(Row("flags", [", ".join(result.flags) or "none" for result in threat.results]))
-    return Block(f"{threat.name}, n = {threat.samples}", rows)
+    where = "" if threat.data is None else f", {threat.images}"
+    return Block(f"{threat.name}, n = {threat.samples}{where}", rows)
 
 
 def _beyond(comparison: Comparison) -> list[ComparedMeasure]:
@@ -154,9 +155,7 @@ def draw_radar(comparison: Comparison, *, dark: bool = False) -> bytes:
     for place, run in enumerate(comparison.runs):
         _draw_run(plot, place, run.name, [axis.values[place] for axis in comparison.radar], angles)
     threat = comparison.threats[0]
-    plot.set_title(
-        f"{threat.samples} images of the {threat.split} split; farther out is better", color=ink, fontsize=11, y=1.12
-    )
+    plot.set_title(f"{threat.samples} images of {threat.images}; farther out is better", color=ink, fontsize=11, y=1.12)
     plot.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.13),

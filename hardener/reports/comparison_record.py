@@ -57,18 +57,25 @@ class ComparedAttack(_Strict):
 class ComparedThreat(_Strict):
     """All runs under one threat model, on the same images. `cw` is what C&W left, None for runs without it.
 
-    `norm` and `eps` are of a ball, None of another threat model.
+    `norm` and `eps` are of a ball, None of another threat model. `data` is the folder of images that not all runs held
+    out themselves; None: all did.
     """
 
     name: str
     norm: str | None
     eps: float | None
     split: str
+    data: str | None = None
     samples: int
     fingerprint: str
     results: list[ComparedResult]
     attacks: list[ComparedAttack]
     cw: list[float | None]
+
+    @property
+    def images(self) -> str:
+        """What was evaluated on, such as `the test split`."""
+        return f"the {self.split} split" + ("" if self.data is None else f" of {self.data}")
 
 
 class ComparedMeasure(_Strict):

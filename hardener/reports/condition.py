@@ -12,6 +12,7 @@ from hardener.errors import HardenerError, did_you_mean
 from hardener.reports.named_threat import NamedThreat, named_threat
 from hardener.reports.shared import is_same
 from hardener.threat import NORMS, THREATS, Threat, ThreatModel
+from hardener.words import percent, points
 
 KNOWN = ", ".join(
     [
@@ -85,6 +86,12 @@ class Condition:
     text: str
     because: str = ""
     place: str = ""
+
+    def in_words(self, other: str = "another run") -> str:
+        """Say what is asked, such as `at least 80.0 %`; `other` is the run that a drop is from."""
+        if self.kind == "max-drop":
+            return f"at most {points(self.bound)} points below {other}"
+        return f"at least {percent(self.bound)}"
 
     def __str__(self) -> str:
         """As it was asked: `--min clean=0.80`, or `number 2 of requirements.yaml, min clean=0.8`."""

@@ -11,6 +11,7 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.reports.command import fresh_command
 from hardener.reports.condition import MEAN, Aspect
+from hardener.reports.own_images import precedence
 from hardener.reports.shared import SAME_EPS
 from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import hoeffding_interval
@@ -43,15 +44,21 @@ class Figure:
 def figures(evaluations: Sequence[Evaluation], aspect: Aspect) -> list[Figure]:
     """Return the figures of what a requirement is about, the one that counts first; empty where none has it.
 
-    They are in the order of the evaluations. What no attack has part in is in each of them, whatever it was for; there
+    Those of the images that the run held out come before those of other data; else they are in the order of the
+    evaluations. What no attack has part in is in each of them, whatever it was for; there
     the figure of most images counts, of those on the first one's data and of no images that the run has seen. Where the
     first one itself is of such images, it counts.
     """
     found = [figure for item in evaluations if (figure := _figure(item, aspect)) is not None]
+    found.sort(key=_precedence)
     if not found or aspect.kind not in {"clean", "balanced"} or found[0].is_of_seen_images:
         return found
     own = _place(found[0])
-    return sorted(found, key=lambda one: (_place(one) != own, one.is_of_seen_images, -one.samples))
+    return sorted(found, key=lambda one: (_precedence(one), _place(one) != own, one.is_of_seen_images, -one.samples))
+
+
+def _precedence(figure: Figure) -> int:
+    return precedence(figure.evaluation)
 
 
 def _place(figure: Figure) -> tuple[str, str]:

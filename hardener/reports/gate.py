@@ -13,6 +13,7 @@ from hardener.errors import HardenerError
 from hardener.reports.attack_lists import attack_list, attacked_alike
 from hardener.reports.condition import Aspect, Condition
 from hardener.reports.figure import Figure, figures, not_measured
+from hardener.reports.own_images import is_elsewhere, precedence, root_of, split_in_words
 from hardener.reports.shared import current_evaluations
 from hardener.statistics.paired import paired_difference, read_outcomes
 from hardener.words import percent, points
@@ -49,7 +50,8 @@ class Judgement:
 
 def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | None = None) -> Judgement:
     """Look at every condition. Of the run's evaluations of its present weights, the newest that has a measure counts.
-    Clean accuracy is in all of them; there the one of most images counts, of those on the newest one's data.
+    Clean accuracy is in all of them; there the one of most images counts, of those on the newest one's data. Figures of
+    the images that the run held out come first; those of other data count where there are no others, and are named.
 
     A `min` condition holds when the lower end of the 95 % interval reaches the bound; a `max-drop` condition when the
     upper end of the 95 % interval of the drop stays within it. That interval is the paired one of Newcombe where both
@@ -93,16 +95,42 @@ def look_at(condition: Condition, mine: Evaluated, against: Evaluated | None) ->
     """Look at one condition, whose figures there are; return what came out, and what must not be missed."""
     found = figures(mine[1], condition.aspect)
     notes = [*_older_and_lower(condition, found), *_flags(found[0])]
+    root = root_of(mine[0])
     if condition.kind == "min":
-        return _judge_min(condition, found[0]), notes
+        return _judge_min(condition, found[0], root), [*notes, *_set_aside(condition, found[0], found, root)]
     assert against is not None, "a drop is from something"
     others = figures(against[1], condition.aspect)
-    chosen = found[0]
-    if condition.aspect.kind == "clean":  # image by image, where that can be
-        chosen = next((one for one in found if any(_same_images(one, other) for other in others)), chosen)
+    chosen = _with_a_like(condition.aspect, found, others)
     other = to_compare_with(chosen, others)
     notes = [*notes, *_flags(chosen), *_other_attacks(condition, chosen, other), *_flags(other)]
-    return _judge_drop(condition, mine[0], chosen, against[0], other), notes
+    notes += _set_aside(condition, chosen, found, root)
+    return _judge_drop(condition, (mine[0], chosen), (against[0], other)), notes
+
+
+def _with_a_like(aspect: Aspect, found: Sequence[Figure], others: Sequence[Figure]) -> Figure:
+    """Return the figure that is held against another run's: that which counts, or on other data one of images that
+    both runs were evaluated on; of what no attack has part in, any such one."""
+    alike = [one for one in found if any(_same_images(one, other) for other in others)]
+    if found[0] in alike:
+        return found[0]
+    elsewhere = [one for one in alike if aspect.kind == "clean" or one.evaluation.data.own is False]
+    return next(iter(elsewhere), found[0])
+
+
+def _set_aside(condition: Condition, chosen: Figure, found: Sequence[Figure], root: str | None) -> list[str]:
+    """Tell the newest figure of each other data set, which does not count here."""
+    told: dict[str, Figure] = {}
+    for figure in found:
+        data = figure.evaluation.data
+        if data.own is False and data.root != chosen.evaluation.data.root:
+            told.setdefault(data.root, figure)
+    counts = "of the images that the run held out counts" if not precedence(chosen.evaluation) else "counts"
+    return [
+        f"{condition.aspect}: the figure {counts}, and not the {percent(figure.share)} (n = {figure.samples}"
+        + (f", flag {SEEN}" if figure.is_of_seen_images else "")
+        + f") on {split_in_words(figure.evaluation, root)}"
+        for figure in told.values()
+    ]
 
 
 def _flags(figure: Figure) -> list[str]:
@@ -139,9 +167,10 @@ def _older_and_lower(condition: Condition, found: Sequence[Figure]) -> list[str]
     ]
 
 
-def _judge_min(condition: Condition, figure: Figure) -> Outcome:
+def _judge_min(condition: Condition, figure: Figure, root: str | None) -> Outcome:
     low, high = figure.interval
     found = f"{percent(figure.share)}, 95 % interval {100 * low:.1f} – {percent(high)}, n = {figure.samples}"
+    found += _named(figure, root)
     why = _worth_nothing(condition, figure)
     if not why and low < condition.bound <= figure.share:
         why = "The figure reaches it and the interval does not: evaluate on more images with --samples"
@@ -168,6 +197,11 @@ def _worth_nothing(condition: Condition, figure: Figure) -> str:
     return f"The evaluation is inconclusive, so its robust accuracy proves nothing: {figure.evaluation.reason}"
 
 
+def _named(figure: Figure, root: str | None) -> str:
+    """Name the data of a figure that is not of the run's own; empty for the others."""
+    return f", on {split_in_words(figure.evaluation, root)}" if is_elsewhere(figure.evaluation, root) else ""
+
+
 def to_compare_with(figure: Figure, others: Sequence[Figure]) -> Figure:
     """The newest of others that is on the same images, else the newest."""
     return next((other for other in others if _same_images(figure, other)), others[0])
@@ -186,8 +220,9 @@ def _other_attacks(condition: Condition, figure: Figure, other: Figure) -> list[
     ]
 
 
-def _judge_drop(condition: Condition, run: RunFolder, figure: Figure, against: RunFolder, other: Figure) -> Outcome:
-    interval = _paired_drop(condition.aspect, run, figure, against, other)
+def _judge_drop(condition: Condition, mine: tuple[RunFolder, Figure], against: tuple[RunFolder, Figure]) -> Outcome:
+    (run, figure), (before, other) = mine, against
+    interval = _paired_drop(condition.aspect, run, figure, before, other)
     if interval is not None:
         how, advice = "paired, on the same images", "on more images"
     else:
@@ -202,6 +237,8 @@ def _judge_drop(condition: Condition, run: RunFolder, figure: Figure, against: R
         f"{percent(figure.share)}, 95 % interval of the drop {points(interval[0])} to "
         f"{points(interval[1])} points ({how})"
     )
+    places = _named(figure, root_of(run)), _named(other, root_of(before))
+    found += places[0] if places[0] == places[1] else f"{places[0]}; before{places[1] or ' on its own held-out images'}"
     why = _worth_nothing(condition, figure)
     passed = interval[1] <= condition.bound and not why
     if not why and not passed and drop <= condition.bound:

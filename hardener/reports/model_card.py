@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hardener.config.bundle import Bundle, OfflineRobustness, Quantization
-from hardener.config.data_findings import DataFound
+from hardener.config.data_findings import SEEN, DataFound
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.pixels import Fit, PixelRule
 from hardener.config.run_folder import HEAD_BEHIND, RunRecord
@@ -18,6 +18,7 @@ from hardener.reports._markdown import cell, text
 from hardener.reports.attack_lists import settings_in_words
 from hardener.reports.by_class import classes_of
 from hardener.reports.command import AUDIT, eval_command, network_words, request_of
+from hardener.reports.own_images import other_data, under
 from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent
 
@@ -42,7 +43,9 @@ def model_card(
     current = [item for item in bundle.evaluations if item.evaluated_at not in stale]
     shown = _lowest(current)
     full = [told[item.evaluated_at] for item in shown if item.evaluated_at in told]
-    changed = lowest_changed(evaluations, bundle.fingerprint)
+    mine = [item for item in evaluations if item.model.fingerprint == bundle.fingerprint]
+    names = other_data(mine, record.data.root)
+    changed = lowest_changed(evaluations, bundle.fingerprint, names)
     parts = [
         [
             f"# {bundle.name}",
@@ -51,29 +54,31 @@ def model_card(
             f"hardener {bundle.hardener_version}. This card was written on {bundle.created_at[:10]}.",
         ],
         _intended_use(bundle),
-        _robustness(shown, told, of=len(current), stale=len(stale)),
-        changed_table(changed),
-        _attacks([*full, *changed]),
-        classes_of([*full, *changed]),
-        beyond_attacks(evaluations, bundle.fingerprint) if evaluations else [],
+        _robustness(shown, told, of=len(current), stale=len(stale), changed=bool(changed)),
+        changed_table(changed, names),
+        _attacks([*full, *changed], names),
+        classes_of([*full, *changed], names),
+        beyond_attacks(evaluations, bundle.fingerprint, names) if evaluations else [],
         _quantized(bundle.quantization),
         _input_and_output(bundle, record),
         _training(bundle, record, recipe),
-        _images(record.data.found, full),
+        _images(record.data.found, full, names),
         _limits(shown, full),
-        _repeat(bundle, record, [*full, *changed]),
+        _repeat(bundle, record, [*full, *changed], names),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
 def _lowest(evaluations: Sequence[OfflineRobustness]) -> list[OfflineRobustness]:
-    """For each threat model and split the evaluation with the lowest robust accuracy; wider balls first."""
-    chosen: dict[tuple[str, str, str], OfflineRobustness] = {}
-    for item in evaluations:
-        key = (item.norm, show_eps(item.eps), item.split)
-        if key not in chosen or item.robust_accuracy < chosen[key].robust_accuracy:
-            chosen[key] = item
-    return sorted(chosen.values(), key=lambda item: (norm_rank(item.norm), -item.eps, item.split))
+    """For each threat model, split and data the evaluation with the lowest robust accuracy, of images that the run has
+    not seen where there is one; the run's own images first, and wider balls first."""
+    chosen: dict[tuple[str, str, str, str], OfflineRobustness] = {}
+    for item in sorted(evaluations, key=lambda item: (SEEN in item.flags, item.robust_accuracy)):
+        chosen.setdefault((item.norm, show_eps(item.eps), item.split, item.data or ""), item)
+    return sorted(
+        chosen.values(),
+        key=lambda item: (item.data is not None, norm_rank(item.norm), -item.eps, item.split, item.data or ""),
+    )
 
 
 def _intended_use(bundle: Bundle) -> list[str]:
@@ -89,15 +94,21 @@ def _intended_use(bundle: Bundle) -> list[str]:
     ]
 
 
-def _robustness(shown: Sequence[OfflineRobustness], told: dict[str, Evaluation], *, of: int, stale: int) -> list[str]:
+def _robustness(
+    shown: Sequence[OfflineRobustness], told: dict[str, Evaluation], *, of: int, stale: int, changed: bool
+) -> list[str]:
     lines = ["## How robust it is", ""]
     if not shown:
-        lines.append("It was not evaluated before it was exported: nothing is known of its robustness.")
+        lines.append(
+            "It was not evaluated under a norm before it was exported. How it did under what was asked stands below."
+            if changed
+            else "It was not evaluated before it was exported: nothing is known of its robustness."
+        )
         return [*lines, f"Evaluations of other weights, left out: {stale}."] if stale else lines
     for item in shown:
         full = told.get(item.evaluated_at)
         if full is not None:
-            lines += [f"**{_threat(item)}, {item.split} split: {full.verdict}.** {text(full.reason)}", ""]
+            lines += [f"**{_threat(item)}, {_split(item)}: {full.verdict}.** {text(full.reason)}", ""]
     lines += [
         "| threat | split | images | clean accuracy | robust accuracy, worst case | attacks |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -107,7 +118,7 @@ def _robustness(shown: Sequence[OfflineRobustness], told: dict[str, Evaluation],
         clean = f"{percent(item.clean_accuracy)}{'' if full is None else ' ' + ends(full.clean_interval)}"
         names = ", ".join(dict.fromkeys(_attack_name(name) for name in item.attacks))
         lines.append(
-            f"| {_threat(item)} | {item.split} | {item.samples} | {clean} "
+            f"| {_threat(item)} | {item.split if item.data is None else cell(_split(item))} | {item.samples} | {clean} "
             f"| {percent(item.robust_accuracy)} {ends(item.interval)} | {names} |"
         )
     lines += [
@@ -117,19 +128,27 @@ def _robustness(shown: Sequence[OfflineRobustness], told: dict[str, Evaluation],
     ]
     if of > len(shown):
         lines.append(f"Of {of} evaluations, the lowest robust accuracy for each threat model and split is shown.")
+    others = list(dict.fromkeys(text(item.data) for item in shown if item.data is not None))
+    if others:
+        lines.append(f"The images of {', '.join(others)} are not those that the run held out.")
     if stale:
         lines.append(f"Evaluations of other weights, left out: {stale}.")
-    fulls = [told[item.evaluated_at] for item in shown if item.evaluated_at in told]
-    flags = [(_threat_of(full), flag) for full in fulls for flag in full.flags]
+    flags = [line for item in shown for line in _flags(item, told.get(item.evaluated_at))]
     if flags:
-        lines += ["", "Flags, which make a figure less trustworthy than it looks:", ""]
-        lines += [f"- {threat}, `{flag.id}`: {text(flag.message)} ({flag.page})" for threat, flag in flags]
-    elif fulls:
+        lines += ["", "Flags, which make a figure less trustworthy than it looks:", "", *flags]
+    elif any(item.evaluated_at in told for item in shown):
         lines += ["", "The audit raised no flag."]
     return lines
 
 
-def _attacks(full: Sequence[Evaluation]) -> list[str]:
+def _flags(item: OfflineRobustness, full: Evaluation | None) -> list[str]:
+    where = _threat(item) + ("" if item.data is None else f" on {text(item.data)}")
+    if full is None:
+        return [f"- {where}, `{flag}` (docs/flags.md#{flag})" for flag in item.flags]
+    return [f"- {where}, `{flag.id}`: {text(flag.message)} ({flag.page})" for flag in full.flags]
+
+
+def _attacks(full: Sequence[Evaluation], names: Mapping[str, str]) -> list[str]:
     if not full:
         return []
     lines = [
@@ -144,13 +163,13 @@ def _attacks(full: Sequence[Evaluation]) -> list[str]:
         for attack in item.attacks:
             settings = settings_in_words(attack)
             lines.append(
-                f"| {_threat_of(item)} | {_attack_name(attack.name)} | {cell(settings)} | {attack.attacked} "
+                f"| {cell(under(item, names))} | {_attack_name(attack.name)} | {cell(settings)} | {attack.attacked} "
                 f"| {attack.broken} | {percent(attack.robust_accuracy)} |"
             )
     lines.append("")
     for item in full:
         missing = ", ".join(item.not_run) if item.not_run else "attacks that are not in the table"
-        lines.append(f"- Not run under {_threat_of(item)}: {missing}.")
+        lines.append(f"- Not run under {text(under(item, names))}: {missing}.")
     return lines
 
 
@@ -269,11 +288,11 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
     return [*lines, f"- Fingerprint of the weights: `{bundle.fingerprint}`."]
 
 
-def _images(found: DataFound | None, full: Sequence[Evaluation]) -> list[str]:
+def _images(found: DataFound | None, full: Sequence[Evaluation], names: Mapping[str, str]) -> list[str]:
     """Say what was found in the images of the training, and in those of each evaluation."""
-    facts = [("training", found), *((f"evaluation, {_threat_of(item)}", item.data.found) for item in full)]
+    facts = [("training", found), *((f"evaluation, {under(item, names)}", item.data.found) for item in full)]
     lines = [
-        f"| {title} | {cell(name)} | {cell(words)} |"
+        f"| {cell(title)} | {cell(name)} | {cell(words)} |"
         for title, known in facts
         if known is not None
         for name, words in known.rows()
@@ -314,7 +333,7 @@ def _limits(shown: Sequence[OfflineRobustness], full: Sequence[Evaluation]) -> l
     return lines
 
 
-def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> list[str]:
+def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation], names: Mapping[str, str]) -> list[str]:
     model = record.model.file or record.model.spec
     train = ["hardener", "train", Path(model).name if record.model.file else model, "--data", "DIR"]
     train += network_words(record, files_by_name=True)
@@ -322,11 +341,16 @@ def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> li
     lines = [
         "## How to repeat it",
         "",
-        "`DIR` is the folder of images, `recipe.yaml` and the model file are those of the run.",
+        "`DIR` is the folder of images, `recipe.yaml` and the model file are those of the run."
+        + (
+            " Another name after `--data` is that of other data."
+            if any(item.data.own is False for item in full)
+            else ""
+        ),
         "",
         f"    {shlex.join(train)}",
     ]
-    lines += [f"    {words}" for item in full if (words := _eval_words(bundle, item)) is not None]
+    lines += [f"    {words}" for item in full if (words := _eval_words(bundle, item, names)) is not None]
     lines += (
         []
         if bundle.quantization is None
@@ -336,13 +360,14 @@ def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> li
     return [*lines, "", f"Evaluated with {', '.join(made)}."] if made else lines
 
 
-def _eval_words(bundle: Bundle, item: Evaluation) -> str | None:
+def _eval_words(bundle: Bundle, item: Evaluation, names: Mapping[str, str]) -> str | None:
     """The command that makes an evaluation again, on any machine: it names no folder of this one."""
     asked = request_of(item)
     if asked is None:
         return None
     surrogate = None if asked.surrogate is None else Path(asked.surrogate).name
-    here = {"target": bundle.name, "data": "DIR", "surrogate": surrogate, "device": "auto"}
+    data = "DIR" if item.data.own is not False else names.get(item.created_at, "DIR")
+    here = {"target": bundle.name, "data": data, "surrogate": surrogate, "device": "auto"}
     return eval_command(asked.model_copy(update=here))
 
 
@@ -350,8 +375,8 @@ def _threat(item: OfflineRobustness) -> str:
     return str(ThreatModel(item.norm, item.eps))
 
 
-def _threat_of(item: Evaluation) -> str:
-    return str(item.threat.model)
+def _split(item: OfflineRobustness) -> str:
+    return f"{item.split} split" if item.data is None else f"{item.split} split of {text(item.data)}"
 
 
 def _attack_name(name: str) -> str:

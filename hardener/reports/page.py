@@ -166,6 +166,8 @@ def what_it_does_not_say(evaluation: Evaluation) -> list[str]:
         said.append("Measured on the validation split, which also chose the epoch that was kept: a little high.")
     if evaluation.data.split == "all":
         said.append("The folder has no splits: nothing here shows that the model was not trained on these images.")
+    if evaluation.data.own is False:
+        said.append(f"The images are not those that the run held out: they lie at {evaluation.data.root}.")
     if evaluation.data.skipped:
         said.append(f"{evaluation.data.skipped} images could not be read and were left out.")
     return said

@@ -10,6 +10,7 @@ from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
 from hardener.reports.command import alike, eval_command, fresh_command
+from hardener.reports.own_images import precedence
 from hardener.threat import Threat, ThreatModel
 
 SAME_EPS = 1e-6
@@ -65,7 +66,8 @@ def is_same(one: Threat, other: Threat) -> bool:
 def newest_alike(
     candidates: Sequence[Sequence[Evaluation]], kind: Callable[[Evaluation], Hashable | None]
 ) -> list[Evaluation | None]:
-    """Return, for each run, its newest evaluation of one kind: the kind that most runs have, then the newest."""
+    """Return, for each run, its newest evaluation of one kind: the kind that most runs have, then one of images that
+    they held out before other data, then the newest."""
     newest: list[dict[Hashable, Evaluation]] = []
     for evaluations in candidates:
         mine: dict[Hashable, Evaluation] = {}
@@ -75,9 +77,9 @@ def newest_alike(
                 mine.setdefault(key, item)
         newest.append(mine)
 
-    def rank(key: Hashable) -> tuple[int, str]:
+    def rank(key: Hashable) -> tuple[int, int, str]:
         having = [mine[key] for mine in newest if key in mine]
-        return len(having), max(item.created_at for item in having)
+        return len(having), -max(map(precedence, having)), max(item.created_at for item in having)
 
     kinds = {key for mine in newest for key in mine}
     if not kinds:

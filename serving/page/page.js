@@ -273,8 +273,17 @@ function showModel() {
     h("table", { class: "facts" }, h("caption", { class: "unseen" }, "Facts of the model"), h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value))))),
   );
   at("card-link").href = state.models.length > 1 ? `model/card?${new URLSearchParams({ model: info.name })}` : "model/card";
-  showOffline(info.evaluation, null);
+  showOffline(info.evaluation, withoutNorm(info));
   at("about").hidden = false;
+}
+
+/** What to say where the model was evaluated under threats without a norm alone; null: nothing. */
+function withoutNorm(/** @type {Json} */ info) {
+  if (info.evaluation || !info.changed?.length) {
+    return null;
+  }
+  const told = info.changed.map((/** @type {Json} */ item) => `${item.threat}: robust accuracy ${percent(item.robust_accuracy)}, clean ${percent(item.clean_accuracy)}, n = ${count(item.samples)}${item.data ? `, images of ${item.data}` : ""}`);
+  return `It was not evaluated under a norm before its export. Under threats that no norm describes: ${told.join("; ")}.`;
 }
 
 /** The figures of the model's evaluation: the same for every image. */
@@ -285,7 +294,8 @@ function showOffline(/** @type {Json | null} */ evaluation, /** @type {string | 
   }
   const [low, high] = evaluation.interval;
   const attacker = `${norm(evaluation.norm)}, eps ${distance(evaluation.eps, evaluation.norm)}`;
-  const about = words ?? "Measured on a test set before the export, the same for every image. A stronger attack can only lower the robust accuracy. They say nothing about a single image.";
+  const where = evaluation.data ? `images of ${evaluation.data}, which are not those held out when it was trained,` : "a test set";
+  const about = words ?? `Measured on ${where} before the export, the same for every image. A stronger attack can only lower the robust accuracy. They say nothing about a single image.`;
   at("offline").replaceChildren(
     h(
       "div",
@@ -307,7 +317,7 @@ function showOffline(/** @type {Json | null} */ evaluation, /** @type {string | 
         h("span", { class: "big" }, percent(evaluation.clean_accuracy)),
         gauge(evaluation.clean_accuracy),
         h("p", {}, "the same images, untouched"),
-        h("p", { class: "soft" }, `${evaluation.split} images, ${evaluation.evaluated_at.slice(0, 10)}`),
+        h("p", { class: "soft" }, `${evaluation.split} images${evaluation.data ? ` of ${evaluation.data}` : ""}, ${evaluation.evaluated_at.slice(0, 10)}`),
       ),
     ),
     meaning(about),
@@ -476,7 +486,7 @@ function showReport(/** @type {Json} */ answer) {
       h("div", { class: "figures" }, certificateCard(certificate), attack && attackCard(attack, margin, answer.label), margin && marginCard(margin, answer.label), input && inputCard(input), budget && budgetCard(budget)),
     ].filter(Boolean),
   );
-  showOffline(offline.evaluation, offline.meaning);
+  showOffline(offline.evaluation, withoutNorm(offline) ?? offline.meaning);
   at("report").hidden = false;
   at("status").textContent = `The report is there. ${at("summary").textContent}`;
 }

@@ -277,3 +277,19 @@ def test_mistakes_are_said_before_anything_is_sent(images: list[Path], tmp_path:
             assert found.stderr.startswith("error: ")
             assert message in found.stderr, found.stderr
     assert asked == []
+
+
+def test_a_report_tells_other_data_by_name_and_threats_without_a_norm(images: list[Path]) -> None:
+    own = report()["offline"]["evaluation"]
+    turn = {name: value for name, value in own.items() if name not in {"norm", "eps"}}
+    turn |= {"threat": "spatial", "reach": "The image is turned."}
+    both = report(offline={"evaluation": own | {"data": "field"}, "changed": [turn], "meaning": MEANING})
+    alone = report(offline={"evaluation": None, "changed": [turn], "meaning": MEANING})
+    with scripted(answers(prediction(report=both), prediction(report=alone))) as (url, _):
+        found = hardener("predict", *images[:2], "--url", url, "--report")
+    assert found.exit_code == 0, found.output
+    text = " ".join(found.stdout.split())
+    assert f"{own['samples']} images of field," in text
+    assert "under spatial," in text
+    assert "the model was not evaluated under a norm before its export" in text
+    assert "not evaluated before its export" not in text

@@ -175,9 +175,7 @@ def test_a_section_that_version_0_1_wrote_into_all_recipes_may_stand_in_a_file(t
 def test_a_ramp_is_refused_only_where_what_is_for_trained_weights_applies() -> None:
     recipe = load_recipe("hardened", ["vicinity.adversarial.quiet=0.6"])
     assert settle(recipe, trained=False, side=8)[0] == recipe.model_copy(update={"fine_tuning": {}, "large_images": {}})
-    with pytest.raises(
-        HardenerError, match=r"hardened with its fine_tuning: .*quiet=0.6 and full=0.5 are out of"
-    ):
+    with pytest.raises(HardenerError, match=r"hardened with its fine_tuning: .*quiet=0.6 and full=0.5 are out of"):
         settle(recipe, trained=True, side=8)
     with pytest.raises(HardenerError, match="out of order"):
         load_recipe("hardened", ["fine_tuning.vicinity.adversarial.quiet=0.6"])

@@ -176,3 +176,28 @@ def test_what_was_found_stands_in_the_run_and_before_the_first_epoch(home: Path,
 def test_the_record_of_images_is_a_small_file_without_pickles(drawn: RunFolder) -> None:
     with np.load(drawn.prints, allow_pickle=False) as kept:
         assert {name: kept[name].shape[0] for name in kept.files} == {"train": 32, "validation": 4, "test": 4}
+
+
+def test_the_record_says_whether_the_run_held_the_images_out(home: Path, drawn: RunFolder, tmp_path: Path) -> None:
+    assert evaluate(drawn)["data"]["own"] is True
+    moved = shutil.copytree(home / "imgs", tmp_path / "moved")
+    assert evaluate(drawn, "--data", moved)["data"]["own"] is True
+    held = evaluate(drawn)["data"]["root"]
+    assert held == str(home / "imgs")
+    write_image_folder(tmp_path / "other" / "test", {"cat": 2, "dog": 2}, seed=7)
+    assert evaluate(drawn, "--data", tmp_path / "other")["data"]["own"] is False
+
+
+def test_a_test_split_that_moved_is_the_runs_own_and_a_choice_of_its_images_is_not(home: Path, tmp_path: Path) -> None:
+    for split, seed in (("train", 0), ("val", 1), ("test", 2)):
+        write_image_folder(tmp_path / "d" / split, {"cat": 8, "dog": 8}, seed=seed)
+    run = train(home, tmp_path / "d", "with-a-test-split")
+    moved = shutil.copytree(tmp_path / "d", tmp_path / "moved")
+    for place, own in ((tmp_path / "d" / "test", True), (moved, True), (moved / "test", True), (moved / "val", False)):
+        told = evaluate(run, "--data", place, "--samples", 10)
+        assert told["data"]["own"] is own, place
+    (moved / "test" / "cat" / "003.png").unlink()
+    assert evaluate(run, "--data", moved)["data"]["own"] is False
+    run.prints.unlink()
+    assert evaluate(run, "--data", tmp_path / "d")["data"]["own"] is True
+    assert evaluate(run, "--data", moved)["data"]["own"] is None

@@ -30,7 +30,9 @@ from hardener.exporters.run import export, offline
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
 from hardener.progress import Silent
+from hardener.threat import ChangeThreat
 from hardener.training.run import TrainRequest, train
+from serving.report import _offline_figures
 
 
 class Quiet(Silent):
@@ -311,3 +313,69 @@ def test_a_network_that_answers_nothing_is_not_served(trained: RunFolder) -> Non
     images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
     with pytest.raises(Failure, match="the model's answers to 3 of 3 images are NaN or infinite"):
         compare(classifier, trained.bundle / "model.onnx", images)
+
+
+def test_the_headline_is_of_the_images_that_the_run_held_out_whatever_was_evaluated_later(run: RunFolder) -> None:
+    run.evaluations.mkdir()
+    write_evaluation(run, bits(80, 100), bits(30, 100), own=True)
+    for minute, name, right in ((1, "easy", 99), (2, "hard", 3)):
+        write_evaluation(
+            run, bits(right, 100), bits(right, 100), minute=minute, own=False, root=f"/x/{name}", images=name
+        )
+    bundle = export(run, Quiet())
+    assert bundle.evaluation is not None
+    assert (bundle.evaluation.robust_accuracy, bundle.evaluation.data) == (0.3, None)
+    assert [item.data for item in bundle.evaluations] == [None, "easy", "hard"]
+    card = (run.bundle / "model_card.md").read_text()
+    rows = [line for line in card.splitlines() if line.startswith("| linf 8/255 |")]
+    assert [row.split(" | ")[1] for row in rows[:3]] == ["test", "test split of easy", "test split of hard"]
+    assert "The images of easy, hard are not those that the run held out." in card
+    assert "/x/" not in card
+    commands = [line for line in card.splitlines() if line.startswith("    hardener eval")]
+    assert [line.split()[4] for line in commands] == ["DIR", "easy", "hard"]
+
+
+def test_figures_of_seen_images_are_no_headline_where_there_are_others(run: RunFolder) -> None:
+    run.evaluations.mkdir()
+    seen = [Flag(id="trained-on", message="all were trained on", page="")]
+    write_evaluation(run, bits(60, 100), bits(20, 100), own=False, root="/x/field", images="f")
+    write_evaluation(run, bits(99, 100), bits(1, 100), minute=1, own=True, flags=seen)
+    chosen = export(run, Quiet()).evaluation
+    assert chosen is not None
+    assert (chosen.data, chosen.flags) == ("field", [])
+
+
+def test_other_data_alone_is_named_in_bundle_card_and_served_report(run: RunFolder) -> None:
+    run.evaluations.mkdir()
+    for minute, root in enumerate(("/x/one/photos", "/x/other/photos")):
+        write_evaluation(run, bits(80, 100), bits(30 - minute, 100), minute=minute, own=False, root=root, images=root)
+    heard = Quiet()
+    (run.requirements).write_text("requirements: [{measure: clean, min: 0.5}]\n")
+    bundle = export(run, heard)
+    assert bundle.evaluation is not None
+    assert bundle.evaluation.data == "other/photos"
+    assert any("are of other images than" in text and "other/photos" in text for text in heard.warned)
+    assert [(item.state, item.data) for item in bundle.requirements] == [("met", "other/photos")]
+    assert "Shares of the images of other/photos, which are not those held out" in _offline_figures(bundle).meaning
+    assert "**linf 8/255, test split of one/photos: " in (run.bundle / "model_card.md").read_text()
+
+
+def test_a_run_evaluated_without_a_norm_alone_is_not_called_unevaluated(run: RunFolder) -> None:
+    run.evaluations.mkdir()
+    turn = ChangeThreat("spatial", (("rotation", (-15.0, 15.0)),), ("rotation",), "The image is turned.")
+    write_evaluation(run, bits(80, 100), bits(40, 100), threat=turn, own=True)
+    heard = Quiet()
+    bundle = export(run, heard)
+    assert any("has not been evaluated under a norm" in text and "spatial" in text for text in heard.warned)
+    assert bundle.evaluation is None
+    (told,) = read_bundle(run.bundle).changed
+    assert (told.threat, told.reach) == ("spatial (rotation -15 to 15)", "The image is turned.")
+    assert (told.robust_accuracy, told.data) == (0.4, None)
+    card = (run.bundle / "model_card.md").read_text()
+    assert "nothing is known of its robustness" not in card
+    assert "It was not evaluated under a norm before it was exported." in card
+    assert card.index("not evaluated under a norm") < card.index("## Under changes that no norm describes")
+    served = _offline_figures(bundle)
+    assert served.changed == bundle.changed
+    assert "not evaluated under a norm" in served.meaning
+    assert "spatial (rotation -15 to 15)" in served.meaning

@@ -18,7 +18,7 @@ from oracles import TINY_MODEL, linear_problem, write_image_folder
 from torch import nn
 
 import hardener.exporters.quantize as room
-from hardener.config.bundle import Bundle, read_bundle
+from hardener.config.bundle import Bundle, ChangedRobustness, HeldRequirement, read_bundle
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
 from hardener.errors import Failure, HardenerError
@@ -29,6 +29,7 @@ from hardener.exporters.quantize import Quantized, export_int8
 from hardener.exporters.run import export
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import Silent
+from hardener.reports.dossier.identity import deployed_files
 from hardener.threat import ThreatModel
 from hardener.training.run import TrainRequest, train
 
@@ -268,3 +269,63 @@ def test_a_file_that_rounds_its_logits_is_shown_what_fooled_the_other() -> None:
 
 def test_a_bundle_of_before_int8_is_still_read() -> None:
     assert Bundle.model_fields["quantization"].default is None
+
+
+class Heard(Quiet):
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+def test_requirements_are_judged_by_the_int8_files_own_figures(run: RunFolder) -> None:
+    asked = ("clean", "linf-8/255", "certified-0.05", "corruptions", "linf-4/255", "spatial")
+    measures = "".join(f"  - {{measure: {name}, min: 0.0}}\n" for name in asked)
+    run.requirements.write_text(
+        f"requirements:\n{measures}  - {{measure: clean, min: 1.0}}\n  - {{measure: clean, max-drop: 0.5}}\n"
+    )
+    stated = [HeldRequirement(about="a", asked="b", state="met", value=0.676)]
+    changed = [
+        ChangedRobustness(
+            threat="spatial", reach="r", split="test", samples=9, clean_accuracy=0.5, robust_accuracy=0.5,
+            interval=(0.1, 0.9), attacks=["grid"], evaluated_at="2026",
+        )
+    ]  # fmt: skip
+    heard = Heard()
+    plain = read_bundle(run.bundle).model_copy(update={"requirements": stated, "changed": changed})
+    made = export_int8(run, plain, heard, quick=True)
+    held, second = read_bundle(run.int8_bundle).requirements, made.comparison.second
+    assert [row.state for row in held] == ["met"] * 3 + ["not measured"] * 3 + ["not met", "not measured"]
+    assert [(row.value, row.interval) for row in held[:3]] == [
+        share(second.clean), share(second.robust), share(second.certified)
+    ]  # fmt: skip
+    assert (held[0].samples, held[2].samples) == (len(second.clean), len(second.certified))
+    assert (held[3].value, held[7].asked) == (None, "at most 50.0 points below another run")
+    assert made.bundle.changed == []
+    assert sum(text.startswith("int8: ") for text in heard.warned) == 5
+
+
+def test_int8_figures_of_images_that_the_run_has_seen_carry_the_flag_and_meet_nothing(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen" / "test"
+    shutil.copytree(run.read_record().data.root, seen)
+    (seen / "cat" / "another.png").write_bytes(next((seen / "dog").iterdir()).read_bytes())
+    run.requirements.write_text("requirements: [{measure: clean, min: 0.0}]\n")
+    heard = Heard()
+    made = export_int8(run, read_bundle(run.bundle), heard, data=tmp_path / "seen", quick=True)
+    assert made.bundle.evaluation is not None
+    assert (made.bundle.evaluation.flags, made.bundle.evaluation.data) == (["trained-on"], "seen")
+    assert any("were trained on" in text for text in heard.warned)
+    assert [row.state for row in made.bundle.requirements] == ["not met"]
+    card = (run.int8_bundle / "model_card.md").read_text()
+    assert "- linf 8/255 on seen, `trained-on` (docs/flags.md#trained-on)" in card
+    (file,) = (file for file in deployed_files(run, made.bundle.fingerprint)[0] if file.kind == "int8")
+    assert (file.flags, file.data) == (["trained-on"], "seen")
+
+
+def test_int8_figures_of_the_runs_own_images_carry_no_flag(made: tuple[RunFolder, Quantized]) -> None:
+    evaluation = made[1].bundle.evaluation
+    assert evaluation is not None
+    assert (evaluation.flags, evaluation.data) == ([], None)

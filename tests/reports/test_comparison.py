@@ -397,3 +397,27 @@ def test_balanced_accuracies_stand_beside_the_others_where_classes_are_uneven(
         )  # fmt: skip
     assert cells(compare(pair), "clean, balanced") == [["75.0 %", "75.0 %"]]
     assert cells(compare(pair), "robust, balanced") == [["25.0 %", "50.0 %"]]
+
+
+def test_other_data_is_named_and_comes_after_the_images_that_the_runs_held_out(
+    pair: tuple[RunFolder, RunFolder], tmp_path: Path
+) -> None:
+    for run in pair:
+        write_evaluation(
+            run, bits(9, 10), bits(9, 10), minute=8, own=False, root="/x/easy", images="e",
+            corruptions=corruptions(0.9, samples=10),
+        )  # fmt: skip
+        write_evaluation(run, bits(9, 10), bits(2, 10), minute=7, own=True, images="o")
+    comparison = compare(pair)
+    (threat,) = comparison.threats
+    assert (threat.images, threat.results[0].robust_accuracy) == ("the test split", 0.2)
+    assert "linf 8/255: all runs were evaluated on other data, too, /x/easy, which is not shown" in comparison.notes
+    assert comparison.corruption is not None
+    assert comparison.corruption.detail.endswith("n = 10, images of /x/easy")
+    for run in pair:
+        (run.evaluations / "20260102T000700-000000.json").unlink()
+    comparison = compare(pair)
+    assert comparison.threats[0].images == "the test split of /x/easy"
+    assert table_blocks(comparison)[0].title == "linf 8/255, n = 10, the test split of /x/easy"
+    _, page = write_comparison(comparison, tmp_path / "page")
+    assert "10 images of the test split of /x/easy, the same for every run" in page.read_text()

@@ -394,3 +394,48 @@ def test_only_the_jobs_own_summary_is_added_to(run: RunFolder, tmp_path: Path, m
     assert job.read_text() == "what was there\n"
     write_summary(judgement, job)
     assert job.read_text().startswith("what was there\n### hardener gate: all conditions hold\n")
+
+
+def test_figures_of_other_data_do_not_count_where_the_runs_own_images_were_evaluated(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run")
+    write_evaluation(run, bits(50, 100), bits(10, 100), own=True)
+    write_evaluation(run, bits(99, 100), bits(98, 100), minute=5, own=False, root="/x/easy", images="b")
+    for measure, share in (("clean", "50.0 %"), ("linf-8/255", "10.0 %")):
+        judged = judge(run, [parse_condition("min", f"{measure}=0.9")])
+        assert judged.failed[0].found.startswith(share)
+        (note,) = (note for note in judged.notes if "/x/easy" in note)
+        assert "the figure of the images that the run held out counts, and not the 9" in note
+
+
+def test_figures_of_other_data_alone_count_and_are_named_wherever_the_outcome_stands(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run")
+    write_evaluation(run, bits(99, 100), bits(98, 100), own=False, root="/x/easy")
+    conditions = [parse_condition("min", "clean=0.9"), parse_condition("min", "linf-8/255=0.9")]
+    judgement = judge(run, conditions)
+    assert not judgement.failed
+    write_junit(judgement, tmp_path / "gate.xml")
+    write_summary(judgement, tmp_path / "gate.md")
+    named = "n = 100, on the test split of /x/easy, which the run did not hold out"
+    for told in ((tmp_path / "gate.xml").read_text(), (tmp_path / "gate.md").read_text()):
+        assert told.count(named) == 2
+    assert all(named in outcome.line for outcome in judgement.outcomes)
+
+
+def test_a_record_that_does_not_say_whose_its_images_are_is_named_by_its_folder(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run")
+    write_evaluation(run, bits(99, 100), bits(98, 100), root="field", split="all")
+    assert holds(run, "clean=0.9").found.endswith("n = 100, on the images of field")
+    write_evaluation(run, bits(60, 100), bits(50, 100), own=True)
+    assert holds(run, "clean=0.1").found.endswith("n = 100")
+    assert holds(run, "linf-8/255=0.1").found.startswith("50.0 %")
+
+
+def test_runs_that_hold_out_other_images_are_compared_on_data_that_both_were_evaluated_on(tmp_path: Path) -> None:
+    run, before = write_run(tmp_path, "run"), write_run(tmp_path, "before")
+    for one, right, images in ((run, 60, "a"), (before, 70, "b")):
+        write_evaluation(one, bits(90, 100), bits(40, 100), own=True, images=images)
+        write_evaluation(one, bits(90, 100), bits(right, 100), minute=1, own=False, root="/x/field", images="f")
+    found = drops(run, "linf-8/255=0.5", before).found
+    assert found.startswith("fell by 10.0 points, from 70.0 % to 60.0 %")
+    assert "paired, on the same images" in found
+    assert found.endswith(", on the test split of /x/field, which the run did not hold out")

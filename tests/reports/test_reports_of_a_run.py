@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from oracles import TINY_MODEL, write_image_folder
+from run_folders import bits, write_evaluation, write_run
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
@@ -22,6 +23,8 @@ from hardener.evaluation.run import evaluate_run
 from hardener.measures import MEASURES, Measure
 from hardener.progress import EpochMetrics, Silent
 from hardener.reports.comparison import compare
+from hardener.reports.condition import parse_condition
+from hardener.reports.dossier.make import Asked, make_dossier
 from hardener.training.run import TrainRequest, train
 
 TOY = '''
@@ -177,3 +180,16 @@ def test_a_record_of_an_earlier_version_opens_and_tells_a_command(pair: tuple[Ru
         assert words[2:] == [
             "runs/b", "--attack", "fgsm", "--norm", "linf", "--eps", "0.05", "--samples", "4", "--seed", "0",
         ]  # fmt: skip
+
+
+def test_a_dossier_leads_with_the_images_that_the_run_held_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run")
+    write_evaluation(run, bits(9, 10), bits(4, 10), own=True)
+    write_evaluation(run, bits(9, 10), bits(1, 10), minute=1, norm="l2", eps=0.5, own=False, root="/x/easy")
+    asked = (parse_condition("min", "l2-0.5=0.0"), parse_condition("min", "clean=0.1"))
+    dossier = make_dossier(run, Asked(requirements=asked))
+    assert [item.data.own for item in dossier.evaluations] == [True, False]
+    ball, clean = dossier.requirements
+    assert "the test split of /x/easy, which the run did not hold out" in ball.set_up
+    assert "/x/easy" not in clean.set_up
+    assert any("and not the 90.0 %" in remark and "/x/easy" in remark for remark in clean.remarks)

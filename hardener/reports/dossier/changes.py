@@ -44,7 +44,10 @@ def _purpose(dossier: Dossier) -> str | None:
 
 def _images(dossier: Dossier) -> str | None:
     lead = dossier.evaluations[0] if dossier.evaluations else None
-    return None if lead is None else f"{lead.samples} of the {lead.data.split} split, {lead.data.fingerprint[:16]}"
+    if lead is None:
+        return None
+    of = f" of {lead.data.root}" if lead.data.own is False else ""
+    return f"{lead.samples} of the {lead.data.split} split{of}, {lead.data.fingerprint[:16]}"
 
 
 def _attacks(dossier: Dossier) -> str | None:

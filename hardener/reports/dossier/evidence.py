@@ -15,10 +15,11 @@ from hardener.reports.condition import Aspect, Condition, aspect_of, conditions_
 from hardener.reports.figure import Figure, figures, measuring_command
 from hardener.reports.gate import Evaluated, look_at, to_compare_with
 from hardener.reports.measured_lines import calibration_interval
+from hardener.reports.own_images import is_elsewhere, other_data, own_first, root_of, split_in_words
 from hardener.reports.shared import threats_of
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import DEFAULT_THREAT, NORMS, ThreatModel
-from hardener.words import percent, points
+from hardener.words import percent
 
 STANDARD = "AutoAttack's standard suite"
 
@@ -39,6 +40,7 @@ def held_requirements(run: RunFolder, evaluations: Sequence[Evaluation]) -> list
     if not run.requirements.is_file():
         return []
     newest = sorted(evaluations, key=lambda item: item.created_at, reverse=True)
+    names = other_data(newest, root_of(run))
     held = []
     for row in required(conditions_in(run.requirements), (run, newest), None):
         assert row.state != "measured", "it is required"
@@ -50,6 +52,7 @@ def held_requirements(run: RunFolder, evaluations: Sequence[Evaluation]) -> list
                 value=row.value,
                 interval=row.interval,
                 samples=row.samples,
+                data=names.get(row.evaluated_at or ""),
             )
         )
     return held
@@ -57,10 +60,7 @@ def held_requirements(run: RunFolder, evaluations: Sequence[Evaluation]) -> list
 
 def _required(condition: Condition, mine: Evaluated, against: Evaluated | None) -> Evidence:
     about = str(condition.aspect)
-    asked = f"at least {percent(condition.bound)}"
-    if condition.kind == "max-drop":
-        other = "another run" if against is None else against[0].path.name
-        asked = f"at most {points(condition.bound)} points below {other}"
+    asked = condition.in_words("another run" if against is None else against[0].path.name)
     found = figures(mine[1], condition.aspect)
     lacking = measuring_command(mine[0], condition.aspect) if not found else ""
     if condition.kind == "max-drop" and not lacking:
@@ -92,7 +92,7 @@ def _measured(aspect: Aspect, figure: Figure, mine: Evaluated, against: Evaluate
         value=figure.share,
         interval=figure.interval,
         samples=figure.samples,
-        set_up=_set_up(item, attacked=aspect.is_attacked),
+        set_up=_set_up(item, mine[0], attacked=aspect.is_attacked),
         evaluated_at=item.created_at,
         flags=[flag.id for flag in item.flags],
         command=measuring_command(mine[0], aspect) if asked is None else eval_command(asked),
@@ -100,8 +100,10 @@ def _measured(aspect: Aspect, figure: Figure, mine: Evaluated, against: Evaluate
     )
 
 
-def _set_up(item: Evaluation, *, attacked: bool) -> str:
-    images = f"{item.data.split} split, seed {item.seed}"
+def _set_up(item: Evaluation, run: RunFolder, *, attacked: bool) -> str:
+    root = root_of(run)
+    where = split_in_words(item, root) if is_elsewhere(item, root) else f"{item.data.split} split"
+    images = f"{where}, seed {item.seed}"
     if not attacked:
         return images
     ran = f"suite {item.suite}" if item.suite else attack_list(item)
@@ -176,7 +178,7 @@ def _standard(run: RunFolder, evaluations: Sequence[Evaluation]) -> Evidence:
     """AutoAttack's standard suite is what the figure of others was measured with."""
     about = f"robust accuracy by {STANDARD}"
     lead = next((threat for threat in threats_of(evaluations) if isinstance(threat, ThreatModel)), None)
-    for item in evaluations:
+    for item in own_first(evaluations):
         threat = item.threat.model
         if STANDARD not in item.not_run and isinstance(threat, ThreatModel):
             figure = Figure(item, item.robust_accuracy, item.interval, item.samples)
@@ -197,7 +199,7 @@ def _weakest(leading: Evaluation | None, run: RunFolder) -> Evidence:
         value=row.robust_accuracy,
         interval=robust_interval(row),
         samples=row.samples,
-        set_up=_set_up(leading, attacked=True),
+        set_up=_set_up(leading, run, attacked=True),
         evaluated_at=leading.created_at,
         flags=[flag.id for flag in leading.flags],
         remarks=["The interval is of one class, chosen since it is the lowest: the true one may be higher."],
@@ -206,7 +208,7 @@ def _weakest(leading: Evaluation | None, run: RunFolder) -> Evidence:
 
 def _invariance(evaluations: Sequence[Evaluation], run: RunFolder) -> Evidence:
     about = "accuracy under changes that keep the class (rotation, brightness, …), at worst"
-    item = next((item for item in evaluations if item.invariances), None)
+    item = next((item for item in own_first(evaluations) if item.invariances), None)
     if item is None:
         return Evidence(about=about, state="not measured", command=fresh_command(run.path, sections=["invariance"]))
     lowest: tuple[CurvePoint, str, int] = min(
@@ -221,7 +223,7 @@ def _invariance(evaluations: Sequence[Evaluation], run: RunFolder) -> Evidence:
         value=point.accuracy,
         interval=point.interval,
         samples=samples,
-        set_up=_set_up(item, attacked=False),
+        set_up=_set_up(item, run, attacked=False),
         evaluated_at=item.created_at,
         flags=[flag.id for flag in item.flags],
     )
@@ -229,7 +231,7 @@ def _invariance(evaluations: Sequence[Evaluation], run: RunFolder) -> Evidence:
 
 def _calibrated(run: RunFolder, evaluations: Sequence[Evaluation]) -> Evidence:
     about = "expected calibration error on clean images (0 % is best)"
-    for item in evaluations:
+    for item in own_first(evaluations):
         if item.calibration is not None:
             return Evidence(
                 about=about,
@@ -237,7 +239,7 @@ def _calibrated(run: RunFolder, evaluations: Sequence[Evaluation]) -> Evidence:
                 value=item.calibration.expected_error,
                 interval=calibration_interval(item.calibration),
                 samples=item.calibration.samples,
-                set_up=_set_up(item, attacked=False),
+                set_up=_set_up(item, run, attacked=False),
                 evaluated_at=item.created_at,
                 flags=[flag.id for flag in item.flags],
             )
@@ -265,7 +267,7 @@ def _int8(deployed: Sequence[DeployedFile], run: RunFolder) -> Evidence:
     about = "robust accuracy of the quantised (int8) file"
     own = next((file for file in deployed if file.quantization is not None), None)
     cost: Quantization | None = None if own is None else own.quantization
-    if cost is None:
+    if own is None or cost is None:
         return Evidence(about=about, state="not measured", command=export_command(run, int8=True))
     return Evidence(
         about=f"{about}, {ThreatModel(cost.norm, cost.eps)}",
@@ -273,6 +275,8 @@ def _int8(deployed: Sequence[DeployedFile], run: RunFolder) -> Evidence:
         value=cost.robust_accuracy,
         interval=cost.interval,
         samples=cost.samples,
-        set_up=f"{', '.join(cost.attacks)}; float32 on the same images: {percent(cost.robust_accuracy_float32)}",
+        set_up=f"{', '.join(cost.attacks)}; float32 on the same images: {percent(cost.robust_accuracy_float32)}"
+        + ("" if own.data is None else f"; images of {own.data}, which the run did not hold out"),
+        flags=own.flags,
         command=export_command(run, int8=True),
     )

@@ -88,12 +88,15 @@ def deployed_files(run: RunFolder, fingerprint: str) -> tuple[list[DeployedFile]
 
 
 def _deployed(folder: Path, bundle: Bundle) -> DeployedFile:
+    measured = None if bundle.quantization is None else bundle.evaluation
     return DeployedFile(
         file=f"{folder.name}/{bundle.model.file}",
         kind="float32" if bundle.quantization is None else "int8",
         sha256=bundle.model.sha256,
         parity=bundle.parity,
         quantization=bundle.quantization,
+        flags=[] if measured is None else measured.flags,
+        data=None if measured is None else measured.data,
     )
 
 

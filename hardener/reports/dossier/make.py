@@ -20,6 +20,7 @@ from hardener.reports.dossier.evidence import besides, required
 from hardener.reports.dossier.identity import deployed_files, describe_data, identify
 from hardener.reports.dossier.mapping import answered
 from hardener.reports.gate import Evaluated
+from hardener.reports.own_images import own_first, precedence
 from hardener.reports.shared import current_evaluations, evaluations_of_today, is_under, threats_of
 
 
@@ -100,11 +101,12 @@ def make_dossier(run: RunFolder, asked: Asked) -> Dossier:
 
 
 def _leading_first(evaluations: Sequence[Evaluation], requirements: Sequence[Condition]) -> list[Evaluation]:
-    """Newest first, and before all others those under the threat that is asked about first."""
+    """Newest first, those of the run's own images before them, and before all what is under the threat asked first."""
     asked = [condition.aspect for condition in requirements if condition.aspect.is_attacked]
     asked += map(aspect_of, threats_of(evaluations))
-    lead = next((aspect for aspect in asked if any(aspect.is_under(item.threat.model) for item in evaluations)), None)
-    return sorted(evaluations, key=lambda item: lead is None or not lead.is_under(item.threat.model))
+    own = [item for item in evaluations if precedence(item) < 2] or evaluations
+    lead = next((aspect for aspect in asked if any(aspect.is_under(item.threat.model) for item in own)), None)
+    return sorted(own_first(evaluations), key=lambda item: lead is None or not lead.is_under(item.threat.model))
 
 
 def _newest_of_each(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
