@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 
 from hardener.config.evaluation_record import EvaluatedAttack, Evaluation, EvaluationRequest
 from hardener.config.quantity import parse_quantity
-from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.config.reading import Reading
+from hardener.config.run_folder import DataRecord, ModelRecord, RunFolder, RunRecord
 from hardener.measures import MEASURES
 from hardener.threat import Setting, Threat, ThreatModel, show_eps
 
 AUDIT = "audit"
 """What the audit's own attacks broke stands among the attacks under this name."""
+HERE = {"validation": "VALIDATION", "test": "TEST", "images": "IMAGES"}
+"""What stands in a command for a folder that is another one on each machine; `DIR` is that of `--data`."""
 _OWN_SURROGATE = "natural"
 _SETTINGS = ("steps", "step_size", "queries", "random_start")
 
@@ -85,19 +89,44 @@ def train_command(run: RunFolder, record: RunRecord) -> str:
     """Write the command that trains a run again from what its folder keeps."""
     file = record.model.file
     model = record.model.spec if file is None else str(run.path / file)
-    words = ["hardener", "train", model, "--data", record.data.root]
-    words += _value("--val", record.data.validation_root) + _value("--test", record.data.test_root)
-    return shlex.join([*words, *network_words(record), "--recipe", str(run.recipe_file), "--seed", str(record.seed)])
+    words = ["hardener", "train", model, *_data_words(record.data), *_network_words(record.model)]
+    return shlex.join([*words, "--recipe", str(run.recipe_file), *_session_words(record)])
 
 
-def network_words(record: RunRecord, *, files_by_name: bool = False) -> list[str]:
-    """Write what a run's network was built with and started from; `files_by_name`: without the folders they lay in."""
-    model = record.model
-    init = Path(model.init).name if model.init and files_by_name else model.init
+def train_command_anywhere(record: RunRecord) -> str:
+    """Write the command that trains a run again on any machine: it names no folder of this one."""
+    data, model = record.data, record.model
+    named = Path(model.file).name if model.file else model.spec
+    places = {"root": "DIR"} | {f"{key}_root": HERE[key] for key in HERE if getattr(data, f"{key}_root", None)}
+    moved = data.model_copy(update={**places, "reading": anywhere(data.reading)})
+    started = model.model_copy(update={"init": Path(model.init).name if model.init else None})
+    words = ["hardener", "train", named, *_data_words(moved), *_network_words(started), "--recipe", "recipe.yaml"]
+    return shlex.join([*words, *_session_words(record), "--name", record.name])
+
+
+def anywhere(reading: Reading) -> Reading:
+    """Return how data is read without the folder that it lay in."""
+    root = None if reading.images_root is None else HERE["images"]
+    return reading.model_copy(update={"images_root": root})
+
+
+def _data_words(data: DataRecord) -> list[str]:
+    words = ["--data", data.root, *_value("--val", data.validation_root), *_value("--test", data.test_root)]
+    words += [*data.reading.words(), *(["--dedupe"] if data.reading.dedupe else [])]
+    return words + (["--skip-bad-images"] if data.skip_bad_images else [])
+
+
+def _network_words(model: ModelRecord) -> list[str]:
+    """Write what a run's network was built with and started from."""
     words = _value("--entry", model.entry) + argument_words(model.arguments)
-    words += ["--pretrained"] if model.pretrained else []
-    words += _value("--init", init) + _value("--weights", model.weights)
-    return words + (["--replace-head"] if model.replaced_head else [])
+    words += ["--pretrained"] if model.pretrained else ["--no-pretrained"] if model.unfetched else []
+    words += _value("--init", model.init) + _value("--weights", model.weights)
+    return words + (["--replace-head"] if model.replaced_head or model.replace_head else [])
+
+
+def _session_words(record: RunRecord) -> list[str]:
+    limit = record.time_limit_s if record.ended == "time limit" else None
+    return ["--seed", str(record.seed), *_value("--time-limit", None if limit is None else f"{math.ceil(limit)}s")]
 
 
 def request_of(evaluation: Evaluation) -> EvaluationRequest | None:

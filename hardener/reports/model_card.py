@@ -17,7 +17,8 @@ from hardener.reports._card_threats import changed_table, lowest_changed
 from hardener.reports._markdown import cell, text
 from hardener.reports.attack_lists import settings_in_words
 from hardener.reports.by_class import classes_of
-from hardener.reports.command import AUDIT, eval_command, network_words, request_of
+from hardener.reports.command import AUDIT, anywhere, eval_command, request_of, train_command_anywhere
+from hardener.reports.ended import ended_early, not_repeated
 from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent
 
@@ -254,7 +255,7 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
         f"- Data: {train.images:,} training and {validation.images:,} validation images"
         + (f", {train.skipped} unreadable ones left out" if train.skipped else "")
         + f"; fingerprint of the training images `{train.fingerprint[:16]}`.",
-        f"- Training: {record.epochs_done} epochs, seed {record.seed}, {record.device}, {record.precision}, "
+        f"- Training: {_epochs(record, recipe)}, seed {record.seed}, {record.device}, {record.precision}, "
         f"{record.seconds:.0f} s.",
     ]
     if recipe is not None:
@@ -267,6 +268,13 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
             + f", quick attack {percent(record.best.robust_accuracy)})."
         )
     return [*lines, f"- Fingerprint of the weights: `{bundle.fingerprint}`."]
+
+
+def _epochs(record: RunRecord, recipe: Recipe | None) -> str:
+    """Say how many epochs a run has, and why it has fewer than were due."""
+    why = ended_early(record)
+    due = f" of {recipe.epochs}" if why and recipe is not None else ""
+    return f"{record.epochs_done}{due} epochs{f' ({why})' if why else ''}"
 
 
 def _images(found: DataFound | None, full: Sequence[Evaluation]) -> list[str]:
@@ -315,16 +323,19 @@ def _limits(shown: Sequence[OfflineRobustness], full: Sequence[Evaluation]) -> l
 
 
 def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation]) -> list[str]:
-    model = record.model.file or record.model.spec
-    train = ["hardener", "train", Path(model).name if record.model.file else model, "--data", "DIR"]
-    train += network_words(record, files_by_name=True)
-    train += ["--recipe", "recipe.yaml", "--seed", str(record.seed), "--name", record.name]
+    train, why = train_command_anywhere(record), not_repeated(record)
+    places = [
+        *(["`VALIDATION` that of its validation split"] if record.data.validation_root else []),
+        *(["`TEST` that of its test split"] if record.data.test_root else []),
+        *(["`IMAGES` the one that paths in the table count from"] if record.data.reading.images_root else []),
+        "`recipe.yaml` and the model file are those of the run",
+    ]
     lines = [
         "## How to repeat it",
         "",
-        "`DIR` is the folder of images, `recipe.yaml` and the model file are those of the run.",
+        f"`DIR` is the folder of images, {', '.join(places)}.{f' {why}' if why else ''}",
         "",
-        f"    {shlex.join(train)}",
+        f"    {train}",
     ]
     lines += [f"    {words}" for item in full if (words := _eval_words(bundle, item)) is not None]
     lines += (
@@ -342,7 +353,8 @@ def _eval_words(bundle: Bundle, item: Evaluation) -> str | None:
     if asked is None:
         return None
     surrogate = None if asked.surrogate is None else Path(asked.surrogate).name
-    here = {"target": bundle.name, "data": "DIR", "surrogate": surrogate, "device": "auto"}
+    reading = None if asked.reading is None else anywhere(asked.reading)
+    here = {"target": bundle.name, "data": "DIR", "surrogate": surrogate, "device": "auto", "reading": reading}
     return eval_command(asked.model_copy(update=here))
 
 

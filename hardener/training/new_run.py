@@ -158,6 +158,8 @@ def _model_record(request: TrainRequest, prepared: Prepared, file: str | None) -
         replaced_head=prepared.replaced_head,
         activation=request.recipe.network.activation,
         arguments=dict(request.model_args),
+        replace_head=request.replace_head,
+        unfetched=request.pretrained is False,
     )
 
 

@@ -13,17 +13,18 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.errors import HardenerError
 from hardener.reports.command import eval_command, export_command, request_of, train_command
+from hardener.reports.ended import ended_early, not_repeated
 
 
 def identify(run: RunFolder, record: RunRecord, evaluations: Sequence[Evaluation], quantized: bool) -> Identity:
     """Say which run, which bytes and which commands."""
-    asked = [request_of(item) for item in evaluations]
+    recipe, asked = run.read_recipe(), [request_of(item) for item in evaluations]
     commands = [train_command(run, record)]
     commands += [words for item in asked if item is not None and (words := eval_command(item)) is not None]
     commands += [export_command(run, int8=quantized)] if run.bundle.is_dir() else []
     return Identity(
         run=record.name,
-        recipe=run.read_recipe().name,
+        recipe=recipe.name,
         network=record.model.name,
         parameters=record.model.parameters,
         classes=record.classes,
@@ -35,7 +36,14 @@ def identify(run: RunFolder, record: RunRecord, evaluations: Sequence[Evaluation
         hardener_version=__version__,
         versions=record.versions,
         commands=list(dict.fromkeys(commands)),
+        ended=_ended(record, recipe.epochs),
     )
+
+
+def _ended(record: RunRecord, epochs: int) -> str:
+    why = ended_early(record)
+    told = f"Training has {record.epochs_done} of {epochs} epochs: {why}. {not_repeated(record)}"
+    return told.rstrip() if why else ""
 
 
 def _files(run: RunFolder) -> list[Path]:
