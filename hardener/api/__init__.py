@@ -168,11 +168,14 @@ def export(
     Raises:
         HardenerError: no such run, or no images; its subclass `Failure`: the file is not the model.
     """
+    from hardener.config.found_bundle import left_behind
     from hardener.exporters.run import export as work
 
     found, where, reporter = run_of(run, runs), None if data is None else Path(data), _reporter(progress)
     bundle = work(found, reporter, data=where)
     if quantize is None:
+        if (older := left_behind(found)) is not None:
+            reporter.warn(older)
         return bundle
     from hardener.exporters.quantize import export_int8
 

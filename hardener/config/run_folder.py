@@ -305,23 +305,6 @@ def runs_below(folder: Path) -> list[RunFolder]:
     return found
 
 
-def find_bundle(spec: str | None, runs: Path) -> Path:
-    """Return the folder of the bundle that a user names, or the newest run's; links in its path stay as they are.
-
-    Args:
-        spec: a bundle's folder, or a run as `find_run` takes it.
-    Raises:
-        HardenerError: no such run, or one without a bundle.
-    """
-    if spec is not None and (Path(spec) / "bundle.json").is_file():
-        return Path(spec)
-    run = find_run(spec, runs)
-    if not run.bundle.is_dir():
-        command = shlex.join(["hardener", "export", str(run.path)])
-        raise HardenerError(f"{run.path} has no bundle yet. Make one: {command}")
-    return run.bundle
-
-
 def now() -> str:
     """Return the time, UTC, to the microsecond, as ISO 8601."""
     return datetime.datetime.now(datetime.UTC).isoformat()
