@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from hardener.config.bundle import sha256_of
 from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.config.train_command import train_command
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
@@ -27,16 +28,24 @@ def open_with_fingerprint(run: RunFolder, record: RunRecord) -> tuple[ImageClass
         before = found
 
 
+def _why_not(run: RunFolder, record: RunRecord) -> str:
+    """Say why a run has no weights, and what to do."""
+    if record.status != "finished":
+        return f"{run.path} has no trained weights yet. Go on with: {run.going_on}"
+    again = train_command(run, record)
+    return f"{run.weights} is missing, and the run is finished. Put the file back, or train it again: {again}"
+
+
 def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) -> ImageClassifier:
     """Build a run's classifier from the files in its folder, on the CPU, in eval mode.
 
     Args:
         weights: load the run's best weights; else the network stays as it is built.
     Raises:
-        HardenerError: the run has no weights yet, or its model file no longer builds.
+        HardenerError: the run has no weights yet, they are gone, or its model file no longer builds.
     """
     if weights and not run.weights.is_file():
-        raise HardenerError(f"{run.path} has no trained weights yet. Go on with: {run.going_on}")
+        raise HardenerError(_why_not(run, record))
     shape = record.input
     file = record.model.file
     choice = ModelChoice(

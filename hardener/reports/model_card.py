@@ -12,12 +12,13 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.pixels import Fit, PixelRule
 from hardener.config.run_folder import HEAD_BEHIND, RunRecord
 from hardener.config.schema import Recipe
+from hardener.config.train_command import anywhere, train_command_anywhere
 from hardener.reports._card_measures import beyond_attacks
 from hardener.reports._card_threats import changed_table, lowest_changed
 from hardener.reports._markdown import cell, text
 from hardener.reports.attack_lists import settings_in_words
 from hardener.reports.by_class import classes_of
-from hardener.reports.command import AUDIT, anywhere, eval_command, request_of, train_command_anywhere
+from hardener.reports.command import AUDIT, eval_command, request_of
 from hardener.reports.ended import ended_early, not_repeated
 from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent

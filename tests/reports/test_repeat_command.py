@@ -16,7 +16,7 @@ from hardener.cli.app import app
 from hardener.config.bundle import sha256_of
 from hardener.config.reading import Reading
 from hardener.config.run_folder import RunFolder, RunRecord
-from hardener.reports.command import train_command
+from hardener.config.train_command import train_command
 from hardener.reports.dossier.identity import identify
 from hardener.reports.model_card import model_card
 
