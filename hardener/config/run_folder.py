@@ -47,7 +47,7 @@ class ModelRecord(_Strict):
     `weights` names one of several sets in `init`. `activation` stands in place of its ReLUs; `keep` leaves them.
     `arguments`: what else the network was built with. `replace_head`: a fresh final layer was asked for, whether one
     was needed (`replaced_head`) or the weights in `init` had another. `unfetched`: weights that its code fetches were
-    left out.
+    left out. `files`: the sha256 of each file in the run's `model/`; runs of version 0.2 and before do not say.
     """
 
     spec: str
@@ -64,6 +64,7 @@ class ModelRecord(_Strict):
     arguments: dict[str, Any] = {}
     replace_head: bool = False
     unfetched: bool = False
+    files: dict[str, str] = {}
 
 
 class SplitRecord(_Strict):

@@ -36,7 +36,7 @@ from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
 from hardener.models.own_normalization import fault_of_normalization
-from hardener.models.trained import open_with_fingerprint
+from hardener.models.trained import changed_code, open_with_fingerprint
 from hardener.models.weights import Start, beside, file_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, device_of, measuring
@@ -106,6 +106,9 @@ def run_subject(
             images of that size.
     """
     record, recipe = run.read_record(), run.read_recipe()
+    changed = changed_code(run, record)
+    if changed is not None:  # said first: the weights may fit no more
+        reporter.warn(changed)
     classifier, weights = open_with_fingerprint(run, record)
     trained = shape_of(record.input)
     shape = trained if size is None else replace(trained, height=size[0], width=size[1])
@@ -117,6 +120,8 @@ def run_subject(
         flags.append(other)
     if data is not None:
         tell_depth(survey(held.files), held.files, record.input.pixels, reporter)
+    if changed is not None:
+        flags.append(Flag(id="code-changed", message=changed, page="docs/flags.md#code-changed"))
     if record.status != "finished":
         flags.append(_unfinished(run, record, recipe.epochs, reporter))
     return Subject(

@@ -3,6 +3,8 @@ evaluation and export all open runs, and reading files is this room's work."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hardener.config.bundle import sha256_of
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.train_command import train_command
@@ -26,6 +28,27 @@ def open_with_fingerprint(run: RunFolder, record: RunRecord) -> tuple[ImageClass
         if record.status == "finished" or found == before:
             return classifier, found
         before = found
+
+
+def changed_code(run: RunFolder, record: RunRecord) -> str | None:
+    """Say which files that a run's network is built from are no longer those of its training, and what to do.
+
+    Returns:
+        None where all are, or where the run does not say, as those of version 0.2 and before do not.
+    """
+    changed = [name for name, known in record.model.files.items() if _sha256(run.path / name) != known]
+    if not changed:
+        return None
+    named = ", ".join(str(run.path / name) for name in changed[:3]) + (" …" if len(changed) > 3 else "")
+    are, them = ("is", "it") if len(changed) == 1 else ("are", "them")
+    return (
+        f"{named} {are} not as in the training of {run.path}: its weights may now run in another network. Put {them} "
+        "back as before, or train a run of the changed code"
+    )
+
+
+def _sha256(path: Path) -> str | None:
+    return sha256_of(path) if path.is_file() else None
 
 
 def _why_not(run: RunFolder, record: RunRecord) -> str:

@@ -30,7 +30,7 @@ from hardener.models.freeze import HeldBody, freeze
 from hardener.models.load import LoadedModel, ModelChoice, see_that_it_is_there
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.own_normalization import fault_of_normalization, own_normalization
-from hardener.models.trained import open_classifier
+from hardener.models.trained import changed_code, open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
 from hardener.training.augmentation import Pictured, settle_augmentation
@@ -151,6 +151,8 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
                 f"{run.path} {option} DIR"
             )
     folder = _read_folder(Path(record.data.root), others, recipe, record.seed, record.data.reading, reporter)
+    if (changed := changed_code(run, record)) is not None:
+        reporter.warn(changed)
     classifier = open_classifier(run, record, weights=False)
     freeze_as_asked(classifier, recipe)
     shape = shape_of(record.input)
