@@ -30,7 +30,9 @@ class LeftOut(_Strict):
 
     def __str__(self) -> str:
         more = ", …" if self.count > len(self.first) else ""
-        reason = self.reason.replace("files", "file", 1) if self.count == 1 else self.reason
+        reason = self.reason
+        if self.count == 1:
+            reason = reason.replace("files", "file", 1).replace("folders", "folder", 1)
         return f"{self.count} {reason} ({', '.join(self.first)}{more})"
 
 
