@@ -14,6 +14,7 @@ from hardener.config.run_folder import HEAD_BEHIND, RunRecord
 from hardener.config.schema import Recipe
 from hardener.config.train_command import anywhere, train_command_anywhere
 from hardener.reports._card_measures import beyond_attacks
+from hardener.reports._card_recipe import recipe_lines
 from hardener.reports._card_threats import changed_table, lowest_changed
 from hardener.reports._markdown import cell, text
 from hardener.reports.attack_lists import settings_in_words
@@ -260,7 +261,7 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
         f"{record.seconds:.0f} s.",
     ]
     if recipe is not None:
-        lines.append(f"- Recipe `{recipe.name}`: {', '.join(_recipe_facts(recipe))}.")
+        lines += recipe_lines(recipe)
     if record.best is not None:
         lines.append(
             f"- The weights are those of epoch {record.best.epoch}, chosen on the validation split alone "
@@ -288,19 +289,6 @@ def _images(found: DataFound | None, full: Sequence[Evaluation]) -> list[str]:
         for name, words in known.rows()
     ]
     return ["## Its images", "", "| images of the | what | found |", "| --- | --- | --- |", *lines] if lines else []
-
-
-def _recipe_facts(recipe: Recipe) -> list[str]:
-    vicinity, labels, optimizer = recipe.vicinity, recipe.vicinity.labels, recipe.optimizer
-    facts = [f"method {recipe.method}", f"batches of {recipe.batch_size}"]
-    facts += [f"Gaussian noise {vicinity.noise_sigma:g}"] if vicinity.noise_sigma else []
-    facts += [f"mixup {vicinity.mixup_alpha:g}"] if vicinity.mixup_alpha else []
-    law = f"label law {labels.law}"
-    if labels.law in {"uniform", "budget"}:
-        law += f" (smoothing {labels.smoothing:g})"
-    facts.append(law)
-    facts += [f"classes balanced by {recipe.data.balance}"] if recipe.data.balance != "none" else []
-    return [*facts, f"{optimizer.name} with learning rate {optimizer.lr:g}, {optimizer.schedule}"]
 
 
 def _limits(shown: Sequence[OfflineRobustness], full: Sequence[Evaluation]) -> list[str]:
