@@ -40,6 +40,7 @@ from hardener.models.trained import changed_code, open_with_fingerprint
 from hardener.models.weights import Start, beside, file_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, device_of, measuring
+from hardener.words import listed
 
 DEFAULT_NOISE_SIGMA = 0.1
 
@@ -370,4 +371,4 @@ def _normalized(network: OnnxClassifier, normalize: str, channels: int) -> nn.Mo
 def _same_classes(path: Path, own: tuple[str, ...], found: tuple[str, ...]) -> None:
     if own and own != found:
         differing = sorted(set(own) ^ set(found))[:5] or ["their order"]
-        raise HardenerError(f"{path} knows other classes than the images show; they differ in {', '.join(differing)}.")
+        raise HardenerError(f"{path} knows other classes than the images show; they differ in {listed(differing)}.")

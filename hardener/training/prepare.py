@@ -44,7 +44,7 @@ from hardener.training.request import TrainRequest
 from hardener.training.resizing import check_smallest
 from hardener.training.session import Material
 from hardener.training.settling import say_if_converted, settle_recipe
-from hardener.words import are, counted
+from hardener.words import are, counted, listed
 
 _FITS = (
     "--set data.fit=letterbox keeps all of every image, --set data.fit=stretch too, in other proportions. The worst "
@@ -195,7 +195,7 @@ def check_enough(images: LoadedImages, classes: Sequence[str]) -> None:
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
         raise HardenerError(
-            f"no training image of {', '.join(empty[:5])} can be read: nothing of it can be learned. Repair the files, "
+            f"no training image of {listed(empty, 5)} can be read: nothing of it can be learned. Repair the files, "
             f"or leave them out: {' '.join(f'--ignore {shlex.quote(name)}' for name in empty[:5])}."
         )
     world = rank_and_world()[1]
