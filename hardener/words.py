@@ -60,6 +60,16 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {ending}"
 
 
+def in_list(name: str) -> str:
+    """Write a name that stands in a list: in quotes where a mark in it would read as the end of one."""
+    return f'"{name}"' if "," in name or ";" in name else name
+
+
+def listed(names: Iterable[str], most: int | None = None) -> str:
+    """Write a list of names, such as classes: `cat, "dog, wet"`; at most so many of them."""
+    return ", ".join(in_list(name) for name in list(names)[:most])
+
+
 def either(names: Iterable[str]) -> str:
     """Name alternatives: `spatial, camera or patch`."""
     return " or ".join(", ".join(names).rsplit(", ", 1))

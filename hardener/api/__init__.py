@@ -6,6 +6,7 @@ message says what to do. Results are the records that the command line writes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -66,11 +67,16 @@ def load(run: Run, *, runs: str | Path = RUNS) -> ImageClassifier:
         `classes` holds the names.
     Raises:
         HardenerError: no such run, or one that is not trained yet.
+    Warns:
+        UserWarning: the run's code is not as it was in training.
     """
-    from hardener.models.trained import open_classifier
+    from hardener.models.trained import changed_code, open_classifier
 
     found = run_of(run, runs)
-    return open_classifier(found, found.read_record())
+    record = found.read_record()
+    if (changed := changed_code(found, record)) is not None:
+        warnings.warn(changed, stacklevel=3)  # past what explains errors
+    return open_classifier(found, record)
 
 
 @explaining()
@@ -177,11 +183,14 @@ def export(
     Raises:
         HardenerError: no such run, or no images; its subclass `Failure`: the file is not the model.
     """
+    from hardener.config.found_bundle import left_behind
     from hardener.exporters.run import export as work
 
     found, where, reporter = run_of(run, runs), None if data is None else Path(data), _reporter(progress)
     bundle = work(found, reporter, data=where)
     if quantize is None:
+        if (older := left_behind(found)) is not None:
+            reporter.warn(older)
         return bundle
     from hardener.exporters.quantize import export_int8
 

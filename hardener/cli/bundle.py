@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hardener.cli.console import door, literal, note, out
+from hardener.cli.console import door, literal, note, out, reporter
 from hardener.cli.options import RUNS, Runs
 
 
@@ -28,10 +28,13 @@ def bundle(
 
     It lands in BentoML's store, which BENTOML_HOME moves. Needs no network.
     """
-    from hardener.config.run_folder import find_bundle
+    from hardener.config.found_bundle import find_bundle, of_other_weights
     from hardener.exporters.bento import build_bento
 
     folder = find_bundle(target, runs)
+    fault = of_other_weights(folder)
+    if fault is not None:
+        reporter().warn(fault)
     note(f"building a Bento from {folder} …")
     made = build_bento(folder, output=output)
     out.print(f"[bold]{made.tag}[/], built from {literal(made.source)}", soft_wrap=True)

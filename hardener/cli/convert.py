@@ -10,6 +10,7 @@ import typer
 
 from hardener.cli.console import door, literal, note, out, reporter, stoppable
 from hardener.cli.options import ImagesRoot
+from hardener.words import in_list
 
 
 @door
@@ -24,7 +25,7 @@ def convert(
     from hardener.data.conversions.run import convert as work
 
     counts = work(source, target, images_root, reporter())
-    few = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(5))
+    few = ", ".join(f"{in_list(name)} {count:,}" for name, count in counts.most_common(5))
     more = f", … {len(counts) - 5} more" if len(counts) > 5 else ""
     out.print(f"[bold]{literal(target)}[/]: {counts.total():,} images of {len(counts)} classes", soft_wrap=True)
     out.print(few + more, markup=False, soft_wrap=True)

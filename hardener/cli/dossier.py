@@ -91,6 +91,8 @@ def show(made: Dossier) -> None:
     for item in made.evaluations:
         for flag in item.flags:
             out.print(f"[yellow]flag {flag.id}[/]: {literal(flag.message)} ({flag.page})", soft_wrap=True)
+    if made.identity.weights_gone:
+        out.print(f"[yellow]no weights:[/] {literal(made.identity.weights_gone)}", soft_wrap=True)
     if made.purpose is None:
         out.print(
             "[yellow]purpose not written:[/] the page holds a template; fill it in, and pass --purpose purpose.yaml",

@@ -73,6 +73,7 @@ def export(
     a table says what int8 cost. --layout triton writes RUN/triton. Images are
     read as the run read its own, where no flag says otherwise.
     """
+    from hardener.config.found_bundle import left_behind
     from hardener.config.run_folder import find_run
 
     if quantize not in (None, *_KINDS):
@@ -92,6 +93,8 @@ def export(
     bundle = export_run(run, shown, data=data, samples=count, reading=reading, skip_bad=skip_bad_images)
     _say_exported(run, bundle)
     ready = run.bundle
+    if quantize is None and (older := left_behind(run)) is not None:
+        shown.warn(older)
     if quantize is not None:
         from hardener.exporters.quantize import export_int8
 

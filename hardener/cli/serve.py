@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hardener.cli.console import door, err, out
+from hardener.cli.console import door, err, out, reporter
 from hardener.cli.options import RUNS, Runs
 from hardener.config.serving_limits import FIXED, LIMITS, read_limits
 from hardener.errors import HardenerError
@@ -130,7 +130,7 @@ def _bundles(targets: Sequence[str], default: str | None, runs: Path) -> tuple[l
         a word for each as HARDENER_BUNDLE takes it, and the names.
     """
     from hardener.config.bundle import read_bundle
-    from hardener.config.run_folder import find_bundle
+    from hardener.config.found_bundle import find_bundle, of_other_weights
     from hardener.config.served import served_default, served_names, split_name
 
     named: list[tuple[str | None, str | None]] = [*map(split_name, targets)] or [(None, None)]
@@ -140,6 +140,10 @@ def _bundles(targets: Sequence[str], default: str | None, runs: Path) -> tuple[l
     for word in words:
         if os.pathsep in word:
             raise HardenerError(f"{word} has a {os.pathsep!r} in it, which separates bundles. Rename it.")
+    for folder in dict.fromkeys(folder for _, folder in sources):
+        fault = of_other_weights(folder)
+        if fault is not None:
+            reporter().warn(fault)
     names = served_names((name, folder, read_bundle(folder)) for name, folder in sources)
     served_default(names, default)
     return words, names

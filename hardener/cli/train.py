@@ -37,7 +37,7 @@ from hardener.cli.retyped import retyped
 from hardener.config.quantity import parse_duration
 from hardener.errors import HardenerError
 from hardener.progress import rank_and_world
-from hardener.words import percent
+from hardener.words import in_list, percent
 
 if TYPE_CHECKING:
     from hardener.config.reading import OtherRoots
@@ -269,9 +269,8 @@ def _show(run: RunFolder) -> None:
     weakest = sorted(((share, name) for name, share in found if share is not None))[:_WEAKEST]
     if weakest:
         head = "clean by class" if len(record.classes) <= _WEAKEST else f"the {_WEAKEST} weakest classes, clean"
-        out.print(
-            f"{head}: {', '.join(f'{name} {percent(share)}' for share, name in weakest)}", markup=False, soft_wrap=True
-        )
+        shares = ", ".join(f"{in_list(name)} {percent(share)}" for share, name in weakest)
+        out.print(f"{head}: {shares}", markup=False, soft_wrap=True)
     if run.train_page.is_file():
         out.print(f"page: {run.train_page}", markup=False, soft_wrap=True)
     chosen = run.read_recipe().validation.threat

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
-from hardener.words import are, counted, plain
+from hardener.words import are, counted, in_list, listed, plain
 
 SEEN = "trained-on"
 """The flag of an evaluation of images that the run was trained on, or that chose its epoch."""
@@ -30,7 +30,9 @@ class LeftOut(_Strict):
 
     def __str__(self) -> str:
         more = ", …" if self.count > len(self.first) else ""
-        reason = self.reason.replace("files", "file", 1) if self.count == 1 else self.reason
+        reason = self.reason
+        if self.count == 1:
+            reason = reason.replace("files", "file", 1).replace("folders", "folder", 1)
         return f"{self.count} {reason} ({', '.join(self.first)}{more})"
 
 
@@ -165,7 +167,7 @@ def left_out(reason: str, names: Iterable[str]) -> LeftOut | None:
 def _classes(first: SplitFound) -> str:
     counts = first.classes
     if len(counts) < _MANY:
-        return f"{len(counts)}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        return f"{len(counts)}: " + ", ".join(f"{in_list(name)} {count:,}" for name, count in counts.items())
     order = sorted(counts, key=lambda name: counts[name])
     few, many = order[0], order[-1]
     return f"{len(counts)}, from {counts[few]:,} images ({few}) to {counts[many]:,} ({many})"
@@ -173,13 +175,13 @@ def _classes(first: SplitFound) -> str:
 
 def _split(name: str, found: SplitFound) -> str:
     empty = [own for own, count in found.classes.items() if not count]
-    lacks = f"; no image of {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}" if empty else ""
+    lacks = f"; no image of {listed(empty, 5)}{' …' if len(empty) > 5 else ''}" if empty else ""
     return f"{found.images:,} images, {found.source}{lacks}"
 
 
 def _balance(first: SplitFound, uneven: float) -> str:
     counts = first.classes
-    few = [f"{name} {count}" for name, count in counts.items() if 0 < count < FEW]
+    few = [f"{in_list(name)} {count}" for name, count in counts.items() if 0 < count < FEW]
     texts = [f"the largest class has {uneven:.1f} times the images of the smallest"] if uneven > _UNEVEN else []
     told = f"very few images of {', '.join(few[:5])}{' …' if len(few) > 5 else ''}"
     texts += (

@@ -65,7 +65,9 @@ class HashedFile(_Strict):
 
 class Identity(_Strict):
     """What exactly is spoken of. `listings`: sha256 over the file names of each split; `fingerprints`: over names and
-    contents of the images as training read them. `commands` make it again, in this order."""
+    contents of the images as training read them. `commands` make it again, in this order. `ended`: why it has fewer
+    epochs than its recipe, and what that does to these; empty where it has all, and in a dossier of 0.2 and before.
+    `weights_gone`: what that means for the figures; empty where the weights are there."""
 
     run: str
     recipe: str
@@ -80,6 +82,8 @@ class Identity(_Strict):
     hardener_version: str
     versions: dict[str, str]
     commands: list[str]
+    ended: str = ""
+    weights_gone: str = ""
 
 
 class DossierData(_Strict):

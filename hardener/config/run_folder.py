@@ -45,7 +45,9 @@ class ModelRecord(_Strict):
     """Where the network came from. `file` is its copy inside the run, None for a registry's model.
 
     `weights` names one of several sets in `init`. `activation` stands in place of its ReLUs; `keep` leaves them.
-    `arguments`: what else the network was built with.
+    `arguments`: what else the network was built with. `replace_head`: a fresh final layer was asked for, whether one
+    was needed (`replaced_head`) or the weights in `init` had another. `unfetched`: weights that its code fetches were
+    left out. `files`: the sha256 of each file in the run's `model/`; runs of version 0.2 and before do not say.
     """
 
     spec: str
@@ -60,6 +62,9 @@ class ModelRecord(_Strict):
     replaced_head: str | None
     activation: Literal["keep", "silu", "softplus", "gelu"] = "keep"
     arguments: dict[str, Any] = {}
+    replace_head: bool = False
+    unfetched: bool = False
+    files: dict[str, str] = {}
 
 
 class SplitRecord(_Strict):
@@ -130,7 +135,8 @@ class RunRecord(_Strict):
     """`run.json`. Times are UTC; `seconds` is training time, validation included, over all its sittings.
 
     `processes` trained together in the last sitting; `launch` is what torchrun calls the job that they belong to.
-    `ended`: why a finished run has fewer epochs than its recipe; None where it has all.
+    `ended`: why a finished run has fewer epochs than its recipe; None where it has all. `time_limit_s`: what all its
+    sittings were given together, where that ended it; runs of version 0.2 and before do not say.
     """
 
     schema_name: Literal["hardener/run/1"] = Field(RUN_SCHEMA, alias="schema")
@@ -148,6 +154,7 @@ class RunRecord(_Strict):
     input: InputRecord
     epochs_done: int = 0
     ended: Literal["patience", "time limit"] | None = None
+    time_limit_s: float | None = None
     seconds: float = 0.0
     images_per_s: float | None = None
     best: BestRecord | None = None
@@ -297,23 +304,6 @@ def runs_below(folder: Path) -> list[RunFolder]:
             folders.clear()
         folders[:] = sorted(name for name in folders if not name.startswith("."))
     return found
-
-
-def find_bundle(spec: str | None, runs: Path) -> Path:
-    """Return the folder of the bundle that a user names, or the newest run's; links in its path stay as they are.
-
-    Args:
-        spec: a bundle's folder, or a run as `find_run` takes it.
-    Raises:
-        HardenerError: no such run, or one without a bundle.
-    """
-    if spec is not None and (Path(spec) / "bundle.json").is_file():
-        return Path(spec)
-    run = find_run(spec, runs)
-    if not run.bundle.is_dir():
-        command = shlex.join(["hardener", "export", str(run.path)])
-        raise HardenerError(f"{run.path} has no bundle yet. Make one: {command}")
-    return run.bundle
 
 
 def now() -> str:

@@ -12,6 +12,7 @@ from hardener.data.node import Node
 from hardener.data.split_names import divided_name, looks_like_split, says_nothing, split_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
+from hardener.words import listed
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _BOOKS = (".mat", ".xlsx", ".xls", ".ods", ".pkl")
@@ -111,7 +112,7 @@ def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
 def some(names: Iterable[str]) -> str:
     """Return the first few names, and how many more there are."""
     found = sorted(names)
-    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    return listed(found, 5) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
 
 def _tables(here: str, node: Node, tree: Tree) -> str:

@@ -29,7 +29,7 @@ from hardener.data.sources.archive import really
 from hardener.data.tree import telling
 from hardener.errors import HardenerError
 from hardener.progress import SILENT, Reporter
-from hardener.words import plain
+from hardener.words import listed, plain
 
 
 class Source(Protocol):
@@ -265,16 +265,16 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
         HardenerError: fewer than two, or one without images.
     """
     if group.empty:
-        named = ", ".join(group.empty[:5])
+        shown = listed(group.empty, 5)
         raise HardenerError(
-            f"{group.root} has class folders without images: {named}.{_left_in(brought, group.empty)} Fill them or "
+            f"{group.root} has class folders without images: {shown}.{_left_in(brought, group.empty)} Fill them or "
             "remove them, or pass "
             f"{' '.join(f'--ignore {shlex.quote(name)}' for name in group.empty[:5])}."
         )
     classes = tuple(sorted(group.classes)) if brought.classes is None else brought.classes
     missing = sorted(set(classes) - group.classes)
     if missing and training:
-        raise HardenerError(f"{root} names classes without a training image: {', '.join(missing[:5])}.")
+        raise HardenerError(f"{root} names classes without a training image: {listed(missing, 5)}.")
     if len(classes) == 1:
         raise HardenerError(
             f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more.{_beside(brought, classes)}"
@@ -324,8 +324,8 @@ def _like(group: Group, classes: tuple[str, ...], known_as: str = "the training 
     extra = sorted(group.classes - set(classes))
     if extra:
         missing = sorted(set(classes) - group.classes)
-        parts = [f"lacks {', '.join(missing[:5])}"] if missing else []
-        parts += [f"has {', '.join(extra[:5])} besides"]
+        parts = [f"lacks {listed(missing, 5)}"] if missing else []
+        parts += [f"has {listed(extra, 5)} besides"]
         skip = " ".join(f"--ignore {shlex.quote(name)}" for name in extra[:5])
         raise HardenerError(
             f"{group.root} has other classes than {known_as}: it {' and '.join(parts)}. Every class needs "

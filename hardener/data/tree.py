@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,7 +20,16 @@ _JUNK = {
     "__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "#recycle", "system volume information",
     "lost+found", "__pycache__", "ehthumbs.db", "icon\r",
 }  # fmt: skip
+_OF_TOOLS = (
+    ".git", ".svn", ".hg", ".dvc", ".bzr", ".ipynb", ".jupyter", ".cache", ".thumb", ".trash", ".tmp", ".temp", ".venv",
+    ".env", ".idea", ".vs", ".tox", ".nox", ".pytest", ".mypy", ".ruff", ".config", ".local", ".apple", ".spotlight",
+    ".fsevents", ".documentrevisions", ".ds_store", "._", ".@", ".stfolder", ".stversions", ".sync", ".dropbox",
+    ".picasa", ".xvpics", ".digikam", ".snapshot", ".zfs", ".huggingface", ".recycle", ".metadata", ".previews",
+)  # fmt: skip
+"""What the names of folders begin with that programs make beside a person's own, as they are in small letters."""
+DOTTED = "folders of images that a dot hides"
 _TOLD: ContextVar[Callable[[int], object]] = ContextVar("told", default=lambda found: None)
+_LOOKED_AT = 100  # of a hidden folder's files
 OTHER = "other files"
 OWN = "hardener's own run folders"
 
@@ -35,6 +45,7 @@ class Tree:
         left_out: by reason, the names of what was not used and might have been meant.
         looked: files whose first bytes were read, since the name does not tell.
         linked: a link was followed.
+        dotted: folders that a dot hides, and that no program is known to have made.
     """
 
     images: list[str] = field(default_factory=list)
@@ -43,6 +54,7 @@ class Tree:
     left_out: dict[str, list[str]] = field(default_factory=dict)
     looked: list[str] = field(default_factory=list)
     linked: bool = False
+    dotted: list[str] = field(default_factory=list)
 
     @property
     def changeable(self) -> bool:
@@ -91,7 +103,27 @@ def is_passed_over(name: str, patterns: Sequence[str]) -> bool:
     last = name.rpartition("/")[2]
     if last.startswith(".") or last.lower() in _JUNK:
         return True
+    return _is_named(name, patterns)
+
+
+def _is_named(name: str, patterns: Sequence[str]) -> bool:
+    last = name.rpartition("/")[2]
     return any(fnmatch.fnmatch(last, p) or fnmatch.fnmatch(name, p.strip("/")) for p in patterns)
+
+
+def _may_be_meant(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a folder that a dot hides may be somebody's class: no program's, and not named by the user."""
+    last = name.rpartition("/")[2]
+    return last.startswith(".") and not last.lower().startswith(_OF_TOOLS) and not _is_named(name, patterns)
+
+
+def _tell_dotted(tree: Tree, folders: Iterable[str]) -> None:
+    """Note hidden folders that hold images and lie beside others that do."""
+    for name in sorted(folders):
+        above = name.rpartition("/")[0]
+        start = f"{above}/" if above else ""
+        if any("/" in image[len(start) :] for image in tree.images if image.startswith(start)):
+            tree.leave(DOTTED, name)
 
 
 @contextmanager
@@ -108,6 +140,7 @@ def walk(root: Path, patterns: Sequence[str] = ()) -> Tree:
     """List what lies below a folder. Links are followed, but not round in circles; no pipe or device is opened."""
     tree = Tree()
     _walk(tree, root, "", patterns, (os.path.realpath(root),))
+    _tell_dotted(tree, (name for name in tree.dotted if _holds_images(root / name)))
     for names in (tree.images, tree.others, tree.folders):
         names.sort()
     return tree
@@ -120,15 +153,18 @@ def grown(tree: Tree, names: Sequence[str], patterns: Sequence[str], first_bytes
         names: of files, with `/` between folders.
         first_bytes: of a file by its name.
     """
-    folders = {""}
+    folders, dotted = {""}, set[str]()
     for name in names:
         parts = name.split("/")
         ways = ["/".join(parts[: end + 1]) for end in range(len(parts))]
         if any(is_passed_over(way, patterns) for way in ways):
+            if name.lower().endswith(EXTENSIONS) and not any(is_passed_over(way, patterns) for way in ways[:-2]):
+                dotted.update(way for way in ways[-2:-1] if _may_be_meant(way, patterns))
             continue
         folders.update(ways[:-1])
         tree.add(name, functools.partial(first_bytes, name))
     tree.folders.extend(folders)
+    _tell_dotted(tree, dotted)
     for found in (tree.images, tree.others, tree.folders):
         found.sort()
 
@@ -150,6 +186,7 @@ def _walk(tree: Tree, root: Path, below: str, patterns: Sequence[str], above: tu
     for entry in entries:
         name = f"{below}/{entry.name}" if below else entry.name
         if is_passed_over(name, patterns):
+            tree.dotted += [name] if _may_be_meant(name, patterns) and entry.is_dir() else []
             continue
         passed.append(False)
         tree.linked |= entry.is_symlink()
@@ -167,6 +204,15 @@ def _walk(tree: Tree, root: Path, below: str, patterns: Sequence[str], above: tu
         tree.folders.remove(below)
         return True
     return False
+
+
+def _holds_images(folder: Path) -> bool:
+    """Tell whether one of the first files of a folder has the name of an image."""
+    try:
+        with os.scandir(folder) as listed:
+            return any(entry.name.lower().endswith(EXTENSIONS) for entry in itertools.islice(listed, _LOOKED_AT))
+    except OSError:
+        return False
 
 
 def _is_own(folder: Path, names: set[str]) -> bool:

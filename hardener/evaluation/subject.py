@@ -36,10 +36,11 @@ from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
 from hardener.models.own_normalization import fault_of_normalization
-from hardener.models.trained import open_with_fingerprint
+from hardener.models.trained import changed_code, open_with_fingerprint
 from hardener.models.weights import Start, beside, file_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, device_of, measuring
+from hardener.words import listed
 
 DEFAULT_NOISE_SIGMA = 0.1
 
@@ -108,6 +109,9 @@ def run_subject(
             images of that size.
     """
     record, recipe = run.read_record(), run.read_recipe()
+    changed = changed_code(run, record)
+    if changed is not None:  # said first: the weights may fit no more
+        reporter.warn(changed)
     classifier, weights = open_with_fingerprint(run, record)
     trained = shape_of(record.input)
     shape = trained if size is None else replace(trained, height=size[0], width=size[1])
@@ -119,6 +123,8 @@ def run_subject(
         flags.append(other)
     if data is not None:
         tell_depth(survey(held.files), held.files, record.input.pixels, reporter)
+    if changed is not None:
+        flags.append(Flag(id="code-changed", message=changed, page="docs/flags.md#code-changed"))
     if record.status != "finished":
         flags.append(_unfinished(run, record, recipe.epochs, reporter))
     return Subject(
@@ -368,4 +374,4 @@ def _normalized(network: OnnxClassifier, normalize: str, channels: int) -> nn.Mo
 def _same_classes(path: Path, own: tuple[str, ...], found: tuple[str, ...]) -> None:
     if own and own != found:
         differing = sorted(set(own) ^ set(found))[:5] or ["their order"]
-        raise HardenerError(f"{path} knows other classes than the images show; they differ in {', '.join(differing)}.")
+        raise HardenerError(f"{path} knows other classes than the images show; they differ in {listed(differing)}.")

@@ -33,7 +33,7 @@ from hardener.exporters._bundle import describe_file, write_description
 from hardener.exporters._images import draw_images, read_images
 from hardener.exporters.onnx import export_onnx
 from hardener.exporters.parity import compare
-from hardener.models.trained import open_with_fingerprint
+from hardener.models.trained import changed_code, open_with_fingerprint
 from hardener.progress import Reporter
 from hardener.reports.command import fresh_command
 from hardener.reports.dossier.evidence import held_requirements
@@ -85,6 +85,8 @@ class ComparedOn:
 
 def _export(run: RunFolder, reporter: Reporter, asked: ComparedOn) -> Bundle:
     record, recipe = run.read_record(), run.read_recipe()
+    if (changed := changed_code(run, record)) is not None:
+        reporter.warn(changed)
     classifier, fingerprint = open_with_fingerprint(run, record)
     if record.status != "finished":
         reporter.warn(f"{run.path} {unfinished(run, record, recipe.epochs)}")

@@ -248,6 +248,11 @@ def _check_whole(
         return
     of_head = bool(heads) and all(_is_in(name, heads) for name in (*wrong, *missing))
     parts, way = [], _way(start, own, fit, (*wrong, *missing), of_head=of_head, heads_known=bool(heads))
+    options = "--replace-head" if way == _FRESH_HEAD else ""
+    body = [name for name in (*wrong, *missing) if not _is_in(name, heads)]
+    count = _channels_of_file({name: (theirs[fit.unlike[name]], own[name]) for name in body if name in fit.unlike})
+    if count is not None and not set(body) & set(missing):
+        way, options = _other_channels(start, count, head=len(body) < len(wrong) + len(missing))
     if wrong:
         shown = [
             f"{name} is {tuple(theirs[fit.unlike[name]].shape)} in the file and {tuple(own[name].shape)} in the model"
@@ -261,8 +266,31 @@ def _check_whole(
         also = f" It has instead: {_some(list(free))}." if free and not of_head else ""
         named = _some(missing) if of_head or not free else _some([*listed, *missing[3:]])
         parts.append(f"lacks {len(missing)} of the model's {len(own)} tensors: {named}.{also}")
-    options = "--replace-head" if way == _FRESH_HEAD else ""
     raise HardenerError(f"{start.path} {' It '.join(parts)} {way}", options=options)
+
+
+def _channels_of_file(pairs: Mapping[str, tuple[Tensor, Tensor]]) -> int | None:
+    """Return how many channels a file's network takes, where its filters differ from the model's in that alone."""
+    counts = set()
+    for theirs, mine in pairs.values():
+        alike = (
+            theirs.ndim == mine.ndim == 4 and theirs.shape[::2] == mine.shape[::2] and theirs.shape[3] == mine.shape[3]
+        )
+        counts.add((theirs.shape[1], mine.shape[1]) if alike else None)
+    found = counts.pop() if len(counts) == 1 else None
+    return None if found is None or set(found) != {1, 3} else int(found[0])
+
+
+def _other_channels(start: Start, count: int, *, head: bool) -> tuple[str, str]:
+    """Say what to do where a file's network takes gray images and these have colour, or the other way round."""
+    kind = "gray images, of 1 channel" if count == 1 else "colour images, of 3 channels"
+    taken = f"The file's network takes {kind}."
+    if not start.trains:
+        return f"{taken} Evaluate it on such images.", ""
+    options = f"--set data.channels={count}" + " --replace-head" * head
+    fresh = ", with a fresh final layer" * head
+    turned = "turned to gray" if count == 1 else "given three equal channels"
+    return f"{taken} Pass {options}: the images are then {turned}{fresh}.", options
 
 
 def _way(

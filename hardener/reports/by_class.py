@@ -10,7 +10,7 @@ from hardener.reports._markdown import cell, text
 from hardener.reports.confusion import confused_lines
 from hardener.reports.own_images import under
 from hardener.statistics.interval import clopper_pearson
-from hardener.words import ends, percent
+from hardener.words import ends, in_list, percent
 
 UNEVEN = (
     "The largest class has more than three times the images of the smallest, so accuracy is mostly that of the large "
@@ -33,7 +33,7 @@ def robust_interval(found: PerClass, confidence: float = 0.95) -> tuple[float, f
 
 def few_images(classes: Sequence[PerClass]) -> str:
     """Say which classes have so few images that their figures say next to nothing; empty where none has."""
-    few = [f"{item.name} ({item.samples})" for item in classes if item.samples < FEW]
+    few = [f"{in_list(item.name)} ({item.samples})" for item in classes if item.samples < FEW]
     if not few or len(few) == len(classes):  # of all, the intervals of the whole say it
         return ""
     more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
@@ -64,7 +64,8 @@ def mean_robust(classes: Sequence[PerClass]) -> float:
 def far_below(classes: Sequence[PerClass]) -> str:
     """Say which classes are far below the mean over classes; empty where none is."""
     weak = [
-        f"{item.name} {percent(item.robust_accuracy)} {ends(robust_interval(item))}" for item in weak_classes(classes)
+        f"{in_list(item.name)} {percent(item.robust_accuracy)} {ends(robust_interval(item))}"
+        for item in weak_classes(classes)
     ]
     if not weak:
         return ""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hardener.config.evaluation_record import EvaluatedAttack, Evaluation, EvaluationRequest
 from hardener.config.quantity import parse_quantity
-from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.config.run_folder import RunFolder
+from hardener.config.train_command import argument_words, value_words
 from hardener.measures import MEASURES
 from hardener.threat import Setting, Threat, ThreatModel, show_eps
 
@@ -29,27 +29,27 @@ def eval_command(asked: EvaluationRequest) -> str | None:
     """
     if not set(asked.settings) <= set(_SETTINGS):
         return None
-    words = ["hardener", "eval", *_value(None, asked.target), *_value("--data", asked.data)]
-    words += _value("--suite", asked.suite)
+    words = ["hardener", "eval", *value_words(None, asked.target), *value_words("--data", asked.data)]
+    words += value_words("--suite", asked.suite)
     words += [word for name in asked.attacks for word in ("--attack", name)]
-    words += _value("--threat", asked.threat)
+    words += value_words("--threat", asked.threat)
     words += [word for name, value in asked.ranges.items() for word in ("--set", f"{name}={_ends(value)}")]
     words += ["--norm", asked.norm] if asked.eps is not None or asked.norm != "linf" else []
     words += [] if asked.eps is None else ["--eps", exactly(asked.eps)]
     words += _setting_words(asked)
-    words += _value("--surrogate", asked.surrogate)
+    words += value_words("--surrogate", asked.surrogate)
     words += [word for section in asked.sections for word in _measure_words(section)]
     words += [word for radius in asked.radii for word in ("--radius", exactly(radius))]
-    words += _value("--precision", asked.precision, but="auto")
-    words += _value("--samples", asked.samples) + _value("--seed", asked.seed)
-    words += _value("--batch-size", asked.batch_size, but=128) + _value("--device", asked.device, but="auto")
+    words += value_words("--precision", asked.precision, but="auto")
+    words += value_words("--samples", asked.samples) + value_words("--seed", asked.seed)
+    words += value_words("--batch-size", asked.batch_size, but=128) + value_words("--device", asked.device, but="auto")
     words += ["--skip-bad-images"] if asked.skip_bad_images else []
     words += ([] if asked.reading is None else asked.reading.words()) + (["--dedupe"] if asked.dedupe else [])
-    words += _value("--init", asked.init) + _value("--weights", asked.weights)
-    words += _value("--normalize", asked.normalize) + _value("--entry", asked.entry)
-    words += argument_words(asked.model_args) + _value("--root", asked.root)
-    words += _value("--image-size", None if asked.image_size is None else "{}x{}".format(*asked.image_size))
-    words += _value("--range", None if asked.range is None else "{!r},{!r}".format(*asked.range))
+    words += value_words("--init", asked.init) + value_words("--weights", asked.weights)
+    words += value_words("--normalize", asked.normalize) + value_words("--entry", asked.entry)
+    words += argument_words(asked.model_args) + value_words("--root", asked.root)
+    words += value_words("--image-size", None if asked.image_size is None else "{}x{}".format(*asked.image_size))
+    words += value_words("--range", None if asked.range is None else "{!r},{!r}".format(*asked.range))
     words += ["--allow-pickle"] if asked.allow_pickle else []
     return shlex.join(words)
 
@@ -78,26 +78,7 @@ def export_command(run: RunFolder, *, int8: bool) -> str:
 def gate_command(run: RunFolder, conditions: Sequence[tuple[str, str]], against: str | None = None) -> str:
     """Write the command that judges a run; `conditions` are pairs such as (min, clean=0.8)."""
     words = ["hardener", "gate", str(run.path), *(word for kind, text in conditions for word in (f"--{kind}", text))]
-    return shlex.join([*words, *_value("--against", against)])
-
-
-def train_command(run: RunFolder, record: RunRecord) -> str:
-    """Write the command that trains a run again from what its folder keeps."""
-    file = record.model.file
-    model = record.model.spec if file is None else str(run.path / file)
-    words = ["hardener", "train", model, "--data", record.data.root]
-    words += _value("--val", record.data.validation_root) + _value("--test", record.data.test_root)
-    return shlex.join([*words, *network_words(record), "--recipe", str(run.recipe_file), "--seed", str(record.seed)])
-
-
-def network_words(record: RunRecord, *, files_by_name: bool = False) -> list[str]:
-    """Write what a run's network was built with and started from; `files_by_name`: without the folders they lay in."""
-    model = record.model
-    init = Path(model.init).name if model.init and files_by_name else model.init
-    words = _value("--entry", model.entry) + argument_words(model.arguments)
-    words += ["--pretrained"] if model.pretrained else []
-    words += _value("--init", init) + _value("--weights", model.weights)
-    return words + (["--replace-head"] if model.replaced_head else [])
+    return shlex.join([*words, *value_words("--against", against)])
 
 
 def request_of(evaluation: Evaluation) -> EvaluationRequest | None:
@@ -134,21 +115,9 @@ def alike(evaluation: Evaluation, run: Path, *, data: str | None = None) -> Eval
     return asked.model_copy(update=update)
 
 
-def argument_words(arguments: Mapping[str, Any]) -> list[str]:
-    """Write what a network was built with as `--model-arg` reads it."""
-    return [word for key, value in arguments.items() for word in ("--model-arg", f"{key}={json.dumps(value)}")]
-
-
 def exactly(value: float) -> str:
     """Write a number so that the same one is read back, as `8/255` where that is exact."""
     return show_eps(value) if parse_quantity(show_eps(value)) == value else repr(value)
-
-
-def _value(option: str | None, value: object, *, but: object = None) -> list[str]:
-    """The words of an option, none where the value is None or the default."""
-    if value is None or value == but:
-        return []
-    return [str(value)] if option is None else [option, str(value)]
 
 
 def _setting_words(asked: EvaluationRequest) -> list[str]:
@@ -159,7 +128,7 @@ def _setting_words(asked: EvaluationRequest) -> list[str]:
             words.append("--random-start" if value else "--no-random-start")
         elif value is not None:
             words += ["--" + key.replace("_", "-"), exactly(value) if isinstance(value, float) else str(value)]
-    return words + _value("--restarts", asked.restarts, but=1)
+    return words + value_words("--restarts", asked.restarts, but=1)
 
 
 def _measure_words(section: str) -> list[str]:

@@ -25,6 +25,7 @@ from hardener.reports.shared import (
     newest_alike,
     nothing_shared,
     threats_of,
+    weights_gone,
     what_differs,
 )
 from hardener.statistics.paired import Outcomes, paired_difference, read_outcomes
@@ -211,7 +212,7 @@ def _radar(
 
 
 def _fairness(runs: Sequence[RunFolder], compared: list[ComparedRun]) -> list[str]:
-    notes = []
+    notes = [gone for run in runs if (gone := weights_gone(run)) is not None]
     devices = {run.device for run in compared}
     if len(devices) > 1:
         notes.append(f"training seconds are not of one device: {', '.join(sorted(devices))}")

@@ -10,7 +10,7 @@ from typing import Any
 from hardener.config.confusion_record import Confused, Confusion
 from hardener.config.evaluation_record import Evaluation
 from hardener.statistics.interval import clopper_pearson
-from hardener.words import ends, percent
+from hardener.words import ends, in_list, percent
 
 MOST_CLASSES = 20
 """Of more, a matrix cannot be read on a page."""
@@ -152,7 +152,9 @@ def _turned(evaluation: Evaluation, found: Sequence[Confused]) -> list[tuple[str
     for row in evaluation.per_class:
         own = sorted((item for item in found if item.label == row.name), key=lambda item: (-item.images, item.became))
         fell, right = sum(item.images for item in own), round(row.clean_accuracy * row.samples)
-        named = ", ".join(f"{item.became}: {item.images} ({percent(item.images / fell)})" for item in own[:_TURNS])
+        named = ", ".join(
+            f"{in_list(item.became)}: {item.images} ({percent(item.images / fell)})" for item in own[:_TURNS]
+        )
         more = f" and {len(own) - _TURNS} others" if len(own) > _TURNS else ""
         if fell:
             rows.append((row.name, right, fell, named + more))

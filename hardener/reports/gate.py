@@ -14,7 +14,7 @@ from hardener.reports.attack_lists import attack_list, attacked_alike
 from hardener.reports.condition import Aspect, Condition
 from hardener.reports.figure import Figure, figures, not_measured
 from hardener.reports.own_images import is_elsewhere, precedence, root_of, split_in_words
-from hardener.reports.shared import current_evaluations
+from hardener.reports.shared import current_evaluations, weights_gone
 from hardener.statistics.paired import paired_difference, read_outcomes
 from hardener.words import percent, points
 
@@ -59,7 +59,8 @@ def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | 
     whose verdict is `inconclusive` meets no condition, nor does any figure of images that the run has seen.
 
     Raises:
-        HardenerError: no conditions, nothing but itself to compare with, or an evaluation that is still to be made.
+        HardenerError: no conditions, nothing but itself to compare with, weights that are gone, or an evaluation that
+            is still to be made.
     """
     drops = [condition for condition in conditions if condition.kind == "max-drop"]
     if not conditions:
@@ -74,6 +75,10 @@ def judge(run: RunFolder, conditions: Sequence[Condition], against: RunFolder | 
         raise HardenerError(f"--against names {run.path} itself, below which it cannot fall: name another run.")
     if against is not None and not drops:
         raise HardenerError("--against is for --max-drop, and none was given, in a file of requirements neither.")
+    for one in (run, against):
+        gone = None if one is None else weights_gone(one)
+        if gone is not None:
+            raise HardenerError(f"{gone}.")
     mine = current_evaluations(run)
     others = [] if against is None else current_evaluations(against)
     _check_measured(run, mine, [condition.aspect for condition in conditions])

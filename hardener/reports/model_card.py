@@ -12,12 +12,15 @@ from hardener.config.evaluation_record import Evaluation
 from hardener.config.pixels import Fit, PixelRule
 from hardener.config.run_folder import HEAD_BEHIND, RunRecord
 from hardener.config.schema import Recipe
+from hardener.config.train_command import anywhere, train_command_anywhere
 from hardener.reports._card_measures import beyond_attacks
+from hardener.reports._card_recipe import recipe_lines
 from hardener.reports._card_threats import changed_table, lowest_changed
 from hardener.reports._markdown import cell, text
 from hardener.reports.attack_lists import settings_in_words
 from hardener.reports.by_class import classes_of
-from hardener.reports.command import AUDIT, eval_command, network_words, request_of
+from hardener.reports.command import AUDIT, eval_command, request_of
+from hardener.reports.ended import ended_early, not_repeated
 from hardener.reports.own_images import other_data, under
 from hardener.threat import ThreatModel, norm_rank, show_eps
 from hardener.words import ends, percent
@@ -273,11 +276,11 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
         f"- Data: {train.images:,} training and {validation.images:,} validation images"
         + (f", {train.skipped} unreadable ones left out" if train.skipped else "")
         + f"; fingerprint of the training images `{train.fingerprint[:16]}`.",
-        f"- Training: {record.epochs_done} epochs, seed {record.seed}, {record.device}, {record.precision}, "
+        f"- Training: {_epochs(record, recipe)}, seed {record.seed}, {record.device}, {record.precision}, "
         f"{record.seconds:.0f} s.",
     ]
     if recipe is not None:
-        lines.append(f"- Recipe `{recipe.name}`: {', '.join(_recipe_facts(recipe))}.")
+        lines += recipe_lines(recipe)
     if record.best is not None:
         lines.append(
             f"- The weights are those of epoch {record.best.epoch}, chosen on the validation split alone "
@@ -286,6 +289,13 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
             + f", quick attack {percent(record.best.robust_accuracy)})."
         )
     return [*lines, f"- Fingerprint of the weights: `{bundle.fingerprint}`."]
+
+
+def _epochs(record: RunRecord, recipe: Recipe | None) -> str:
+    """Say how many epochs a run has, and why it has fewer than were due."""
+    why = ended_early(record)
+    due = f" of {recipe.epochs}" if why and recipe is not None else ""
+    return f"{record.epochs_done}{due} epochs{f' ({why})' if why else ''}"
 
 
 def _images(found: DataFound | None, full: Sequence[Evaluation], names: Mapping[str, str]) -> list[str]:
@@ -298,19 +308,6 @@ def _images(found: DataFound | None, full: Sequence[Evaluation], names: Mapping[
         for name, words in known.rows()
     ]
     return ["## Its images", "", "| images of the | what | found |", "| --- | --- | --- |", *lines] if lines else []
-
-
-def _recipe_facts(recipe: Recipe) -> list[str]:
-    vicinity, labels, optimizer = recipe.vicinity, recipe.vicinity.labels, recipe.optimizer
-    facts = [f"method {recipe.method}", f"batches of {recipe.batch_size}"]
-    facts += [f"Gaussian noise {vicinity.noise_sigma:g}"] if vicinity.noise_sigma else []
-    facts += [f"mixup {vicinity.mixup_alpha:g}"] if vicinity.mixup_alpha else []
-    law = f"label law {labels.law}"
-    if labels.law in {"uniform", "budget"}:
-        law += f" (smoothing {labels.smoothing:g})"
-    facts.append(law)
-    facts += [f"classes balanced by {recipe.data.balance}"] if recipe.data.balance != "none" else []
-    return [*facts, f"{optimizer.name} with learning rate {optimizer.lr:g}, {optimizer.schedule}"]
 
 
 def _limits(shown: Sequence[OfflineRobustness], full: Sequence[Evaluation]) -> list[str]:
@@ -334,21 +331,21 @@ def _limits(shown: Sequence[OfflineRobustness], full: Sequence[Evaluation]) -> l
 
 
 def _repeat(bundle: Bundle, record: RunRecord, full: Sequence[Evaluation], names: Mapping[str, str]) -> list[str]:
-    model = record.model.file or record.model.spec
-    train = ["hardener", "train", Path(model).name if record.model.file else model, "--data", "DIR"]
-    train += network_words(record, files_by_name=True)
-    train += ["--recipe", "recipe.yaml", "--seed", str(record.seed), "--name", record.name]
+    train, why = train_command_anywhere(record), not_repeated(record)
+    places = [
+        *(["`VALIDATION` that of its validation split"] if record.data.validation_root else []),
+        *(["`TEST` that of its test split"] if record.data.test_root else []),
+        *(["`IMAGES` the one that paths in the table count from"] if record.data.reading.images_root else []),
+        "`recipe.yaml` and the model file are those of the run",
+    ]
+    others = any(item.data.own is False for item in full)
     lines = [
         "## How to repeat it",
         "",
-        "`DIR` is the folder of images, `recipe.yaml` and the model file are those of the run."
-        + (
-            " Another name after `--data` is that of other data."
-            if any(item.data.own is False for item in full)
-            else ""
-        ),
+        f"`DIR` is the folder of images, {', '.join(places)}.{f' {why}' if why else ''}"
+        + " Another name after `--data` is that of other data." * others,
         "",
-        f"    {shlex.join(train)}",
+        f"    {train}",
     ]
     lines += [f"    {words}" for item in full if (words := _eval_words(bundle, item, names)) is not None]
     lines += (
@@ -367,7 +364,8 @@ def _eval_words(bundle: Bundle, item: Evaluation, names: Mapping[str, str]) -> s
         return None
     surrogate = None if asked.surrogate is None else Path(asked.surrogate).name
     data = "DIR" if item.data.own is not False else names.get(item.created_at, "DIR")
-    here = {"target": bundle.name, "data": data, "surrogate": surrogate, "device": "auto"}
+    reading = None if asked.reading is None else anywhere(asked.reading)
+    here = {"target": bundle.name, "data": data, "surrogate": surrogate, "device": "auto", "reading": reading}
     return eval_command(asked.model_copy(update=here))
 
 

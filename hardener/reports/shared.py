@@ -8,6 +8,7 @@ from pathlib import Path
 from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
+from hardener.config.train_command import train_command
 from hardener.errors import HardenerError
 from hardener.reports.command import alike, eval_command, fresh_command
 from hardener.reports.own_images import precedence
@@ -34,12 +35,29 @@ def current_evaluations(run: RunFolder) -> list[Evaluation]:
 
 
 def evaluations_of_today(run: RunFolder) -> list[Evaluation]:
-    """Return the evaluations of a run's present weights, newest first; none where there are none."""
+    """Return the evaluations of a run's present weights, newest first; none where there are none.
+
+    Where the weights are gone these are all: whoever shows them tells that by `weights_gone`, and the gate refuses.
+    """
     found = read_evaluations(run.evaluations)[::-1]
     if not run.weights.is_file():
         return found
     fingerprint = sha256_of(run.weights)
     return [evaluation for evaluation in found if evaluation.model.fingerprint == fingerprint]
+
+
+def weights_gone(run: RunFolder) -> str | None:
+    """Say that a run's weights are gone, so that nothing tells which ones it was evaluated with; None: they are there.
+
+    Raises:
+        HardenerError: the run cannot be read.
+    """
+    if run.weights.is_file():
+        return None
+    return (
+        f"{run.weights} is missing: nothing tells which weights were evaluated. Put the file back, or train the run "
+        f"again: `{train_command(run, run.read_record())}`"
+    )
 
 
 def threats_of(evaluations: Sequence[Evaluation]) -> list[Threat]:

@@ -13,6 +13,7 @@ from hardener.config.schema import Augment, Recipe
 from hardener.config.section import Section, key_of
 from hardener.errors import HardenerError
 from hardener.progress import Reporter
+from hardener.words import listed
 
 _DIGITS = "zero|one|two|three|four|five|six|seven|eight|nine"
 _SIGN = re.compile(rf"(digit|number|letter|char|character|sample)?[\W_]*([a-z]|\d+|{_DIGITS})", re.IGNORECASE)
@@ -62,7 +63,7 @@ def mirrors(images: Pictured) -> tuple[bool, str]:
     if not images.color:
         why = "the images are gray, as digits, letters and scans are"
     elif all(_SIGN.fullmatch(name) for name in images.classes):
-        shown = ", ".join(images.classes[:3])
+        shown = listed(images.classes, 3)
         why = f"the classes ({shown}{', …' if len(images.classes) > 3 else ''}) look like digits or letters"
     elif sided:
         why = f"the class {sided[0]} tells sides apart"

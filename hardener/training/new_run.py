@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hardener.config.bundle import sha256_of
 from hardener.config.data_path import lasting
 from hardener.config.files import check_writable
 from hardener.config.run_folder import (
@@ -126,7 +127,7 @@ def write_beginning(run: RunFolder, request: TrainRequest, prepared: Prepared) -
         processes=world,
         launch=launch_name(),
         classes=list(prepared.folder.classes),
-        model=_model_record(request, prepared, _copy_sources(prepared.loaded, run) if rank == 0 else None),
+        model=_model_record(request, prepared, _copy_sources(prepared.loaded, run) if rank == 0 else {}),
         data=_data_record(request, prepared),
         input=_input_record(prepared),
         versions=describe_versions(),
@@ -143,12 +144,12 @@ def write_beginning(run: RunFolder, request: TrainRequest, prepared: Prepared) -
     return record
 
 
-def _model_record(request: TrainRequest, prepared: Prepared, file: str | None) -> ModelRecord:
+def _model_record(request: TrainRequest, prepared: Prepared, files: dict[str, str]) -> ModelRecord:
     loaded = prepared.loaded
     return ModelRecord(
         spec=request.model,
         name=loaded.name,
-        file=file,
+        file=next(iter(files), None),
         entry=loaded.entry,
         fingerprint=fingerprint(loaded),
         parameters=sum(p.numel() for p in loaded.network.parameters()),
@@ -158,6 +159,9 @@ def _model_record(request: TrainRequest, prepared: Prepared, file: str | None) -
         replaced_head=prepared.replaced_head,
         activation=request.recipe.network.activation,
         arguments=dict(request.model_args),
+        replace_head=request.replace_head,
+        unfetched=request.pretrained is False,
+        files=files,
     )
 
 
@@ -198,14 +202,15 @@ def _input_record(prepared: Prepared) -> InputRecord:
     )
 
 
-def _copy_sources(loaded: LoadedModel, run: RunFolder) -> str | None:
-    """Copy the model file, and what it imports and reads from around it, into the run; return where the model file
-    went."""
-    if not loaded.sources:
-        return None
+def _copy_sources(loaded: LoadedModel, run: RunFolder) -> dict[str, str]:
+    """Copy the model file, and what it imports and reads from around it, into the run.
+
+    Returns:
+        Where each went, the model file first, and its sha256.
+    """
     files = (*loaded.sources, *loaded.data)
     targets = [run.model_files / source.resolve().relative_to(loaded.root) for source in files]
     for source, target in zip(files, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    return str(targets[0].relative_to(run.path))
+    return {str(target.relative_to(run.path)): sha256_of(target) for target in targets}

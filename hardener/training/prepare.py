@@ -27,10 +27,10 @@ from hardener.models.build import Built, build_for, fit_head
 from hardener.models.conditions import Conditions, tell
 from hardener.models.dry_run import dry_run
 from hardener.models.freeze import HeldBody, freeze
-from hardener.models.load import LoadedModel, ModelChoice, see_that_it_is_there
+from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.own_normalization import fault_of_normalization, own_normalization
-from hardener.models.trained import open_classifier
+from hardener.models.trained import changed_code, open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
 from hardener.training.augmentation import Pictured, settle_augmentation
@@ -41,11 +41,12 @@ from hardener.training.idle import idle_here
 from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
+from hardener.training.named_files import see_what_is_named
 from hardener.training.request import TrainRequest
 from hardener.training.resizing import check_smallest
 from hardener.training.session import Material
 from hardener.training.settling import say_if_converted, settle_recipe
-from hardener.words import are, counted
+from hardener.words import are, counted, listed
 
 _FITS = (
     "--set data.fit=letterbox keeps all of every image, --set data.fit=stretch too, in other proportions. The worst "
@@ -86,7 +87,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
         HardenerError: something is not there, cannot be read, or does not fit the rest.
     """
     recipe, device = request.recipe, own_device(request.device)
-    _see_what_is_named(request)
+    see_what_is_named(request)
     others: OtherRoots = {"validation_root": request.validation_root, "test_root": request.test_root}
     folder = _read_folder(request.data, others, recipe, request.seed, request.reading, reporter)
     say_how(folder, reporter)
@@ -154,6 +155,8 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
                 f"{run.going_on} {option} DIR"
             )
     folder = _read_folder(Path(record.data.root), others, recipe, record.seed, record.data.reading, reporter)
+    if (changed := changed_code(run, record)) is not None:
+        reporter.warn(changed)
     classifier = open_classifier(run, record, weights=False)
     freeze_as_asked(classifier, recipe)
     shape = shape_of(record.input)
@@ -196,21 +199,12 @@ def check_enough(images: LoadedImages, classes: Sequence[str]) -> None:
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
         raise HardenerError(
-            f"no training image of {', '.join(empty[:5])} can be read: nothing of it can be learned. Repair the files, "
+            f"no training image of {listed(empty, 5)} can be read: nothing of it can be learned. Repair the files, "
             f"or leave them out: {' '.join(f'--ignore {shlex.quote(name)}' for name in empty[:5])}."
         )
     world = rank_and_world()[1]
     if world > 1 and len(images) < 2 * world:
         raise HardenerError(f"{len(images)} training images are too few for {world} processes: each needs two.")
-
-
-def _see_what_is_named(request: TrainRequest) -> None:
-    """See that model and weights are there, before the images are read, which takes time."""
-    see_that_it_is_there(request.model, request.root)
-    if request.init is not None and not request.init.exists():
-        raise HardenerError(f"no such file: {request.init}.")
-    if request.init is None and request.weights is not None:
-        raise HardenerError(f"--weights {request.weights} is one of several in --init, and none is given: add --init.")
 
 
 def _read_folder(

@@ -127,7 +127,7 @@ class TrainingSession:
         self.keeper = Keeper(run, record, self.state)
         keep_freed_memory()
         self._agree_every = AGREE_EVERY.get(self.device.type, 1) if self.world > 1 else 1
-        self._limit, self._is_late = TimeLimit(), False
+        self._limit, self._is_late, self._spent = TimeLimit(), False, record.seconds
 
     def resume(self) -> None:
         """Take up the run's last checkpoint.
@@ -203,6 +203,7 @@ class TrainingSession:
         if why == "time limit":
             limit = "" if self._limit.seconds is None else f" of {duration(self._limit.seconds)}"
             cut = what_is_cut(self.recipe, done, self.state.method.eps_share)
+            self.record.time_limit_s = self._spent + (self._limit.seconds or 0.0)
         self.reporter.warn(f"training ends after epoch {done} of {self.recipe.epochs} by {why}{limit}: {because}{cut}")
 
     def _too_late(self, sitting: _Sitting) -> HardenerError:

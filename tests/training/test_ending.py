@@ -59,6 +59,7 @@ def test_a_run_whose_time_is_up_is_finished_with_the_epochs_that_are_done(
     run = train(request(model_file, image_folder, tmp_path, sets=("epochs=5",), time_limit_s=7200.0), watch)
     record = run.read_record()
     assert (record.status, record.ended, record.epochs_done, len(rows(run))) == ("finished", "time limit", done, done)
+    assert record.time_limit_s == 7200, "the card's command gives as much again"
     assert run.weights.is_file()
     (told,) = watch.warned
     assert told.startswith(f"training ends after epoch {done} of 5 by time limit of 2.0 h:")

@@ -57,12 +57,12 @@ def _attacks(dossier: Dossier) -> str | None:
 
 def when_to_test_again(dossier: Dossier) -> list[str]:
     """Return what makes the figures out of date, most of it of any model, some of this one."""
-    weights = next((file.sha256[:16] for file in dossier.identity.files if file.file.startswith("model.")), "")
+    weights = next((f" {f.sha256[:16]}…" for f in dossier.identity.files if f.file.startswith("model.")), "")
     said = []
     if dossier.purpose is not None and dossier.purpose.review_by is not None:
         said.append(f"By {dossier.purpose.review_by.isoformat()}, the day that the owner set.")
     said += [
-        f"When a file of the section Identity is another: the weights {weights}…, an exported file, the code.",
+        f"When a file of the section Identity is another: the weights{weights}, an exported file, the code.",
         "When the images of the operation become unlike those evaluated: another camera, place, season or class. The "
         "service's report compares an image with the training images.",
         "When the purpose, the operating conditions or the threat model is another.",

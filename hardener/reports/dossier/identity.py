@@ -11,19 +11,22 @@ from hardener.config.bundle import Bundle, bundle_files, read_bundle, sha256_of
 from hardener.config.dossier_record import DeployedFile, DossierData, HashedFile, Identity
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder, RunRecord
+from hardener.config.train_command import train_command
 from hardener.errors import HardenerError
-from hardener.reports.command import eval_command, export_command, request_of, train_command
+from hardener.reports.command import eval_command, export_command, request_of
+from hardener.reports.ended import ended_early, not_repeated
+from hardener.reports.shared import weights_gone
 
 
 def identify(run: RunFolder, record: RunRecord, evaluations: Sequence[Evaluation], quantized: bool) -> Identity:
     """Say which run, which bytes and which commands."""
-    asked = [request_of(item) for item in evaluations]
+    recipe, asked = run.read_recipe(), [request_of(item) for item in evaluations]
     commands = [train_command(run, record)]
     commands += [words for item in asked if item is not None and (words := eval_command(item)) is not None]
     commands += [export_command(run, int8=quantized)] if run.bundle.is_dir() else []
     return Identity(
         run=record.name,
-        recipe=run.read_recipe().name,
+        recipe=recipe.name,
         network=record.model.name,
         parameters=record.model.parameters,
         classes=record.classes,
@@ -35,7 +38,15 @@ def identify(run: RunFolder, record: RunRecord, evaluations: Sequence[Evaluation
         hardener_version=__version__,
         versions=record.versions,
         commands=list(dict.fromkeys(commands)),
+        ended=_ended(record, recipe.epochs),
+        weights_gone=weights_gone(run) or "",
     )
+
+
+def _ended(record: RunRecord, epochs: int) -> str:
+    why = ended_early(record)
+    told = f"Training has {record.epochs_done} of {epochs} epochs: {why}. {not_repeated(record)}"
+    return told.rstrip() if why else ""
 
 
 def _files(run: RunFolder) -> list[Path]:
@@ -66,8 +77,12 @@ def describe_data(record: RunRecord, leading: Evaluation | None) -> DossierData:
     return DossierData(root=record.data.root, found=found, evaluated=evaluated, remarks=remarks)
 
 
-def deployed_files(run: RunFolder, fingerprint: str) -> tuple[list[DeployedFile], str]:
-    """Return the exported files of these weights, and what to say where one is missing."""
+def deployed_files(run: RunFolder, fingerprint: str | None) -> tuple[list[DeployedFile], str]:
+    """Return the exported files of these weights, and what to say where one is missing.
+
+    Args:
+        fingerprint: the sha256 of the weights; None where they are gone.
+    """
     found, lacking = [], []
     for folder, int8 in ((run.bundle, False), (run.int8_bundle, True)):
         kind = "int8" if int8 else "float32"
@@ -79,6 +94,9 @@ def deployed_files(run: RunFolder, fingerprint: str) -> tuple[list[DeployedFile]
             bundle = read_bundle(folder)
         except HardenerError as error:
             lacking.append(f"The {kind} file cannot be told of: {str(error).rstrip('.')}")
+            continue
+        if fingerprint is None:
+            lacking.append(f"The {kind} file cannot be compared with the run's weights, which are gone")
             continue
         if bundle.fingerprint != fingerprint:
             lacking.append(f"The {kind} file was made from other weights. Run `{command}`")

@@ -74,7 +74,7 @@ def make_dossier(run: RunFolder, asked: Asked) -> Dossier:
     found = _leading_first(evaluations_of_today(run), asked.requirements)
     mine: Evaluated = (run, sorted(found, key=lambda item: item.created_at, reverse=True))
     against = None if asked.against is None else (asked.against, current_evaluations(asked.against))
-    files, lacking = deployed_files(run, sha256_of(run.weights) if run.weights.is_file() else "")
+    files, lacking = deployed_files(run, sha256_of(run.weights) if run.weights.is_file() else None)
     shown = _newest_of_each(found)
     dossier = Dossier(
         created_at=now(),

@@ -1,0 +1,53 @@
+"""The bundle that a user names, and whether it still is of the weights of the run that it lies in."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from hardener.config.bundle import DESCRIPTION_FILE, read_bundle, sha256_of
+from hardener.config.run_folder import RunFolder, find_run
+from hardener.errors import HardenerError
+
+
+def find_bundle(spec: str | None, runs: Path) -> Path:
+    """Return the folder of the bundle that a user names, or the newest run's; links in its path stay as they are.
+
+    Args:
+        spec: a bundle's folder, which is taken as it is, or a run as `find_run` takes it.
+    Raises:
+        HardenerError: no such run, one without a bundle, or one that has other weights since its bundle was made.
+    """
+    if spec is not None and (Path(spec) / DESCRIPTION_FILE).is_file():
+        return Path(spec)
+    run = find_run(spec, runs)
+    if not run.bundle.is_dir():
+        command = shlex.join(["hardener", "export", str(run.path)])
+        raise HardenerError(f"{run.path} has no bundle yet. Make one: {command}")
+    fault = of_other_weights(run.bundle)
+    if fault is not None:
+        raise HardenerError(f"{fault} To use it as it is, name its folder: {run.bundle}")
+    return run.bundle
+
+
+def of_other_weights(bundle: Path) -> str | None:
+    """Say that a bundle in a run was made from other weights than the run has now, and what to do.
+
+    Returns:
+        None where it is of these weights, lies in no run, or nothing is left to compare it with.
+    Raises:
+        HardenerError: it cannot be read.
+    """
+    run = RunFolder(bundle.parent)
+    own: dict[Path, list[str]] = {run.bundle: [], run.int8_bundle: ["--quantize", "int8"]}
+    if bundle not in own or not (run.record_file.is_file() and run.weights.is_file()):
+        return None
+    if read_bundle(bundle).fingerprint == sha256_of(run.weights):
+        return None
+    command = shlex.join(["hardener", "export", str(run.path), *own[bundle]])
+    return f"{bundle} was made from other weights than {run.path} has now. Make it again: {command}."
+
+
+def left_behind(run: RunFolder) -> str | None:
+    """Say that a run's int8 bundle was not made from the weights that its bundle was made from; None: it was."""
+    return of_other_weights(run.int8_bundle) if run.int8_bundle.is_dir() else None
