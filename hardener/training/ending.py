@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from hardener.config.schema import Recipe
-from hardener.training.epoch_cost import cost_of, epochs_within
+from hardener.training.epoch_cost import EpochCost
 from hardener.training.learning_rate import learning_rate
 from hardener.vicinity.worst_point import LATE
 from hardener.vicinity.worst_point import Settings as Ball
@@ -46,14 +46,16 @@ class TimeLimit:
             None where all do, or where nothing in the recipe hangs on their number.
         """
         first, self._has_looked_ahead = not self._has_looked_ahead, True
-        growing, costs = _follows_epochs(recipe), [cost_of(recipe, one, recipe.epochs) for one in range(recipe.epochs)]
+        growing = _follows_epochs(recipe)
         if not first or not growing or self.seconds is None or not 0 < epochs_done <= recipe.epochs:
             return None
+        cost = EpochCost(recipe)
+        costs = cost.all_of(recipe.epochs)
         budget = sum(costs[:epochs_done]) + self.left * costs[epochs_done - 1] / max(took, 1e-9)
         fit = sum(total <= budget for total in accumulate(costs))
         if not epochs_done < fit < recipe.epochs:
             return None
-        enough = epochs_within(recipe, budget)
+        enough = cost.fitting(budget)
         return (
             f"about {fit} of {recipe.epochs} epochs end within the time limit of {duration(self.seconds)}, and "
             f"{' and '.join(growing)} {_END[len(growing)]} after {recipe.epochs} alone."
@@ -92,7 +94,8 @@ def what_is_cut(recipe: Recipe, epochs_done: int, eps_share: float) -> str:
     }
     cut = [told[name] for name in _follows_epochs(recipe)]
     cut += [f"{what} had not begun" for what, epochs in late(recipe) if epochs_done <= epochs]
-    enough = epochs_within(recipe, sum(cost_of(recipe, epoch, recipe.epochs) for epoch in range(epochs_done)))
+    cost = EpochCost(recipe)
+    enough = cost.fitting(sum(cost.all_of(recipe.epochs)[:epochs_done]))
     fits = enough > _least_epochs(recipe)
     return f"; {', and '.join(cut)}." + f" A run with --epochs {enough} gets to the end" * fits if cut else ""
 

@@ -11,39 +11,45 @@ _CLIMB = 0.63
 _HEAD = 1 / 3
 """A step that the final layer alone learns by: a forward pass, and next to no backward one."""
 _VARIES = 0.25  # of an epoch: by so much epochs vary among themselves
-_PARTS = 8
+_LOOKS = [(part + 0.5) / 8 for part in range(8)]  # at an epoch
 
 
-def cost_of(recipe: Recipe, epoch: int, epochs: int, *, at_most: bool = False) -> float:
-    """Return what an epoch, counted from 0, of a run of so many costs, in natural epochs on whole images.
+class EpochCost:
+    """The price of each epoch of a recipe, in natural epochs on whole images."""
 
-    Args:
-        at_most: where `schedule: auto` may let eps rise at once, it does.
-    """
-    return (
-        sum(_price(recipe, epoch, (epoch + (part + 0.5) / _PARTS) / epochs, at_most) for part in range(_PARTS)) / _PARTS
-    )
+    def __init__(self, recipe: Recipe) -> None:
+        self._ball, self._resize = recipe.vicinity.find(Ball), recipe.resize
+        self._head, self._awp = recipe.network.head_first, recipe.awp
+        self._epochs = recipe.epochs
 
+    def all_of(self, epochs: int, *, at_most: bool = False) -> list[float]:
+        """Return the prices of a run of so many epochs.
 
-def epochs_within(recipe: Recipe, budget: float) -> int:
-    """Return how many epochs a run of the recipe may have at most, of its own number, so that it costs no more."""
-    fit = 0
-    for epochs in range(1, recipe.epochs + 1):
-        costs = [cost_of(recipe, epoch, epochs, at_most=True) for epoch in range(epochs)]
-        if sum(costs) > budget + _VARIES * costs[-1]:
-            break
-        fit = epochs
-    return fit
+        Args:
+            at_most: where `schedule: auto` may let eps rise at once, it does.
+        """
+        return [
+            sum(self._price(epoch, (epoch + look) / epochs, at_most) for look in _LOOKS) / len(_LOOKS)
+            for epoch in range(epochs)
+        ]
 
+    def fitting(self, budget: float) -> int:
+        """Return how many epochs a run may have, at most as many as the recipe, so that it costs no more."""
+        least, most = 0, self._epochs
+        while least < most:
+            tried = (least + most + 1) // 2
+            prices = self.all_of(tried, at_most=True)
+            least, most = (tried, most) if sum(prices) <= budget + _VARIES * prices[-1] else (least, tried - 1)
+        return least
 
-def _price(recipe: Recipe, epoch: int, done: float, at_most: bool) -> float:
-    ball, resize, price = recipe.vicinity.find(Ball), recipe.resize, 1.0
-    if ball is not None:
-        quiet = {"constant": 0.0, "ramp": ball.quiet, "auto": 0.0 if at_most else ball.quiet}[ball.schedule]
-        steps = max(ball.steps, ball.last_steps or 0) if done >= LATE else ball.steps
-        price += _CLIMB * steps + (ball.agreement > 0) if done > quiet else 0.0
-    if recipe.awp is not None and epoch >= recipe.awp.warmup_epochs:
-        price += 1
-    if resize is not None:
-        price *= (resize.first + (1 - resize.first) * min(done / resize.full, 1.0)) ** 2
-    return price * (_HEAD if epoch < recipe.network.head_first else 1.0)
+    def _price(self, epoch: int, done: float, at_most: bool) -> float:
+        ball, resize, price = self._ball, self._resize, 1.0
+        if ball is not None:
+            quiet = {"constant": 0.0, "ramp": ball.quiet, "auto": 0.0 if at_most else ball.quiet}[ball.schedule]
+            steps = max(ball.steps, ball.last_steps or 0) if done >= LATE else ball.steps
+            price += _CLIMB * steps + (ball.agreement > 0) if done > quiet else 0.0
+        if self._awp is not None and epoch >= self._awp.warmup_epochs:
+            price += 1
+        if resize is not None:
+            price *= (resize.first + (1 - resize.first) * min(done / resize.full, 1.0)) ** 2
+        return price * (_HEAD if epoch < self._head else 1.0)

@@ -12,7 +12,7 @@ from test_run import Recorder, request
 from hardener.config.recipe import load_recipe
 from hardener.errors import HardenerError
 from hardener.training.ending import TimeLimit, what_is_cut
-from hardener.training.epoch_cost import cost_of, epochs_within
+from hardener.training.epoch_cost import EpochCost
 from hardener.training.prepare import prepare
 
 
@@ -78,8 +78,8 @@ def test_epochs_that_cost_more_later_are_not_promised_by_the_price_of_the_first(
     told = TimeLimit(100.5).outlook(recipe, 1, 10.0)
     assert told is not None
     assert told.endswith("A run with --epochs 3 gets there")
-    headed = load_recipe("natural", ["epochs=30", "network.head_first=3"])
-    assert epochs_within(headed, sum(cost_of(headed, epoch, 30) for epoch in range(9))) == 9
+    headed = EpochCost(load_recipe("natural", ["epochs=30", "network.head_first=3"]))
+    assert headed.fitting(sum(headed.all_of(30)[:9])) == 9
 
 
 def test_an_empty_section_of_a_file_is_left_out_and_a_run_is_no_recipe(tmp_path: Path) -> None:
