@@ -164,12 +164,10 @@ def train_request(model: str | Path, data: str | Path, options: TrainOptions) ->
     from hardener.training.request import TrainRequest
 
     given: dict[str, Any] = dict(options)
-    settings = dict(given.pop("settings", {}))
-    for key in ("image_size", "range"):
-        if given.get(key) is not None:
-            settings[f"data.{key}"] = given[key]
-        given.pop(key, None)
-    recipe = new_recipe(given.pop("recipe", "sprout"), [f"{key}={_written(settings[key])}" for key in settings])
+    settings = given.pop("settings", {})
+    own = {f"data.{key}": given.pop(key, None) for key in ("image_size", "range")}
+    own = {key: None if value is None else _written(value) for key, value in own.items()}
+    recipe = new_recipe(given.pop("recipe", "sprout"), [f"{key}={_written(settings[key])}" for key in settings], own)
     given |= {f"{key}_root": given.pop(key, None) for key in ("validation", "test")}
     paths = ("init", "out", "validation_root", "test_root", "root")
     given |= {key: Path(given[key]) for key in paths if given.get(key) is not None}

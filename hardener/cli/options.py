@@ -128,16 +128,11 @@ def asked_recipe(name: str, shortcuts: Mapping[str, object], sets: Sequence[str]
     """Return a recipe with the fields that flags of their own changed, None for none, and then those of `--set`.
 
     Raises:
-        HardenerError: as `new_recipe` does; or a field that is given both ways.
+        HardenerError: as `new_recipe` does.
     """
     from hardener.config.recipe import new_recipe
 
-    for text in sets or ():
-        key, _, value = text.partition("=")
-        if shortcuts.get(key) is not None and str(shortcuts[key]) != value:
-            raise HardenerError(f"--set {text}: an option of its own gives {key} as {shortcuts[key]}. Leave one out.")
-    overrides = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
-    return new_recipe(name, [*overrides, *(sets or [])])
+    return new_recipe(name, sets or [], shortcuts)
 
 
 def asked_reading(

@@ -6,9 +6,11 @@ import contextlib
 import copy
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -105,16 +107,24 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     return recipe
 
 
-def new_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+def new_recipe(name: str, overrides: Sequence[str] = (), given: Mapping[str, object] = MappingProxyType({})) -> Recipe:
     """Read a recipe that is about to be trained by, as `load_recipe` does, and refuse what it would drop.
 
     That is a setting of a method which the recipe does not train by. In a file such a section may stand as it is by
     default: version 0.1 wrote that of TRADES into the recipes of all runs.
 
+    Args:
+        given: what options of their own set, dotted key -> value; None: nothing.
     Raises:
-        HardenerError: as `load_recipe` does; or which setting.
+        HardenerError: as `load_recipe` does; or which setting, or that one is given both ways, as two values.
     """
-    recipe, written = load_recipe(name, overrides), read_yaml(_recipe_file(name))
+    own = [f"{key}={value}" for key, value in given.items() if value is not None]
+    recipe, written = load_recipe(name, [*own, *overrides]), read_yaml(_recipe_file(name))
+    if own and overrides:
+        before, after = (one.model_dump() for one in (load_recipe(name, own), recipe))
+        for text, key in product(overrides, [key for key, value in given.items() if value is not None]):
+            if lies_in(key, [text.partition("=")[0]]) and value_of(before, key) != value_of(after, key):
+                raise HardenerError(f"--set {text}: an option of its own gives {key} as {given[key]}. Leave one out.")
     for key, entry in method_sections(but=recipe.method).items():
         asked = [f"--set {text}" for text in overrides if lies_in(key, [re.split("[.=]", text)[0]])]
         usual = entry.load_settings()()

@@ -136,7 +136,8 @@ class RunRecord(_Strict):
 
     `processes` trained together in the last sitting; `launch` is what torchrun calls the job that they belong to.
     `ended`: why a finished run has fewer epochs than its recipe; None where it has all. `time_limit_s`: what all its
-    sittings were given together, where that ended it; runs of version 0.2 and before do not say.
+    sittings were given together, where that ended it; runs of version 0.2 and before do not say. `asks_evenly`: the
+    quick attack after an epoch is asked about as many validation images of each class; older runs go on as they began.
     """
 
     schema_name: Literal["hardener/run/1"] = Field(RUN_SCHEMA, alias="schema")
@@ -155,6 +156,7 @@ class RunRecord(_Strict):
     epochs_done: int = 0
     ended: Literal["patience", "time limit"] | None = None
     time_limit_s: float | None = None
+    asks_evenly: bool = False
     seconds: float = 0.0
     images_per_s: float | None = None
     best: BestRecord | None = None

@@ -163,6 +163,8 @@ class VicinityRisk(Method):
     @torch.no_grad()
     def target_mass(self) -> Tensor:
         """Return the mean label mass left on the true class, averaged over classes, before mixup; a scalar."""
+        if not any(link.entry.smooths for link in self.links):
+            return super().target_mass()
         beta = self._vector()
         labels = torch.eye(self.num_classes, device=None if beta is None else beta.device)
         for link in self.links:

@@ -16,6 +16,7 @@ from hardener.words import duration
 
 _TRIED_S = 5.0  # of steps, before they say how long an epoch takes
 _CLEARLY = 1.5
+_VARIES = 0.25  # of an epoch: by so much epochs vary among themselves
 _NEARLY = 0.9  # of the images' own sides
 _END = {1: "comes to its end", 2: "come to their ends"}
 
@@ -95,7 +96,7 @@ def what_is_cut(recipe: Recipe, epochs_done: int, eps_share: float) -> str:
     cut = [told[name] for name in _follows_epochs(recipe)]
     cut += [f"{what} had not begun" for what, epochs in late(recipe) if epochs_done <= epochs]
     cost = EpochCost(recipe)
-    enough = cost.fitting(sum(cost.all_of(recipe.epochs)[:epochs_done]))
+    enough = cost.fitting(sum(cost.all_of(recipe.epochs)[:epochs_done]), over=_VARIES)
     fits = enough > _least_epochs(recipe)
     return f"; {', and '.join(cut)}." + f" A run with --epochs {enough} gets to the end" * fits if cut else ""
 

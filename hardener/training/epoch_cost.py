@@ -10,7 +10,6 @@ _CLIMB = 0.63
 """A gradient step of an attack, in natural steps: as measured, it computes no gradients of weights."""
 _HEAD = 1 / 3
 """A step that the final layer alone learns by: a forward pass, and next to no backward one."""
-_VARIES = 0.25  # of an epoch: by so much epochs vary among themselves
 _LOOKS = [(part + 0.5) / 8 for part in range(8)]  # at an epoch
 
 
@@ -33,13 +32,17 @@ class EpochCost:
             for epoch in range(epochs)
         ]
 
-    def fitting(self, budget: float) -> int:
-        """Return how many epochs a run may have, at most as many as the recipe, so that it costs no more."""
+    def fitting(self, budget: float, *, over: float = 0.0) -> int:
+        """Return how many epochs a run may have, at most as many as the recipe, so that it costs no more.
+
+        Args:
+            over: by how much of its last epoch it may.
+        """
         least, most = 0, self._epochs
         while least < most:
             tried = (least + most + 1) // 2
             prices = self.all_of(tried, at_most=True)
-            least, most = (tried, most) if sum(prices) <= budget + _VARIES * prices[-1] else (least, tried - 1)
+            least, most = (tried, most) if sum(prices) <= budget + over * prices[-1] else (least, tried - 1)
         return least
 
     def _price(self, epoch: int, done: float, at_most: bool) -> float:

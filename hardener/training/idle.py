@@ -114,11 +114,12 @@ def _of_labels(asked: Recipe, settled: Recipe, ours: Recipe | None) -> Iterator[
                 f"nothing. {smooths}"
             )
         return
-    reads = _LABELS[labels.law] | ({"total_concentration"} if labels.draw == "sampled" else set())
+    draws = labels.law == "budget" and labels.draw == "sampled"
+    reads = _LABELS[labels.law] | ({"total_concentration"} if draws else set())
     if spare := sorted(told - reads):
         yield (
             f"{' and '.join(spare)} in vicinity.labels does nothing: the law {labels.law} "
-            f"{'with the mean of its draws ' * (spare == ['total_concentration'])}reads "
+            f"{'with the mean of its draws ' * (labels.law == 'budget' and spare == ['total_concentration'])}reads "
             f"{' and '.join(sorted(reads))} alone"
         )
 

@@ -132,6 +132,7 @@ def write_beginning(run: RunFolder, request: TrainRequest, prepared: Prepared) -
         input=_input_record(prepared),
         versions=describe_versions(),
         hardware=describe_hardware(device),
+        asks_evenly=request.recipe.data.balance != "none",
     )
     if rank == 0:
         run.write_recipe(request.recipe)

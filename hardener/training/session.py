@@ -113,6 +113,7 @@ class TrainingSession:
             seed=record.seed,
             device=self.device,
             sharded=self.exchange.sharded,
+            even=record.asks_evenly,
         )
         self.watch = CollapseWatch(
             self.state,

@@ -8,7 +8,8 @@ from types import FrameType
 from typing import Self
 
 from hardener.config.run_folder import RunFolder
-from hardener.errors import Interrupted
+from hardener.errors import Interrupted, Told
+from hardener.progress import rank_and_world
 
 
 class StopRequest:
@@ -35,7 +36,8 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if kind is KeyboardInterrupt and self._run.checkpoint.is_file():
-            raise Interrupted(f"at once. What the last checkpoint holds is kept. Go on with: {self._run.going_on}")
+            kept = Interrupted(f"at once. What the last checkpoint holds is kept. Go on with: {self._run.going_on}")
+            raise kept if rank_and_world()[0] == 0 else Told(Interrupted.exit_code)
 
     def _ask(self, number: int, _: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:

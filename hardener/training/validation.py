@@ -52,10 +52,12 @@ class Validator:
         seed: int,
         device: torch.device,
         sharded: bool,
+        even: bool,
     ) -> None:
-        """Choose the images that the quick attack is asked about; where classes are balanced, as many of each.
+        """Choose the images that the quick attack is asked about.
 
         Args:
+            even: as many of each class, as far as there are.
             sharded: each process holds but a part of the network, so that all must ask about the same image at once.
         """
         self.images, self.device, rule = images, device, recipe.validation
@@ -64,7 +66,7 @@ class Validator:
         self._rule, self._seed, self._batch_size, self._sharded = rule, seed, recipe.batch_size, sharded
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(images), generator=generator)
-        self._order = (order if recipe.data.balance == "none" else first_of_each(images.labels, order))[: self.samples]
+        self._order = (first_of_each(images.labels, order) if even else order)[: self.samples]
 
     def measure(self, judged: nn.Module, epoch: int) -> Measured:
         """Return clean accuracies on the whole split and quick robust accuracy on part of it."""

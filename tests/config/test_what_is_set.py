@@ -179,3 +179,14 @@ def test_a_ramp_is_refused_only_where_what_is_for_trained_weights_applies() -> N
         settle(recipe, trained=True, side=8)
     with pytest.raises(HardenerError, match="out of order"):
         load_recipe("hardened", ["fine_tuning.vicinity.adversarial.quiet=0.6"])
+
+
+def test_what_an_option_gives_is_not_given_otherwise_by_set(tmp_path: Path) -> None:
+    size = {"data.image_size": "32", "epochs": 2, "batch_size": None}
+    for text in ("data.image_size=64", "data={fit: stretch}"):
+        with pytest.raises(HardenerError, match=r"an option of its own gives data\.image_size as 32\. Leave one out"):
+            new_recipe("natural", [text], size)
+    found = new_recipe("natural", ["epochs=2.0", "data.image_size=32x32", "batch_size=8"], size)
+    assert (found.epochs, found.data.image_size, found.batch_size) == (2, (32, 32), 8)
+    with pytest.raises(HardenerError, match="--set data.image_size=128: an option of its own gives"):
+        hardener.train("m.py", tmp_path, image_size=96, settings={"data.image_size": 128})

@@ -77,7 +77,7 @@ def test_epochs_that_cost_more_later_are_not_promised_by_the_price_of_the_first(
     assert what_is_cut(recipe, 9, 0.1).endswith("A run with --epochs 4 gets to the end")
     told = TimeLimit(100.5).outlook(recipe, 1, 10.0)
     assert told is not None
-    assert told.endswith("A run with --epochs 3 gets there")
+    assert told.endswith("A run with --epochs 2 gets there")
     headed = EpochCost(load_recipe("natural", ["epochs=30", "network.head_first=3"]))
     assert headed.fitting(sum(headed.all_of(30)[:9])) == 9
 
@@ -91,3 +91,18 @@ def test_an_empty_section_of_a_file_is_left_out_and_a_run_is_no_recipe(tmp_path:
         load_recipe(str(tmp_path))
     color = load_recipe("natural", ["augment.color=true", "augment.color.saturation=0"]).augment
     assert color.model_dump()["color"]["saturation"] == 0
+
+
+def test_the_epochs_that_are_advised_end_within_the_same_limit() -> None:
+    recipe = load_recipe("natural", ["epochs=30"])
+    for seconds in (5.8, 7.9, 10.0):
+        told = TimeLimit(seconds).outlook(recipe, 1, 1.0)
+        assert told is not None
+        assert int(told.split("--epochs ")[1].split()[0]) <= seconds + 1
+
+
+def test_a_law_is_told_what_it_reads(tmp_path: Path) -> None:
+    sets = ("vicinity.labels.draw=sampled", "vicinity.labels.total_concentration=50")
+    said = "total_concentration in vicinity.labels does nothing: the law paper reads alpha and draw alone"
+    assert said in settled("sprout", (*sets, "vicinity.labels.law=paper"), tmp_path).warned
+    assert not [line for line in settled("sprout", sets, tmp_path).warned if "does nothing" in line]
