@@ -28,13 +28,10 @@ def bundle(
 
     It lands in BentoML's store, which BENTOML_HOME moves. Needs no network.
     """
-    from hardener.config.found_bundle import find_bundle, of_other_weights
+    from hardener.config.found_bundle import find_bundle
     from hardener.exporters.bento import build_bento
 
-    folder = find_bundle(target, runs)
-    fault = of_other_weights(folder)
-    if fault is not None:
-        reporter().warn(fault)
+    folder = find_bundle(target, runs, reporter().warn)
     note(f"building a Bento from {folder} …")
     made = build_bento(folder, output=output)
     out.print(f"[bold]{made.tag}[/], built from {literal(made.source)}", soft_wrap=True)

@@ -130,20 +130,17 @@ def _bundles(targets: Sequence[str], default: str | None, runs: Path) -> tuple[l
         a word for each as HARDENER_BUNDLE takes it, and the names.
     """
     from hardener.config.bundle import read_bundle
-    from hardener.config.found_bundle import find_bundle, of_other_weights
+    from hardener.config.found_bundle import find_bundle
     from hardener.config.served import served_default, served_names, split_name
 
     named: list[tuple[str | None, str | None]] = [*map(split_name, targets)] or [(None, None)]
     # absolute, but with its links, so that a reload follows them anew
-    sources = [(name, find_bundle(target, runs).absolute()) for name, target in named]
+    warn = reporter().warn
+    sources = [(name, find_bundle(target, runs, warn).absolute()) for name, target in named]
     words = [str(folder) if name is None else f"{name}={folder}" for name, folder in sources]
     for word in words:
         if os.pathsep in word:
             raise HardenerError(f"{word} has a {os.pathsep!r} in it, which separates bundles. Rename it.")
-    for folder in dict.fromkeys(folder for _, folder in sources):
-        fault = of_other_weights(folder)
-        if fault is not None:
-            reporter().warn(fault)
     names = served_names((name, folder, read_bundle(folder)) for name, folder in sources)
     served_default(names, default)
     return words, names

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hardener.config.data_findings import are_uneven
+from hardener.config.data_path import lasting
 from hardener.config.evaluation_record import (
     Balanced,
     Check,
@@ -87,7 +88,7 @@ def make_record(session: EvaluationSession, found: Findings) -> Evaluation:
         created_at=now(),
         model=subject.described,
         data=EvaluatedData(
-            root=subject.images.root,
+            root=_lasting(subject.images.root),
             split=subject.split,
             images_in_split=len(subject.images),
             skipped=len(sample.skipped),
@@ -160,6 +161,11 @@ def per_image(sample: Sample, classes: tuple[str, ...], found: Findings) -> dict
         "attack": np.array([names[place] if place >= 0 else "" for place in result.broken_by.tolist()]),
         "distance": result.distance.numpy() if norm_of(result.threat) else np.full(len(sample), np.nan),
     } | found.arrays
+
+
+def _lasting(root: str) -> str:
+    """Return where images lie as a path that means the same from any folder: two words for one place are one."""
+    return str(lasting(Path(root))) if Path(root).exists() else root
 
 
 @torch.no_grad()

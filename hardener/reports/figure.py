@@ -63,7 +63,7 @@ def _precedence(figure: Figure) -> int:
 
 def _place(figure: Figure) -> tuple[str, str]:
     data = figure.evaluation.data
-    return data.root, data.split
+    return "" if data.own else data.root, data.split
 
 
 def measuring_command(run: RunFolder, aspect: Aspect) -> str:

@@ -65,3 +65,14 @@ def test_a_finished_run_without_weights_is_not_sent_to_resume(runs: tuple[RunFol
     record.status = "interrupted"
     with pytest.raises(HardenerError, match=r"no trained weights yet. Go on with: hardener train --resume runs/gone"):
         open_classifier(run, record)
+
+
+def test_a_run_that_was_stopped_is_sent_on_with_by_the_gate(runs: tuple[RunFolder, RunFolder]) -> None:
+    run = runs[0]
+    record = run.read_record()
+    record.status = "interrupted"
+    run.write_record(record)
+    run.weights.unlink(missing_ok=True)
+    found = hardener("gate", "gone", "--min", "clean=0.5")
+    assert found.exit_code != 0
+    assert "has no trained weights yet. Go on with: hardener train --resume runs/gone" in found.output.replace("\n", " ")

@@ -56,7 +56,7 @@ def test_a_run_of_other_weights_is_neither_served_nor_packed(run: RunFolder, mon
         found = hardener(command, "r")
         assert found.exit_code == 2
         assert "runs/r/bundle was made from other weights than runs/r has now." in found.output
-        assert "Make it again: hardener export runs/r." in found.output
+        assert "Make it again: `hardener export runs/r`." in found.output
         assert "To use it as it is, name its folder: runs/r/bundle" in found.output
 
 
@@ -67,7 +67,7 @@ def test_a_bundle_that_is_named_by_its_folder_is_served_with_a_warning(run: RunF
         found = hardener("serve", folder)
         assert found.exit_code == 0
         assert "was made from other weights than" in found.output
-        assert f"{run.path}{option}." in found.output
+        assert f"{run.path}{option}`." in found.output
 
 
 def test_a_bundle_of_which_nothing_is_left_to_compare_it_with_is_served(run: RunFolder) -> None:
@@ -82,5 +82,20 @@ def test_an_export_says_which_bundle_it_leaves_behind(run: RunFolder) -> None:
     found = hardener("export", "r")
     assert found.exit_code == 0
     assert "runs/r/bundle-int8 was made from other weights than runs/r has now." in found.output
-    assert "Make it again: hardener export runs/r --quantize int8." in found.output
+    assert "Make it again: `hardener export runs/r --quantize int8`." in found.output
     assert hardener("serve", "r").exit_code == 0
+
+
+def test_a_bundle_behind_a_link_and_one_of_a_run_that_still_trains_are_served_with_a_warning(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    goes_on(run)
+    link = tmp_path / "linked"
+    link.symlink_to(run.bundle.resolve())
+    assert "was made from other weights than" in hardener("serve", link).output
+    record = run.read_record()
+    record.status = "training"
+    run.write_record(record)
+    found = hardener("serve", "r")
+    assert found.exit_code == 0
+    assert found.output.count("was made from other weights than") == 1
