@@ -24,14 +24,6 @@ def train_command(run: RunFolder, record: RunRecord) -> str:
     return shlex.join([*words, "--recipe", str(run.recipe_file), *_session_words(record)])
 
 
-def why_no_weights(run: RunFolder, record: RunRecord) -> str:
-    """Say why a run has no weights, and what to do."""
-    if record.status != "finished":
-        return f"{run.path} has no trained weights yet. Go on with: {run.going_on}"
-    again = train_command(run, record)
-    return f"{run.weights} is missing, and the run is finished. Put the file back, or train it again: {again}"
-
-
 def train_command_anywhere(record: RunRecord) -> str:
     """Write the command that trains a run again on any machine: it names no folder of this one."""
     data, model = record.data, record.model

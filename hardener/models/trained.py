@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hardener.config.bundle import sha256_of
 from hardener.config.run_folder import RunFolder, RunRecord
-from hardener.config.train_command import why_no_weights
+from hardener.config.train_command import train_command
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
@@ -51,6 +51,14 @@ def _sha256(path: Path) -> str | None:
     return sha256_of(path) if path.is_file() else None
 
 
+def _why_not(run: RunFolder, record: RunRecord) -> str:
+    """Say why a run has no weights, and what to do."""
+    if record.status != "finished":
+        return f"{run.path} has no trained weights yet. Go on with: {run.going_on}"
+    again = train_command(run, record)
+    return f"{run.weights} is missing, and the run is finished. Put the file back, or train it again: {again}"
+
+
 def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) -> ImageClassifier:
     """Build a run's classifier from the files in its folder, on the CPU, in eval mode.
 
@@ -60,7 +68,7 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
         HardenerError: the run has no weights yet, they are gone, or its model file no longer builds.
     """
     if weights and not run.weights.is_file():
-        raise HardenerError(why_no_weights(run, record))
+        raise HardenerError(_why_not(run, record))
     shape = record.input
     file = record.model.file
     choice = ModelChoice(

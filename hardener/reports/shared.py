@@ -8,7 +8,7 @@ from pathlib import Path
 from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import Evaluation, read_evaluations
 from hardener.config.run_folder import RunFolder
-from hardener.config.train_command import train_command, why_no_weights
+from hardener.config.train_command import train_command
 from hardener.errors import HardenerError
 from hardener.reports.command import alike, eval_command, fresh_command
 from hardener.reports.own_images import precedence
@@ -56,7 +56,7 @@ def weights_gone(run: RunFolder) -> str | None:
         return None
     record = run.read_record()
     if record.status != "finished":
-        return why_no_weights(run, record)
+        return f"{run.path} has no trained weights yet. Go on with `{run.going_on}`"
     return (
         f"{run.weights} is missing: nothing tells which weights were evaluated. Put the file back, or train the run "
         f"again: `{train_command(run, record)}`"

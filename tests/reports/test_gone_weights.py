@@ -75,4 +75,6 @@ def test_a_run_that_was_stopped_is_sent_on_with_by_the_gate(runs: tuple[RunFolde
     run.weights.unlink(missing_ok=True)
     found = hardener("gate", "gone", "--min", "clean=0.5")
     assert found.exit_code != 0
-    assert "has no trained weights yet. Go on with: hardener train --resume runs/gone" in found.output.replace("\n", " ")
+    assert "has no trained weights yet. Go on with `hardener train --resume runs/gone`" in found.output.replace(
+        "\n", " "
+    )
