@@ -223,11 +223,10 @@ def check_asked(recipe: Recipe, source: str) -> None:
         for name in ("lr", "weight_decay")
         if name in options
     ]
-    if mixed and recipe.batch_size <= recipe.accumulate:
-        whole = recipe.accumulate == 1
+    if mixed and recipe.batch_size <= recipe.accumulate > 1:
         faults.append(
-            f"{'' if whole else f'accumulate={recipe.accumulate} of '}batch_size={recipe.batch_size} leaves pieces of "
-            f"one image, and {mixed[0]} mixes within a piece: {'raise batch_size' if whole else 'lower accumulate'}"
+            f"accumulate={recipe.accumulate} of batch_size={recipe.batch_size} leaves pieces of one image, and "
+            f"{mixed[0]} mixes within a piece: lower accumulate"
         )
     if getattr(methods()[recipe.method], "replays", False) and recipe.theta_steps < 2:
         faults.append(

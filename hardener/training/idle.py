@@ -41,6 +41,10 @@ def idle(asked: Recipe, settled: Recipe) -> Iterator[str]:
     yield from _of_labels(asked, settled, ours)
     yield from _of_the_vector(asked, settled, ours)
     yield from _of_the_optimizer(asked, settled, ours)
+    if settled.batch_size == 1 and (
+        mixed := [key for key in ("mixup_alpha", "cutmix") if key in settled.vicinity.on()]
+    ):
+        yield f"{' and '.join(mixed)} in vicinity does nothing: a minibatch of one image holds no other to mix it with"
     average = settled.averaging
     if "decay" in _told(asked, ours, "averaging") and average is not None and average.name == "swa":
         yield "averaging.decay does nothing for the plain mean of swa. --set averaging.name=ema decays"
