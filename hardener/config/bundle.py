@@ -82,7 +82,7 @@ class InputSpec(_Strict):
         return self
 
 
-class OfflineRobustness(_Strict):
+class _Robustness(_Strict):
     """One evaluation: fractions in [0, 1]; `robust_accuracy` is the worst case over `attacks`, image by image.
 
     `flags` name what makes its figures less trustworthy than they look, such as `trained-on`. `data` names other data
@@ -90,8 +90,6 @@ class OfflineRobustness(_Strict):
     """
 
     split: Line
-    norm: Line
-    eps: float
     samples: Count
     clean_accuracy: Share
     robust_accuracy: Share
@@ -100,6 +98,14 @@ class OfflineRobustness(_Strict):
     evaluated_at: Line
     flags: list[Line] = []
     data: Line | None = None
+
+
+class OfflineRobustness(_Robustness):
+    """One evaluation under a norm: fractions in [0, 1]; `robust_accuracy` is the worst case over `attacks`, image by
+    image. `flags` and `data` say what its figures are of."""
+
+    norm: Line
+    eps: float
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:
@@ -107,7 +113,7 @@ class OfflineRobustness(_Strict):
         return self
 
 
-class ChangedRobustness(_Strict):
+class ChangedRobustness(_Robustness):
     """One evaluation under a threat that no norm describes: as `OfflineRobustness`, `threat` with its ranges.
 
     `reach`: what the attacker may do, one sentence.
@@ -115,15 +121,6 @@ class ChangedRobustness(_Strict):
 
     threat: Line
     reach: Line
-    split: Line
-    samples: Count
-    clean_accuracy: Share
-    robust_accuracy: Share
-    interval: tuple[Share, Share]
-    attacks: list[Line]
-    evaluated_at: Line
-    flags: list[Line] = []
-    data: Line | None = None
 
 
 class Parity(_Strict):

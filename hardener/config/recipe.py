@@ -118,12 +118,14 @@ def new_recipe(name: str, overrides: Sequence[str] = (), given: Mapping[str, obj
     Raises:
         HardenerError: as `load_recipe` does; or which setting, or that one is given both ways, as two values.
     """
-    own = [f"{key}={value}" for key, value in given.items() if value is not None]
+    keys = [key for key, value in given.items() if value is not None]
+    own = [f"{key}={given[key]}" for key in keys]
     recipe, written = load_recipe(name, [*own, *overrides]), read_yaml(_recipe_file(name))
-    if own and overrides:
+    twice = [(text, key) for text, key in product(overrides, keys) if lies_in(key, [text.partition("=")[0]])]
+    if twice:
         before, after = (one.model_dump() for one in (load_recipe(name, own), recipe))
-        for text, key in product(overrides, [key for key, value in given.items() if value is not None]):
-            if lies_in(key, [text.partition("=")[0]]) and value_of(before, key) != value_of(after, key):
+        for text, key in twice:
+            if value_of(before, key) != value_of(after, key):
                 raise HardenerError(f"--set {text}: an option of its own gives {key} as {given[key]}. Leave one out.")
     for key, entry in method_sections(but=recipe.method).items():
         asked = [f"--set {text}" for text in overrides if lies_in(key, [re.split("[.=]", text)[0]])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -63,11 +63,19 @@ def build_optimizers(
     )
 
 
+def optimizer_class(settings: Optimizer) -> Callable[..., torch.optim.Optimizer]:
+    """Return torch's class of optimiser of a recipe's name."""
+    found: Callable[..., torch.optim.Optimizer] = next(
+        kind for name, kind in vars(torch.optim).items() if name.lower() == settings.name
+    )
+    return found
+
+
 def _optimizer(
     settings: Optimizer, parameters: Sequence[dict[str, Any]] | Sequence[nn.Parameter], *, sharded: bool = False
 ) -> torch.optim.Optimizer:
     """Return torch's optimiser of this name, with those of the settings that it has."""
-    kind = next(kind for name, kind in vars(torch.optim).items() if name.lower() == settings.name)
+    kind = optimizer_class(settings)
     fused = {"sgd": not sharded, "adamw": True}  # of the others torch chooses
     offered = {
         "lr": settings.lr,

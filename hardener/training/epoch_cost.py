@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hardener.config.schema import Recipe
-from hardener.vicinity.worst_point import LATE
 from hardener.vicinity.worst_point import Settings as Ball
+from hardener.vicinity.worst_point import steps_at
 
 _CLIMB = 0.63
 """A gradient step of an attack, in natural steps: as measured, it computes no gradients of weights."""
@@ -49,8 +49,7 @@ class EpochCost:
         ball, resize, price = self._ball, self._resize, 1.0
         if ball is not None:
             quiet = {"constant": 0.0, "ramp": ball.quiet, "auto": 0.0 if at_most else ball.quiet}[ball.schedule]
-            steps = max(ball.steps, ball.last_steps or 0) if done >= LATE else ball.steps
-            price += _CLIMB * steps + (ball.agreement > 0) if done > quiet else 0.0
+            price += _CLIMB * steps_at(ball, done) + (ball.agreement > 0) if done > quiet else 0.0
         if self._awp is not None and epoch >= self._awp.warmup_epochs:
             price += 1
         if resize is not None:

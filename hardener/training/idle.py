@@ -6,22 +6,20 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import optim
-
 from hardener.config.dotted import put_value
 from hardener.config.recipe import check_recipe, load_recipe, recipe_files
 from hardener.config.schema import Recipe
 from hardener.data.data_set import DataSet
 from hardener.data.loader import ImageShape
 from hardener.errors import HardenerError
+from hardener.training.build import optimizer_class
 from hardener.training.resizing import STEP, size_in
 from hardener.vicinity.worst_point import Settings as Ball
 
-_BUDGET = {"smoothing", "draw"}
 _LABELS: Mapping[str, set[str]] = {
     "one-hot": set(),
     "uniform": {"smoothing"},
-    "budget": _BUDGET,  # and how far draws lie from their mean, where any are made
+    "budget": {"draw", "smoothing"},  # and how far draws lie from their mean, where any are made
     "paper": {"draw", "alpha"},
     "paper-printed": {"draw", "alpha"},
     "reference": {"draw", "scale"},
@@ -75,7 +73,7 @@ def _told(own: Any, ours: Any, section: str) -> set[str]:
     return {n for n, usual in standard.items() if getattr(own, n) not in (usual, getattr(ours, n, usual))}
 
 
-def takes(recipe: Recipe, key: str, value: str | float) -> bool:
+def _takes(recipe: Recipe, key: str, value: str | float) -> bool:
     """Say whether a recipe may have another value under a dotted key."""
     fields = recipe.model_dump(mode="json")
     try:
@@ -88,7 +86,7 @@ def takes(recipe: Recipe, key: str, value: str | float) -> bool:
 
 def _instead(recipe: Recipe, key: str, value: str, does: str) -> str:
     """Say what to type so that a setting works, or that it can only be left out."""
-    return f"--set {key}={value} {does}" if takes(recipe, key, value) else "Leave it out"
+    return f"--set {key}={value} {does}" if _takes(recipe, key, value) else "Leave it out"
 
 
 def _of_the_climb(asked: Recipe, settled: Recipe) -> Iterator[str]:
@@ -146,8 +144,7 @@ def _of_the_optimizer(asked: Recipe, settled: Recipe, ours: Recipe | None) -> It
     told, optimizer = _told(asked, ours, "optimizer"), settled.optimizer
     if "milestones" in told and optimizer.schedule != "step":
         yield "optimizer.milestones does nothing without --set optimizer.schedule=step"
-    kind = next(kind for name, kind in vars(optim).items() if name.lower() == optimizer.name)
-    spare = sorted({"momentum", "nesterov"} & told - inspect.signature(kind).parameters.keys())
+    spare = sorted({"momentum", "nesterov"} & told - inspect.signature(optimizer_class(optimizer)).parameters.keys())
     if spare:
         yield f"{' and '.join(spare)} in optimizer does nothing: {optimizer.name} has none. Leave it out"
     half = settled.epochs / 2

@@ -222,4 +222,9 @@ class WorstPoint:
 
     @property
     def _count(self) -> int:
-        return max(self.steps, self.last_steps or 0) if self.done >= LATE else self.steps
+        return steps_at(self, self.done)
+
+
+def steps_at(climb: Settings | WorstPoint, done: float) -> int:
+    """Return how many gradient steps a climb takes at a share `done` of the run, in [0, 1]."""
+    return max(climb.steps, climb.last_steps or 0) if done >= LATE else climb.steps
