@@ -14,8 +14,9 @@ from hardener.runtime.model_state import measuring
 
 
 def measure(case: Case) -> Found:
-    """Measure the calibration of all clean answers."""
-    return Found(measure_calibration(case.model, case.pixels, case.labels, batch_size=case.batch_size))
+    """Measure the calibration of all clean answers; nothing is found of a model that gives none."""
+    found = measure_calibration(case.model, case.pixels, case.labels, batch_size=case.batch_size)
+    return Found(found if found.samples else None)
 
 
 @torch.no_grad()
@@ -39,6 +40,8 @@ def measure_calibration(
         generator: not used; nothing is random.
         on_done: called with a number of images as they are dealt with; N in all.
         bins: of equal width, over confidences in (0, 1].
+    Returns:
+        Over the images with an answer: NaN has no confidence. `samples` is their number.
     Raises:
         HardenerError: there are no images.
     """
@@ -50,14 +53,16 @@ def measure_calibration(
             right.append(answer.eq(truth).cpu())
             if on_done is not None:
                 on_done(len(clean))
-    return calibration(torch.cat(confidences), torch.cat(right), bins=bins)
+    told = torch.cat(confidences)
+    answered = ~told.isnan()
+    return calibration(told[answered], torch.cat(right)[answered], bins=bins)
 
 
 def calibration(confidences: Tensor, right: Tensor, *, bins: int = 15) -> Calibration:
     """Return the expected calibration error, and the bins that a reliability diagram shows.
 
     Args:
-        confidences: (N,) in (0, 1], N >= 1: the probability that the model gives its answer.
+        confidences: (N,) in (0, 1]: the probability that the model gives its answer. Of none the error is 0.
         right: (N,) bool.
         bins: of equal width, >= 1.
     Returns:
@@ -80,5 +85,5 @@ def calibration(confidences: Tensor, right: Tensor, *, bins: int = 15) -> Calibr
                 accuracy=float(right[own].double().mean()),
             )
         )
-    error = sum(one.count * abs(one.accuracy - one.confidence) for one in found) / len(confidences)
+    error = sum(one.count * abs(one.accuracy - one.confidence) for one in found) / max(len(confidences), 1)
     return Calibration(samples=len(confidences), expected_error=error, bins=found)

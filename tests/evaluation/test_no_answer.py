@@ -11,6 +11,7 @@ from hardener.evaluation.audit import audit
 from hardener.evaluation.case import Examined
 from hardener.evaluation.failures import count_confused
 from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
+from hardener.measures.calibration import measure_calibration
 from hardener.measures.certification import Smoothing, measure_certification
 from hardener.measures.invariance import measure_invariances
 from hardener.runtime.answers import chosen_class
@@ -50,6 +51,18 @@ def test_images_without_an_answer_are_wrong_in_every_figure() -> None:
     assert all(point.accuracy == 0 for point in record.points)
     turned = measure_invariances(silent, images, labels)
     assert {value for curve in turned for value in (point.accuracy for point in curve.points)} == {0}
+
+
+def test_an_image_without_an_answer_has_no_confidence() -> None:
+    model, images, labels = linear_problem(30, (1, 4, 4), seed=2)
+    bound = float(images[:, 0, 0, 0].median())
+    answered = images[:, 0, 0, 0] <= bound
+    found = measure_calibration(Silent(model, bound), images, labels)
+    alone = measure_calibration(model, images[answered], labels[answered])
+    assert found.samples == alone.samples == 15
+    assert found.expected_error == pytest.approx(alone.expected_error)
+    assert [one.count for one in found.bins] == [one.count for one in alone.bins]
+    assert measure_calibration(Silent(model, -1.0), images, labels).samples == 0
 
 
 @pytest.mark.parametrize("name", ["square", "pgd"])
