@@ -188,13 +188,13 @@ def export(
 
     found, where, reporter = run_of(run, runs), None if data is None else Path(data), _reporter(progress)
     bundle = work(found, reporter, data=where)
-    if quantize is None:
-        if (older := left_behind(found)) is not None:
-            reporter.warn(older)
-        return bundle
-    from hardener.exporters.quantize import export_int8
+    if quantize is not None:
+        from hardener.exporters.quantize import export_int8
 
-    return export_int8(found, bundle, reporter, data=where, quick=quick).bundle
+        bundle = export_int8(found, bundle, reporter, data=where, quick=quick).bundle
+    for older in left_behind(found):
+        reporter.warn(older)
+    return bundle
 
 
 def compare(*runs: Run) -> Comparison:

@@ -93,8 +93,6 @@ def export(
     bundle = export_run(run, shown, data=data, samples=count, reading=reading, skip_bad=skip_bad_images)
     _say_exported(run, bundle)
     ready = run.bundle
-    if quantize is None and (older := left_behind(run)) is not None:
-        shown.warn(older)
     if quantize is not None:
         from hardener.exporters.quantize import export_int8
 
@@ -112,6 +110,8 @@ def export(
             f"{literal(run.triton / SERVICE_FILE)}",
             soft_wrap=True,
         )
+    for older in left_behind(run):
+        shown.warn(older)
     served = str(run.path if ready == run.bundle else ready)
     out.print(f"next: {shlex.join(['hardener', 'serve', served])}", markup=False, soft_wrap=True)
 

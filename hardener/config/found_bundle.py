@@ -10,6 +10,8 @@ from hardener.config.bundle import DESCRIPTION_FILE, read_bundle, sha256_of
 from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import HardenerError
 
+_INT8 = ("--quantize", "int8")
+
 
 def find_bundle(spec: str | None, runs: Path, warn: Callable[[str], None]) -> Path:
     """Return the folder of the bundle that a user names, or the newest run's; links in its path stay as they are.
@@ -47,7 +49,7 @@ def of_other_weights(bundle: Path) -> str | None:
     """
     real = bundle.resolve()  # it may be a link to one in a run
     run = RunFolder(bundle.parent if bundle.parent.resolve() == real.parent else real.parent)
-    own: dict[str, list[str]] = {run.bundle.name: [], run.int8_bundle.name: ["--quantize", "int8"]}
+    own: dict[str, list[str]] = {run.bundle.name: [], run.int8_bundle.name: [*_INT8]}
     if real.name not in own or not (run.record_file.is_file() and run.weights.is_file()):
         return None
     if read_bundle(bundle).fingerprint == sha256_of(run.weights):
@@ -56,6 +58,19 @@ def of_other_weights(bundle: Path) -> str | None:
     return f"{bundle} was made from other weights than {run.path} has now. Make it again: `{command}`."
 
 
-def left_behind(run: RunFolder) -> str | None:
-    """Say that a run's int8 bundle was not made from the weights that its bundle was made from; None: it was."""
-    return of_other_weights(run.int8_bundle) if run.int8_bundle.is_dir() else None
+def left_behind(run: RunFolder) -> list[str]:
+    """Say what a run's newest export left as it was: an int8 bundle or a folder for Triton of an export before it."""
+    found, newest = [], set()
+    for bundle in filter(Path.is_dir, (run.bundle, run.int8_bundle)):
+        try:
+            if (fault := of_other_weights(bundle)) is None:
+                newest.add(read_bundle(bundle).model.sha256)
+            else:
+                found.append(fault)
+        except HardenerError as error:
+            found.append(str(error))
+    copies = list(run.triton.rglob("*.onnx"))
+    if any(sha256_of(copy) not in newest for copy in copies):
+        command = shlex.join(["hardener", "export", str(run.path), *_INT8 * (len(copies) > 1), "--layout", "triton"])
+        found.append(f"{run.triton} holds the model of an export before this one. Make it again: `{command}`.")
+    return found

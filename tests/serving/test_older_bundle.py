@@ -86,6 +86,26 @@ def test_an_export_says_which_bundle_it_leaves_behind(run: RunFolder) -> None:
     assert hardener("serve", "r").exit_code == 0
 
 
+def test_an_export_says_that_the_folder_for_triton_is_older(run: RunFolder) -> None:
+    assert "triton" in hardener("export", "r", "--layout", "triton").output
+    again = "Make it again: `hardener export runs/r --layout triton`."
+    assert again not in hardener("export", "r").output
+    train = ("train", "tiny.py", "--data", "imgs", "--recipe", "natural", "--epochs", "1", "--seed", "1", "--name", "s")
+    assert hardener(*train).exit_code == 0
+    shutil.copyfile(RunFolder(Path("runs/s")).weights, run.weights)  # trained on
+    found = hardener("export", "r")
+    assert found.exit_code == 0
+    assert again in found.output
+    assert again not in hardener("export", "r", "--layout", "triton").output
+
+
+def test_an_int8_bundle_that_cannot_be_read_does_not_end_an_export(run: RunFolder) -> None:
+    (run.int8_bundle / "bundle.json").write_text("{")
+    found = hardener("export", "r")
+    assert found.exit_code == 0
+    assert "runs/r/bundle-int8/bundle.json" in found.output
+
+
 def test_a_bundle_behind_a_link_and_one_of_a_run_that_still_trains_are_served_with_a_warning(
     run: RunFolder, tmp_path: Path
 ) -> None:
