@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 LONG = 30
 STRONG = ("vicinity.patch_gaussian.sigma=1", "vicinity.patch_gaussian.chance=1")
+HALF = ("vicinity.patch_gaussian.chance=0.25", "augment.trivial.strength=0.5")
 ROWS = {
     "natural": Row("natural", start=None, epochs=LONG),
     "natural with AugMix": Row("natural", ("augment.augmix=true",), None, LONG),
@@ -27,6 +28,8 @@ ROWS = {
     "sturdy, seed 1": Row("sturdy", start=None, epochs=LONG, seed=1),
     "natural, seed 2": Row("natural", start=None, epochs=LONG, seed=2),
     "sturdy, seed 2": Row("sturdy", start=None, epochs=LONG, seed=2),
+    "sturdy, half as much, seed 1": Row("sturdy", HALF, None, LONG, seed=1),
+    "sturdy, half as much, seed 2": Row("sturdy", HALF, None, LONG, seed=2),
     "natural, 15 epochs": Row("natural", start=None, epochs=LONG // 2),
     "sturdy, 15 epochs from natural of 15": Row("sturdy", start="natural, 15 epochs", epochs=LONG // 2),
     "sturdy, noise up to 1, 15 epochs from natural of 15": Row("sturdy", STRONG, "natural, 15 epochs", LONG // 2),

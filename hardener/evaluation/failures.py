@@ -13,7 +13,7 @@ from hardener.evaluation.robust_accuracy import RobustAccuracy
 from hardener.evaluation.session import EvaluationSession
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.losses.margin import margin
-from hardener.reports.confusion import NO_ANSWER
+from hardener.reports.confusion import UNANSWERED
 from hardener.reports.page import Gallery, ShownImage
 from hardener.runtime.answers import finite
 from hardener.runtime.model_state import as_float
@@ -83,7 +83,7 @@ def _shown(
     return ShownImage(
         path=sample.paths[place],
         label=classes[int(sample.labels[place])],
-        answer=[*classes, NO_ANSWER][int(result.predictions[place])],
+        answer=[*classes, UNANSWERED][int(result.predictions[place])],
         confidence=finite(scores["confidence"][place]),
         score=f"{name} {float(scores[name][place]):.3g}",
         pixels=as_float(sample.pixels[place]).cpu().numpy(),

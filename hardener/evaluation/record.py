@@ -39,7 +39,7 @@ from hardener.evaluation.session import EvaluationSession
 from hardener.evaluation.suite import GOES_ON, left_out
 from hardener.evaluation.verdict import verdict
 from hardener.reports.by_class import weak_classes
-from hardener.reports.confusion import NO_ANSWER
+from hardener.reports.confusion import UNANSWERED
 from hardener.reports.page import WorstImage
 from hardener.runtime.answers import chosen_class, finite
 from hardener.runtime.device import describe_hardware, describe_versions
@@ -181,7 +181,7 @@ def worst_images(session: EvaluationSession, result: RobustAccuracy) -> list[Wor
             WorstImage(
                 path=sample.paths[index],
                 label=subject.classes[int(sample.labels[index])],
-                became=[*subject.classes, NO_ANSWER][int(chosen_class(logits))],
+                became=[*subject.classes, UNANSWERED][int(chosen_class(logits))],
                 confidence=finite(logits.softmax(dim=1).amax()),
                 clean=as_float(sample.pixels[index]).cpu().numpy(),
                 adversarial=adversarial.float().numpy(),

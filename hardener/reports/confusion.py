@@ -14,7 +14,7 @@ from hardener.words import ends, in_list, percent
 
 MOST_CLASSES = 20
 """Of more, a matrix cannot be read on a page."""
-NO_ANSWER = "no answer"
+UNANSWERED = "no answer"
 """Stands in place of a class where a network's scores are NaN or infinite."""
 _NAMED, _PAIRS, _TURNS = 3, 10, 3
 
@@ -34,7 +34,7 @@ class Pair:
         return clopper_pearson(self.images, self.of)
 
     def __str__(self) -> str:
-        how = "without an answer" if self.became == NO_ANSWER else f"taken for {self.became}"
+        how = "without an answer" if self.became == UNANSWERED else f"taken for {self.became}"
         return f"{self.label} {how}: {self.images} of {self.of} {ends(self.interval)[:-1]} %)"
 
 
@@ -48,7 +48,7 @@ def with_unanswered(found: Sequence[Confused], wrong: Mapping[str, int]) -> list
     for item in found:
         told[item.label] += item.images
     rest = {name: images - told[name] for name, images in wrong.items()}
-    return [*found, *(Confused(label=name, became=NO_ANSWER, images=n) for name, n in rest.items() if n > 0)]
+    return [*found, *(Confused(label=name, became=UNANSWERED, images=n) for name, n in rest.items() if n > 0)]
 
 
 def most_confused(samples: Mapping[str, int], found: Sequence[Confused], most: int = _PAIRS) -> list[Pair]:

@@ -15,7 +15,7 @@ from hardener.losses.cross_entropy import cross_entropy
 from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import load_weights
 from hardener.reports.command import fresh_command
-from hardener.reports.confusion import NO_ANSWER, with_unanswered
+from hardener.reports.confusion import UNANSWERED, with_unanswered
 from hardener.reports.page import Gallery, ShownImage
 from hardener.reports.training_page import LookedBack, write_training_page
 from hardener.runtime.answers import chosen_class, finite
@@ -65,7 +65,7 @@ def _looked_back(
         ShownImage(
             path=images.files.paths[place],
             label=record.classes[int(images.labels[place])],
-            answer=[*record.classes, NO_ANSWER][int(answer[place])],
+            answer=[*record.classes, UNANSWERED][int(answer[place])],
             confidence=finite(confidence[place]),
             score=f"loss {float(loss[place]):.3g}",
             pixels=as_float(pixels).cpu().numpy(),
