@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -53,6 +53,25 @@ def library(name: str, root: Path) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError:
         raise HardenerError(f"{root} is read by {name}. Install it: pip install 'hardener[convert]'.") from None
+
+
+def class_of(number: int, names: Sequence[str] | Mapping[int, str], where: str) -> str:
+    """Return the name that a number stands for; the number itself where no names are told.
+
+    Args:
+        where: what messages call the image.
+    Raises:
+        HardenerError: names are told, and none for this number.
+    """
+    if not names:
+        return str(number)
+    told = names if isinstance(names, Mapping) else dict(enumerate(names))
+    if not told.get(number):
+        raise HardenerError(
+            f"{where} has the class {number}, and {len(told)} classes are named, {min(told)} to {max(told)}. Name "
+            "every class, or take it out."
+        )
+    return told[number]
 
 
 def flat_parts(root: Path, *others: str) -> list[Path]:

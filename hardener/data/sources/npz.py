@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
-from hardener.data.sources._arrays import class_order, group_of
+from hardener.data.sources._arrays import class_order, group_of, texts
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
@@ -42,12 +43,16 @@ class Npz:
                 f"{root} holds {', '.join(sorted(arrays)) or 'nothing'}. Name arrays in pairs: train_images and "
                 "train_labels, val_images and val_labels, test_images and test_labels; or images and labels."
             )
-        told = None if names is None else [str(name) for name in names.tolist()]
+        told = None if names is None else texts(names.reshape(-1))
         groups: dict[SplitName | None, Group] = {
             split: group_of(root, images, arrays[images], arrays[labels], told)
             for split, (images, labels) in found.items()
         }
-        return Brought(groups, classes=class_order(list(groups.values())) if told is None else tuple(told))
+        return Brought(
+            groups,
+            classes=class_order(list(groups.values())) if told is None else tuple(told),
+            doubts=tuple(f"{root}: {doubt}" for doubt in left_over(arrays, list(found.values()))),
+        )
 
 
 def _arrays(root: Path) -> dict[str, NDArray[Any]]:
@@ -69,11 +74,30 @@ def pairs(names: list[str]) -> list[tuple[SplitName | None, str, str]]:
     """Find the arrays that belong together, each pair with its split, by their names."""
     images, labels = {}, {}
     for name in names:
-        parts = [part for part in re.split(r"[_\W]+", name.lower()) if part]
-        split = next((found for part in parts if (found := split_of(part))), None)
-        rest = "_".join(part for part in parts if split_of(part) is None)
-        if re.fullmatch(_IMAGES, rest):
+        kind, split = _kind(name)
+        if kind == "images":
             images[split] = name
-        elif re.fullmatch(_LABELS, rest):
+        elif kind == "labels":
             labels[split] = name
     return [(split, images[split], labels[split]) for split in images if split in labels]
+
+
+def _kind(name: str) -> tuple[str, SplitName | None]:
+    """Return what an array holds by its name, images, labels or something else, and its split."""
+    parts = [part for part in re.split(r"[_\W]+", name.lower()) if part]
+    split = next((found for part in parts if (found := split_of(part))), None)
+    rest = "_".join(part for part in parts if split_of(part) is None)
+    return "images" if re.fullmatch(_IMAGES, rest) else "labels" if re.fullmatch(_LABELS, rest) else "", split
+
+
+def left_over(arrays: Mapping[str, NDArray[Any]], used: Sequence[tuple[str, str]]) -> list[str]:
+    """Say which arrays look like images or labels and are in no pair: `x_test` without `y_test`, `X_train_aug`."""
+    rest = [name for name in arrays if name not in {own for pair in used for own in pair}]
+    found = []
+    for name in rest:
+        array = arrays[name]
+        if array.ndim >= 3 or (array.ndim and _kind(name)[0] == "images"):
+            found.append(f"array {name} has {len(array):,} images, and no labels by its name: it is left out")
+        elif _kind(name)[0] == "labels":
+            found.append(f"array {name} has labels, and no images by its name: it is left out")
+    return found
