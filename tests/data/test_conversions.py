@@ -184,6 +184,23 @@ def lsun(root: Path) -> Path:
     return root
 
 
+def caffe(root: Path) -> Path:
+    for split in ("train", "test"):
+        datum(root / f"mnist_{split}_lmdb")
+    return root
+
+
+def rooms(root: Path) -> Path:
+    """Write LSUN's databases of two classes and two splits."""
+    lsun(root)
+    for name in COLORS:
+        (root / f"{name}_lmdb").rename(root / f"{name}_train_lmdb")
+    lsun(root)
+    for name in COLORS:
+        (root / f"{name}_lmdb").rename(root / f"{name}_val_lmdb")
+    return root
+
+
 def datum(root: Path) -> Path:
     with lmdb.open(str(root), map_size=1 << 22) as database, database.begin(write=True) as write:
         for number in range(24):
@@ -259,6 +276,8 @@ KINDS: dict[str, tuple[Callable[[Path], Path], dict[str, int], tuple[int, int]]]
     "tfrecord, one-hot": (one_hot, {"train": 20, "validation": 2, "test": 2}, (40, 40)),
     "lmdb": (lsun, {"train": 20, "validation": 2, "test": 2}, (40, 40)),
     "lmdb of datums": (datum, {"train": 20, "validation": 2, "test": 2}, (4, 5)),
+    "lmdb of datums and splits": (caffe, {"train": 22, "validation": 2, "test": 24}, (4, 5)),
+    "lmdb, a class and a split": (rooms, {"train": 24, "validation": 24}, (40, 40)),
     "hdf5": (hdf5, {"train": 14, "validation": 2, "test": 16}, (7, 6)),
     "hdf5 in two": (patches, {"train": 16, "validation": 16}, (7, 6)),
     "pixels": (digits, {"train": 20, "validation": 2, "test": 2}, (10, 10)),

@@ -17,6 +17,7 @@ from hardener.data.file_kind import EXTENSIONS, kind_of_bytes
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
+NO_PAIR = "arrays of images without labels, or of labels without images, by their names"
 _LEAST = 8  # pixels of a box's short side
 _FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "PPM": ".ppm"}
 
@@ -30,6 +31,14 @@ class Made:
     name: str
     ending: str
     data: bytes
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that a conversion passes over, and why: `boxes of fewer than 8 pixels`."""
+
+    reason: str
+    name: str
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Npz:
         """
         arrays = _arrays(root)
         names = arrays.pop("class_names", arrays.pop("label_names", None))
-        found = {split: (images, labels) for split, images, labels in pairs(list(arrays))}
+        found = pairs(list(arrays))
         if not found:
             raise HardenerError(
                 f"{root} holds {', '.join(sorted(arrays)) or 'nothing'}. Name arrays in pairs: train_images and "
@@ -45,13 +45,16 @@ class Npz:
             )
         told = None if names is None else texts(names.reshape(-1))
         groups: dict[SplitName | None, Group] = {
-            split: group_of(root, images, arrays[images], arrays[labels], told)
-            for split, (images, labels) in found.items()
+            split: group_of(root, images, arrays[images], arrays[labels], told) for split, images, labels in found
         }
         return Brought(
             groups,
             classes=class_order(list(groups.values())) if told is None else tuple(told),
-            doubts=tuple(f"{root}: {doubt}" for doubt in left_over(arrays, list(found.values()))),
+            doubts=tuple(
+                f"{root}: array {name} has {len(arrays[name]):,} rows, and no images or labels go with it by its name: "
+                "it is left out"
+                for name in unpaired(arrays, found)
+            ),
         )
 
 
@@ -90,14 +93,11 @@ def _kind(name: str) -> tuple[str, SplitName | None]:
     return "images" if re.fullmatch(_IMAGES, rest) else "labels" if re.fullmatch(_LABELS, rest) else "", split
 
 
-def left_over(arrays: Mapping[str, NDArray[Any]], used: Sequence[tuple[str, str]]) -> list[str]:
-    """Say which arrays look like images or labels and are in no pair: `x_test` without `y_test`, `X_train_aug`."""
-    rest = [name for name in arrays if name not in {own for pair in used for own in pair}]
-    found = []
-    for name in rest:
-        array = arrays[name]
-        if array.ndim >= 3 or (array.ndim and _kind(name)[0] == "images"):
-            found.append(f"array {name} has {len(array):,} images, and no labels by its name: it is left out")
-        elif _kind(name)[0] == "labels":
-            found.append(f"array {name} has labels, and no images by its name: it is left out")
-    return found
+def unpaired(arrays: Mapping[str, NDArray[Any]], members: Iterable[tuple[SplitName | None, str, str]]) -> list[str]:
+    """Return arrays that look like images or labels and are in none of `pairs`: x_test without y_test, X_train_aug."""
+    taken = {name for _, *pair in members for name in pair}
+    return [
+        name
+        for name, array in arrays.items()
+        if name not in taken and (array.ndim > 2 or (array.ndim and _kind(name)[0]))
+    ]
