@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,6 @@ from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
 NO_PAIR = "arrays of images without labels, or of labels without images, by their names"
-_LEAST = 8  # pixels of a box's short side
 _FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "PPM": ".ppm"}
 
 
@@ -39,17 +38,6 @@ class Skipped:
 
     reason: str
     name: str
-
-
-@dataclass(frozen=True)
-class Box:
-    """A class, and where in the image it is, in pixels."""
-
-    label: str
-    left: float
-    top: float
-    right: float
-    bottom: float
 
 
 def library(name: str, root: Path) -> Any:
@@ -96,25 +84,6 @@ def image_of(folder: Path, stem: str) -> Path | None:
     """Return the image of a name without its ending."""
     ways = (folder / f"{stem}{ending}" for end in EXTENSIONS for ending in (end, end.upper()))
     return next((way for way in ways if way.exists()), None)
-
-
-def cut_out(file: Path, boxes: list[Box], split: SplitName | None, name: str) -> Iterator[Made]:
-    """Yield what lies in each box of an image; a box of fewer than 8 pixels is passed over.
-
-    Raises:
-        HardenerError: the image cannot be read.
-    """
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
-    except OSError as error:
-        raise HardenerError(f"{file} cannot be read: {error}. Mend it, or take it out of the list.") from None
-    for number, box in enumerate(boxes):
-        left, top = max(0, round(box.left)), max(0, round(box.top))
-        right, bottom = min(image.width, round(box.right)), min(image.height, round(box.bottom))
-        if min(right - left, bottom - top) < _LEAST:
-            continue
-        yield Made(split, box.label, f"{name}_{number}", ".png", as_png(image.crop((left, top, right, bottom))))
 
 
 def as_png(image: Image.Image) -> bytes:
