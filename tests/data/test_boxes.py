@@ -40,6 +40,13 @@ def pixels(path: Path) -> NDArray[np.uint8]:
     return decode_image(path.read_bytes(), height=height, width=width, channels=3)
 
 
+def cuts(root: Path, ending: str = ".png") -> list[Path]:
+    """Return what was cut out of two images, a box each."""
+    found = [path for path in root.rglob("*.*") if path.is_file()]
+    assert [path.suffix for path in found] == [ending] * 2
+    return found
+
+
 def yolo(root: Path, *lines: str, **told: Any) -> Path:
     """Write an image of 100 by 100 for each line."""
     for folder in ("images", "labels"):
@@ -66,7 +73,7 @@ def test_a_box_is_no_shape_whatever_stands_behind_it(line: str, shape: list[int]
     told = {} if shape is None else {"kpt_shape": shape}
     code, said = converted(yolo(tmp_path / "from", f"0 {line}", f"1 {line}", **told), tmp_path / "to")
     assert code == 0, said
-    for path in (tmp_path / "to").rglob("*.png"):
+    for path in cuts(tmp_path / "to"):
         assert (pixels(path) == steps(100, 100)[45:55, 40:60]).all()
 
 
@@ -165,7 +172,7 @@ def test_a_box_counts_on_the_frame_that_its_list_names(orientation: int, frame: 
     size = {"upright": upright.shape[1::-1], "stored": (100, 50), "untold": None}[frame]
     source = coco(tmp_path / "from", stored, stored, box=[left, top, right - left, bottom - top], size=size, exif=exif)
     assert converted(source, tmp_path / "to")[0] == 0
-    for path in (tmp_path / "to").rglob("*.png"):
+    for path in cuts(tmp_path / "to"):
         assert (pixels(path) == want).all()
 
 
@@ -177,7 +184,7 @@ def test_yolo_counts_on_the_image_the_right_way_up(tmp_path: Path) -> None:
         Image.fromarray(steps(100, 50)).save(source / "images" / f"{number}.png", exif=exif)
     upright = decode_image((source / "images" / "0.png").read_bytes(), height=100, width=50, channels=3)
     assert converted(source, tmp_path / "to")[0] == 0
-    for path in (tmp_path / "to").rglob("*.png"):
+    for path in cuts(tmp_path / "to"):
         assert (pixels(path) == upright[10:30, 15:35]).all()
 
 
@@ -200,7 +207,7 @@ def test_levels_that_are_no_16_bits_stay_too(kind: type, tmp_path: Path) -> None
         (source / "images" / f"{number}.png").unlink()
         Image.fromarray(levels).save(source / "images" / f"{number}.tif")
     assert converted(source, tmp_path / "to")[0] == 0
-    for path in (tmp_path / "to").rglob("*.tif"):
+    for path in cuts(tmp_path / "to", ".tif"):
         with Image.open(path) as image:
             assert (np.asarray(image) == levels[20:60, 10:40]).all()
 
@@ -216,7 +223,7 @@ def test_colours_of_16_bits_keep_their_low_bytes(tmp_path: Path) -> None:
     for number in range(2):
         (source.parents[1] / f"{number}.png").write_bytes(file)
     assert converted(source, tmp_path / "to")[0] == 0
-    for path in (tmp_path / "to").rglob("*.png"):
+    for path in cuts(tmp_path / "to"):
         data = path.read_bytes()
         place = data.index(b"IDAT")
         (length,) = struct.unpack(">I", data[place - 4 : place])

@@ -237,6 +237,16 @@ def test_arrays_in_no_pair_are_said(tmp_path: Path) -> None:
     assert [doubt.partition(": array ")[2].partition(" ")[0] for doubt in said] == ["x_test", "X_train_aug", "y_val"]
 
 
+def test_arrays_of_no_split_beside_those_of_train_are_refused_with_the_way(tmp_path: Path) -> None:
+    images, labels = arrays(24)
+    np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x=images, y=labels)
+    with pytest.raises(
+        HardenerError, match=r"splits \(x_train, y_train\) beside others \(x, y\): pass --ignore x --ig"
+    ):
+        read_data_set(tmp_path / "d.npz")
+    assert sum(map(len, read_data_set(tmp_path / "d.npz", reading=Reading(ignore=("x", "y"))).splits.values())) == 24
+
+
 def idx(array: NDArray[np.uint8]) -> bytes:
     return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 

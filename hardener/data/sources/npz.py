@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.sources._arrays import class_order, group_of, texts
 from hardener.data.split_names import split_of
+from hardener.data.tree import is_passed_over
 from hardener.errors import HardenerError
 
 _IMAGES = r"images?|x|data|imgs?|pixels"
@@ -37,7 +39,9 @@ class Npz:
         """
         arrays = _arrays(root)
         names = arrays.pop("class_names", arrays.pop("label_names", None))
+        arrays = {name: array for name, array in arrays.items() if not is_passed_over(name, reading.ignore)}
         found = pairs(list(arrays))
+        _refuse_whole_beside_train(root, found)
         if not found:
             raise HardenerError(
                 f"{root} holds {', '.join(sorted(arrays)) or 'nothing'}. Name arrays in pairs: train_images and "
@@ -91,6 +95,22 @@ def _kind(name: str) -> tuple[str, SplitName | None]:
     split = next((found for part in parts if (found := split_of(part))), None)
     rest = "_".join(part for part in parts if split_of(part) is None)
     return "images" if re.fullmatch(_IMAGES, rest) else "labels" if re.fullmatch(_LABELS, rest) else "", split
+
+
+def _refuse_whole_beside_train(root: Path, members: list[tuple[SplitName | None, str, str]]) -> None:
+    """See that there are no images of no split beside those of train.
+
+    Raises:
+        HardenerError: there are.
+    """
+    by_split = {split: pair for split, *pair in members}
+    if None in by_split and "train" in by_split:
+        train, others = by_split["train"], by_split[None]
+        way = " ".join(f"--ignore {shlex.quote(name)}" for name in others)
+        raise HardenerError(
+            f"{root} has arrays of splits ({', '.join(train)}) beside others ({', '.join(others)}): "
+            f"pass {way} to leave those out."
+        )
 
 
 def unpaired(arrays: Mapping[str, NDArray[Any]], members: Iterable[tuple[SplitName | None, str, str]]) -> list[str]:
