@@ -135,7 +135,7 @@ def read_data_set(
     shares = {"validation": val_fraction, "test": test_fraction}
     sources |= {split: f"drawn, {shares[split]:.0%} of each class" for split in by_seed}
     sources |= {name: str(place) for name, place in elsewhere.items() if place is not None}
-    brought = replace(brought, doubts=_still_open(brought.doubts, elsewhere))
+    brought = replace(brought, doubts=(*_still_open(brought.doubts, elsewhere), *_unused(brought, classes)))
     return DataSet(classes, train, validation, test, brought, by_seed, sources)
 
 
@@ -273,13 +273,21 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
         )
     classes = tuple(sorted(group.classes)) if brought.classes is None else brought.classes
     missing = sorted(set(classes) - group.classes)
-    if missing and training:
-        raise HardenerError(f"{root} names classes without a training image: {listed(missing, 5)}.")
+    if missing and len(missing) == len(classes):
+        raise HardenerError(f"{root} names classes without an image: {listed(missing, 5)}.")
+    if training:
+        classes = tuple(name for name in classes if name not in missing)
     if len(classes) == 1:
         raise HardenerError(
             f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more.{_beside(brought, classes)}"
         )
     return classes
+
+
+def _unused(brought: Brought, classes: tuple[str, ...]) -> list[str]:
+    """Say which classes the data names that no training image has."""
+    unused = [name for name in brought.classes or () if name not in classes]
+    return [f"no training image has the class {listed(unused, 5)}, so the model does not learn it"] if unused else []
 
 
 def _left_in(brought: Brought, folders: Sequence[str]) -> str:

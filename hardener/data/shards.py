@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -12,10 +14,11 @@ from pathlib import Path
 from hardener.data.brought import Group, SplitName
 from hardener.data.image_files import Files, Store
 from hardener.data.place import LARGEST
-from hardener.data.split_names import split_of
+from hardener.data.split_names import looks_unlabelled, split_of
 from hardener.data.tables.rows import Sheet
 from hardener.data.tables.table import Table
-from hardener.data.tree import Tree
+from hardener.data.tree import Tree, is_passed_over
+from hardener.errors import HardenerError
 
 _MANY = 64  # entries of a folder: one with more, of which none is a shard, holds images
 _FOLDERS = 32
@@ -87,18 +90,69 @@ def shards(root: Path, endings: Sequence[str]) -> list[str]:
 
 def split_of_shard(name: str) -> SplitName | None:
     """Return the split that a shard's name tells, or its folders: train-00000-of-00002.parquet, test/0000.parquet."""
+    return next((split for part in _parts(name) if (split := split_of(part))), None)
+
+
+def _parts(name: str) -> list[str]:
     folder, _, own = name.rpartition("/")
     stem = own.partition(".")[0]
-    parts = [stem, *re.split(r"[-_]", stem), *reversed(folder.split("/") if folder else [])]
-    return next((split for part in parts if (split := split_of(part))), None)
+    return [stem, *re.split(r"[-_\d]+", stem), *reversed(folder.split("/") if folder else [])]
+
+
+def shards_to_read(root: Path, names: Sequence[str], ignore: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the shards in a folder that are read, and what to say of the others.
+
+    Args:
+        ignore: the user's patterns; a shard is passed over by its own name, or by that of a folder above it.
+    Raises:
+        HardenerError: all are passed over; or some tell their split by their names, and others do not.
+    """
+    kept = [name for name in names if not any(is_passed_over(way, ignore) for way in _ways(name))]
+    if not kept:
+        raise HardenerError(f"{root} has {len(names)} files of images, and --ignore passes over all of them.")
+    told = [name for name in kept if split_of_shard(name)]
+    if not told:
+        return kept, ()
+    unlabelled = [name for name in kept if name not in told and any(map(looks_unlabelled, _parts(name)))]
+    others = [name for name in kept if name not in told and name not in unlabelled]
+    if others:
+        example = others[0].rpartition("/")[2]
+        way = " ".join(f"--ignore {shlex.quote(pattern)}" for pattern in _patterns(others, told)[:5])
+        raise HardenerError(
+            f"{root} has files of splits ({_some(told)}) beside others ({_some(others)}). Name those after the split "
+            f"that they belong to, such as train-{example}; or pass {way} to leave them out."
+        )
+    said = (f"{_some(unlabelled)}: the name says that its images have no class, so it is left out",)
+    return told, said if unlabelled else ()
 
 
 def split_sheets(tables: Mapping[str, Table]) -> list[Sheet]:
-    """Return the tables of shards with their splits; where one is of no known split, all are read as one."""
+    """Return the tables of shards with their splits; where none is of train, or all are, they are read as one."""
     told = {name: split_of_shard(name) for name in tables}
-    divided_well = None not in told.values() and "train" in told.values()
-    alone = set(told.values()) == {"train"}
-    return [Sheet(table, split=told[name] if divided_well and not alone else None) for name, table in tables.items()]
+    splits = set(told.values())
+    divided = "train" in splits and len(splits) > 1
+    return [Sheet(table, split=told[name] if divided else None) for name, table in tables.items()]
+
+
+def _ways(name: str) -> list[str]:
+    """Return a shard's name and those of the folders that it lies in."""
+    parts = name.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _patterns(others: Sequence[str], told: Sequence[str]) -> list[str]:
+    """Return patterns that some shards' names match and no others do: all numbers of extra-00000-of-00004.parquet."""
+    found: dict[str, None] = {}
+    for name in others:
+        pattern = re.sub(r"\d+", "*", glob.escape(name.rpartition("/")[2]))
+        folders = [way for way in _ways(name)[:-1] if not any(other.startswith(f"{way}/") for other in told)]
+        taken = any(is_passed_over(other, [pattern]) for other in told)
+        found[(folders[0] if folders else glob.escape(name)) if taken else pattern] = None
+    return list(found)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _below(root: Path, folder: str, endings: tuple[str, ...], deeper: int) -> Iterator[str]:

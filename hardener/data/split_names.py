@@ -29,7 +29,7 @@ _PART = re.compile(
     re.I,
 )
 _PLAIN = re.compile(rf"(?:{_FILLER})(?:[\W_]*(?:{_FILLER}))*", re.I)
-_UNLABELLED = re.compile(r".*(?:pred|predict|prediction|unlabell?ed|submission|submit)s?", re.I)
+_UNLABELLED = re.compile(r".*(?:pred|predict|prediction|unlabell?ed|unsupervised|submission|submit)s?", re.I)
 
 
 _SEPARATED = re.compile(r"(.+?)[\W_]+([a-z]+)", re.I)

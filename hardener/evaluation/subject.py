@@ -162,6 +162,7 @@ def foreign_subject(
         raise HardenerError("a model that was not trained here needs --data DIR, the images to evaluate it on.")
     held = read_held_out(data, reading or AS_FOUND)
     classes, files = held.classes, held.files
+    _tell_order(classes, reporter)
     seen, (height, width), rule = _look(files, model.image_size, model.range, reporter)
     if model.normalize == "data":
         raise HardenerError(
@@ -210,6 +211,17 @@ def foreign_subject(
     )
 
 
+def _tell_order(classes: Sequence[str], reporter: Reporter) -> None:
+    """Warn where classes are numbers and not in the order of their size: the model's outputs may be."""
+    if all(name.isdecimal() for name in classes) and sorted(classes, key=int) != list(classes):
+        width = max(map(len, classes))
+        reporter.warn(
+            f"the classes are numbers and stand in the order {listed(classes, 4)}, …, which is taken for the order of "
+            "the model's outputs. If those stand by size, all figures are wrong: write the names of the classes in "
+            f"{width} digits, such as {min(classes, key=int).zfill(width)}"
+        )
+
+
 def _normalization_flags(network: nn.Module, asked: str, left: str | None, reporter: Reporter) -> list[Flag]:
     fault = fault_of_normalization(network, asked, left)
     if fault is None:
@@ -255,6 +267,8 @@ def onnx_subject(
         assert data is not None, "checked above"
         held = read_held_out(data, reading or AS_FOUND, known=network.classes)
         classes, files = held.classes, held.files
+        if not network.classes:
+            _tell_order(classes, reporter)
         height, width, channels = network.image_shape
         known = (height, width) if height and width else None
         told, size, rule = _look(files, known, ends, reporter, network.pixels)

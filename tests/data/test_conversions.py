@@ -148,9 +148,10 @@ def message(field: int, data: bytes) -> bytes:
     return varint(field << 3 | 2) + varint(len(data)) + data
 
 
-def example(image: bytes, label: int) -> bytes:
-    """Write a tf.train.Example as TensorFlow Datasets does."""
-    entries = [("image", message(1, message(1, image))), ("label", message(3, message(1, varint(label))))]
+def example(image: bytes, *labels: int) -> bytes:
+    """Write a tf.train.Example as TensorFlow Datasets does; several labels as they are when one is marked by a 1."""
+    numbers = b"".join(varint(label % (1 << 64)) for label in labels)
+    entries = [("image", message(1, message(1, image))), ("label", message(3, message(1, numbers)))]
     return message(1, b"".join(message(1, message(1, name.encode()) + message(2, data)) for name, data in entries))
 
 
@@ -169,11 +170,34 @@ def tfrecord(root: Path, *, packed: bool = False) -> Path:
     return root
 
 
+def one_hot(root: Path, *, marks: tuple[tuple[int, ...], ...] = ((1, 0), (0, 1))) -> Path:
+    records = [record(example(picture(color=c), *m)) for c, m in zip(COLORS.values(), marks, strict=True)]
+    (root / "train.tfrecord").write_bytes(b"".join(records * 12))
+    return root / "train.tfrecord"
+
+
 def lsun(root: Path) -> Path:
     for name, color in COLORS.items():
         with lmdb.open(str(root / f"{name}_lmdb"), map_size=1 << 22) as database, database.begin(write=True) as write:
             for number in range(12):
                 write.put(f"{number:04}".encode(), picture(color=color, kind="WEBP"))
+    return root
+
+
+def caffe(root: Path) -> Path:
+    for split in ("train", "test"):
+        datum(root / f"mnist_{split}_lmdb")
+    return root
+
+
+def rooms(root: Path) -> Path:
+    """Write LSUN's databases of two classes and two splits."""
+    lsun(root)
+    for name in COLORS:
+        (root / f"{name}_lmdb").rename(root / f"{name}_train_lmdb")
+    lsun(root)
+    for name in COLORS:
+        (root / f"{name}_lmdb").rename(root / f"{name}_val_lmdb")
     return root
 
 
@@ -249,8 +273,11 @@ KINDS: dict[str, tuple[Callable[[Path], Path], dict[str, int], tuple[int, int]]]
     "yolo, inside": (partial(yolo, inside=True), {"train": 8, "validation": 8}, (12, 10)),
     "tfrecord": (tfrecord, {"train": 10, "validation": 2, "test": 12}, (40, 40)),
     "tfrecord, packed": (partial(tfrecord, packed=True), {"train": 10, "validation": 2, "test": 12}, (40, 40)),
+    "tfrecord, one-hot": (one_hot, {"train": 20, "validation": 2, "test": 2}, (40, 40)),
     "lmdb": (lsun, {"train": 20, "validation": 2, "test": 2}, (40, 40)),
     "lmdb of datums": (datum, {"train": 20, "validation": 2, "test": 2}, (4, 5)),
+    "lmdb of datums and splits": (caffe, {"train": 22, "validation": 2, "test": 24}, (4, 5)),
+    "lmdb, a class and a split": (rooms, {"train": 24, "validation": 24}, (40, 40)),
     "hdf5": (hdf5, {"train": 14, "validation": 2, "test": 16}, (7, 6)),
     "hdf5 in two": (patches, {"train": 16, "validation": 16}, (7, 6)),
     "pixels": (digits, {"train": 20, "validation": 2, "test": 2}, (10, 10)),
@@ -362,6 +389,18 @@ def _lonely(folder: Path) -> Path:
     return folder / "d.h5"
 
 
+def _unnamed(folder: Path, label: int) -> Path:
+    (folder / "label.labels.txt").write_text("cat\ndog\n")
+    return one_hot(folder, marks=((0,), (label,)))
+
+
+def _beyond(folder: Path) -> Path:
+    cifar(folder)
+    batch = {b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, -1]}
+    (folder / "data_batch_2").write_bytes(pickle.dumps(batch, protocol=2))
+    return folder
+
+
 WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a trap in a pickle": (_trap, "data_batch_2 is no batch of CIFAR's: it asks for"),
     "an image outside": (_outside, r"names ../../000.png, which is not below .* --images-root DIR"),
@@ -369,6 +408,10 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a cut record": (_cut, "is damaged: its last record is cut"),
     "pickles in LMDB": (_pickled, "is neither an image file nor a Datum"),
     "no images": (_lonely, "holds weights, and no arrays that belong together"),
+    "two labels": (partial(one_hot, marks=((1, 0), (1, 1))), "record 1 of .* has 2 values of label; an image has one"),
+    "a label without a name": (partial(_unnamed, label=2), "has the class 2, and 2 classes are named, 0 to 1"),
+    "a label untold": (partial(_unnamed, label=-1), "has the class -1, and 2 classes are named"),
+    "a label untold, cifar": (_beyond, "image 1 of .*data_batch_2 has the class -1, and 2 classes are named, 0 to 1"),
     "nothing known": (lambda folder: folder, "is nothing that is converted. What is: COCO"),
 }
 

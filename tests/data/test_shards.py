@@ -325,3 +325,58 @@ def test_columns_of_shards_are_chosen_by_the_user(images: Path, tmp_path: Path) 
     folder = read_data_set(path, reading=Reading(path_column="left", label_column="bird"))
     assert folder.classes == tuple(CLASSES)
     assert set(held(folder.train)) <= set(cells)
+
+
+def extra_parquet(images: Path, root: Path) -> Path:
+    parquet_shards(images, root)
+    pyarrow.parquet.write_table(hub_table(rows_of(images, "test")), root / "data" / "extra-00000-of-00001.parquet")
+    return root
+
+
+def extra_converted(images: Path, root: Path) -> Path:
+    converted(images, root)
+    (root / "default" / "extra").mkdir()
+    pyarrow.parquet.write_table(hub_table(rows_of(images, "test")), root / "default" / "extra" / "0000.parquet")
+    return root
+
+
+def extra_tar(images: Path, root: Path) -> Path:
+    tars(lambda kind: ("cls", kind.encode()))(images, root)
+    (root / "test-000000.tar").rename(root / "extra000.tar")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("form", "way"),
+    [
+        (extra_parquet, "--ignore 'extra-*-of-*.parquet'"),
+        (extra_converted, "--ignore default/extra"),
+        (extra_tar, "--ignore 'extra*.tar'"),
+    ],
+)
+def test_a_shard_of_no_known_split_beside_those_of_splits_is_refused_with_the_way(
+    form: Callable[[Path, Path], Path], way: str, images: Path, tmp_path: Path
+) -> None:
+    root = form(images, tmp_path / "d")
+    with pytest.raises(HardenerError, match="has files of splits .* beside others .*extra.* such as train-") as caught:
+        read_data_set(root)
+    assert f"or pass {way} to leave them out" in str(caught.value)
+    reading = Reading(ignore=(way.split(" ")[1].strip("'"),))
+    folder = read_data_set(root, reading=reading)
+    assert {Path(path).parts[0] for path in folder.sources.values() if "extra" in path} == set()
+    assert folder.test is not None
+    assert sum(map(len, folder.splits.values())) == (33 if form is extra_tar else 42)
+    with pytest.raises(HardenerError, match="--ignore passes over all of them"):
+        read_data_set(root, reading=Reading(ignore=("*.tar", "*.parquet")))
+
+
+def test_shards_without_classes_by_their_name_are_left_out_and_said(images: Path, tmp_path: Path) -> None:
+    doubts = read_data_set(parquet_shards(images, tmp_path / "d")).brought.doubts
+    assert [doubt for doubt in doubts if "unsupervised-00000-of-00001.parquet: the name says" in doubt]
+
+
+def test_shards_that_tell_no_split_are_read_whatever_their_number(images: Path, tmp_path: Path) -> None:
+    rows = rows_of(images, "train")
+    for place, some in enumerate((rows[:10], rows[10:])):
+        pyarrow.parquet.write_table(hub_table(some), tmp_path / f"data-{place:05}-of-00002.parquet")
+    assert sum(map(len, read_data_set(tmp_path).splits.values())) == len(rows)

@@ -120,6 +120,26 @@ def test_a_link_in_a_tar_is_no_image(divided: Path, tmp_path: Path) -> None:
     assert len(read_data_set(tmp_path / "d.tar").train) + len(read_data_set(tmp_path / "d.tar").validation) == 9
 
 
+def test_a_hard_link_in_a_tar_is_the_image_that_it_links_to_and_other_links_are_counted(
+    divided: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "d.tar", "w") as archive:
+        archive.add(divided, ".")
+        first = next(name for name in archive.getnames() if "cat" in name and name.endswith(".png"))
+        for kind, target in ((tarfile.LNKTYPE, first), (tarfile.LNKTYPE, "nowhere"), (tarfile.SYMTYPE, "/etc/passwd")):
+            link = tarfile.TarInfo(f"set/Train/dog/{kind.decode()}{target[:1]}.png")
+            link.type, link.linkname = kind, target
+            archive.addfile(link)
+    brought = read_source(tmp_path / "d.tar", AS_FOUND)
+    group = brought.splits["train"]
+    place = next(place for place, path in enumerate(group.paths) if path.startswith("dog/1"))
+    assert group.store.read(group.root, group.paths[place]) == (divided / first).read_bytes()
+    assert len(group) == 10
+    assert [(fact.reason, fact.count) for fact in brought.left_out if "link" in fact.reason] == [
+        ("links that lead to no file in the archive", 2)
+    ]
+
+
 def arrays(count: int, *, channels: int = 0, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     random = np.random.default_rng(seed)
     shape = (count, 6, 7, channels) if channels else (count, 6, 7)
@@ -175,6 +195,18 @@ def test_channels_in_front_are_turned(tmp_path: Path) -> None:
         ({"images": np.zeros((4, 25), np.uint8), "labels": np.zeros(4, int)}, r"has the shape \(4, 25\)"),
         ({"images": np.zeros((4, 5, 5), np.uint8), "labels": np.zeros(3, int)}, "has 4 images and 3 labels"),
         ({"images": np.zeros((4, 5, 5), np.uint8), "labels": np.ones((4, 3), int)}, "an image has one class here"),
+        (
+            {"images": np.zeros((2, 5, 5), np.uint8), "labels": np.array([-1, 0]), "class_names": ["a", "b"]},
+            "has the label -1, and 2 classes are named, 0 to 1",
+        ),
+        (
+            {"images": np.zeros((2, 5, 5), np.uint8), "labels": np.array(["a", "c"]), "class_names": ["a", "b"]},
+            "has the label 'c', which the names of classes lack",
+        ),
+        (
+            {"images": np.zeros((0, 5, 5), np.uint8), "labels": np.zeros(0, int), "class_names": ["a", "b"]},
+            "names classes without an image: a, b",
+        ),
         ({"a": np.zeros(3)}, "Name arrays in pairs: train_images and train_labels"),
         ({"images": np.array([{}, {}], object), "labels": np.zeros(2, int)}, "holds pickled objects"),
     ],
@@ -183,6 +215,36 @@ def test_arrays_that_are_no_images_are_refused(held: dict[str, Any], match: str,
     np.savez(tmp_path / "d.npz", **held)
     with pytest.raises(HardenerError, match=match):
         read_data_set(tmp_path / "d.npz")
+
+
+def test_names_of_classes_in_an_array_may_be_bytes_and_one_without_images_is_said(tmp_path: Path) -> None:
+    images, labels = arrays(24)
+    names = np.array([b"bg", b"cat", b"dog"])
+    np.savez(tmp_path / "d.npz", images=images, labels=1 + labels[:, None] % 2.0, class_names=names)
+    folder = read_data_set(tmp_path / "d.npz")
+    assert folder.classes == ("cat", "dog")
+    assert [doubt for doubt in folder.brought.doubts if "no training image has the class bg" in doubt]
+    assert read_held_out(tmp_path / "d.npz").classes == ("bg", "cat", "dog")  # a model may know all three
+    np.savez(tmp_path / "t.npz", images=images, labels=np.array([b"cat", b"dog"] * 12))
+    assert read_data_set(tmp_path / "t.npz").classes == ("cat", "dog")
+
+
+def test_arrays_in_no_pair_are_said(tmp_path: Path) -> None:
+    images, labels = arrays(24)
+    more = {"x_test": images, "X_train_aug": images, "y_val": labels, "ids": labels}
+    np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, **more)
+    said = read_source(tmp_path / "d.npz", AS_FOUND).doubts
+    assert [doubt.partition(": array ")[2].partition(" ")[0] for doubt in said] == ["x_test", "X_train_aug", "y_val"]
+
+
+def test_arrays_of_no_split_beside_those_of_train_are_refused_with_the_way(tmp_path: Path) -> None:
+    images, labels = arrays(24)
+    np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, x=images, y=labels)
+    with pytest.raises(
+        HardenerError, match=r"splits \(x_train, y_train\) beside others \(x, y\): pass --ignore x --ig"
+    ):
+        read_data_set(tmp_path / "d.npz")
+    assert sum(map(len, read_data_set(tmp_path / "d.npz", reading=Reading(ignore=("x", "y"))).splits.values())) == 24
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:

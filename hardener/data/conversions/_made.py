@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from hardener.data.file_kind import EXTENSIONS, kind_of_bytes
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
-_LEAST = 8  # pixels of a box's short side
+NO_PAIR = "arrays of images without labels, or of labels without images, by their names"
 _FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "PPM": ".ppm"}
 
 
@@ -33,14 +33,11 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Box:
-    """A class, and where in the image it is, in pixels."""
+class Skipped:
+    """Something that a conversion passes over, and why: `boxes of fewer than 8 pixels`."""
 
-    label: str
-    left: float
-    top: float
-    right: float
-    bottom: float
+    reason: str
+    name: str
 
 
 def library(name: str, root: Path) -> Any:
@@ -53,6 +50,25 @@ def library(name: str, root: Path) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError:
         raise HardenerError(f"{root} is read by {name}. Install it: pip install 'hardener[convert]'.") from None
+
+
+def class_of(number: int, names: Sequence[str] | Mapping[int, str], where: str) -> str:
+    """Return the name that a number stands for; the number itself where no names are told.
+
+    Args:
+        where: what messages call the image.
+    Raises:
+        HardenerError: names are told, and none for this number.
+    """
+    if not names:
+        return str(number)
+    told = names if isinstance(names, Mapping) else dict(enumerate(names))
+    if not told.get(number):
+        raise HardenerError(
+            f"{where} has the class {number}, and {len(told)} classes are named, {min(told)} to {max(told)}. Name "
+            "every class, or take it out."
+        )
+    return told[number]
 
 
 def flat_parts(root: Path, *others: str) -> list[Path]:
@@ -68,25 +84,6 @@ def image_of(folder: Path, stem: str) -> Path | None:
     """Return the image of a name without its ending."""
     ways = (folder / f"{stem}{ending}" for end in EXTENSIONS for ending in (end, end.upper()))
     return next((way for way in ways if way.exists()), None)
-
-
-def cut_out(file: Path, boxes: list[Box], split: SplitName | None, name: str) -> Iterator[Made]:
-    """Yield what lies in each box of an image; a box of fewer than 8 pixels is passed over.
-
-    Raises:
-        HardenerError: the image cannot be read.
-    """
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
-    except OSError as error:
-        raise HardenerError(f"{file} cannot be read: {error}. Mend it, or take it out of the list.") from None
-    for number, box in enumerate(boxes):
-        left, top = max(0, round(box.left)), max(0, round(box.top))
-        right, bottom = min(image.width, round(box.right)), min(image.height, round(box.bottom))
-        if min(right - left, bottom - top) < _LEAST:
-            continue
-        yield Made(split, box.label, f"{name}_{number}", ".png", as_png(image.crop((left, top, right, bottom))))
 
 
 def as_png(image: Image.Image) -> bytes:

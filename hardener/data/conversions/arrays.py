@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hardener.data.brought import SplitName
-from hardener.data.conversions._made import Made, ending_of, library, names_in
+from hardener.data.conversions._made import NO_PAIR, Made, Skipped, ending_of, library, names_in
 from hardener.data.matlab import variables
 from hardener.data.sources._arrays import group_of
-from hardener.data.sources.npz import pairs
+from hardener.data.sources.npz import pairs, unpaired
 from hardener.errors import HardenerError
 
 _TEXTS = (".txt", ".csv")
@@ -31,7 +31,7 @@ class PlainArrays:
         """Tell whether the path is such a file or folder, by names."""
         return root.suffix.lower() == ".mat" if root.is_file() and root.suffix.lower() != ".npy" else bool(_files(root))
 
-    def made(self, root: Path, images_root: Path | None) -> Iterator[Made]:
+    def made(self, root: Path, images_root: Path | None) -> Iterator[Made | Skipped]:
         """Yield each image of each array.
 
         Raises:
@@ -51,6 +51,9 @@ class PlainArrays:
             )
             images = _first_axis(arrays[one], len(labels)) if matlab else arrays[one]
             yield from _each(root, split, one, images, labels)
+        spare = unpaired(arrays, members) if matlab else _spare(root)
+        for name in spare:
+            yield Skipped(NO_PAIR, name)
 
 
 def _each(root: Path, split: SplitName | None, name: str, images: NDArray[Any], labels: NDArray[Any]) -> Iterator[Made]:
@@ -65,10 +68,17 @@ def _files(root: Path) -> list[Path]:
     folder = root.parent if root.is_file() else root
     names = [name for name in names_in(folder) if name.lower().endswith((".npy", *_TEXTS))]
     kinds = {name[:-4]: name.lower()[-4:] for name in reversed(names)}  # of one stem, the array
-    if root.is_dir() and any((root / name).is_dir() for name in names_in(root)):
+    if root.is_dir() and any((root / name).is_dir() for name in names_in(root) if not name.startswith(".")):
         return []
     told = {stem for _, *two in pairs(list(kinds)) if kinds[two[0]] == ".npy" for stem in two}
     return [folder / f"{stem}{kinds[stem]}" for stem in kinds if stem in told]
+
+
+def _spare(root: Path) -> list[str]:
+    """Return the arrays of a folder that belong to no other."""
+    names = names_in(root) if root.is_dir() else []
+    read = {path.name for path in _files(root)}
+    return [name for name in names if name.lower().endswith(".npy") and name not in read]
 
 
 def _read(path: Path) -> NDArray[Any]:

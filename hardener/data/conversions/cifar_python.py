@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from hardener.data.brought import SplitName
-from hardener.data.conversions._made import Made, as_png
+from hardener.data.conversions._made import Made, as_png, class_of
 from hardener.errors import HardenerError
 
 _ALLOWED = {
@@ -47,11 +47,12 @@ class CifarPython:
                 pixels = found.get("data")
                 if not isinstance(labels, list) or not isinstance(pixels, np.ndarray) or pixels.shape[1:] != (3072,):
                     raise HardenerError(f"{root / file} is no batch of CIFAR's.")
+                if len(pixels) != len(labels):
+                    raise HardenerError(f"{root / file} has {len(pixels)} images and {len(labels)} labels.")
                 for number, (row, label) in enumerate(zip(pixels, labels, strict=True)):
                     image = Image.fromarray(row.astype(np.uint8).reshape(3, 32, 32).transpose(1, 2, 0).copy())
-                    yield Made(
-                        split, names[label] if names else str(label), f"{file}-{number:05}", ".png", as_png(image)
-                    )
+                    called = class_of(int(label), names, f"image {number} of {root / file}")
+                    yield Made(split, called, f"{file}-{number:05}", ".png", as_png(image))
 
 
 class _Arrays(pickle.Unpickler):

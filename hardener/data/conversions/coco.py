@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hardener.data.conversions._made import Box, Made, cut_out, names_in
+from hardener.data.conversions._cut import Box, cut_out
+from hardener.data.conversions._made import Made, Skipped, names_in
 from hardener.data.place import Folder
 from hardener.data.split_names import split_of
 from hardener.data.tables.finding import Finder
@@ -27,7 +28,7 @@ class Coco:
             return bool(_lists(root))
         return root.suffix == ".json" and _has_keys(root)
 
-    def made(self, root: Path, images_root: Path | None) -> Iterator[Made]:
+    def made(self, root: Path, images_root: Path | None) -> Iterator[Made | Skipped]:
         """Yield what lies in each box; images are looked for below `images_root`, or beside the list's folder.
 
         Raises:
@@ -48,7 +49,7 @@ def _lists(root: Path) -> list[Path]:
     return [path for path in found if path.is_file()]
 
 
-def _cut(path: Path, base: Path, split: Any) -> Iterator[Made]:
+def _cut(path: Path, base: Path, split: Any) -> Iterator[Made | Skipped]:
     try:
         found = json.loads(path.read_bytes())
         kinds = {item["id"]: str(item["name"]) for item in found["categories"]}
@@ -58,6 +59,7 @@ def _cut(path: Path, base: Path, split: Any) -> Iterator[Made]:
                 left, top, width, height = item["bbox"]
                 boxes[item["image_id"]].append(Box(kinds[item["category_id"]], left, top, left + width, top + height))
         names = {item["id"]: str(item["file_name"]) for item in found["images"]}
+        frames = {item["id"]: (item.get("width"), item.get("height")) for item in found["images"]}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise HardenerError(f"{path} is no list of COCO's that can be read: {type(error).__name__}: {error}.") from None
     finder = Finder(Folder(base), ("",), (), split_of(path.stem.removeprefix("instances_")))
@@ -68,7 +70,7 @@ def _cut(path: Path, base: Path, split: Any) -> Iterator[Made]:
                 f"{path} names {names.get(key, key)}, which is not below {base}. Name the folder of its images: "
                 f"hardener convert {shlex.quote(str(path))} DEST --images-root DIR."
             )
-        yield from cut_out(base / name, own, split, Path(name).stem)
+        yield from cut_out(base / name, own, split, Path(name).stem, frames[key])
 
 
 def _has_keys(path: Path) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from hardener.data.conversions._made import Made, ending_of, library, names_in
+from hardener.data.conversions._made import NO_PAIR, Made, Skipped, ending_of, library, names_in
 from hardener.data.shards import split_of_shard
 from hardener.data.sources._arrays import group_of
-from hardener.data.sources.npz import pairs
+from hardener.data.sources.npz import pairs, unpaired
 from hardener.errors import HardenerError
 
 _ENDINGS = (".h5", ".hdf5", ".hdf", ".he5")
@@ -28,7 +28,7 @@ class Hdf5:
         names = names_in(root)  # beside folders such a file may be the weights of a network
         return any(name.lower().endswith(_ENDINGS) for name in names) and not any((root / n).is_dir() for n in names)
 
-    def made(self, root: Path, images_root: Path | None) -> Iterator[Made]:
+    def made(self, root: Path, images_root: Path | None) -> Iterator[Made | Skipped]:
         """Yield each row of each array of images.
 
         Raises:
@@ -60,7 +60,7 @@ def _partner(path: Path) -> Path | None:
     return None
 
 
-def _rows(library: Any, path: Path, *, divided: bool) -> Iterator[Made]:
+def _rows(library: Any, path: Path, *, divided: bool) -> Iterator[Made | Skipped]:
     arrays = _arrays(library, path)
     partner = _partner(path)
     own = split_of_shard(path.name) if divided else None
@@ -68,7 +68,11 @@ def _rows(library: Any, path: Path, *, divided: bool) -> Iterator[Made]:
         (images,), (labels,) = list(arrays.values())[:1], list(_arrays(library, partner).values())[:1]
         members = [(own, images, labels)]
     else:
-        members = [(split or own, arrays[one], arrays[other]) for split, one, other in pairs(list(arrays))]
+        found = pairs(list(arrays))
+        members = [(split or own, arrays[one], arrays[other]) for split, one, other in found]
+        known = {name: array for name, array in arrays.items() if hasattr(array, "ndim")}
+        for name in unpaired(known, found) if found else ():
+            yield Skipped(NO_PAIR, f"{path.name}/{name}")
     if not members:
         raise HardenerError(
             f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}, and no arrays that belong together, such as "

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hardener.config.wire import fields, integers
-from hardener.data.conversions._made import Made, ending_of, names_in
+from hardener.data.conversions._made import Made, class_of, ending_of, names_in
 from hardener.data.shards import split_of_shard
 from hardener.errors import HardenerError
 
@@ -91,7 +91,8 @@ def _example(record: bytes, path: Path, number: int) -> Example:
                     if kind == 1:
                         found[name] = [_bytes(value) for _, value in fields(_bytes(values))]
                     elif kind == 3:
-                        found[name] = [n for _, value in fields(_bytes(values)) for n in integers(value)]
+                        numbers = [n for _, value in fields(_bytes(values)) for n in integers(value)]
+                        found[name] = [n - (1 << 64) if n >> 63 else n for n in numbers]
     except (ValueError, KeyError) as error:
         raise HardenerError(f"record {number} of {path} is no tf.train.Example: {error}.") from None
     return found
@@ -116,11 +117,22 @@ def _label(example: Example, names: list[str], where: str) -> str:
         values = example.get(name)
         if not values:
             continue
-        value = values[0]
-        if isinstance(value, bytes):
-            return value.decode("utf-8", "replace")
-        return names[value] if 0 <= value < len(names) else str(value)
+        if len(values) > 1:
+            return class_of(_marked(values, name, where), names, where)
+        (value,) = values
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else class_of(value, names, where)
     raise HardenerError(f"{where} has {', '.join(sorted(example))}, and none is known for a class.")
+
+
+def _marked(values: list[bytes] | list[int], name: str, where: str) -> int:
+    """Return the place of the one 1 among numbers that are 0 else.
+
+    Raises:
+        HardenerError: they are others.
+    """
+    if sorted(values, key=str) != [0] * (len(values) - 1) + [1]:
+        raise HardenerError(f"{where} has {len(values)} values of {name}; an image has one class here.")
+    return [*values].index(1)
 
 
 def _class_names(folder: Path) -> list[str]:

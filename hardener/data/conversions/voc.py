@@ -8,7 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from hardener.data.brought import SplitName
-from hardener.data.conversions._made import Box, Made, cut_out, flat_parts, image_of, names_in
+from hardener.data.conversions._cut import Box, cut_out
+from hardener.data.conversions._made import Made, Skipped, flat_parts, image_of, names_in
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
@@ -23,7 +24,7 @@ class Voc:
         """Tell whether the path is such a folder."""
         return root.is_dir() and bool(_parts(root))
 
-    def made(self, root: Path, images_root: Path | None) -> Iterator[Made]:
+    def made(self, root: Path, images_root: Path | None) -> Iterator[Made | Skipped]:
         """Yield what lies in each box. ImageSets/Main tells the splits, or the folder that the file lies in.
 
         Raises:
@@ -31,28 +32,33 @@ class Voc:
         """
         for told, shown in _parts(root):
             splits = _splits(told.parent)
-            own = split_of(told.name)
+            parts = told.relative_to(root).parts
+            own = next((split for part in parts if (split := split_of(part))), None)
             images = images_root or shown
             for path in sorted(told.glob("*.xml")):
-                name, boxes = _boxes(path)
                 if splits and path.stem not in splits:
+                    yield Skipped("files of boxes that no list in ImageSets/Main names", path.name)
                     continue
+                name, frame, boxes = _boxes(path)
                 file = images / Path(name).name
                 if boxes:
                     found = file if file.is_file() else image_of(images, path.stem) or images / f"{path.stem}.jpg"
-                    yield from cut_out(found, boxes, splits.get(path.stem, own), path.stem)
+                    yield from cut_out(found, boxes, splits.get(path.stem, own), path.stem, frame)
 
 
 def _parts(root: Path) -> list[tuple[Path, Path]]:
     """Return folders of XML files, each with the folder of the images that they tell of."""
-    for home in [root, *(root / name for name in names_in(root, 16)), *root.glob("VOCdevkit/VOC20??")]:
+    found = []
+    for home in [root, *(root / name for name in names_in(root, 16)), *sorted(root.glob("VOCdevkit/VOC20??"))]:
         names = names_in(home)
         told = [home / name for name in names if _TOLD.fullmatch(name) and _first(home / name) is not None]
         shown = [home / name for name in names if _SHOWN.fullmatch(name)]
         if told and shown:
-            return [(told[0], max(shown, key=lambda folder: folder.name == "JPEGImages"))]
-    found = [(folder, _first(folder)) for folder in flat_parts(root)]
-    return [(folder, folder) for folder, first in found if first is not None and image_of(folder, first.stem)]
+            found.append((told[0], max(shown, key=lambda folder: folder.name == "JPEGImages")))
+    if found:
+        return found
+    beside = [(folder, _first(folder)) for folder in flat_parts(root)]
+    return [(folder, folder) for folder, first in beside if first is not None and image_of(folder, first.stem)]
 
 
 def _first(folder: Path) -> Path | None:
@@ -64,7 +70,9 @@ def _first(folder: Path) -> Path | None:
         return path if b"<annotation" in file.read(2000) else None
 
 
-def _boxes(path: Path) -> tuple[str, list[Box]]:
+def _boxes(path: Path) -> tuple[str, tuple[int, int], list[Box]]:
+    """Return the name of the image that a file tells of, its width and height (0 where they are not told), and the
+    boxes on it."""
     data = path.read_bytes()
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise HardenerError(f"{path} defines entities, which are never read. Take them out.")
@@ -74,14 +82,15 @@ def _boxes(path: Path) -> tuple[str, list[Box]]:
         for item in root.iter("object"):
             ends = [float(item.findtext(f"bndbox/{end}") or "") for end in ("xmin", "ymin", "xmax", "ymax")]
             boxes.append(Box(str(item.findtext("name")).strip(), *ends))
-        return root.findtext("filename") or "", boxes
+        width, height = (int(float(root.findtext(f"size/{side}") or 0)) for side in ("width", "height"))
+        return root.findtext("filename") or "", (width, height), boxes
     except (ElementTree.ParseError, ValueError) as error:
         raise HardenerError(f"{path} is no annotation of Pascal VOC's that can be read: {error}.") from None
 
 
 def _splits(home: Path) -> dict[str, SplitName | None]:
     found: dict[str, SplitName | None] = {}
-    for name in ("test", "val", "train"):
+    for name in ("trainval", "test", "val", "train"):
         path = home / "ImageSets" / "Main" / f"{name}.txt"
         if path.is_file():
             found |= {line.split()[0]: split_of(name) for line in path.read_text().splitlines() if line.strip()}

@@ -61,11 +61,30 @@ def group_of(source: Path, name: str, images: NDArray[Any], labels: NDArray[Any]
     where = f"{name} of {source}"
     pixels = _pixels(images, where)
     truth = _labels(labels, len(pixels), where)
-    if names is not None and len(truth) and int(truth.max()) >= len(names):
-        raise HardenerError(f"{where} has the label {int(truth.max())}, and {len(names)} classes are named.")
-    told = tuple(str(value) if names is None else names[int(value)] for value in truth.tolist())
+    told = tuple(map(str, truth.tolist())) if names is None else _by_names(truth, names, where)
     paths = tuple(f"{name}/{place:06}" for place in range(len(pixels)))
     return Group(source, paths, told, Rows(source, pixels), source=name)
+
+
+def texts(array: NDArray[Any]) -> list[str]:
+    """Return the texts in an array, which may be written as bytes; numbers as texts."""
+    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in array.tolist()]
+
+
+def _by_names(truth: NDArray[Any], names: list[str], where: str) -> tuple[str, ...]:
+    """Return the names that labels stand for; labels that are names already stay."""
+    if truth.dtype.kind == "U":
+        other = sorted(set(truth.tolist()) - set(names))
+        if other:
+            raise HardenerError(f"{where} has the label {other[0]!r}, which the names of classes lack.")
+        return tuple(truth.tolist())
+    if len(truth) and not set(truth.tolist()) <= set(range(len(names))):
+        wrong = int(truth.min()) if int(truth.min()) < 0 else int(truth.max())
+        raise HardenerError(
+            f"{where} has the label {wrong}, and {len(names)} classes are named, 0 to {len(names) - 1}. Take images "
+            "without a class out of the array, or name every class."
+        )
+    return tuple(names[int(value)] for value in truth.tolist())
 
 
 def class_order(groups: list[Group]) -> tuple[str, ...]:
@@ -109,9 +128,11 @@ def _labels(labels: NDArray[Any], count: int, where: str) -> NDArray[Any]:
     if len(labels) != count:
         raise HardenerError(f"{where} has {count} images and {len(labels)} labels.")
     if labels.ndim == 2 and labels.shape[1] == 1:
-        return labels[:, 0]
+        return _labels(labels[:, 0], count, where)
     if labels.ndim == 2 and np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all():
         return np.asarray(labels.argmax(axis=1))
+    if labels.dtype.kind == "S" and labels.ndim == 1:
+        return np.array(texts(labels), dtype=np.str_)
     if labels.ndim != 1:
         raise HardenerError(f"{where}: labels have the shape {labels.shape}; an image has one class here.")
     if labels.dtype.kind == "f":

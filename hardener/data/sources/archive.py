@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import posixpath
 import re
 import shutil
 import tarfile
@@ -33,6 +34,10 @@ class Members(Protocol):
 
     def names(self) -> Iterator[str]:
         """Yield each file's name."""
+        ...
+
+    def lost_links(self) -> Sequence[str]:
+        """Return the names of links that lead to no file in the archive."""
         ...
 
     def read(self, name: str, most: int = LARGEST) -> bytes:
@@ -111,6 +116,8 @@ class Packed:
         tree = Tree()
         for name in self._led_out:
             tree.leave("names that lead out of the archive", name)
+        for name in self._members.lost_links():
+            tree.leave("links that lead to no file in the archive", name)
         grown(tree, self._names, ignore, lambda name: self._members.read(name, 512))
         return tree
 
@@ -137,6 +144,9 @@ class Later:
 
     def names(self) -> Iterator[str]:
         return self._members().names()
+
+    def lost_links(self) -> Sequence[str]:
+        return self._members().lost_links()
 
     def read(self, name: str, most: int = LARGEST) -> bytes:
         return self._members().read(name, most)
@@ -178,6 +188,9 @@ class _Zip:
     def names(self) -> Iterator[str]:
         yield from self._infos
 
+    def lost_links(self) -> Sequence[str]:
+        return ()
+
     def read(self, name: str, most: int = LARGEST) -> bytes:
         info = self._infos[name]
         if most == LARGEST and info.file_size > most:
@@ -206,22 +219,42 @@ class _Tar:
             with _plain_tar(root) as file, tarfile.open(fileobj=file, mode="r:") as found:
                 self._descriptor = os.dup(file.fileno())
                 weakref.finalize(self, os.close, self._descriptor)
-                self._places = {
-                    member.name.removeprefix("./"): (member.offset_data, member.size)
-                    for member in found
-                    if member.isreg()
-                }
+                self._places, links = _listed(found)
         except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
             raise HardenerError(f"{root} is no tar that can be read: {error}.{really(root, '.tar')}") from None
 
+        for name, target in links.items():
+            if (place := self._places.get(target)) is not None:
+                self._places[name] = place
+        self._lost = [name for name in links if name not in self._places]
+
     def names(self) -> Iterator[str]:
         yield from self._places
+
+    def lost_links(self) -> Sequence[str]:
+        return self._lost
 
     def read(self, name: str, most: int = LARGEST) -> bytes:
         start, size = self._places[name]
         if most == LARGEST and size > most:
             raise OSError(f"{size:,} bytes are no image")
         return os.pread(self._descriptor, min(most, size), start)
+
+
+def _listed(archive: tarfile.TarFile) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Return where each file of a tar lies, and what each link leads to: a hard link is written for a second name."""
+    places: dict[str, tuple[int, int]] = {}
+    links: dict[str, str] = {}
+    for member in archive:
+        name = member.name.removeprefix("./")
+        if member.isreg():
+            places[name] = (member.offset_data, member.size)
+            links.pop(name, None)
+        elif member.islnk():
+            links[name] = member.linkname.removeprefix("./")
+        elif member.issym():
+            links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
+    return places, {name: links.get(target, target) for name, target in links.items()}
 
 
 def really(root: Path, called: str = "") -> str:

@@ -8,12 +8,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
-from hardener.data.shards import ShardStore, shards, split_of_shard
+from hardener.data.shards import ShardStore, shards, shards_to_read
 from hardener.data.sources._arrow import Shard, arrow, bring_arrow, bytes_of
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
@@ -37,9 +38,13 @@ class Parquet:
             HardenerError: pyarrow is not installed; a file cannot be read; several data sets; else see `bring`.
         """
         base, names = (root.parent, [root.name]) if root.is_file() else (root, shards(root, _ENDINGS))
+        said: tuple[str, ...] = ()
+        if root.is_dir():
+            names, said = shards_to_read(root, names, reading.ignore)
         _refuse_several(root, names)
-        found = {name: _shard(base / name) for name in names if len(names) == 1 or not _is_spare(name)}
-        return bring_arrow(base, found, lambda image: _Groups(base, list(found), image), reading)
+        found = {name: _shard(base / name) for name in names}
+        brought = bring_arrow(base, found, lambda image: _Groups(base, list(found), image), reading)
+        return replace(brought, doubts=(*brought.doubts, *said))
 
 
 def _shard(path: Path) -> Shard:
@@ -103,12 +108,6 @@ class _Groups(ShardStore):
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return self._kept[key]
-
-
-def _is_spare(name: str) -> bool:
-    """Tell whether a shard of a divided data set is of no split that is used: unsupervised-00000-of-00001.parquet."""
-    own = name.rpartition("/")[2]
-    return "-of-" in own and split_of_shard(name) is None
 
 
 def _refuse_several(root: Path, names: list[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
-from hardener.data.shards import ShardStore, shards
+from hardener.data.shards import ShardStore, shards, shards_to_read
 from hardener.data.sources._arrow import Shard, arrow, bring_arrow, bytes_of
 from hardener.errors import HardenerError
 
@@ -29,11 +30,15 @@ class SavedDataset:
         """
         base, names = (root.parent, [root.name]) if root.is_file() else (root, shards(root, _ENDINGS))
         names = [name for name in names if not name.rpartition("/")[2].startswith(("cache-", "tmp"))] or names
+        said: tuple[str, ...] = ()
+        if root.is_dir():
+            names, said = shards_to_read(root, names, reading.ignore)
         tables = {name: _table(base / name) for name in names}
         found = {name: _shard(table) for name, table in tables.items() if table.num_rows}
         if not found:
             raise HardenerError(f"{root} has no rows. Save the data set again, with rows.")
-        return bring_arrow(base, found, lambda image: _Mapped(base, tables, image), reading)
+        brought = bring_arrow(base, found, lambda image: _Mapped(base, tables, image), reading)
+        return replace(brought, doubts=(*brought.doubts, *said))
 
 
 def _table(path: Path) -> Any:
