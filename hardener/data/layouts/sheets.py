@@ -35,7 +35,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     metadata = [name for name in named if name.rpartition("/")[2].lower() in _METADATA]
     flat = is_flat(tree)
     if not flat and not metadata:
-        _refuse_other_classes(place, tree, [name for name in named if "/" not in name])
+        refuse_other_classes(place, tree, [name for name in named if "/" not in name])
         return None
     told = list(_usable(place, metadata or named, reading))
     if not told or (not flat and len(told) < len(metadata)):
@@ -96,7 +96,7 @@ def _divided(told: list[tuple[str, Table]], place: Place) -> list[Sheet]:
     return [Sheet(tables[name], _folders(name), split) for split, (name,) in splits.items()]
 
 
-def _refuse_other_classes(place: Place, tree: Tree, names: list[str]) -> None:
+def refuse_other_classes(place: Place, tree: Tree, names: list[str]) -> None:
     """See that a table beside class folders tells the same classes as they do.
 
     Raises:
