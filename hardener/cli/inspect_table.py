@@ -144,8 +144,15 @@ def _groups(groups: Sequence[Alike]) -> str:
     exact = sum(group.likeness == "same file" for group in groups)
     kinds = ((exact, "the same"), (len(groups) - exact, "nearly the same"))
     counts = [f"{count:,} {what}" for count, what in kinds if count]
-    shown = "; ".join(" = ".join(_name(image) for image in group.images[:2]) for group in groups[:_NAMED])
+    shown = "; ".join(" = ".join(map(_name, pair(group))) for group in groups[:_NAMED])
     return f"{', '.join(counts)}: {shown}{' …' if len(groups) > _NAMED else ''}"
+
+
+def pair(group: Alike) -> tuple[ImageName, ImageName]:
+    """Return two images of a group, of two splits or classes where it is listed for these."""
+    first, *others = group.images
+    told = "split" if group.leak else "label"
+    return first, next((image for image in others if getattr(image, told) != getattr(first, told)), others[0])
 
 
 def _remarks(remarks: Sequence[Remarked]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import glob
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -44,6 +47,13 @@ class Reading(BaseModel):
 
 
 AS_FOUND = Reading()
+_MOST = 20  # names that an advice lists
+
+
+def ignoring(names: Iterable[str]) -> str:
+    """Return the words that pass over files, folders or classes of these names, and nothing else: `[` is no pattern."""
+    words = [f"--ignore {shlex.quote(glob.escape(name))}" for name in names]
+    return " ".join(words[:_MOST]) + (" and so on" if len(words) > _MOST else "")
 
 
 class OtherRoots(TypedDict):

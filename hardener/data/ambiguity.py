@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
+from hardener.config.reading import ignoring
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
 from hardener.data.layouts.file_names import guess
 from hardener.data.node import Node
@@ -14,6 +16,8 @@ from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 from hardener.words import listed
 
+_STRAY = 0.2
+"""The share of a folder's images that may lie beside its folders, and say nothing of what these are."""
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _BOOKS = (".mat", ".xlsx", ".xls", ".ods", ".pkl")
 _LABELS = re.compile(r"(?:\w+_)?(?:labels?|y|targets?|classes)(?:_\w+)?\.(?:txt|npy)", re.I)
@@ -92,7 +96,7 @@ def doubts_about_masks(tree: Tree) -> list[str]:
     word = drawn[masks[0]][2]
     return [
         f"{len(masks)} images are called like masks of others ({masks[0]}) and are taken for images like these: "
-        f"--ignore {shlex.quote(f'*{word}*')} leaves them out"
+        f"--ignore {shlex.quote(f'*{glob.escape(word)}*')} leaves them out"
     ]
 
 
@@ -104,7 +108,7 @@ def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
         return []
     return [
         f"{inner[below]}/ looks like what was drawn on images, and is taken for images of the class like the rest: "
-        f"--ignore {shlex.quote(below)} leaves it out"
+        f"{ignoring([below])} leaves it out"
         for below in drawn
     ]
 
@@ -165,9 +169,10 @@ def _refuse_parts(filled: Mapping[str, Node], here: str) -> None:
     if len(names) < 2 or not all(map(looks_like_split, names)):
         return
     inner = {name for node in filled.values() for name in node.filled()}
+    together = _taken_together(filled, here, inner)
     raise HardenerError(
         f"the folders below {here} look like parts of a divided set, not like classes: {some(names)}."
-        f"{_taken_together(filled, here, inner)} or rename them train, val and test. If they are the classes, pass "
+        f"{f'{together} or rename' if together else ' Rename'} them train, val and test. If they are the classes, pass "
         "--class-depth 1."
     )
 
@@ -185,13 +190,14 @@ def _taken_together(filled: Mapping[str, Node], here: str, inner: Iterable[str])
 
 def _refuse_splits_below(filled: Mapping[str, Node], here: str) -> None:
     """Refuse `cat/train/`, `cat/test/`: read as class folders, test images would be trained on."""
-    divided = [
-        name for name, node in filled.items() if node.filled() and all(map(split_of, node.filled())) and not node.own
-    ]
-    if not divided or 2 * len(divided) < len(filled):
+    told = {name: [split_of(below) for below in node.filled()] for name, node in filled.items()}
+    whole = [name for name, splits in told.items() if splits and all(splits)]
+    sure = [name for name, splits in told.items() if "train" in splits and len({*splits} - {None}) > 1]
+    divided = sure or (whole if 2 * len(whole) >= len(filled) else [])
+    if not divided:
         return
     name = divided[0]
-    inner = next(iter(filled[name].filled()))
+    inner = next(below for below in filled[name].filled() if split_of(below))
     raise HardenerError(
         f"{here} has split folders inside its class folders ({name}/{inner}). Put splits above classes: "
         f"{here}/{inner}/{name}. Or pass --class-depth 1 to take all images of {name}/ together; splits are then drawn."
@@ -200,7 +206,7 @@ def _refuse_splits_below(filled: Mapping[str, Node], here: str) -> None:
 
 def _refuse_repeated(filled: Mapping[str, Node], here: str) -> None:
     """Refuse `2019/{cat,dog}`, `2020/{cat,dog}`: either level may be the classes."""
-    sets = [set(node.filled()) for node in filled.values() if not node.own]
+    sets = [set(node.filled()) for node in filled.values() if len(node.own) <= _STRAY * node.count]
     if len(sets) < 2 or len(sets) < len(filled):
         return
     shared = set.intersection(*sets)

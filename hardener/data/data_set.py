@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from hardener.config.data_path import is_there
-from hardener.config.reading import AS_FOUND, Reading
+from hardener.config.reading import AS_FOUND, Reading, ignoring
 from hardener.data.ambiguity import NoImages, some
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
@@ -109,16 +109,16 @@ def read_data_set(
     splits = brought.splits
     divided = "train" in splits
     if not divided and None not in splits:
-        held = [group.source.rstrip("/") for group in splits.values()]
-        raise HardenerError(
-            f"{root} has a {' and a '.join(sorted(held))} split but no train/. Put training images in "
-            f"{root}/train/CLASS/, or, if these are class names, rename the class folders: no class may be called so."
-        )
+        raise HardenerError(_no_training(root, splits))
     training = splits["train" if divided else None]
     classes = _classes(root, brought, training)
     others = {split: group for split, group in splits.items() if split not in (None, "train")}
     elsewhere: dict[SplitName, Path | None] = {"validation": validation_root, "test": test_root}
-    others |= {name: _only_group(place, name, reading) for name, place in elsewhere.items() if place is not None}
+    others |= {
+        name: _only_group(place, name, _counted_from(place, root, reading))
+        for name, place in elsewhere.items()
+        if place is not None
+    }
     refuse_alike({str(training.root): training.classes, **{str(g.root): g.classes for g in others.values()}})
     train = training.labelled(classes)
     test = _like(others["test"], classes) if "test" in others else None
@@ -180,8 +180,12 @@ def read_held_out(
         )
     assert split != "train", "it is none of those asked for"
     group = splits[split]
-    refuse_alike({**({"the model's": known} if known else {}), str(group.root): group.classes})
-    classes = known or _classes(root, brought, group, training=False)
+    training = brought.splits.get("train", group)  # a test may lack classes that a model knows
+    learned = known or training.classes
+    refuse_alike({("the model's" if known else str(training.root)): learned, str(group.root): group.classes})
+    empty = tuple(name for name in group.empty if training is group or name not in training.classes)
+    whole = replace(group, names=tuple(training.classes | group.classes), empty=empty)
+    classes = known or _classes(root, brought, whole, training=False)
     files = _like(group, known, "the model was trained on") if known else group.labelled(classes)
     return HeldOut(classes, files, split or "all", brought, group.source or "every image there is")
 
@@ -268,8 +272,7 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
         shown = listed(group.empty, 5)
         raise HardenerError(
             f"{group.root} has class folders without images: {shown}.{_left_in(brought, group.empty)} Fill them or "
-            "remove them, or pass "
-            f"{' '.join(f'--ignore {shlex.quote(name)}' for name in group.empty[:5])}."
+            f"remove them, or pass {ignoring(group.empty)}."
         )
     classes = tuple(sorted(group.classes)) if brought.classes is None else brought.classes
     missing = sorted(set(classes) - group.classes)
@@ -311,6 +314,29 @@ def _beside(brought: Brought, classes: tuple[str, ...]) -> str:
     return ""
 
 
+def _no_training(root: Path, splits: Mapping[SplitName | None, Group]) -> str:
+    """Say that there are splits and none to train on."""
+    start = f"{root} has a {' and a '.join(sorted(map(str, splits)))} split but no train"
+    if all(group.source.endswith("/") for group in splits.values()):
+        return (
+            f"{start}/. Put training images in {root}/train/CLASS/, or, if these are class names, rename the class "
+            "folders: no class may be called so."
+        )
+    told = ", ".join(dict.fromkeys(group.source for group in splits.values() if group.source))
+    return f"{start} split{f', by {told}' if told else ''}. Name images to train on, or pass these by --val or --test."
+
+
+def _counted_from(place: Path, root: Path, reading: Reading) -> Reading:
+    """Return how a table of another split is read: `--images-root` holds for it where its own folder lacks images."""
+    if reading.images_root is None or not place.is_file() or place.parent.absolute() == root.parent.absolute():
+        return reading
+    try:
+        read_source(place, reading.elsewhere())
+    except HardenerError:
+        return reading
+    return reading.elsewhere()
+
+
 def _only_group(root: Path, name: SplitName, reading: Reading) -> Group:
     """Return the images of a path that is to be one split."""
     splits = read_source(root, reading).splits
@@ -334,10 +360,9 @@ def _like(group: Group, classes: tuple[str, ...], known_as: str = "the training 
         missing = sorted(set(classes) - group.classes)
         parts = [f"lacks {listed(missing, 5)}"] if missing else []
         parts += [f"has {listed(extra, 5)} besides"]
-        skip = " ".join(f"--ignore {shlex.quote(name)}" for name in extra[:5])
         raise HardenerError(
             f"{group.root} has other classes than {known_as}: it {' and '.join(parts)}. Every class needs "
-            f"training images. Rename what is the same class, or pass {skip}."
+            f"training images. Rename what is the same class, or pass {ignoring(extra)}."
         )
     return group.labelled(classes)
 
@@ -357,7 +382,7 @@ def _draw(files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: st
 def _too_few(files: ImageFiles, small: list[str], classes: int) -> str:
     """Say that nothing can be held out of some classes, and what to do."""
     advice = (
-        f"Add images, or leave it out, --ignore {shlex.quote(small[0])}; or tell the splits yourself: in folders "
+        f"Add images, or leave it out, {ignoring(small[:1])}; or tell the splits yourself: in folders "
         "train/, val/ and test/, in a table's column split, or by --val and --test."
     )
     if 2 * len(small) > classes:

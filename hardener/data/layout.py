@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hardener.config.reading import Reading
+from hardener.config.reading import Reading, ignoring
 from hardener.data.ambiguity import (
     by_names,
     doubts_about_drawn_folders,
@@ -145,7 +145,7 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
     mixed = [name for name in others if name not in spare]
     if mixed:
         here = f"{shown}/{root.path}" if root.path else shown
-        ignore = " ".join(f"--ignore {shlex.quote(name)}" for name in mixed[:5])
+        ignore = ignoring(mixed)
         if "train" not in map(split_of, (short[name] for name in named)):
             divided = next((name for name in mixed if others[name].filled()), None)
             way = _each_by_name(here, divided, {name: short[name] for name in sorted(named)})
@@ -168,7 +168,7 @@ def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[S
         if len(names) > 1:
             raise HardenerError(
                 f"{shown} has {len(names)} folders that look like the {split} split: {some(names)}. Rename one, or "
-                f"pass --ignore {shlex.quote(names[-1])} to leave it out."
+                f"pass {ignoring(names[1:])} to leave {'it' if len(names) == 2 else 'them'} out."
             )
     return {split: filled[names[0]] for split, names in assigned.items()}
 
@@ -178,7 +178,7 @@ def _each_by_name(here: str, train: str | None, named: Mapping[str, str]) -> str
     options: dict[SplitName | None, str] = {"validation": "--val", "test": "--test"}
     way = [f"--data {shlex.quote(here if train is None else f'{here}/{train}')}"]
     way += [f"{options[split_of(own)]} {shlex.quote(f'{here}/{name}')}" for name, own in named.items()]
-    way += [f"--ignore {shlex.quote(name)}" for name in named if train is None]
+    way += [ignoring(named)] if train is None else []
     return " ".join(way)
 
 
@@ -209,7 +209,7 @@ def _read_classes(
     layout.members[split] = [(name[start:], named[name]) for name in sorted(named, key=lambda n: _order(n, start))]
     clutter = sorted(_CLUTTER & {label for _, label in layout.members[split]})
     layout.doubts += [
-        f"{name}/ is taken for a class; in Caltech's sets it holds what is none: --ignore {name} leaves it out"
+        f"{name}/ is taken for a class; in Caltech's sets it holds what is none: {ignoring([name])} leaves it out"
         for name in clutter
     ]
     if depth == 1:
@@ -260,7 +260,7 @@ def _tell_level(filled: Mapping[str, Node], split: SplitName | None, layout: Lay
     if len(deeper) == 1 and both and not says_nothing(next(iter(deeper))):
         layout.notes.append(
             f"class folders hold images, and folders of images ({some(both)}): all are taken; "
-            f"--ignore {shlex.quote(next(iter(deeper)))} leaves the inner ones out"
+            f"{ignoring(deeper)} leaves the inner ones out"
         )
 
 

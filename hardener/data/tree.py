@@ -103,10 +103,11 @@ def is_passed_over(name: str, patterns: Sequence[str]) -> bool:
     last = name.rpartition("/")[2]
     if last.startswith(".") or last.lower() in _JUNK:
         return True
-    return _is_named(name, patterns)
+    return is_named(name, patterns)
 
 
-def _is_named(name: str, patterns: Sequence[str]) -> bool:
+def is_named(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether one of the user's patterns fits a name: its last part, or the whole."""
     last = name.rpartition("/")[2]
     return any(fnmatch.fnmatch(last, p) or fnmatch.fnmatch(name, p.strip("/")) for p in patterns)
 
@@ -114,7 +115,7 @@ def _is_named(name: str, patterns: Sequence[str]) -> bool:
 def _may_be_meant(name: str, patterns: Sequence[str]) -> bool:
     """Tell whether a folder that a dot hides may be somebody's class: no program's, and not named by the user."""
     last = name.rpartition("/")[2]
-    return last.startswith(".") and not last.lower().startswith(_OF_TOOLS) and not _is_named(name, patterns)
+    return last.startswith(".") and not last.lower().startswith(_OF_TOOLS) and not is_named(name, patterns)
 
 
 def _tell_dotted(tree: Tree, folders: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hardener.config.data_findings import are_uneven
 from hardener.config.inspection_record import Advice, Alike, DataInspection
+from hardener.config.reading import ignoring
 from hardener.config.schema import Data
 from hardener.data.input_rule import DEFAULT_SIZE, MANY
 from hardener.data.levels import FLOAT, SHALLOW
@@ -79,7 +80,7 @@ def _ignoring(groups: list[Alike], found: DataInspection, train: str) -> str:
     names = [image.file for group in groups for image in group.images]
     if len(names) > _FEW_IGNORED:
         return f"{_inspecting(train)} --json found.json"
-    return " ".join([train, *(f"--ignore {shlex.quote(name)}" for name in dict.fromkeys(names))])
+    return f"{train} {ignoring(dict.fromkeys(names))}"
 
 
 def _pixels(found: DataInspection, asked: Data, train: str) -> Iterator[Advice]:

@@ -179,7 +179,7 @@ def _described(
 
     def named(split: str, place: int) -> ImageName:
         files = folder.splits[split]  # type: ignore[index]
-        shown = _shown(files, place, request.data)
+        shown = _shown(files, place, request)
         return ImageName(split=split, label=folder.classes[files.labels[place]], file=shown)
 
     readable = [item for _, item in everything if not item.reason]
@@ -212,10 +212,13 @@ def _described(
     )
 
 
-def _shown(files: ImageFiles, place: int, data: Path) -> str:
-    """Return a file as seen from the data's folder, which `--ignore` takes; else its whole path."""
+def _shown(files: ImageFiles, place: int, request: InspectionRequest) -> str:
+    """Return a file as seen from the data's folder, or a table's, which `--ignore` takes; else its whole path."""
     where = Path(files.where(place))
-    return where.relative_to(data).as_posix() if where.is_relative_to(data) else str(where)
+    asked = None if request.reading is None else request.reading.images_root
+    bases = [request.data, *([Path(asked)] if asked else [])]
+    bases += [request.data.parent] if request.data.is_file() else []
+    return next((where.relative_to(base).as_posix() for base in bases if where.is_relative_to(base)), str(where))
 
 
 def _alike(images: Sequence[tuple[ImageName, Seen]]) -> tuple[Alike, ...]:
@@ -294,12 +297,11 @@ def _pictures(
     for label, name in enumerate(folder.classes[:SHOWN_CLASSES]):
         own = [place for place, found in enumerate(folder.train.labels) if found == label]
         chosen = [own[place] for place in torch.randperm(len(own), generator=generator).tolist()]
-        readable = [p for p in chosen if _shown(folder.train, p, request.data) not in bad][:SHOWN_IMAGES]
+        readable = [p for p in chosen if _shown(folder.train, p, request) not in bad][:SHOWN_IMAGES]
         images = [_decoded(folder.train, place, view) for place in readable]
         classes[name] = (images, _augmented(images, recipe, request.seed + label))
     places = {
-        split: {_shown(files, place, request.data): place for place in range(len(files))}
-        for split, files in present.items()
+        split: {_shown(files, place, request): place for place in range(len(files))} for split, files in present.items()
     }
 
     def picture(name: ImageName) -> NDArray[np.uint8]:

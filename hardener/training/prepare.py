@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 
 from hardener.config.data_path import is_there
 from hardener.config.pixels import PixelRule
-from hardener.config.reading import OtherRoots, Reading
+from hardener.config.reading import OtherRoots, Reading, ignoring
 from hardener.config.run_folder import HEAD_BEHIND, RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
@@ -200,7 +199,7 @@ def check_enough(images: LoadedImages, classes: Sequence[str]) -> None:
     if empty:
         raise HardenerError(
             f"no training image of {listed(empty, 5)} can be read: nothing of it can be learned. Repair the files, "
-            f"or leave them out: {' '.join(f'--ignore {shlex.quote(name)}' for name in empty[:5])}."
+            f"or leave them out: {ignoring(empty)}."
         )
     world = rank_and_world()[1]
     if world > 1 and len(images) < 2 * world:

@@ -167,6 +167,9 @@ REFUSED = [
     ("flat folds", ("fold1 x4", "fold2 x4"), "--class-depth 1"),
     ("trains", pair("train_1", "train_2"), "train_1, train_2"),
     ("splits in classes", ("cat/train x4", "cat/test x2", "dog/train x4", "dog/test x2"), "split folders inside"),
+    ("a stray above splits", ("cat x1", "cat/train x4", "cat/test x2", "dog/train x4", "dog/test x2"), "split folders"),
+    ("splits in one class", ("cat/train x4", "cat/test x2", "dog x4", "cow x4", "hen x4"), "split folders inside"),
+    ("a stray above years", (*pair("2019", "2020"), "2019 x1"), "all hold the same ones"),
     ("years", pair("2019", "2020"), "all hold the same ones .cat, dog., and either may be the classes"),
     ("class and split", ("cat_train x4", "cat_test x4", "dog_train x4", "dog_test x4"), "by a class and a split"),
     ("masks", ("images x4", "masks x4"), "look like images and what was drawn on them"),
@@ -176,6 +179,11 @@ REFUSED = [
     ("case across", (*pair("train"), "test/Cat x2", "test/dog x2"), "differ only by case"),
     ("spaces", ("big cat x4", "bigcat x4"), "differ only by spaces"),
     ("empty class", (*pair("train"), "train/bird/"), "train has class folders without images: bird"),
+    ("empty, in brackets", (*pair("."), "bird [1]/", "a*b?/"), "has class folders without images: a.b., bird"),
+    ("a small one in brackets", (*pair("."), "bird [1] x1"), "class 'bird .1.' of .* has too few images"),
+    ("other in brackets", (*pair("train", "test"), "test/odd [1] x2"), "has odd .1. besides"),
+    ("beside in brackets", (*pair("train"), "bird [1] x4"), "beside other folders with images"),
+    ("three of one", pair("train", "val", "valid", "dev"), "3 folders that look like the validation split"),
     ("extra in test", (*pair("train"), "test/cat x2", "test/wolf x2"), "lacks dog and has wolf besides"),
     ("one class", ("cat x4",), "has one class, 'cat'"),
     ("one class in train", ("train/cat x4", "test/cat x4"), "train has one class, 'cat'"),
@@ -322,3 +330,15 @@ def test_images_to_evaluate_on_may_lack_classes_of_the_model_and_not_bring_other
     assert (held.classes, sorted(set(held.files.labels))) == (known, [1, 2])
     with pytest.raises(HardenerError, match="than the model was trained on: it lacks bird, cat and has wolf besides"):
         read_held_out(build(tmp_path / "e", "dog x4", "wolf x4"), known=known)
+
+
+def test_a_test_that_lacks_a_class_of_its_train_is_of_all_classes(tmp_path: Path) -> None:
+    root = build(tmp_path / "d", "train/ant x4", *pair("train"), *pair("test"), "test/ant/")
+    held = read_held_out(root)
+    assert (held.classes, held.split, len(held.files)) == (("ant", "cat", "dog"), "test", 8)
+    assert sorted(set(held.files.labels)) == [1, 2]
+
+
+def test_folders_of_parts_without_classes_are_answered_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(HardenerError, match=r"testA, testB\. Rename them train, val and test"):
+        read_data_set(build(tmp_path / "d", "testA x4", "testB x4"))

@@ -263,3 +263,17 @@ def test_the_page_on_data_has_a_row_for_each_source_and_layout() -> None:
     section = page.partition("### Other forms")[2].partition("\n### ")[0]
     rows = set(re.findall(r"^\| `([a-z-]+)` \|", section, re.M))
     assert rows == {*SOURCES, *LAYOUTS} - {"foreign"}  # what that one knows has a table of its own
+
+
+@pytest.mark.parametrize("held", ["val", "test"])
+@pytest.mark.parametrize("loose", ["", "images/"])
+def test_a_held_out_folder_beside_loose_images_stays_held_out(held: str, loose: str, tmp_path: Path) -> None:
+    fill(tmp_path, [f"{loose}{name}.{place}.png" for name in ("cat", "dog") for place in range(8)])
+    fill(tmp_path, [f"{held}/{name}.{place}.png" for name in ("cat", "dog") for place in range(8, 11)])
+    fill(tmp_path, ["test2/cat.99.png"])
+    folder = read_data_set(tmp_path, reading=Reading(label_from="{label}.{#}"))
+    told = {"val": folder.validation, "test": folder.test}[held]
+    assert told is not None
+    assert {path.partition("/")[0] for path in told.paths} == {held}
+    assert len(told) == 6
+    assert "1 images in folders that may be other parts" in folder.brought.doubts[0]

@@ -16,7 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
-from hardener.config.inspection_record import DataInspection, ImageName
+from hardener.cli.inspect_table import pair
+from hardener.config.inspection_record import Alike, DataInspection, ImageName
 from hardener.config.reading import Reading
 from hardener.config.recipe import load_recipe
 from hardener.errors import HardenerError
@@ -146,6 +147,35 @@ def test_to_follow_the_advice_mends_what_it_is_about(found: DataInspection, mess
     (flat,) = following(found, "with alpha")
     assert flat[-2:] == ["--set", "data.background=black"]
     assert found.advice[-1].command == f"hardener train MODEL --data {messy}"
+
+
+@pytest.mark.parametrize("form", ["folder", "table", "another root"])
+def test_an_image_with_a_pattern_in_its_name_is_left_out_as_advised(form: str, tmp_path: Path) -> None:
+    rows = []
+    for place in range(20):
+        name = f"{'ab'[place % 2]}/{place:02}.png"
+        (tmp_path / "imgs" / name).parent.mkdir(parents=True, exist_ok=True)
+        photo(np.random.default_rng(place)).save(tmp_path / "imgs" / name)
+        rows.append(f"{name},{name[0]}")
+    shutil.copy(tmp_path / "imgs" / "a" / "00.png", tmp_path / "imgs" / "b" / "copy [1].png")
+    shutil.copy(tmp_path / "imgs" / "a" / "00.png", tmp_path / "imgs" / "a" / "000.png")
+    table = tmp_path / ("lists" if form == "another root" else "imgs") / "t.csv"
+    table.parent.mkdir(exist_ok=True)
+    asked = {"images_root": str(tmp_path / "imgs")} if form == "another root" else {}
+    if form != "folder":
+        table.write_text("\n".join(["path,label", *rows, "copy [1].png,b", "a/000.png,a"]))
+    root = tmp_path / "imgs" if form == "folder" else table
+    sets = ("data.val_fraction=0.05", "data.test_fraction=0.05")
+    found = look(root, *sets, reading=Reading(**asked))  # type: ignore[arg-type]
+    (way,) = following(found, "image lies in more than one class")
+    mended = look(root, *sets, reading=Reading(ignore=ignored(way), **asked))  # type: ignore[arg-type]
+    assert (mended.conflicts, mended.total) == ((), 19)
+
+
+def test_of_a_group_in_several_classes_two_classes_are_shown() -> None:
+    images = [ImageName(split="train", label=name[0], file=name) for name in ("a/1.png", "a/2.png", "b/1.png")]
+    group = Alike(likeness="same file", images=tuple(images), leak=False, conflict=True)
+    assert [image.file for image in pair(group)] == ["a/1.png", "b/1.png"]
 
 
 def test_every_command_of_the_advice_is_one_that_the_command_line_takes(found: DataInspection) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hardener.config.data_findings import left_out
+from hardener.config.reading import ignoring
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.place import Place
 from hardener.data.split_names import split_of
@@ -87,7 +87,7 @@ def _validation(place: Place, folder: str, names: list[str], truth: Mapping[str,
     if missing:
         raise HardenerError(
             f"{place.root}/{told_by} tells no class of {len(missing):,} images in {folder}/, such as {missing[0]}. "
-            f"Take the list that belongs to them, or pass --ignore {shlex.quote(told_by.rpartition('/')[2])} to leave "
+            f"Take the list that belongs to them, or pass {ignoring([told_by])} to leave "
             f"{folder}/ out."
         )
     inside = [name[start:] for name in names]

@@ -50,7 +50,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         else:
             unclear = split is None and any(map(looks_like_split, folders))
             (parts if unclear else members.setdefault(split, {}))[name] = found["label"]
-    if parts and "train" not in members:
+    if parts and "train" not in members and None not in members:
         members.setdefault(None, {}).update(parts)
         parts = {}
     if not members:
@@ -58,10 +58,8 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
             f"no image below {place.root} has a name that fits --label-from {shlex.quote(reading.label_from)}, such as "
             f"{', '.join(tree.images[:3]) or 'none at all'}. {_HELP}"
         )
-    if "train" not in members:  # what lies in no folder of a split is what there is to train on
-        members = {None: {name: label for found in members.values() for name, label in found.items()}}
-    elif None in members:
-        members["train"] |= members.pop(None)
+    if None in members and len(members) > 1:  # what lies in no folder of a split is what there is to train on
+        members["train"] = members.get("train", {}) | members.pop(None)
     groups = {split: place.group("", list(found), list(found.values())) for split, found in members.items()}
     count = len({label for found in members.values() for label in found.values()})
     left = [*tree.facts(), left_out(_REASON, spare), left_out("images without a class", unlabelled)]

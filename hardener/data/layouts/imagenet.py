@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from hardener.config.reading import Reading
+from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought
 from hardener.data.layouts._listed import Numbered, bring_listed, numbered
 from hardener.data.matlab import variables
@@ -97,7 +96,7 @@ def _by_number(place: Place, name: str, by_name: dict[str, str], found: Numbered
     if len(lines) != len(images):
         raise HardenerError(
             f"{place.root}/{name} has {len(lines):,} lines, and {folder}/ {len(images):,} images. Take the list that "
-            f"belongs to them, or pass --ignore {shlex.quote(name.rpartition('/')[2])} to leave {folder}/ out."
+            f"belongs to them, or pass {ignoring([name])} to leave {folder}/ out."
         )
     if "map_clsloc.txt" in by_name:
         cells = [line.split() for line in place.read(by_name["map_clsloc.txt"]).decode().splitlines() if line.strip()]

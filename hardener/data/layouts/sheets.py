@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from hardener.config.reading import Reading
+from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._flat import is_flat
 from hardener.data.place import Place
@@ -35,7 +35,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     metadata = [name for name in named if name.rpartition("/")[2].lower() in _METADATA]
     flat = is_flat(tree)
     if not flat and not metadata:
-        _refuse_other_classes(place, tree, [n for n in named if "/" not in n and n.lower().endswith(_OF_FOLDERS)])
+        refuse_other_classes(place, tree, [name for name in named if "/" not in name])
         return None
     told = list(_usable(place, metadata or named, reading))
     if not told or (not flat and len(told) < len(metadata)):
@@ -86,21 +86,25 @@ def _divided(told: list[tuple[str, Table]], place: Place) -> list[Sheet]:
         splits.setdefault(split, []).append(name)
     if None in splits or any(len(names) > 1 for names in splits.values()):
         names = [name for name, _ in told]
+        kept = {own[0] for split, own in splits.items() if split} if "train" in splits else {names[0]}
         raise HardenerError(
             f"{place.root} has several tables that name its images: {', '.join(names[:5])}. Pass one, "
-            f"--data {shlex.quote(f'{place.root}/{names[0]}')}, or leave some out: --ignore {shlex.quote(names[-1])}."
+            f"--data {shlex.quote(f'{place.root}/{names[0]}')}, or leave some out: "
+            f"{ignoring(name for name in names if name not in kept)}."
         )
     tables = dict(told)
     return [Sheet(tables[name], _folders(name), split) for split, (name,) in splits.items()]
 
 
-def _refuse_other_classes(place: Place, tree: Tree, names: list[str]) -> None:
+def refuse_other_classes(place: Place, tree: Tree, names: list[str]) -> None:
     """See that a table beside class folders tells the same classes as they do.
 
     Raises:
         HardenerError: it tells others of most images, and only the user knows which are meant.
     """
     for name in names:
+        if not name.lower().endswith(_OF_FOLDERS):
+            continue
         try:
             table = read_table(f"{place.root}/{name}", place.read(name))
             columns = choose(table, Reading())
@@ -117,7 +121,7 @@ def _refuse_other_classes(place: Place, tree: Tree, names: list[str]) -> None:
         raise HardenerError(
             f"{place.root}/{name} tells other classes of the images than their folders do: {len(labels)} "
             f"({_first(labels)}) in {len(folders)} folders ({_first(folders)}). "
-            f"Take the table's by --data {way}, or the folders by --ignore {shlex.quote(name)}."
+            f"Take the table's by --data {way}, or the folders by {ignoring([name])}."
         )
 
 

@@ -1,150 +1,197 @@
 """Class folders, and lists beside them that name the images of each split: Food-101's meta/train.txt, CUB's table,
-DTD's ten sets of lists, EuroSAT's CSV files."""
+DTD's ten sets of lists, EuroSAT's CSV files, Speech Commands' lists of all but the training images."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from hardener.config.data_findings import left_out
-from hardener.config.reading import Reading
+from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.file_kind import EXTENSIONS
-from hardener.data.layout import read_layout
+from hardener.data.layout import Layout, read_layout
 from hardener.data.layouts._flat import is_flat
+from hardener.data.layouts._split_rows import Row, Told, told_splits
+from hardener.data.layouts.sheets import refuse_other_classes
 from hardener.data.place import Place
 from hardener.data.split_names import split_of
-from hardener.data.tables.table import looks_like_image, read_table
 from hardener.data.tree import OTHER, Tree
 from hardener.errors import HardenerError
 
-_NAMES, _FLAGS = "images.txt", "train_test_split.txt"
-_ENDINGS = (".txt", ".csv")
-_NUMBERED = re.compile(r"(.*\D)(\d{1,2})", re.S)
-_ENOUGH = 0.98
-_DEEPEST = 2
+_MOST = 0.5
+"""The share of its lines that a list of these images names at least; others are about something else."""
+_GONE = 0.1
+"""The share of lines whose image may be gone."""
+_ORDER: tuple[SplitName, ...] = ("train", "validation", "test")
 
-Told = dict[str, SplitName]
+Splits = dict[str, SplitName]
 
 
 def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     """Return the images of each split; None where no such lists lie beside class folders that are not divided.
 
     Raises:
-        HardenerError: see `read_layout`.
+        HardenerError: lists that contradict each other or the folders, or lack many images; see `read_layout` too.
     """
-    lists, note = _lists(tree)
-    if not lists or is_flat(tree):
+    if not tree.images or is_flat(tree):
         return None
-    layout = read_layout(tree, str(place.root), reading)
+    found = _first(place, tree, reading)
+    if found is None:
+        return None
+    told, splits, gone = found
+    own = replace(tree, left_out={reason: list(names) for reason, names in tree.left_out.items()})
+    layout = read_layout(own, str(place.root), reading)
     if set(layout.members) != {None}:
+        _refuse_other_folders(place, tree, layout, told, splits)
         return None
     base = layout.base[None]
     label = {f"{base}/{name}" if base else name: label for name, label in layout.members[None]}
-    told = _told(place, lists, label)
-    if told is None or "train" not in told.values() or len(set(told.values())) < 2:
-        return None
-    by = ", ".join(lists)
+    splits = {name: split for name, split in splits.items() if name in label}
+    rest = [name for name in label if name not in splits]
+    if set(splits.values()) == {"train"} and not rest:
+        return None  # a list of all there is divides nothing
+    notes, doubts = [*layout.notes, f"the splits were read from {', '.join(told.files)}{told.note}"], [*layout.doubts]
+    if "train" not in splits.values():
+        splits |= dict.fromkeys(rest, "train")
+        notes += [f"no list names images to train on: the {len(rest)} that none names are taken"] if rest else []
+        rest = []
+    if gone:
+        some = ", ".join(gone[:3]) + (", …" if len(gone) > 3 else "")
+        doubts.append(f"{len(gone)} images that {', '.join(told.files)} names are not there ({some})")
+    if len(rest) > _GONE * len(label):
+        doubts.append(f"{len(rest)} of {len(label)} images stand in no list of a split: they are left out")
     groups: dict[SplitName | None, Group] = {}
-    order: tuple[SplitName, ...] = ("train", "validation", "test")
-    for split in order:
-        own = [name for name in label if told.get(name) == split]
-        if own:
-            groups[split] = place.group("", own, [label[name] for name in own], source=_source(lists, split))
-    notes = (*layout.notes, f"the splits were read from {by}{note}")
-    spare = [fact for fact in tree.facts() if fact.reason != OTHER]
-    others = left_out(OTHER, [name for name in tree.others if name not in lists])
-    unnamed = left_out("images that no list of a split names", [name for name in label if name not in told])
+    for split in _ORDER:
+        names = [name for name in label if splits.get(name) == split]
+        if names:
+            groups[split] = place.group("", names, [label[name] for name in names], source=_source(told, split))
+    spare = [fact for fact in own.facts() if fact.reason != OTHER]
+    others = left_out(OTHER, [name for name in tree.others if name not in told.files])
+    unnamed = left_out("images that no list of a split names", rest)
     spare += [fact for fact in (others, unnamed) if fact is not None]
-    return Brought(groups, notes=notes, doubts=tuple(layout.doubts), left_out=tuple(spare))
+    return Brought(groups, notes=tuple(notes), doubts=tuple(doubts), left_out=tuple(spare))
 
 
-def _source(lists: Mapping[str, SplitName | None], split: SplitName) -> str:
-    return ", ".join(name for name, own in lists.items() if own in (split, None))
+def _source(told: Told, split: SplitName) -> str:
+    named = [name for name, own in told.files.items() if own in (split, None)]
+    return ", ".join(named) or f"what {', '.join(told.files)} does not name"
 
 
-def _lists(tree: Tree) -> tuple[dict[str, SplitName | None], str]:
-    """Return the files that may be lists, each with its split, of CUB's two with none; and what is to be said of them.
+def _first(place: Place, tree: Tree, reading: Reading) -> tuple[Told, Splits, list[str]] | None:
+    """Return the first lists that are about these images, the split of each image, and lines whose image is gone.
 
-    Of numbered ones, such as DTD's ten `train1.txt`, those of the first number are taken.
+    Raises:
+        HardenerError: they name an image in two splits, lack many images, or tell other classes than the folders.
     """
-    texts = [name for name in tree.others if name.lower().endswith(_ENDINGS) and name.count("/") <= _DEEPEST]
-    own = {name.rpartition("/")[2]: name for name in texts}
-    if _NAMES in own and _FLAGS in own:
-        return {own[_NAMES]: None, own[_FLAGS]: None}, ""
-    numbered: dict[int, dict[str, SplitName | None]] = defaultdict(dict)
-    for name in texts:
-        split, number = _split_and_number(name.rpartition("/")[2].rpartition(".")[0])
-        if split is not None:
-            numbered[number][name] = split
-    for number, found in sorted(numbered.items()):
-        splits = list(found.values())
-        if "train" in splits and len(set(splits)) == len(splits) > 1:
-            more = (
-                f", the first of {len(numbered)} such sets; --ignore '*{number}.txt' takes the next" if number else ""
+    find = None
+    for told in told_splits(place, tree, reading):
+        find = find or _finder(tree.images)
+        rows = [(row, find(row)) for row in told.rows]
+        gone = [row.line for row, name in rows if name is None]
+        if not rows or len(gone) > _MOST * len(rows):
+            continue
+        files = list(told.files)
+        refuse_other_classes(place, tree, [name for name, split in told.files.items() if split is None])
+        if len(gone) > _GONE * len(rows):
+            raise HardenerError(
+                f"{', '.join(files)} below {place.root} names {len(rows)} images, and {len(gone)} of them are not "
+                f"there, such as {gone[0]}. Put them back, take these lines out, or pass {_without(tree, files)} to "
+                "divide the images without."
             )
-            return found, more if len(numbered) > 1 else ""
-    return {}, ""
+        return told, _settled(place, tree, told, [(row, name) for row, name in rows if name is not None]), gone
+    return None
 
 
-def _split_and_number(stem: str) -> tuple[SplitName | None, int]:
-    found = None if split_of(stem) else _NUMBERED.fullmatch(stem)
-    return (split_of(stem), 0) if found is None else (split_of(found[1]), int(found[2]))
+def _settled(place: Place, tree: Tree, told: Told, rows: Sequence[tuple[Row, str]]) -> Splits:
+    """Return the split of each image.
+
+    Raises:
+        HardenerError: one stands in the lists of two.
+    """
+    first: dict[str, Row] = {}
+    for row, name in sorted(rows, key=lambda item: item[0].loose):
+        before = first.setdefault(name, row)
+        if before.split == row.split or (row.loose and before.split == "validation"):
+            continue
+        both = f"{before.file} and {row.file}" if before.file != row.file else before.file
+        raise HardenerError(
+            f"{name} stands in two splits, {before.split} and {row.split}, by {both} below {place.root}. Take it out "
+            f"of one; or pass {_without(tree, told.files)} to divide the images without."
+        )
+    return {name: row.split for name, row in first.items()}
 
 
-def _told(place: Place, lists: Mapping[str, SplitName | None], label: Iterable[str]) -> Told | None:
-    """Return the split of each image that the lists name; None where they name others, or one twice."""
-    if None in lists.values():
-        names, flags = (_pairs(place, name) for name in lists)
-        named = [(names[number], flag) for number, flag in flags.items() if number in names]
-        rows: list[tuple[str, SplitName | None]] = [(name, "train" if flag == "1" else "test") for name, flag in named]
-    else:
-        rows = [(line, split) for name, split in lists.items() for line in _named(place, name)]
-    find = _finder(label)
-    found = [(name, split) for line, split in rows if (name := find(line)) is not None]
-    told: Told = {name: split for name, split in found if split is not None}
-    return told if rows and len(told) == len(found) >= _ENOUGH * len(rows) else None
+def _without(tree: Tree, files: Iterable[str]) -> str:
+    """Return the words that pass over lists, and over a folder that holds nothing else: it would be an empty class."""
+    lists = set(files)
+    rest = {name.partition("/")[0] for name in (*tree.images, *tree.others) if name not in lists}
+    return ignoring(dict.fromkeys(name if (top := name.partition("/")[0]) in rest else top for name in sorted(lists)))
 
 
-def _lines(place: Place, name: str) -> list[str]:
-    return [line.strip() for line in place.read(name).decode("utf-8", "replace").splitlines() if line.strip()]
+def _refuse_other_folders(place: Place, tree: Tree, layout: Layout, told: Told, splits: Splits) -> None:
+    """See that images to train on by their folders are not others by the lists.
+
+    Raises:
+        HardenerError: some are.
+    """
+    base = layout.base.get("train", "")
+    training = [f"{base}/{name}" if base else name for name, _ in layout.members.get("train", [])]
+    held = [name for name in training if splits.get(name, "train") != "train"]
+    if held:
+        raise HardenerError(
+            f"{place.root} has {len(held)} images in {base}/ that {', '.join(told.files)} names for "
+            f"{splits[held[0]]}, such as {held[0]}. Move them to a folder of that split; or pass "
+            f"{_without(tree, told.files)} to train on them."
+        )
 
 
-def _named(place: Place, name: str) -> list[str]:
-    """Return the images that a list names: its lines, or a table's column of paths."""
-    if name.lower().endswith(".txt"):
-        return _lines(place, name)
-    with contextlib.suppress(HardenerError):  # a table of something else
-        columns = read_table(name, place.read(name)).columns.values()
-        return next((cells for cells in columns if all(map(looks_like_image, cells))), [])
-    return []
-
-
-def _pairs(place: Place, name: str) -> dict[str, str]:
-    cells = [line.split(maxsplit=1) for line in _lines(place, name)]
-    return {row[0]: row[1] for row in cells if len(row) == 2}
-
-
-def _finder(images: Iterable[str]) -> Callable[[str], str | None]:
-    """Return what finds the one image that a line names: by its own name and folder, with an extension or without."""
+def _finder(images: Iterable[str]) -> Callable[[Row], str | None]:
+    """Return what finds the one image that a line names: by its path from the root or the list's folder, by its own
+    name and folder, or by its name where no other image has it; with an extension or without."""
     by_end: dict[str, list[str]] = defaultdict(list)
     for image in images:
-        by_end[_end(image)].append(image)
+        for end in _ends(image):
+            by_end[end].append(image)
 
-    def find(line: str) -> str | None:
-        for way in (line, line.rpartition(" ")[0]):  # the class may stand behind it
-            found = by_end.get(_end(way), [])
-            if way and len(found) == 1:
-                return found[0]
+    def find(row: Row) -> str | None:
+        folder = row.file.rpartition("/")[0]
+        ways = (row.line, row.line.rpartition(" ")[0], re.split(r"[,;\t]", row.line)[0], row.line.partition(" ")[2])
+        for line in dict.fromkeys(ways):  # the class may stand behind it, or before
+            named = line.strip(" \"'").replace("\\", "/").removeprefix("./")
+            if not named:
+                continue
+            whole = [f"/{folder}/{named}" if folder else f"/{named}", f"/{named}"]
+            ends = whole if "/" not in named else [*whole, "/".join(named.split("/")[-2:])]
+            for end in [*ends, *([] if "/" in named else [named])]:
+                found = _of_split(_exact(by_end.get(_stem(end), []), named), row.split)
+                if len(found) == 1:
+                    return found[0]
         return None
 
     return find
 
 
-def _end(name: str) -> str:
-    folder, _, own = name.replace("\\", "/").rpartition("/")
-    stem, dot, ending = own.rpartition(".")
-    known = dot and f".{ending.lower()}" in EXTENSIONS
-    return f"{folder.rpartition('/')[2]}/{stem if known else own}"
+def _ends(image: str) -> Iterable[str]:
+    """Return what an image may be called: its whole path, its folder and name, its name."""
+    stem = _stem(image)
+    parts = stem.split("/")
+    return dict.fromkeys((f"/{stem}", "/".join(parts[-2:]), parts[-1]))
+
+
+def _exact(images: list[str], named: str) -> list[str]:
+    """Of images that differ by their extension, return the one whose is told."""
+    return [image for image in images if image.endswith(named)] if len(images) > 1 and _stem(named) != named else images
+
+
+def _of_split(images: list[str], split: SplitName) -> list[str]:
+    """Of images with one name, return those in a folder of the split."""
+    own = [image for image in images if split in map(split_of, image.split("/")[:-1])] if len(images) > 1 else []
+    return own or images
+
+
+def _stem(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and f".{ending.lower()}" in EXTENSIONS else name

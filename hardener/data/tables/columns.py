@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from hardener.config.reading import Reading
+from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import SplitName
 from hardener.data.split_names import split_of
 from hardener.data.tables.table import Table, looks_like_image
-from hardener.data.tree import is_passed_over
+from hardener.data.tree import is_named
 from hardener.errors import HardenerError, did_you_mean
 
 _words = str.split
@@ -27,9 +26,14 @@ _LABELS = _words(
 )
 _SPLITS = _words("split set subset partition usage phase fold datasplit dataset imageset traintest splitname")
 _FLAGS: dict[str, SplitName] = {
-    "istrain": "train", "istraining": "train", "istrainingimage": "train", "train": "train", "istest": "test",
-    "test": "test", "isval": "validation", "isvalid": "validation", "isvalidation": "validation",
+    "istrain": "train", "istraining": "train", "istrainingimage": "train", "istest": "test", "istesting": "test",
+    "isval": "validation", "isvalid": "validation", "isvalidation": "validation", "isdev": "validation",
 }  # fmt: skip
+_BARE: dict[str, SplitName] = {
+    "train": "train", "training": "train", "test": "test", "testing": "test", "val": "validation",
+    "validation": "validation",
+}  # fmt: skip
+"""Names of flags that may be classes as well: a train, a test."""
 _YES, _NO = {"1", "true", "yes", "1.0"}, {"0", "false", "no", "0.0", ""}
 _UNKNOWN = {"nan", "n/a", "#n/a", "null", "<na>"}
 """What programs write where a class is not known."""
@@ -66,12 +70,28 @@ def choose(table: Table, reading: Reading) -> Columns:
     """
     path = _path_column(table, reading)
     doubts: list[str] = []
-    splits, split = _splits(table, reading, path, doubts)
-    labels, label = _labels(table, reading, path, split)
-    doubts += _several(table.name, [label for label in labels if not is_passed_over(label, reading.ignore)])
+    splits, used = _splits(table, reading, path, doubts)
+    labels, label = _labels(table, reading, path, {*used, *_flags(table, reading, path)})
+    doubts += _several(table.name, [label for label in labels if not is_named(label, reading.ignore)])
     told = [f"paths from column {path!r}", f"classes from {label}"]
-    told += ["no column of splits" if splits is None else f"splits from column {split!r}"]
+    told += ["no column of splits" if splits is None else f"splits from {_called(used)}"]
     return Columns(table.columns[path], labels, splits, (f"{table.name}: {', '.join(told)}",), tuple(doubts))
+
+
+def choose_splits(table: Table, reading: Reading) -> tuple[list[str], list[SplitName | None]] | None:
+    """Return the path and the split of each row; None where no column tells splits. Classes may be told elsewhere.
+
+    Raises:
+        HardenerError: see `choose`.
+    """
+    path = _path_column(table, reading)
+    splits, _ = _splits(table, reading, path, [])
+    return None if splits is None else (table.columns[path], splits)
+
+
+def tells_splits(header: Iterable[str]) -> bool:
+    """Tell whether one of the names of a table's columns may be that of a column of splits."""
+    return not {_key(name) for name in header}.isdisjoint({*_SPLITS, *_FLAGS, *_BARE})
 
 
 def _named(table: Table, asked: str, option: str) -> str:
@@ -112,9 +132,13 @@ def _path_column(table: Table, reading: Reading) -> str:
     return chosen
 
 
-def _labels(table: Table, reading: Reading, path: str, split: str | None) -> tuple[list[str], str]:
-    """Return the class of each row, and what the columns are called."""
-    rest = [name for name in table.columns if name not in (path, split)]
+def _labels(table: Table, reading: Reading, path: str, used: Collection[str]) -> tuple[list[str], str]:
+    """Return the class of each row, and what the columns are called.
+
+    Args:
+        used: columns that tell splits.
+    """
+    rest = [name for name in table.columns if name != path and name not in used]
     known: list[str] = []
     if reading.label_column is not None:
         chosen = _named(table, reading.label_column, "--label-column")
@@ -157,11 +181,9 @@ def _several(name: str, labels: list[str]) -> list[str]:
     if not joined:
         return []
     count = sum(label in joined for label in labels)
-    way = " ".join(f"--ignore {shlex.quote(glob.escape(label))}" for label in joined[:5])
-    more = f", and so on for {len(joined) - 5} more," if len(joined) > 5 else ""
     return [
         f"{count} rows of {name} have several classes in a cell, such as {joined[0]!r}, taken for a class of its own; "
-        f"an image has one class here: {way}{more} leaves these images out"
+        f"an image has one class here: {ignoring(joined)} leaves these images out"
     ]
 
 
@@ -173,12 +195,12 @@ def _likely(table: Table, names: list[str]) -> str:
 
 def _one_hot(table: Table, rest: list[str]) -> tuple[list[str], str] | None:
     """Return classes that are columns with a 1 in one of them, as ISIC's tables have them."""
-    marks = [name for name in rest if set(map(str.lower, table.columns[name])) <= _YES | _NO]
+    marks = [name for name in rest if _is_binary(table.columns[name])]
     if len(marks) < 2:
         return None
     labels = []
     for row, cells in enumerate(zip(*(table.columns[name] for name in marks), strict=True)):
-        chosen = [name for name, cell in zip(marks, cells, strict=True) if cell.lower() in _YES]
+        chosen = [name for name, cell in zip(marks, cells, strict=True) if _is_yes(cell)]
         if len(chosen) > 1:
             raise HardenerError(
                 f"row {row + 1} of {table.name} has a 1 in {len(chosen)} columns ({', '.join(chosen[:3])}); an image "
@@ -190,8 +212,8 @@ def _one_hot(table: Table, rest: list[str]) -> tuple[list[str], str] | None:
 
 def _splits(
     table: Table, reading: Reading, path: str, doubts: list[str]
-) -> tuple[list[SplitName | None] | None, str | None]:
-    """Return the split of each row, and the column that tells it."""
+) -> tuple[list[SplitName | None] | None, list[str]]:
+    """Return the split of each row, and the columns that tell it."""
     if reading.split_column is not None:
         chosen = _named(table, reading.split_column, "--split-column")
         found = _by_flag(table, chosen) or [split_of(cell) for cell in table.columns[chosen]]
@@ -201,34 +223,94 @@ def _splits(
                 "train, val or test into each row."
             )
         _tell_unknown(table, chosen, found, doubts)
-        return found, chosen
+        return found, [chosen]
     for chosen in _by_name(table, _SPLITS):
         if chosen in (path, reading.label_column):
             continue
         found = [split_of(cell) for cell in table.columns[chosen]]
         if any(found):
             _tell_unknown(table, chosen, found, doubts)
-            return found, chosen
+            return found, [chosen]
         if chosen.lower() in {"split", "fold", "set", "subset"}:
             doubts.append(
                 f"column {chosen!r} of {table.name} holds {_some(table.columns[chosen])}, which names no train, val or "
                 "test: it was not used"
             )
-            return None, chosen  # it is no column of classes either
-    for chosen in table.columns:
-        if chosen not in (path, reading.label_column) and (found := _by_flag(table, chosen) or []):
-            return found, chosen
-    return None, None
+            return None, [chosen]  # it is no column of classes either
+    flags = _flags(table, reading, path)
+    return _by_flags(table, flags, doubts), flags
 
 
 def _by_flag(table: Table, name: str) -> list[SplitName | None] | None:
-    """Read a column such as `is_train`, of 0 and 1; the other rows are test, or train."""
-    split = _FLAGS.get(_key(name))
-    cells = {cell.lower() for cell in table.columns[name]}
-    if split is None or not cells <= _YES | _NO or not cells & _YES:
+    return _by_flags(table, [name], []) if _flag_of(name) and _is_binary(table.columns[name]) else None
+
+
+def _by_flags(table: Table, names: list[str], doubts: list[str]) -> list[SplitName | None] | None:
+    """Read columns such as `is_train`, of 0 and 1; None where none has a 1.
+
+    Rows without a 1 are for training where no column tells that, and the test where only that is told.
+
+    Raises:
+        HardenerError: a row is of two splits.
+    """
+    told = {name: _flag_of(name) for name in names}
+    marked = [{told[name] for name in names if _is_yes(table.columns[name][row])} for row in range(len(table))]
+    for row, splits in enumerate(marked, 1):
+        if len(splits) > 1:
+            raise HardenerError(
+                f"row {row} of {table.name} has a 1 in several columns of splits ({', '.join(names)}); an image has "
+                "one split here. Write it into each row, in a column called split, or name one column by "
+                "--split-column."
+            )
+    if not any(marked):
         return None
-    other: SplitName = "test" if split == "train" else "train"
-    return [split if cell.lower() in _YES else other for cell in table.columns[name]]
+    rest: SplitName | None = "train" if "train" not in told.values() else "test" if len(names) == 1 else None
+    found = [next(iter(splits), rest) for splits in marked]
+    if count := found.count(None):
+        doubts.append(
+            f"{count} rows of {table.name} have no 1 in {_called(names)}: no split is told, so they are left out"
+        )
+    return found
+
+
+def _flags(table: Table, reading: Reading, path: str) -> list[str]:
+    """Return the columns of 0 and 1 that tell splits, such as `is_val` and `is_test`.
+
+    `train` and `test` are such columns beside one of classes. Beside columns of 0 and 1 that may be classes, they are
+    classes too where a row has a 1 in one of all these alone.
+    """
+    asked = (path, reading.label_column, reading.split_column)
+    binary = [name for name in table.columns if name not in asked and _is_binary(table.columns[name])]
+    sure = [name for name in binary if _key(name) in _FLAGS]
+    bare = [name for name in binary if _key(name) in _BARE]
+    known = reading.label_column is not None or any(name != path for name in _by_name(table, _LABELS))
+    others = [name for name in binary if name not in sure and name not in bare]
+    if not bare or known or not others or _ones(table, bare) == {1} or _ones(table, others) == {1}:
+        return [name for name in binary if name in sure or name in bare]
+    most = {0, 1} if len(others) > 1 else {1}
+    return sure if _ones(table, [*bare, *others]) <= most else [*sure, *bare]
+
+
+def _flag_of(name: str) -> SplitName | None:
+    return _FLAGS.get(_key(name)) or _BARE.get(_key(name))
+
+
+def _is_binary(cells: list[str]) -> bool:
+    """Tell whether a column holds nothing but 0 and 1, or the like."""
+    return {cell.lower() for cell in cells} <= _YES | _NO and any(cells)
+
+
+def _is_yes(cell: str) -> bool:
+    return cell.lower() in _YES
+
+
+def _ones(table: Table, names: list[str]) -> set[int]:
+    """Return how many of these columns have a 1 in a row."""
+    return {sum(map(_is_yes, cells)) for cells in zip(*(table.columns[name] for name in names), strict=True)}
+
+
+def _called(names: list[str]) -> str:
+    return f"column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
 
 
 def _tell_unknown(table: Table, name: str, found: list[SplitName | None], doubts: list[str]) -> None:

@@ -8,7 +8,7 @@ import posixpath
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,6 +21,8 @@ from hardener.errors import HardenerError
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
 _TRIED = 100
 """Paths of a table that a folder must have before it is advised."""
+_MANY, _PART = 10, 0.1
+"""How many images, or what share of a table's, make a folder one where they lie, if their names alone are known."""
 
 
 class Finder:
@@ -30,6 +32,10 @@ class Finder:
         folders: that its paths may count from, of which the first that has a file is taken.
         ignore: what is passed over.
         split: what the table's own name tells, as `train.csv` does: of files with one name, those of that split count.
+    Attributes:
+        outside: paths that would lead out of the place.
+        below: folders in which files were found that lie elsewhere than their paths say.
+        by_name: of these files those of which nothing but the own name fitted.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class Finder:
         self._everywhere: dict[str, list[str]] | None = None
         self.outside: list[str] = []
         self.below: set[str] = set()
+        self.by_name: set[str] = set()
 
     def find(self, path: str, split: SplitName | None) -> str | None:
         """Return a file's name in the place; None where it is not there or would lie outside."""
@@ -60,7 +67,14 @@ class Finder:
         """Return the names in the place that a path may stand for, those that lead out of it too."""
         if posixpath.isabs(named):
             return [os.path.relpath(named, os.path.abspath(self._place.root))]
-        return [posixpath.normpath(posixpath.join(folder, named)) for folder in self._folders]
+        return [self._inside(posixpath.normpath(posixpath.join(folder, named))) for folder in self._folders]
+
+    def _inside(self, way: str) -> str:
+        """Return the name in the place of what leads out of it and back: `../imgs/1.png` of `imgs`."""
+        if not way.startswith("../"):
+            return way
+        root = os.path.abspath(self._place.root)
+        return os.path.relpath(os.path.join(root, way), root).replace(os.sep, "/")
 
     def _here(self, name: str) -> str | None:
         folder, _, own = name.rpartition("/")
@@ -99,7 +113,38 @@ class Finder:
         if name.rpartition("/")[2] not in self._place.files_in(name.rpartition("/")[0]):
             return None
         self.below.add(name.rpartition("/")[0])
+        if "/" not in named and "/" in name:
+            self.by_name.add(name)
         return name
+
+    def strays(self, rows: Sequence[tuple[str, str]]) -> set[str]:
+        """Return the files that only their own name fits, and that lie where the table's images do not.
+
+        A table's images may lie in several folders, of splits, of classes, or of parts with many images each.
+
+        Args:
+            rows: each file that was found, and its class.
+        """
+        folders: dict[str, dict[str, str]] = defaultdict(dict)
+        for name, label in rows:
+            folders[name.rpartition("/")[0]][name] = label
+        if len(folders) < 2 or not self.by_name:
+            return set()
+        return {
+            name
+            for folder, own in folders.items()
+            if not self.by_name.isdisjoint(own) and not self._belongs(folder, folders, len(rows))
+            for name in self.by_name.intersection(own)
+        }
+
+    def _belongs(self, folder: str, folders: Mapping[str, Mapping[str, str]], count: int) -> bool:
+        own = folders[folder]
+        beside = [name for name in self._place.files_in(folder) if name.lower().endswith(EXTENSIONS)]
+        if 2 * len(own) >= len(beside) and (len(own) >= _MANY or len(own) > _PART * count):
+            return True
+        labels = set(own.values()) - {""}
+        others = {label for other, members in folders.items() if other != folder for label in members.values()}
+        return any(map(split_of, folder.split("/"))) or (len(labels) == 1 and not labels & others)
 
 
 def _plain(path: str) -> str:

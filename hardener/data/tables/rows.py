@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hardener.config.data_findings import left_out
-from hardener.config.reading import Reading
+from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
 from hardener.data.place import Place
@@ -17,11 +17,11 @@ from hardener.data.split_names import split_of
 from hardener.data.tables.columns import choose
 from hardener.data.tables.finding import Finder, likely_root, nearly_named, refuse_outside
 from hardener.data.tables.table import Table
-from hardener.data.tree import is_passed_over
+from hardener.data.tree import is_named, is_passed_over
 from hardener.errors import HardenerError
 
 MOST_WRONG = 0.1
-"""The share of rows that may lack their image, or images that may have two classes."""
+"""The share of rows that may lack their image or class, or images that may have two classes."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,16 @@ class Sheet:
     table: Table
     folders: tuple[str, ...] = ("",)
     split: SplitName | None = None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A path of a table, the file that it stands for, its class and its split."""
+
+    path: str
+    name: str
+    label: str
+    split: SplitName | None
 
 
 @dataclass
@@ -106,38 +116,82 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
     table = sheet.table
     columns = choose(table, reading)
     finder = Finder(place, sheet.folders, reading.ignore, sheet.split)
+    finders = [finder, *([Finder(place, sheet.folders, (), sheet.split)] if reading.ignore else [])]
     rows.notes += columns.notes
     rows.doubts += columns.doubts
     source = table.name if columns.splits is None else f"{table.name}, by its column"
+    found: list[_Row] = []
     missing: list[str] = []
-    asked = 0
     for number, (path, label) in enumerate(zip(columns.paths, columns.labels, strict=True)):
         split = sheet.split if columns.splits is None else columns.splits[number]
         if columns.splits is not None and split is None:
             rows.leave("rows of no known split", path)
         elif _is_passed_over(path, label, reading):
             continue
+        elif (name := next((own for find in finders if (own := find.find(path, split))), None)) is None:
+            missing.append(path)
+        elif not _is_named_here(name, reading):
+            found.append(_Row(path, name, label, split))
+    asked = len(found) + len(missing)
+    strays = finder.strays([(row.name, row.label) for row in found])
+    missing += [row.path for row in found if row.name in strays]
+    found = [row for row in found if row.name not in strays]
+    for row in found:
+        rows.named.add(row.name)
+        if row.label:
+            rows.add(row.split, row.name, row.label, source)
         else:
-            asked += 1
-            name = finder.find(path, split)
-            if name is None:
-                missing.append(path)
-            elif label:
-                rows.add(split, name, label, source)
-            else:
-                rows.leave("rows without a class", path)
-            if name is not None:
-                rows.named.add(name)
+            rows.leave("rows without a class", row.path)
     rows.outside += finder.outside
     if not rows.outside:
         _tell_missing(sheet, missing, asked, place, rows)
-    if finder.below:
-        folders = ", ".join(f"{folder or '.'}/" for folder in sorted(finder.below)[:3])
+    _tell_unlabelled(table.name, found, rows)
+    below = {row.name.rpartition("/")[0] for row in found} & finder.below
+    if below:
+        folders = ", ".join(f"{folder or '.'}/" for folder in sorted(below)[:3])
         rows.notes.append(f"{table.name}: images were found by their names in {folders}")
 
 
 def _is_passed_over(path: str, label: str, reading: Reading) -> bool:
-    return any(text and is_passed_over(text, reading.ignore) for text in (path.removeprefix("./"), label))
+    named = path.removeprefix("./")
+    below = not named.startswith("/") and ".." not in named.split("/")
+    if named and (is_passed_over(named, reading.ignore) or (below and _is_named_here(named, reading))):
+        return True
+    return bool(label) and is_named(label, reading.ignore)
+
+
+def _is_named_here(name: str, reading: Reading) -> bool:
+    """Tell whether a pattern fits a file, or a folder above it."""
+    if not reading.ignore:
+        return False
+    parts = name.split("/")
+    return any(is_named("/".join(parts[:end]), reading.ignore) for end in range(1, len(parts) + 1))
+
+
+def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
+    """Say which split has no classes at all, as a test that was handed out without.
+
+    Raises:
+        HardenerError: many rows of one lack theirs, and others have one.
+    """
+    splits: dict[SplitName | None, list[_Row]] = {}
+    for row in found:
+        splits.setdefault(row.split or _split_of_folders(row.name), []).append(row)
+    for split, own in splits.items():
+        without = [row.path for row in own if not row.label]
+        where = f" of {split}" if split else ""
+        some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
+        if MOST_WRONG * len(own) < len(without) < len(own):
+            raise HardenerError(
+                f"{len(without)} of the {len(own)} rows of {name}{where} have no class: {some}. Write the class of "
+                "each, take out the rows without, or name another column by --label-column."
+            )
+        if without and len(without) == len(own) < len(found):
+            rows.doubts.append(f"the {len(own)} rows{where} of {name} have no class ({some}): they are left out")
+
+
+def _split_of_folders(name: str) -> SplitName | None:
+    return next((split for part in name.split("/")[:-1] if (split := split_of(part))), None)
 
 
 def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, rows: _Rows) -> None:
@@ -193,12 +247,16 @@ def _settle_two(rows: _Rows, shown: str) -> None:
 
 
 def _divide_by_folders(rows: _Rows, shown: str) -> None:
-    """Take the splits that folders tell, where each image lies in one: train/1.jpg, test/1.jpg."""
+    """Take the splits that folders tell, where each image lies in one: train/1.jpg, test/1.jpg.
+
+    Raises:
+        HardenerError: some images lie in folders of splits to judge by, and others in none.
+    """
     members = rows.members[None]
-    told: dict[str, SplitName | None] = {}
-    for folder in {name.rpartition("/")[0] for name in members}:
-        told[folder] = next((split for part in folder.split("/") if (split := split_of(part))), None)
+    told = {name.rpartition("/")[0]: _split_of_folders(name) for name in members}
     splits = set(told.values())
+    if None in splits and splits & {"validation", "test"} and not _are_classes(members):
+        _refuse_mixed(told, shown)
     if None in splits or "train" not in splits or len(splits) < 2:
         return
     counts: Counter[str] = Counter()
@@ -211,3 +269,24 @@ def _divide_by_folders(rows: _Rows, shown: str) -> None:
         rows.sources[split] = {f"{own}, by its folders": None for own in source}
     found = ", ".join(f"{count} {split}" for split, count in counts.items())
     rows.notes.append(f"{shown}: its images lie in folders of splits ({found})")
+
+
+def _are_classes(members: Mapping[str, str]) -> bool:
+    """Tell whether images lie in folders called like their classes, of which one may be a test."""
+    return all(label in name.split("/")[:-1] for name, label in members.items())
+
+
+def _refuse_mixed(told: Mapping[str, SplitName | None], shown: str) -> None:
+    """Refuse `test/` beside other folders: whether these are for training, only the user knows.
+
+    Raises:
+        HardenerError: always.
+    """
+    known = sorted(folder for folder, split in told.items() if split)
+    others = sorted(folder for folder, split in told.items() if not split)
+    some = " and ".join(", ".join(f"{folder or '.'}/" for folder in own[:3]) for own in (known, others))
+    ignore = "" if "" in others else f"; or pass {ignoring(others[:5])} to leave the others out"
+    raise HardenerError(
+        f"the images of {shown} lie in folders of splits and in others: {some}. Write train, val or test into each "
+        f"row, in a column called split{ignore}."
+    )

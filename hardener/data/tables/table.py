@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardener.data.file_kind import EXTENSIONS
+from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
@@ -42,6 +43,11 @@ class Table:
 def looks_like_image(text: str) -> bool:
     """Tell whether a text ends as the name of an image file does."""
     return text.strip().lower().endswith(EXTENSIONS)
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a file. `splitlines` also ends one at marks that a cell may hold, such as U+2028."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def read_table(name: str, data: bytes) -> Table:
@@ -90,8 +96,12 @@ def _is_divided(text: str) -> bool:
 
 def _listing(text: str) -> list[tuple[int, list[str]]]:
     """Return lines such as `photos/1.jpg cat`; a path may hold spaces."""
-    lines = enumerate(text.splitlines(), 1)
-    return [(number, line.strip().rsplit(maxsplit=1)) for number, line in lines if line.strip()]
+    rows = []
+    for number, line in enumerate(lines_of(text), 1):
+        path, _, label = line.strip().replace("\t", " ").rpartition(" ")
+        if label:
+            rows.append((number, [path.strip(), label] if path else [label]))
+    return rows
 
 
 def _cells(name: str, text: str) -> list[tuple[int, list[str]]]:
@@ -114,7 +124,7 @@ def _cells(name: str, text: str) -> list[tuple[int, list[str]]]:
 
 def _uncommented(text: str) -> str:
     """Empty the lines before a header that begin with # and have none of its delimiters."""
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=""))
     first = next((place for place, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
     marks = {mark for mark in _DELIMITERS if lines and mark in lines[first]}
     if not first or not marks or any(mark in line for mark in marks for line in lines[:first]):
@@ -123,20 +133,21 @@ def _uncommented(text: str) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """Return what divides the cells: of what gives the first rows the same number of cells, what gives most."""
-    best, most = ",", 1
+    """Return what divides the cells, the header's too, and leaves names of images whole; of several what gives most."""
+    best, most = ",", (False, False, 1)
     for mark in _DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-        counts: Counter[int] = Counter()
         try:
-            for cells, _ in zip(reader, range(_PEEKED), strict=False):
-                if cells:
-                    counts[len(cells)] += 1
+            rows = [cells for cells, _ in zip(reader, range(_PEEKED), strict=False) if cells]
         except csv.Error:
             continue
+        counts = Counter(map(len, rows))
         width, times = counts.most_common(1)[0] if counts else (1, 0)
-        if width > most and times * 2 > counts.total():
-            best, most = mark, width
+        if width < 2 or len(rows[0]) < 2 or times * 2 <= counts.total():
+            continue
+        whole = any(looks_like_image(cell) for cells in rows for cell in cells)
+        if (found := (whole, len(rows[0]) == width, width)) > most:
+            best, most = mark, found
     return best
 
 
@@ -170,7 +181,7 @@ def _refuse_twice(name: str, header: Iterable[str]) -> None:
 
 def _lines_of_json(name: str, text: str) -> list[Any]:
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if line.strip():
             try:
                 found.append(json.loads(line))
@@ -194,6 +205,8 @@ def _of_json(name: str, text: str) -> Table:
             f"{name} is a list of COCO's without categories, such as captions. Pass the one with classes: "
             "instances_train2017.json, or the folder that holds annotations/."
         )
+    if isinstance(found, dict) and _is_divided_by_name(found):
+        return _of_objects(name, _by_split(name, found))
     if isinstance(found, dict) and found and all(map(looks_like_image, found)):
         return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
     if isinstance(found, dict) and (listed := _of_lists(found)):
@@ -202,6 +215,35 @@ def _of_json(name: str, text: str) -> Table:
         if len({len(value) for value in found.values()}) == 1:
             return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
     return _of_objects(name, found)
+
+
+def _is_divided_by_name(found: dict[str, Any]) -> bool:
+    """Tell whether an object lists what lies in train, val and test: most of its names are those of several splits."""
+    named = [split for key, value in found.items() if isinstance(value, list | dict) and (split := split_of(key))]
+    return bool(named) and (len(named) == len(found) or (len(set(named)) > 1 and 2 * len(named) > len(found)))
+
+
+def _by_split(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of each split as rows.
+
+    Raises:
+        HardenerError: one tells no class.
+    """
+    rows: list[dict[str, Any]] = []
+    for split, entries in found.items():
+        pairs = list(entries.items()) if isinstance(entries, dict) else entries
+        for entry in pairs if isinstance(pairs, list) else []:
+            if isinstance(entry, list | tuple) and len(entry) == 2 and looks_like_image(str(entry[0])):
+                rows.append({"path": entry[0], "label": entry[1], "split": split})
+            elif isinstance(entry, dict):
+                rows.append({**entry, "split": split})
+            else:
+                raise HardenerError(
+                    f"{name} lists images of {', '.join(list(found)[:3])}, and no class of {as_text(entry)[:50]}. "
+                    'Write each as {"path": "imgs/1.jpg", "label": "cat"}; or, where they lie in class folders, pass '
+                    "--data with the folder that holds these and the list."
+                )
+    return rows
 
 
 def _of_lists(found: dict[str, Any]) -> list[tuple[str, str]]:
