@@ -82,9 +82,9 @@ def test_names_of_two_words_are_one_class(tmp_path: Path) -> None:
 
 
 def test_what_programs_write_for_an_unknown_class_is_none(tmp_path: Path) -> None:
-    found = read_source(table(tmp_path, [*["cat", "dog"] * 10, "nan", "N/A"]), AS_FOUND)
+    found = read_source(table(tmp_path, ["cat", "dog", "nan", "N/A"] * 4), AS_FOUND)
     assert found.splits[None].classes == {"cat", "dog"}
-    assert [(fact.reason, fact.count) for fact in found.left_out] == [("rows without a class", 2)]
+    assert [(fact.reason, fact.count) for fact in found.left_out] == [("rows without a class", 8)]
 
 
 def test_files_that_are_named_by_a_url_are_found(tmp_path: Path) -> None:

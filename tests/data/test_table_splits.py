@@ -132,10 +132,9 @@ def test_a_class_may_begin_with_a_dot(root: Path) -> None:
     assert read_data_set(path, reading=Reading(ignore=("*LR",))).classes == (".45ACP", "9mm")
 
 
-def test_many_rows_without_a_class_are_refused_and_a_split_without_any_is_said(root: Path) -> None:
+def test_many_rows_without_a_class_are_said_and_a_split_without_any_is(root: Path) -> None:
     path = write(root, "image,label", IMAGES, ["" if place % 4 == 0 else label for place, label in enumerate(LABELS)])
-    with pytest.raises(HardenerError, match="8 of the 30 rows of .*t.csv have no class: 000.png, .* Write the class"):
-        read_source(path, AS_FOUND)
+    assert f"8 of the 30 rows of {path} have no class (000.png, " in read_source(path, AS_FOUND).doubts[0]
     labels = ["" if split == "test" else label for label, split in zip(LABELS, SPLITS, strict=True)]
     brought = read_source(write(root, "image,label,split", IMAGES, labels, SPLITS), AS_FOUND)
     assert ({str(split): len(own) for split, own in brought.splits.items()}) == {"train": 18, "validation": 6}

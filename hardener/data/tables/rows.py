@@ -21,7 +21,7 @@ from hardener.data.tree import is_named, is_passed_over
 from hardener.errors import HardenerError
 
 MOST_WRONG = 0.1
-"""The share of rows that may lack their image or class, or images that may have two classes."""
+"""The share of rows that may lack their image, or images that may have two classes; above it, classes are missed."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +169,7 @@ def _is_named_here(name: str, reading: Reading) -> bool:
 
 
 def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
-    """Say which split has no classes at all, as a test that was handed out without.
-
-    Raises:
-        HardenerError: many rows of one lack theirs, and others have one.
-    """
+    """Say where many rows of a split have no class, or all, as those of a test that was handed out without."""
     splits: dict[SplitName | None, list[_Row]] = {}
     for row in found:
         splits.setdefault(row.split or _split_of_folders(row.name), []).append(row)
@@ -182,9 +178,9 @@ def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
         where = f" of {split}" if split else ""
         some = ", ".join(without[:3]) + (", …" if len(without) > 3 else "")
         if MOST_WRONG * len(own) < len(without) < len(own):
-            raise HardenerError(
-                f"{len(without)} of the {len(own)} rows of {name}{where} have no class: {some}. Write the class of "
-                "each, take out the rows without, or name another column by --label-column."
+            rows.doubts.append(
+                f"{len(without)} of the {len(own)} rows of {name}{where} have no class ({some}): they are left out. "
+                "Another column of classes is named by --label-column"
             )
         if without and len(without) == len(own) < len(found):
             rows.doubts.append(f"the {len(own)} rows{where} of {name} have no class ({some}): they are left out")
