@@ -201,7 +201,7 @@ def test_levels_of_more_than_8_bits_stay_and_transparency_hides_what_it_hides(tm
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_levels_that_are_no_16_bits_stay_too(kind: type, tmp_path: Path) -> None:
-    levels = (np.arange(10000).reshape(100, 100) * 9 - 40000).astype(kind)
+    levels: NDArray[Any] = (np.arange(10000).reshape(100, 100) * 9 - 40000).astype(kind)
     source = yolo(tmp_path / "from", "0 0.25 0.4 0.3 0.4", "1 0.25 0.4 0.3 0.4")
     for number in range(2):
         (source / "images" / f"{number}.png").unlink()

@@ -231,8 +231,15 @@ def test_names_of_classes_in_an_array_may_be_bytes_and_one_without_images_is_sai
 
 def test_arrays_in_no_pair_are_said(tmp_path: Path) -> None:
     images, labels = arrays(24)
-    more = {"x_test": images, "X_train_aug": images, "y_val": labels, "ids": labels}
-    np.savez(tmp_path / "d.npz", x_train=images, y_train=labels, **more)
+    np.savez(
+        tmp_path / "d.npz",
+        x_train=images,
+        y_train=labels,
+        x_test=images,
+        X_train_aug=images,
+        y_val=labels,
+        ids=labels,
+    )
     said = read_source(tmp_path / "d.npz", AS_FOUND).doubts
     assert [doubt.partition(": array ")[2].partition(" ")[0] for doubt in said] == ["x_test", "X_train_aug", "y_val"]
 

@@ -63,7 +63,7 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def look(root: Path, *sets: str, **asked: object) -> DataInspection:
     fields = {"reading": None, "validation_root": None, **asked}
-    return inspect_data(InspectionRequest(root, load_recipe("sprout", sets), **fields), Silent())[0]  # type: ignore[arg-type]
+    return inspect_data(InspectionRequest(root, load_recipe("sprout", sets), **fields), Silent())[0]
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +166,9 @@ def test_an_image_with_a_pattern_in_its_name_is_left_out_as_advised(form: str, t
         table.write_text("\n".join(["path,label", *rows, "copy [1].png,b", "a/000.png,a"]))
     root = tmp_path / "imgs" if form == "folder" else table
     sets = ("data.val_fraction=0.05", "data.test_fraction=0.05")
-    found = look(root, *sets, reading=Reading(**asked))  # type: ignore[arg-type]
+    found = look(root, *sets, reading=Reading(**asked))
     (way,) = following(found, "image lies in more than one class")
-    mended = look(root, *sets, reading=Reading(ignore=ignored(way), **asked))  # type: ignore[arg-type]
+    mended = look(root, *sets, reading=Reading(ignore=ignored(way), **asked))
     assert (mended.conflicts, mended.total) == ((), 19)
 
 
