@@ -63,7 +63,7 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def look(root: Path, *sets: str, **asked: object) -> DataInspection:
     fields = {"reading": None, "validation_root": None, **asked}
-    return inspect_data(InspectionRequest(root, load_recipe("sprout", sets), **fields), Silent())[0]
+    return inspect_data(InspectionRequest(root, load_recipe("sprout", sets), **fields), Silent())[0]  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
