@@ -70,7 +70,7 @@ def _plain(name: str) -> str:
 
 def _of_others(path: object, names: Sequence[str], classes: Sequence[str]) -> Doubt:
     text = f"{path} was made for other classes ({_shown(names)}) than those of the data ({_shown(classes)})"
-    if any(all(_WORDNET.fullmatch(name) for name in one) for one in (names, classes)):
+    if all(name.isdecimal() for name in classes) or any(_are_codes(one) for one in (names, classes)):
         return Doubt(
             f"{path} names its classes ({_shown(names)}) in other words than the data ({_shown(classes)}): they are "
             "taken to stand in one order",
@@ -83,6 +83,10 @@ def _of_others(path: object, names: Sequence[str], classes: Sequence[str]) -> Do
         f"{TRAIN_FIRST}. Where both are the same, give the data's classes the names of the file."
     )
     return Doubt(text, judged, "Its final layer begins from those")
+
+
+def _are_codes(names: Sequence[str]) -> bool:
+    return all(_WORDNET.fullmatch(name) for name in names)
 
 
 def _permuted(built: Built, rows: Sequence[int]) -> str | None:

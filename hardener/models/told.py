@@ -102,6 +102,7 @@ def _of_run(told: Told, folder: Path, record: Mapping[str, Any]) -> Told:
     return replace(
         told,
         classes=(names, *told.classes) if names else told.classes,
+        architecture=told.architecture or str(model.get("spec", "")).partition(":")[2] or None,
         run=folder,
         activation=str(model.get("activation", "keep")),
         normalization="none" if mean == [] else _normalization(mean, images.get("std")),

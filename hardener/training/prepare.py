@@ -111,7 +111,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     pictured = Pictured(shape.height, shape.width, len(folder.train), color, folder.classes)
     recipe = settle_augmentation(recipe, pictured, reporter, told=request.recipe.augment.model_fields_set)
     keep_all_buffers(loaded.network)
-    normalize = choose_normalization(built, request, began, reporter)
+    normalize, recipe = choose_normalization(built, recipe, request, began, reporter)
     tried = _dry_run(built, recipe, folder, device, reporter)
     splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
     train_images = splits.train

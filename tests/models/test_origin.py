@@ -131,10 +131,17 @@ def test_other_classes_are_a_doubt_and_another_number_of_them_is_none(tmp_path: 
     assert "was made for other classes (ant, bee, cat) than those of the data (cat, dog, eel)" in doubt.text
     torch.save({"state_dict": state, "classes": ["ant", "bee"]}, tmp_path / "w.pth")
     assert settle(built, tmp_path / "w.pth") == ([], [])
-    numbers = [f"n0000000{number}" for number in range(3)]  # as ImageNet's folders are called
-    torch.save({"state_dict": state, "classes": numbers}, tmp_path / "w.pth")
-    _, (unknown,) = settle(built, tmp_path / "w.pth")
-    assert not unknown.grave
+
+
+def test_words_and_codes_for_classes_cannot_be_compared(tmp_path: Path) -> None:
+    built = build(tmp_path)
+    codes = tuple(f"n0000000{number}" for number in range(3))  # as ImageNet's folders are called
+    for theirs, ours in ((CLASSES, codes), (codes, CLASSES), (("0 - zero", "1 - one", "2 - two"), ("0", "1", "2"))):
+        torch.save({"state_dict": built.network.state_dict(), "classes": theirs}, tmp_path / "w.pth")
+        built, _, began = fit_head(built, 3, replace=False, start=Start(tmp_path / "w.pth"))
+        _, (unknown,) = settle_origin(built, began, "net.py", tmp_path / "w.pth", ours)
+        assert not unknown.grave
+        assert "they are taken to stand in one order" in unknown.text
 
 
 def test_a_fresh_layer_has_no_order(tmp_path: Path) -> None:
@@ -170,6 +177,9 @@ def test_weights_of_another_network_of_the_registry_are_a_doubt(tmp_path: Path) 
     assert "Pass torchvision:resnet34 as MODEL" in doubt.judged
     assert settle_origin(built, of, "torchvision:resnet34", tmp_path, CLASSES) == ([], [])
     assert settle_origin(built, of, "net.py", tmp_path, CLASSES) == ([], [])
+    run = run_of(tmp_path / "run", model={"spec": "torchvision:resnet34"})
+    of_run = load_weights(build(tmp_path).network, run)
+    assert [one.grave for one in settle_origin(built, of_run, "torchvision:resnet18", run, CLASSES)[1]] == [True]
     own = Loaded(told=Told(architecture="mine"))
     assert settle_origin(built, own, "torchvision:resnet18", tmp_path, CLASSES) == ([], [])
 
