@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from hardener.errors import HardenerError
+from hardener.words import listed
 
 _BETWEEN = re.compile(r"(?<=[^\W\d_])[_-]+(?=[^\W\d_])")  # two letters: A- and A, 1_1 and 11 are no twins
 _NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
@@ -62,3 +63,15 @@ def _visible(name: str, found: Iterable[str]) -> str:
     """Return a name so that it can be told from the others."""
     composed = {unicodedata.normalize("NFC", other) for other in found}
     return ascii(name) if len(composed) < len(list(found)) else repr(name)
+
+
+def doubt_of_order(classes: Sequence[str]) -> str | None:
+    """Say where classes are numbers and not in the order of their size: outputs of a model from elsewhere may be."""
+    if not all(name.isdecimal() for name in classes) or sorted(classes, key=int) == list(classes):
+        return None
+    width = max(map(len, classes))
+    return (
+        f"the classes are numbers and stand in the order {listed(classes, 4)}, …, which is taken for the order of the "
+        "model's outputs. If those stand by size, all figures are wrong: write the names of the classes in "
+        f"{width} digits, such as {min(classes, key=int).zfill(width)}"
+    )

@@ -17,6 +17,7 @@ from hardener.config.evaluation_record import EvaluatedModel, Flag
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.run_folder import RunFolder, RunRecord, unfinished
+from hardener.data.class_names import doubt_of_order
 from hardener.data.data_set import HeldOut, read_held_out
 from hardener.data.describe import describe
 from hardener.data.image_files import ImageFiles
@@ -29,15 +30,18 @@ from hardener.evaluation.other_size import check_size
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.evaluation.seen import HeldOutBy, Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
-from hardener.models.build import build_for, fit_head
+from hardener.models.build import Built, build_for, fit_head
 from hardener.models.conditions import Conditions, tell
+from hardener.models.doubt import refuse
 from hardener.models.dry_run import dry_run, settle_order
+from hardener.models.left_over import beside
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.onnx_model import OnnxClassifier, open_onnx
+from hardener.models.origin import other_normalization, other_size, settle_origin
 from hardener.models.own_normalization import fault_of_normalization
 from hardener.models.trained import changed_code, open_with_fingerprint
-from hardener.models.weights import Start, beside, file_of
+from hardener.models.weights import Loaded, Start, file_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, device_of, measuring
 from hardener.words import listed
@@ -162,7 +166,8 @@ def foreign_subject(
         raise HardenerError("a model that was not trained here needs --data DIR, the images to evaluate it on.")
     held = read_held_out(data, reading or AS_FOUND)
     classes, files = held.classes, held.files
-    _tell_order(classes, reporter)
+    if (doubt := doubt_of_order(classes)) is not None:
+        reporter.warn(doubt)
     seen, (height, width), rule = _look(files, model.image_size, model.range, reporter)
     if model.normalize == "data":
         raise HardenerError(
@@ -175,12 +180,7 @@ def foreign_subject(
         height=height,
         width=width,
     )
-    start = Start(model.init, model.allow_pickle, model.weights, trains=False)
-    _, _, began = fit_head(built, len(classes), replace=False, start=start)
-    for remark in (*built.loaded.notes, *began.remarks):
-        reporter.say(remark)
-    if began.extra:
-        reporter.warn(beside(model.init, began.extra))
+    began = _give_weights(built, model, classes, reporter)
     channels, loaded = built.channels, built.loaded
     mean, std = normalization(model.normalize, channels=channels, mean=(), std=())
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=classes)
@@ -194,7 +194,7 @@ def foreign_subject(
         classes,
         HeldInFiles(files, data, ImageShape(height, width, channels, rule)),
         held.split,
-        _normalization_flags(loaded.network, model.normalize, began.normalization, reporter),
+        _normalization_flags(built, model, began, reporter),
         found=_found(held, seen),
         asked={
             "target": model.spec,
@@ -211,19 +211,24 @@ def foreign_subject(
     )
 
 
-def _tell_order(classes: Sequence[str], reporter: Reporter) -> None:
-    """Warn where classes are numbers and not in the order of their size: the model's outputs may be."""
-    if all(name.isdecimal() for name in classes) and sorted(classes, key=int) != list(classes):
-        width = max(map(len, classes))
-        reporter.warn(
-            f"the classes are numbers and stand in the order {listed(classes, 4)}, …, which is taken for the order of "
-            "the model's outputs. If those stand by size, all figures are wrong: write the names of the classes in "
-            f"{width} digits, such as {min(classes, key=int).zfill(width)}"
-        )
+def _give_weights(built: Built, model: ForeignModel, classes: Sequence[str], reporter: Reporter) -> Loaded:
+    """Load a model's weights, and say what was done; end where they are of another network or of other classes."""
+    start = Start(model.init, model.allow_pickle, model.weights, trains=False)
+    _, _, began = fit_head(built, len(classes), replace=False, start=start)
+    remarks, doubts = settle_origin(built, began, model.spec, model.init, classes)
+    refuse(doubts, reporter)
+    for remark in (*built.loaded.notes, *began.remarks, *remarks):
+        reporter.say(remark)
+    if (told := other_size(began.told, built.height, built.width)) is not None:
+        reporter.warn(told)
+    if began.extra:
+        reporter.warn(beside(model.init, began.extra))
+    return began
 
 
-def _normalization_flags(network: nn.Module, asked: str, left: str | None, reporter: Reporter) -> list[Flag]:
-    fault = fault_of_normalization(network, asked, left)
+def _normalization_flags(built: Built, model: ForeignModel, began: Loaded, reporter: Reporter) -> list[Flag]:
+    fault = fault_of_normalization(built.network, model.normalize, began.normalization)
+    fault = fault or other_normalization(built, began.told, model.init, model.normalize)
     if fault is None:
         return []
     reporter.warn(fault)
@@ -267,8 +272,8 @@ def onnx_subject(
         assert data is not None, "checked above"
         held = read_held_out(data, reading or AS_FOUND, known=network.classes)
         classes, files = held.classes, held.files
-        if not network.classes:
-            _tell_order(classes, reporter)
+        if not network.classes and (doubt := doubt_of_order(classes)) is not None:
+            reporter.warn(doubt)
         height, width, channels = network.image_shape
         known = (height, width) if height and width else None
         told, size, rule = _look(files, known, ends, reporter, network.pixels)

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from hardener.errors import HardenerError, did_you_mean
 from hardener.models.head import count_outputs
+from hardener.words import counted
 
 SOFTPLUS_BETA = 10.0  # never farther than log(2) / 10 = 0.07 from ReLU; with beta 1 it were 0.69
 _SMOOTH: dict[str, Callable[[], nn.Module]] = {
@@ -83,8 +84,8 @@ def _no_module(network: nn.Module, name: str, calls: int, some: bool) -> str:
     if calls:
         also = "beside its nn.ReLU modules " if some else ""
         return (
-            f"network.activation={name} replaces modules, and the model {also}calls relu as a function ({calls} times "
-            f"in a forward pass), which cannot be replaced. In the model file, {rewrite}."
+            f"network.activation={name} replaces modules, and the model {also}calls relu as a function "
+            f"({counted(calls, 'time')} in a forward pass), which cannot be replaced. In the model file, {rewrite}."
         )
     others = {
         type(module).__name__

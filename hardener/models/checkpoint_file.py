@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hardener.errors import HardenerError
 from hardener.models.checkpoint_kind import Kind, kind_of, read_json, weights_in
+from hardener.models.told import Told, told_in, told_in_header, with_what_lies_beside
 from hardener.models.unpickling import StandIn, pickle_module, safe_globals
 
 VERSIONS = "state dict versions"  # of each module's layout, as torch keeps them beside a state dict
@@ -33,6 +34,7 @@ class Content:
         remarks: what was done to read it.
         keys: the uppermost names.
         holders: what stands before a tensor's own name in the mapping that it lies in.
+        told: what it says of its network besides.
     """
 
     tensors: dict[str, Tensor]
@@ -40,6 +42,7 @@ class Content:
     remarks: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     holders: dict[str, str] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
 
 
 def read_checkpoint(path: Path, network: nn.Module, *, allow_pickle: bool) -> Content:
@@ -56,7 +59,8 @@ def read_checkpoint(path: Path, network: nn.Module, *, allow_pickle: bool) -> Co
         path = weights_in(path)
     if not path.is_file():
         raise HardenerError(f"no such file: {path}.")
-    return _read(path, kind_of(path), network, allow_pickle)
+    content = _read(path, kind_of(path), network, allow_pickle)
+    return replace(content, told=with_what_lies_beside(content.told, path))
 
 
 def _read(path: Path, kind: Kind, network: nn.Module, allow_pickle: bool) -> Content:
@@ -134,7 +138,7 @@ def _read_safetensors(path: Path) -> Content:
         versions = json.loads(aliases.get(VERSIONS, "{}"))
     except ValueError:
         versions = {}
-    return Content(state, versions, (), tuple(state))
+    return Content(state, versions, (), tuple(state), told=told_in_header(aliases))
 
 
 def _read_shards(index: Path, network: nn.Module, allow_pickle: bool) -> Content:
@@ -193,7 +197,7 @@ def _flattened(loaded: Any) -> Content:
         tensors.setdefault(name, value)
         holders.setdefault(name, holder)
     keys = tuple(map(str, loaded)) if isinstance(loaded, Mapping) else ()
-    return Content(tensors, versions, (), keys, holders)
+    return Content(tensors, versions, (), keys, holders, told_in(loaded))
 
 
 def _leaves(

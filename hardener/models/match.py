@@ -14,7 +14,13 @@ from hardener.errors import HardenerError
 
 _MARKS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"}
 """What DataParallel, torch.compile and the like put into names, at any place."""
-_AVERAGED = re.compile(r"ema|averag|(^|_)avg|swa|teacher|momentum|target|shadow|(^|_)k$|slow", re.IGNORECASE)
+_AVERAGED = re.compile(
+    r"(?<![A-Za-z])(?i:ema|swa|slow|target)(?![a-z])"  # words of their own: schema, SwAV and slowfast are none
+    r"|(?<=[a-z])(Ema|EMA|Swa|SWA|Slow|Target)(?![a-z])|(?i:(model|net|weights|params)(ema|swa))(?![a-z])"
+    r"|(?i:averag|(^|_)avg|teacher|momentum|shadow|(^|_)k$)"
+)
+_OF_HEADS = {"head", "heads", "cls_head", "class_head", "classification_head", "classifier", "linear_classifier"}
+"""What stands before the names of a final layer where it is kept apart from its body."""
 _PLAIN, _EMA = "plain", "ema"
 
 
@@ -132,8 +138,14 @@ def choose(
     ]
 
 
-def with_heads(fit: Fit, theirs: Mapping[str, Tensor], own: Mapping[str, Tensor], heads: Sequence[str]) -> Fit:
-    """Add the tensors of a head that lies elsewhere in the file, under its full name: `head.fc` beside `backbone.`."""
+def with_heads(
+    fit: Fit, theirs: Mapping[str, Tensor], own: Mapping[str, Tensor], heads: Sequence[str], fresh: Sequence[str] = ()
+) -> Fit:
+    """Add the tensors of a head that lies elsewhere in the file, under its full name: `head.fc` beside `backbone.`.
+
+    Args:
+        fresh: layers that may begin anew: they are given no tensors of a layer that has a purpose of its own.
+    """
     added = {}
     used = set(fit.found.values())
     for name, value in own.items():
@@ -145,9 +157,15 @@ def with_heads(fit: Fit, theirs: Mapping[str, Tensor], own: Mapping[str, Tensor]
         there = [n for n in theirs if n.endswith(f".{last}") and n not in used and _is_shaped(theirs[n], value)]
         near = [_shared(n, next(iter(fit.found.values()), "")) for n in there]
         nearest = [n for n, shared in zip(there, near, strict=True) if shared == max(near)]
-        if len(nearest) == 1:
+        begins = name.startswith(tuple(f"{layer}." for layer in fresh))
+        if len(nearest) == 1 and not (begins and has_a_purpose(nearest[0], last)):
             added[name] = nearest[0]
     return replace(fit, found={**fit.found, **added}) if added else fit
+
+
+def has_a_purpose(there: str, last: str) -> bool:
+    """Whether what a head lies under is more than a word for heads, as in `rotation_head.fc`."""
+    return there.removesuffix(f".{last}").rpartition(".")[2] not in _OF_HEADS
 
 
 def nearest(name: str, shape: Sequence[int], theirs: Mapping[str, Tensor]) -> str:

@@ -41,6 +41,19 @@ def from_registry(
     return _called(lambda: timm.create_model(name, **settings), f"timm:{name}", pretrained)
 
 
+def known_names(registry: str) -> set[str]:
+    """Return the names of a registry's networks; none of what is no registry, or is not installed."""
+    if registry == "torchvision":
+        import torchvision
+
+        return set(torchvision.models.list_models(module=torchvision.models))
+    if registry != "timm" or importlib.util.find_spec("timm") is None:
+        return set()
+    import timm
+
+    return set(timm.list_models())
+
+
 def see_that_it_is_known(registry: str, name: str) -> None:
     """See that a registry has a network of this name.
 

@@ -8,7 +8,8 @@ import re
 import sys
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from hardener.errors import HardenerError
 from hardener.models.buffers import put_buffer
 from hardener.models.checkpoint_file import VERSIONS, Content, read_checkpoint
 from hardener.models.checkpoint_kind import weights_in
+from hardener.models.doubt import Doubt
 from hardener.models.hugging_face import in_its_names
 from hardener.models.in_parts import put_together
+from hardener.models.left_over import doubts_of_heads, doubts_of_kind, left_over, some
 from hardener.models.match import Fit, choose, fits, nearest, with_heads
 from hardener.models.own_normalization import normalization_in
+from hardener.models.plain import check_finite, check_plain
+from hardener.models.told import Told
 
 _OF_OPTIMIZERS = re.compile(r"(^|\.)(exp_avg(_sq)?|max_exp_avg_sq|momentum_buffer|square_avg|sum|step)$")
 _FRESH_HEAD = "All else fits: pass --replace-head to begin with a fresh final layer."
@@ -58,22 +63,28 @@ class Loaded:
         remarks: what the user should know, a line each.
         which: the set of weights that was taken, where the file holds several.
         normalization: mean and deviation of a layer that the file holds and the network does not, as MEAN/STD.
+        doubts: what speaks against the file and the network belonging together.
+        told: what the file says of its network.
+        fresh: layers that the file has no values for.
     """
 
     extra: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     which: str | None = None
     normalization: str | None = None
+    doubts: tuple[Doubt, ...] = ()
+    told: Told = field(default_factory=Told)
+    fresh: frozenset[str] = frozenset()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What the user should know, doubts and all."""
+        return (*self.remarks, *(doubt.text for doubt in self.doubts))
 
 
 def file_of(path: Path) -> Path:
     """Return the file that weights are read from: of a folder, the one in it."""
     return weights_in(path) if path.is_dir() else path
-
-
-def beside(path: Path, extra: Sequence[str]) -> str:
-    """Say what a file holds besides what was taken."""
-    return f"{path} holds {len(extra)} tensors that the model has no place for: {_some(extra)}"
 
 
 class _Contiguous(nn.Module):
@@ -142,30 +153,38 @@ def load_weights(
     if not found:
         raise HardenerError(_nothing(path, content, own))
     learnt = {name for name, _ in network.named_parameters(remove_duplicate=False)}
-
-    def same(one: Fit, other: Fit) -> bool:
-        shared = one.found.keys() & other.found.keys()
-        return all(_equal(content.tensors[one.found[n]], content.tensors[other.found[n]]) for n in shared)
-
-    fit, said = choose(found, learnt, start.which, same, path)
-    fit = with_heads(fit, content.tensors, own, heads)
-    _check_plain(path, fit, content, own)
+    first, said = choose(found, learnt, start.which, partial(_same, content.tensors), path)
     fresh = (fresh_head,) if isinstance(fresh_head, str) else tuple(fresh_head)
+    fit = with_heads(first, content.tensors, own, heads, fresh)
+    check_plain(path, fit, content.tensors, network)
     left = [*unsaved, *(name for name in own if _is_in(name, fresh) and name not in fit.found)]
     kept = _may_be_missing(network, own, fit, left)
     _check_whole(start, own, fit, {*left, *kept}, heads, content)
-    _check_finite(path, fit, content, network)
+    check_finite(path, fit, content.tensors, network)
     chosen = OrderedDict((name, content.tensors[there]) for name, there in fit.found.items())
     chosen._metadata = _versions_of(content, fit) or _versions(network.state_dict())  # type: ignore[attr-defined]
     _copy(chosen, network, path)
-    _begin_anew(network, [name for name in fresh if f"{name}.weight" in left])
+    anew = frozenset(name for name in fresh if f"{name}.weight" in left)
+    _begin_anew(network, anew)
     remarks = (*content.remarks, *said, *_of_kept(path, kept, _tied(own, fit)))
-    left_over = sorted(content.tensors.keys() - set(fit.found.values()))
-    apart = normalization_in(content.tensors, left_over)
-    return Loaded(_extra(content, fit, found), remarks, fit.name if said else None, apart)
+    apart = normalization_in(content.tensors, sorted(content.tensors.keys() - set(fit.found.values())))
+    extra = left_over(content, fit, found)
+    return Loaded(
+        tuple(_short(name, content) for name in extra),
+        remarks,
+        fit.name if said else None,
+        apart,
+        (*doubts_of_heads(path, first, fit), *doubts_of_kind(path, content, fit, extra, own, heads)),
+        content.told,
+        anew,
+    )
 
 
-def _begin_anew(network: nn.Module, heads: Sequence[str]) -> None:
+def _short(name: str, content: Content) -> str:
+    return name.removeprefix(content.holders.get(name, ""))
+
+
+def _begin_anew(network: nn.Module, heads: Collection[str]) -> None:
     """Give heads that the file has no values for those of a layer as torch makes it.
 
     A network's own start may be made for training all of it: timm's EfficientNet answers with logits of some tens, and
@@ -186,26 +205,13 @@ def _copy(state: Mapping[str, Tensor], network: nn.Module, path: Path) -> None:
         raise HardenerError(f"{path} holds tensors that the model cannot take: {told}") from None
 
 
-def _check_plain(path: Path, fit: Fit, content: Content, own: Mapping[str, Tensor]) -> None:
-    """See that what the network takes are dense tensors of real numbers; others would be copied wrongly, if at all."""
-    odd = []
-    for name, there in {**fit.found, **fit.unlike}.items():
-        value = content.tensors[there]
-        kinds = {
-            "on no device": value.is_meta,
-            "quantised": value.is_quantized,
-            "sparse": value.is_nested or value.layout != torch.strided,
-            "complex": value.is_complex() and not own[name].is_complex(),
-        }
-        odd += [f"{name} is {kind}" for kind, holds in kinds.items() if holds][:1]
-    if odd:
-        raise HardenerError(
-            f"{path} holds tensors that are no plain ones: {_some(odd)}. Save dense tensors of real numbers."
-        )
-
-
 def _is_in(name: str, layers: Sequence[str]) -> bool:
     return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
+
+
+def _same(tensors: Mapping[str, Tensor], one: Fit, other: Fit) -> bool:
+    shared = one.found.keys() & other.found.keys()
+    return all(_equal(tensors[one.found[name]], tensors[other.found[name]]) for name in shared)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
@@ -234,7 +240,7 @@ def _of_kept(path: Path, kept: Sequence[str], tied: Sequence[str]) -> list[str]:
     told = [name for name in kept if name not in tied and not name.endswith("num_batches_tracked")]
     if not told:
         return []
-    return [f"{path} has no {_some(told)}: the model keeps {'it' if len(told) == 1 else 'them'} as it was built"]
+    return [f"{path} has no {some(told)}: the model keeps {'it' if len(told) == 1 else 'them'} as it was built"]
 
 
 def _check_whole(
@@ -258,13 +264,13 @@ def _check_whole(
             f"{name} is {tuple(theirs[fit.unlike[name]].shape)} in the file and {tuple(own[name].shape)} in the model"
             for name in wrong
         ]
-        parts.append(f"has other shapes than the model: {_some(shown)}.")
+        parts.append(f"has other shapes than the model: {some(shown)}.")
     if missing:
         used = {*fit.found.values(), *fit.unlike.values()}
         free = {n.removeprefix(fit.before): v for n, v in theirs.items() if n not in used}
         listed = [nearest(name.removeprefix(fit.within), own[name].shape, free) for name in missing[:3]]
-        also = f" It has instead: {_some(list(free))}." if free and not of_head else ""
-        named = _some(missing) if of_head or not free else _some([*listed, *missing[3:]])
+        also = f" It has instead: {some(list(free))}." if free and not of_head else ""
+        named = some(missing) if of_head or not free else some([*listed, *missing[3:]])
         parts.append(f"lacks {len(missing)} of the model's {len(own)} tensors: {named}.{also}")
     raise HardenerError(f"{start.path} {' It '.join(parts)} {way}", options=options)
 
@@ -314,7 +320,7 @@ def _way(
 def _nothing(path: Path, content: Content, own: Mapping[str, Tensor]) -> str:
     """Say why a file without one name of the network's is none of its checkpoints."""
     names = list(content.tensors)
-    keys = f" It holds {_some(list(content.keys))}." if content.keys else ""
+    keys = f" It holds {some(list(content.keys))}." if content.keys else ""
     if not names:
         if "param_groups" in content.keys:
             return f"{path} holds the state of an optimizer, and no network's weights. Pass the network's checkpoint."
@@ -330,31 +336,8 @@ def _nothing(path: Path, content: Content, own: Mapping[str, Tensor]) -> str:
     asked = f" The model's first is {first}." if first else ""
     return (
         f"{path} lacks {len(own)} of the model's {len(own)} tensors: no name in it is the model's. It has instead: "
-        f"{_some(names)}.{asked} Is it of another architecture?"
+        f"{some(names)}.{asked} Is it of another architecture?"
     )
-
-
-def _check_finite(path: Path, fit: Fit, content: Content, network: nn.Module) -> None:
-    """See that what learns is finite; what does not may be infinite, as a mask of attention is."""
-    for name, parameter in network.named_parameters(remove_duplicate=False):
-        there = fit.found.get(name)
-        if there is None or not content.tensors[there].is_floating_point():
-            continue
-        value = content.tensors[there].float()
-        if bool((~value.isfinite() if parameter.requires_grad else value.isnan()).any()):
-            raise HardenerError(
-                f"{path} holds numbers in {there} that are not finite: its training has diverged. Take an earlier "
-                "checkpoint."
-            )
-
-
-def _extra(content: Content, fit: Fit, found: Sequence[Fit]) -> tuple[str, ...]:
-    """Return the names of what lies beside the tensors that were taken, and was not."""
-    used = set(fit.found.values())
-    others = {there for other in found if other is not fit for there in other.found.values()} - used
-    holders = {content.holders.get(there, "") for there in used}
-    beside = [n for n in content.tensors if n not in used | others and content.holders.get(n, "") in holders]
-    return tuple(name.removeprefix(content.holders.get(name, "")) for name in beside)
 
 
 def _versions_of(content: Content, fit: Fit) -> dict[str, dict[str, int]]:
@@ -372,7 +355,3 @@ def _versions_of(content: Content, fit: Fit) -> dict[str, dict[str, int]]:
 def _versions(state: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
     found: Mapping[str, Mapping[str, int]] = getattr(state, "_metadata", {})
     return {name: dict(facts) for name, facts in found.items()}
-
-
-def _some(items: Sequence[str]) -> str:
-    return ", ".join(items[:3]) + (f", and {len(items) - 3} more" if len(items) > 3 else "")

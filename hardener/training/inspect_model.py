@@ -114,7 +114,7 @@ def inspect_model(request: InspectRequest, reporter: Reporter) -> NetworkRecord:
         remarks=[
             *built.loaded.notes[1:],
             *built.remarks,
-            *began.remarks,
+            *began.findings,
             *(remark.text for remark in remarks),
             *_of_classes(built, outputs, material),
         ],

@@ -11,7 +11,7 @@ import torch
 from hardener.config.data_path import is_there
 from hardener.config.pixels import PixelRule
 from hardener.config.reading import OtherRoots, Reading, ignoring
-from hardener.config.run_folder import HEAD_BEHIND, RunFolder, RunRecord
+from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import DataSet, read_data_set, say_how
@@ -22,20 +22,19 @@ from hardener.data.survey import Size, Survey, survey
 from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
-from hardener.models.build import Built, build_for, fit_head
+from hardener.models.build import Built, build_for
 from hardener.models.conditions import Conditions, tell
 from hardener.models.dry_run import dry_run
 from hardener.models.freeze import HeldBody, freeze
 from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
-from hardener.models.own_normalization import fault_of_normalization, own_normalization
 from hardener.models.trained import changed_code, open_classifier
-from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
 from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
 from hardener.training.eps_schedule import short_ramp
+from hardener.training.first_weights import choose_normalization, give_weights_and_head
 from hardener.training.idle import idle_here
 from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
@@ -105,13 +104,13 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     color = seen.color and shape.channels == 3
     if seen.color and not color:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
-    built, replaced, began = _give_weights_and_head(built, request, len(folder.classes), reporter)
+    built, replaced, began = give_weights_and_head(built, request, folder.classes, reporter)
     loaded = built.loaded
     _change_network(built, recipe, shape, len(folder.classes), reporter)
     pictured = Pictured(shape.height, shape.width, len(folder.train), color, folder.classes)
     recipe = settle_augmentation(recipe, pictured, reporter, told=request.recipe.augment.model_fields_set)
     keep_all_buffers(loaded.network)
-    normalize = _normalization(built, recipe.data.normalize, began.normalization, reporter)
+    normalize, recipe = choose_normalization(built, recipe, request, began, reporter)
     tried = _dry_run(built, recipe, folder, device, reporter)
     splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
     train_images = splits.train
@@ -283,41 +282,6 @@ def _say_what_it_reads(loaded: LoadedModel, reporter: Reporter) -> None:
             f"the model file reads {', '.join(map(str, loaded.elsewhere))}, outside of its own folder: the run can be "
             "opened as long as that stays there. Copy it beside the model file to be free of it"
         )
-
-
-def _give_weights_and_head(
-    built: Built, request: TrainRequest, num_classes: int, reporter: Reporter
-) -> tuple[Built, str | None, Loaded]:
-    """Load the weights to start from.
-
-    Returns:
-        The network, the name of the final layer where a fresh one was put in, and what came of loading.
-    """
-    start = None if request.init is None else Start(request.init, request.allow_pickle, request.weights)
-    built, replaced, began = fit_head(built, num_classes, replace=request.replace_head, start=start)
-    for remark in began.remarks:
-        reporter.say(remark)
-    if replaced == HEAD_BEHIND:
-        told = built.answer.averaged
-        of = f"average of the model's {told}" if told else f"model's {built.outputs} features"
-        reporter.say(f"a linear layer is put behind the {of}: {num_classes} outputs")
-    elif replaced:
-        reporter.say(f"final layer {replaced} replaced: {built.outputs} → {num_classes} outputs")
-    if request.init is not None and began.extra:
-        reporter.warn(beside(request.init, began.extra))
-    return built, replaced, began
-
-
-def _normalization(built: Built, asked: str, left: str | None, reporter: Reporter) -> str:
-    """Return how images are normalised: not at all where the network does it by itself, unless that was asked for."""
-    own = own_normalization(built.network)
-    if own and asked == "data":
-        reporter.say(f"the model normalises images by itself ({own[0]}): nothing else does, as with --normalize none")
-        return "none"
-    fault = fault_of_normalization(built.network, asked, left)
-    if fault is not None:
-        reporter.warn(fault)
-    return asked
 
 
 def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter) -> None:

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from hardener.errors import HardenerError
+from hardener.models.left_over import beside
+from hardener.models.match import Fit
 from hardener.models.weights import Start, load_weights, save_weights
 
 
@@ -152,3 +154,47 @@ def test_a_mask_of_minus_infinity_that_does_not_learn_is_no_divergence(tmp_path:
     torch.save(source.state_dict() | {"mask": torch.tensor([0.0, torch.nan])}, tmp_path / "nan.pt")
     with pytest.raises(HardenerError, match="numbers in mask that are not finite"):
         load_weights(target, tmp_path / "nan.pt")
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int32, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_codes_that_a_scale_belongs_to_are_no_weights(kind: torch.dtype, tmp_path: Path) -> None:
+    state = network().state_dict()
+    coded = {"0.weight": state["0.weight"].to(kind), "0.weight_scale": torch.tensor(0.1)}
+    torch.save({**state, **coded}, tmp_path / "w.pt")
+    with pytest.raises(
+        HardenerError, match=r"quantised weights: 0.weight is .*scales lie beside them \(0.weight_scale\)"
+    ):
+        load_weights(network(), tmp_path / "w.pt")
+
+
+def test_whole_numbers_in_a_row_and_in_buffers_are_taken(tmp_path: Path) -> None:
+    source, target = network(), network()
+    with torch.no_grad():
+        source.get_parameter("2.bias").fill_(3)
+        source.get_buffer("1.running_mean").fill_(2)
+    state = source.state_dict()
+    whole = {"2.bias": state["2.bias"].to(torch.int32), "1.running_mean": state["1.running_mean"].to(torch.int8)}
+    torch.save({**state, **whole}, tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
+    assert same(source, target)
+
+
+def test_all_that_is_left_of_a_layer_is_counted(tmp_path: Path) -> None:
+    state = nn.ModuleDict({"c": nn.Linear(2, 3), "fc": nn.Linear(3, 3)}).state_dict()
+    torch.save({**state, "c2.weight": torch.ones(3, 3), "c2.bias": torch.ones(3)}, tmp_path / "w.pt")
+    target = nn.ModuleDict({"c": nn.Linear(2, 3), "fc": nn.Linear(3, 3)})
+    extra = load_weights(target, tmp_path / "w.pt").extra
+    assert beside("w.pt", extra) == "w.pt holds 2 tensors that the model has no place for: c2.weight, c2.bias"
+    assert beside("w.pt", extra[:1]) == "w.pt holds 1 tensor that the model has no place for: c2.weight"
+
+
+@pytest.mark.parametrize(
+    ("name", "averaged"),
+    [
+        *((name, True) for name in ("ema", "model_ema", "ema_model", "emaModel", "netEMA", "EMA", "modelema")),
+        *((name, True) for name in ("swa", "swa_state_dict", "target_encoder", "slow", "teacher", "averaged")),
+        *((name, False) for name in ("schema_model", "semantic_net", "cinema", "swav", "slowfast", "swap", "model")),
+    ],
+)  # fmt: skip
+def test_an_average_is_known_by_a_word_and_not_by_letters_in_one(name: str, averaged: bool) -> None:
+    assert Fit(f"{name}.", "", {}, {}).averaged is averaged
