@@ -101,7 +101,8 @@ class InputRecord(_Strict):
     """Which images the network takes.
 
     `layout` is their order in memory; `copied`: it would change them in place; `paired`: it takes no image alone, and
-    is given one twice. `pixels` is how files were read in training; runs of version 0.1 do not name it.
+    is given one twice. `pixels` is how files were read in training; runs of version 0.1 do not name it. `taught`: where
+    in what the network returns in training its logits stand, where several tensors could be them.
     """
 
     height: int
@@ -112,6 +113,7 @@ class InputRecord(_Strict):
     layout: Literal["channels_last", "contiguous"] = "channels_last"
     copied: bool = False
     paired: bool = False
+    taught: list[int | str] | None = None
     pixels: PixelRule = BEFORE
 
 

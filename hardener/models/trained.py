@@ -102,4 +102,5 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
     classifier.contiguous, classifier.writes = shape.layout == "contiguous", shape.copied
     classifier.paired = shape.paired
     classifier.way, classifier.heads = built.way, built.answer.heads
+    classifier.way_in_training = None if shape.taught is None else tuple(shape.taught)
     return classifier.eval()

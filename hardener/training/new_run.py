@@ -189,7 +189,7 @@ def _split_record(images: LoadedImages) -> SplitRecord:
 
 
 def _input_record(prepared: Prepared) -> InputRecord:
-    shape = prepared.material.train_images.shape
+    shape, taught = prepared.material.train_images.shape, prepared.material.classifier.way_in_training
     return InputRecord(
         height=shape.height,
         width=shape.width,
@@ -199,6 +199,7 @@ def _input_record(prepared: Prepared) -> InputRecord:
         layout="contiguous" if prepared.material.classifier.contiguous else "channels_last",
         copied=prepared.material.classifier.writes,
         paired=prepared.material.classifier.paired,
+        taught=None if taught is None else list(taught),
         pixels=shape.rule,
     )
 
