@@ -29,8 +29,8 @@ from hardener.evaluation.other_size import check_size
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.evaluation.seen import HeldOutBy, Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
-from hardener.models.build import build_for, fit_head
-from hardener.models.conditions import Conditions, tell
+from hardener.models.build import Built, build_for, fit_head
+from hardener.models.conditions import Conditions, noise, tell
 from hardener.models.dry_run import dry_run, settle_order
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
@@ -193,7 +193,7 @@ def foreign_subject(
         classes,
         HeldInFiles(files, data, ImageShape(height, width, channels, rule)),
         held.split,
-        _normalization_flags(loaded.network, model.normalize, began.normalization, reporter),
+        _normalization_flags(built, model.normalize, began.normalization, reporter),
         found=_found(held, seen),
         asked={
             "target": model.spec,
@@ -210,8 +210,9 @@ def foreign_subject(
     )
 
 
-def _normalization_flags(network: nn.Module, asked: str, left: str | None, reporter: Reporter) -> list[Flag]:
-    fault = fault_of_normalization(network, asked, left)
+def _normalization_flags(built: Built, asked: str, left: str | None, reporter: Reporter) -> list[Flag]:
+    images = noise(2, built.channels, built.height, built.width)
+    fault = fault_of_normalization(built.network, asked, left, images)
     if fault is None:
         return []
     reporter.warn(fault)

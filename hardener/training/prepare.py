@@ -29,7 +29,6 @@ from hardener.models.dry_run import dry_run
 from hardener.models.freeze import HeldBody, freeze
 from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
-from hardener.models.own_normalization import fault_of_normalization, own_normalization
 from hardener.models.trained import changed_code, open_classifier
 from hardener.models.weights import Loaded, Start, beside
 from hardener.progress import Reporter, rank_and_world
@@ -42,6 +41,7 @@ from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
 from hardener.training.named_files import see_what_is_named
+from hardener.training.own_normalization import settle_normalization
 from hardener.training.request import TrainRequest
 from hardener.training.resizing import check_smallest
 from hardener.training.session import Material
@@ -112,7 +112,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     pictured = Pictured(shape.height, shape.width, len(folder.train), color, folder.classes)
     recipe = settle_augmentation(recipe, pictured, reporter, told=request.recipe.augment.model_fields_set)
     keep_all_buffers(loaded.network)
-    normalize = _normalization(built, recipe.data.normalize, began.normalization, reporter)
+    normalize = settle_normalization(built, recipe.data.normalize, began.normalization, reporter)
     tried = _dry_run(built, recipe, folder, device, reporter)
     splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
     train_images = splits.train
@@ -307,18 +307,6 @@ def _give_weights_and_head(
     if request.init is not None and began.extra:
         reporter.warn(beside(request.init, began.extra))
     return built, replaced, began
-
-
-def _normalization(built: Built, asked: str, left: str | None, reporter: Reporter) -> str:
-    """Return how images are normalised: not at all where the network does it by itself, unless that was asked for."""
-    own = own_normalization(built.network)
-    if own and asked == "data":
-        reporter.say(f"the model normalises images by itself ({own[0]}): nothing else does, as with --normalize none")
-        return "none"
-    fault = fault_of_normalization(built.network, asked, left)
-    if fault is not None:
-        reporter.warn(fault)
-    return asked
 
 
 def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter) -> None:
