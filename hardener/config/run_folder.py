@@ -48,6 +48,7 @@ class ModelRecord(_Strict):
     `arguments`: what else the network was built with. `replace_head`: a fresh final layer was asked for, whether one
     was needed (`replaced_head`) or the weights in `init` had another. `unfetched`: weights that its code fetches were
     left out. `files`: the sha256 of each file in the run's `model/`; runs of version 0.2 and before do not say.
+    `outside`: that of each file elsewhere which the network is built from, by its path.
     """
 
     spec: str
@@ -65,6 +66,7 @@ class ModelRecord(_Strict):
     replace_head: bool = False
     unfetched: bool = False
     files: dict[str, str] = {}
+    outside: dict[str, str] = {}
 
 
 class SplitRecord(_Strict):

@@ -36,7 +36,8 @@ def changed_code(run: RunFolder, record: RunRecord) -> str | None:
     Returns:
         None where all are, or where the run does not say, as those of version 0.2 and before do not.
     """
-    changed = [name for name, known in record.model.files.items() if _sha256(run.path / name) != known]
+    built_from = {**record.model.files, **record.model.outside}  # the latter by whole paths
+    changed = [name for name, known in built_from.items() if _sha256(run.path / name) != known]
     if not changed:
         return None
     named = ", ".join(str(run.path / name) for name in changed[:3]) + (" …" if len(changed) > 3 else "")

@@ -30,6 +30,7 @@ from hardener.models.load import LoadedModel, fingerprint
 from hardener.progress import rank_and_world
 from hardener.runtime.device import describe_hardware, describe_versions
 from hardener.training.build import autocasts
+from hardener.training.files_around_a_run import outside_files
 from hardener.training.launch import launch_name
 from hardener.training.prepare import Prepared
 from hardener.training.request import TrainRequest
@@ -163,6 +164,7 @@ def _model_record(request: TrainRequest, prepared: Prepared, files: dict[str, st
         replace_head=request.replace_head,
         unfetched=request.pretrained is False,
         files=files,
+        outside=outside_files(loaded),
     )
 
 
