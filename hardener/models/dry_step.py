@@ -19,6 +19,7 @@ from hardener.models.answer_in_training import see_that_eval_mode_learns, way_in
 from hardener.models.conditions import Conditions, Remark
 from hardener.models.ends import EndsWatched, remarks_on_end, remarks_on_end_in_eval_mode
 from hardener.models.normalize import ImageClassifier
+from hardener.models.plain_state import changed_by_training, remarks_on_plain_state
 from hardener.models.tame import line_of
 from hardener.models.user_code import describe, is_users, place_of
 
@@ -61,6 +62,7 @@ def dry_step(
         ends += remarks_on_end_in_eval_mode(answers, classifier.network)
     idle = [name for name, parameter in learning.items() if parameter.grad is None]
     remarks = [*ends, *_unreached(classifier, idle, len(learning), images)]
+    remarks += remarks_on_plain_state(changed_by_training(classifier, images.detach()))
     see_that_eval_mode_learns(classifier, images.detach())
     return remarks
 
