@@ -251,6 +251,7 @@ def _notes(built: BuiltEntry, name: str, found: str) -> tuple[str, ...]:
     numbers = list(built.network.parameters())
     lazy = any(isinstance(one, UninitializedParameter) for one in numbers)
     told = f"entry: {found}" + ("" if lazy else f"; {sum(one.numel() for one in numbers):,} parameters")
+    told += f"; {', '.join(built.replaced)}" if built.replaced else ""
     off = " ".join(f"--model-arg {one.partition('=')[0]}=…" for one in built.switched_off)
     if not off:
         return (told,)
