@@ -33,8 +33,7 @@ def _rows(found: NetworkRecord) -> Iterator[tuple[str, str]]:
     yield "memory order", found.layout
     yield "returns", f"{found.output}, {found.outputs} classes"
     yield "head", ", ".join(found.head) or "not found: --replace-head will not work"
-    inside = ", ".join(found.normalisation)
-    yield "normalises", f"{inside}: train with --normalize none" if inside else "no: --normalize does it"
+    yield "normalises", ", ".join(found.normalisation) or "not found: --normalize does it"
     yield "batch norm", f"{found.batch_norms} layers" if found.batch_norms else "none"
     yield "random layers", ", ".join(found.random[:6]) + (" …" if len(found.random) > 6 else "") or "none"
     yield from _speeds(found)

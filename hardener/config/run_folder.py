@@ -48,6 +48,7 @@ class ModelRecord(_Strict):
     `arguments`: what else the network was built with. `replace_head`: a fresh final layer was asked for, whether one
     was needed (`replaced_head`) or the weights in `init` had another. `unfetched`: weights that its code fetches were
     left out. `files`: the sha256 of each file in the run's `model/`; runs of version 0.2 and before do not say.
+    `outside`: that of each file elsewhere which the network is built from, by its path.
     """
 
     spec: str
@@ -65,6 +66,7 @@ class ModelRecord(_Strict):
     replace_head: bool = False
     unfetched: bool = False
     files: dict[str, str] = {}
+    outside: dict[str, str] = {}
 
 
 class SplitRecord(_Strict):
@@ -101,7 +103,8 @@ class InputRecord(_Strict):
     """Which images the network takes.
 
     `layout` is their order in memory; `copied`: it would change them in place; `paired`: it takes no image alone, and
-    is given one twice. `pixels` is how files were read in training; runs of version 0.1 do not name it.
+    is given one twice. `pixels` is how files were read in training; runs of version 0.1 do not name it. `taught`: where
+    in what the network returns in training its logits stand, where several tensors could be them.
     """
 
     height: int
@@ -112,6 +115,7 @@ class InputRecord(_Strict):
     layout: Literal["channels_last", "contiguous"] = "channels_last"
     copied: bool = False
     paired: bool = False
+    taught: list[int | str] | None = None
     pixels: PixelRule = BEFORE
 
 

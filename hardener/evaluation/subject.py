@@ -31,7 +31,7 @@ from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.evaluation.seen import HeldOutBy, Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import Built, build_for, fit_head
-from hardener.models.conditions import Conditions, tell
+from hardener.models.conditions import Conditions, noise, tell
 from hardener.models.doubt import refuse
 from hardener.models.dry_run import dry_run, settle_order
 from hardener.models.left_over import beside
@@ -227,7 +227,8 @@ def _give_weights(built: Built, model: ForeignModel, classes: Sequence[str], rep
 
 
 def _normalization_flags(built: Built, model: ForeignModel, began: Loaded, reporter: Reporter) -> list[Flag]:
-    fault = fault_of_normalization(built.network, model.normalize, began.normalization)
+    images = noise(2, built.channels, built.height, built.width)
+    fault = fault_of_normalization(built.network, model.normalize, began.normalization, images)
     fault = fault or other_normalization(built, began.told, model.init, model.normalize)
     if fault is None:
         return []

@@ -6,7 +6,7 @@ import copy
 import enum
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +21,10 @@ CLASS_COUNT = (
     "outfeatures", "outputdim", "outdim", "outputsize", "outsize", "nout", "cout", "outputs", "outputclasses",
     "targetsize", "outputfeatures", "numout", "dimout", "outputnum", "nbclasse", "categories", "klasses", "kclasses",
     "label", "nlabel", "numlabel", "nblabels", "nblabel", "numtypes", "nway", "nways", "numways",
-    "classescount", "classescnt", "classcnt", "outclasses", "outclass", "numoutclasses", "outputclass",
+    "classescount", "classescnt", "classcnt", "outclasses", "outclass", "numoutclasses", "outputclass", "nc",
 )  # fmt: skip
-"""Spellings of the number of classes, without `_` and in lower case, the clearest first."""
+"""Spellings of the number of classes, without `_` and in lower case, the clearest first; `nc` is YOLO's, unless another
+is there, or it is 1 or 3 by default, as channels are."""
 CHANNELS = (
     "inchannels", "inchans", "inch", "inputchannels", "inputchannel", "inputchans", "inputch", "inchannel", "inchan",
     "numinputchannels", "ninputchannels", "imagechannels", "imgchannels", "imagechannel", "imgchannel", "imgch",
@@ -153,7 +154,11 @@ def size_names(taken: Takes) -> list[str]:
 
 def class_count_name(taken: Takes) -> str | None:
     """Return the argument that is the number of classes."""
-    spelled = {plain(name): name for name, default in reversed(taken.names.items()) if _may_be_number(default)}
+    spelled = {
+        plain(name): name
+        for name, default in reversed(taken.names.items())
+        if _may_be_number(default) and not (plain(name) in MAYBE_CHANNELS and default in (1, 3))
+    }
     return next((spelled[known] for known in CLASS_COUNT if known in spelled), None)
 
 
@@ -165,7 +170,7 @@ def known_arguments(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> dic
         if name in given:
             continue
         needed, word = default is NO_DEFAULT, plain(name)
-        if name == count or (needed and word in CLASS_COUNT):
+        if name == count or (needed and word in CLASS_COUNT and word not in MAYBE_CHANNELS):
             found[name] = facts.num_classes
         elif word in CHANNELS or (word in MAYBE_CHANNELS and (needed or default in (1, 3))):
             if needed or default is None or (isinstance(default, int) and default in range(1, 5)):
@@ -191,6 +196,23 @@ def switched_off(taken: Takes | None, way: object, given: Mapping[str, Any]) -> 
         return ()
     named = [name for name, value in way.items() if plain(name) in _OF_WEIGHTS and not value and name not in given]
     return tuple(f"{name}={way[name]}" for name in named if taken.names.get(name, NO_DEFAULT) is not NO_DEFAULT)
+
+
+def replaced_defaults(taken: Takes | None, way: object, given: Container[str]) -> tuple[str, ...]:
+    """Return, as `num_classes=3 in place of 10`, what is given to a builder in place of its own defaults.
+
+    Args:
+        given: names that the user has given a value.
+    """
+    if taken is None or not isinstance(way, Mapping):
+        return ()
+    both = [(name, value, taken.names.get(name, NO_DEFAULT)) for name, value in way.items() if name not in given]
+    plainly = (bool, int, float, str, tuple, list, type(None))
+    return tuple(
+        f"{name}={value!r} in place of {default!r}"
+        for name, value, default in both
+        if plain(name) not in OFF and isinstance(value, plainly) and isinstance(default, plainly) and value != default
+    )
 
 
 def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -14,9 +14,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from hardener.errors import HardenerError
+from hardener.models.answer import show_way
+from hardener.models.answer_in_training import see_that_eval_mode_learns, way_in_training
 from hardener.models.conditions import Conditions, Remark
 from hardener.models.ends import EndsWatched, remarks_on_end, remarks_on_end_in_eval_mode
 from hardener.models.normalize import ImageClassifier
+from hardener.models.plain_state import changed_by_training, remarks_on_plain_state
 from hardener.models.tame import line_of
 from hardener.models.user_code import describe, is_users, place_of
 
@@ -48,7 +51,7 @@ def dry_step(
             f"{line_of(classifier.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and "
             "name those that are not to learn with --freeze."
         )
-    ends: list[Remark] = []
+    ends = _taught(classifier, images)
     what = f"a step of training fails on {conditions.shown(count)}"
     try:
         with failing(what, classifier, conditions, images):
@@ -58,7 +61,20 @@ def dry_step(
     if answers is not None and not any(remark.wrong for remark in ends):
         ends += remarks_on_end_in_eval_mode(answers, classifier.network)
     idle = [name for name, parameter in learning.items() if parameter.grad is None]
-    return [*ends, *_unreached(classifier, idle, len(learning), images)]
+    remarks = [*ends, *_unreached(classifier, idle, len(learning), images)]
+    remarks += remarks_on_plain_state(changed_by_training(classifier, images.detach()))
+    see_that_eval_mode_learns(classifier, images.detach())
+    return remarks
+
+
+def _taught(classifier: ImageClassifier, images: Tensor) -> list[Remark]:
+    """Let training take the tensor that eval mode answers with; say so where it is not the first."""
+    classifier.way_in_training = way_in_training(classifier, images.detach())
+    classifier.train()
+    if classifier.way_in_training is None:
+        return []
+    told = f"{show_way(classifier.way_in_training)} is the answer of eval mode, and is trained"
+    return [Remark(f"in training mode the model returns several tensors: {told}")]
 
 
 def _step(
@@ -98,6 +114,12 @@ def _unreached(classifier: ImageClassifier, idle: list[str], learning: int, imag
     if idle:
         remarks.append(
             f"no gradient reaches {len(idle)} of {learning} parameters, such as {idle[0]}: they do not learn"
+        )
+    head = next(iter(classifier.heads), None)
+    if head and any(name.startswith(f"{head}.") for name in idle):
+        remarks.append(
+            f"the answer in eval mode is made by {head}, which does not learn: training takes another tensor. Return "
+            f"what {head} gives in training too"
         )
     if images.grad is None:
         remarks.append(

@@ -13,7 +13,15 @@ from typing import Any
 from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
-from hardener.models.arguments import Facts, built_with, check_given, class_count_name, made, switched_off
+from hardener.models.arguments import (
+    Facts,
+    built_with,
+    check_given,
+    class_count_name,
+    made,
+    replaced_defaults,
+    switched_off,
+)
 from hardener.models.candidates import (
     Candidate,
     Tried,
@@ -74,10 +82,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class BuiltEntry:
-    """A network, and what it was built with that differs from the file's own defaults, as `NAME=VALUE`."""
+    """A network, and what it was built with that differs from the file's own defaults, as `NAME=VALUE`.
+
+    `replaced`: what hardener gave in place of a default, as `NAME=VALUE in place of DEFAULT`.
+    """
 
     network: nn.Module
     switched_off: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
 
 
 def conventional_entry(found: Imported, facts: Facts, wish: Wish) -> str | None:
@@ -159,7 +171,8 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
         raise HardenerError(f"{name} in {path} returned a {type(network).__name__}, not an nn.Module.")
     for attribute, one in wish.attributes.items():
         setattr(network, attribute, made(one))
-    return BuiltEntry(unwrapped(network), switched_off(candidate.takes, way, wish.given))
+    taken, given = candidate.takes, {*wish.given}
+    return BuiltEntry(unwrapped(network), switched_off(taken, way, wish.given), replaced_defaults(taken, way, given))
 
 
 def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dict[str, Any] | tuple[Any, ...]:

@@ -8,7 +8,7 @@ import importlib
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +23,7 @@ from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError
 from hardener.models.arguments import Facts
 from hardener.models.candidates import Wish
+from hardener.models.code_outside import code_behind, named_whole, variables_read
 from hardener.models.done_without import done_without
 from hardener.models.entry import BuiltEntry, build_entry, conventional_entry, find_entry
 from hardener.models.files_read import data_files, files_read
@@ -63,7 +64,8 @@ class LoadedModel:
 
     `root` is the folder that their imports begin at. `entry`: the name in the file that builds it, where the
     record has to hold it. `data` is what the code read from below that folder while it was built, `elsewhere` what it
-    read from other places. `found` says what of which file was taken, and how that was found; `notes` what the
+    read from other places, or by a path that is written whole in the code, and `outside` the code that was imported
+    from other places. `found` says what of which file was taken, and how that was found; `notes` what the
     user should know of it, a line each.
     """
 
@@ -74,6 +76,7 @@ class LoadedModel:
     entry: str | None = None
     data: tuple[Path, ...] = ()
     elsewhere: tuple[Path, ...] = ()
+    outside: tuple[Path, ...] = ()
     found: str = ""
     notes: tuple[str, ...] = ()
 
@@ -153,25 +156,37 @@ def _of_module(choice: ModelChoice, module: ModuleType, entry: str, facts: Facts
     found = Imported(file, module, set(sys.modules))
     built = build_entry(entry, found, facts, _wish(choice, found))
     said = f"{entry} of {module.__name__}, as asked for"
-    return LoadedModel(built.network, entry, (), found=said, notes=_notes(built, entry, said))
+    behind = [sys.modules[name] for name in {type(one).__module__ for one in built.network.modules()}]
+    code = code_behind([module, *behind], package=module.__name__.partition(".")[0])
+    return LoadedModel(
+        built.network, entry, (), outside=tuple(sorted(code)), found=said, notes=_notes(built, entry, said)
+    )
 
 
 def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Facts) -> LoadedModel:
     numbers, others, state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    with files_read() as read, imported(file) as found:
+    with files_read() as read, variables_read() as asked, imported(file) as found:
         wish = _wish(choice, found)
         known = entry or conventional_entry(found, facts, wish)
         if known is not None:
             how = "by its name" if entry is None else "as asked for"
-            return _built(known, found, read, facts, wish, entry=entry, how=how)
+            return _with_variables(_built(known, found, read, facts, wish, entry=entry, how=how), asked)
         chosen = find_entry(found, facts, wish)
     random.setstate(numbers)  # what was tried leaves no trace in what is built
     np.random.set_state(others)
     torch.set_rng_state(state)
-    with files_read() as read, imported(file) as found:
+    with files_read() as read, variables_read() as asked, imported(file) as found:
         how, wish = "found by looking", _wish(choice, found)
         built = _built(chosen.name, found, read, facts, wish, entry=chosen.name, how=how)
-        return dataclasses.replace(built, notes=(*built.notes, *chosen.also))
+        return _with_variables(dataclasses.replace(built, notes=(*built.notes, *chosen.also)), asked)
+
+
+def _with_variables(built: LoadedModel, asked: Iterable[str]) -> LoadedModel:
+    """Say which environment variables a network's code reads: a run does not keep these."""
+    if not (names := ", ".join(asked)):
+        return built
+    told = f"{built.sources[0].name} reads {names} of the environment while the network is built. A run does not keep"
+    return dataclasses.replace(built, notes=(*built.notes, f"{told} that: set the same for eval and export"))
 
 
 def _wish(choice: ModelChoice, found: Imported) -> Wish:
@@ -201,6 +216,10 @@ def _built(
     file = found.file
     built = build_entry(name, found, facts, wish)
     data, elsewhere = data_files(read, file.folders[-1])
+    fresh = [sys.modules[name] for name in set(sys.modules) - found.loaded_before]
+    code = code_behind(found.modules(), fresh)
+    outside = tuple(sorted(path for path in code if not path.is_relative_to(file.folders[-1])))
+    elsewhere += named_whole(data, [*found.sources(), *outside])
     root = Path(os.path.commonpath([found.root(), *(path.parent for path in data)]))
     said = f"{name} of {file.path.name}, {how}"
     notes = _notes(built, name, said)
@@ -223,7 +242,8 @@ def _built(
         told = f"{', '.join(found.absent)} {'is' if one else 'are'} not installed"
         notes += (f"{told}: what {file.path.name} calls of {'it' if one else 'them'} does nothing",)
     notes += tuple(done_without(found.sources()))
-    return LoadedModel(built.network, file.name, found.sources(), root, entry, data, elsewhere, said, notes)
+    sources = found.sources()
+    return LoadedModel(built.network, file.name, sources, root, entry, data, elsewhere, outside, said, notes)
 
 
 def _notes(built: BuiltEntry, name: str, found: str) -> tuple[str, ...]:
@@ -231,6 +251,7 @@ def _notes(built: BuiltEntry, name: str, found: str) -> tuple[str, ...]:
     numbers = list(built.network.parameters())
     lazy = any(isinstance(one, UninitializedParameter) for one in numbers)
     told = f"entry: {found}" + ("" if lazy else f"; {sum(one.numel() for one in numbers):,} parameters")
+    told += f"; {', '.join(built.replaced)}" if built.replaced else ""
     off = " ".join(f"--model-arg {one.partition('=')[0]}=…" for one in built.switched_off)
     if not off:
         return (told,)

@@ -21,7 +21,7 @@ from hardener.models.gone import gone_names
 from hardener.models.import_advice import import_advice, script_refused, trains_at_import
 from hardener.models.imports_read import ALIAS, NEVER_TWICE, own_package, reach_of, stands_in, uppermost
 from hardener.models.older_timm import older_blocks, run_as_written
-from hardener.models.printed import few_lines, some_terminal
+from hardener.models.printed import few_lines, parsers_without_usage, some_terminal
 from hardener.models.script_settings import set_as_parsed
 from hardener.models.stand_ins import MOST as MOST_STAND_INS
 from hardener.models.stand_ins import StandIns, derives_from_missing
@@ -160,6 +160,7 @@ def imported(file: ModelFile) -> Iterator[Imported]:
         with (
             few_lines(sys.stderr),
             some_terminal(),
+            parsers_without_usage(),
             _torch_as_it_is(),
             gone_names(file.own) as absent,
             older_blocks(file.own),

@@ -28,6 +28,7 @@ class ImageClassifier(nn.Module):
         writes: the network changes its input in place, so that it is given a copy.
         paired: the network takes no image alone: one goes in beside a copy of itself, and the first answer is taken.
         way: where in what it returns its logits stand, where several tensors could be them.
+        way_in_training: the same in training mode, where a network may return others, or in another order.
         heads: names of the layers that make its logits, the main one first, as far as they are known.
     """
 
@@ -45,6 +46,7 @@ class ImageClassifier(nn.Module):
         self.writes = False
         self.paired = False
         self.way: Way | None = None
+        self.way_in_training: Way | None = None
         self.heads: tuple[str, ...] = ()
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1), persistent=False)
@@ -52,7 +54,7 @@ class ImageClassifier(nn.Module):
     def treated_like(self, other: ImageClassifier) -> ImageClassifier:
         """Give the network its images as another classifier of it does; return the classifier itself."""
         self.contiguous, self.writes, self.paired = other.contiguous, other.writes, other.paired
-        self.way, self.heads = other.way, other.heads
+        self.way, self.way_in_training, self.heads = other.way, other.way_in_training, other.heads
         return self
 
     def forward(self, images: Tensor) -> Tensor:
@@ -73,7 +75,8 @@ class ImageClassifier(nn.Module):
 
     def _logits(self, images: Tensor) -> Tensor:
         output = self.network(images)
-        return unwrap_logits(output, width=len(self.classes) or None, images=images.shape[0], way=self.way)
+        way = self.way if not self.training or self.way_in_training is None else self.way_in_training
+        return unwrap_logits(output, width=len(self.classes) or None, images=images.shape[0], way=way)
 
 
 def normalization(

@@ -9,9 +9,10 @@ from pathlib import Path
 from hardener.errors import HardenerError
 from hardener.models.build import Built
 from hardener.models.class_order import put_in_order
+from hardener.models.conditions import noise
 from hardener.models.doubt import Doubt
 from hardener.models.normalize import normalization
-from hardener.models.own_normalization import own_normalization
+from hardener.models.own_normalization import normalization_of
 from hardener.models.registry import known_names
 from hardener.models.told import Told, told_in
 from hardener.models.weights import Loaded
@@ -95,7 +96,9 @@ def other_size(told: Told, height: int, width: int) -> str | None:
 def normalization_of_origin(built: Built, told: Told) -> str | None:
     """Return how the images of weights were normalised, as `--normalize` takes it; None where that is not told, is not
     for so many channels, or where the network does it by itself."""
-    if told.normalization is None or own_normalization(built.network):
+    if told.normalization is None:
+        return None
+    if normalization_of(built.network, noise(2, built.channels, built.height, built.width)) is not None:
         return None
     try:
         normalization(told.normalization, channels=built.channels, mean=(), std=())

@@ -1,4 +1,4 @@
-"""Layers of a network that normalise images by themselves, so that nobody does it twice."""
+"""Networks that normalise images by themselves: what they hold for it, what they do, and what is said of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hardener.models.normalization_done import BYTES, Done, normalization_done
+from hardener.runtime.model_state import device_of
+
+_OF_BYTES, _NEAR = 1 / 255, 0.01
 _MEANS = ("mean", "mu", "means", "pixel_mean", "image_mean", "new_mean", "norm_mean", "_mean", "_mu")
 _STDS = ("std", "sigma", "stds", "pixel_std", "image_std", "new_std", "norm_std", "_std", "_sigma")
+
+
+def normalization_of(network: nn.Module, images: Tensor) -> Done | None:
+    """Return what a network does of this by itself, as watched in a pass; of one that fails there, by what it holds."""
+    try:
+        return normalization_done(network, images.to(device_of(network)))
+    except Exception:  # the user's own code, which may raise anything
+        held = own_normalization(network)
+        return Done(held[0], of_bytes=False) if held else None
 
 
 def own_normalization(network: nn.Module) -> list[str]:
@@ -60,22 +73,41 @@ def _numbers(value: Any) -> list[float]:
     return numbers
 
 
-def fault_of_normalization(network: nn.Module, asked: str, left: str | None) -> str | None:
+def fault_of_normalization(
+    network: nn.Module, asked: str, left: str | None, images: Tensor | None = None
+) -> str | None:
     """Say what is wrong with a normalisation that somebody asks for; None where nothing is.
 
     Args:
         asked: as `--normalize` takes it.
         left: that of a layer which came with the weights and is none of the network's.
+        images: some that the network takes; without them it is judged by what it holds.
     """
-    own = own_normalization(network)
-    if own and asked != "none":
+    held = own_normalization(network) if images is None else []
+    own = Done(held[0], of_bytes=False) if held else None
+    own = own if images is None else normalization_of(network, images)
+    if own is not None and own.of_bytes and not _gives_bytes(asked):
         return (
-            f"the model normalises images by itself ({own[0]}), and --normalize {asked} does so a second time: every "
+            f"the model takes numbers from 0 to 255 ({own.told}), and --normalize {asked} gives it others: every "
+            f"figure may be wrong. Pass --normalize {BYTES}"
+        )
+    if own is not None and not own.of_bytes and asked != "none":
+        return (
+            f"the model normalises images by itself ({own.told}), and --normalize {asked} does so a second time: every "
             "figure may be wrong. Pass --normalize none"
         )
-    if left and not own and asked != left:
+    if left and own is None and asked != left:
         return (
             f"the weights came with a layer that normalises images by {left}, which the model does not have, and "
             f"--normalize is {asked}. Pass --normalize {left}"
         )
     return None
+
+
+def _gives_bytes(asked: str) -> bool:
+    """Does a normalisation turn [0, 1] into the numbers from 0 to 255?"""
+    try:
+        mean, std = ([float(one) for one in part.split(",")] for part in asked.split("/"))
+    except ValueError:
+        return False
+    return not any(mean) and all(abs(one / _OF_BYTES - 1) < _NEAR for one in std)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -73,3 +75,15 @@ def some_terminal() -> Iterator[None]:
         yield
     finally:
         os.popen, os.get_terminal_size = popen, get_terminal_size
+
+
+@contextlib.contextmanager
+def parsers_without_usage() -> Iterator[None]:
+    """Let a parser that asks for arguments say so in the error alone: how to call the file helps nobody here."""
+    before = argparse.ArgumentParser.error
+    # a builtin is not bound to the parser, and leaves no line of hardener's own in the error
+    setattr(argparse.ArgumentParser, "error", sys.exit)  # noqa: B010 — mypy takes no other
+    try:
+        yield
+    finally:
+        setattr(argparse.ArgumentParser, "error", before)  # noqa: B010

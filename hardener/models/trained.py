@@ -36,7 +36,8 @@ def changed_code(run: RunFolder, record: RunRecord) -> str | None:
     Returns:
         None where all are, or where the run does not say, as those of version 0.2 and before do not.
     """
-    changed = [name for name, known in record.model.files.items() if _sha256(run.path / name) != known]
+    built_from = {**record.model.files, **record.model.outside}  # the latter by whole paths
+    changed = [name for name, known in built_from.items() if _sha256(run.path / name) != known]
     if not changed:
         return None
     named = ", ".join(str(run.path / name) for name in changed[:3]) + (" …" if len(changed) > 3 else "")
@@ -102,4 +103,5 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
     classifier.contiguous, classifier.writes = shape.layout == "contiguous", shape.copied
     classifier.paired = shape.paired
     classifier.way, classifier.heads = built.way, built.answer.heads
+    classifier.way_in_training = None if shape.taught is None else tuple(shape.taught)
     return classifier.eval()

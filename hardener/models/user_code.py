@@ -17,11 +17,13 @@ from types import FrameType
 from typing import Any
 
 from hardener.errors import Failure, HardenerError
+from hardener.models.imports_read import stands_in
 
 _OWN = Path(__file__).resolve().parent.parent
 _STDLIB = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib"))
 _INSTALLED = {"site-packages", "dist-packages"}
 _TYPED = ("<ipython-input", "<stdin>")
+_MOST_ABOVE = 4  # folders
 _MOST_CODE, _MOST_TEXT, _MOST_INPUTS, _MOST_LISTED = 80, 300, 3, 8
 _NAMES = re.compile(r"(?<![\w.\"'])(?!assert\b)[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?![\w.(\"'])")
 _ENDS = (
@@ -36,6 +38,7 @@ _FLAT = (
 )
 _FIXED_BATCH = re.compile(r"\.(view|reshape)\(\(?\s*[0-9]+\s*,")
 _KEY = re.compile(r"\b(\w+)\[[\"']")
+_REQUIRED = re.compile(r"following arguments are required: (.+)")
 _FETCHES = (
     r"urlopen error|HTTP Error|Name or service not known|Connection(Error| refused| reset)|Max retries"
     r"|(locate|find) the (requested )?files? (on the Hub|in the local cache)|outgoing traffic has been disabled"
@@ -143,8 +146,22 @@ def user_code(who: str, *, when: str = "") -> Iterator[None]:
     except BaseException as error:  # the user's own code: it may raise anything
         place = place_of(error)
         advice = advice_for(error, place)
-        more = _ENDS if isinstance(error, SystemExit) else f". {advice[0].upper()}{advice[1:]}." if advice else ""
+        more = (
+            _ended(error) if isinstance(error, SystemExit) else f". {advice[0].upper()}{advice[1:]}." if advice else ""
+        )
         raise HardenerError(f"{who} raises {named_error(error, when, place)}{more}") from error
+
+
+def _ended(error: SystemExit) -> str:
+    """Say what to do where code ends the program, as a parser does whose arguments are not given."""
+    needed = _REQUIRED.search(str(error))
+    if needed is None:
+        return _ENDS
+    names = needed[1].split(", ")
+    options, others = [name for name in names if name[0] == "-"], [name for name in names if name[0] != "-"]
+    given = [f'default="" in place of required=True for {", ".join(options)}'] if options else []
+    given += [f'nargs="?", default="" for {", ".join(others)}'] if others else []
+    return f". hardener imports the file without arguments: give it defaults there, {' and '.join(given)}."
 
 
 def explained(error: BaseException) -> HardenerError | None:
@@ -210,7 +227,7 @@ def advice_for(error: BaseException, place: Place | None = None) -> str:
     keyed = None if place is None or not isinstance(error, IndexError | TypeError) else _KEY.search(code)
     if place is not None and keyed is not None and _is_tensor(place.frame.f_locals.get(keyed[1])):
         return "hardener calls the model with a tensor of images, not with a dict: take the tensor itself"
-    if place is not None and (told := _of_another_version(text, place)):
+    if place is not None and (told := _of_another_version(text, place) or _imported_late(error, place)):
         return told
     if (shapes := _SHAPES.search(text)) is not None:
         rows, width, wanted = map(int, shapes.groups())
@@ -228,6 +245,19 @@ def _of_another_version(text: str, place: Place) -> str:
         return ""
     package = owner.partition(".")[0]
     return f"the file was written for another version of {package}, whose {unknown[1]} took {unknown[2]}"
+
+
+def _imported_late(error: BaseException, place: Place) -> str:
+    """Say what to do where a function imports a file beside its own, which is found while that is imported alone."""
+    top = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if not top or place.frame.f_code.co_name == "<module>":
+        return ""
+    if not any(stands_in(top, folder) for folder in list(place.file.parents)[:_MOST_ABOVE]):
+        return ""
+    return (
+        f"move the import of {top} to the top of the file: it is found while {place.file.name} is imported, and "
+        f"not when {place.frame.f_code.co_name} runs"
+    )
 
 
 def fetches(error: BaseException | None) -> bool:

@@ -1,16 +1,14 @@
-"""The weights that a run starts from, the final layer that they need, and the normalisation that goes with them."""
+"""The weights that a run starts from, and the final layer that they need."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hardener.config.run_folder import HEAD_BEHIND
-from hardener.config.schema import Recipe
 from hardener.models.build import Built, fit_head
 from hardener.models.doubt import warn
 from hardener.models.left_over import beside
-from hardener.models.origin import normalization_of_origin, other_normalization, other_size, settle_origin
-from hardener.models.own_normalization import fault_of_normalization, own_normalization
+from hardener.models.origin import other_size, settle_origin
 from hardener.models.weights import Loaded, Start
 from hardener.progress import Reporter
 from hardener.training.request import TrainRequest
@@ -46,28 +44,3 @@ def give_weights_and_head(
         if (size := other_size(began.told, built.height, built.width)) is not None:
             reporter.say(size)
     return built, replaced, began
-
-
-def choose_normalization(
-    built: Built, recipe: Recipe, request: TrainRequest, began: Loaded, reporter: Reporter
-) -> tuple[str, Recipe]:
-    """Choose how images are normalised: not at all where the network does it by itself, and as for the weights that it
-    starts from where these tell, unless something else was asked for.
-
-    Returns:
-        The choice, and the recipe, which holds what the weights tell: the run is asked for again by it.
-    """
-    asked, own = recipe.data.normalize, own_normalization(built.network)
-    if own and asked == "data":
-        reporter.say(f"the model normalises images by itself ({own[0]}): nothing else does, as with --normalize none")
-        return "none", recipe
-    theirs = normalization_of_origin(built, began.told)
-    if theirs is not None and "normalize" not in request.recipe.data.model_fields_set:
-        reporter.say(f"images are normalised by {theirs}, as for {request.init}. --normalize data takes your own")
-        return theirs, recipe.model_copy(update={"data": recipe.data.model_copy(update={"normalize": theirs})})
-    fault = fault_of_normalization(built.network, asked, began.normalization)
-    if fault is None and request.init is not None:
-        fault = other_normalization(built, began.told, request.init, asked)
-    if fault is not None:
-        reporter.warn(fault)
-    return asked, recipe

@@ -31,6 +31,7 @@ from hardener.models.head import count_outputs
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
 from hardener.models.onnx_program import batch_of, onnx_program
+from hardener.models.own_normalization import normalization_of
 from hardener.models.weights import Start
 from hardener.progress import Reporter
 from hardener.runtime.device import choose_device
@@ -39,7 +40,6 @@ from hardener.threat import norm_of
 
 EPOCHS, CLASSES = 30, 10
 _BATCH, _LONGEST_S, _ROUNDS = 16, 3.0, 3
-_MEANS = ("mean", "std")
 
 
 @dataclass(frozen=True)
@@ -197,23 +197,19 @@ def _flops(classifier: ImageClassifier, images: Tensor) -> int:
 
 
 def _parts(built: Built, images: Tensor) -> dict[str, Any]:
-    """Say what of a network normalises its input, what depends on the batch, and what is random."""
+    """Say what of a network normalises its input, as train finds it, what depends on the batch, and what is random."""
     modules = dict(built.network.named_modules())
-    normalising = [f"{name} ({type(module).__name__})" for name, module in modules.items() if _normalises(module)]
+    own = normalization_of(built.network, images)
+    normalising = [] if own is None else [f"{own.told}: --normalize {own.normalize}"]
     first = _first_called(built.network, images)
     if first is not None and isinstance(modules[first], nn.modules.batchnorm._BatchNorm):
         normalising.append(f"{first} ({type(modules[first]).__name__} at the input)")
-    buffers = [name for name, _ in built.network.named_buffers() if name.rpartition(".")[2] in _MEANS]
     random = [f"{name} ({type(module).__name__})" for name, module in modules.items() if _is_random(module)]
     return {
-        "normalisation": [*normalising, *(f"buffer {name}" for name in buffers)],
+        "normalisation": normalising,
         "batch_norms": sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in modules.values()),
         "random": random,
     }
-
-
-def _normalises(module: nn.Module) -> bool:
-    return "normalize" in type(module).__name__.lower()
 
 
 def _is_random(module: nn.Module) -> bool:

@@ -30,6 +30,7 @@ from hardener.models.load import LoadedModel, fingerprint
 from hardener.progress import rank_and_world
 from hardener.runtime.device import describe_hardware, describe_versions
 from hardener.training.build import autocasts
+from hardener.training.files_around_a_run import outside_files
 from hardener.training.launch import launch_name
 from hardener.training.prepare import Prepared
 from hardener.training.request import TrainRequest
@@ -163,6 +164,7 @@ def _model_record(request: TrainRequest, prepared: Prepared, files: dict[str, st
         replace_head=request.replace_head,
         unfetched=request.pretrained is False,
         files=files,
+        outside=outside_files(loaded),
     )
 
 
@@ -189,7 +191,7 @@ def _split_record(images: LoadedImages) -> SplitRecord:
 
 
 def _input_record(prepared: Prepared) -> InputRecord:
-    shape = prepared.material.train_images.shape
+    shape, taught = prepared.material.train_images.shape, prepared.material.classifier.way_in_training
     return InputRecord(
         height=shape.height,
         width=shape.width,
@@ -199,6 +201,7 @@ def _input_record(prepared: Prepared) -> InputRecord:
         layout="contiguous" if prepared.material.classifier.contiguous else "channels_last",
         copied=prepared.material.classifier.writes,
         paired=prepared.material.classifier.paired,
+        taught=None if taught is None else list(taught),
         pixels=shape.rule,
     )
 

@@ -34,12 +34,14 @@ from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
 from hardener.training.eps_schedule import short_ramp
-from hardener.training.first_weights import choose_normalization, give_weights_and_head
+from hardener.training.files_around_a_run import say_what_it_reads
+from hardener.training.first_weights import give_weights_and_head
 from hardener.training.idle import idle_here
 from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
 from hardener.training.named_files import see_what_is_named
+from hardener.training.own_normalization import choose_normalization
 from hardener.training.request import TrainRequest
 from hardener.training.resizing import check_smallest
 from hardener.training.session import Material
@@ -51,7 +53,6 @@ _FITS = (
     "are shown in the run's cropped.jpg"
 )
 _MANY_FLAT = 0.01
-MOST_COPIED = 2_000_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     say_if_converted(recipe, device, reporter, ": --precision float32 is faster here")
     for note in loaded.notes:
         reporter.say(note)
-    _say_what_it_reads(loaded, reporter)
+    say_what_it_reads(loaded, reporter)
     color = seen.color and shape.channels == 3
     if seen.color and not color:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
@@ -259,29 +260,6 @@ def _build(request: TrainRequest, classes: Sequence[str], size: Size, *, color: 
         height=height,
         width=width,
     )
-
-
-def _say_what_it_reads(loaded: LoadedModel, reporter: Reporter) -> None:
-    """Name the files that a run of this network depends on.
-
-    Raises:
-        HardenerError: they are too large to be copied into the run.
-    """
-    size = sum(path.stat().st_size for path in loaded.data)
-    if size > MOST_COPIED:
-        largest = max(loaded.data, key=lambda path: path.stat().st_size)
-        raise HardenerError(
-            f"{loaded.sources[0]} reads {size / 1e9:.1f} GB from its folder while the network is built, {largest} "
-            "most of all. A run keeps a copy of what it needs to open again, and that is too much. Build the network "
-            "without it, and pass weights by --init."
-        )
-    if loaded.data:
-        reporter.say(f"the model file reads {', '.join(path.name for path in loaded.data)}: copied into the run")
-    if loaded.elsewhere:
-        reporter.warn(
-            f"the model file reads {', '.join(map(str, loaded.elsewhere))}, outside of its own folder: the run can be "
-            "opened as long as that stays there. Copy it beside the model file to be free of it"
-        )
 
 
 def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter) -> None:

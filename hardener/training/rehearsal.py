@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import hardener
 from hardener.config.files import read_lines_of_json, write_text
@@ -25,10 +25,12 @@ from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import default_folder
 from hardener.errors import HardenerError
-from hardener.models.tame import unseen_modules
+from hardener.models.conditions import noise
+from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import save_weights
 from hardener.progress import Reporter
 from hardener.training.session import Material
+from hardener.training.why_another import why_another
 
 _ACTS = ("reopens", "attacks", "exports", "trains")
 LONGEST_S = 300.0
@@ -58,7 +60,9 @@ def rehearse(run: RunFolder, record: RunRecord, recipe: Recipe, material: Materi
     ):
         expected = _set_stage(run, Path(scratch), material, recipe)
         found, ending = _play(Path(scratch), advance)
-    _see_that_it_opened(found.get("reopens", {"fault": ending}), expected, material.classifier.network)
+    shape = material.train_images.shape
+    images = noise(SHOWN, shape.channels, shape.height, shape.width, material.device)
+    _see_that_it_opened(found.get("reopens", {"fault": ending}), expected, material.classifier, images)
     if "fault" in found.get("trains", {}):
         raise HardenerError(f"a training step fails. {found['trains']['fault']}")
     reporter.say("rehearsal: the run opens again, with the same answers")
@@ -136,7 +140,7 @@ def _play(folder: Path, advance: Callable[[int], None]) -> tuple[dict[str, Found
     return {act["act"]: act for act in read_lines_of_json(folder / "found.jsonl")}, ending
 
 
-def _see_that_it_opened(found: Found, expected: Tensor | None, network: nn.Module) -> None:
+def _see_that_it_opened(found: Found, expected: Tensor | None, classifier: ImageClassifier, images: Tensor) -> None:
     if "fault" in found:
         raise HardenerError(
             f"the run could not be opened again, so it is not begun: {found['fault']} The run folder holds the model "
@@ -150,15 +154,9 @@ def _see_that_it_opened(found: Found, expected: Tensor | None, network: nn.Modul
     if answers.shape != expected.shape or not torch.allclose(
         answers, expected, atol=float(_CLOSE * scale), equal_nan=True
     ):
-        hidden = unseen_modules(network)
-        why = "Does the file draw tensors at random? Keep them as parameters, or by "
-        why += 'self.register_buffer("name", tensor).'
-        if hidden:
-            why = f"Layers lie in a plain list or dict, where torch does not see them: {', '.join(hidden)}. They are "
-            why += "neither trained nor saved. Write nn.ModuleList([...]) or nn.ModuleDict({...}) around them."
         raise HardenerError(
             "the run would open as another network: built anew from the model file, with the same weights, it gives "
-            f"other answers. {why} --no-rehearsal begins all the same."
+            f"other answers. {why_another(classifier, images)} --no-rehearsal begins all the same."
         )
 
 

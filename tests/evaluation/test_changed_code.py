@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 import hardener as door
 from hardener.cli.app import app
+from hardener.config.bundle import sha256_of
 from hardener.config.evaluation_record import read_evaluations
 from hardener.config.run_folder import RunFolder
 from hardener.models.trained import changed_code
@@ -83,3 +84,13 @@ def test_every_file_is_looked_at_and_older_runs_are_not(run: RunFolder) -> None:
         del fields["model"][name]
     run.record_file.write_text(json.dumps(fields))
     assert changed_code(run, run.read_record()) is None
+
+
+def test_code_and_settings_outside_of_the_run_count_too(run: RunFolder, tmp_path: Path) -> None:
+    other = tmp_path / "act.yaml"
+    other.write_text("act: ReLU")
+    record = run.read_record()
+    record.model.outside = {str(other): sha256_of(other)}
+    assert changed_code(run, record) is None
+    other.write_text("act: Tanh")
+    assert (changed_code(run, record) or "").startswith(f"{other} is not as in the training of runs/r")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hardener.models.arguments import Facts, Takes, known_arguments, meanings
+from hardener.models.arguments import Facts, Takes, known_arguments, meanings, replaced_defaults, takes
 from hardener.models.load import load_model
 
 MLP = """
@@ -72,3 +72,23 @@ def test_a_shape_by_default_is_that_of_the_images(default: object, shape: object
 
 def test_the_number_of_outputs_is_known_as_that_of_classes() -> None:
     assert known_arguments(Takes({"out_classes": 10}), Facts(2, 3), {}) == {"out_classes": 2}
+
+
+def test_nc_is_the_number_of_classes_where_nothing_says_otherwise() -> None:
+    def needs(nc: int) -> None: ...
+    def has(nc: int = 80, ch: int = 16) -> None: ...
+    def both(nc: int, num_classes: int) -> None: ...
+    def channels(nc: int = 3, ndf: int = 64) -> None: ...
+
+    facts = Facts(5, 3)
+    known = [known_arguments(taken, facts, {}) for one in (needs, has, both, channels) if (taken := takes(one))]
+    assert known == [{"nc": 5}, {"nc": 5}, {"nc": 3, "num_classes": 5}, {"nc": 3}]
+
+
+def test_each_default_that_is_replaced_is_told() -> None:
+    def build(num_channels: int = 1, out_dim: int = 128, depth: int = 3, pretrained: bool = True) -> None: ...
+
+    taken = takes(build)
+    assert taken is not None
+    way = known_arguments(taken, Facts(5, 3), {"depth": 4})
+    assert replaced_defaults(taken, way, {"depth"}) == ("num_channels=3 in place of 1", "out_dim=5 in place of 128")

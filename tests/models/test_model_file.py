@@ -150,7 +150,11 @@ def test_a_file_sees_its_own_command_line_and_does_not_write_to_stdout(
         ("import sys\nsys.exit(3)", r"raises SystemExit .*\(net.py, line 2\)\. It ends the program there"),
         (
             "import argparse\np = argparse.ArgumentParser()\np.add_argument('data')\np.parse_args()",
-            r"raises SystemExit .*\(net.py, line 4\)",
+            r"raises SystemExit .*\(net.py, line 4\).* nargs=\"\?\", default=\"\" for data\.",
+        ),
+        (
+            "import argparse\np = argparse.ArgumentParser()\np.add_argument('--data', required=True)\np.parse_args()",
+            r"required: --data \(net.py, line 4\)\. .* default=\"\" in place of required=True for --data\.",
         ),
         ("for epoch in range(3):\n    loss.backward()", r"is a script: .* it trains a network \(net.py, line 1\)"),
         ("if True:\n    loader = DataLoader(x)", r"it opens its data \(net.py, line 2\)"),

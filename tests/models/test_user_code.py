@@ -25,6 +25,16 @@ class Net(nn.Module):
     def forward(self, x):
         return self.f({})
 """
+LATE = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, num_classes=3):
+        super().__init__()
+        self.f = nn.Linear(12, num_classes)
+    def forward(self, x):
+        from late_beside import act
+        return act(self.f(x))
+"""
 
 QUARTER: Any = 32 / 4
 """What Python 2 made a whole number."""
@@ -89,6 +99,15 @@ def test_code_that_ends_the_program_is_an_error_and_ctrl_c_is_not() -> None:
         sys.exit(3)
     with pytest.raises(KeyboardInterrupt), user_code("it"):
         raise KeyboardInterrupt
+
+
+def test_an_import_inside_a_function_of_a_file_beside_is_told_to_move(tmp_path: Path) -> None:
+    (tmp_path / "late_beside.py").write_text("def act(x):\n    return x\n")
+    (tmp_path / "net.py").write_text(LATE)
+    network = load_model(str(tmp_path / "net.py"), num_classes=3).network
+    with pytest.raises(ModuleNotFoundError) as found:
+        network(torch.rand(2, 12))
+    assert "Move the import of late_beside to the top of the file" in describe(found.value)
 
 
 @pytest.mark.parametrize(

@@ -176,3 +176,47 @@ def test_an_interpreter_that_dies_is_not_taken_for_one_that_opened_it(
     monkeypatch.setattr(rehearsal, "LONGEST_S", 0.05)
     with pytest.raises(HardenerError, match=r"could not be opened again.*it takes more than 0 s here"):
         begin(place, GOOD, "run")
+
+
+MOVING = """
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.center = torch.zeros(64)
+        self.head = nn.Linear(64, num_classes)
+
+    def forward(self, images):
+        images = images.flatten(1)
+        if self.training:
+            self.center = 0.5 * self.center + 0.5 * images.detach().mean(0)
+        return self.head(images - self.center)
+"""
+WIRED = """
+import random
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.places = [place for place in range(64) if random.random() < 0.5]
+        self.head = nn.Linear(64, num_classes)
+
+    def forward(self, images):
+        images = images.flatten(1)
+        return self.head(torch.zeros_like(images).index_copy(1, torch.tensor(self.places), images[:, self.places]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (
+            MOVING,
+            r"other answers\. Net\.center changes in training, .* Write self\.register_buffer\(\"center\", TENSOR\)",
+        ),
+        (WIRED, r"how the network is built \(net\.py, line 9\), .* rng = random\.Random\(0\)"),
+        (OTHERWISE, r"Does the file draw tensors at random"),
+    ],
+)
+def test_why_a_run_would_open_as_another_network_is_what_is_the_case(place: Path, code: str, why: str) -> None:
+    with pytest.raises(HardenerError, match=why):
+        begin(place, code, "other")
