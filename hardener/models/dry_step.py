@@ -19,7 +19,7 @@ from hardener.models.answer_in_training import see_that_eval_mode_learns, way_in
 from hardener.models.conditions import Conditions, Remark
 from hardener.models.ends import EndsWatched, remarks_on_end, remarks_on_end_in_eval_mode
 from hardener.models.normalize import ImageClassifier
-from hardener.models.plain_state import changed_by_training, remarks_on_plain_state
+from hardener.models.plain_state import changed_by_training, plain_state_kept, remarks_on_plain_state
 from hardener.models.tame import line_of
 from hardener.models.user_code import describe, is_users, place_of
 
@@ -51,7 +51,8 @@ def dry_step(
             f"{line_of(classifier.network, re.compile(r'requires_grad'), whole=True)}. Leave some as they are, and "
             "name those that are not to learn with --freeze."
         )
-    ends = _taught(classifier, images)
+    with plain_state_kept(classifier.network):
+        ends = _taught(classifier, images)
     what = f"a step of training fails on {conditions.shown(count)}"
     try:
         with failing(what, classifier, conditions, images):
@@ -62,8 +63,9 @@ def dry_step(
         ends += remarks_on_end_in_eval_mode(answers, classifier.network)
     idle = [name for name, parameter in learning.items() if parameter.grad is None]
     remarks = [*ends, *_unreached(classifier, idle, len(learning), images)]
-    remarks += remarks_on_plain_state(changed_by_training(classifier, images.detach()))
-    see_that_eval_mode_learns(classifier, images.detach())
+    with plain_state_kept(classifier.network):
+        remarks += remarks_on_plain_state(changed_by_training(classifier, images.detach()))
+        see_that_eval_mode_learns(classifier, images.detach())
     return remarks
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,22 @@ def changed_by_training(classifier: ImageClassifier, images: Tensor) -> list[Att
                 told = f"{type(module).__name__}.{name}"
                 found[told] = Attribute(told, is_number, answers or (told in found and found[told].answers))
     return list(found.values())
+
+
+@contextlib.contextmanager
+def plain_state_kept(network: nn.Module) -> Iterator[None]:
+    """Give the modules of a network back the numbers and tensors that they hold plainly, as they were."""
+    before = {(module, name): (vars(module)[name], kept) for (module, name), kept in plain_state(network).items()}
+    try:
+        yield
+    finally:
+        for (module, name), (held, kept) in before.items():
+            if vars(module).get(name) is not held:
+                vars(module)[name] = held
+            if isinstance(held, Tensor) and not _same(held.detach(), kept):
+                held.detach().copy_(kept)
+            elif isinstance(held, list) and not _same(held, kept):
+                held[:] = kept
 
 
 def plain_state(network: nn.Module) -> dict[tuple[nn.Module, str], Any]:

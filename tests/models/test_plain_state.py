@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hardener.models.conditions import Conditions
 from hardener.models.dry_run import dry_run
 from hardener.models.normalize import ImageClassifier
+from hardener.models.plain_state import plain_state, plain_state_kept
 
 TRAINING = Conditions(channels=3, height=4, width=4, batch=4)
 
@@ -97,3 +98,17 @@ def test_a_counter_is_told_and_what_is_saved_or_written_anew_is_not() -> None:
     assert not remark.wrong
     assert remark.text.startswith("Counts.calls changes in training and is not saved")
     assert told(Keeps()) == told(Net()) == []
+
+
+@pytest.mark.parametrize("kind", [Centers, InPlace, InAList, Anneals, Counts])
+def test_looking_for_it_changes_nothing_of_it(kind: type[Net]) -> None:
+    network = kind()
+    held, before = network.center, plain_state(network)
+    with plain_state_kept(network):
+        for _ in range(2):
+            network.train()(TRAINING.images(2))
+    after = plain_state(network)
+    assert network.center is held
+    for one in ("center", "alpha", "calls"):
+        assert torch.equal(torch.as_tensor(before[network, one]), torch.as_tensor(after[network, one]))
+    assert all(map(torch.equal, before[network, "means"], after[network, "means"]))
