@@ -14,7 +14,7 @@ from pathlib import Path
 from hardener.data.brought import Group, SplitName
 from hardener.data.image_files import Files, Store
 from hardener.data.place import LARGEST
-from hardener.data.split_names import looks_unlabelled, split_of
+from hardener.data.split_names import first_split, looks_unlabelled
 from hardener.data.tables.rows import Sheet
 from hardener.data.tables.table import Table
 from hardener.data.tree import Tree, is_passed_over
@@ -90,7 +90,7 @@ def shards(root: Path, endings: Sequence[str]) -> list[str]:
 
 def split_of_shard(name: str) -> SplitName | None:
     """Return the split that a shard's name tells, or its folders: train-00000-of-00002.parquet, test/0000.parquet."""
-    return next((split for part in _parts(name) if (split := split_of(part))), None)
+    return first_split(_parts(name))
 
 
 def _parts(name: str) -> list[str]:

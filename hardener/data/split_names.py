@@ -41,6 +41,11 @@ def split_of(name: str) -> SplitName | None:
     return next((split for split, pattern in _SPLITS.items() if pattern.fullmatch(stripped)), None)
 
 
+def first_split(names: Iterable[str]) -> SplitName | None:
+    """Return the split that the first of some names tells which tells any, such as the folders of a path."""
+    return next((split for name in names if (split := split_of(name))), None)
+
+
 def looks_like_split(name: str) -> bool:
     """Tell whether a name is one of a part of data that is no known split: `fold1`, `part_0`, `train_2`."""
     return split_of(name) is None and _PART.fullmatch(name.strip()) is not None

@@ -26,7 +26,6 @@ from hardener.config.schema import Recipe
 from hardener.data.cache import default_folder
 from hardener.errors import HardenerError
 from hardener.models.conditions import noise
-from hardener.models.normalize import ImageClassifier
 from hardener.models.weights import save_weights
 from hardener.progress import Reporter
 from hardener.training.session import Material
@@ -60,9 +59,7 @@ def rehearse(run: RunFolder, record: RunRecord, recipe: Recipe, material: Materi
     ):
         expected = _set_stage(run, Path(scratch), material, recipe)
         found, ending = _play(Path(scratch), advance)
-    shape = material.train_images.shape
-    images = noise(SHOWN, shape.channels, shape.height, shape.width, material.device)
-    _see_that_it_opened(found.get("reopens", {"fault": ending}), expected, material.classifier, images)
+    _see_that_it_opened(found.get("reopens", {"fault": ending}), expected, material)
     if "fault" in found.get("trains", {}):
         raise HardenerError(f"a training step fails. {found['trains']['fault']}")
     reporter.say("rehearsal: the run opens again, with the same answers")
@@ -140,7 +137,7 @@ def _play(folder: Path, advance: Callable[[int], None]) -> tuple[dict[str, Found
     return {act["act"]: act for act in read_lines_of_json(folder / "found.jsonl")}, ending
 
 
-def _see_that_it_opened(found: Found, expected: Tensor | None, classifier: ImageClassifier, images: Tensor) -> None:
+def _see_that_it_opened(found: Found, expected: Tensor | None, material: Material) -> None:
     if "fault" in found:
         raise HardenerError(
             f"the run could not be opened again, so it is not begun: {found['fault']} The run folder holds the model "
@@ -154,9 +151,11 @@ def _see_that_it_opened(found: Found, expected: Tensor | None, classifier: Image
     if answers.shape != expected.shape or not torch.allclose(
         answers, expected, atol=float(_CLOSE * scale), equal_nan=True
     ):
+        shape = material.train_images.shape
+        images = noise(SHOWN, shape.channels, shape.height, shape.width)  # on the processor, as the classifier is
         raise HardenerError(
             "the run would open as another network: built anew from the model file, with the same weights, it gives "
-            f"other answers. {why_another(classifier, images)} --no-rehearsal begins all the same."
+            f"other answers. {why_another(material.classifier, images)} --no-rehearsal begins all the same."
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from hardener.data.conversions._cut import Box, cut_out
 from hardener.data.conversions._made import Made, Skipped, names_in
 from hardener.data.place import Folder
-from hardener.data.split_names import split_of
+from hardener.data.split_names import first_split, split_of
 from hardener.data.tables.finding import Finder
 from hardener.errors import HardenerError
 
@@ -38,7 +38,7 @@ class Coco:
             folder = path.parent
             base = folder.parent if folder.name.lower().startswith("annotation") else folder
             parts = (path.stem.removeprefix("instances_"), folder.name)
-            split = next((found for part in parts if (found := split_of(part))), None) if root.is_dir() else None
+            split = first_split(parts) if root.is_dir() else None
             yield from _cut(path, images_root or base, split)
 
 

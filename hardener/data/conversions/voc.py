@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from hardener.data.brought import SplitName
 from hardener.data.conversions._cut import Box, cut_out
 from hardener.data.conversions._made import Made, Skipped, flat_parts, image_of, names_in
-from hardener.data.split_names import split_of
+from hardener.data.split_names import first_split, split_of
 from hardener.errors import HardenerError
 
 _TOLD, _SHOWN = re.compile("annotations?", re.IGNORECASE), re.compile("images?|imgs?|jpegimages", re.IGNORECASE)
@@ -33,7 +33,7 @@ class Voc:
         for told, shown in _parts(root):
             splits = _splits(told.parent)
             parts = told.relative_to(root).parts
-            own = next((split for part in parts if (split := split_of(part))), None)
+            own = first_split(parts)
             images = images_root or shown
             for path in sorted(told.glob("*.xml")):
                 if splits and path.stem not in splits:

@@ -10,10 +10,9 @@ from typing import Any
 
 import yaml
 
-from hardener.data.brought import SplitName
 from hardener.data.conversions._cut import Box, cut_out, size_of
 from hardener.data.conversions._made import Made, Skipped, class_of, flat_parts, image_of, names_in
-from hardener.data.split_names import split_of
+from hardener.data.split_names import first_split
 from hardener.errors import HardenerError
 
 _LINE = re.compile(r"\d+(?:\s+[-+.\deE]+){4,}\s*")
@@ -39,7 +38,7 @@ class Yolo:
         names, points = _class_names(root), _key_points(root)
         for folder in _label_folders(home):
             parts = folder.relative_to(home).parts
-            split: SplitName | None = next((found for part in parts if (found := split_of(part))), None)
+            split = first_split(parts)
             images = home.joinpath(*("images" if part == "labels" else part for part in parts))
             for path in sorted(folder.glob("*.txt")):
                 file = image_of(images, path.stem)

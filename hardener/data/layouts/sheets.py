@@ -9,7 +9,7 @@ from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._flat import is_flat
 from hardener.data.place import Place
-from hardener.data.split_names import looks_unlabelled, split_of
+from hardener.data.split_names import first_split, looks_unlabelled, split_of
 from hardener.data.tables.columns import NoColumn, choose
 from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
@@ -82,7 +82,7 @@ def _divided(told: list[tuple[str, Table]], place: Place) -> list[Sheet]:
     splits: dict[SplitName | None, list[str]] = {}
     for name, _ in told:
         stem = name.rpartition(".")[0]
-        split = next((found for part in reversed(stem.split("/")) if (found := split_of(part))), None)
+        split = first_split(reversed(stem.split("/")))
         splits.setdefault(split, []).append(name)
     if None in splits or any(len(names) > 1 for names in splits.values()):
         names = [name for name, _ in told]

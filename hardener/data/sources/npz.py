@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -13,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardener.config.reading import Reading
+from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.sources._arrays import class_order, group_of, texts
-from hardener.data.split_names import split_of
+from hardener.data.split_names import first_split, split_of
 from hardener.data.tree import is_passed_over
 from hardener.errors import HardenerError
 
@@ -92,7 +91,7 @@ def pairs(names: list[str]) -> list[tuple[SplitName | None, str, str]]:
 def _kind(name: str) -> tuple[str, SplitName | None]:
     """Return what an array holds by its name, images, labels or something else, and its split."""
     parts = [part for part in re.split(r"[_\W]+", name.lower()) if part]
-    split = next((found for part in parts if (found := split_of(part))), None)
+    split = first_split(parts)
     rest = "_".join(part for part in parts if split_of(part) is None)
     return "images" if re.fullmatch(_IMAGES, rest) else "labels" if re.fullmatch(_LABELS, rest) else "", split
 
@@ -106,7 +105,7 @@ def _refuse_whole_beside_train(root: Path, members: list[tuple[SplitName | None,
     by_split = {split: pair for split, *pair in members}
     if None in by_split and "train" in by_split:
         train, others = by_split["train"], by_split[None]
-        way = " ".join(f"--ignore {shlex.quote(name)}" for name in others)
+        way = ignoring(others)
         raise HardenerError(
             f"{root} has arrays of splits ({', '.join(train)}) beside others ({', '.join(others)}): "
             f"pass {way} to leave those out."

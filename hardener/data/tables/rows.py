@@ -13,7 +13,7 @@ from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
 from hardener.data.place import Place
 from hardener.data.sources._arrays import class_order
-from hardener.data.split_names import split_of
+from hardener.data.split_names import first_split
 from hardener.data.tables.columns import choose
 from hardener.data.tables.finding import Finder, likely_root, nearly_named, refuse_outside
 from hardener.data.tables.table import Table
@@ -187,7 +187,7 @@ def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
 
 
 def _split_of_folders(name: str) -> SplitName | None:
-    return next((split for part in name.split("/")[:-1] if (split := split_of(part))), None)
+    return first_split(name.split("/")[:-1])
 
 
 def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, rows: _Rows) -> None:
