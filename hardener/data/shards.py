@@ -100,13 +100,15 @@ def _parts(name: str) -> list[str]:
 
 
 def shards_to_read(root: Path, names: Sequence[str], ignore: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the shards in a folder that are read, and what to say of the others.
+    """Return the shards that are read, and what to say of the others; a file that is named itself is read.
 
     Args:
         ignore: the user's patterns; a shard is passed over by its own name, or by that of a folder above it.
     Raises:
         HardenerError: all are passed over; or some tell their split by their names, and others do not.
     """
+    if not root.is_dir():
+        return list(names), ()
     kept = [name for name in names if not any(is_passed_over(way, ignore) for way in _ways(name))]
     if not kept:
         raise HardenerError(f"{root} has {len(names)} files of images, and --ignore passes over all of them.")

@@ -38,9 +38,7 @@ class Parquet:
             HardenerError: pyarrow is not installed; a file cannot be read; several data sets; else see `bring`.
         """
         base, names = (root.parent, [root.name]) if root.is_file() else (root, shards(root, _ENDINGS))
-        said: tuple[str, ...] = ()
-        if root.is_dir():
-            names, said = shards_to_read(root, names, reading.ignore)
+        names, said = shards_to_read(root, names, reading.ignore)
         _refuse_several(root, names)
         found = {name: _shard(base / name) for name in names}
         brought = bring_arrow(base, found, lambda image: _Groups(base, list(found), image), reading)

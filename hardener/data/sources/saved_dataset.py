@@ -30,9 +30,7 @@ class SavedDataset:
         """
         base, names = (root.parent, [root.name]) if root.is_file() else (root, shards(root, _ENDINGS))
         names = [name for name in names if not name.rpartition("/")[2].startswith(("cache-", "tmp"))] or names
-        said: tuple[str, ...] = ()
-        if root.is_dir():
-            names, said = shards_to_read(root, names, reading.ignore)
+        names, said = shards_to_read(root, names, reading.ignore)
         tables = {name: _table(base / name) for name in names}
         found = {name: _shard(table) for name, table in tables.items() if table.num_rows}
         if not found:

@@ -48,9 +48,7 @@ class WebDataset:
             HardenerError: a tar file is damaged; images have no class; else see `bring`.
         """
         base, names = (root.parent, [root.name]) if root.is_file() else (root, shards(root, _ENDINGS))
-        said: tuple[str, ...] = ()
-        if root.is_dir():
-            names, said = shards_to_read(root, names, reading.ignore)
+        names, said = shards_to_read(root, names, reading.ignore)
         store = _Shards({name: Later(base / name) for name in names})
 
         def look() -> tuple[Brought, Seen]:
