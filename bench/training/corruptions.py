@@ -28,6 +28,7 @@ ROWS = {
     "sturdy, seed 1": Row("sturdy", start=None, epochs=LONG, seed=1),
     "natural, seed 2": Row("natural", start=None, epochs=LONG, seed=2),
     "sturdy, seed 2": Row("sturdy", start=None, epochs=LONG, seed=2),
+    "sturdy, half as much": Row("sturdy", HALF, None, LONG),
     "sturdy, half as much, seed 1": Row("sturdy", HALF, None, LONG, seed=1),
     "sturdy, half as much, seed 2": Row("sturdy", HALF, None, LONG, seed=2),
     "natural, 15 epochs": Row("natural", start=None, epochs=LONG // 2),
