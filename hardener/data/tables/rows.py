@@ -170,9 +170,11 @@ def _is_named_here(name: str, reading: Reading) -> bool:
 
 def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
     """Say where many rows of a split have no class, or all, as those of a test that was handed out without."""
+    if all(row.label for row in found):
+        return
     splits: dict[SplitName | None, list[_Row]] = {}
     for row in found:
-        splits.setdefault(row.split or _split_of_folders(row.name), []).append(row)
+        splits.setdefault(row.split or first_split(row.name.split("/")[:-1]), []).append(row)
     for split, own in splits.items():
         without = [row.path for row in own if not row.label]
         where = f" of {split}" if split else ""
@@ -184,10 +186,6 @@ def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
             )
         if without and len(without) == len(own) < len(found):
             rows.doubts.append(f"the {len(own)} rows{where} of {name} have no class ({some}): they are left out")
-
-
-def _split_of_folders(name: str) -> SplitName | None:
-    return first_split(name.split("/")[:-1])
 
 
 def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, rows: _Rows) -> None:
@@ -249,7 +247,7 @@ def _divide_by_folders(rows: _Rows, shown: str) -> None:
         HardenerError: some images lie in folders of splits to judge by, and others in none.
     """
     members = rows.members[None]
-    told = {name.rpartition("/")[0]: _split_of_folders(name) for name in members}
+    told = {folder: first_split(folder.split("/")) for folder in {name.rpartition("/")[0] for name in members}}
     splits = set(told.values())
     if None in splits and splits & {"validation", "test"} and not _are_classes(members):
         _refuse_mixed(told, shown)
