@@ -39,7 +39,7 @@ from hardener.data.cache import PixelCache
 from hardener.data.decode import decode_image
 from hardener.data.loader import ImageShape, load_images
 from hardener.errors import HardenerError
-from hardener.models.weights import load_weights, save_weights
+from hardener.models.checkpoints.weights import load_weights, save_weights
 from hardener.reports.condition import parse_condition
 from hardener.reports.training_curves import draw_curves
 from hardener.statistics.paired import read_outcomes

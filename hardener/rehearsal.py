@@ -22,9 +22,9 @@ from hardener.data.loader import shape_of
 from hardener.errors import HardenerError
 from hardener.exporters.onnx import export_onnx
 from hardener.exporters.parity import compare
+from hardener.models.code.user_code import explained
 from hardener.models.normalize import ImageClassifier
 from hardener.models.trained import open_classifier
-from hardener.models.user_code import explained
 from hardener.runtime.gradient import gradient_of
 from hardener.training.build import build_method, first_state, freeze_as_asked, step_rule
 from hardener.training.loop import Minibatch, train_epoch

@@ -29,7 +29,7 @@ from hardener.config.dossier_record import Dossier
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.models.user_code import explaining
+from hardener.models.code.user_code import explaining
 from hardener.progress import SilentTraining, TrainReporter
 from hardener.reports.comparison_record import Comparison
 from hardener.reports.gate import Judgement

@@ -130,7 +130,7 @@ def literal(value: object) -> str:
 
 
 def _unexpected(error: Exception) -> NoReturn:
-    from hardener.models.user_code import explained
+    from hardener.models.code.user_code import explained
 
     told = explained(error)
     if told is not None:

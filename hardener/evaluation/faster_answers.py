@@ -87,8 +87,8 @@ def onnx_copy(model: nn.Module, images: Tensor) -> nn.Module:
     Raises:
         HardenerError: ONNX cannot express the model.
     """
-    from hardener.models.onnx_model import open_onnx  # a second of imports that most evaluations do without
-    from hardener.models.onnx_program import onnx_program
+    from hardener.models.onnx.model import open_onnx  # a second of imports that most evaluations do without
+    from hardener.models.onnx.program import onnx_program
 
     program = onnx_program(_Named(model), images[:1].repeat(2, 1, 1, 1), outputs=["logits"])
     with tempfile.TemporaryDirectory() as folder:

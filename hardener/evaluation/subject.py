@@ -31,17 +31,17 @@ from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
 from hardener.evaluation.seen import HeldOutBy, Seen
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import Built, build_for, fit_head
+from hardener.models.checkpoints.doubt import refuse
+from hardener.models.checkpoints.left_over import beside
+from hardener.models.checkpoints.weights import Loaded, Start, file_of
 from hardener.models.conditions import Conditions, noise, tell
-from hardener.models.doubt import refuse
 from hardener.models.dry_run import dry_run, settle_order
-from hardener.models.left_over import beside
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
-from hardener.models.onnx_model import OnnxClassifier, open_onnx
+from hardener.models.onnx.model import OnnxClassifier, open_onnx
 from hardener.models.origin import other_normalization, other_size, settle_origin
 from hardener.models.own_normalization import fault_of_normalization
 from hardener.models.trained import changed_code, open_with_fingerprint
-from hardener.models.weights import Loaded, Start, file_of
 from hardener.progress import Reporter
 from hardener.runtime.model_state import as_float, device_of, measuring
 from hardener.words import listed

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hardener.errors import Failure
 from hardener.models.normalize import ImageClassifier
-from hardener.models.onnx_program import OPSET, batch_of, onnx_program
+from hardener.models.onnx.program import OPSET, batch_of, onnx_program
 
 
 class _Deployable(nn.Module):

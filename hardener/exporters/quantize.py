@@ -31,7 +31,7 @@ from hardener.exporters._int8_requirements import judged_by_int8
 from hardener.exporters._session import batch_taken, filled, open_session
 from hardener.exporters.int8 import add_metadata, quantize_int8
 from hardener.exporters.run import MODEL_FILE
-from hardener.models.onnx_model import open_onnx
+from hardener.models.onnx.model import open_onnx
 from hardener.progress import Reporter
 from hardener.reports.condition import conditions_in
 from hardener.reports.own_images import name_of

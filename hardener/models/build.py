@@ -14,9 +14,11 @@ from torch import nn
 from hardener.config.run_folder import HEAD_BEHIND
 from hardener.errors import HardenerError
 from hardener.models.answer import Way
-from hardener.models.arguments import size_names, takes
+from hardener.models.checkpoints.weights import Loaded, Start, load_weights
+from hardener.models.choosing.entry import EntryNeeded
+from hardener.models.code.arguments import size_names, takes
+from hardener.models.code.user_code import describe, fetches
 from hardener.models.conditions import noise
-from hardener.models.entry import EntryNeeded
 from hardener.models.features import Headed, gives_features
 from hardener.models.head import (
     Answer,
@@ -30,8 +32,6 @@ from hardener.models.head import (
 from hardener.models.load import LoadedModel, ModelChoice, load_model
 from hardener.models.rows import lay_out_as_rows
 from hardener.models.tame import line_of, tame, unscripted
-from hardener.models.user_code import describe, fetches
-from hardener.models.weights import Loaded, Start, load_weights
 from hardener.runtime.model_state import device_of
 
 USUAL_SIZES = (28, 32, 64, 96, 128, 224, 256, 299, 331, 384)

@@ -12,10 +12,10 @@ from torch.nn.utils import parametrize
 from hardener.errors import HardenerError
 from hardener.models.answer import unwrap_logits
 from hardener.models.build import Built
+from hardener.models.checkpoints.doubt import TRAIN_FIRST, Doubt
+from hardener.models.checkpoints.told import Told, tells_nothing
 from hardener.models.conditions import noise
-from hardener.models.doubt import TRAIN_FIRST, Doubt
 from hardener.models.head import auxiliary_heads
-from hardener.models.told import Told, tells_nothing
 from hardener.runtime.model_state import device_of, in_eval_mode, same_draws
 from hardener.words import listed
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from hardener.errors import HardenerError
 from hardener.models.answer import show_way
+from hardener.models.code.user_code import Place, place_of
 from hardener.models.conditions import Conditions, Remark
 from hardener.models.dry_step import MOST, dry_step, failing
 from hardener.models.normalize import ImageClassifier
 from hardener.models.tame import breaks_channels_last, line_of, prints, told_of_chance
-from hardener.models.user_code import Place, place_of
 from hardener.runtime.model_state import in_eval_mode, lay_out, left_as_found, same_draws
 
 SAME = 1e-3

@@ -16,12 +16,12 @@ from torch.nn.functional import cross_entropy
 from hardener.errors import HardenerError
 from hardener.models.answer import show_way
 from hardener.models.answer_in_training import see_that_eval_mode_learns, way_in_training
+from hardener.models.code.user_code import describe, is_users, place_of
 from hardener.models.conditions import Conditions, Remark
 from hardener.models.ends import EndsWatched, remarks_on_end, remarks_on_end_in_eval_mode
 from hardener.models.normalize import ImageClassifier
 from hardener.models.plain_state import changed_by_training, plain_state_kept, remarks_on_plain_state
 from hardener.models.tame import line_of
-from hardener.models.user_code import describe, is_users, place_of
 
 MOST = 4
 _FEW = 2  # images of the passes that only look; a step of ResNet-50 at 224 pixels takes 3.5 times as long with all

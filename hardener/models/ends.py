@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from hardener.models.code.user_code import is_users
 from hardener.models.conditions import Remark
 from hardener.models.tame import line_of
-from hardener.models.user_code import is_users
 
 _ENDS = {"SoftmaxBackward0": "Softmax", "SigmoidBackward0": "Sigmoid", "LogSoftmaxBackward0": "LogSoftmax"}
 _SHAPING = {"ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0", "ReshapeAliasBackward0"}

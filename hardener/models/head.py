@@ -14,8 +14,8 @@ from torch.nn.utils import parametrizations, parametrize
 
 from hardener.errors import HardenerError
 from hardener.models.answer import Way, answers, features, tensors, unwrap_logits
+from hardener.models.code.user_code import describe
 from hardener.models.ends import end_of
-from hardener.models.user_code import describe
 from hardener.runtime.model_state import device_of, left_as_found, same_draws
 
 BUILD_IT = "Let the model file build the right number: build_model(num_classes)."

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from hardener.config.model_spec import CONFIG, HUB
 from hardener.errors import HardenerError
-from hardener.models.checkpoint_kind import read_json
-from hardener.models.user_code import first_line
+from hardener.models.checkpoints.kind import read_json
+from hardener.models.code.user_code import first_line
 
 
 def refuse_code_of_others(spec: str) -> None:

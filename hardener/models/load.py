@@ -21,19 +21,19 @@ from torch.nn.parameter import UninitializedParameter
 
 from hardener.config.model_spec import is_hugging_face
 from hardener.errors import HardenerError
-from hardener.models.arguments import Facts
-from hardener.models.candidates import Wish
-from hardener.models.code_outside import code_behind, named_whole, variables_read
-from hardener.models.done_without import done_without
-from hardener.models.entry import BuiltEntry, build_entry, conventional_entry, find_entry
-from hardener.models.files_read import data_files, files_read
-from hardener.models.given import ATTRIBUTE, as_built_with
+from hardener.models.choosing.candidates import Wish
+from hardener.models.choosing.entry import BuiltEntry, build_entry, conventional_entry, find_entry
+from hardener.models.choosing.given import ATTRIBUTE, as_built_with
+from hardener.models.code.arguments import Facts
+from hardener.models.code.code_outside import code_behind, named_whole, variables_read
+from hardener.models.code.done_without import done_without
+from hardener.models.code.files_read import data_files, files_read
+from hardener.models.code.model_file import Imported, ModelFile, find_model_file, imported
+from hardener.models.code.unfetched import names_of, unfetched
+from hardener.models.code.user_code import user_code
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
-from hardener.models.model_file import Imported, ModelFile, find_model_file, imported
 from hardener.models.naming import named
 from hardener.models.registry import REGISTRIES, from_registry, see_that_it_is_known
-from hardener.models.unfetched import names_of, unfetched
-from hardener.models.user_code import user_code
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hardener.models.user_code import is_users
+from hardener.models.code.user_code import is_users
 from hardener.runtime.model_state import device_of, in_eval_mode, same_draws
 
 BYTES = "0/0.003921569"

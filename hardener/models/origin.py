@@ -8,14 +8,14 @@ from pathlib import Path
 
 from hardener.errors import HardenerError
 from hardener.models.build import Built
+from hardener.models.checkpoints.doubt import Doubt
+from hardener.models.checkpoints.told import Told, told_in
+from hardener.models.checkpoints.weights import Loaded
 from hardener.models.class_order import put_in_order
 from hardener.models.conditions import noise
-from hardener.models.doubt import Doubt
 from hardener.models.normalize import normalization
 from hardener.models.own_normalization import normalization_of
 from hardener.models.registry import known_names
-from hardener.models.told import Told, told_in
-from hardener.models.weights import Loaded
 
 _ALIKE = 1e-4  # two means or deviations that are one, written with other numbers of figures
 

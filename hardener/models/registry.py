@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from hardener.errors import HardenerError, did_you_mean
-from hardener.models.user_code import first_line
+from hardener.models.code.user_code import first_line
 
 REGISTRIES = ("torchvision", "timm")
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from hardener.errors import HardenerError
-from hardener.models.user_code import is_users
+from hardener.models.code.user_code import is_users
 
 _META = re.compile(r"['\"]meta['\"]|init_empty_weights|init_on_device")
 _COMPILERS = ("script", "trace", "trace_module", "freeze", "optimize_for_inference")

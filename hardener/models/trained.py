@@ -12,9 +12,9 @@ from hardener.errors import HardenerError
 from hardener.models.activation import replace_activations
 from hardener.models.buffers import keep_all_buffers
 from hardener.models.build import build_for, fit_head
+from hardener.models.checkpoints.weights import load_weights
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
-from hardener.models.weights import load_weights
 
 
 def open_with_fingerprint(run: RunFolder, record: RunRecord) -> tuple[ImageClassifier, str]:

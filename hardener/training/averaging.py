@@ -8,8 +8,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from hardener.config.schema import Averaging
 from hardener.errors import HardenerError
+from hardener.models.code.user_code import describe
 from hardener.models.normalize import ImageClassifier
-from hardener.models.user_code import describe
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 

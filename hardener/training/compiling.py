@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.config.schema import Recipe
-from hardener.models.user_code import first_line
+from hardener.models.code.user_code import first_line
 
 
 def compiles(recipe: Recipe, device: torch.device) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hardener.config.bundle import sha256_of
 from hardener.errors import HardenerError
-from hardener.models.code_outside import kept_elsewhere
+from hardener.models.code.code_outside import kept_elsewhere
 from hardener.models.load import LoadedModel
 from hardener.progress import Reporter
 from hardener.words import are

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from hardener.config.run_folder import HEAD_BEHIND
 from hardener.models.build import Built, fit_head
-from hardener.models.doubt import warn
-from hardener.models.left_over import beside
+from hardener.models.checkpoints.doubt import warn
+from hardener.models.checkpoints.left_over import beside
+from hardener.models.checkpoints.weights import Loaded, Start
 from hardener.models.origin import other_size, settle_origin
-from hardener.models.weights import Loaded, Start
 from hardener.progress import Reporter
 from hardener.training.request import TrainRequest
 

@@ -24,15 +24,15 @@ from hardener.evaluation.precision import choose_precision
 from hardener.evaluation.suite import most_seconds
 from hardener.models.answer import show_way
 from hardener.models.build import USUAL_SIZES, Built, build_for, fit_head
+from hardener.models.checkpoints.weights import Start
 from hardener.models.conditions import Conditions, Remark, noise
 from hardener.models.dry_run import dry_run
 from hardener.models.features import gives_features
 from hardener.models.head import count_outputs
 from hardener.models.load import ModelChoice
 from hardener.models.normalize import ImageClassifier
-from hardener.models.onnx_program import batch_of, onnx_program
+from hardener.models.onnx.program import batch_of, onnx_program
 from hardener.models.own_normalization import normalization_of
-from hardener.models.weights import Start
 from hardener.progress import Reporter
 from hardener.runtime.device import choose_device
 from hardener.runtime.model_state import in_eval_mode, lay_out, left_as_found, same_draws

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from hardener.config.run_folder import BestRecord, RunFolder, RunRecord, Status
-from hardener.models.weights import save_weights
+from hardener.models.checkpoints.weights import save_weights
 from hardener.progress import EpochMetrics, rank_and_world
 from hardener.runtime.processes import sum_of
 from hardener.training.checkpoint import before, save_checkpoint

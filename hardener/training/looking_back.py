@@ -12,8 +12,8 @@ from hardener.data.loader import LoadedImages
 from hardener.errors import HardenerError
 from hardener.evaluation.failures import SHOWN, count_confused
 from hardener.losses.cross_entropy import cross_entropy
+from hardener.models.checkpoints.weights import load_weights
 from hardener.models.normalize import ImageClassifier
-from hardener.models.weights import load_weights
 from hardener.reports.command import fresh_command
 from hardener.reports.confusion import UNANSWERED, with_unanswered
 from hardener.reports.page import Gallery, ShownImage

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hardener.config.schema import Recipe
 from hardener.models.build import Built
+from hardener.models.checkpoints.weights import Loaded
 from hardener.models.conditions import noise
 from hardener.models.normalization_done import BYTES
 from hardener.models.origin import normalization_of_origin, other_normalization
 from hardener.models.own_normalization import fault_of_normalization, normalization_of
-from hardener.models.weights import Loaded
 from hardener.progress import Reporter
 from hardener.training.request import TrainRequest
 

@@ -25,8 +25,8 @@ from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import default_folder
 from hardener.errors import HardenerError
+from hardener.models.checkpoints.weights import save_weights
 from hardener.models.conditions import noise
-from hardener.models.weights import save_weights
 from hardener.progress import Reporter
 from hardener.training.session import Material
 from hardener.training.why_another import why_another

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from hardener.cli.app import app
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
-from hardener.models.weights import save_weights
+from hardener.models.checkpoints.weights import save_weights
 
 QUICK = [
     "--epochs",

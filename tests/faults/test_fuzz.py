@@ -14,7 +14,7 @@ from fuzz_home import Home
 
 from hardener.config.recipe import load_recipe
 from hardener.errors import HardenerError
-from hardener.models.weights import load_weights
+from hardener.models.checkpoints.weights import load_weights
 from hardener.statistics.paired import read_outcomes
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hardener.models.arguments import Facts, Takes, known_arguments, meanings, replaced_defaults, takes
+from hardener.models.code.arguments import Facts, Takes, known_arguments, meanings, replaced_defaults, takes
 from hardener.models.load import load_model
 
 MLP = """

@@ -11,8 +11,8 @@ import torch
 from hardener.config.run_folder import ModelRecord
 from hardener.errors import HardenerError
 from hardener.models.build import build_for
+from hardener.models.choosing.probing import Trial, Trials
 from hardener.models.load import LoadedModel, ModelChoice, load_model
-from hardener.models.probing import Trial, Trials
 
 FILE = """
 import random

@@ -12,11 +12,11 @@ from torch import nn
 
 from hardener.cli.options import asked_arguments
 from hardener.errors import HardenerError
-from hardener.models.arguments import Facts
-from hardener.models.by_name import for_these
-from hardener.models.given import said
+from hardener.models.choosing.by_name import for_these
+from hardener.models.choosing.given import said
+from hardener.models.code.arguments import Facts
+from hardener.models.code.model_file import find_model_file, imported
 from hardener.models.load import ModelChoice, load_model
-from hardener.models.model_file import find_model_file, imported
 
 FILE = """
 from dataclasses import dataclass

@@ -14,9 +14,9 @@ from hardener.cli.app import app
 from hardener.config.model_spec import is_hugging_face
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
+from hardener.models.checkpoints.weights import load_weights
 from hardener.models.load import load_model
 from hardener.models.trained import open_classifier
-from hardener.models.weights import load_weights
 
 
 def hardener(*words: object) -> Result:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hardener.models.model_file import find_model_file, imported
-from hardener.models.repository import repository_of
-from hardener.models.tables import kept_lists, kept_settings
+from hardener.models.choosing.repository import repository_of
+from hardener.models.choosing.tables import kept_lists, kept_settings
+from hardener.models.code.model_file import find_model_file, imported
 
 TABLES = """
 NETS = {"large": {"width": 9, "depth": 3}, "small": {"width": 2, "depth": 1}, "testing": {"width": 1, "depth": 1}}

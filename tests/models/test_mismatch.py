@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hardener.models.mismatch import fitting_value
+from hardener.models.choosing.mismatch import fitting_value
 
 TOKENS = torch.zeros(2, 65, 8)
 

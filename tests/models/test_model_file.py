@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from hardener.errors import HardenerError
-from hardener.models.definitions import defines_network
+from hardener.models.code.definitions import defines_network
+from hardener.models.code.model_file import find_model_file, imported
 from hardener.models.load import LoadedModel, ModelChoice, load_model
-from hardener.models.model_file import find_model_file, imported
 from hardener.models.tame import tame
 
 NET = "from torch import nn\ndef build_model(num_classes): return nn.Linear(WIDTH, num_classes)\n"

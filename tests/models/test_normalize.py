@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hardener.models.normalize import ImageClassifier
-from hardener.models.onnx_program import onnx_program
+from hardener.models.onnx.program import onnx_program
 
 
 class Viewing(nn.Module):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hardener.errors import Failure
-from hardener.models.onnx_constants import constant_reads
-from hardener.models.onnx_program import batch_of, onnx_program
+from hardener.models.onnx.constants import constant_reads
+from hardener.models.onnx.program import batch_of, onnx_program
 
 IMAGES = [torch.rand(count, 3, 4, 4, generator=torch.Generator().manual_seed(count)) for count in (2, 3)]
 

@@ -17,7 +17,7 @@ from hardener.errors import Failure, HardenerError
 from hardener.evaluation.robust_accuracy import AttackPlan, robust_accuracy
 from hardener.exporters.onnx import export_onnx
 from hardener.models.normalize import ImageClassifier
-from hardener.models.onnx_model import open_onnx
+from hardener.models.onnx.model import open_onnx
 from hardener.threat import ThreatModel
 
 SHAPE = (3, 8, 6)

@@ -19,11 +19,11 @@ from typer.testing import CliRunner, Result
 from hardener.cli.app import app
 from hardener.config.run_folder import RunFolder
 from hardener.models.build import Built, build_for, fit_head
-from hardener.models.doubt import Doubt
+from hardener.models.checkpoints.doubt import Doubt
+from hardener.models.checkpoints.told import Told, tells_nothing, told_in
+from hardener.models.checkpoints.weights import Loaded, Start, load_weights
 from hardener.models.load import ModelChoice
 from hardener.models.origin import normalization_of_origin, other_normalization, other_size, settle_origin
-from hardener.models.told import Told, tells_nothing, told_in
-from hardener.models.weights import Loaded, Start, load_weights
 
 CLASSES, ORDER = ("cat", "dog", "eel"), ("eel", "cat", "dog")
 ROWS = [1, 2, 0]  # of the file, for each of the data's classes

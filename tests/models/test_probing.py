@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from hardener.errors import HardenerError
-from hardener.models.arguments import Facts
+from hardener.models.choosing.probing import Trials
+from hardener.models.code.arguments import Facts
 from hardener.models.load import ModelChoice, load_model
-from hardener.models.probing import Trials
 
 
 def test_what_has_to_be_computed_is_shown_small_images_first() -> None:

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from hardener.errors import HardenerError
+from hardener.models.choosing.repository import as_list, repository_of
+from hardener.models.code.model_file import find_model_file
 from hardener.models.load import ModelChoice, load_model
-from hardener.models.model_file import find_model_file
-from hardener.models.repository import as_list, repository_of
 
 NET = """
 import torch

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from hardener.models.arguments import Facts
-from hardener.models.probing import Trials
-from hardener.models.time_limit import time_limit
+from hardener.models.choosing.probing import Trials
+from hardener.models.code.arguments import Facts
+from hardener.models.code.time_limit import time_limit
 
 
 def go_on() -> None:
@@ -55,7 +55,7 @@ def test_what_ends_by_itself_is_left_alone() -> None:
 
 
 def test_a_trial_of_what_goes_on_is_one_that_was_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardener.models.probing._LONGEST_S", 0.05)
+    monkeypatch.setattr("hardener.models.choosing.probing._LONGEST_S", 0.05)
     trial = Trials(Facts(num_classes=2, channels=3, size=(8, 8))).run(go_on)
     assert not trial.built
     assert isinstance(trial.error, TimeoutError)
@@ -71,7 +71,7 @@ def test_a_forward_that_goes_on_ends_too_and_no_other_size_is_tried(monkeypatch:
             go_on()
             return x
 
-    monkeypatch.setattr("hardener.models.probing._LONGEST_S", 0.05)
+    monkeypatch.setattr("hardener.models.choosing.probing._LONGEST_S", 0.05)
     for rows in (False, True):
         trial = Trials(Facts(num_classes=2, channels=3, size=(8, 8)), rows=rows).run(Endless, other_sizes=True)
         assert trial.outputs is None

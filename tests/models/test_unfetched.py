@@ -14,8 +14,8 @@ import torchvision
 
 from hardener.errors import HardenerError
 from hardener.models.build import build_for
+from hardener.models.code.unfetched import can_be_fetched, names_of, unfetched
 from hardener.models.load import ModelChoice, load_model
-from hardener.models.unfetched import can_be_fetched, names_of, unfetched
 
 EARLY = """
 from torch import nn

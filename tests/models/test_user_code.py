@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from hardener.errors import HardenerError
+from hardener.models.code.user_code import ADVICE, advice_for, describe, explained, explaining, place_of, user_code
 from hardener.models.load import load_model
 from hardener.models.normalize import ImageClassifier
-from hardener.models.user_code import ADVICE, advice_for, describe, explained, explaining, place_of, user_code
 
 TWICE = """
 import torch

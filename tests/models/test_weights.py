@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from hardener.errors import HardenerError
-from hardener.models.left_over import beside
-from hardener.models.match import Fit
-from hardener.models.weights import Start, load_weights, save_weights
+from hardener.models.checkpoints.left_over import beside
+from hardener.models.checkpoints.match import Fit
+from hardener.models.checkpoints.weights import Start, load_weights, save_weights
 
 
 def network(width: int = 4, classes: int = 3) -> nn.Sequential:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from hardener.cli.app import app
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.models.weights import Loaded, Start, load_weights
+from hardener.models.checkpoints.weights import Loaded, Start, load_weights
 
 CLASSES = 3
 QUICK = "--epochs 1 --batch-size 8 --device cpu --set validation.steps=1 --set validation.samples=4"

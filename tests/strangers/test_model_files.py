@@ -35,7 +35,7 @@ import hardener
 from hardener.cli.app import app
 from hardener.config.bundle import read_bundle
 from hardener.config.run_folder import RunFolder
-from hardener.models.onnx_model import open_onnx
+from hardener.models.onnx.model import open_onnx
 from hardener.models.trained import open_classifier
 from serving.engine import Engine
 

@@ -12,7 +12,7 @@ from oracles import write_image_folder
 
 from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
-from hardener.models import weights
+from hardener.models.checkpoints import weights
 from hardener.models.trained import open_classifier
 from hardener.progress import SilentTraining
 from hardener.training import keeping

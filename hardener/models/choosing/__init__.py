@@ -1,0 +1,1 @@
+"""Which network a model file means, and what it is built with."""

@@ -1,0 +1,374 @@
+"""What the files around a model file say of its settings and calls: read, and never run."""
+
+from __future__ import annotations
+
+import ast
+import collections
+import functools
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, TypeGuard
+
+import yaml
+
+from hardener.models.code.arguments import CLASS_COUNT, OFF, Takes, plain
+from hardener.models.code.calls import arguments_in, calls_of, parser_argument
+from hardener.models.code.files_around import files_around, module_of
+from hardener.models.code.imports_read import imported_as, repository_above
+from hardener.models.code.model_file import ModelFile
+from hardener.models.code.settings_object import Given
+from hardener.models.code.source_code import called_name, computed, literal
+
+_MOST_CALLS = 12
+_NUMBERS = re.compile(r"-?\d+(\.\d+)?([-,_x ]+\d+(\.\d+)?)+")
+_POWER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a word
+_OLD_WORD = re.compile(r"\basync\s*=")  # .cuda(async=True), as scripts of Python 3.6 have it
+_Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A value that is written somewhere under a name; `module` is what to import it from, empty where importing that
+    file may do more than define."""
+
+    name: str
+    value: SimpleNamespace | dict[str, Any]
+    module: str = ""
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """What code elsewhere gives by its name, to be looked up: `models.blocks.Basic`, `torch.nn.ReLU()`."""
+
+    text: str
+
+
+@dataclass
+class Repository:
+    """What is written around a model file.
+
+    Attributes:
+        settings: by the names that lead there, in lower case and without `_`: values, as
+            `add_argument("--depth", default=28)`, `_C.MODEL.DEPTH = 28` or a YAML file have them.
+        records: `NAME = Kind(first=..., second=...)` of literals.
+        definers: the modules that only define, and may be imported.
+        empty: the settings, by name as above, that are an empty text by default.
+    """
+
+    settings: dict[_Names, list[Any]] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    definers: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
+    _trees: list[tuple[ast.Module, str]] = field(default_factory=list)
+    _counts: dict[_Names, _Names] = field(default_factory=dict)
+
+    def values(self, path: _Names) -> list[Any]:
+        """Return what a setting may be: those whose names agree farthest, from the last one on, come first."""
+        return _each_once(itertools.chain.from_iterable(values for _, values in self._agreeing(path)))
+
+    def values_at(self, path: _Names) -> list[Any]:
+        """Return what a setting is where more than its last name agrees: `conv1.padding`, not any `padding`."""
+        found = self._agreeing(path)
+        most = found[0][0] if found else 0
+        return [] if most < 2 else _each_once(one for agreed, values in found if agreed == most for one in values)
+
+    def _agreeing(self, path: _Names) -> list[tuple[int, list[Any]]]:
+        """Return how many names agree, and the values, those that agree farthest first."""
+        wanted = tuple(map(plain, path))
+        found = [(_agreeing(wanted, names), len(names), values) for names, values in self.settings.items()]
+        ranked = sorted((one for one in found if one[0]), key=lambda one: (-one[0], one[1]))
+        return [(agreed, values) for agreed, _, values in ranked]
+
+    def calls(self, name: str, taken: Takes, last: str = "") -> Iterator[dict[str, Any]]:
+        """Yield what a class or a function is called with elsewhere, as far as that is written there.
+
+        Args:
+            last: a file, by its name, whose calls come after all others. Those of tests come before it.
+        """
+        trees = sorted(self._trees, key=lambda one: (one[1].rpartition(".")[2] == last, "test" in one[1]))
+        found = ((tree, module, *call) for tree, module in trees for call in calls_of(name, tree, taken))
+        for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
+            local = {} if around is None else _constants(around)
+            constants = {**_spelled(tree, module), **_constants(tree), **local}
+            given = [*self._spread(call, taken, constants), *arguments_in(call, taken.names)]
+            pairs = {key: self._value(node, constants) for key, node in given if key in taken.names}
+            yield {key: value for key, value in pairs.items() if value is not ...}
+
+    @functools.cached_property
+    def called(self) -> frozenset[str]:
+        """The names of all classes and functions that are called anywhere."""
+        nodes = [node for tree, _ in self._trees for node in ast.walk(tree)]
+        aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
+        names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
+        return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
+
+    @functools.cached_property
+    def constants(self) -> dict[str, Any]:
+        """What names in capitals stand for that files set at their top, where all that set them agree."""
+        found: dict[str, list[Any]] = {}
+        for tree, _ in self._trees:
+            own = _constants(tree)
+            sets = [
+                node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+            ]
+            for node in sets:
+                value = literal(node.value, ...)
+                value = computed(node.value, functools.partial(_number, own)) if value is ... else value
+                found.setdefault(ast.unparse(node.targets[0]), []).append(value)
+        agreed = {name: values[0] for name, values in found.items() if len({repr(one) for one in values}) == 1}
+        return {name: value for name, value in agreed.items() if name.isupper() and value is not ...}
+
+    def words(self, but: str) -> set[str]:
+        """Return the words that code names, besides that of one file."""
+        nodes = (node for tree, module in self._trees if module.rpartition(".")[2] != but for node in ast.walk(tree))
+        return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+    def like(self, names: _Names) -> list[Record]:
+        """Return the records that hold all of some names."""
+        return [record for record in self.records if set(names) <= set(vars(record.value))]
+
+    def _value(self, node: ast.expr, constants: Mapping[str, Any]) -> Any:
+        """Return what an expression stands for there; `...` where that is not known."""
+        name = ".".join(_dotted(node))
+        known = constants.get(name, ...) if name else ...
+        if isinstance(known, ast.expr):  # net = Net(width) where width = args.width
+            return self._value(known, {**constants, name: ...})
+        if known is ... and (read := _read_of(node)):  # args.depth, cfg["depth"]
+            known = next(iter(self.values((read,))), ...)
+        if known is ... and name.isupper():  # of a file of constants, from config import *
+            known = self.constants.get(name, ...)
+        if known is not ... or isinstance(node, ast.Name):
+            return known
+        if isinstance(node, ast.BinOp) or (isinstance(node, ast.Call) and called_name(node) in ("int", "float")):
+            return computed(node, functools.partial(self._value, constants=constants))
+        called = isinstance(node, ast.Call)
+        names = _dotted(node.func if isinstance(node, ast.Call) else node)
+        first = constants.get(names[0]) if names else None
+        if isinstance(first, Spelled):
+            text = ".".join([first.text, *names[1:]])
+            if not isinstance(node, ast.Call) or _is_plain(node):
+                return Spelled(text + "()" * called)
+            given = self._spelled_arguments(node, constants)
+            return ... if given is None else Spelled(f"{text}({given})")
+        return literal(node, ...)
+
+    def _spread(self, call: ast.Call, taken: Takes, constants: Mapping[str, Any]) -> Iterator[tuple[str, ast.expr]]:
+        """Yield what a call gives by `**`: what a mapping holds that is written there, and else the settings of that
+        name (`**cfg["model"]`), or all (`**vars(args)`)."""
+        for node in (keyword.value for keyword in call.keywords if keyword.arg is None):
+            held = constants.get(node.id, node) if isinstance(node, ast.Name) else node
+            if isinstance(held, dict):
+                yield from ((str(key), ast.Constant(value)) for key, value in held.items())
+            elif isinstance(held, ast.Dict):
+                pairs = zip(held.keys, held.values, strict=True)
+                yield from ((str(key.value), value) for key, value in pairs if isinstance(key, ast.Constant))
+            elif isinstance(held, ast.Call) and called_name(held) == "dict" and not held.args:
+                yield from ((one.arg, one.value) for one in held.keywords if one.arg is not None)
+            else:
+                place = _read_of(held) if isinstance(held, ast.expr) else ""
+                for name in taken.names:
+                    values = self.values_at((place, name)) if place and place != "__dict__" else self.values((name,))
+                    if values:
+                        yield name, ast.Constant(values[0])
+
+    def _spelled_arguments(self, call: ast.Call, constants: Mapping[str, Any]) -> str | None:
+        """Return a call's arguments as they would be typed; None where one of them is not known."""
+        pairs = [*((None, one) for one in call.args), *((one.arg or "**", one.value) for one in call.keywords)]
+        found = [(name, self._value(one, constants)) for name, one in pairs]
+        values = [(name, None if one is ... and plain(name or "") in CLASS_COUNT else one) for name, one in found]
+        if any(value is ... or name == "**" or isinstance(value, ast.expr) for name, value in values):
+            return None
+        texts = [(name, value.text if isinstance(value, Spelled) else repr(value)) for name, value in values]
+        return ", ".join(text if name is None else f"{name}={text}" for name, text in texts)
+
+
+@functools.lru_cache(maxsize=4)
+def repository_of(file: ModelFile) -> Repository:
+    """Read the files of the repository that a model file lies in; those beside it where it lies in none."""
+    top = repository_above(file.own)
+    found = Repository()
+    for path in files_around(top or file.own.parent, deep=top is not None):
+        try:
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".py":
+                tree = ast.parse(_OLD_WORD.sub("non_blocking=", text))
+                module = module_of(path, file, tree)
+                found.definers |= {module.removesuffix(".__init__")} if module else set()
+                found._trees.append((tree, module or path.stem))
+                _read_code(tree, found, module)
+            elif path.suffix == ".json":
+                _read_mapping(json.loads(text), (), found)
+            else:
+                _read_mapping(yaml.safe_load(text), (), found)
+        except (OSError, ValueError, SyntaxError, RecursionError, yaml.YAMLError):
+            continue
+    for names, other in found._counts.items():  # args.stages = len(args.widths)
+        lists = [one for one in map(as_list, found.values(other)) if isinstance(one, list)]
+        for one in lists[:1]:
+            _keep(names, len(one), found)
+    return found
+
+
+def as_list(value: Any) -> Any:
+    """Return the list that a text such as `1-2-4` stands for; anything else as it is."""
+    if not isinstance(value, str) or not _NUMBERS.fullmatch(value.strip()):
+        return value
+    return [float(one) if "." in one else int(one) for one in re.findall(r"\d+(?:\.\d+)?", value)]
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """Return the names that a file defines or imports."""
+    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def _read_code(tree: ast.Module, found: Repository, module: str) -> None:
+    bound = _bound(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("add_argument", "DEFINE_integer"):
+            _read_argument(node, found)
+        elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target = node.targets[0]
+            names = _dotted(target)
+            if isinstance(target, ast.Attribute) and names and names[0] != "self":
+                _keep(names[1:], literal(node.value, ...), found)
+                counted = _dotted(node.value.args[0]) if _is_len(node.value) else ()
+                found._counts |= {names[1:]: counted[1:]} if len(counted) > 1 else {}
+            elif isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
+                record = {str(k.arg): _written(k.value) for k in node.value.keywords if k.arg is not None}
+                values = node.value.args
+                known = module if getattr(node.value.func, "id", "") in bound else ""
+                if record and not values and ... not in record.values():
+                    found.records.append(Record(target.id, SimpleNamespace(**record), known))
+                elif known and not record and len(values) == 1 and isinstance(values[0], ast.Dict):
+                    _keep_mapping(target.id, literal(values[0], ...), known, found)
+            elif isinstance(target, ast.Name) and isinstance(node.value, ast.Dict):
+                _read_mapping(literal(node.value, ...), (), found)
+        elif isinstance(node, ast.List):  # OrderedDict([("depth", 26), ...])
+            for key, value in (one.elts for one in node.elts if isinstance(one, ast.Tuple) and len(one.elts) == 2):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    _keep((key.value,), literal(value, ...), found)
+
+
+def _keep_mapping(name: str, value: Any, module: str, found: Repository) -> None:
+    """Keep `NAME = dotdict({...})`, which code may read as `NAME.width` and as `NAME["width"]`."""
+    if isinstance(value, dict) and value and all(isinstance(key, str) and key.isidentifier() for key in value):
+        found.records.append(Record(name, Given(value), module))
+        _read_mapping(value, (), found)
+
+
+def _read_argument(call: ast.Call, found: Repository) -> None:
+    """Read `parser.add_argument("--depth", default=28, choices=[…])`."""
+    argument = parser_argument(call)
+    if not argument.name:
+        return
+    choices, default = argument.told.get("choices"), argument.told["default"]
+    found.empty |= {plain(argument.name)} if default == "" else set()
+    if not isinstance(default, bool) and default in (-1, ""):  # it stands for what was not given
+        default = None
+    values = [default, *(choices if isinstance(choices, list | tuple) else [])]
+    for value in values:
+        _keep((argument.name,), ... if value is None else value, found)
+
+
+def _read_mapping(value: Any, names: _Names, found: Repository) -> None:
+    if isinstance(value, dict) and len(names) < 6:
+        for key, one in value.items():
+            if isinstance(key, str):
+                _read_mapping(one, (*names, key), found)
+    elif names:
+        _keep(names, with_powers(value), found)
+
+
+def with_powers(value: Any) -> Any:
+    """Return the number that a text such as `1e-4` is, and anything else as it is."""
+    return float(value) if isinstance(value, str) and _POWER.fullmatch(value) else value
+
+
+def _keep(names: _Names, value: Any, found: Repository) -> None:
+    if names and value is not ... and value is not None and not isinstance(value, dict):
+        found.settings.setdefault(tuple(map(plain, names)), []).append(value)
+
+
+def _written(node: ast.expr) -> Any:
+    """Return what is written: a literal, or a `range` of some."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range" and not node.keywords:
+        ends = [literal(one, ...) for one in node.args]
+        return list(range(*ends)) if ends and all(type(one) is int for one in ends) else ...
+    return literal(node, ...)
+
+
+def _is_len(node: ast.expr) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1
+
+
+def _dotted(node: ast.expr) -> _Names:
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
+
+
+@functools.lru_cache(maxsize=512)
+def _spelled(tree: ast.Module, module: str) -> Mapping[str, Spelled]:
+    """Return what a file's names of classes, functions and modules are called elsewhere: those that it imports, and its
+    own."""
+    named = imported_as(ast.walk(tree)).items()
+    found = {name: Spelled(whole) for name, whole in named}
+    own = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    return found | {name: Spelled(f"{module}.{name}") for name in own}
+
+
+def _read_of(node: ast.expr) -> str:
+    """Return which setting an expression reads: `depth` of `args.depth` and of `cfg["depth"]`."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        return node.slice.value
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
+@functools.lru_cache(maxsize=512)
+def _constants(tree: ast.Module | ast.FunctionDef) -> Mapping[str, Any]:
+    """Return what names stand for in a file: literals, expressions where they are set once, and of a loop's the first
+    of a list."""
+    nodes = list(ast.walk(tree))
+    sets = [node for node in nodes if isinstance(node, ast.Assign) and len(node.targets) == 1]
+    pairs = [(".".join(_dotted(node.targets[0])), node.value) for node in sets]
+    lists = {name: value for name, value in pairs if isinstance(value, ast.List | ast.Tuple) and value.elts}
+    for loop in (node for node in nodes if isinstance(node, ast.For)):
+        walked = lists.get(".".join(_dotted(loop.iter)), loop.iter)
+        if isinstance(walked, ast.List | ast.Tuple) and walked.elts:
+            pairs.append((".".join(_dotted(loop.target)), walked.elts[0]))
+    once = collections.Counter(name for name, _ in pairs)
+    own = {name for name in once if once[name] == 1 and ("." not in name or name.startswith("self."))}
+    known = {name: literal(value, value) for name, value in pairs if name in own}
+    top = [(".".join(_dotted(n.targets[0])), literal(n.value, ...)) for n in sets if n in tree.body]
+    return known | {name: value for name, value in top if "." not in name and value is not ...}
+
+
+def _number(own: Mapping[str, Any], node: ast.expr) -> Any:
+    return own.get(getattr(node, "id", ""), literal(node, ...))
+
+
+def _is_plain(call: ast.Call) -> bool:
+    """Is nothing given in a call but whether weights are fetched?"""
+    return not call.args and all(plain(one.arg or "") in OFF for one in call.keywords)
+
+
+def _agreeing(wanted: _Names, names: _Names) -> int:
+    """Return how many names agree, counted from the last."""
+    pairs = zip(reversed(wanted), reversed(names), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _each_once(values: Iterable[Any]) -> list[Any]:
+    return list({repr(value): value for value in values}.values())

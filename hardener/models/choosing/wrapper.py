@@ -1,0 +1,396 @@
+"""A network that needs what hardener cannot know -> the line, or the three lines, that give it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import itertools
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from hardener.models.choosing.by_name import LIBRARIES, for_these
+from hardener.models.choosing.candidates import Candidate, known_ways
+from hardener.models.choosing.configured import COUNT, configs, each_once, values_for
+from hardener.models.choosing.given import ATTRIBUTE, said
+from hardener.models.choosing.guesses import Guess, calls_in, combinations, guesses_for, plain_guess
+from hardener.models.choosing.mismatch import fitting_value
+from hardener.models.choosing.named_guesses import named_guesses, resolved
+from hardener.models.choosing.probing import SIZES, Trial, Trials
+from hardener.models.choosing.repository import Repository, Spelled, repository_of
+from hardener.models.choosing.tables import kept_lists
+from hardener.models.choosing.tries import beside_guesses, in_order
+from hardener.models.code.argument_use import length_of
+from hardener.models.code.arguments import (
+    NO_DEFAULT,
+    OF_IMAGES,
+    Facts,
+    Takes,
+    built_with,
+    class_count_name,
+    known_arguments,
+    plain,
+    size_names,
+)
+from hardener.models.code.model_file import Imported
+from hardener.models.code.settings_read import is_config
+from hardener.models.code.source_code import is_network_class
+from hardener.models.code.user_code import place_of
+
+PLACEHOLDER = Guess(..., "...")
+_MOST_SIZES = 6
+_MOST_WORDS = 6
+_OF_OUTPUTS = re.compile(r"^(?!.*(channel|feat|emb|dim)).*(out|class|label|target|categor)")
+"""What may count classes where it is the number of outputs: not how many features or channels there are."""
+_NONE: Mapping[str, Any] = {}
+_ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """Arguments that complete a call, as texts; `trial` is what came of them, None where nothing that was tried fits;
+    then `fault` is what was raised first. `attributes` are set on the network once it is built. `replaces`: the guesses
+    stand in place of defaults that fail."""
+
+    candidate: Candidate
+    guesses: Mapping[str, Guess]
+    known: Mapping[str, Any]
+    trial: Trial | None
+    fault: BaseException | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    replaces: bool = False
+
+    @property
+    def is_said(self) -> bool:
+        """Can `--model-arg` say all of it?"""
+        values = [*map(_said, self.guesses.values()), *map(said, self.attributes.values())]
+        return None not in values
+
+    def build(self) -> Any:
+        """Build the network."""
+        return _call(self.candidate, self.known, self.guesses, self.attributes)
+
+    def words(self) -> str:
+        """Return the options that say it."""
+        texts = [f"{name}={_said(guess) or guess.text}" for name, guess in self.guesses.items()]
+        texts += [f"{ATTRIBUTE}{name}={said(value)}" for name, value in self.attributes.items()]
+        return " ".join(f"--model-arg {_shell(text)}" for text in texts)
+
+    def others(self) -> str:
+        """Name what else arguments that are names might be."""
+        told = [f"{name}: {', '.join(guess.others)}" for name, guess in self.guesses.items() if guess.others]
+        return f"Others for {'; '.join(told)}. " if told else ""
+
+    def function(self) -> tuple[str, str]:
+        """Return the lines of a function that builds the network, and its name."""
+        name = "build_model" if self.candidate.name != "build_model" else "make_network"
+        taken = self.candidate.takes or Takes({})
+        count = class_count_name(taken)
+        count = count if count is not None or not taken.anything else COUNT
+        parts = [f"{key}={guess.text}" for key, guess in self.guesses.items()]
+        parts += [f"{key}={COUNT if key == count else repr(value)}" for key, value in self.known.items()]
+        called = f"{self.candidate.name}({', '.join(parts)})"
+        lines = [f"def {name}({COUNT}):", f"    return {called}"]
+        if self.attributes:
+            given = [f"    network.{key} = {value!r}" for key, value in self.attributes.items()]
+            lines[1:] = [f"    network = {called}", *given, "    return network"]
+        if "SimpleNamespace(" in called:
+            lines.insert(1, "    from types import SimpleNamespace")
+        if " nn." in called.replace("(", " ").replace("=", " "):
+            lines.insert(1, "    from torch import nn")
+        if "torchvision." in called:
+            lines.insert(1, "    import torchvision")
+        return "\n".join(lines), name
+
+
+def completed(
+    candidate: Candidate,
+    found: Imported,
+    facts: Facts,
+    given: Mapping[str, Any],
+    trials: Trials,
+    needs: Sequence[str] = (),
+    maybe: Sequence[str] = (),
+) -> Wrapping:
+    """Find values for what a candidate needs and nothing is known of; each is tried before it is shown.
+
+    Args:
+        needs: names of arguments; by default those without a default of their own.
+        maybe: names of those that its code asks for though their default is None, some of them.
+    """
+    taken = candidate.takes
+    assert taken is not None, "what has no signature needs nothing"
+    known = known_arguments(taken, facts, given)
+    missing = [name for name in dict.fromkeys([*taken.required(), *needs, *maybe]) if name not in known]
+    repository = repository_of(found.file)
+    written = _called_with(candidate.called, taken, found, facts, repository)
+    options = _options(missing, candidate, found, facts, written)
+    for name in maybe:
+        options[name].insert(0, plain_guess(None))
+    ways, _ = known_ways(candidate, facts, given)
+    tries = in_order(written, missing, options, lambda call: _told(call, taken, known, given))
+    tries += [one for call in written for one in beside_guesses(call, taken, given, options)]
+    fault: BaseException | None = None
+    ran, giving = False, None
+    built: list[dict[str, Guess]] = []
+    for guesses in [*tries, *combinations(options)]:
+        for way in ways:
+            if trials.spent or (built and trials.running_out):  # other sizes are to be tried too
+                break
+            trial, guesses = _run(candidate, way, guesses, trials)
+            build = functools.partial(_call, candidate, way, guesses)
+            attributes = _left_out(trial, repository)
+            if attributes:
+                trial = trials.run(functools.partial(build, attributes=attributes))
+            if trial.parameters and (trial.outputs is not None or (trial.features and giving is None)):
+                said_of = {k: guess for k, guess in guesses.items() if k not in maybe or guess.value is not None}
+                giving = Wrapping(candidate, said_of, _without(guesses, way), trial, attributes=attributes)
+                if trial.outputs is not None:
+                    return giving
+            built += [guesses] if trial.built and trial.parameters else []
+            if fault is None or (trial.built and not ran):  # the user's own code says more when it runs
+                fault, ran = trial.error, trial.built
+    worded = giving or (None if built else _by_words(candidate, fault, options, ways[0], trials))
+    if worded is not None:
+        return worded
+    also = () if maybe or built else _left_none(fault, taken, missing)
+    if also:
+        return completed(candidate, found, facts, given, trials, needs, also)
+    for guesses in itertools.islice(itertools.chain(built, tries, combinations(options)), 3):
+        for trial in _at_other_sizes(candidate, guesses, taken, facts, given, trials):
+            if trial.outputs is not None and trial.parameters:
+                return Wrapping(candidate, guesses, known, trial)
+    return Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault)
+
+
+def as_called(
+    candidate: Candidate,
+    found: Imported,
+    facts: Facts,
+    given: Mapping[str, Any],
+    trials: Trials,
+    *,
+    always: bool = False,
+) -> Wrapping | None:
+    """Give a candidate what the repository's scripts give it in place of its own defaults.
+
+    Args:
+        always: only where every call that is written gives others.
+    """
+    taken = candidate.takes
+    if taken is None:
+        return None
+    known = known_arguments(taken, facts, given)
+    calls = _called_with(candidate.called, taken, found, facts, repository_of(found.file))
+    others = [{name: call[name] for name in _told(call, taken, known, given)} for call in calls]
+    if always and not all(others):
+        return None
+    for guesses in others:
+        trial = trials.run(functools.partial(_call, candidate, known, guesses)) if guesses else Trial(False)
+        if trial.outputs is not None and trial.parameters:
+            return Wrapping(candidate, guesses, known, trial, replaces=True)
+    return None
+
+
+def otherwise_called(
+    candidate: Candidate, parameters: int, found: Imported, facts: Facts, given: Mapping[str, Any], trials: Trials
+) -> tuple[str, ...]:
+    """Say how the repository's scripts call a class that is built by its defaults, where each of them makes another
+    network of it.
+
+    Args:
+        parameters: of the network by its defaults.
+    """
+    theirs = None if trials.spent else as_called(candidate, found, facts, given, trials, always=True)
+    if theirs is None or theirs.trial is None or theirs.trial.parameters == parameters or not theirs.is_said:
+        return ()
+    return (
+        f"{candidate.name} is built by its own defaults. The repository's scripts give it others "
+        f"({theirs.trial.parameters:,} parameters): {theirs.words()}",
+    )
+
+
+def _run(
+    candidate: Candidate, way: Mapping[str, Any], guesses: dict[str, Guess], trials: Trials
+) -> tuple[Trial, dict[str, Guess]]:
+    """Try guesses; where a number makes a size that another does not equal, also with the number that would, and where
+    it is that of the outputs, with the number of classes."""
+    trial, classes = trials.run(functools.partial(_call, candidate, way, guesses)), trials.facts.num_classes
+    for name, guess in guesses.items() if trial.built else ():
+        if trial.outputs is None:
+            value = fitting_value(trial.error, guess.value)
+        else:
+            counted = type(guess.value) is int and guess.value == trial.outputs != classes
+            value = classes if counted and _OF_OUTPUTS.search(name.lower()) else None
+        if value is not None:
+            fitted = {**guesses, name: plain_guess(value)}
+            again = trials.run(functools.partial(_call, candidate, way, fitted))
+            if again.outputs == classes or (again.outputs and trial.outputs is None):
+                return again, fitted
+    return trial, guesses
+
+
+def _without(guesses: Mapping[str, Guess], way: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in way.items() if name not in guesses}
+
+
+def _options(
+    names: Sequence[str], candidate: Candidate, found: Imported, facts: Facts, written: Sequence[Mapping[str, Guess]]
+) -> dict[str, list[Guess]]:
+    """Return what each of these arguments might be, the likeliest first.
+
+    Args:
+        written: what the candidate is called with elsewhere.
+    """
+    taken, repository = candidate.takes, repository_of(found.file)
+    assert taken is not None, "what has no signature needs nothing"
+    own = {module.__name__ for module in found.modules()}
+    networks = {n: v for n, v in vars(found.module).items() if is_network_class(v)}
+    classes = {n: v for n, v in networks.items() if v.__module__ in own or hasattr(v, "expansion")}
+    options: dict[str, list[Guess]] = {}
+    for name in names:
+        seen = [call[name] for call in written if name in call]
+        named = named_guesses(name, candidate, found)
+        if named:
+            options[name] = each_once([*seen, *named, *guesses_for(name, candidate.value, taken, classes)])
+        elif is_config(name, candidate.value):
+            options[name] = seen + configs(name, candidate.value, taken, found, facts)
+        else:
+            length = length_of(name, candidate.value)
+            kept = kept_lists(length, found, repository) if length else []
+            default = [*kept, *values_for(name, candidate.value, repository)]
+            options[name] = each_once([*seen, *default, *guesses_for(name, candidate.value, taken, classes)])
+    if {plain(name) for name in names} & _ATTENDS and "depth" in options:
+        options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
+    return options
+
+
+def _called_with(
+    name: str, taken: Takes, found: Imported, facts: Facts, repository: Repository
+) -> list[dict[str, Guess]]:
+    """Return what a class or a function is called with: in the file, elsewhere in the repository, the commonest first,
+    and where the file tries itself out."""
+    elsewhere = [_guessed(call, found, facts, repository) for call in repository.calls(name, taken, found.file.name)]
+    told = [str({key: guess.text for key, guess in call.items()}) for call in elsewhere]
+    common = sorted(range(len(told)), key=lambda place: -told.count(told[place]))
+    own, tries = (list(calls_in(found.module, name, taken, tries=tries)) for tries in (False, True))
+    return [*own, *(elsewhere[place] for place in common), *tries]
+
+
+def _told(call: Mapping[str, Guess], taken: Takes, known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Return what a call elsewhere also gives otherwise than by default, and which hangs neither on images nor
+    weights: the width beside the depth."""
+    free = [
+        name for name in call if name not in {*known, *given} and taken.names.get(name, NO_DEFAULT) is not NO_DEFAULT
+    ]
+    same = {name for name in free if type(taken.names[name]) is type(call[name].value)}  # 2 is not 2.0: it makes a size
+    differing = [name for name in free if name not in same or taken.names[name] != call[name].value]
+    return [name for name in differing if plain(name) not in OF_IMAGES]
+
+
+def _guessed(call: Mapping[str, Any], found: Imported, facts: Facts, repository: Repository) -> dict[str, Guess]:
+    """Return what a call elsewhere gives, as guesses; what it names is looked up where that runs nothing but
+    definitions."""
+    guesses: dict[str, Guess | None] = {}
+    for name, value in call.items():
+        if not isinstance(value, Spelled):
+            guesses[name] = plain_guess(value)
+            continue
+        module = value.text.partition("(")[0].rpartition(".")[0]
+        own = module.rpartition(".")[2] == found.file.own.stem
+        known = module in repository.definers or module in sys.modules or module.partition(".")[0] in LIBRARIES
+        guess = resolved(value.text, found) if own or known else None
+        fitting = None if guess is None else resolved(for_these(guess.text, found, facts), found)
+        guesses[name] = fitting or guess
+    return {name: guess for name, guess in guesses.items() if guess is not None}
+
+
+def _by_words(
+    candidate: Candidate,
+    fault: BaseException | None,
+    options: Mapping[str, Sequence[Guess]],
+    way: Mapping[str, Any],
+    trials: Trials,
+) -> Wrapping | None:
+    """Complete a call that lacks one argument by a word that its error lists."""
+    for name, guesses in options.items() if len(options) == 1 else ():
+        for guess in _words_named(fault, guesses):
+            trial = trials.run(functools.partial(_call, candidate, way, {name: guess}))
+            if trial.outputs is not None and trial.parameters:
+                return Wrapping(candidate, {name: guess}, _without({name: guess}, way), trial)
+    return None
+
+
+def _words_named(fault: BaseException | None, tried: Sequence[Guess]) -> list[Guess]:
+    """Return the words that an error lists as what an argument may be: `should be one of: b0, b1`."""
+    listed = re.search(r"(?:one of|among|from|choices|options|available|supported)\b[^:\[({]*[:\[({ ](.+)", str(fault))
+    if fault is None or listed is None or not isinstance(fault, ValueError | KeyError | NotImplementedError):
+        return []
+    before = {guess.value for guess in tried if isinstance(guess.value, str)}
+    found = dict.fromkeys(re.findall(r"[A-Za-z_][\w.-]*", listed[1]))
+    return [plain_guess(word) for word in found if word not in before and word not in ("or", "and")][:_MOST_WORDS]
+
+
+def _left_none(fault: BaseException | None, taken: Takes, missing: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments of default None that stand in the line that failed for want of a value."""
+    wanting = isinstance(fault, AssertionError) or "None" in str(fault)
+    place = None if fault is None or not wanting else place_of(fault)
+    words = set() if place is None else set(re.findall(r"\w+", place.whole_code))
+    return tuple(n for n, default in taken.names.items() if default is None and n in words and n not in missing)
+
+
+def _at_other_sizes(
+    candidate: Candidate,
+    guesses: Mapping[str, Guess],
+    taken: Takes,
+    facts: Facts,
+    given: Mapping[str, Any],
+    trials: Trials,
+) -> Iterator[Trial]:
+    """Yield trials with images of other sizes than the user's, of which a network that asks for it is told."""
+    known = known_arguments(taken, facts, given)
+    names = [name for name in size_names(taken) if name not in given]
+    if not names:
+        yield trials.run(functools.partial(_call, candidate, known, guesses), other_sizes=True)
+        return
+    for side in SIZES[:_MOST_SIZES]:
+        at = dataclasses.replace(facts, size=(side, side))
+        told = {**known_arguments(taken, at, given), **dict.fromkeys(names, side)}
+        yield trials.run(functools.partial(_call, candidate, told, guesses), size=(side, side))
+
+
+def _call(
+    candidate: Candidate, way: Mapping[str, Any], guesses: Mapping[str, Guess], attributes: Mapping[str, Any] = _NONE
+) -> Any:
+    values = {name: _fresh(guess.value) for name, guess in guesses.items()}
+    network = built_with(candidate.value, {**way, **values})
+    for name, value in attributes.items():
+        setattr(network, name, value)
+    return network
+
+
+def _left_out(trial: Trial, repository: Repository) -> dict[str, Any]:
+    """Return what a network's code reads of itself and does not set, as scripts of the repository set it."""
+    read = re.search(r"object has no attribute '(\w+)'", str(trial.error)) if trial.built else None
+    if read is None or not isinstance(trial.error, AttributeError):
+        return {}
+    values = repository.values((read[1],))
+    return {read[1]: values[0]} if values else {}
+
+
+def _fresh(value: Any) -> Any:
+    return copy.deepcopy(value) if isinstance(value, list | dict | SimpleNamespace) else value
+
+
+def _said(guess: Guess) -> str | None:
+    """Return a guess as `--model-arg` reads it; None where it can't."""
+    return guess.text if guess.named else said(guess.value, guess.text)
+
+
+def _shell(text: str) -> str:
+    return shlex.quote(text if '"' in text else text.replace("'", '"'))
