@@ -48,10 +48,14 @@ class SplitFound(_Strict):
         return sum(self.classes.values())
 
 
+_STARTS = {f"before_{split}": f"the {split} split of what the run started from" for split in ("train", "validation")}
+
+
 class Alike(_Strict):
     """Images of one split that are in another too: equal in every byte, or nearly equal to look at.
 
-    `near` is None where both splits are too large to compare. `first`: (image, its like) of the first few.
+    `other` is `before_train` or `before_validation` for a split of what the run started from. `near` is None where both
+    splits are too large to compare. `first`: (image, its like) of the first few.
     `contradicting`: how many have another class there. `dropped`: they were left out of the first split.
     """
 
@@ -72,7 +76,8 @@ class Alike(_Strict):
         near = "not compared for near copies" if self.near is None else f"{self.near} nearly equal"
         named = ", ".join(f"{ours} = {theirs}" for ours, theirs in self.first)
         left = "; left out" if self.dropped else ""
-        both = f"{counted(self.count, f'{self.split} image')} {are(self.count)} in {self.other} too"
+        there = _STARTS.get(self.other, self.other)
+        both = f"{counted(self.count, f'{self.split} image')} {are(self.count)} in {there} too"
         other = f", {self.contradicting} of another class" if self.contradicting else ""
         return f"{both}: {self.equal} equal, {near}{other} ({named}){left}"
 

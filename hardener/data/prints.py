@@ -8,7 +8,7 @@ object in the test split. A photograph saved again at quality 50, at half the si
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ _DIGEST = 16
 PRINT_BYTES = _DIGEST + SIDE * SIDE
 WITH_COPIES = 200_000
 """In a larger split only digests are kept: so many images could not be compared one by one."""
+BEFORE = "before_"
+"""Stands before the name of a split in the prints of a run: that of what the run started from."""
 NEAR = 0.002
 _FLAT = 2.0  # levels of standard deviation: below it, a copy shows noise alone
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of Pillow's "L": a copy saved in gray has it
@@ -62,6 +64,20 @@ class Prints:
     def pick(self, places: NDArray[np.int64]) -> Prints:
         """Return those of some images."""
         return Prints(self.rows[places])
+
+
+def before(prints: Mapping[str, Prints]) -> dict[str, Prints]:
+    """Return a run's prints as one keeps them that starts from it: what it was trained on, and what chose its epoch.
+
+    What the run itself started from counts too.
+    """
+    found = {}
+    for split in ("train", "validation"):
+        rows = [prints[name].rows for name in (split, BEFORE + split) if name in prints]
+        width = min((one.shape[1] for one in rows), default=PRINT_BYTES)
+        whole = np.concatenate([np.zeros((0, width), np.uint8), *(one[:, :width] for one in rows)])
+        found[BEFORE + split] = Prints(np.unique(whole, axis=0))
+    return found
 
 
 def prints_of(marks: bytes, images: int) -> Prints:

@@ -28,7 +28,7 @@ from hardener.errors import HardenerError
 from hardener.evaluation.held_out import Split, held_out
 from hardener.evaluation.other_size import check_size
 from hardener.evaluation.sample import Held, HeldInFiles, HeldInMemory
-from hardener.evaluation.seen import HeldOutBy, Seen
+from hardener.evaluation.seen import HeldOutBy, Seen, seen_by
 from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.models.build import Built, build_for, fit_head
 from hardener.models.checkpoints.doubt import refuse
@@ -196,6 +196,7 @@ def foreign_subject(
         held.split,
         _normalization_flags(built, model, began, reporter),
         found=_found(held, seen),
+        seen=seen_by(began.told.run),
         asked={
             "target": model.spec,
             "init": str(model.init),

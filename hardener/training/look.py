@@ -18,6 +18,7 @@ from hardener.data.prints import Prints
 from hardener.data.survey import Size, Survey
 from hardener.errors import HardenerError
 from hardener.progress import Reporter
+from hardener.training.seen_before import SeenBefore
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Splits:
 
     Attributes:
         validation_prints: of all validation images, also those that were dropped.
+        before: what the run's start has seen.
         dropped: validation images that are in train too and were left out, where that was asked for.
     """
 
     train: LoadedImages
     validation: LoadedImages
     validation_prints: Prints
+    before: SeenBefore | None = None
     dropped: Alike | None = None
 
 
@@ -72,6 +75,9 @@ def look_at_data(
         found = facts_of(folder, prints, seen, shape, asked_size, cache, dropped=splits.dropped)
     reporter.show("data", found.rows())
     _warn(found, reporter, dedupe=dedupe)
+    if splits.before is not None:
+        splits.before.tell(prints, cache, reporter, dedupe=dedupe)
+        prints |= splits.before.prints
     if are_uneven(found.splits["train"].classes.values()) and balance == "none":
         reporter.say(
             "accuracy is mostly that of the large classes. --set data.balance=sampler shows all classes equally often, "
@@ -115,25 +121,31 @@ def facts_of(
 
 
 def drop_copies(folder: DataSet, splits: Splits, load: Callable[[ImageFiles], LoadedImages]) -> Splits:
-    """Leave out validation images that are copies of training images.
+    """Leave out validation images that are copies of training images, or that the run's start was trained on.
 
     Args:
         load: reads the images that are left.
     Raises:
-        HardenerError: all of them are copies.
+        HardenerError: all of them are.
     """
     twins = find_twins(splits.validation_prints, splits.train.prints)
-    copies = twins.places >= 0
+    copies, before = twins.places >= 0, splits.before
+    if before is not None:
+        copies |= before.trained_on(splits.validation_prints)
     dropped = describe_twins("validation", folder.validation, "train", folder.train, twins, dropped=True)
     if not copies.any():
         return replace(splits, dropped=dropped)
     if copies.all():
         raise HardenerError(
-            f"all {len(copies)} validation images are copies of training images: --dedupe leaves none to choose the "
-            "epoch by. Name other images with --val DIR."
+            f"all {len(copies)} validation images are copies of training images{_or(before)}: --dedupe leaves none to "
+            f"choose the epoch by. {before.way if before else ''}Name other images with --val DIR."
         )
     kept = folder.validation.pick(np.flatnonzero(~copies).tolist())
     return replace(splits, validation=load(kept), dropped=dropped)
+
+
+def _or(before: SeenBefore | None) -> str:
+    return "" if before is None else f", or {before.start} was trained on them"
 
 
 def _warn(found: DataFound, reporter: Reporter, *, dedupe: bool) -> None:

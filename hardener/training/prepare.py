@@ -44,6 +44,7 @@ from hardener.training.named_files import see_what_is_named
 from hardener.training.own_normalization import choose_normalization
 from hardener.training.request import TrainRequest
 from hardener.training.resizing import check_smallest
+from hardener.training.seen_before import SeenBefore, seen_before, seen_before_again
 from hardener.training.session import Material
 from hardener.training.settling import say_if_converted, settle_recipe
 from hardener.words import are, counted, listed
@@ -113,7 +114,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     keep_all_buffers(loaded.network)
     normalize, recipe = choose_normalization(built, recipe, request, began, reporter)
     tried = _dry_run(built, recipe, folder, device, reporter)
-    splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter)
+    before = seen_before(began.told.run, request)
+    splits = _load(folder, shape, request.skip_bad_images, request.reading.dedupe, cache, reporter, before)
     train_images = splits.train
     check_enough(train_images, folder.classes)
     looked = look_at_data(
@@ -160,7 +162,8 @@ def prepare_again(run: RunFolder, record: RunRecord, recipe: Recipe, device: str
     freeze_as_asked(classifier, recipe)
     shape = shape_of(record.input)
     cache = _pixel_cache(recipe, reporter)
-    splits = _load(folder, shape, record.data.skip_bad_images, record.data.reading.dedupe, cache, reporter)
+    before = seen_before_again(run, record)
+    splits = _load(folder, shape, record.data.skip_bad_images, record.data.reading.dedupe, cache, reporter, before)
     _check_same(record, folder, {"train": splits.train, "validation": splits.validation})
     check_enough(splits.train, folder.classes)
     return Material(classifier, splits.train, splits.validation, chosen)
@@ -307,9 +310,15 @@ def _dry_run(
 
 
 def _load(
-    folder: DataSet, shape: ImageShape, skip_bad: bool, dedupe: bool, cache: PixelCache | None, reporter: Reporter
+    folder: DataSet,
+    shape: ImageShape,
+    skip_bad: bool,
+    dedupe: bool,
+    cache: PixelCache | None,
+    reporter: Reporter,
+    before: SeenBefore | None,
 ) -> Splits:
-    """Return the images of the training and the validation split, without copies of the one in the other if asked."""
+    """Return the images of the training and the validation split; if asked without what training has seen already."""
     with reporter.track("reading images", len(folder.train) + len(folder.validation), "images") as advance:
         train_images, validation_images = (
             load_images(files, shape, skip_bad=skip_bad, cache=cache, on_decoded=advance)
@@ -328,7 +337,7 @@ def _load(
             "sees them. If their shape is in their alpha channel, choose another background, such as "
             "--set data.background=black"
         )
-    splits = Splits(train_images, validation_images, validation_images.prints)
+    splits = Splits(train_images, validation_images, validation_images.prints, before)
     if not dedupe:
         return splits
     return drop_copies(folder, splits, lambda files: load_images(files, shape, skip_bad=skip_bad, cache=cache))
