@@ -251,15 +251,17 @@ def _go_on(
 
 def _show(run: RunFolder) -> None:
     """Print where a finished run lies, what it came to, and what comes next."""
+    from hardener.config.kept_eps import told_eps
     from hardener.reports.command import fresh_command
     from hardener.threat import DEFAULT_THREAT
 
-    record = run.read_record()
+    record, recipe = run.read_record(), run.read_recipe()
     best = record.best
     assert best is not None, "a finished run has a best epoch"
     out.print(f"[bold]{literal(run.path)}[/]", soft_wrap=True)
     out.print(
-        f"kept epoch {best.epoch} of {record.epochs_done}: validation clean {percent(best.clean_accuracy)}, "
+        f"kept epoch {best.epoch} of {record.epochs_done}{told_eps(best, recipe)}: "
+        f"validation clean {percent(best.clean_accuracy)}, "
         + ("" if best.balanced_accuracy is None else f"balanced {percent(best.balanced_accuracy)}, ")
         + f"quick robust {percent(best.robust_accuracy)}; {record.seconds:.0f} s, "
         f"{record.model.parameters:,} parameters",
@@ -273,7 +275,7 @@ def _show(run: RunFolder) -> None:
         out.print(f"{head}: {shares}", markup=False, soft_wrap=True)
     if run.train_page.is_file():
         out.print(f"page: {run.train_page}", markup=False, soft_wrap=True)
-    chosen = run.read_recipe().validation.threat
+    chosen = recipe.validation.threat
     ball = {} if chosen == DEFAULT_THREAT else {"norm": chosen.norm, "eps": chosen.eps}
     out.print(f"next: {fresh_command(run.path, attacks=['pgd'], **ball)}", markup=False, soft_wrap=True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hardener.config.bundle import Bundle, OfflineRobustness, Quantization
 from hardener.config.data_findings import SEEN, DataFound
 from hardener.config.evaluation_record import Evaluation
+from hardener.config.kept_eps import told_eps
 from hardener.config.pixels import Fit, PixelRule
 from hardener.config.run_folder import HEAD_BEHIND, RunRecord
 from hardener.config.schema import Recipe
@@ -282,8 +283,9 @@ def _training(bundle: Bundle, record: RunRecord, recipe: Recipe | None) -> list[
     if recipe is not None:
         lines += recipe_lines(recipe)
     if record.best is not None:
+        eps = "" if recipe is None else told_eps(record.best, recipe)
         lines.append(
-            f"- The weights are those of epoch {record.best.epoch}, chosen on the validation split alone "
+            f"- The weights are those of epoch {record.best.epoch}{eps}, chosen on the validation split alone "
             f"(clean {percent(record.best.clean_accuracy)}"
             + ("" if record.best.balanced_accuracy is None else f", balanced {percent(record.best.balanced_accuracy)}")
             + f", quick attack {percent(record.best.robust_accuracy)})."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hardener.config.kept_eps import NEARLY
 from hardener.config.schema import Recipe
 from hardener.training.order import usable_of
 from hardener.training.state import TrainingState
@@ -12,8 +13,6 @@ from hardener.words import counted
 
 STEP = 1 / 8
 """Of the recipe's eps: what `auto` rises by ahead of the ramp, and falls by after a collapse."""
-NEARLY = 0.9
-"""Of the eps that a run is to come to: an epoch that ends at less is kept only until there is one that does not."""
 CONVERGED = 0.01
 """Accuracy that an epoch must gain at one eps, or `auto` takes training to be done there."""
 
@@ -68,11 +67,12 @@ class EpsSchedule:
         if self._climb is not None:
             self.state.method.eps_share = self._share(done)
 
-    def whole(self, eps: float | None) -> bool:
-        """Tell whether an epoch ended at the eps that the run is to come to, or nearly; `auto` may lower that."""
-        if self._climb is None or eps is None:
-            return True
-        return eps >= NEARLY * self.state.eps_lid * self._climb.eps
+    def stage(self, eps: float | None) -> int:
+        """Tell how far an epoch had come that ended at this eps: 2, to the one that the run is to come to, or nearly;
+        1, not so far; 0, its attack had not begun. `auto` may lower what it is to come to."""
+        if self._climb is None or eps is None or eps >= NEARLY * self.state.eps_lid * self._climb.eps:
+            return 2
+        return 1 if eps > 0 else 0
 
     def after_epoch(self, clean: float, robust: float) -> None:
         """Let `auto` judge an epoch that did not collapse, by its accuracies on the validation split."""

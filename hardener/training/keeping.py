@@ -50,17 +50,17 @@ class Keeper:
         record.seconds = round(state.seconds, 3)
         self._write_record()
 
-    def is_better(self, metrics: EpochMetrics, score: float, whole: Callable[[float | None], bool]) -> bool:
+    def is_better(self, metrics: EpochMetrics, score: float, stage: Callable[[float | None], int]) -> bool:
         """Tell whether an epoch is better than the best one so far.
 
         Where eps rises, one of less eps has more accuracy, and does not stand what the run is asked for.
 
         Args:
-            whole: tells of an epoch's eps whether it is what the run is to come to.
+            stage: tells of an epoch's eps how far it is on its way to what the run is to come to.
         """
         best = self._record.best
-        if best is not None and whole(metrics.eps) != whole(best.eps):
-            return whole(metrics.eps)
+        if best is not None and stage(metrics.eps) != stage(best.eps):
+            return stage(metrics.eps) > stage(best.eps)
         return score > self._state.best_score
 
     def keep_best(self, network: nn.Module, metrics: EpochMetrics, score: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from hardener.config.kept_eps import told_eps
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.data.loader import LoadedImages
 from hardener.errors import HardenerError
@@ -55,6 +56,7 @@ def _looked_back(
         chosen.append(chosen_class(logits).cpu())
         losses.append(cross_entropy(logits, labels.to(device)).cpu())
         sure.append(logits.softmax(dim=1).amax(dim=1).cpu())
+    recipe = run.read_recipe()
     answer, loss, confidence = torch.cat(chosen), torch.cat(losses), torch.cat(sure)
     wrong, best = answer != images.labels, record.best
     assert best is not None, "a finished run has a best epoch"
@@ -78,7 +80,7 @@ def _looked_back(
     confused = count_confused(missed, answer[wrong], record.classes)
     return LookedBack(
         name=record.name,
-        told=f"recipe {run.read_recipe().name} · epoch {best.epoch} of {record.epochs_done} is kept",
+        told=f"recipe {recipe.name} · epoch {best.epoch} of {record.epochs_done} is kept{told_eps(best, recipe)}",
         samples={name: count for name, count in zip(record.classes, counts, strict=True) if count},
         confused=with_unanswered(confused, dict(zip(record.classes, misses, strict=True))),
         gallery=Gallery("Largest loss", words, shown) if shown else None,

@@ -336,7 +336,7 @@ class TrainingSession:
         self.eps.after_epoch(metrics.clean_accuracy, metrics.robust_accuracy)
         self.watch.keep(metrics.robust_accuracy, write=self.rank == 0)
         score = metrics.score(self.recipe.validation.select, balanced=self.recipe.data.balance != "none")
-        if not self.keeper.is_better(metrics, score, self.eps.whole):
+        if not self.keeper.is_better(metrics, score, self.eps.stage):
             return False
         self.keeper.keep_best(self.exchange.whole(self.average.judged.network), metrics, score)
         return True

@@ -14,11 +14,12 @@ import torch
 from test_run import Recorder, request, rows, weights
 from torch import nn
 
+from hardener.config.kept_eps import told_eps
 from hardener.config.recipe import load_recipe, recipe_files, settle
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError, Interrupted
 from hardener.models.freeze import HeldBody
-from hardener.training.ending import has_stalled, settles_after, what_is_cut
+from hardener.training.ending import TimeLimit, has_stalled, settles_after, what_is_cut
 from hardener.training.eps_schedule import short_ramp
 from hardener.training.module_sets import module_sets, recipe_with
 from hardener.training.prepare import prepare
@@ -124,6 +125,30 @@ def test_an_epoch_of_less_eps_is_kept_only_until_there_is_one_of_the_whole(
     assert best.eps == pytest.approx(0.9)
     assert max(scores[:3]) > best.score, "an epoch from before the whole eps has the better figures here"
     assert best.score == max(score for score, row in zip(scores, rows(run), strict=True) if row["eps"] >= 0.81)
+
+
+def test_of_a_ramp_that_is_cut_off_an_epoch_with_its_attack_is_kept_and_its_eps_is_told(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    sets = ("epochs=8", "vicinity.adversarial.eps=0.9", "validation.select=clean", "optimizer.lr=0.2")
+    asked = replace(request(model_file, image_folder, tmp_path, "hardened", sets), time_limit_s=1000.0)
+    recorder = Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TimeLimit, "left", property(lambda limit: 1e9 if len(recorder.epochs) < 5 else 0.0))
+        run = train(asked, recorder)
+    record, seen = run.read_record(), rows(run)
+    assert (record.epochs_done, record.ended) == (5, "time limit")
+    assert 0 == seen[0]["eps"] < seen[-1]["eps"] < 0.81, "the ramp has begun, and is not at its end"
+    best = record.best
+    assert best is not None
+    assert best.eps is not None
+    assert 0 < best.eps < 0.81
+    assert max(row["clean_accuracy"] for row in seen if not row["eps"]) >= best.clean_accuracy, (
+        "its figures are no worse"
+    )
+    told = f", trained at eps {255 * best.eps:.3g}/255 where 230/255 is asked for"
+    assert told_eps(best, run.read_recipe()) == told
+    assert told in run.train_page.read_text()
 
 
 def test_a_ramp_that_is_longer_than_its_run_is_told(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
