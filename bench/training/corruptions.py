@@ -17,20 +17,21 @@ from fine_tune_recipes import corrupted, robust_correct, shown
 from torch import Tensor, nn
 
 LONG = 30
-STRONG = ("vicinity.patch_gaussian.sigma=1", "vicinity.patch_gaussian.chance=1")
-HALF = ("vicinity.patch_gaussian.chance=0.25", "augment.trivial.strength=0.5")
+TWICE = ("augment.trivial.strength=1", "vicinity.patch_gaussian.chance=0.5")
+"""What `sturdy` has where it starts from trained weights."""
+STRONG = ("augment.trivial.strength=1", "vicinity.patch_gaussian.sigma=1", "vicinity.patch_gaussian.chance=1")
 ROWS = {
     "natural": Row("natural", start=None, epochs=LONG),
     "natural with AugMix": Row("natural", ("augment.augmix=true",), None, LONG),
     "sturdy": Row("sturdy", start=None, epochs=LONG),
+    "sturdy, twice as much": Row("sturdy", TWICE, None, LONG),
     "sturdy, noise up to 1 on all images": Row("sturdy", STRONG, None, LONG),
     "natural, seed 1": Row("natural", start=None, epochs=LONG, seed=1),
     "sturdy, seed 1": Row("sturdy", start=None, epochs=LONG, seed=1),
+    "sturdy, twice as much, seed 1": Row("sturdy", TWICE, None, LONG, seed=1),
     "natural, seed 2": Row("natural", start=None, epochs=LONG, seed=2),
     "sturdy, seed 2": Row("sturdy", start=None, epochs=LONG, seed=2),
-    "sturdy, half as much": Row("sturdy", HALF, None, LONG),
-    "sturdy, half as much, seed 1": Row("sturdy", HALF, None, LONG, seed=1),
-    "sturdy, half as much, seed 2": Row("sturdy", HALF, None, LONG, seed=2),
+    "sturdy, twice as much, seed 2": Row("sturdy", TWICE, None, LONG, seed=2),
     "natural, 15 epochs": Row("natural", start=None, epochs=LONG // 2),
     "sturdy, 15 epochs from natural of 15": Row("sturdy", start="natural, 15 epochs", epochs=LONG // 2),
     "sturdy, noise up to 1, 15 epochs from natural of 15": Row("sturdy", STRONG, "natural, 15 epochs", LONG // 2),

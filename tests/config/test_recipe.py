@@ -98,6 +98,15 @@ def test_a_recipe_says_what_is_otherwise_with_trained_weights_and_large_images(t
     assert settle(found[True, 64][0], trained=True, side=224) == (found[True, 64][0], {})
 
 
+def test_sturdy_has_half_as_much_from_random_weights() -> None:
+    def amounts(*, trained: bool) -> tuple[object, object]:
+        told = settle(load_recipe("sturdy"), trained=trained, side=32)[0].model_dump()
+        return told["augment"]["trivial"]["strength"], told["vicinity"]["patch_gaussian"]["chance"]
+
+    assert amounts(trained=False) == (0.5, 0.25)
+    assert amounts(trained=True) == (1, 0.5)
+
+
 def test_hardened_is_one_command_that_suits_its_start_and_its_images() -> None:
     def ball(*sets: str, trained: bool, side: int) -> tuple[float, tuple[str, float, float], float]:
         recipe = settle(load_recipe("hardened", sets), trained=trained, side=side)[0]
