@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from hardener.config.files import written_whole
+from hardener.config.run_folder import BestRecord
 from hardener.errors import DamagedCheckpoint, HardenerError
 from hardener.training.parallel import gathered, placed
 from hardener.training.state import Progress, TrainingState
@@ -46,6 +48,7 @@ def save_checkpoint(path: Path, state: TrainingState, *, keep_before: bool = Tru
         "images": state.progress.images,
         "loss_sum": state.progress.loss_sum,
         "losses": state.progress.losses,
+        "best": None if state.best is None else state.best.model_dump(),
     }
     if not write:
         return
@@ -80,7 +83,7 @@ def load_newest(path: Path, state: TrainingState) -> str | None:
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:
-    """Put a checkpoint's values into `state`.
+    """Put a checkpoint's values into `state`; one of version 0.2 leaves `best` as it is.
 
     Raises:
         DamagedCheckpoint: it is damaged or gone.
@@ -103,6 +106,8 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     state.method.eps_share = content["eps_share"]  # the epoch's last step may be done, and the epoch not judged yet
     for name in _COUNTS:
         setattr(state, name, content[name])
+    if "best" in content:
+        state.best = _best(content)
 
 
 def _fault(content: Any) -> str | None:
@@ -117,7 +122,18 @@ def _fault(content: Any) -> str | None:
     if not all(isinstance(value, int) and value >= 0 for value in whole) or content["piece"] < 1:
         return "a count in it is none"
     loss_sum = content.get("loss_sum")
-    return None if isinstance(loss_sum, Tensor) and loss_sum.ndim == 0 else "it holds no sum of losses"
+    if not isinstance(loss_sum, Tensor) or loss_sum.ndim != 0:
+        return "it holds no sum of losses"
+    try:
+        _best(content)
+    except ValidationError:
+        return f"the best epoch in it is {content['best']!r:.40}"
+    return None
+
+
+def _best(content: dict[str, Any]) -> BestRecord | None:
+    told = content.get("best")
+    return None if told is None else BestRecord.model_validate(told)
 
 
 def _parts(state: TrainingState) -> dict[str, nn.Module | torch.optim.Optimizer]:

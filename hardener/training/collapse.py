@@ -65,7 +65,7 @@ class CollapseWatch:
             HardenerError: its state is damaged.
         """
         state = self.state
-        kept = {name: getattr(state, name) for name in ("best_score", "rollbacks", "seconds", "rows")}
+        kept = {name: getattr(state, name) for name in ("best_score", "best", "rollbacks", "seconds", "rows")}
         steps = state.method.attack_steps
         try:
             load_checkpoint(self.good, state)

@@ -72,7 +72,7 @@ class Keeper:
         if self._rank == 0:
             save_weights(network, self._run.weights)
         self._state.best_score = score
-        self._record.best = BestRecord(
+        self._state.best = self._record.best = BestRecord(
             epoch=metrics.epoch,
             score=score,
             clean_accuracy=metrics.clean_accuracy,

@@ -136,7 +136,9 @@ class TrainingSession:
         Raises:
             HardenerError: none that can be used.
         """
+        self.state.best = self.record.best
         fault = load_newest(self.run.checkpoint, self.state)
+        self.record.best = self.state.best
         if fault is not None:
             self.reporter.warn(f"{fault} Going on from the checkpoint before it.")
 
