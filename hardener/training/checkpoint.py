@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hardener.config.files import written_whole
 from hardener.config.run_folder import BestRecord
-from hardener.errors import DamagedCheckpoint, HardenerError
+from hardener.errors import DamagedCheckpoint, UnfitCheckpoint
 from hardener.training.parallel import gathered, placed
 from hardener.training.state import Progress, TrainingState
 
@@ -70,7 +70,8 @@ def load_newest(path: Path, state: TrainingState) -> str | None:
     Returns:
         What is wrong with the newest one, where the one before was taken; else None.
     Raises:
-        HardenerError: no checkpoint, none that is whole, or one of another model.
+        DamagedCheckpoint: no checkpoint, or none that is whole.
+        UnfitCheckpoint: it is one of another model.
     """
     try:
         load_checkpoint(path, state)
@@ -87,7 +88,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
 
     Raises:
         DamagedCheckpoint: it is damaged or gone.
-        HardenerError: it is one of another model.
+        UnfitCheckpoint: it is one of another model.
     """
     content = _read(path)
     fault = _fault(content)
@@ -97,7 +98,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
         for name, part in _parts(state).items():
             part.load_state_dict(placed(content[name], part))
     except Exception as error:  # torch's optimisers raise nearly anything on another's state
-        raise HardenerError(f"{path} does not fit the model or recipe of its run: {error}.") from None
+        raise UnfitCheckpoint(f"{path} does not fit the model or recipe of its run: {error}.") from None
     loss_sum: Tensor = content["loss_sum"]
     state.progress = Progress(
         content["epoch"], content["images"], loss_sum.to(state.progress.loss_sum.device), content["losses"]

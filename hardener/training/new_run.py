@@ -137,6 +137,7 @@ def write_beginning(run: RunFolder, request: TrainRequest, prepared: Prepared) -
     )
     if rank == 0:
         run.write_recipe(request.recipe)
+        record.recipe_sha256 = run.recipe_sha256()
         run.write_record(record)
         run.write_prints({name: found.rows for name, found in prepared.looked.prints.items()})
         if prepared.cut is not None:

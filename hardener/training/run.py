@@ -21,6 +21,7 @@ from hardener.training.prepare import prepare, prepare_again
 from hardener.training.rehearsal import rehearse
 from hardener.training.request import TrainRequest
 from hardener.training.session import TrainingSession
+from hardener.training.taking_up import check_recipe_kept, take_up
 from hardener.training.tracking import check_tracker
 
 __all__ = ["TrainRequest", "resume", "train"]
@@ -89,7 +90,8 @@ def resume(
         data, validation_root, test_root, images_root: where the images lie now, if they moved; they must be the same.
         time_limit_s: for this sitting, from reading the data on; None: as long as it takes.
     Raises:
-        HardenerError: the run is finished, another process trains it, it has no checkpoint, or its data has changed.
+        HardenerError: the run is finished, another process trains it, it has no checkpoint, or its data or recipe has
+            changed.
     """
     limit = TimeLimit(time_limit_s)
     meet()
@@ -111,6 +113,7 @@ def resume(
             if images_root is not None:
                 moved = {"images_root": str(images_root.resolve())}
                 record.data.reading = record.data.reading.model_copy(update=moved)
+            check_recipe_kept(run, record)
             check_tracker(recipe)
             material = prepare_again(run, record, recipe, device, reporter)
             check_prior(recipe, material.train_images)
@@ -118,7 +121,7 @@ def resume(
         record.status, record.launch = "training", launch_name()
         session = TrainingSession(run, record, recipe, material, reporter)
         with together():
-            session.resume()
+            take_up(run, record, session.state, reporter.warn)
         if before != world:
             reporter.say(f"{before} → {world} processes: the run goes on at the same image, with other minibatches")
         _announce(run, recipe.batch_size, reporter)

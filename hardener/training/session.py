@@ -25,7 +25,6 @@ from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.averaging import WeightAverage
 from hardener.training.balance import class_weights
 from hardener.training.build import build_method, first_state, held_body, step_rule
-from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
 from hardener.training.compiling import Compiled, compiles
 from hardener.training.ending import TimeLimit, has_stalled, settles_after, what_is_cut
@@ -129,18 +128,6 @@ class TrainingSession:
         keep_freed_memory()
         self._agree_every = AGREE_EVERY.get(self.device.type, 1) if self.world > 1 else 1
         self._limit, self._is_late, self._spent = TimeLimit(), False, record.seconds
-
-    def resume(self) -> None:
-        """Take up the run's last checkpoint.
-
-        Raises:
-            HardenerError: none that can be used.
-        """
-        self.state.best = self.record.best
-        fault = load_newest(self.run.checkpoint, self.state)
-        self.record.best = self.state.best
-        if fault is not None:
-            self.reporter.warn(f"{fault} Going on from the checkpoint before it.")
 
     def go(self, limit: TimeLimit | None = None) -> RunFolder:
         """Train to the end, or until the time limit: of the recipe's epochs, those that fit.

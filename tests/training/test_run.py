@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import zipfile
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 import torch
 from oracles import write_image_folder
+from typer.testing import CliRunner
 
+from hardener.cli.app import app
 from hardener.config.recipe import load_recipe, recipe_files
 from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import Failure, HardenerError, Interrupted
@@ -211,6 +214,29 @@ def test_a_run_resumes_only_on_its_own_data_and_only_while_unfinished(
     resume(run, Recorder(), device="cpu")
     with pytest.raises(HardenerError, match="is finished: 3 epochs are done"):
         resume(run, Recorder())
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_recipe_that_was_changed_is_refused_and_the_command_that_is_named_begins_a_new_run(
+    older: bool, model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older run does not know its recipe again; its optimiser's state is another's all the same."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "runs", "natural", name="r"), Recorder(7))
+    run = RunFolder(tmp_path / "runs" / "r")
+    written = run.recipe_file.read_text()
+    run.recipe_file.write_text(written.replace("epochs: 3", "epochs: 1").replace("name: sgd", "name: adamw"))
+    if older:
+        run.write_record(run.read_record().model_copy(update={"recipe_sha256": None}))
+    said = "does not fit the model or recipe of its run" if older else "recipe.yaml has changed since the run began"
+    with pytest.raises(HardenerError, match=f"{said}.* begin a new run[^:]*: hardener train ") as refused:
+        resume(run, Recorder(), device="cpu")
+    command = shlex.split(str(refused.value).rpartition(": hardener ")[2])
+    begun = CliRunner().invoke(app, [*command, "--out", "new", "--device", "cpu"])
+    assert begun.exit_code == 0, begun.output
+    run.recipe_file.write_text("# as it was\n" + written)
+    assert resume(run, Recorder(), device="cpu").read_record().epochs_done == 3
 
 
 def torn(path: Path) -> None:
