@@ -304,6 +304,8 @@ def unfinished(run: RunFolder, record: RunRecord, epochs: int) -> str:
     so_far = f"{record.epochs_done} of {epochs} epochs are done, and the weights are the best of these"
     if by is not None:
         return f"is being trained now, by {by}: {so_far}"
+    if record.status == "failed":  # it would fail again
+        return f"came to numbers that are not finite: {so_far}"
     return f"was not trained to its end: {so_far}. Go on with: {run.going_on}"
 
 

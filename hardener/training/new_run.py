@@ -91,7 +91,7 @@ def _check_free(path: Path) -> None:
         return
     advice = f", or go on with it: {run.going_on}" if run.checkpoint.is_file() else ""
     with suppress(HardenerError):
-        advice = "" if run.read_record().status == "finished" else advice
+        advice = "" if run.read_record().status in {"finished", "failed"} else advice
     raise HardenerError(f"{path} exists. Choose another --name{advice}{'' if advice else '.'}")
 
 

@@ -308,10 +308,12 @@ class TrainingSession:
     def _gone(self, what: str) -> HardenerError:
         """Return what a run ends with whose numbers are no longer finite."""
         self.keeper.fail()
+        self.journal.draw(self.recipe, title=self.record.name)
         optimizer = self.recipe.optimizer
-        lower = f"lower the learning rate, such as --set optimizer.lr={optimizer.lr / 5:g}"
-        clip = "" if optimizer.gradient_clip is not None else "--set optimizer.gradient_clip=1"
-        advice = f"Clip the gradients: {clip}. Where that is not enough, {lower}." if clip else f"{lower.capitalize()}."
+        lower, clip = f"--set optimizer.lr={optimizer.lr / 5:g}", "--set optimizer.gradient_clip=1"
+        if optimizer.gradient_clip is not None:
+            return self._for_all(Failure(f"{what}. Lower the learning rate, such as {lower}.", options=lower))
+        advice = f"Clip the gradients: {clip}. Where that is not enough, lower the learning rate, such as {lower}."
         return self._for_all(Failure(f"{what}. {advice}", options=clip))
 
     def _judge(self, metrics: EpochMetrics) -> bool:
