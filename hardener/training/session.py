@@ -30,7 +30,7 @@ from hardener.training.compiling import Compiled, compiles
 from hardener.training.ending import TimeLimit, has_stalled, settles_after, what_is_cut
 from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
-from hardener.training.keeping import Keeper
+from hardener.training.keeping import Keeper, drop_spares
 from hardener.training.learning_rate import set_learning_rate
 from hardener.training.looking_back import look_back
 from hardener.training.loop import train_epoch
@@ -166,7 +166,8 @@ class TrainingSession:
                     elif self._ends_early(metrics):
                         break
             self._put_away("finished")
-            self.keeper.drop_spares()
+            if self.rank == 0:
+                drop_spares(self.run)
             if self.rank == 0 and not self.exchange.sharded:
                 judged, images = self.average.judged, self.validation.images
                 look_back(self.run, self.record, judged, images, self.device, self.reporter.warn)

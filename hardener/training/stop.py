@@ -55,7 +55,10 @@ class StopRequest:
         if kind is None and self.asked:
             _too_late.set()
         if kind is KeyboardInterrupt and self._run.checkpoint.is_file():
-            kept = Interrupted(f"at once. What the last checkpoint holds is kept. Go on with: {self._run.going_on}")
+            told = "What the last checkpoint holds is kept. Go on with"
+            if self._run.read_record().status == "finished":
+                told = "The run is finished. What its page and curves may lack is made by"
+            kept = Interrupted(f"at once. {told}: {self._run.going_on}")
             raise kept if rank_and_world()[0] == 0 else Told(Interrupted.exit_code)
 
     def _ask(self, number: int, _: FrameType | None) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -212,6 +213,45 @@ def test_a_run_resumes_only_on_its_own_data_and_only_while_unfinished(
     (image_folder / "cat" / "000.png").write_bytes(kept)
     write_image_folder(image_folder, {"cat": 12, "dog": 12})
     resume(run, Recorder(), device="cpu")
+    with pytest.raises(HardenerError, match="is finished: 3 epochs are done"):
+        resume(run, Recorder())
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_finished_run_that_lacks_its_page_gets_it_and_a_whole_one_is_refused(
+    killed: bool, model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped by two Ctrl-C before the page; or killed before, with curves not drawn, spares left, and a full disk."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    whole = train(request(model_file, image_folder, tmp_path / "a", "natural", name="r"), Recorder())
+
+    def stopped(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="at once. The run is finished. .* --resume"):
+        patch.setattr("hardener.training.session.look_back", stopped)
+        train(request(model_file, image_folder, tmp_path / "b", "natural", name="r"), Recorder())
+    run = RunFolder(tmp_path / "b" / "r")
+    assert (run.read_record().status, run.train_page.exists()) == ("finished", False)
+    if killed:
+        run.curves.unlink()
+        shutil.copy(run.checkpoint, before(run.checkpoint))
+        shutil.copy(run.checkpoint, run.good_checkpoint)
+        reporter = Recorder()
+        with monkeypatch.context() as patch:
+            patch.setattr("hardener.training.looking_back.write_training_page", full)
+            resume(run, reporter, device="cpu")
+        made = f"could not be made: [Errno 28] No space left on device. Make it later with: {run.going_on}"
+        assert reporter.warned == [f"{run.train_page} {made}"]
+    written = run.record_file.read_bytes()
+    assert resume(run, Recorder(), device="cpu").path == run.path
+    page = run.train_page.read_text().replace(str(run.path), str(whole.path))
+    assert (page, run.record_file.read_bytes()) == (whole.train_page.read_text(), written)
+    assert (run.curves.is_file(), [path.name for path in run.checkpoint.parent.iterdir()]) == (True, ["last.pt"])
     with pytest.raises(HardenerError, match="is finished: 3 epochs are done"):
         resume(run, Recorder())
 
