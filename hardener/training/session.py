@@ -342,13 +342,13 @@ class TrainingSession:
             self.reporter.warn(f"{fell}. This epoch's weights are not kept")
             return
         share, lowers = self.method.eps_share, self.eps.answers_collapse
-        self.watch.go_back(step_up=not lowers)
+        self.watch.go_back(step_up=not lowers, epochs=self.recipe.epochs)
         self.eps.fall_back(share)
-        now = f"eps at most {self.state.eps_lid:.0%} of the recipe's" if lowers else ""
-        self.reporter.warn(
-            f"{fell}. Back to the end of epoch {self.state.progress.epoch}, from here with "
-            f"{now or f'{self.method.attack_steps} gradient steps'}"
-        )
+        eps, steps = f"at most {self.state.eps_lid:.0%} of the recipe's", f"{self.method.attack_steps} gradient steps"
+        back = f"Back to the end of epoch {self.state.progress.epoch}, from here with"
+        self.reporter.warn(f"{fell}. {back} {f'eps {eps}' if lowers else steps}")
+        if not lowers and self.state.eps_lid < 1:
+            self.reporter.say(f"from here eps is lower too: {eps}")
 
     def _put_away(self, status: Status) -> None:
         """Bring everything on disk up to now; all processes must ask for it."""
