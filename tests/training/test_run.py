@@ -382,6 +382,24 @@ def test_training_starts_from_init(
     )
 
 
+def test_weights_of_a_run_that_was_stopped_are_told_to_be_the_best_so_far(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path, "natural", name="r"), Recorder(27))
+    run, warned = RunFolder(tmp_path / "r"), []
+    for init in (run.path, run.weights, run.checkpoint):
+        reporter = Recorder()
+        train(request(model_file, image_folder, tmp_path, "natural", init=init), reporter)
+        warned += [text for text in reporter.warned if "was not trained to its end" in text]
+    said = "1 of 3 epochs are done, and the weights are the best of these. Go on with"
+    assert warned == [f"{run.path} was not trained to its end: {said}: {run.going_on}"] * 2
+    resume(run, Recorder(), device="cpu")
+    reporter = Recorder()
+    train(request(model_file, image_folder, tmp_path, "natural", init=run.path), reporter)
+    assert reporter.warned == []
+
+
 def test_gray_images_feed_a_colour_model_and_colour_images_a_gray_one(tmp_path: Path) -> None:
     for color, channels in ((False, 3), (True, 1)):
         data = write_image_folder(tmp_path / f"d{channels}", {"a": 8, "b": 8}, color=color)
