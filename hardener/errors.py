@@ -5,6 +5,7 @@
     │   ├── ImageTooLarge     more pixels than allowed
     │   └── UnknownFormat     no image format that is read here
     ├── DamagedCheckpoint     a checkpoint is gone, or is not what was written
+    ├── UnfitCheckpoint       a checkpoint is whole, and of another model or recipe
     ├── Failure               asked for correctly, and could not be done (1)
     │   └── Unwritten         an evaluation was made and could not be written down
     ├── Lost                  another process ended; the run can go on (1)
@@ -68,6 +69,10 @@ class UnknownFormat(BadImage):
 
 class DamagedCheckpoint(HardenerError):
     """A checkpoint is not there, or is not what was written."""
+
+
+class UnfitCheckpoint(HardenerError):
+    """A checkpoint is whole, and of another model or recipe than its run has."""
 
 
 class Lost(HardenerError):

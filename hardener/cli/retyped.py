@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -28,6 +29,8 @@ class Command(TyperCommand):
 def retyped(options: str, *, but: str = "") -> str:
     """Return the running command with further options; those of its own that they replace are left out.
 
+    So is a name that is taken by now. What goes on with a run takes no further options: they are for a new one like it.
+
     Args:
         but: the parameter of the command that is left out too.
     Returns:
@@ -37,15 +40,27 @@ def retyped(options: str, *, but: str = "") -> str:
     if context is None:
         return ""
     further = shlex.split(options)
-    return shlex.join(["hardener", str(context.info_name), *_given(context, further, but), *further])
+    if resumed := context.params.get("resume"):
+        from hardener.config.run_folder import find_run
+        from hardener.config.train_command import train_command
+
+        run = find_run(resumed, context.params["runs"])
+        return f"{train_command(run, run.read_record())} {shlex.join(further)}"
+    return shlex.join(["hardener", str(context.info_name), *_given(context, further, {but, _taken(context)}), *further])
 
 
-def _given(context: Any, further: list[str], but: str) -> Iterator[str]:
+def _taken(context: Any) -> str:
+    """Return the parameter that names what is begun, where there is something of that name by now."""
+    name, runs = context.params.get("name"), context.params.get("runs")
+    return "name" if name and runs and os.path.lexists(runs / name) else ""
+
+
+def _given(context: Any, further: list[str], but: set[str]) -> Iterator[str]:
     """Yield what was typed: arguments first, and the options that `further` does not replace."""
     settings = {_key(further[place : place + 2]) for place, word in enumerate(further) if word.startswith("--")}
     for parameter in sorted(context.command.params, key=lambda one: str(one.param_type_name)):
         source = context.get_parameter_source(parameter.name)
-        if source is None or source.name != "COMMANDLINE" or parameter.name == but:
+        if source is None or source.name != "COMMANDLINE" or parameter.name in but:
             continue
         value = context.params[parameter.name]
         values = list(value) if isinstance(value, list | tuple) else [value]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
 import shlex
 import zipfile
@@ -142,6 +144,7 @@ class RunRecord(_Strict):
     `ended`: why a finished run has fewer epochs than its recipe; None where it has all. `time_limit_s`: what all its
     sittings were given together, where that ended it; runs of version 0.2 and before do not say. `asks_evenly`: the
     quick attack after an epoch is asked about as many validation images of each class; older runs go on as they began.
+    `recipe_sha256` is of the values in `recipe.yaml`: a run goes on with the recipe that it was begun with.
     """
 
     schema_name: Literal["hardener/run/1"] = Field(RUN_SCHEMA, alias="schema")
@@ -161,6 +164,7 @@ class RunRecord(_Strict):
     ended: Literal["patience", "time limit"] | None = None
     time_limit_s: float | None = None
     asks_evenly: bool = False
+    recipe_sha256: str | None = None
     seconds: float = 0.0
     images_per_s: float | None = None
     best: BestRecord | None = None
@@ -256,6 +260,10 @@ class RunFolder:
             raise HardenerError(f"{self.path} has no recipe.yaml.")
         return check_recipe(read_yaml(self.recipe_file), str(self.recipe_file))
 
+    def recipe_sha256(self) -> str:
+        """Return the sha256 over the values in `recipe.yaml`; comments and the order of lines do not count."""
+        return hashlib.sha256(json.dumps(read_yaml(self.recipe_file), sort_keys=True, default=str).encode()).hexdigest()
+
     def write_recipe(self, recipe: Recipe) -> None:
         """Write the resolved `recipe.yaml`."""
         write_text(self.recipe_file, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
@@ -296,6 +304,8 @@ def unfinished(run: RunFolder, record: RunRecord, epochs: int) -> str:
     so_far = f"{record.epochs_done} of {epochs} epochs are done, and the weights are the best of these"
     if by is not None:
         return f"is being trained now, by {by}: {so_far}"
+    if record.status == "failed":  # it would fail again
+        return f"came to numbers that are not finite: {so_far}"
     return f"was not trained to its end: {so_far}. Go on with: {run.going_on}"
 
 

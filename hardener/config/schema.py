@@ -136,9 +136,9 @@ class Optimizer(Section):
 class Averaging(Section):
     """Averaged weights, which are then what is validated and kept: exponential (`decay` a step), or plain (SWA).
 
-    `start`: the share of the run after which the average begins; null: 0 for ema, 0.75 for swa, whose mean holds what
-    came first for good. `decay` is what it comes to: n steps after its start the average keeps (1 + n) / (10 + n) at
-    most.
+    `start`: the share of the run from which on weights are taken; null: 0 for ema, 0.75 for swa, whose mean holds what
+    came first for good. swa takes the ends of epochs, from the one that ends at `start` on. `decay` is
+    what it comes to: n steps after its start the average keeps (1 + n) / (10 + n) at most.
     """
 
     name: Literal["ema", "swa"] = "ema"
@@ -147,7 +147,7 @@ class Averaging(Section):
 
     @property
     def begins(self) -> float:
-        """The share of the run after which the average begins."""
+        """The share of the run from which on weights are taken; an end of an epoch there counts."""
         return {"ema": 0.0, "swa": 0.75}[self.name] if self.start is None else self.start
 
 

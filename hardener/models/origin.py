@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from hardener.config.run_folder import RunFolder, unfinished
 from hardener.errors import HardenerError
 from hardener.models.build import Built
 from hardener.models.checkpoints.doubt import Doubt
@@ -16,6 +18,7 @@ from hardener.models.conditions import noise
 from hardener.models.normalize import normalization
 from hardener.models.own_normalization import normalization_of
 from hardener.models.registry import known_names
+from hardener.progress import Reporter
 
 _ALIKE = 1e-4  # two means or deviations that are one, written with other numbers of figures
 
@@ -91,6 +94,17 @@ def other_size(told: Told, height: int, width: int) -> str | None:
         f"{told.run} was trained on images of {told.size[0]} x {told.size[1]}, and these are {height} x {width}: "
         f"--image-size {side} takes that size"
     )
+
+
+def warn_if_unfinished(told: Told, init: Path | None, reporter: Reporter) -> None:
+    """Say that the weights are the best so far of a run that was not trained to its end."""
+    if told.run is None or init is None or init.parent == RunFolder(told.run).checkpoint.parent:
+        return  # a checkpoint is of the way by itself
+    run = RunFolder(told.run)
+    with contextlib.suppress(HardenerError):  # another version's run: its weights are all that is asked for
+        record, epochs = run.read_record(), run.read_recipe().epochs
+        if record.status != "finished":
+            reporter.warn(f"{run.path} {unfinished(run, record, epochs)}")
 
 
 def normalization_of_origin(built: Built, told: Told) -> str | None:

@@ -42,6 +42,7 @@ from hardener.threat import ThreatModel
 from hardener.training.ablation_findings import compare_costs, effects_of, put_on_record
 from hardener.training.module_sets import NATURAL, check_modules, module_sets, name_of, recipe_with
 from hardener.training.run import TrainRequest, resume, train
+from hardener.training.stop import stopping_after
 
 RECORD, FIGURE = "ablation.json", "ablation.png"
 
@@ -104,14 +105,15 @@ def _go(request: AblateRequest, folder: Path, ablation: Ablation, reporter: Trai
             continue
         head = f"{place + 1} of {len(sets)}, {name}"
         with _pausing(head, folder):
-            run = _trained(request, modules, RunFolder(folder / name), f"{head}: training", reporter)
+            with stopping_after():
+                run = _trained(request, modules, RunFolder(folder / name), f"{head}: training", reporter)
             _check_alike(run, folder)
             reporter.say(f"{head}: attacking")
             made = evaluate_run(run, _evaluation(request, folder), reporter)
-        assert made is not None, "one process evaluates"
-        found, file = made
-        put_on_record(ablation, modules, run, found, file)
-        write_ablation(ablation, folder / RECORD)
+            assert made is not None, "one process evaluates"
+            found, file = made
+            put_on_record(ablation, modules, run, found, file)
+            write_ablation(ablation, folder / RECORD)
         reporter.say(
             f"{head}: clean {100 * found.clean_accuracy:.1f} %, worst case {100 * found.robust_accuracy:.1f} %"
         )

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from hardener.config.files import written_whole
-from hardener.errors import DamagedCheckpoint, HardenerError
+from hardener.config.run_folder import BestRecord
+from hardener.errors import DamagedCheckpoint, UnfitCheckpoint
 from hardener.training.parallel import gathered, placed
 from hardener.training.state import Progress, TrainingState
 
@@ -46,6 +48,7 @@ def save_checkpoint(path: Path, state: TrainingState, *, keep_before: bool = Tru
         "images": state.progress.images,
         "loss_sum": state.progress.loss_sum,
         "losses": state.progress.losses,
+        "best": None if state.best is None else state.best.model_dump(),
     }
     if not write:
         return
@@ -67,7 +70,8 @@ def load_newest(path: Path, state: TrainingState) -> str | None:
     Returns:
         What is wrong with the newest one, where the one before was taken; else None.
     Raises:
-        HardenerError: no checkpoint, none that is whole, or one of another model.
+        DamagedCheckpoint: no checkpoint, or none that is whole.
+        UnfitCheckpoint: it is one of another model.
     """
     try:
         load_checkpoint(path, state)
@@ -80,11 +84,11 @@ def load_newest(path: Path, state: TrainingState) -> str | None:
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:
-    """Put a checkpoint's values into `state`.
+    """Put a checkpoint's values into `state`; one of version 0.2 leaves `best` as it is.
 
     Raises:
         DamagedCheckpoint: it is damaged or gone.
-        HardenerError: it is one of another model.
+        UnfitCheckpoint: it is one of another model.
     """
     content = _read(path)
     fault = _fault(content)
@@ -94,7 +98,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
         for name, part in _parts(state).items():
             part.load_state_dict(placed(content[name], part))
     except Exception as error:  # torch's optimisers raise nearly anything on another's state
-        raise HardenerError(f"{path} does not fit the model or recipe of its run: {error}.") from None
+        raise UnfitCheckpoint(f"{path} does not fit the model or recipe of its run: {error}.") from None
     loss_sum: Tensor = content["loss_sum"]
     state.progress = Progress(
         content["epoch"], content["images"], loss_sum.to(state.progress.loss_sum.device), content["losses"]
@@ -103,6 +107,8 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
     state.method.eps_share = content["eps_share"]  # the epoch's last step may be done, and the epoch not judged yet
     for name in _COUNTS:
         setattr(state, name, content[name])
+    if "best" in content:
+        state.best = _best(content)
 
 
 def _fault(content: Any) -> str | None:
@@ -117,7 +123,18 @@ def _fault(content: Any) -> str | None:
     if not all(isinstance(value, int) and value >= 0 for value in whole) or content["piece"] < 1:
         return "a count in it is none"
     loss_sum = content.get("loss_sum")
-    return None if isinstance(loss_sum, Tensor) and loss_sum.ndim == 0 else "it holds no sum of losses"
+    if not isinstance(loss_sum, Tensor) or loss_sum.ndim != 0:
+        return "it holds no sum of losses"
+    try:
+        _best(content)
+    except ValidationError:
+        return f"the best epoch in it is {content['best']!r:.40}"
+    return None
+
+
+def _best(content: dict[str, Any]) -> BestRecord | None:
+    told = content.get("best")
+    return None if told is None else BestRecord.model_validate(told)
 
 
 def _parts(state: TrainingState) -> dict[str, nn.Module | torch.optim.Optimizer]:

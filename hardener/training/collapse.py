@@ -8,6 +8,7 @@ from hardener.errors import DamagedCheckpoint, HardenerError
 from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import load_checkpoint, save_checkpoint
 from hardener.training.state import TrainingState
+from hardener.vicinity.worst_point import steps_at
 
 LEAST_SHARE = 0.25
 """Of the recipe's eps: below it an epoch is neither judged nor kept to go back to. What a network resists that hardly
@@ -56,16 +57,17 @@ class CollapseWatch:
         if self.can_go_back:
             save_checkpoint(self.good, self.state, keep_before=False, write=write)
 
-    def go_back(self, *, step_up: bool) -> None:
+    def go_back(self, *, step_up: bool, epochs: int) -> None:
         """Go back to the epoch with the best robust accuracy.
 
         Args:
-            step_up: attack with one more gradient step from there.
+            step_up: attack with one more gradient step from there than it had there.
+            epochs: of the run.
         Raises:
             HardenerError: its state is damaged.
         """
         state = self.state
-        kept = {name: getattr(state, name) for name in ("best_score", "rollbacks", "seconds", "rows")}
+        kept = {name: getattr(state, name) for name in ("best_score", "best", "rollbacks", "seconds", "rows")}
         steps = state.method.attack_steps
         try:
             load_checkpoint(self.good, state)
@@ -77,6 +79,9 @@ class CollapseWatch:
         for name, value in kept.items():
             setattr(state, name, value)
         state.rollbacks += 1
+        climb = state.method.progression
+        if step_up and climb is not None:  # with as many as it had, that part of the run would come out the same
+            steps = max(steps, steps_at(climb, state.progress.epoch / epochs))
         state.method.attack_steps = steps + step_up
 
 

@@ -9,7 +9,7 @@ from hardener.models.build import Built, fit_head
 from hardener.models.checkpoints.doubt import warn
 from hardener.models.checkpoints.left_over import beside
 from hardener.models.checkpoints.weights import Loaded, Start
-from hardener.models.origin import other_size, settle_origin
+from hardener.models.origin import other_size, settle_origin, warn_if_unfinished
 from hardener.progress import Reporter
 from hardener.training.request import TrainRequest
 
@@ -41,6 +41,7 @@ def give_weights_and_head(
         for remark in remarks:
             reporter.say(remark)
         warn(doubts, reporter)
+        warn_if_unfinished(began.told, request.init, reporter)
         if (size := other_size(began.told, built.height, built.width)) is not None:
             reporter.say(size)
     return built, replaced, began

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from torch import nn
 
@@ -15,6 +16,17 @@ from hardener.training.checkpoint import before, save_checkpoint
 from hardener.training.state import TrainingState
 
 SAVE_EVERY_S = 60.0
+
+
+def spares(run: RunFolder) -> list[Path]:
+    """Return what lies there that only an unfinished run needs."""
+    return [spare for spare in (before(run.checkpoint), run.good_checkpoint) if spare.is_file()]
+
+
+def drop_spares(run: RunFolder) -> None:
+    """Remove what only an unfinished run needs."""
+    for spare in spares(run):
+        spare.unlink(missing_ok=True)
 
 
 class Keeper:
@@ -72,7 +84,7 @@ class Keeper:
         if self._rank == 0:
             save_weights(network, self._run.weights)
         self._state.best_score = score
-        self._record.best = BestRecord(
+        self._state.best = self._record.best = BestRecord(
             epoch=metrics.epoch,
             score=score,
             clean_accuracy=metrics.clean_accuracy,
@@ -86,12 +98,6 @@ class Keeper:
         """Put on record that the run came to nothing."""
         self._record.status = "failed"
         self._write_record()
-
-    def drop_spares(self) -> None:
-        """Remove what only an unfinished run needs."""
-        if self._rank == 0:
-            for spare in (before(self._run.checkpoint), self._run.good_checkpoint):
-                spare.unlink(missing_ok=True)
 
     def _write_record(self) -> None:
         if self._rank == 0:

@@ -42,7 +42,8 @@ def look_back(
         found = _looked_back(run, record, classifier, images, device)
         write_training_page(found, run.train_page, curves=run.curves)
     except (OSError, HardenerError) as error:
-        warn(f"{run.train_page} could not be made: {error}")
+        why = str(error).rstrip(".")
+        warn(f"{run.train_page} could not be made: {why}. Make it later with: {run.going_on}")
 
 
 @torch.no_grad()

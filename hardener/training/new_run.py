@@ -91,7 +91,7 @@ def _check_free(path: Path) -> None:
         return
     advice = f", or go on with it: {run.going_on}" if run.checkpoint.is_file() else ""
     with suppress(HardenerError):
-        advice = "" if run.read_record().status == "finished" else advice
+        advice = "" if run.read_record().status in {"finished", "failed"} else advice
     raise HardenerError(f"{path} exists. Choose another --name{advice}{'' if advice else '.'}")
 
 
@@ -137,6 +137,7 @@ def write_beginning(run: RunFolder, request: TrainRequest, prepared: Prepared) -
     )
     if rank == 0:
         run.write_recipe(request.recipe)
+        record.recipe_sha256 = run.recipe_sha256()
         run.write_record(record)
         run.write_prints({name: found.rows for name, found in prepared.looked.prints.items()})
         if prepared.cut is not None:

@@ -8,19 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from hardener.config.data_path import lasting
-from hardener.config.run_folder import RunFolder
+from hardener.config.run_folder import DataRecord, RunFolder
 from hardener.config.run_lock import locked
 from hardener.errors import HardenerError
 from hardener.progress import Reporter, SilentTraining, TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first, meet, together
 from hardener.training.build import check_optimizer, check_prior
 from hardener.training.ending import TimeLimit
+from hardener.training.finishing import finish_up, lacks
 from hardener.training.launch import begun_by_this_launch, launch_name, was_restarted
 from hardener.training.new_run import check_name, new_folder, removed_if_useless, write_beginning
 from hardener.training.prepare import prepare, prepare_again
 from hardener.training.rehearsal import rehearse
 from hardener.training.request import TrainRequest
 from hardener.training.session import TrainingSession
+from hardener.training.taking_up import check_recipe_kept, take_up
 from hardener.training.tracking import check_tracker
 
 __all__ = ["TrainRequest", "resume", "train"]
@@ -85,11 +87,14 @@ def resume(
 
     The number of processes may be another than before: each epoch's images come in the same order all the same.
 
+    A run that is finished gets what it lacks of its page and its curves.
+
     Args:
         data, validation_root, test_root, images_root: where the images lie now, if they moved; they must be the same.
         time_limit_s: for this sitting, from reading the data on; None: as long as it takes.
     Raises:
-        HardenerError: the run is finished, another process trains it, it has no checkpoint, or its data has changed.
+        HardenerError: the run is finished and lacks nothing, another process trains it, it has no checkpoint, or its
+            data or recipe has changed.
     """
     limit = TimeLimit(time_limit_s)
     meet()
@@ -98,19 +103,16 @@ def resume(
     with _alone_with(run, reporter):
         with together():
             record, recipe = run.read_record(), run.read_recipe()
-            if record.status == "finished" and not was_restarted():
+            is_whole = world > 1 or not lacks(run, record, recipe)
+            if record.status == "finished" and is_whole and not was_restarted():
                 raise HardenerError(f"{run.path} is finished: {record.epochs_done} epochs are done.")
-        if from_first(record.status) == "finished":  # torchrun has started all anew because one fell after the end
+            _move(record.data, data, validation_root, test_root, images_root)
+        if from_first(record.status) == "finished":  # or torchrun has started all anew because one fell after the end
+            if world == 1:
+                finish_up(run, record, recipe, device, reporter)
             return run
         with together():
-            record.data.root = record.data.root if data is None else str(lasting(data))
-            if validation_root is not None:
-                record.data.validation_root = str(lasting(validation_root))
-            if test_root is not None:
-                record.data.test_root = str(lasting(test_root))
-            if images_root is not None:
-                moved = {"images_root": str(images_root.resolve())}
-                record.data.reading = record.data.reading.model_copy(update=moved)
+            check_recipe_kept(run, record)
             check_tracker(recipe)
             material = prepare_again(run, record, recipe, device, reporter)
             check_prior(recipe, material.train_images)
@@ -118,11 +120,24 @@ def resume(
         record.status, record.launch = "training", launch_name()
         session = TrainingSession(run, record, recipe, material, reporter)
         with together():
-            session.resume()
+            take_up(run, record, session.state, reporter.warn)
         if before != world:
             reporter.say(f"{before} → {world} processes: the run goes on at the same image, with other minibatches")
         _announce(run, recipe.batch_size, reporter)
         return session.go(limit)
+
+
+def _move(
+    told: DataRecord, data: Path | None, validation_root: Path | None, test_root: Path | None, images_root: Path | None
+) -> None:
+    """Put on record where the images lie now, as far as they moved."""
+    told.root = told.root if data is None else str(lasting(data))
+    if validation_root is not None:
+        told.validation_root = str(lasting(validation_root))
+    if test_root is not None:
+        told.test_root = str(lasting(test_root))
+    if images_root is not None:
+        told.reading = told.reading.model_copy(update={"images_root": str(images_root.resolve())})
 
 
 @contextmanager

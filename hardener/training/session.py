@@ -25,13 +25,12 @@ from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.averaging import WeightAverage
 from hardener.training.balance import class_weights
 from hardener.training.build import build_method, first_state, held_body, step_rule
-from hardener.training.checkpoint import load_newest
 from hardener.training.collapse import CollapseWatch
 from hardener.training.compiling import Compiled, compiles
 from hardener.training.ending import TimeLimit, has_stalled, settles_after, what_is_cut
 from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
-from hardener.training.keeping import Keeper
+from hardener.training.keeping import Keeper, drop_spares
 from hardener.training.learning_rate import set_learning_rate
 from hardener.training.looking_back import look_back
 from hardener.training.loop import train_epoch
@@ -130,16 +129,6 @@ class TrainingSession:
         self._agree_every = AGREE_EVERY.get(self.device.type, 1) if self.world > 1 else 1
         self._limit, self._is_late, self._spent = TimeLimit(), False, record.seconds
 
-    def resume(self) -> None:
-        """Take up the run's last checkpoint.
-
-        Raises:
-            HardenerError: none that can be used.
-        """
-        fault = load_newest(self.run.checkpoint, self.state)
-        if fault is not None:
-            self.reporter.warn(f"{fault} Going on from the checkpoint before it.")
-
     def go(self, limit: TimeLimit | None = None) -> RunFolder:
         """Train to the end, or until the time limit: of the recipe's epochs, those that fit.
 
@@ -177,7 +166,8 @@ class TrainingSession:
                     elif self._ends_early(metrics):
                         break
             self._put_away("finished")
-            self.keeper.drop_spares()
+            if self.rank == 0:
+                drop_spares(self.run)
             if self.rank == 0 and not self.exchange.sharded:
                 judged, images = self.average.judged, self.validation.images
                 look_back(self.run, self.record, judged, images, self.device, self.reporter.warn)
@@ -319,10 +309,12 @@ class TrainingSession:
     def _gone(self, what: str) -> HardenerError:
         """Return what a run ends with whose numbers are no longer finite."""
         self.keeper.fail()
+        self.journal.draw(self.recipe, title=self.record.name)
         optimizer = self.recipe.optimizer
-        lower = f"lower the learning rate, such as --set optimizer.lr={optimizer.lr / 5:g}"
-        clip = "" if optimizer.gradient_clip is not None else "--set optimizer.gradient_clip=1"
-        advice = f"Clip the gradients: {clip}. Where that is not enough, {lower}." if clip else f"{lower.capitalize()}."
+        lower, clip = f"--set optimizer.lr={optimizer.lr / 5:g}", "--set optimizer.gradient_clip=1"
+        if optimizer.gradient_clip is not None:
+            return self._for_all(Failure(f"{what}. Lower the learning rate, such as {lower}.", options=lower))
+        advice = f"Clip the gradients: {clip}. Where that is not enough, lower the learning rate, such as {lower}."
         return self._for_all(Failure(f"{what}. {advice}", options=clip))
 
     def _judge(self, metrics: EpochMetrics) -> bool:
@@ -350,13 +342,13 @@ class TrainingSession:
             self.reporter.warn(f"{fell}. This epoch's weights are not kept")
             return
         share, lowers = self.method.eps_share, self.eps.answers_collapse
-        self.watch.go_back(step_up=not lowers)
+        self.watch.go_back(step_up=not lowers, epochs=self.recipe.epochs)
         self.eps.fall_back(share)
-        now = f"eps at most {self.state.eps_lid:.0%} of the recipe's" if lowers else ""
-        self.reporter.warn(
-            f"{fell}. Back to the end of epoch {self.state.progress.epoch}, from here with "
-            f"{now or f'{self.method.attack_steps} gradient steps'}"
-        )
+        eps, steps = f"at most {self.state.eps_lid:.0%} of the recipe's", f"{self.method.attack_steps} gradient steps"
+        back = f"Back to the end of epoch {self.state.progress.epoch}, from here with"
+        self.reporter.warn(f"{fell}. {back} {f'eps {eps}' if lowers else steps}")
+        if not lowers and self.state.eps_lid < 1:
+            self.reporter.say(f"from here eps is lower too: {eps}")
 
     def _put_away(self, status: Status) -> None:
         """Bring everything on disk up to now; all processes must ask for it."""

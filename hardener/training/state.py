@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from hardener.config.run_folder import BestRecord
 from hardener.methods.method import Method
 
 
@@ -47,6 +48,8 @@ class TrainingState:
         rollbacks: how often training was taken back.
         seconds: training time so far, validation included.
         rows: lines of metrics.jsonl.
+        best: the epoch whose weights are kept. It lies here too, so that what goes on never mixes two moments: the
+            record is written after the checkpoint, and a disk may fill in between.
         eps_level, eps_lid, eps_best: what `EpsSchedule` remembers: the share of eps that was reached, the most that it
             may be now, and the best validation score at that level, -1 before the first.
     """
@@ -63,6 +66,7 @@ class TrainingState:
     rollbacks: int = 0
     seconds: float = 0.0
     rows: int = 0
+    best: BestRecord | None = None
     eps_level: float = 0.0
     eps_lid: float = 1.0
     eps_best: float = -1.0

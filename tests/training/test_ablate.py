@@ -25,7 +25,9 @@ from hardener.errors import HardenerError, Interrupted
 from hardener.progress import EpochMetrics, Silent
 from hardener.statistics.paired import read_outcomes
 from hardener.training.ablate import AblateRequest, _check, _evaluation, ablate
+from hardener.training.journal import Journal
 from hardener.training.module_sets import check_modules, module_sets, name_of, recipe_with
+from hardener.training.validation import Validator
 
 NAMES = ["natural", "noise", "mixup", "labels", "noise+mixup", "noise+labels", "mixup+labels", "noise+mixup+labels"]
 SMALL = ["epochs=1", "batch_size=10", "validation.samples=4", "validation.steps=1"]
@@ -193,6 +195,31 @@ def test_stopped_and_asked_again_it_equals_the_straight_one(home: Path, tmp_path
     assert "2 of 8, noise: training" in reporter.said
     assert (folder / "natural" / "run.json").read_bytes() == trained
     assert shape(ablation) == shape(read_ablation(home / "runs" / "done" / "ablation.json"))
+
+
+@pytest.mark.parametrize("works", [(Validator, "measure"), (Journal, "draw")])
+def test_a_stop_that_comes_too_late_for_a_training_ends_the_ablation_after_it(
+    works: tuple[type, str], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the last epoch is validated, and while the curves are drawn; then nothing is left to stop."""
+    do = getattr(*works)
+    asked = request(home, out=tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match=r"at 1 of 8, natural\. The same"):
+
+        def stopped(*words: Any, **named: Any) -> Any:
+            os.kill(os.getpid(), signal.SIGINT)
+            return do(*words, **named)
+
+        patch.setattr(*works, stopped)
+        ablate(asked, Recorder())
+    folder = tmp_path / "new"
+    assert RunFolder(folder / "natural").read_record().status == "finished"
+    assert read_ablation(folder / "ablation.json").combinations == []
+    reporter = Recorder("training", 1)
+    with pytest.raises(Interrupted, match="at 2 of 8, noise"):
+        ablate(asked, reporter)
+    assert "1 of 8, natural: training" not in reporter.said
+    assert [done.name for done in read_ablation(folder / "ablation.json").combinations] == ["natural"]
 
 
 def test_a_run_that_was_lost_or_changed_is_made_again(home: Path, tmp_path: Path) -> None:

@@ -208,6 +208,17 @@ def test_patience_counts_no_epoch_before_all_has_begun() -> None:
     assert [has_stalled(6, done, 2, settled=5) for done in (7, 8)] == [False, True]
 
 
+@pytest.mark.parametrize(("start", "taken"), [("0.5", 4), ("0.51", 3), ("null", 2)])
+def test_swa_takes_the_ends_of_epochs_from_its_start_on(
+    start: str, taken: int, model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    """Of six epochs the third ends at one half of the run, and the fifth is the first to end after three quarters."""
+    sets = ("epochs=6", "averaging.name=swa", f"averaging.start={start}")
+    run = train(request(model_file, image_folder, tmp_path, "natural", sets), Recorder())
+    assert int(torch.load(run.checkpoint, weights_only=True)["average"]["n_averaged"]) == taken
+    assert taken == 6 - settles_after(run.read_recipe())
+
+
 def test_the_body_is_trained_before_patience_ends_a_run(model_file: Path, image_folder: Path, tmp_path: Path) -> None:
     sets = ("epochs=6", "network.head_first=3", "validation.patience=1", "optimizer.lr=1e-9", "optimizer.momentum=0")
     run = train(request(model_file, image_folder, tmp_path, "natural", sets), Recorder())

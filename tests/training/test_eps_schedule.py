@@ -163,8 +163,27 @@ def test_auto_answers_a_collapse_with_less_eps_and_the_next_with_a_gradient_step
         f"quick robust accuracy fell from 50.0 to 0.0 % in epoch 4{fell}eps at most 88% of the recipe's",
         f"quick robust accuracy fell from 50.0 to 10.0 % in epoch 4{fell}2 gradient steps",
     ]
+    assert "from here eps is lower too: at most 75% of the recipe's" in reporter.said
     full, eps = 8 / 255, [row["eps"] for row in rows(run)]
     assert eps[3:] == [full, (1 - STEP) * full, (1 - 2 * STEP) * full]
+
+
+@pytest.mark.parametrize(
+    ("robust", "back", "steps"), [([0.3, 0.5, 0.5, 0.0, 0.6], 3, 3), ([0.3, 0.5, 0.0, 0.5, 0.6], 2, 2)]
+)
+def test_a_collapse_in_the_last_quarter_is_answered_by_more_steps_than_that_quarter_had(
+    robust: list[float], back: int, steps: int, model_file: Path, image_folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The last of four epochs climbs by two steps; back at its start, with two, it would come out the same."""
+    script_validation(monkeypatch, robust)
+    reporter = Recorder()
+    sets = ("vicinity.adversarial.last_steps=2", "epochs=4")
+    run = train(request(model_file, image_folder, tmp_path / "runs", "fast-at", sets), reporter)
+    (warned,) = reporter.warned
+    assert warned.endswith(f"Back to the end of epoch {back}, from here with {steps} gradient steps")
+    losses = [row["loss"] for row in rows(run) if row["epoch"] == back + 1]
+    assert losses[0] != losses[1]
 
 
 def test_what_stands_by_chance_before_the_attack_is_no_mark_that_training_falls_from(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import zipfile
@@ -13,7 +15,9 @@ from typing import Any
 import pytest
 import torch
 from oracles import write_image_folder
+from typer.testing import CliRunner
 
+from hardener.cli.app import app
 from hardener.config.recipe import load_recipe, recipe_files
 from hardener.config.run_folder import RunFolder, find_run
 from hardener.errors import Failure, HardenerError, Interrupted
@@ -213,6 +217,68 @@ def test_a_run_resumes_only_on_its_own_data_and_only_while_unfinished(
         resume(run, Recorder())
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_finished_run_that_lacks_its_page_gets_it_and_a_whole_one_is_refused(
+    killed: bool, model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped by two Ctrl-C before the page; or killed before, with curves not drawn, spares left, and a full disk."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    whole = train(request(model_file, image_folder, tmp_path / "a", "natural", name="r"), Recorder())
+
+    def stopped(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="at once. The run is finished. .* --resume"):
+        patch.setattr("hardener.training.session.look_back", stopped)
+        train(request(model_file, image_folder, tmp_path / "b", "natural", name="r"), Recorder())
+    run = RunFolder(tmp_path / "b" / "r")
+    assert (run.read_record().status, run.train_page.exists()) == ("finished", False)
+    if killed:
+        run.curves.unlink()
+        shutil.copy(run.checkpoint, before(run.checkpoint))
+        shutil.copy(run.checkpoint, run.good_checkpoint)
+        reporter = Recorder()
+        with monkeypatch.context() as patch:
+            patch.setattr("hardener.training.looking_back.write_training_page", full)
+            resume(run, reporter, device="cpu")
+        made = f"could not be made: [Errno 28] No space left on device. Make it later with: {run.going_on}"
+        assert reporter.warned == [f"{run.train_page} {made}"]
+    written = run.record_file.read_bytes()
+    assert resume(run, Recorder(), device="cpu").path == run.path
+    page = run.train_page.read_text().replace(str(run.path), str(whole.path))
+    assert (page, run.record_file.read_bytes()) == (whole.train_page.read_text(), written)
+    assert (run.curves.is_file(), [path.name for path in run.checkpoint.parent.iterdir()]) == (True, ["last.pt"])
+    with pytest.raises(HardenerError, match="is finished: 3 epochs are done"):
+        resume(run, Recorder())
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_recipe_that_was_changed_is_refused_and_the_command_that_is_named_begins_a_new_run(
+    older: bool, model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older run does not know its recipe again; its optimiser's state is another's all the same."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path / "runs", "natural", name="r"), Recorder(7))
+    run = RunFolder(tmp_path / "runs" / "r")
+    written = run.recipe_file.read_text()
+    run.recipe_file.write_text(written.replace("epochs: 3", "epochs: 1").replace("name: sgd", "name: adamw"))
+    if older:
+        run.write_record(run.read_record().model_copy(update={"recipe_sha256": None}))
+    said = "does not fit the model or recipe of its run" if older else "recipe.yaml has changed since the run began"
+    with pytest.raises(HardenerError, match=f"{said}.* begin a new run[^:]*: hardener train ") as refused:
+        resume(run, Recorder(), device="cpu")
+    command = shlex.split(str(refused.value).rpartition(": hardener ")[2])
+    begun = CliRunner().invoke(app, [*command, "--out", "new", "--device", "cpu"])
+    assert begun.exit_code == 0, begun.output
+    run.recipe_file.write_text("# as it was\n" + written)
+    assert resume(run, Recorder(), device="cpu").read_record().epochs_done == 3
+
+
 def torn(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
 
@@ -314,6 +380,24 @@ def test_training_starts_from_init(
     assert all(
         torch.equal(learned[name], kept[name]) for name in learned if "running" not in name and "tracked" not in name
     )
+
+
+def test_weights_of_a_run_that_was_stopped_are_told_to_be_the_best_so_far(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(request(model_file, image_folder, tmp_path, "natural", name="r"), Recorder(27))
+    run, warned = RunFolder(tmp_path / "r"), []
+    for init in (run.path, run.weights, run.checkpoint):
+        reporter = Recorder()
+        train(request(model_file, image_folder, tmp_path, "natural", init=init), reporter)
+        warned += [text for text in reporter.warned if "was not trained to its end" in text]
+    said = "1 of 3 epochs are done, and the weights are the best of these. Go on with"
+    assert warned == [f"{run.path} was not trained to its end: {said}: {run.going_on}"] * 2
+    resume(run, Recorder(), device="cpu")
+    reporter = Recorder()
+    train(request(model_file, image_folder, tmp_path, "natural", init=run.path), reporter)
+    assert reporter.warned == []
 
 
 def test_gray_images_feed_a_colour_model_and_colour_images_a_gray_one(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from oracles import write_levels
 from test_run import SMALL, Recorder, request, rows, weights
 
 from hardener.config.recipe import load_recipe
-from hardener.config.run_folder import RunFolder
+from hardener.config.run_folder import BestRecord, RunFolder, RunRecord
 from hardener.errors import Failure, HardenerError, Interrupted
 from hardener.statistics.interval import clopper_pearson
 from hardener.training.checkpoint import before
@@ -292,6 +292,44 @@ def test_a_disk_that_is_full_leaves_a_run_to_go_on_with(
     assert reporter.warned == [f"what is done up to the last checkpoint is kept: hardener train --resume {run.path}"]
     resumed = resume(run, Recorder(), device="cpu")
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight("sprout")).items())
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_disk_that_fills_between_checkpoint_and_record_keeps_the_best_epoch(
+    older: bool, plain: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first epoch is the best, and its record finds no room; an older checkpoint says nothing of it."""
+    script_validation(monkeypatch, [0.5, 0.3, 0.2])
+    write = RunFolder.write_record
+
+    def full(run: RunFolder, record: RunRecord) -> None:
+        if record.epochs_done == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(run, record)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(RunFolder, "write_record", full)
+        train(request(plain, image_folder, tmp_path / "runs", "natural", name="r"), Recorder())
+    run = RunFolder(tmp_path / "runs" / "r")
+    assert run.read_record().best is None
+    told = last(run)["best"]
+    if older:
+        torch.save({key: value for key, value in last(run).items() if key != "best"}, run.checkpoint)
+        run.write_record(run.read_record().model_copy(update={"best": BestRecord.model_validate(told)}))
+    best = resume(run, Recorder(), device="cpu").read_record().best
+    assert best == BestRecord.model_validate(told)
+    assert (best.epoch, best.robust_accuracy) == (1, 0.5)
+
+
+def test_a_checkpoint_whose_best_epoch_is_none_counts_as_damaged(
+    plain: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train(request(plain, image_folder, tmp_path / "runs", "natural", name="r"), Recorder(27))
+    run, reporter = RunFolder(tmp_path / "runs" / "r"), Recorder()
+    torch.save({**last(run), "best": {"epoch": "first"}}, run.checkpoint)
+    resume(run, reporter, device="cpu")
+    assert "the best epoch in it is {'epoch': 'first'}. Going on from the checkpoint before it." in reporter.warned[0]
 
 
 # `hardener`, which saves after each step and kills itself: its first two arguments are after what, and how many of it
