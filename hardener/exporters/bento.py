@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def build_bento(bundle: Path, *, output: Path | None = None) -> Bento:
         output: a file to export the Bento to as well, with the ending .bento.
     Raises:
         HardenerError: no bundle, a changed one, one that the service would refuse, or `output` in no folder.
-        Failure: BentoML cannot build or export it.
+        Failure: BentoML cannot build or export it. Its store is then as it was.
     """
     if output is not None and (output.suffix != ".bento" or not output.resolve().parent.is_dir()):
         raise HardenerError(f"--output takes a file FILE.bento in a folder that exists; got {output}.")
@@ -71,9 +73,16 @@ def build_bento(bundle: Path, *, output: Path | None = None) -> Bento:
     with written_whole(source) as folder:
         lay_out(bundle, described, folder)
         _check(folder)
-    tag = _built(source)
+    # The version is made here: BentoML prints its tag by rich, for which `:cat:` is a picture.
+    made = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
+    tag = f"{bento_name(described.name)}:{made}"
+    _run(["build", "--version", made, "-o", "tag", str(source)], source)
     if output is not None:
-        _run(["export", tag, str(output.resolve())], source)
+        try:
+            _run(["export", tag, str(output.resolve())], source)
+        except Failure:
+            _run(["delete", "--yes", tag], source)
+            raise
     return Bento(tag, source, output)
 
 
@@ -138,14 +147,6 @@ def _check(folder: Path) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise HardenerError(f"the service refuses this bundle: {last.removeprefix('error: ')}")
-
-
-def _built(source: Path) -> str:
-    printed = _run(["build", "-o", "tag", str(source)], source)
-    found = re.search(r"__tag__:(\S+)", printed)
-    if found is None:
-        raise Failure(f"BentoML built something and did not say its tag: {printed.strip()[-200:]}")
-    return found[1]
 
 
 def _run(words: list[str], folder: Path) -> str:

@@ -111,6 +111,21 @@ def test_what_bentoml_says_is_passed_on(
         build_bento(bundle)
 
 
+@pytest.mark.slow
+def test_a_run_may_have_the_name_of_an_emoji_and_a_failed_export_leaves_nothing_in_the_store(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps(described | {"name": "cat"}))
+    store, taken = tmp_path / "store" / "bentos" / "cat", tmp_path / "taken.bento"
+    made = build_bento(bundle)
+    assert made.tag == f"cat:{(store / 'latest').read_text()}"
+    taken.symlink_to("/proc/none")
+    with pytest.raises(Failure, match="bentoml export failed"):
+        build_bento(bundle, output=taken)
+    assert [path.name for path in store.iterdir() if path.is_dir()] == [made.tag.removeprefix("cat:")]
+
+
 def test_a_run_without_a_bundle_is_one_clear_error(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["bundle", str(tmp_path / "none")])
     assert found.exit_code == 2
