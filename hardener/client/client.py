@@ -24,9 +24,8 @@ from hardener.client._call import (
     pause_s,
     predict_call,
     report_call,
-    settings,
-    shown,
 )
+from hardener.client._connection import opened, shown, way_to
 from hardener.client.image import file_bytes
 from hardener.client.retry import Retry
 from hardener.config.answer import BatchItem, ModelInfo, ModelList, Prediction
@@ -49,7 +48,7 @@ class Client:
         retry: when a request is sent again.
         transport: of httpx, for tests and special connections.
     Raises:
-        ClientError: the URL or the token is none.
+        ClientError: the URL, the token or the time is none, or the environment's proxy or certificates cannot be used.
     """
 
     def __init__(
@@ -63,8 +62,8 @@ class Client:
     ) -> None:
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
-        self._http = httpx.Client(transport=transport, **settings(url, token, timeout_s))
-        self._url = shown(self._http.base_url)
+        self._http = opened(httpx.Client, url, token, timeout_s, transport)
+        self._url, self._way = shown(self._http.base_url), "" if transport else way_to(self._http.base_url)
 
     def predict(self, image: AnyImage, *, top_k: int | None = None, model: str | None = None) -> Prediction:
         """Classify an image.
@@ -159,7 +158,7 @@ class Client:
             sent += 1
             pause = pause_s(outcome, self._retry, sent)
             if pause is None:
-                return call.read(outcome, self._url, sent)
+                return call.read(outcome, self._url, sent, self._way)
             time.sleep(pause)
 
 
@@ -177,8 +176,8 @@ class AsyncClient:
     ) -> None:
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
-        self._http = httpx.AsyncClient(transport=transport, **settings(url, token, timeout_s))
-        self._url = shown(self._http.base_url)
+        self._http = opened(httpx.AsyncClient, url, token, timeout_s, transport)
+        self._url, self._way = shown(self._http.base_url), "" if transport else way_to(self._http.base_url)
 
     async def predict(self, image: AnyImage, *, top_k: int | None = None, model: str | None = None) -> Prediction:
         """Classify an image."""
@@ -248,5 +247,5 @@ class AsyncClient:
             sent += 1
             pause = pause_s(outcome, self._retry, sent)
             if pause is None:
-                return call.read(outcome, self._url, sent)
+                return call.read(outcome, self._url, sent, self._way)
             await asyncio.sleep(pause)
