@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hardener.client import Client
-    from hardener.config.answer import BatchItem, InputStatistic, OfflineFigures, Prediction, Report, Stability
+    from hardener.config.answer import (
+        BatchItem,
+        InputStatistic,
+        ModelName,
+        OfflineFigures,
+        Prediction,
+        Report,
+        Stability,
+    )
     from hardener.config.bundle import ChangedRobustness, OfflineRobustness
 
 CHUNK = 32  # images that the service takes at once
@@ -87,7 +95,7 @@ def show(path: Path, prediction: Prediction, classes: int) -> None:
         Text.assemble(
             (str(path), "bold"),
             f"  {prediction.label}  {percent(prediction.confidence)}  ",
-            (f"by {prediction.model.name} {prediction.model.fingerprint[:12]}", "dim"),
+            (f"by {_by(prediction.model)}", "dim"),
         ),
         soft_wrap=True,
     )
@@ -97,6 +105,11 @@ def show(path: Path, prediction: Prediction, classes: int) -> None:
     out.print(table)
     if prediction.report is not None:
         _show_report(prediction.report, prediction.label)
+
+
+def _by(model: ModelName) -> str:
+    kind = "" if model.quantization is None else f" in {model.quantization}"
+    return f"{model.name} {model.fingerprint[:12]}{kind}"
 
 
 def _predictions(

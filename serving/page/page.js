@@ -258,10 +258,12 @@ function showModel() {
   document.title = `${info.name} · hardener`;
   at("title").textContent = `Ask ${info.name} about an image`;
   const print = h("code", { title: `sha256 of the weights: ${info.fingerprint}` }, info.fingerprint.slice(0, 12));
-  at("model-line").replaceChildren("fingerprint ", print, ` · ${info.provider} · ${plural(info.classes.length, "class", "classes")}`);
+  at("model-line").replaceChildren("fingerprint ", print, `${info.quantization ? ` · ${info.quantization}` : ""} · ${info.provider} · ${plural(info.classes.length, "class", "classes")}`);
   const { height, width, channels } = info.input;
   const rows = [
     ["Weights", h("code", {}, info.fingerprint)],
+    ["File", h("code", {}, info.file_sha256)],
+    ["Numbers", info.quantization ?? "float32"],
     ["Runs on", info.provider],
     ["Input", `${width} × ${height} pixels, ${channels === 1 ? "gray" : "colour"}`],
     ["Classes", info.classes.length > 12 ? `${info.classes.slice(0, 12).join(", ")} and ${count(info.classes.length - 12)} more` : info.classes.join(", ")],
@@ -404,7 +406,7 @@ async function request(/** @type {boolean} */ withReport) {
   const succeeded = await running;
   const lost = document.activeElement === document.body || document.activeElement === at("cancel");
   if (held && lost) at(succeeded ? (withReport ? "report-title" : "answer-title") : "ask-report").focus();
-  if (succeeded && state.answer && model() && state.answer.model.name === model().name && state.answer.model.fingerprint !== model().fingerprint) {
+  if (succeeded && state.answer && model() && state.answer.model.name === model().name && state.answer.model.file_sha256 !== model().file_sha256) {
     await loadModels(); // the service took up another version meanwhile
   }
   return succeeded;
