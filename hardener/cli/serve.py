@@ -131,13 +131,13 @@ def _bundles(targets: Sequence[str], default: str | None, runs: Path) -> tuple[l
     """
     from hardener.config.bundle import read_bundle
     from hardener.config.found_bundle import find_bundle
-    from hardener.config.served import served_default, served_names, split_name
+    from hardener.config.served import served_default, served_names, split_name, with_name
 
-    named: list[tuple[str | None, str | None]] = [*map(split_name, targets)] or [(None, None)]
+    named: list[tuple[str | None, str | None]] = [split_name(target, runs) for target in targets] or [(None, None)]
     # absolute, but with its links, so that a reload follows them anew
     warn = reporter().warn
     sources = [(name, find_bundle(target, runs, warn).absolute()) for name, target in named]
-    words = [str(folder) if name is None else f"{name}={folder}" for name, folder in sources]
+    words = [with_name(name, folder) for name, folder in sources]
     for word in words:
         if os.pathsep in word:
             raise HardenerError(f"{word} has a {os.pathsep!r} in it, which separates bundles. Rename it.")

@@ -12,6 +12,7 @@ from bundles import linear_bundle
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
+from serving.settings import BundleSource, parse_bundles
 
 
 @pytest.fixture
@@ -84,6 +85,27 @@ def test_a_door_that_is_open_to_all_is_said(
     assert "warning: whoever reaches 0.0.0.0:" in serve(bundles[0], "--host", "0.0.0.0").stderr
     monkeypatch.setenv("HARDENER_TOKEN_HASHES", f"me {'0' * 64}")
     assert "warning" not in serve(bundles[0], "--host", "0.0.0.0").stderr
+
+
+def test_a_folder_with_an_equals_sign_has_no_name_whatever_becomes_of_it(
+    bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    odd = bundles[0].rename(tmp_path / "lr=0.1")
+    found = serve(odd, f"prod={odd}")
+    assert "serving linear, prod at" in found.stderr, found.output
+    odd.rename(tmp_path / "moved")
+    assert parse_bundles(started[0][1]["HARDENER_BUNDLE"]) == (BundleSource(odd), BundleSource(odd, "prod"))
+
+
+def test_a_run_with_an_equals_sign_is_found_by_its_name(
+    bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "lr=0.1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")  # its weights are gone, so that nothing is compared with them
+    bundles[0].rename(run / "bundle")
+    found = serve("lr=0.1", "prod=lr=0.1", "--out", tmp_path / "runs")
+    assert "serving linear, prod at" in found.stderr, found.output
 
 
 def test_a_link_to_a_bundle_stays_a_link(
