@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 CHUNK = 32  # images that the service takes at once
 SHOWN = 5  # classes, where --top-k does not say
 BAR = 20
+NAMED = 10  # of those that were not answered
 OF_ONE_IMAGE = {400, 413, 415, 422}  # what is said of an image, and not of the service
 
 
@@ -71,17 +72,19 @@ def predict(
     answered: list[tuple[Path, BatchItem]] = []
     with Client(url, token=None if token_file is None else _read_token(token_file)) as client:
         ask = functools.partial(_reports, found_image=True if save_found else None) if report else _predictions
-        for path, item in ask(client, images, top_k, model):
-            (answered if item.problem is None else failed).append((path, item))
-            kept = None if save_found is None else _kept(item, path, save_found)
-            if as_json:
-                typer.echo(json.dumps({"image": str(path)} | item.model_dump(mode="json")))
-            elif item.prediction is not None and (report or len(images) == 1):
-                show(path, item.prediction, top_k or SHOWN)
-            if kept is not None and not as_json:
-                out.print(f"  the image found: {kept}", markup=False, highlight=False, soft_wrap=True)
-    if answered and not as_json and not report and len(images) > 1:
-        out.print(_table(answered))
+        try:
+            for path, item in ask(client, images, top_k, model):
+                (answered if item.problem is None else failed).append((path, item))
+                kept = None if save_found is None else _kept(item, path, save_found)
+                if as_json:
+                    typer.echo(json.dumps({"image": str(path)} | item.model_dump(mode="json")))
+                elif item.prediction is not None and (report or len(images) == 1):
+                    show(path, item.prediction, top_k or SHOWN)
+                if kept is not None and not as_json:
+                    out.print(f"  the image found: {kept}", markup=False, highlight=False, soft_wrap=True)
+        finally:  # what was answered is shown also where the service fails later, or a person has waited enough
+            if answered and not as_json and not report and len(images) > 1:
+                out.print(_table(answered))
     if failed:
         raise _complaint(failed, len(images))
 
@@ -115,19 +118,35 @@ def _by(model: ModelName) -> str:
 def _predictions(
     client: Client, images: list[Path], top_k: int | None, model: str | None
 ) -> Iterator[tuple[Path, BatchItem]]:
+    from hardener.client import ClientError
+
     if len(images) == 1:
         yield images[0], _item(functools.partial(client.predict, images[0], top_k=top_k, model=model))
         return
     for start in range(0, len(images), CHUNK):
         chunk = images[start : start + CHUNK]
-        yield from zip(chunk, client.predict_batch(chunk, top_k=top_k, model=model), strict=True)
+        try:
+            items = client.predict_batch(chunk, top_k=top_k, model=model)
+        except ClientError as error:
+            yield from zip(chunk, error.answered, strict=False)
+            raise
+        yield from zip(chunk, items, strict=True)
 
 
 def _reports(
     client: Client, images: list[Path], top_k: int | None, model: str | None, *, found_image: bool | None
 ) -> Iterator[tuple[Path, BatchItem]]:
+    from hardener.client import ImageNotRead
+    from hardener.client._call import not_read
+
     for path in images:
-        yield path, _item(functools.partial(client.report, path, top_k=top_k, model=model, found_image=found_image))
+        try:
+            item = _item(functools.partial(client.report, path, top_k=top_k, model=model, found_image=found_image))
+        except ImageNotRead as error:
+            if len(images) == 1:
+                raise
+            item = not_read(error)
+        yield path, item
 
 
 def _check_folder(folder: Path, *, report: bool) -> None:
@@ -166,11 +185,19 @@ def _item(ask: Callable[[], Prediction]) -> BatchItem:
 
 
 def _complaint(failed: list[tuple[Path, BatchItem]], asked: int) -> HardenerError:
-    path, item = failed[0]
-    assert item.problem is not None
-    more = f" ({len(failed)} of {asked} images were not answered)" if asked > 1 else ""
-    kind = Failure if item.problem.status in {408, 429} or item.problem.status >= 500 else HardenerError
-    return kind(f"{path} was not answered: {item.problem.status} {item.problem.title}: {item.problem.detail}{more}")
+    told = []
+    for path, item in failed[:NAMED]:
+        assert item.problem is not None
+        said = f"{item.problem.status} {item.problem.title}: {item.problem.detail}"
+        if told:
+            told.append(f"  {one_line(str(path))}: {said}")
+        else:
+            more = f" ({len(failed)} of {asked} images were not answered)" if asked > 1 else ""
+            told.append(f"{path} was not answered: {said}{more}")
+            kind = Failure if item.problem.status in {408, 429} or item.problem.status >= 500 else HardenerError
+    if len(failed) > NAMED:
+        told.append(f"  and {len(failed) - NAMED:,} more")
+    return kind("\n".join(told))
 
 
 def _table(answered: list[tuple[Path, BatchItem]]) -> Table:

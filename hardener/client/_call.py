@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from hardener.client._connection import check_seconds, timeout
-from hardener.client.error import ClientError, NoAnswer, Refused, StrangeAnswer, Unavailable
+from hardener.client.error import ClientError, ImageNotRead, NoAnswer, Refused, StrangeAnswer, Unavailable
+from hardener.client.image import file_bytes
 from hardener.client.retry import RETRIED_STATUSES, Retry, read_retry_after
 from hardener.config.answer import BatchAnswer, BatchItem, ModelInfo, ModelList, Prediction, ProblemDocument
+
+if TYPE_CHECKING:
+    from hardener.client.image import AnyImage
 
 BATCH_IMAGES = 32  # the service takes no more at once
 BATCH_BYTES = 16 * 1024 * 1024  # below the service's default limit of a body
@@ -111,6 +115,30 @@ def chunks(files: Iterable[bytes]) -> Iterator[list[bytes]]:
         group.append(data)
     if group:
         yield group
+
+
+def sendable(images: Iterable[AnyImage], unread: dict[int, BatchItem]) -> Iterator[bytes]:
+    """Yield what is sent of each image; one that cannot be read gets its own problem in `unread`, at its place."""
+    for place, image in enumerate(images):
+        try:
+            yield file_bytes(image)
+        except ImageNotRead as error:
+            unread[place] = not_read(error)
+
+
+def not_read(error: ImageNotRead) -> BatchItem:
+    """Return the problem of an image that was not sent, as the service tells that of an empty one."""
+    problem = ProblemDocument(type="about:blank", title="Unsupported Media Type", status=415, detail=str(error))
+    return BatchItem(prediction=None, problem=problem)
+
+
+def in_order(answered: Sequence[BatchItem], unread: Mapping[int, BatchItem]) -> list[BatchItem]:
+    """Put what was not sent between what was answered, each at its place."""
+    answers = iter(answered)
+    found: list[BatchItem] = []
+    while (item := unread.get(len(found)) or next(answers, None)) is not None:
+        found.append(item)
+    return found
 
 
 def pause_s(outcome: httpx.Response | httpx.TransportError, retry: Retry, sent: int) -> float | None:

@@ -18,14 +18,17 @@ from hardener.client._call import (
     Call,
     batch_call,
     chunks,
+    in_order,
     items_of,
     model_call,
     models_call,
     pause_s,
     predict_call,
     report_call,
+    sendable,
 )
 from hardener.client._connection import opened, shown, way_to
+from hardener.client.error import ClientError
 from hardener.client.image import file_bytes
 from hardener.client.retry import Retry
 from hardener.config.answer import BatchItem, ModelInfo, ModelList, Prediction
@@ -121,14 +124,18 @@ class Client:
         Returns:
             an item an image, in order.
         Raises:
-            ImageNotRead: a file cannot be read. What came before it was sent, and its answers are lost.
-            ClientError: a whole request failed.
+            ClientError: a whole request failed. `answered` of the error holds the items of those before it.
         """
         items: list[BatchItem] = []
-        for group in chunks(file_bytes(image) for image in images):
-            answer = self._send(batch_call(group, top_k=top_k, model=model))
-            items += items_of(answer, group, self._url)
-        return items
+        unread: dict[int, BatchItem] = {}
+        for group in chunks(sendable(images, unread)):
+            try:
+                answer = self._send(batch_call(group, top_k=top_k, model=model))
+                items += items_of(answer, group, self._url)
+            except ClientError as error:
+                error.answered = in_order(items, unread)
+                raise
+        return in_order(items, unread)
 
     def model(self, name: str | None = None) -> ModelInfo:
         """Describe a model; None: the service's default."""
@@ -213,11 +220,16 @@ class AsyncClient:
     ) -> list[BatchItem]:
         """Classify any number of images; a bad one gets its own problem and spoils no other."""
         items: list[BatchItem] = []
-        groups = chunks(file_bytes(image) for image in images)
+        unread: dict[int, BatchItem] = {}
+        groups = chunks(sendable(images, unread))
         while group := await asyncio.to_thread(next, groups, None):
-            answer = await self._send(batch_call(group, top_k=top_k, model=model))
-            items += items_of(answer, group, self._url)
-        return items
+            try:
+                answer = await self._send(batch_call(group, top_k=top_k, model=model))
+                items += items_of(answer, group, self._url)
+            except ClientError as error:
+                error.answered = in_order(items, unread)
+                raise
+        return in_order(items, unread)
 
     async def model(self, name: str | None = None) -> ModelInfo:
         """Describe a model; None: the service's default."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardener.config.answer import ProblemDocument
+from hardener.config.answer import BatchItem, ProblemDocument
 from hardener.errors import HardenerError
 
 
@@ -14,6 +14,7 @@ class ClientError(HardenerError):
         problem: the service's problem document (RFC 9457); None where the answer held none.
         request_id: under which the service's log has the request; None where it was not said.
         retry_after_s: what the service asked to wait, in seconds; None where it did not.
+        answered: of several images, the items of the first ones, which were answered before.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class ClientError(HardenerError):
         self.problem = problem
         self.request_id = request_id
         self.retry_after_s = retry_after_s
+        self.answered: list[BatchItem] = []
 
 
 class ImageNotRead(ClientError):
