@@ -150,7 +150,8 @@ def _start(names: list[str], host: str, port: int, environment: dict[str, str]) 
     """Let the server take this process's place."""
     from hardener.config.files import packaged_folder
 
-    _announce(names, host, port, open_to_all=not {"HARDENER_TOKENS", "HARDENER_TOKEN_HASHES"} & set(environment))
+    guarded = any(environment.get(name) for name in ("HARDENER_TOKENS", "HARDENER_TOKEN_HASHES"))
+    _announce(names, host, port, open_to_all=not guarded)
     service = packaged_folder("serving")
     module, home = ("hardener.serving", service.parent.parent) if _installed(service) else ("serving", service.parent)
     command = [sys.executable, "-m", "bentoml", "serve", f"{module}.service:HardenerService"]

@@ -87,6 +87,17 @@ def test_a_door_that_is_open_to_all_is_said(
     assert "warning" not in serve(bundles[0], "--host", "0.0.0.0").stderr
 
 
+@pytest.mark.parametrize("name", ["HARDENER_TOKENS", "HARDENER_TOKEN_HASHES"])
+def test_a_variable_of_tokens_that_is_empty_names_none(
+    bundles: tuple[Path, Path],
+    started: list[tuple[list[str], dict[str, str]]],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.setenv(name, "")
+    assert "warning: whoever reaches 0.0.0.0:" in serve(bundles[0], "--host", "0.0.0.0").stderr
+
+
 def test_a_folder_with_an_equals_sign_has_no_name_whatever_becomes_of_it(
     bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], tmp_path: Path
 ) -> None:
