@@ -39,6 +39,7 @@ __all__ = [
 
 _ending = threading.Event()  # an error is being told: a signal must not cut its words short
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_OF_FILES = PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -136,7 +137,7 @@ def _unexpected(error: Exception) -> NoReturn:
     if told is not None:
         _say("error", str(told))
         raise typer.Exit(told.exit_code) from None
-    if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError):
+    if isinstance(error, _OF_FILES) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         _say("error", f"{error.strerror}: {error.filename}.")
         raise typer.Exit(2) from None
     if type(error).__name__ == "OutOfMemoryError":

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from hardener.config.bundle import Bundle, bundle_files, read_bundle
-from hardener.config.files import packaged_folder, written_whole
+from hardener.config.files import READ_ONLY, packaged_folder, written_whole
 from hardener.errors import Failure, HardenerError
 
 _ENTRY = "hardener_bento"
@@ -61,7 +61,8 @@ def build_bento(bundle: Path, *, output: Path | None = None) -> Bento:
     Args:
         output: a file to export the Bento to as well, with the ending .bento.
     Raises:
-        HardenerError: no bundle, a changed one, one that the service would refuse, or `output` in no folder.
+        HardenerError: no bundle, a changed one, one that the service would refuse, `output` in no folder, or
+            the bundle in one that may only be read.
         Failure: BentoML cannot build or export it. Its store is then as it was.
     """
     if output is not None and (output.suffix != ".bento" or not output.resolve().parent.is_dir()):
@@ -70,9 +71,17 @@ def build_bento(bundle: Path, *, output: Path | None = None) -> Bento:
     source = bundle.parent / (
         bundle.name.replace("bundle", "bento") if "bundle" in bundle.name else f"{bundle.name}-bento"
     )
-    with written_whole(source) as folder:
-        lay_out(bundle, described, folder)
-        _check(folder)
+    try:
+        with written_whole(source) as folder:
+            lay_out(bundle, described, folder)
+            _check(folder)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        raise HardenerError(
+            f"{source} cannot be written ({error.strerror}): a Bento is laid out beside its bundle. Make "
+            f"{bundle.parent} writable, or copy {bundle.name} to where you may write, and name the copy."
+        ) from None
     # The version is made here: BentoML prints its tag by rich, for which `:cat:` is a picture.
     made = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
     tag = f"{bento_name(described.name)}:{made}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -93,6 +95,17 @@ def test_a_bundle_that_cannot_be_served_is_refused_and_nothing_is_left(bundle: P
     with pytest.raises(HardenerError, match="is not the file that bundle.json describes"):
         build_bento(bundle)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_may_only_be_read_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(
+        HardenerError, match=r"run/bento cannot be written \(Read-only file system\): .* copy bundle to"
+    ):
+        build_bento(bundle)
 
 
 @pytest.mark.parametrize("name", ["my.tar", "missing/my.bento"])
