@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, out
+from hardener.config.files import written_whole
 from hardener.errors import Failure, HardenerError
 from hardener.words import one_line, percent
 
@@ -137,7 +138,6 @@ def _reports(
     client: Client, images: list[Path], top_k: int | None, model: str | None, *, found_image: bool | None
 ) -> Iterator[tuple[Path, BatchItem]]:
     from hardener.client import ImageNotRead
-    from hardener.client._call import not_read
 
     for path in images:
         try:
@@ -145,7 +145,7 @@ def _reports(
         except ImageNotRead as error:
             if len(images) == 1:
                 raise
-            item = not_read(error)
+            item = error.as_item()
         yield path, item
 
 
@@ -167,7 +167,8 @@ def _kept(item: BatchItem, path: Path, folder: Path) -> Path | None:
         return None
     names = (f"{path.stem}-found{'' if number == 1 else f'-{number}'}.png" for number in itertools.count(1))
     file = next(folder / name for name in names if not (folder / name).exists())
-    file.write_bytes(data)
+    with written_whole(file) as beside:
+        beside.write_bytes(data)
     return file
 
 

@@ -123,13 +123,7 @@ def sendable(images: Iterable[AnyImage], unread: dict[int, BatchItem]) -> Iterat
         try:
             yield file_bytes(image)
         except ImageNotRead as error:
-            unread[place] = not_read(error)
-
-
-def not_read(error: ImageNotRead) -> BatchItem:
-    """Return the problem of an image that was not sent, as the service tells that of an empty one."""
-    problem = ProblemDocument(type="about:blank", title="Unsupported Media Type", status=415, detail=str(error))
-    return BatchItem(prediction=None, problem=problem)
+            unread[place] = error.as_item()
 
 
 def in_order(answered: Sequence[BatchItem], unread: Mapping[int, BatchItem]) -> list[BatchItem]:

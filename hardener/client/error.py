@@ -37,6 +37,11 @@ class ClientError(HardenerError):
 class ImageNotRead(ClientError):
     """What was given is no image that could be sent; nothing was sent."""
 
+    def as_item(self) -> BatchItem:
+        """Return it as the problem of one image among others, as the service tells that of an empty one."""
+        problem = ProblemDocument(type="about:blank", title="Unsupported Media Type", status=415, detail=str(self))
+        return BatchItem(prediction=None, problem=problem)
+
 
 class Refused(ClientError):
     """The service does not take this request, now or later: any 4xx but 429."""

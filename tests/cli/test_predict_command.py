@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,22 @@ def test_the_image_that_an_attack_found_is_kept_beside_others(images: list[Path]
     assert [file.read_bytes() for file in files] == [b"a PNG", b"a PNG"]
     assert f"the image found: {files[0]}" in found[0].output
     assert json.loads(found[1].stdout)["prediction"]["report"]["attack"]["image"] == probe["image"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
+def test_an_image_that_finds_no_room_leaves_no_piece_and_advises_no_option(images: list[Path], tmp_path: Path) -> None:
+    probe = report()["attack"] | {"found": True, "label": "dog", "image": base64.b64encode(b"a PNG").decode()}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with scripted(answers(prediction(report=report(attack=probe)))) as (url, _):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
+            found = hardener("predict", images[0], "--url", url, "--report", "--save-found", tmp_path / "found")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (found.exit_code, list((tmp_path / "found").iterdir())) == (2, [])
+    assert "error: no space left on the disk" in found.stderr
+    assert "Free some." in found.stderr
+    assert "--out" not in found.stderr
 
 
 def test_what_cannot_keep_an_image_is_said_before_anything_is_asked(images: list[Path]) -> None:
