@@ -42,7 +42,10 @@ OF_ONE_IMAGE = {400, 413, 415, 422}  # what is said of an image, and not of the 
 
 @door
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="JPEG, PNG, WebP or BMP.", show_default=False)],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE", help="JPEG, PNG, WebP or BMP; for deep pixels TIFF.", show_default=False),
+    ],
     url: Annotated[str, typer.Option(metavar="URL", help="Where the service is.")] = "http://127.0.0.1:3000",
     report: Annotated[
         bool, typer.Option("--report", help="Say also how robust each answer is; takes seconds.")
@@ -186,7 +189,7 @@ def _item(ask: Callable[[], Prediction]) -> BatchItem:
 
 
 def _complaint(failed: list[tuple[Path, BatchItem]], asked: int) -> HardenerError:
-    told = []
+    told: list[str] = []
     for path, item in failed[:NAMED]:
         assert item.problem is not None
         said = f"{item.problem.status} {item.problem.title}: {item.problem.detail}"

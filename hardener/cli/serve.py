@@ -25,6 +25,12 @@ from hardener.terminal import log, logs_json
 RATE = "HARDENER_RATE"
 _OF_RATE = "requests a second of one token, or without tokens of one address, and after a colon at once"
 
+# As `python -m bentoml`; Ctrl-C ends it without a traceback also while it imports, before the supervisor has its own.
+_BENTOML = (
+    "import runpy, signal, sys; signal.signal(signal.SIGINT, lambda number, frame: sys.exit(128 + number)); "
+    "runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
+)
+
 
 class ServedDevice(enum.StrEnum):
     """Where the models run."""
@@ -154,7 +160,7 @@ def _start(names: list[str], host: str, port: int, environment: dict[str, str]) 
     _announce(names, host, port, open_to_all=not guarded)
     service = packaged_folder("serving")
     module, home = ("hardener.serving", service.parent.parent) if _installed(service) else ("serving", service.parent)
-    command = [sys.executable, "-m", "bentoml", "serve", f"{module}.service:HardenerService"]
+    command = [sys.executable, "-c", _BENTOML, "serve", f"{module}.service:HardenerService"]
     command += ["--host", host, "--port", str(port), "--working-dir", str(home)]
     os.execve(sys.executable, command, environment)  # noqa: S606 - the server takes this process's place, signals included
 

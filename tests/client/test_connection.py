@@ -110,6 +110,7 @@ def test_a_time_that_is_none_is_refused(number: float) -> None:
 @pytest.mark.parametrize("name", ["times", "first_s", "most_s", "patience_s"])
 def test_a_retry_takes_numbers_that_can_be_waited_for(name: str) -> None:
     for number in (-1, math.nan, math.inf, 1e9):
+        given: dict[str, Any] = {name: number}
         with pytest.raises(ClientError, match=f"{name} of Retry must lie from 0 to 604800"):
-            Retry(**{name: number})
+            Retry(**given)
     assert Retry(times=5000).pause_s(5000, None) is not None

@@ -307,6 +307,17 @@ def test_the_page_takes_up_the_int8_file_of_the_same_run(open_page: Opener, tmp_
         expect(page.locator("#offline")).to_contain_text("exported without an evaluation")
 
 
+def test_a_class_with_a_comma_is_quoted_and_deep_models_name_tiff(open_page: Opener, url: str, tmp_path: Path) -> None:
+    expect(open_page().locator("#formats")).to_have_text("JPEG, PNG, WebP or BMP")
+    weights = np.zeros((16, 16, 1, 2), np.float32)
+    changes = {"input": {"pixels": {"range": [0, 4095]}}}
+    bundle = linear_bundle(tmp_path / "deep", weights, (1, 0), classes=("cat, the", "dog"), changes=changes)
+    with open_service(bundle) as service, served(create_app(service)) as deep:
+        page = open_page(url=deep)
+        expect(page.locator("#formats")).to_have_text("JPEG, PNG, WebP, BMP or TIFF")
+        assert '"cat, the", dog' in (page.locator("#facts").text_content() or "")
+
+
 def test_the_report_is_shown_with_its_meanings(open_page: Opener) -> None:
     page = open_page()
     choose(page)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from bundles import linear_bundle
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
+from hardener.cli.serve import _BENTOML
 from serving.settings import BundleSource, parse_bundles
 
 
@@ -117,6 +121,22 @@ def test_a_run_with_an_equals_sign_is_found_by_its_name(
     bundles[0].rename(run / "bundle")
     found = serve("lr=0.1", "prod=lr=0.1", "--out", tmp_path / "runs")
     assert "serving linear, prod at" in found.stderr, found.output
+
+
+def test_ctrl_c_while_the_server_is_imported_leaves_no_traceback(tmp_path: Path) -> None:
+    slow = tmp_path / "bentoml"
+    slow.mkdir()
+    (slow / "__init__.py").touch()
+    (slow / "__main__.py").write_text("import sys, time\nprint(sys.argv[1:], flush=True)\ntime.sleep(600)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BENTOML, "serve", "x"], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "['serve', 'x']\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
 
 
 def test_a_link_to_a_bundle_stays_a_link(
