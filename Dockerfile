@@ -2,7 +2,9 @@
 #
 # The server, without torch; it is the default. Its root may be read-only: it writes to /tmp alone.
 #   docker build -t hardener-serving .
-#   docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:3000:3000 -v "$PWD/runs/NAME/bundle:/bundle:ro" hardener-serving
+#   docker run --rm --read-only --tmpfs /tmp -p 127.0.0.1:3000:3000 \
+#     -v "$PWD/runs/NAME:/models:ro" -e HARDENER_BUNDLE=/models/bundle hardener-serving
+# The mount is the folder around the bundle's, so that a bundle that is renamed into place there is found by a reload.
 # The same for an NVIDIA GPU; run it with `--gpus all`:
 #   docker build -t hardener-serving-gpu --build-arg 'ONNXRUNTIME=onnxruntime-gpu[cuda,cudnn]' .
 #

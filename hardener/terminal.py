@@ -66,7 +66,7 @@ class _Folding(Console):
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(emoji=False, **settings)
         self.push_render_hook(_Readable())
 
     def print(self, *objects: Any, **settings: Any) -> None:

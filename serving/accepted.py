@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hardener.config.bundle import Bundle, bundle_files, read_bundle
-from hardener.config.served import served_default, served_names
+from hardener.config.served import served_default, served_names, with_name
 from hardener.errors import HardenerError
 
 from .access import find_tokens
 from .bundle_check import check_in_other_process
 from .private_folder import make_private_folder
-from .settings import ACCEPTED_VARIABLE, BundleSource, Settings
+from .settings import ACCEPTED_VARIABLE, BUNDLES_VARIABLE, BundleSource, Settings
 
 _CURRENT, _TOKENS = "current", "tokens"
 
@@ -65,6 +65,9 @@ class Acceptance:
         self._take_tokens()
         self._take_bundles()
         os.environ[ACCEPTED_VARIABLE] = str(folder)
+        # A worker that starts later takes the names from here, whatever has become of the folders.
+        words = [with_name(source.name, source.path.absolute()) for source in settings.bundles]
+        os.environ[BUNDLES_VARIABLE] = os.pathsep.join(words)
 
     def take_again(self) -> Taken:
         """Take the bundles and the tokens as they are now; what cannot be taken stays as it was."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_NAME = {"name": "digits", "fingerprint": "3f1c" * 16}
+_NAME = {"name": "digits", "fingerprint": "3f1c" * 16, "file_sha256": "a70e" * 16, "quantization": None}
 _PREDICTION: dict[str, Any] = {
     "label": "cat",
     "index": 0,

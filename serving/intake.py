@@ -51,7 +51,7 @@ HOW_TO_SEND = (
 class Upload:
     """What a caller sent: the bytes of the image files, not yet looked at, and the options.
 
-    In a batch, a `Problem` stands for an image whose base64 is none.
+    In a batch, a `Problem` stands for an image whose base64 is none, or that is no text.
     """
 
     images: list[bytes | Problem]
@@ -276,12 +276,15 @@ def _read_json(body: bytes, most: int | None) -> tuple[list[bytes | Problem], li
         return [_from_base64(given, name)], list(document.items())
     if not isinstance(given, list) or not given:
         raise Problem(422, 'images must be a list of at least one image: {"images": ["<base64>", …]}')
-    return [_from_base64(text, f"images[{place}]") for place, text in enumerate(given)], list(document.items())
+    images = [_from_base64(text, f"images[{place}]") for place, text in enumerate(given)]
+    if not any(isinstance(text, str) for text in given) and isinstance(images[0], Problem):
+        raise images[0]  # whoever sent this means something else by images
+    return images, list(document.items())
 
 
 def _from_base64(text: Any, name: str) -> bytes | Problem:
     if not isinstance(text, str):
-        raise Problem(422, f"{name} must be the image file in base64, as a string")
+        return Problem(422, f"{name} must be the image file in base64, as a string")
     try:
         return base64.b64decode(text.encode("ascii").translate(None, BREAKS), validate=True)
     except (binascii.Error, ValueError) as error:

@@ -86,7 +86,7 @@ class Metrics:
             registry,
             "hardener_model_info",
             "1 for a model that is served, 0 for one that was",
-            ["model", "fingerprint", "provider"],
+            ["model", "fingerprint", "provider", "file", "quantization"],
             mode="livemax",
         )
         for kind in DECODE_ERRORS.values():
@@ -95,7 +95,7 @@ class Metrics:
         self._count_waiting: Callable[[], dict[str, int]] = lambda: dict.fromkeys(QUEUES, 0)
         self.in_flight = 0
         self._answered: dict[tuple[str, int], tuple[Any, Any]] = {}
-        self._shown: set[tuple[str, str, str]] = set()
+        self._shown: set[tuple[str, ...]] = set()
         self.write_gauges()
 
     def _add_figures_of_reports(self) -> None:
@@ -166,10 +166,13 @@ class Metrics:
         for kind, images in self._count_waiting().items():
             self._waiting[kind].set(images)
 
-    def show_models(self, models: Iterable[tuple[str, str, str]]) -> None:
-        """Say what is served now: name, fingerprint and provider of each model. Their counters begin at zero."""
+    def show_models(self, models: Iterable[tuple[str, str, str, str, str]]) -> None:
+        """Say what is served now: name, fingerprint, provider, the file's sha256 and quantisation of each model.
+
+        Their counters begin at zero.
+        """
         now = set(models)
-        for name, _, _ in now:
+        for name, *_ in now:
             for counter in (self.images, self.reports, self.certified_radius, self.abstentions, self.unstable):
                 counter.labels(name)
             for sign in SIGNS:

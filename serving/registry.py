@@ -41,7 +41,10 @@ class Model:
             HardenerError: the model is not the one that the bundle describes.
         """
         self.bundle = bundle
-        self.name = ModelName(name=name, fingerprint=bundle.fingerprint)
+        kind = bundle.quantization and bundle.quantization.kind
+        self.name = ModelName(
+            name=name, fingerprint=bundle.fingerprint, file_sha256=bundle.model.sha256, quantization=kind
+        )
         self.classes: NDArray[np.object_] = np.array(bundle.classes, dtype=object)
         self.engine = Engine(source.path, bundle, device=settings.device, lanes=settings.lanes)
         self.batcher = Batcher(
@@ -53,10 +56,9 @@ class Model:
             one_core=self.engine.one_core,
             on_batch=on_batch,
         )
-        shared = {
-            field: getattr(bundle, field) for field in ModelInfo.model_fields if field not in {"name", "provider"}
-        }
-        self.info = ModelInfo(**shared, name=name, provider=self.engine.provider)
+        own = self.name.model_dump() | {"provider": self.engine.provider}
+        shared = {field: getattr(bundle, field) for field in ModelInfo.model_fields if field not in own}
+        self.info = ModelInfo(**shared, **own)
         self.card = read_card(source.path)
         self._users = 0
         self._retired = False
@@ -148,9 +150,15 @@ class Registry:
         before, self._models, self.default, self._sources = self._models, models, default, found
         for model in before.values():
             model.retire()
-        loaded = ", ".join(f"{name} ({model.bundle.fingerprint[:12]})" for name, model in models.items())
-        logger.info("reloaded %s", loaded)
+        logger.info("reloaded %s", "; ".join(_told(model.name, before.get(name)) for name, model in models.items()))
         return True
+
+
+def _told(model: ModelName, before: Model | None) -> str:
+    file = "" if model.file_sha256 is None else f", file {model.file_sha256[:12]}"
+    kind = "" if model.quantization is None else f" in {model.quantization}"
+    same = ", the same as before" if before is not None and before.name == model else ""
+    return f"{model.name} ({model.fingerprint[:12]}){file}{kind}{same}"
 
 
 def check_bundles(settings: Settings) -> None:

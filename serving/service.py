@@ -107,7 +107,8 @@ class HardenerService:
     @staticmethod
     def prepare_supervisor() -> None:
         """Take what the workers are to load, and refuse what cannot be served, before any worker starts."""
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # until circus has its own
+        for each in (signal.SIGTERM, signal.SIGINT):  # until circus has its own
+            signal.signal(each, lambda number, frame: sys.exit(128 + number))
         try:
             settings = settings_from_environment()
             check_tracing(_traces)

@@ -63,4 +63,7 @@ class ServiceState:
 
     def _show_models(self) -> None:
         models = self.registry.list().models
-        self.metrics.show_models((model.name, model.fingerprint, model.provider) for model in models)
+        self.metrics.show_models(
+            (model.name, model.fingerprint, model.provider, model.file_sha256 or "", model.quantization or "none")
+            for model in models
+        )

@@ -18,6 +18,7 @@ from .other_sites import read_hosts
 
 Device = Literal["auto", "cpu", "cuda"]
 ACCEPTED_VARIABLE = "HARDENER_ACCEPTED_FOLDER"
+BUNDLES_VARIABLE = "HARDENER_BUNDLE"
 CLOSABLE = ("metrics", "docs", "page")
 
 
@@ -110,7 +111,7 @@ def settings_from_environment() -> Settings:
     accepted = os.environ.get(ACCEPTED_VARIABLE)
     limits: dict[str, Any] = read_limits(os.environ)
     return Settings(
-        bundles=parse_bundles(os.environ.get("HARDENER_BUNDLE", "")),
+        bundles=parse_bundles(os.environ.get(BUNDLES_VARIABLE, "")),
         default=os.environ.get("HARDENER_DEFAULT") or None,
         device=cast(Device, _one_of("HARDENER_DEVICE", get_args(Device))),
         tokens=Path(tokens) if tokens else None,

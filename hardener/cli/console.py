@@ -39,6 +39,8 @@ __all__ = [
 
 _ending = threading.Event()  # an error is being told: a signal must not cut its words short
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_MADE_IN_OUT = {"train", "ablate", "dossier"}  # to other commands --out is where runs are found
+_OF_FILES = PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -71,10 +73,8 @@ def door(command: Callable[P, R]) -> Callable[P, R]:
         except OSError as error:
             if error.errno in _NO_SPACE:
                 where = f" for {error.filename}" if error.filename else ""
-                _say(
-                    "error",
-                    f"no space left on the disk{where}. Free some, or choose another place with --out.",
-                )
+                other = ", or choose another place with --out" if command.__name__ in _MADE_IN_OUT else ""
+                _say("error", f"no space left on the disk{where}. Free some{other}.")
                 raise typer.Exit(2) from None
             if error.errno == errno.ENAMETOOLONG:
                 name = os.path.basename(os.fsdecode(error.filename or ""))
@@ -136,7 +136,7 @@ def _unexpected(error: Exception) -> NoReturn:
     if told is not None:
         _say("error", str(told))
         raise typer.Exit(told.exit_code) from None
-    if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError | NotADirectoryError):
+    if isinstance(error, _OF_FILES) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         _say("error", f"{error.strerror}: {error.filename}.")
         raise typer.Exit(2) from None
     if type(error).__name__ == "OutOfMemoryError":

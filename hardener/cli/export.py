@@ -92,7 +92,7 @@ def export(
     count = samples if samples is not None and quantize is None else 128
     bundle = export_run(run, shown, data=data, samples=count, reading=reading, skip_bad=skip_bad_images)
     _say_exported(run, bundle)
-    ready = run.bundle
+    speed = None
     if quantize is not None:
         from hardener.exporters.quantize import export_int8
 
@@ -100,7 +100,7 @@ def export(
             run, bundle, shown, data=data, samples=samples, quick=quick, reading=reading, skip_bad=skip_bad_images
         )
         _say_quantized(run, made)
-        ready = run.int8_bundle
+        speed = made.speed
     if layout is not None:
         from hardener.exporters.triton import REPOSITORY, SERVICE_FILE, write_triton
 
@@ -112,8 +112,21 @@ def export(
         )
     for older in left_behind(run):
         shown.warn(older)
-    served = str(run.path if ready == run.bundle else ready)
-    out.print(f"next: {shlex.join(['hardener', 'serve', served])}", markup=False, soft_wrap=True)
+    _say_next(run, speed)
+
+
+def _say_next(run: RunFolder, speed: float | None) -> None:
+    """Name what to serve; `speed` is how often int8 was as fast as float32, None where there is no int8."""
+    slower = speed is not None and speed < 1
+    if slower:
+        reporter().warn(
+            f"int8 is slower than float32 here: {speed:.1f} times as fast. Serve float32 on such a machine."
+        )
+    commands = {"next": run.path} if slower or speed is None else {}
+    if speed is not None:
+        commands["where int8 is faster, next" if slower else "next"] = run.int8_bundle
+    for when, served in commands.items():
+        out.print(f"{when}: {shlex.join(['hardener', 'serve', str(served)])}", markup=False, soft_wrap=True)
 
 
 def _say_exported(run: RunFolder, bundle: Bundle) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hardener.cli.console import door, out
+from hardener.config.files import written_whole
 from hardener.errors import Failure, HardenerError
 from hardener.words import one_line, percent
 
@@ -21,18 +22,30 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hardener.client import Client
-    from hardener.config.answer import BatchItem, InputStatistic, OfflineFigures, Prediction, Report, Stability
+    from hardener.config.answer import (
+        BatchItem,
+        InputStatistic,
+        ModelName,
+        OfflineFigures,
+        Prediction,
+        Report,
+        Stability,
+    )
     from hardener.config.bundle import ChangedRobustness, OfflineRobustness
 
 CHUNK = 32  # images that the service takes at once
 SHOWN = 5  # classes, where --top-k does not say
 BAR = 20
+NAMED = 10  # of those that were not answered
 OF_ONE_IMAGE = {400, 413, 415, 422}  # what is said of an image, and not of the service
 
 
 @door
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="JPEG, PNG, WebP or BMP.", show_default=False)],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE", help="JPEG, PNG, WebP or BMP; for deep pixels TIFF.", show_default=False),
+    ],
     url: Annotated[str, typer.Option(metavar="URL", help="Where the service is.")] = "http://127.0.0.1:3000",
     report: Annotated[
         bool, typer.Option("--report", help="Say also how robust each answer is; takes seconds.")
@@ -63,17 +76,19 @@ def predict(
     answered: list[tuple[Path, BatchItem]] = []
     with Client(url, token=None if token_file is None else _read_token(token_file)) as client:
         ask = functools.partial(_reports, found_image=True if save_found else None) if report else _predictions
-        for path, item in ask(client, images, top_k, model):
-            (answered if item.problem is None else failed).append((path, item))
-            kept = None if save_found is None else _kept(item, path, save_found)
-            if as_json:
-                typer.echo(json.dumps({"image": str(path)} | item.model_dump(mode="json")))
-            elif item.prediction is not None and (report or len(images) == 1):
-                show(path, item.prediction, top_k or SHOWN)
-            if kept is not None and not as_json:
-                out.print(f"  the image found: {kept}", markup=False, highlight=False, soft_wrap=True)
-    if answered and not as_json and not report and len(images) > 1:
-        out.print(_table(answered))
+        try:
+            for path, item in ask(client, images, top_k, model):
+                (answered if item.problem is None else failed).append((path, item))
+                kept = None if save_found is None else _kept(item, path, save_found)
+                if as_json:
+                    typer.echo(json.dumps({"image": str(path)} | item.model_dump(mode="json")))
+                elif item.prediction is not None and (report or len(images) == 1):
+                    show(path, item.prediction, top_k or SHOWN)
+                if kept is not None and not as_json:
+                    out.print(f"  the image found: {kept}", markup=False, highlight=False, soft_wrap=True)
+        finally:  # what was answered is shown also where the service fails later, or a person has waited enough
+            if answered and not as_json and not report and len(images) > 1:
+                out.print(_table(answered))
     if failed:
         raise _complaint(failed, len(images))
 
@@ -87,7 +102,7 @@ def show(path: Path, prediction: Prediction, classes: int) -> None:
         Text.assemble(
             (str(path), "bold"),
             f"  {prediction.label}  {percent(prediction.confidence)}  ",
-            (f"by {prediction.model.name} {prediction.model.fingerprint[:12]}", "dim"),
+            (f"by {_by(prediction.model)}", "dim"),
         ),
         soft_wrap=True,
     )
@@ -99,22 +114,42 @@ def show(path: Path, prediction: Prediction, classes: int) -> None:
         _show_report(prediction.report, prediction.label)
 
 
+def _by(model: ModelName) -> str:
+    kind = "" if model.quantization is None else f" in {model.quantization}"
+    return f"{model.name} {model.fingerprint[:12]}{kind}"
+
+
 def _predictions(
     client: Client, images: list[Path], top_k: int | None, model: str | None
 ) -> Iterator[tuple[Path, BatchItem]]:
+    from hardener.client import ClientError
+
     if len(images) == 1:
         yield images[0], _item(functools.partial(client.predict, images[0], top_k=top_k, model=model))
         return
     for start in range(0, len(images), CHUNK):
         chunk = images[start : start + CHUNK]
-        yield from zip(chunk, client.predict_batch(chunk, top_k=top_k, model=model), strict=True)
+        try:
+            items = client.predict_batch(chunk, top_k=top_k, model=model)
+        except ClientError as error:
+            yield from zip(chunk, error.answered, strict=False)
+            raise
+        yield from zip(chunk, items, strict=True)
 
 
 def _reports(
     client: Client, images: list[Path], top_k: int | None, model: str | None, *, found_image: bool | None
 ) -> Iterator[tuple[Path, BatchItem]]:
+    from hardener.client import ImageNotRead
+
     for path in images:
-        yield path, _item(functools.partial(client.report, path, top_k=top_k, model=model, found_image=found_image))
+        try:
+            item = _item(functools.partial(client.report, path, top_k=top_k, model=model, found_image=found_image))
+        except ImageNotRead as error:
+            if len(images) == 1:
+                raise
+            item = error.as_item()
+        yield path, item
 
 
 def _check_folder(folder: Path, *, report: bool) -> None:
@@ -135,7 +170,8 @@ def _kept(item: BatchItem, path: Path, folder: Path) -> Path | None:
         return None
     names = (f"{path.stem}-found{'' if number == 1 else f'-{number}'}.png" for number in itertools.count(1))
     file = next(folder / name for name in names if not (folder / name).exists())
-    file.write_bytes(data)
+    with written_whole(file) as beside:
+        beside.write_bytes(data)
     return file
 
 
@@ -153,11 +189,19 @@ def _item(ask: Callable[[], Prediction]) -> BatchItem:
 
 
 def _complaint(failed: list[tuple[Path, BatchItem]], asked: int) -> HardenerError:
-    path, item = failed[0]
-    assert item.problem is not None
-    more = f" ({len(failed)} of {asked} images were not answered)" if asked > 1 else ""
-    kind = Failure if item.problem.status in {408, 429} or item.problem.status >= 500 else HardenerError
-    return kind(f"{path} was not answered: {item.problem.status} {item.problem.title}: {item.problem.detail}{more}")
+    told: list[str] = []
+    for path, item in failed[:NAMED]:
+        assert item.problem is not None
+        said = f"{item.problem.status} {item.problem.title}: {item.problem.detail}"
+        if told:
+            told.append(f"  {one_line(str(path))}: {said}")
+        else:
+            more = f" ({len(failed)} of {asked} images were not answered)" if asked > 1 else ""
+            told.append(f"{path} was not answered: {said}{more}")
+            kind = Failure if item.problem.status in {408, 429} or item.problem.status >= 500 else HardenerError
+    if len(failed) > NAMED:
+        told.append(f"  and {len(failed) - NAMED:,} more")
+    return kind("\n".join(told))
 
 
 def _table(answered: list[tuple[Path, BatchItem]]) -> Table:

@@ -25,6 +25,12 @@ from hardener.terminal import log, logs_json
 RATE = "HARDENER_RATE"
 _OF_RATE = "requests a second of one token, or without tokens of one address, and after a colon at once"
 
+# As `python -m bentoml`; Ctrl-C ends it without a traceback also while it imports, before the supervisor has its own.
+_BENTOML = (
+    "import runpy, signal, sys; signal.signal(signal.SIGINT, lambda number, frame: sys.exit(128 + number)); "
+    "runpy.run_module('bentoml', run_name='__main__', alter_sys=True)"
+)
+
 
 class ServedDevice(enum.StrEnum):
     """Where the models run."""
@@ -131,13 +137,13 @@ def _bundles(targets: Sequence[str], default: str | None, runs: Path) -> tuple[l
     """
     from hardener.config.bundle import read_bundle
     from hardener.config.found_bundle import find_bundle
-    from hardener.config.served import served_default, served_names, split_name
+    from hardener.config.served import served_default, served_names, split_name, with_name
 
-    named: list[tuple[str | None, str | None]] = [*map(split_name, targets)] or [(None, None)]
+    named: list[tuple[str | None, str | None]] = [split_name(target, runs) for target in targets] or [(None, None)]
     # absolute, but with its links, so that a reload follows them anew
     warn = reporter().warn
     sources = [(name, find_bundle(target, runs, warn).absolute()) for name, target in named]
-    words = [str(folder) if name is None else f"{name}={folder}" for name, folder in sources]
+    words = [with_name(name, folder) for name, folder in sources]
     for word in words:
         if os.pathsep in word:
             raise HardenerError(f"{word} has a {os.pathsep!r} in it, which separates bundles. Rename it.")
@@ -150,10 +156,11 @@ def _start(names: list[str], host: str, port: int, environment: dict[str, str]) 
     """Let the server take this process's place."""
     from hardener.config.files import packaged_folder
 
-    _announce(names, host, port, open_to_all=not {"HARDENER_TOKENS", "HARDENER_TOKEN_HASHES"} & set(environment))
+    guarded = any(environment.get(name) for name in ("HARDENER_TOKENS", "HARDENER_TOKEN_HASHES"))
+    _announce(names, host, port, open_to_all=not guarded)
     service = packaged_folder("serving")
     module, home = ("hardener.serving", service.parent.parent) if _installed(service) else ("serving", service.parent)
-    command = [sys.executable, "-m", "bentoml", "serve", f"{module}.service:HardenerService"]
+    command = [sys.executable, "-c", _BENTOML, "serve", f"{module}.service:HardenerService"]
     command += ["--host", host, "--port", str(port), "--working-dir", str(home)]
     os.execve(sys.executable, command, environment)  # noqa: S606 - the server takes this process's place, signals included
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from hardener import __version__
-from hardener.client.error import ClientError, NoAnswer, Refused, StrangeAnswer, Unavailable
+from hardener.client._connection import check_seconds, timeout
+from hardener.client.error import ClientError, ImageNotRead, NoAnswer, Refused, StrangeAnswer, Unavailable
+from hardener.client.image import file_bytes
 from hardener.client.retry import RETRIED_STATUSES, Retry, read_retry_after
 from hardener.config.answer import BatchAnswer, BatchItem, ModelInfo, ModelList, Prediction, ProblemDocument
 
+if TYPE_CHECKING:
+    from hardener.client.image import AnyImage
+
 BATCH_IMAGES = 32  # the service takes no more at once
 BATCH_BYTES = 16 * 1024 * 1024  # below the service's default limit of a body
-CONNECT_S = 5.0
 REPORT_SLACK_S = 15.0  # a report's budget does not count its upload and the wait for its turn
 # What a request that was never answered may be sent again after; silence is none: the service may still be at work.
 BROKEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
@@ -48,24 +51,26 @@ class Call(Generic[Answer]):
             arguments["timeout"] = timeout(self.silence_s)
         return arguments
 
-    def read(self, outcome: httpx.Response | httpx.TransportError, url: str, times: int) -> Answer:
+    def read(self, outcome: httpx.Response | httpx.TransportError, url: str, times: int, way: str) -> Answer:
         """Return the answer.
 
+        Args:
+            way: what `way_to` says of the URL.
         Raises:
             ClientError: there is none; the subclass says of which kind.
         """
         where = f"{url}{self.path}"
         if isinstance(outcome, httpx.TransportError):
-            raise NoAnswer(_no_answer(outcome, where, times)) from None
+            raise NoAnswer(_no_answer(outcome, where, times) + way) from None
         if not outcome.is_success:
-            raise _failure(outcome, where)
+            raise _failure(outcome, where, way)
         try:
             # A newer service may say more than this version knows.
             return self.answer.model_validate_json(outcome.content, extra="ignore")
         except ValidationError as error:
             raise StrangeAnswer(
                 f"{where} answered {outcome.status_code}, but not as this version of the service does "
-                f"({error.error_count()} faults, first: {_first(error)}). Is the URL right?",
+                f"({error.error_count()} faults, first: {_first(error)}). Is the URL right?{way}",
                 status=outcome.status_code,
                 request_id=outcome.headers.get("x-request-id"),
             ) from None
@@ -80,6 +85,7 @@ def report_call(image: bytes, *, silence_s: float, **options: float | str | None
     """Ask about one image and its robustness; `silence_s` grows with the option `budget_s`."""
     budget_s = options.get("budget_s")
     if isinstance(budget_s, int | float):
+        check_seconds("budget_s", budget_s)
         silence_s = max(silence_s, budget_s + REPORT_SLACK_S)
     return Call("POST", "/predict", Prediction, {"report": True, **options}, (image,), silence_s)
 
@@ -111,6 +117,24 @@ def chunks(files: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield group
 
 
+def sendable(images: Iterable[AnyImage], unread: dict[int, BatchItem]) -> Iterator[bytes]:
+    """Yield what is sent of each image; one that cannot be read gets its own problem in `unread`, at its place."""
+    for place, image in enumerate(images):
+        try:
+            yield file_bytes(image)
+        except ImageNotRead as error:
+            unread[place] = error.as_item()
+
+
+def in_order(answered: Sequence[BatchItem], unread: Mapping[int, BatchItem]) -> list[BatchItem]:
+    """Put what was not sent between what was answered, each at its place."""
+    answers = iter(answered)
+    found: list[BatchItem] = []
+    while (item := unread.get(len(found)) or next(answers, None)) is not None:
+        found.append(item)
+    return found
+
+
 def pause_s(outcome: httpx.Response | httpx.TransportError, retry: Retry, sent: int) -> float | None:
     """Return how long to wait before a request is sent again, or None: what came is its outcome."""
     if isinstance(outcome, httpx.TransportError):
@@ -131,40 +155,10 @@ def items_of(answer: BatchAnswer, sent: Sequence[bytes], url: str) -> list[Batch
     return answer.items
 
 
-def shown(url: httpx.URL) -> str:
-    """Return a URL for a message: without a final slash, and without a user's name and password."""
-    return str(url.copy_with(username=None, password=None)).rstrip("/")
-
-
-def settings(url: str, token: str | None, silence_s: float) -> dict[str, Any]:
-    """Return what `httpx.Client` takes.
-
-    Raises:
-        ClientError: the URL is none of http or https, or the token cannot stand in a header.
-    """
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ClientError(f"{url!r} is no URL: {error}.") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ClientError(f"{url!r} is no URL of a service. It looks like http://127.0.0.1:3000.")
-    headers = {"User-Agent": f"hardener-client/{__version__}"}
-    if token is not None:
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise ClientError("the token must be one word of printable ASCII characters.")  # and is shown to nobody
-        headers["Authorization"] = f"Bearer {token}"
-    return {"base_url": parsed, "headers": headers, "timeout": timeout(silence_s)}
-
-
-def timeout(silence_s: float) -> httpx.Timeout:
-    """Bound how long to wait for a connection, and then for each byte."""
-    return httpx.Timeout(silence_s, connect=min(CONNECT_S, silence_s))
-
-
-def _failure(response: httpx.Response, where: str) -> ClientError:
+def _failure(response: httpx.Response, where: str, way: str) -> ClientError:
     status, problem = response.status_code, _problem(response)
     said = f"{status} {response.reason_phrase}".strip()
-    detail = problem.detail if problem is not None else _without_problem(response)
+    detail = problem.detail if problem is not None else _without_problem(response) + way
     kind: type[ClientError] = Unavailable if status == 429 or status >= 500 else Refused
     if status < 400:
         kind = StrangeAnswer

@@ -18,15 +18,17 @@ from hardener.client._call import (
     Call,
     batch_call,
     chunks,
+    in_order,
     items_of,
     model_call,
     models_call,
     pause_s,
     predict_call,
     report_call,
-    settings,
-    shown,
+    sendable,
 )
+from hardener.client._connection import opened, shown, way_to
+from hardener.client.error import ClientError
 from hardener.client.image import file_bytes
 from hardener.client.retry import Retry
 from hardener.config.answer import BatchItem, ModelInfo, ModelList, Prediction
@@ -49,7 +51,7 @@ class Client:
         retry: when a request is sent again.
         transport: of httpx, for tests and special connections.
     Raises:
-        ClientError: the URL or the token is none.
+        ClientError: the URL, the token or the time is none, or the environment's proxy or certificates cannot be used.
     """
 
     def __init__(
@@ -63,8 +65,8 @@ class Client:
     ) -> None:
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
-        self._http = httpx.Client(transport=transport, **settings(url, token, timeout_s))
-        self._url = shown(self._http.base_url)
+        self._http = opened(httpx.Client, url, token, timeout_s, transport)
+        self._url, self._way = shown(self._http.base_url), "" if transport else way_to(self._http.base_url)
 
     def predict(self, image: AnyImage, *, top_k: int | None = None, model: str | None = None) -> Prediction:
         """Classify an image.
@@ -122,14 +124,18 @@ class Client:
         Returns:
             an item an image, in order.
         Raises:
-            ImageNotRead: a file cannot be read. What came before it was sent, and its answers are lost.
-            ClientError: a whole request failed.
+            ClientError: a whole request failed. `answered` of the error holds the items of those before it.
         """
         items: list[BatchItem] = []
-        for group in chunks(file_bytes(image) for image in images):
-            answer = self._send(batch_call(group, top_k=top_k, model=model))
-            items += items_of(answer, group, self._url)
-        return items
+        unread: dict[int, BatchItem] = {}
+        for group in chunks(sendable(images, unread)):
+            try:
+                answer = self._send(batch_call(group, top_k=top_k, model=model))
+                items += items_of(answer, group, self._url)
+            except ClientError as error:
+                error.answered = in_order(items, unread)
+                raise
+        return in_order(items, unread)
 
     def model(self, name: str | None = None) -> ModelInfo:
         """Describe a model; None: the service's default."""
@@ -159,7 +165,7 @@ class Client:
             sent += 1
             pause = pause_s(outcome, self._retry, sent)
             if pause is None:
-                return call.read(outcome, self._url, sent)
+                return call.read(outcome, self._url, sent, self._way)
             time.sleep(pause)
 
 
@@ -177,8 +183,8 @@ class AsyncClient:
     ) -> None:
         self._timeout_s = timeout_s
         self._retry = retry or Retry()
-        self._http = httpx.AsyncClient(transport=transport, **settings(url, token, timeout_s))
-        self._url = shown(self._http.base_url)
+        self._http = opened(httpx.AsyncClient, url, token, timeout_s, transport)
+        self._url, self._way = shown(self._http.base_url), "" if transport else way_to(self._http.base_url)
 
     async def predict(self, image: AnyImage, *, top_k: int | None = None, model: str | None = None) -> Prediction:
         """Classify an image."""
@@ -214,11 +220,16 @@ class AsyncClient:
     ) -> list[BatchItem]:
         """Classify any number of images; a bad one gets its own problem and spoils no other."""
         items: list[BatchItem] = []
-        groups = chunks(file_bytes(image) for image in images)
+        unread: dict[int, BatchItem] = {}
+        groups = chunks(sendable(images, unread))
         while group := await asyncio.to_thread(next, groups, None):
-            answer = await self._send(batch_call(group, top_k=top_k, model=model))
-            items += items_of(answer, group, self._url)
-        return items
+            try:
+                answer = await self._send(batch_call(group, top_k=top_k, model=model))
+                items += items_of(answer, group, self._url)
+            except ClientError as error:
+                error.answered = in_order(items, unread)
+                raise
+        return in_order(items, unread)
 
     async def model(self, name: str | None = None) -> ModelInfo:
         """Describe a model; None: the service's default."""
@@ -248,5 +259,5 @@ class AsyncClient:
             sent += 1
             pause = pause_s(outcome, self._retry, sent)
             if pause is None:
-                return call.read(outcome, self._url, sent)
+                return call.read(outcome, self._url, sent, self._way)
             await asyncio.sleep(pause)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hardener.config.answer import ProblemDocument
+from hardener.config.answer import BatchItem, ProblemDocument
 from hardener.errors import HardenerError
 
 
@@ -14,6 +14,7 @@ class ClientError(HardenerError):
         problem: the service's problem document (RFC 9457); None where the answer held none.
         request_id: under which the service's log has the request; None where it was not said.
         retry_after_s: what the service asked to wait, in seconds; None where it did not.
+        answered: of several images, the items of the first ones, which were answered before.
     """
 
     def __init__(
@@ -30,10 +31,16 @@ class ClientError(HardenerError):
         self.problem = problem
         self.request_id = request_id
         self.retry_after_s = retry_after_s
+        self.answered: list[BatchItem] = []
 
 
 class ImageNotRead(ClientError):
     """What was given is no image that could be sent; nothing was sent."""
+
+    def as_item(self) -> BatchItem:
+        """Return it as the problem of one image among others, as the service tells that of an empty one."""
+        problem = ProblemDocument(type="about:blank", title="Unsupported Media Type", status=415, detail=str(self))
+        return BatchItem(prediction=None, problem=problem)
 
 
 class Refused(ClientError):

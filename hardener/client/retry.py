@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from hardener.client._connection import MOST_SILENCE_S
+from hardener.client.error import ClientError
 
 RETRIED_STATUSES = (429, 503)
 
@@ -21,12 +24,20 @@ class Retry:
         first_s: longest pause before the first of these, in seconds; it doubles with each.
         most_s: no backoff is longer.
         patience_s: a longer Retry-After is not waited for: the error is raised at once.
+    Raises:
+        ClientError: one is negative, NaN or more than a week.
     """
 
     times: int = 4
     first_s: float = 0.25
     most_s: float = 8.0
     patience_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not 0 <= value <= MOST_SILENCE_S:
+                raise ClientError(f"{each.name} of Retry must lie from 0 to {MOST_SILENCE_S:.0f}; got {value}.")
 
     def pause_s(self, sent: int, retry_after_s: float | None) -> float | None:
         """Return the pause after the `sent`-th failure, in seconds, or None: give up.
@@ -36,7 +47,7 @@ class Retry:
         """
         if sent > self.times or (retry_after_s or 0) > self.patience_s:
             return None
-        backoff = min(self.most_s, self.first_s * 2.0 ** (sent - 1))
+        backoff = min(self.most_s, self.first_s * 2.0 ** min(sent - 1, 64))
         return (retry_after_s or 0) + backoff * random.uniform(0.5, 1)  # noqa: S311 - spreads load, keeps no secret
 
 

@@ -17,11 +17,15 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ModelName(_Answer):
-    """Which model answered; `fingerprint` is the sha256 of its weights."""
-
+class _Identity(_Answer):
     name: str
-    fingerprint: str
+    fingerprint: str = Field(description="sha256 of the weights that were trained, float32 and int8 alike")
+    file_sha256: str | None = Field(None, description="sha256 of model.onnx, the file that answers; null: not known")
+    quantization: Literal["int8"] | None = Field(None, description="null: float32")
+
+
+class ModelName(_Identity):
+    """Which model answered."""
 
 
 class WorstVariant(_Answer):
@@ -205,11 +209,9 @@ class ModelList(_Answer):
     models: list[ModelInfo]
 
 
-class ModelInfo(_Answer):
+class ModelInfo(_Identity):
     """The bundle that is served."""
 
-    name: str
-    fingerprint: str
     recipe: str
     created_at: str
     hardener_version: str

@@ -24,7 +24,7 @@ DESCRIPTION_FILE = "bundle.json"
 CARD_FILE = "model_card.md"
 _MEBIBYTE = 1 << 20
 LARGEST_DESCRIPTION, LARGEST_CARD, LARGEST_INPUT = 16 * _MEBIBYTE, 4 * _MEBIBYTE, 256 * _MEBIBYTE
-_LONGEST_LINE = 1000
+LONGEST_LINE = 1000
 _LARGEST_EPS = 1e9
 
 
@@ -41,7 +41,7 @@ def _no_truth_value(value: object) -> object:
     return value
 
 
-Line = Annotated[str, Field(max_length=_LONGEST_LINE), AfterValidator(_line)]
+Line = Annotated[str, Field(max_length=LONGEST_LINE), AfterValidator(_line)]
 Name = Annotated[Line, Field(min_length=1, pattern=r"\S")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -394,4 +394,4 @@ def _faults(error: ValidationError) -> str:
         said = fault["msg"].removeprefix("Value error, ")
         told.append(f"{where}: {said}" if where else said)
     more = error.error_count() - len(told)
-    return one_line("; ".join(told))[:_LONGEST_LINE] + (f"; and {more} more" if more else "")
+    return one_line("; ".join(told))[:LONGEST_LINE] + (f"; and {more} more" if more else "")

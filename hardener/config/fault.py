@@ -8,7 +8,7 @@ from typing import get_args
 from pydantic import BaseModel, ValidationError
 
 from hardener.errors import did_you_mean
-from hardener.words import one_line
+from hardener.words import either, one_line
 
 
 def first_fault(error: ValidationError) -> str:
@@ -19,13 +19,16 @@ def first_fault(error: ValidationError) -> str:
 
 
 def all_faults(error: ValidationError, keys: Iterable[str]) -> str:
-    """Tell all that is wrong with what a person wrote; an unknown key comes with the nearest of `keys`."""
+    """Tell all that is wrong with what a person wrote; an unknown key comes with its own place or the nearest key.
+
+    Args:
+        keys: all that are known, as `keys_of` names them.
+    """
     known, faults = list(keys), []
     for fault in error.errors():
         item, place = _place(fault["loc"])
         if fault["type"] == "extra_forbidden":
-            hint = ("" if item else did_you_mean(place, known)) or did_you_mean(str(fault["loc"][-1]), known)
-            faults.append(f"{item}unknown key {place!r}.{hint}")
+            faults.append(f"{item}unknown key {place!r}.{_hint(fault['loc'], place, known)}")
         elif fault["type"] == "missing":
             faults.append(f"{item}{place}: is missing.")
         else:
@@ -36,6 +39,19 @@ def all_faults(error: ValidationError, keys: Iterable[str]) -> str:
             head = f"{place}: " if place else ""  # without one it is of the whole file
             faults.append(f"{item}{head}{message}" + ("" if ours else f"; got {fault['input']!r}."))
     return one_line(" ".join(faults))
+
+
+def _hint(loc: Sequence[int | str], place: str, known: Sequence[str]) -> str:
+    """Say where a key of this name belongs, or which one beside it was meant."""
+    last, section = str(loc[-1]), "".join(f"{part}." for part in loc[:-1] if isinstance(part, str))
+    elsewhere = [key for key in dict.fromkeys(known) if f".{key}".endswith(f".{last}")]
+    if place in elsewhere:  # of an item, whose keys are told without its list
+        return " It belongs at the top of the file."
+    if elsewhere:
+        return f" Did you mean {either(map(repr, elsewhere))}?"
+    if len(section) > 1 and len(loc) > section.count(".") + 1:  # an item of a list, whose own keys are short
+        return did_you_mean(last, [key.removeprefix(section) for key in known if key.startswith(section)])
+    return did_you_mean(place, known) or did_you_mean(last, known)
 
 
 def _place(loc: Sequence[int | str]) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from hardener.words import plain
 _PACKAGE = Path(__file__).resolve().parent.parent
 _BESIDE = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-[0-9a-f]{8}(?P<old>\.old)?")
 _FORGOTTEN_S = 24 * 3600.0  # no file takes a day to write
+READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}  # what a folder that may only be read answers
 _PROBE = 1 << 16  # bytes, about what a record takes
 _under_way: set[Path] = set()
 

@@ -47,8 +47,7 @@ def read_requirements(path: Path) -> list[Requirement]:
     try:
         found = Requirements.model_validate(fields).requirements
     except ValidationError as error:
-        keys = [*Requirements.model_fields, *keys_of(Requirement)]
-        raise HardenerError(f"{path}: {all_faults(error, keys)}") from None
+        raise HardenerError(f"{path}: {all_faults(error, keys_of(Requirements))}") from None
     empty = [str(number) for number, item in enumerate(found, start=1) if item.min is None and item.max_drop is None]
     if empty:
         raise HardenerError(f"{path}: number {', '.join(empty)} asks for nothing: give min, or max-drop.")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hardener.config.files import READ_ONLY
 from hardener.errors import HardenerError
 
 LOCK = ".lock"
@@ -28,7 +29,7 @@ def locked(folder: Path, doing: str, warn: Callable[[str], None], *, name: str =
         doing: what is done meanwhile, such as "trained", for whoever finds it taken.
         name: of the lock's file; different ones do not exclude each other.
     Raises:
-        HardenerError: another process holds it.
+        HardenerError: another process holds it, or the folder may only be read.
     """
     path = folder / name
     descriptor = _take(path, doing, warn)
@@ -60,7 +61,15 @@ def holder(folder: Path, *, name: str = LOCK) -> str | None:
 
 def _take(path: Path, doing: str, warn: Callable[[str], None]) -> int | None:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            raise HardenerError(
+                f"{path.parent} cannot be written to ({error.strerror}), and what is made here is kept in it. Make it "
+                "writable, or copy it to where you may write."
+            ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -9,10 +9,22 @@ from hardener.config.bundle import Bundle
 from hardener.errors import HardenerError, did_you_mean
 
 
-def split_name(text: str) -> tuple[str | None, str]:
-    """Split `NAME=PATH`; a plain path has no name, and neither has a folder with = in its own."""
+def split_name(text: str, runs: Path | None = None) -> tuple[str | None, str]:
+    """Split `NAME=PATH`; a plain path has no name, and neither has `=PATH`, or a folder with = in its own.
+
+    Args:
+        runs: a folder; one of this whole name in it is meant as well.
+    """
     name, equals, path = text.partition("=")
-    return (name, path) if equals and name and not Path(text).exists() else (None, text)
+    if equals and not name:
+        return None, path
+    is_folder = Path(text).exists() or (runs is not None and (runs / text).exists())
+    return (name, path) if equals and not is_folder else (None, text)
+
+
+def with_name(name: str | None, path: Path) -> str:
+    """Return a word that `split_name` splits again without a look at the disk, where the path is absolute."""
+    return f"{name or ''}={path}" if name is not None or "=" in str(path) else str(path)
 
 
 def served_names(bundles: Iterable[tuple[str | None, Path, Bundle]]) -> list[str]:

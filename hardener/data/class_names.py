@@ -7,8 +7,9 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from hardener.config.bundle import LONGEST_LINE
 from hardener.errors import HardenerError
-from hardener.words import listed
+from hardener.words import listed, one_line
 
 _BETWEEN = re.compile(r"(?<=[^\W\d_])[_-]+(?=[^\W\d_])")  # two letters: A- and A, 1_1 and 11 are no twins
 _NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
@@ -38,6 +39,30 @@ def refuse_alike(names: Mapping[str, Iterable[str]]) -> None:
         f"class names differ only by {_difference(list(alike[0]))}: {told}. They would be classes of their own. "
         f"Give all of them one name, such as {unicodedata.normalize('NFC', ' '.join(first.split()))!r}."
     )
+
+
+def refuse_unserved(names: Iterable[str]) -> None:
+    """See that a bundle can carry the names of classes, and that a reader can tell them apart there.
+
+    Raises:
+        HardenerError: one is blank or too long, or two are one as they are shown; it says what to rename.
+    """
+    shown: dict[str, str] = {}
+    for name in names:
+        line = one_line(name)
+        if not line.strip():
+            raise HardenerError(f"{name!r} is the name of a class and shows nothing. Give it another one.")
+        if len(line) > LONGEST_LINE:
+            raise HardenerError(
+                f"the name of the class {line[:60]!r}… has {len(line):,} characters, and at most {LONGEST_LINE:,} can "
+                "be exported. Give it a shorter one."
+            )
+        if line in shown:
+            raise HardenerError(
+                f"the names of two classes, {shown[line]!r} and {name!r}, look alike wherever they are shown. "
+                "Give one of them another name."
+            )
+        shown[line] = name
 
 
 def _key(name: str) -> str:

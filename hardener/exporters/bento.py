@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import yaml
 
 from hardener.config.bundle import Bundle, bundle_files, read_bundle
-from hardener.config.files import packaged_folder, written_whole
+from hardener.config.files import READ_ONLY, packaged_folder, written_whole
 from hardener.errors import Failure, HardenerError
 
 _ENTRY = "hardener_bento"
@@ -59,8 +61,9 @@ def build_bento(bundle: Path, *, output: Path | None = None) -> Bento:
     Args:
         output: a file to export the Bento to as well, with the ending .bento.
     Raises:
-        HardenerError: no bundle, a changed one, one that the service would refuse, or `output` in no folder.
-        Failure: BentoML cannot build or export it.
+        HardenerError: no bundle, a changed one, one that the service would refuse, `output` in no folder, or
+            the bundle in one that may only be read.
+        Failure: BentoML cannot build or export it. Its store is then as it was.
     """
     if output is not None and (output.suffix != ".bento" or not output.resolve().parent.is_dir()):
         raise HardenerError(f"--output takes a file FILE.bento in a folder that exists; got {output}.")
@@ -68,12 +71,27 @@ def build_bento(bundle: Path, *, output: Path | None = None) -> Bento:
     source = bundle.parent / (
         bundle.name.replace("bundle", "bento") if "bundle" in bundle.name else f"{bundle.name}-bento"
     )
-    with written_whole(source) as folder:
-        lay_out(bundle, described, folder)
-        _check(folder)
-    tag = _built(source)
+    try:
+        with written_whole(source) as folder:
+            lay_out(bundle, described, folder)
+            _check(folder)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        raise HardenerError(
+            f"{source} cannot be written ({error.strerror}): a Bento is laid out beside its bundle. Make "
+            f"{bundle.parent} writable, or copy {bundle.name} to where you may write, and name the copy."
+        ) from None
+    # The version is made here: BentoML prints its tag by rich, for which `:cat:` is a picture.
+    made = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
+    tag = f"{bento_name(described.name)}:{made}"
+    _run(["build", "--version", made, "-o", "tag", str(source)], source)
     if output is not None:
-        _run(["export", tag, str(output.resolve())], source)
+        try:
+            _run(["export", tag, str(output.resolve())], source)
+        except Failure:
+            _run(["delete", "--yes", tag], source)
+            raise
     return Bento(tag, source, output)
 
 
@@ -138,14 +156,6 @@ def _check(folder: Path) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise HardenerError(f"the service refuses this bundle: {last.removeprefix('error: ')}")
-
-
-def _built(source: Path) -> str:
-    printed = _run(["build", "-o", "tag", str(source)], source)
-    found = re.search(r"__tag__:(\S+)", printed)
-    if found is None:
-        raise Failure(f"BentoML built something and did not say its tag: {printed.strip()[-200:]}")
-    return found[1]
 
 
 def _run(words: list[str], folder: Path) -> str:

@@ -26,6 +26,7 @@ from hardener.config.reading import Reading
 from hardener.config.run_folder import InputRecord, RunFolder, RunRecord, now, unfinished
 from hardener.config.run_lock import locked
 from hardener.config.schema import Recipe
+from hardener.data.class_names import refuse_unserved
 from hardener.data.data_set import DataSet
 from hardener.data.statistics import training_statistics
 from hardener.errors import HardenerError
@@ -85,6 +86,7 @@ class ComparedOn:
 
 def _export(run: RunFolder, reporter: Reporter, asked: ComparedOn) -> Bundle:
     record, recipe = run.read_record(), run.read_recipe()
+    refuse_unserved(record.classes)  # those of a run of version 0.2 or before may be so
     if (changed := changed_code(run, record)) is not None:
         reporter.warn(changed)
     classifier, fingerprint = open_with_fingerprint(run, record)

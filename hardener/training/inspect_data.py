@@ -33,6 +33,7 @@ from hardener.config.reading import AS_FOUND, Reading
 from hardener.config.recipe import settle
 from hardener.config.run_folder import now
 from hardener.config.schema import Recipe
+from hardener.data.class_names import refuse_unserved
 from hardener.data.data_set import DataSet, read_data_set
 from hardener.data.decode import decode_image
 from hardener.data.image_files import ImageFiles
@@ -108,6 +109,7 @@ def inspect_data(request: InspectionRequest, reporter: Reporter) -> tuple[DataIn
         test_fraction=request.recipe.data.test_fraction,
         reporter=reporter,
     )
+    refuse_unserved(folder.classes)
     splits = {"train": folder.train, "validation": folder.validation, "test": folder.test}
     present = {name: files for name, files in splits.items() if files is not None}
     headers = {name: _survey(name, files, reporter) for name, files in present.items()}

@@ -14,6 +14,7 @@ from hardener.config.reading import OtherRoots, Reading, ignoring
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.config.schema import Recipe
 from hardener.data.cache import PixelCache
+from hardener.data.class_names import refuse_unserved
 from hardener.data.data_set import DataSet, read_data_set, say_how
 from hardener.data.image_files import ImageFiles
 from hardener.data.input_rule import Cut, bulk_size, choose_range, cut_by_crop, tell_cut, tell_pixels, tell_size
@@ -212,7 +213,7 @@ def check_enough(images: LoadedImages, classes: Sequence[str]) -> None:
 def _read_folder(
     root: Path, others: OtherRoots, recipe: Recipe, seed: int, reading: Reading, reporter: Reporter
 ) -> DataSet:
-    return read_data_set(
+    folder = read_data_set(
         root,
         reading=reading,
         **others,
@@ -221,6 +222,8 @@ def _read_folder(
         test_fraction=recipe.data.test_fraction,
         reporter=reporter,
     )
+    refuse_unserved(folder.classes)
+    return folder
 
 
 def _pixel_cache(recipe: Recipe, reporter: Reporter) -> PixelCache | None:

@@ -57,6 +57,7 @@ function distance(/** @type {number} */ eps, /** @type {string} */ norm) {
 }
 
 const norm = (/** @type {string} */ name) => ({ linf: "ℓ∞", l2: "ℓ2" })[name] ?? name;
+const inList = (/** @type {string} */ label) => (/[,;]/.test(label) ? `"${label}"` : label); // as words.in_list in Python
 const named = (/** @type {string} */ label) => `“${label}”`; // a class may be called 3
 const percentOf = (/** @type {number} */ share) => `${(100 * Math.min(1, Math.max(0, share))).toFixed(2)}%`;
 
@@ -258,13 +259,16 @@ function showModel() {
   document.title = `${info.name} · hardener`;
   at("title").textContent = `Ask ${info.name} about an image`;
   const print = h("code", { title: `sha256 of the weights: ${info.fingerprint}` }, info.fingerprint.slice(0, 12));
-  at("model-line").replaceChildren("fingerprint ", print, ` · ${info.provider} · ${plural(info.classes.length, "class", "classes")}`);
+  at("formats").textContent = `JPEG, PNG, WebP${info.input.pixels?.range ? ", BMP or TIFF" : " or BMP"}`;
+  at("model-line").replaceChildren("fingerprint ", print, `${info.quantization ? ` · ${info.quantization}` : ""} · ${info.provider} · ${plural(info.classes.length, "class", "classes")}`);
   const { height, width, channels } = info.input;
   const rows = [
     ["Weights", h("code", {}, info.fingerprint)],
+    ["File", h("code", {}, info.file_sha256)],
+    ["Numbers", info.quantization ?? "float32"],
     ["Runs on", info.provider],
     ["Input", `${width} × ${height} pixels, ${channels === 1 ? "gray" : "colour"}`],
-    ["Classes", info.classes.length > 12 ? `${info.classes.slice(0, 12).join(", ")} and ${count(info.classes.length - 12)} more` : info.classes.join(", ")],
+    ["Classes", info.classes.slice(0, 12).map(inList).join(", ") + (info.classes.length > 12 ? ` and ${count(info.classes.length - 12)} more` : "")],
     ["Recipe", info.recipe],
     ["Noise in training", info.noise_sigma === null ? "none" : `σ ${number(info.noise_sigma)}`],
     ["Exported", `${info.created_at.slice(0, 16).replace("T", " ")}, hardener ${info.hardener_version}`],
@@ -404,7 +408,7 @@ async function request(/** @type {boolean} */ withReport) {
   const succeeded = await running;
   const lost = document.activeElement === document.body || document.activeElement === at("cancel");
   if (held && lost) at(succeeded ? (withReport ? "report-title" : "answer-title") : "ask-report").focus();
-  if (succeeded && state.answer && model() && state.answer.model.name === model().name && state.answer.model.fingerprint !== model().fingerprint) {
+  if (succeeded && state.answer && model() && state.answer.model.name === model().name && state.answer.model.file_sha256 !== model().file_sha256) {
     await loadModels(); // the service took up another version meanwhile
   }
   return succeeded;

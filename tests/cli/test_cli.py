@@ -17,6 +17,7 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
+from hardener.cli.export import _say_next
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.models.checkpoints.weights import save_weights
@@ -190,6 +191,23 @@ def test_export_prints_the_comparison(home: Path) -> None:
     assert found.exit_code == 0, found.output
     assert "largest logit difference" in found.stdout
     assert "same answer on 100.0 %" in found.stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("speed", "told"),
+    [
+        (None, ["next: hardener serve runs/A"]),
+        (2.5, ["next: hardener serve runs/A/bundle-int8"]),
+        (0.3, ["next: hardener serve runs/A", "where int8 is faster, next: hardener serve runs/A/bundle-int8"]),
+    ],
+)
+def test_int8_that_was_slower_is_not_what_export_advises(
+    speed: float | None, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _say_next(RunFolder(Path("runs/A")), speed)
+    found = capsys.readouterr()
+    assert found.out.splitlines() == told
+    assert ("int8 is slower than float32 here: 0.3 times as fast" in found.err) == (speed == 0.3)
 
 
 def test_export_in_int8_prints_what_it_cost(home: Path) -> None:

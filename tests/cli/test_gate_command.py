@@ -108,6 +108,14 @@ def test_a_file_of_requirements_fails_and_passes_and_is_found_in_the_run(home: P
             "requirements:\n- {measure: clean, mim: 0.8}",
             "number 1 of requirements: unknown key 'mim'. Did you mean 'min'?",
         ),
+        (
+            "requirements:\n- {measure: clean, min: 0.8}\nmin: 0.8",
+            "unknown key 'min'. Did you mean 'requirements.min'?",
+        ),
+        (
+            "requirements:\n- {measure: clean, min: 0.8, requirements: 1}",
+            "number 1 of requirements: unknown key 'requirements'. It belongs at the top of the file.",
+        ),
         ("requirements:\n- {measure: clean}", "number 1 asks for nothing"),
         ("requirements:\n- {min: 0.8}", "number 1 of requirements: measure: is missing"),
         ("requirements: []", "at least 1 item"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from scripted_server import Reply, prediction, problem, scripted
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
+from hardener.client._call import BATCH_BYTES
 
 MEANING = "what it shows and what it does not"
 STATISTIC = {"value": 0.4, "unit": "", "training": None, "unusual": None}
@@ -138,6 +141,22 @@ def test_the_image_that_an_attack_found_is_kept_beside_others(images: list[Path]
     assert json.loads(found[1].stdout)["prediction"]["report"]["attack"]["image"] == probe["image"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
+def test_an_image_that_finds_no_room_leaves_no_piece_and_advises_no_option(images: list[Path], tmp_path: Path) -> None:
+    probe = report()["attack"] | {"found": True, "label": "dog", "image": base64.b64encode(b"a PNG").decode()}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with scripted(answers(prediction(report=report(attack=probe)))) as (url, _):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
+            found = hardener("predict", images[0], "--url", url, "--report", "--save-found", tmp_path / "found")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (found.exit_code, list((tmp_path / "found").iterdir())) == (2, [])
+    assert "error: no space left on the disk" in found.stderr
+    assert "Free some." in found.stderr
+    assert "--out" not in found.stderr
+
+
 def test_what_cannot_keep_an_image_is_said_before_anything_is_asked(images: list[Path]) -> None:
     found = hardener("predict", images[0], "--save-found", "found")
     assert (found.exit_code, found.output) == (
@@ -216,6 +235,46 @@ def test_several_images_go_in_one_batch_and_a_bad_one_spoils_no_other(images: li
     assert [line["image"] for line in read] == [str(path) for path in images]
     assert [line["prediction"] and line["prediction"]["label"] for line in read] == ["cat", None, "frog"]
     assert read[1]["problem"]["status"] == 422
+
+
+def test_an_empty_file_is_its_own_problem_and_each_one_is_named(images: list[Path], tmp_path: Path) -> None:
+    empty = [tmp_path / f"empty-{number:02d}.png" for number in range(12)]
+    for path in empty:
+        path.touch()
+    items = [{"prediction": prediction(label), "problem": None} for label in ("cat", "frog")]
+    with scripted(answers({"items": items})) as (url, asked):
+        found = hardener("predict", images[0], *empty, images[1], "--url", url)
+        lines = hardener("predict", images[0], *empty, images[1], "--url", url, "--json")
+    assert (found.exit_code, lines.exit_code, len(asked)) == (2, 2, 2)
+    assert found.stdout.index("cat") < found.stdout.index("frog")
+    read = [json.loads(line) for line in lines.stdout.splitlines()]
+    assert [line["prediction"] is not None for line in read] == [True, *[False] * 12, True]
+    assert {line["problem"]["status"] for line in read[1:-1]} == {415}
+    for result in (found, lines):
+        told = result.stderr.splitlines()
+        assert "empty-00.png is empty (0 bytes). (12 of 14 images were not answered)" in told[0]
+        assert all(path.name in line for path, line in zip(empty[1:10], told[1:], strict=False))
+        assert told[-1] == "  and 2 more"
+    with scripted(answers(prediction(report=report()))) as (url, _):
+        found = hardener("predict", empty[0], images[0], "--url", url, "--report")
+    assert found.exit_code == 2
+    assert "certificate" in found.stdout
+
+
+def test_what_was_answered_is_shown_where_a_later_request_fails(images: list[Path], tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(BATCH_BYTES))
+    refusal = Reply(401, json.dumps(problem(401, "Unauthorized", "the token has ended.")))
+    for words, first in (([images[0]] * 40, 32), ([images[0], images[1], large], 2)):
+        items = [{"prediction": prediction(), "problem": None}] * first
+        with scripted([*answers({"items": items}), refusal]) as (url, asked):
+            found = hardener("predict", *words, "--url", url)
+        with scripted([*answers({"items": items}), refusal]) as (url, _):
+            lines = hardener("predict", *words, "--url", url, "--json")
+        assert (found.exit_code, lines.exit_code, len(asked)) == (2, 2, 2)
+        assert "the token has ended" in found.stderr
+        assert found.stdout.count("75.0 %") == first
+        assert len(lines.stdout.splitlines()) == first
 
 
 def test_more_images_than_a_request_takes_go_in_chunks(images: list[Path]) -> None:

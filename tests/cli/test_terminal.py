@@ -40,6 +40,15 @@ def test_a_name_cannot_steer_the_terminal(terminal: bool) -> None:
         assert odd not in written
 
 
+def test_a_name_between_colons_stays_a_name() -> None:
+    file = io.StringIO()
+    console = _Folding(file=file, width=100)
+    console.print("runs/a:cat:b")
+    console.print(Table("runs/a:dog:b"))
+    assert "runs/a:cat:b" in file.getvalue()
+    assert "runs/a:dog:b" in file.getvalue()
+
+
 def test_an_error_tells_an_odd_name_visibly(tmp_path: Path) -> None:
     folder = tmp_path / "a\x1b[2Jb"
     folder.mkdir()

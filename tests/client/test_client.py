@@ -125,6 +125,18 @@ def test_a_batch_with_a_wrong_number_of_answers_is_no_answer(both: Both) -> None
         both.ask_handler(lambda _: httpx.Response(200, json={"items": []}), "predict_batch", [b"1", b"2"])
 
 
+def test_an_image_of_a_batch_that_cannot_be_read_gets_its_own_problem(both: Both, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    items: list[dict[str, Any]] = [{"prediction": prediction("cat"), "problem": None}]
+    batch: list[Any] = [tmp_path / "empty.png", b"1", tmp_path / "none.png", 3]
+    found = both.ask_handler(lambda _: httpx.Response(200, json={"items": items}), "predict_batch", batch)
+    assert [item.prediction and item.prediction.label for item in found] == [None, "cat", None, None]
+    told = [item.problem.detail for item in found if item.problem]
+    for detail, said in zip(told, ("is empty (0 bytes)", "No such file or directory", "got int"), strict=True):
+        assert said in detail
+    assert both.ask_handler(lambda _: httpx.Response(500), "predict_batch", [3])[0].problem.status == 415
+
+
 def test_models_are_described(both: Both) -> None:
     spec = {"height": 8, "width": 8, "channels": 3, "resize": "cover-center-bilinear"}
     info = {

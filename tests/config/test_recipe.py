@@ -142,6 +142,7 @@ def test_what_is_set_beats_what_trained_weights_would_change(tmp_path: Path) -> 
     ("setting", "message"),
     [
         ("fine_tuning={optimizer: {lrr: 1}}", r"unknown key 'optimizer.lrr'. Did you mean 'optimizer.lr'\?"),
+        ("lr=1", r"unknown key 'lr'. Did you mean 'beta.lr' or 'optimizer.lr'\?"),
         ("fine_tuning={data: {fit: stretch}}", "fine_tuning cannot change data.fit. Set it in the recipe itself"),
         ("fine_tuning={epochs: {x: 1}}", "fine_tuning: epochs.x: 'epochs' is no section of the recipe"),
         ("fine_tuning=3", "fine_tuning: Input should be a valid dictionary"),

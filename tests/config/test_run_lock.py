@@ -52,3 +52,8 @@ def test_a_file_system_without_locks_is_told(tmp_path: Path, monkeypatch: pytest
         f"the file system of {tmp_path} has no locks (No locks available): see to it that no other process works on "
         "it meanwhile"
     ]
+
+
+def test_a_folder_that_may_only_be_read_is_said() -> None:
+    with pytest.raises(HardenerError, match=r"/sys cannot be written to .* or copy it to where you may write"):
+        locked(Path("/sys"), "exported", print).__enter__()

@@ -168,6 +168,13 @@ def test_a_file_that_disagrees_is_a_failure_and_no_bundle_is_left(
     assert [path.name for path in run.path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_names_of_classes_that_no_bundle_takes_are_said_before_any_work(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "older")
+    run.write_record(run.read_record().model_copy(update={"classes": ["cat\t", "cat\\t"]}))
+    with pytest.raises(HardenerError, match=r"the names of two classes, .* look alike wherever they are shown"):
+        export(run, Quiet())
+
+
 def test_a_bundle_that_stands_survives_a_failing_export(
     trained: RunFolder, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,13 @@ EVALUATION = {
     "evaluated_at": "2025-01-01T00:00:00Z",
 }
 
+INT8 = {
+    "kind": "int8", "calibration_images": 1, "samples": 1, "top1_agreement": 1.0, "clean_accuracy": 1.0,
+    "clean_accuracy_float32": 1.0, "norm": "linf", "eps": 0.1, "attacks": ["pgd"], "robust_accuracy": 1.0,
+    "robust_accuracy_float32": 1.0, "interval": [0.0, 1.0], "certified_radius": None, "certified_accuracy": None,
+    "certified_accuracy_float32": None,
+}  # fmt: skip
+
 
 def linear_bundle(
     folder: Path,

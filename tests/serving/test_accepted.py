@@ -23,7 +23,7 @@ from serving.accepted import Acceptance, sources, tokens_file
 from serving.in_work import SLOTS, InWork, lost_with
 from serving.restarts import QUICK_S, Restarts
 from serving.service_state import ServiceState
-from serving.settings import ACCEPTED_VARIABLE, BundleSource, Settings
+from serving.settings import ACCEPTED_VARIABLE, BUNDLES_VARIABLE, BundleSource, Settings, settings_from_environment
 from serving.worker_figures import WorkerCounters, WorkerFigures
 
 WEIGHTS = np.zeros((4, 4, 1, 2), np.float32)
@@ -37,6 +37,7 @@ def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(place))
     monkeypatch.setenv(ACCEPTED_VARIABLE, "")
+    monkeypatch.setenv(BUNDLES_VARIABLE, "")  # both are set by what is tested
 
     def check(folders: list[Path], *, device: str) -> None:
         for folder in folders:
@@ -88,6 +89,20 @@ def test_a_worker_that_starts_later_serves_what_was_accepted_whatever_lies_in_th
     assert kept is not None
     assert kept.read_text() == f"you {HASH}\n"
     assert len(list(acceptance.folder.glob("bundles-*"))) == 2  # a worker that starts just now may read the older one
+
+
+def test_a_worker_that_starts_later_knows_the_names_though_the_folders_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    linear_bundle(tmp_path / "lr=0.1", WEIGHTS, (0, 0))
+    monkeypatch.setenv(BUNDLES_VARIABLE, f"lr=0.1{os.pathsep}prod=lr=0.1")
+    monkeypatch.setenv("HARDENER_DEVICE", "cpu")
+    Acceptance(settings_from_environment())
+    (tmp_path / "lr=0.1").rename(tmp_path / "moved")
+    later = ServiceState(settings_from_environment())
+    later.close()
+    assert [model.name for model in later.registry.list().models] == ["linear", "prod"]
 
 
 @pytest.mark.parametrize(

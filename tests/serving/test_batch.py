@@ -61,6 +61,14 @@ def test_a_bad_image_gets_its_own_problem(service: ServiceState) -> None:
         assert (item["prediction"] is None) == (status is not None)
 
 
+def test_a_value_of_a_batch_that_is_no_text_spoils_no_other(service: ServiceState) -> None:
+    items = post(service, json={"images": [*base64_of(IMAGES[0]), 3, None, "bad!", *base64_of(IMAGES[0])]}).json()[
+        "items"
+    ]
+    assert [(item["problem"] or {}).get("status") for item in items] == [None, 422, 422, 422, None]
+    assert "images[1] must be the image file in base64" in items[1]["problem"]["detail"]
+
+
 def test_a_model_that_overflows_on_one_image_answers_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

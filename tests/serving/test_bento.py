@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -95,6 +97,17 @@ def test_a_bundle_that_cannot_be_served_is_refused_and_nothing_is_left(bundle: P
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["bundle"]
 
 
+def test_a_folder_that_may_only_be_read_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(
+        HardenerError, match=r"run/bento cannot be written \(Read-only file system\): .* copy bundle to"
+    ):
+        build_bento(bundle)
+
+
 @pytest.mark.parametrize("name", ["my.tar", "missing/my.bento"])
 def test_an_output_that_cannot_be_is_refused_before_anything_is_built(bundle: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(HardenerError, match=r"--output takes a file FILE.bento in a folder that exists"):
@@ -109,6 +122,21 @@ def test_what_bentoml_says_is_passed_on(
     monkeypatch.setattr(room, "_ENTRY_TEXT", "raise RuntimeError('no service here')\n")
     with pytest.raises(Failure, match=r"bentoml build failed: .*no service here"):
         build_bento(bundle)
+
+
+@pytest.mark.slow
+def test_a_run_may_have_the_name_of_an_emoji_and_a_failed_export_leaves_nothing_in_the_store(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = json.loads((bundle / "bundle.json").read_text())
+    (bundle / "bundle.json").write_text(json.dumps(described | {"name": "cat"}))
+    store, taken = tmp_path / "store" / "bentos" / "cat", tmp_path / "taken.bento"
+    made = build_bento(bundle)
+    assert made.tag == f"cat:{(store / 'latest').read_text()}"
+    taken.symlink_to("/proc/none")
+    with pytest.raises(Failure, match="bentoml export failed"):
+        build_bento(bundle, output=taken)
+    assert [path.name for path in store.iterdir() if path.is_dir()] == [made.tag.removeprefix("cat:")]
 
 
 def test_a_run_without_a_bundle_is_one_clear_error(tmp_path: Path) -> None:

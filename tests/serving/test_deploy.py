@@ -181,3 +181,14 @@ def test_containers_have_no_more_rights_than_they_need() -> None:
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_a_bundle_that_is_renamed_into_place_reaches_the_container() -> None:
+    """A bind mount follows a folder, not its name: so the folder around the bundle is mounted."""
+    serving = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["serving"]
+    (mount,) = serving["volumes"]
+    assert (mount["target"], serving["environment"]["HARDENER_BUNDLE"]) == ("/models", "/models/${BUNDLE:-bundle}")
+    for name in ("Dockerfile", "docs/deploy.md"):
+        text = (ROOT / name).read_text()
+        assert '-v "$PWD/runs/NAME:/models:ro" -e HARDENER_BUNDLE=/models/bundle' in text
+        assert "/bundle:/bundle" not in text

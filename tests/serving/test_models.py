@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from bundles import image_bytes, linear_bundle
+from bundles import INT8, image_bytes, linear_bundle
 from loaded import open_service, send, send_image, talk
 
 from hardener.config.answer import ModelInfo, ModelList
@@ -71,6 +72,32 @@ def test_names_are_unique_and_the_default_is_one_of_them(tmp_path: Path) -> None
         for load in (ServiceState, check_bundles):
             with pytest.raises(HardenerError, match=match.replace("?", r"\?")):
                 load(settings)
+
+
+def test_the_int8_file_of_a_run_is_told_from_its_float32_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = animal_bundle(tmp_path / "bundle", CAT)
+    second = linear_bundle(tmp_path / "bundle-int8", WEIGHTS, DOG, changes={"quantization": INT8})
+    shas = [json.loads((bundle / "bundle.json").read_text())["model"]["sha256"] for bundle in (first, second)]
+    current = tmp_path / "current"
+    current.symlink_to(first)
+    caplog.set_level("INFO", logger="hardener.serving")
+    with open_service(BundleSource(current, "prod")) as service:
+        infos, answers, metrics = [], [], []
+        for target in (first, second):
+            current.unlink()
+            current.symlink_to(target)
+            assert asyncio.run(service.reload())
+            infos.append(send(service, "GET", "/model").json())
+            answers.append(send_image(service, GOOD).json()["model"])
+            metrics.append(send(service, "GET", "/metrics").text)
+    for told in (infos, answers):
+        assert [(each["file_sha256"], each["quantization"]) for each in told] == [(shas[0], None), (shas[1], "int8")]
+    labels = f'file="{shas[1]}",fingerprint="{"f" * 64}",model="prod",provider="CPUExecutionProvider"'
+    assert f'hardener_model_info{{{labels},quantization="int8"}} 1.0' in metrics[1]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"reloaded prod ({'f' * 12}), file {shas[0][:12]}, the same as before",
+        f"reloaded prod ({'f' * 12}), file {shas[1][:12]} in int8",
+    ]
 
 
 def test_a_reload_serves_the_new_bundle_and_loses_no_request(tmp_path: Path) -> None:

@@ -424,12 +424,20 @@ def test_what_waits_is_asked_soon_after_a_request_and_at_each_scrape() -> None:
 
 def test_a_model_that_is_no_longer_served_falls_to_zero() -> None:
     metrics = Metrics()
-    old, new = ("flowers", "a" * 64, "CPU"), ("flowers", "b" * 64, "CPU")
+    old, new = ("flowers", "a" * 64, "CPU", "c", "none"), ("flowers", "b" * 64, "CPU", "d", "int8")
     metrics.show_models([old])
     metrics.show_models([new])
     values = [
-        sample(metrics, "hardener_model_info", model=name, fingerprint=fingerprint, provider=provider)
-        for name, fingerprint, provider in (old, new)
+        sample(
+            metrics,
+            "hardener_model_info",
+            model=name,
+            fingerprint=fingerprint,
+            provider=provider,
+            file=file,
+            quantization=quantization,
+        )
+        for name, fingerprint, provider, file, quantization in (old, new)
     ]
     assert values == [0, 1]
 
@@ -458,7 +466,7 @@ metrics = Metrics()
 metrics.note_request("/predict", 200, 0.02)
 metrics.in_flight += 1
 metrics.watch_queues(lambda: {"plain": 2, "report": 0})
-metrics.show_models([("flowers", "a", "CPU")])
+metrics.show_models([("flowers", "a", "CPU", "c", "none")])
 metrics.write_gauges()
 print("ready", flush=True)
 sys.stdin.readline()
@@ -495,7 +503,8 @@ def test_whichever_worker_is_asked_adds_up_all_and_forgets_what_a_dead_one_had_i
         assert 'hardener_requests_total{route="/predict",status="200"} 3.0' in lines
         assert "hardener_requests_in_flight 3.0" in lines
         assert 'hardener_waiting_images{kind="plain"} 6.0' in lines
-        assert 'hardener_model_info{fingerprint="a",model="flowers",provider="CPU"} 1.0' in lines
+        labels = 'file="c",fingerprint="a",model="flowers",provider="CPU",quantization="none"'
+        assert f"hardener_model_info{{{labels}}} 1.0" in lines
         workers[2].kill()
         workers[2].wait()
         lines = ask(workers[1])
@@ -670,7 +679,10 @@ def test_the_service_counts_answers_reports_and_refused_images_by_model_and_kind
     assert 'hardener_requests_total{route="/predict/batch",status="200"} 1.0' in text
     assert "hardener_requests_in_flight 1.0" in text  # the scrape itself
     assert float(report_runs.split()[1]) + float(abstentions.split()[1]) == 1
-    assert f'fingerprint="{"f" * 64}",model="flowers",provider="CPUExecutionProvider"}} 1.0' in "\n".join(text)
+    assert (
+        f'fingerprint="{"f" * 64}",model="flowers",provider="CPUExecutionProvider",quantization="none"}} 1.0'
+        in "\n".join(text)
+    )
 
 
 def test_the_service_logs_the_model_and_the_token_of_a_request(bundle: Path) -> None:
@@ -751,7 +763,7 @@ def test_a_reload_takes_new_tokens_and_says_when_it_cannot(
 @pytest.mark.parametrize("file", ["alerts.yaml", "grafana-dashboard.json"])
 def test_alerts_and_dashboard_ask_for_figures_that_there_are(file: str) -> None:
     metrics = Metrics()
-    metrics.show_models([("flowers", "a", "CPU")])
+    metrics.show_models([("flowers", "a", "CPU", "c", "none")])
     metrics.note_request("/predict", 200, 0.1)
     metrics.note_prediction(prediction())
     there = {line.split("{")[0].split(" ")[0] for line in metrics.render().decode().splitlines()}

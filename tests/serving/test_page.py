@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import io
@@ -22,7 +23,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from bundles import image_bytes, linear_bundle
+from bundles import INT8, image_bytes, linear_bundle
 from loaded import open_service
 from PIL import Image, ImageEnhance, ImageFilter
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -281,6 +282,40 @@ def test_an_uploaded_image_gets_the_answer_of_the_api(open_page: Opener, url: st
     expect(page.locator("#model-line")).to_contain_text("ffffffffffff · CPUExecutionProvider · 3 classes")
     expect(page.locator("#offline")).to_contain_text("40.0 %")
     assert page.title() == "linear · hardener"
+
+
+def test_the_page_takes_up_the_int8_file_of_the_same_run(open_page: Opener, tmp_path: Path) -> None:
+    weights = np.zeros((16, 16, 3, 3), np.float32)
+    first = linear_bundle(tmp_path / "bundle", weights, (1, 0, 0), classes=CLASSES)
+    changes = {"quantization": INT8, "evaluation": None}
+    second = linear_bundle(tmp_path / "bundle-int8", weights, (0, 1, 0), classes=CLASSES, changes=changes)
+    current = tmp_path / "current"
+    current.symlink_to(first)
+    with open_service(BundleSource(current, "prod")) as service, served(create_app(service)) as url:
+        page = open_page(url=url)
+        choose(page)
+        expect(page.locator(".label")).to_have_text("9")
+        expect(page.locator("#offline")).to_contain_text("40.0 %")
+        current.unlink()
+        current.symlink_to(second)
+        reload = threading.Thread(target=lambda: asyncio.run(service.reload()))
+        reload.start()
+        reload.join()
+        choose(page, name="again.png")
+        expect(page.locator(".label")).to_have_text("7")
+        expect(page.locator("#model-line")).to_contain_text("ffffffffffff · int8 · CPUExecutionProvider")
+        expect(page.locator("#offline")).to_contain_text("exported without an evaluation")
+
+
+def test_a_class_with_a_comma_is_quoted_and_deep_models_name_tiff(open_page: Opener, url: str, tmp_path: Path) -> None:
+    expect(open_page().locator("#formats")).to_have_text("JPEG, PNG, WebP or BMP")
+    weights = np.zeros((16, 16, 1, 2), np.float32)
+    changes = {"input": {"pixels": {"range": [0, 4095]}}}
+    bundle = linear_bundle(tmp_path / "deep", weights, (1, 0), classes=("cat, the", "dog"), changes=changes)
+    with open_service(bundle) as service, served(create_app(service)) as deep:
+        page = open_page(url=deep)
+        expect(page.locator("#formats")).to_have_text("JPEG, PNG, WebP, BMP or TIFF")
+        assert '"cat, the", dog' in (page.locator("#facts").text_content() or "")
 
 
 def test_the_report_is_shown_with_its_meanings(open_page: Opener) -> None:

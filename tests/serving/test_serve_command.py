@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,8 @@ from bundles import linear_bundle
 from typer.testing import CliRunner, Result
 
 from hardener.cli.app import app
+from hardener.cli.serve import _BENTOML
+from serving.settings import BundleSource, parse_bundles
 
 
 @pytest.fixture
@@ -84,6 +89,54 @@ def test_a_door_that_is_open_to_all_is_said(
     assert "warning: whoever reaches 0.0.0.0:" in serve(bundles[0], "--host", "0.0.0.0").stderr
     monkeypatch.setenv("HARDENER_TOKEN_HASHES", f"me {'0' * 64}")
     assert "warning" not in serve(bundles[0], "--host", "0.0.0.0").stderr
+
+
+@pytest.mark.parametrize("name", ["HARDENER_TOKENS", "HARDENER_TOKEN_HASHES"])
+def test_a_variable_of_tokens_that_is_empty_names_none(
+    bundles: tuple[Path, Path],
+    started: list[tuple[list[str], dict[str, str]]],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.setenv(name, "")
+    assert "warning: whoever reaches 0.0.0.0:" in serve(bundles[0], "--host", "0.0.0.0").stderr
+
+
+def test_a_folder_with_an_equals_sign_has_no_name_whatever_becomes_of_it(
+    bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    odd = bundles[0].rename(tmp_path / "lr=0.1")
+    found = serve(odd, f"prod={odd}")
+    assert "serving linear, prod at" in found.stderr, found.output
+    odd.rename(tmp_path / "moved")
+    assert parse_bundles(started[0][1]["HARDENER_BUNDLE"]) == (BundleSource(odd), BundleSource(odd, "prod"))
+
+
+def test_a_run_with_an_equals_sign_is_found_by_its_name(
+    bundles: tuple[Path, Path], started: list[tuple[list[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "lr=0.1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")  # its weights are gone, so that nothing is compared with them
+    bundles[0].rename(run / "bundle")
+    found = serve("lr=0.1", "prod=lr=0.1", "--out", tmp_path / "runs")
+    assert "serving linear, prod at" in found.stderr, found.output
+
+
+def test_ctrl_c_while_the_server_is_imported_leaves_no_traceback(tmp_path: Path) -> None:
+    slow = tmp_path / "bentoml"
+    slow.mkdir()
+    (slow / "__init__.py").touch()
+    (slow / "__main__.py").write_text("import sys, time\nprint(sys.argv[1:], flush=True)\ntime.sleep(600)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-c", _BENTOML, "serve", "x"], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "['serve', 'x']\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
 
 
 def test_a_link_to_a_bundle_stays_a_link(
