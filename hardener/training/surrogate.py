@@ -14,6 +14,7 @@ from hardener.evaluation.plan import EvaluateRequest, wants_surrogate
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.runtime.processes import from_first
 from hardener.training.run import TrainRequest, train
+from hardener.training.stop import stopping_after
 
 
 def with_surrogate(run: RunFolder, request: EvaluateRequest, reporter: TrainReporter) -> EvaluateRequest:
@@ -62,22 +63,23 @@ def surrogate_of(run: RunFolder, reporter: TrainReporter, *, device: str = "auto
         if by is not None:
             raise HardenerError(f"{found.path}, which the attack needs, is being trained by {by}. Wait until it ends.")
         shutil.rmtree(found.path)
-    return train(
-        TrainRequest(
-            model=record.model.spec if record.model.file is None else str(run.path / record.model.file),
-            data=Path(record.data.root),
-            recipe=check_recipe(fields, "natural"),
-            entry=record.model.entry,
-            model_args=record.model.arguments,
-            root=None if record.model.file is None else run.model_files,
-            replace_head=record.model.replaced_head is not None,
-            **record.data.other_roots(),
-            skip_bad_images=record.data.skip_bad_images,
-            reading=record.data.reading,
-            device=device,
-            seed=record.seed,
-            out=found.path.parent,
-            name=found.path.name,
-        ),
-        reporter,
-    )
+    with stopping_after():
+        return train(
+            TrainRequest(
+                model=record.model.spec if record.model.file is None else str(run.path / record.model.file),
+                data=Path(record.data.root),
+                recipe=check_recipe(fields, "natural"),
+                entry=record.model.entry,
+                model_args=record.model.arguments,
+                root=None if record.model.file is None else run.model_files,
+                replace_head=record.model.replaced_head is not None,
+                **record.data.other_roots(),
+                skip_bad_images=record.data.skip_bad_images,
+                reading=record.data.reading,
+                device=device,
+                seed=record.seed,
+                out=found.path.parent,
+                name=found.path.name,
+            ),
+            reporter,
+        )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -323,6 +325,19 @@ def test_an_evaluation_of_the_version_before_is_read(run: RunFolder) -> None:
     new = evaluate(run, attacks=("fgsm",), samples=4).model_dump(by_alias=True)
     old = {key: value for key, value in new.items() if key != "precision"} | {"schema": "hardener/eval/1"}
     assert Evaluation.model_validate_json(json.dumps(old)).precision is None
+
+
+def test_a_stop_that_comes_as_a_surrogate_is_ready_ends_what_wanted_it(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = RunFolder(shutil.copytree(run.path, tmp_path / "own", ignore=shutil.ignore_patterns("surrogate")))
+    with monkeypatch.context() as patch:
+        patch.setattr("hardener.training.session.look_back", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            surrogate_of(own, Quiet(), device="cpu")
+    again = Quiet()
+    assert surrogate_of(own, again, device="cpu").read_record().status == "finished"
+    assert again.said == [], "what was trained is kept"
 
 
 def test_a_surrogate_is_trained_once_inside_the_run_and_attacks_transfer_from_it(run: RunFolder) -> None:
