@@ -90,7 +90,7 @@ def build_bento(bundle: Path, *, output: Path | None = None) -> Bento:
         try:
             _run(["export", tag, str(output.resolve())], source)
         except Failure:
-            _run(["delete", "--yes", tag], source)
+            _run(["delete", "-y", tag], source)
             raise
     return Bento(tag, source, output)
 
