@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hardener.config.run_folder import RunFolder
 from hardener.data.cache import Facts, PixelCache, Write
 from hardener.data.image_files import ImageFiles
 from hardener.data.threads import mapped
@@ -64,6 +65,15 @@ class Prints:
     def pick(self, places: NDArray[np.int64]) -> Prints:
         """Return those of some images."""
         return Prints(self.rows[places])
+
+
+def kept_prints(run: RunFolder) -> dict[str, Prints]:
+    """Return, for each split, what a run's images are known by; nothing for a run that does not keep that.
+
+    Raises:
+        HardenerError: the file is damaged.
+    """
+    return {name: Prints(rows) for name, rows in run.read_prints().items()}
 
 
 def before(prints: Mapping[str, Prints]) -> dict[str, Prints]:

@@ -18,7 +18,7 @@ from hardener.data.brought import Brought
 from hardener.data.cache import PixelCache
 from hardener.data.data_set import DataSet, HeldOut, read_data_set, read_held_out
 from hardener.data.image_files import ImageFiles
-from hardener.data.prints import Prints, equal_places, read_digests
+from hardener.data.prints import Prints, equal_places, kept_prints, read_digests
 from hardener.errors import HardenerError
 from hardener.evaluation.seen import HeldOutBy, Seen
 from hardener.progress import Reporter
@@ -62,7 +62,7 @@ def held_out(
     Raises:
         HardenerError: the images are gone, or have other classes.
     """
-    prints = {name: Prints(rows) for name, rows in run.read_prints().items()}
+    prints = kept_prints(run)
     own = Path(record.data.root)
     if data is not None and lasting(data) != own:
         return _elsewhere(run, record, data, reading or record.data.reading.elsewhere(), prints, reporter)

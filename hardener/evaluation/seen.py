@@ -14,7 +14,7 @@ from hardener.config.data_findings import SEEN, SHOWN, Alike
 from hardener.config.evaluation_record import Flag
 from hardener.config.run_folder import RunFolder
 from hardener.data.alike import find_twins
-from hardener.data.prints import BEFORE, Prints
+from hardener.data.prints import BEFORE, Prints, kept_prints
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Seen:
 
 def seen_by(run: Path | None) -> Seen | None:
     """Return what the run has seen that a model's weights lie in; None where they lie in none, or it is not known."""
-    prints = {} if run is None else {name: Prints(rows) for name, rows in RunFolder(run).read_prints().items()}
+    prints = {} if run is None else kept_prints(RunFolder(run))
     return Seen(prints) if prints else None
 
 

@@ -13,7 +13,7 @@ from hardener.config.data_path import lasting
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.data.alike import find_twins
 from hardener.data.cache import PixelCache
-from hardener.data.prints import BEFORE, Prints, before
+from hardener.data.prints import BEFORE, Prints, before, equal_places, kept_prints
 from hardener.progress import Reporter
 from hardener.training.request import TrainRequest
 from hardener.words import are, counted
@@ -60,19 +60,20 @@ def seen_before(run: Path | None, request: TrainRequest) -> SeenBefore | None:
     """Return what the run was trained on that the weights lie in; None where they lie in none, or it is not known."""
     if run is None or request.init is None:
         return None
-    prints = {name: Prints(rows) for name, rows in RunFolder(run).read_prints().items()}
-    if not prints:
+    start, found = RunFolder(run), kept_prints(RunFolder(run))
+    if not found:
         return None
-    found = SeenBefore(request.init, before(prints))
-    held = [rows for name, rows in prints.items() if name in ("validation", "test")]
-    if any(found.trained_on(rows).any() for rows in held):  # by what it started from itself
-        return found
-    return replace(found, same_split=_same_split(RunFolder(run), request))
+    seen = SeenBefore(request.init, before(found))
+    by_its_start = found.get(f"{BEFORE}train")
+    held = [found[split] for split in ("validation", "test") if split in found]
+    if by_its_start is not None and any((equal_places(own, by_its_start) >= 0).any() for own in held):
+        return seen  # its splits are no better
+    return replace(seen, same_split=_same_split(start, request))
 
 
 def seen_before_again(run: RunFolder, record: RunRecord) -> SeenBefore | None:
     """Return the same for a run that goes on, which has kept it."""
-    prints = {name: Prints(rows) for name, rows in run.read_prints().items() if name.startswith(BEFORE)}
+    prints = {name: found for name, found in kept_prints(run).items() if name.startswith(BEFORE)}
     return SeenBefore(Path(str(record.model.init)), prints) if prints else None
 
 
