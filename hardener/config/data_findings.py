@@ -48,7 +48,9 @@ class SplitFound(_Strict):
         return sum(self.classes.values())
 
 
-_STARTS = {f"before_{split}": f"the {split} split of what the run started from" for split in ("train", "validation")}
+BEFORE = "before_"
+"""Stands before the name of a split of what a run started from, in the run's prints and in what is found of them."""
+_STARTS = {f"{BEFORE}{split}": f"the {split} split of what the run started from" for split in ("train", "validation")}
 
 
 class Alike(_Strict):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hardener.config.data_findings import BEFORE
 from hardener.config.run_folder import RunFolder
 from hardener.data.cache import Facts, PixelCache, Write
 from hardener.data.image_files import ImageFiles
@@ -25,8 +26,6 @@ _DIGEST = 16
 PRINT_BYTES = _DIGEST + SIDE * SIDE
 WITH_COPIES = 200_000
 """In a larger split only digests are kept: so many images could not be compared one by one."""
-BEFORE = "before_"
-"""Stands before the name of a split in the prints of a run: that of what the run started from."""
 NEAR = 0.002
 _FLAT = 2.0  # levels of standard deviation: below it, a copy shows noise alone
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of Pillow's "L": a copy saved in gray has it

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hardener.config.data_findings import SEEN, SHOWN, Alike
+from hardener.config.data_findings import BEFORE, SEEN, SHOWN, Alike
 from hardener.config.evaluation_record import Flag
 from hardener.config.run_folder import RunFolder
 from hardener.data.alike import find_twins
-from hardener.data.prints import BEFORE, Prints, kept_prints
+from hardener.data.prints import Prints, kept_prints
 
 
 @dataclass(frozen=True)

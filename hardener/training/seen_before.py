@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hardener.config.data_findings import BEFORE
 from hardener.config.data_path import lasting
 from hardener.config.run_folder import RunFolder, RunRecord
 from hardener.data.alike import find_twins
 from hardener.data.cache import PixelCache
-from hardener.data.prints import BEFORE, Prints, before, equal_places, kept_prints
+from hardener.data.prints import Prints, before, equal_places, kept_prints
 from hardener.progress import Reporter
 from hardener.training.request import TrainRequest
 from hardener.words import are, counted
