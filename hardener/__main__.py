@@ -7,11 +7,16 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C while it is still being read ends it silently."""
+    """Run the command line; Ctrl-C while it is still read and put together ends it silently."""
     try:
-        from hardener.cli.app import run
+        _run()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _run() -> None:
+    from hardener.cli.app import run
+
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         run()
         return

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner, Result
 
+from hardener.__main__ import main
 from hardener.cli.app import app
 from hardener.cli.export import _say_next
 from hardener.config.evaluation_record import Evaluation
@@ -402,3 +403,16 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing_behind(home: Path, tm
         assert "error: no space left on the disk" in said or "run.json could not be written" in said
         assert "Traceback" not in said
     assert list((tmp_path / "runs").glob("*")) == []
+
+
+def test_ctrl_c_before_a_command_has_begun_ends_it_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hardener.cli.app.run", stopped)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "")

@@ -229,3 +229,17 @@ def test_colours_of_16_bits_keep_their_low_bytes(tmp_path: Path) -> None:
         (length,) = struct.unpack(">I", data[place - 4 : place])
         found = np.frombuffer(zlib.decompress(data[place + 4 : place + 4 + length]), np.uint8).reshape(10, -1)
         assert found[:, 1:].tobytes() == colors[8:18, 4:24].tobytes()
+
+
+def test_names_of_classes_that_windows_wrote_keep_their_letters(tmp_path: Path) -> None:
+    """Notepad marks UTF-8 by a first character that nobody sees, and one mark of Unicode is no end of a line."""
+    root = yolo(tmp_path / "set", *("0 0.5 0.5 0.2 0.2", "1 0.5 0.5 0.2 0.2") * 3)
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").write_bytes("\ufeffcat\r\ndog\u2028small\r\n".encode())
+    assert converted(root, tmp_path / "out")[0] == 0
+    assert sorted({path.parent.name for path in (tmp_path / "out").rglob("*.png")}) == ["cat", "dog\u2028small"]
+    (root / "classes.txt").write_bytes("cat\ncaf\xe9\n".encode("latin-1"))
+    code, said = converted(root, tmp_path / "again")
+    assert code == 2, said
+    assert "classes.txt is not UTF-8 (line 2)" in said
+    assert "iconv -f WINDOWS-1252" in said

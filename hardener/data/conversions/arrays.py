@@ -16,6 +16,7 @@ from hardener.data.conversions._made import NO_PAIR, Made, Skipped, ending_of, l
 from hardener.data.matlab import variables
 from hardener.data.sources._arrays import group_of
 from hardener.data.sources.npz import pairs, unpaired
+from hardener.data.tables.table import lines_of
 from hardener.errors import HardenerError
 
 _TEXTS = (".txt", ".csv")
@@ -88,7 +89,7 @@ def _read(path: Path) -> NDArray[Any]:
 def _of_text(path: Path) -> NDArray[Any]:
     """Read a label from each line, after a header if there is one."""
     try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+        lines = [line.strip() for line in lines_of(path.read_text("utf-8-sig")) if line.strip()]
     except UnicodeDecodeError:
         raise HardenerError(f"{path} is not UTF-8. Write a label on each line, in the order of the images.") from None
     divided = next((line for line in lines if re.search(r"[,;\t|]", line)), None)

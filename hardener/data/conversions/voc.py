@@ -11,6 +11,7 @@ from hardener.data.brought import SplitName
 from hardener.data.conversions._cut import Box, cut_out
 from hardener.data.conversions._made import Made, Skipped, flat_parts, image_of, names_in
 from hardener.data.split_names import first_split, split_of
+from hardener.data.tables.table import lines_in
 from hardener.errors import HardenerError
 
 _TOLD, _SHOWN = re.compile("annotations?", re.IGNORECASE), re.compile("images?|imgs?|jpegimages", re.IGNORECASE)
@@ -93,5 +94,5 @@ def _splits(home: Path) -> dict[str, SplitName | None]:
     for name in ("trainval", "test", "val", "train"):
         path = home / "ImageSets" / "Main" / f"{name}.txt"
         if path.is_file():
-            found |= {line.split()[0]: split_of(name) for line in path.read_text().splitlines() if line.strip()}
+            found |= {line.split()[0]: split_of(name) for line in lines_in(path) if line}
     return found

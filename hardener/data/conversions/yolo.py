@@ -13,6 +13,7 @@ import yaml
 from hardener.data.conversions._cut import Box, cut_out, size_of
 from hardener.data.conversions._made import Made, Skipped, class_of, flat_parts, image_of, names_in
 from hardener.data.split_names import first_split
+from hardener.data.tables.table import lines_in
 from hardener.errors import HardenerError
 
 _LINE = re.compile(r"\d+(?:\s+[-+.\deE]+){4,}\s*")
@@ -106,7 +107,7 @@ def _class_names(root: Path) -> dict[int, str]:
     for name in _NAMES:
         for path in (home / name, *(folder / name for folder in _label_folders(home))):
             if path.is_file():
-                lines = enumerate(line.strip() for line in path.read_text("utf-8").splitlines())
+                lines = enumerate(lines_in(path))
                 return {number: line for number, line in lines if line}
     return {}
 

@@ -15,6 +15,7 @@ from hardener.data.brought import Brought
 from hardener.data.layouts._listed import Numbered, bring_listed, numbered
 from hardener.data.matlab import variables
 from hardener.data.place import Place
+from hardener.data.tables.table import lines_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
@@ -72,7 +73,7 @@ def _listing(place: Place, name: str, tree: Tree, found: Numbered) -> dict[str, 
     """
     classes = _classes(tree, found)
     truth: dict[str, str] = {}
-    rows = [line.split() for line in place.read(name).decode("utf-8", "replace").splitlines()]
+    rows = [line.split() for line in lines_of(place.read(name).decode("utf-8-sig", "replace"))]
     rows = [cells for cells in rows if len(cells) == 2]
     if [cells[1] for cells in rows] == [str(number) for number in range(1, len(rows) + 1)]:
         return truth
@@ -99,7 +100,9 @@ def _by_number(place: Place, name: str, by_name: dict[str, str], found: Numbered
             f"belongs to them, or pass {ignoring([name])} to leave {folder}/ out."
         )
     if "map_clsloc.txt" in by_name:
-        cells = [line.split() for line in place.read(by_name["map_clsloc.txt"]).decode().splitlines() if line.strip()]
+        cells = [
+            line.split() for line in lines_of(place.read(by_name["map_clsloc.txt"]).decode("utf-8-sig")) if line.strip()
+        ]
         numbers = {row[1]: row[0] for row in cells if len(row) > 1}
     elif "meta.mat" in by_name:
         numbers = _meta(f"{place.root}/{by_name['meta.mat']}", place.read(by_name["meta.mat"]))

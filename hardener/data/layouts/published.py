@@ -17,6 +17,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.matlab import Variables, variables
 from hardener.data.place import Place
+from hardener.data.tables.table import lines_of
 from hardener.data.tree import OTHER, Tree
 from hardener.errors import HardenerError
 from hardener.words import one_line
@@ -50,7 +51,7 @@ class _Files:
 
     def lines(self, name: str) -> list[str]:
         text = self.place.read(self._others[name]).decode("utf-8-sig", "replace")
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return [line.strip() for line in lines_of(text) if line.strip()]
 
     def matlab(self, *names: str) -> list[Variables]:
         own = [self._others[name] for name in names]

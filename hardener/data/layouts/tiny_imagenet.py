@@ -6,6 +6,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.layouts._listed import bring_listed, numbered
 from hardener.data.place import Place
+from hardener.data.tables.table import lines_of
 from hardener.data.tree import Tree
 
 _LIST = "val_annotations.txt"
@@ -22,7 +23,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     if found is None or "validation" not in found.flat:
         return None
     truth = {}
-    for line in place.read(lists[0]).decode("utf-8", "replace").splitlines():
+    for line in lines_of(place.read(lists[0]).decode("utf-8-sig", "replace")):
         cells = line.split()
         if len(cells) > 1:
             truth[cells[0].rpartition(".")[0]] = cells[1]

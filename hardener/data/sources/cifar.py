@@ -12,6 +12,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.image_files import Store
 from hardener.data.sources._arrays import Rows, group_of
+from hardener.data.tables.table import lines_in
 from hardener.errors import HardenerError
 
 _PIXELS = 3 * 32 * 32
@@ -81,4 +82,4 @@ def _class_names(root: Path, hundred: bool) -> list[str] | None:
     path = root / ("fine_label_names.txt" if hundred else "batches.meta.txt")
     if not path.is_file():
         return None
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in lines_in(path) if line]

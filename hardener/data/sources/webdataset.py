@@ -19,7 +19,7 @@ from hardener.data.index import Seen, indexed
 from hardener.data.shards import Inside, ShardStore, shards, shards_to_read, split_sheets
 from hardener.data.sources.archive import Later, Packed
 from hardener.data.tables.rows import bring
-from hardener.data.tables.table import Table, as_text
+from hardener.data.tables.table import Table, as_text, lines_in
 from hardener.errors import HardenerError
 
 _ENDINGS = (".tar", ".tar.gz", ".tgz")
@@ -198,5 +198,5 @@ def _class_names(folder: Path) -> tuple[str, list[str]]:
     """Return the file beside the shards that names what numbers stand for, and the names."""
     for name in _NAMES:
         if (folder / name).is_file():
-            return name, [line.strip() for line in (folder / name).read_text("utf-8").splitlines() if line.strip()]
+            return name, [line for line in lines_in(folder / name) if line]
     return "", []

@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hardener.data.file_kind import EXTENSIONS
@@ -50,6 +51,15 @@ def lines_of(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
+def lines_in(path: Path) -> list[str]:
+    """Return a text file's lines, without the blanks around them.
+
+    Raises:
+        HardenerError: it is not UTF-8.
+    """
+    return [line.strip() for line in lines_of(_decoded(str(path), path.read_bytes()))]
+
+
 def read_table(name: str, data: bytes) -> Table:
     """Read a table by the ending of its name.
 
@@ -71,7 +81,7 @@ def read_table(name: str, data: bytes) -> Table:
     return table
 
 
-def _text(name: str, data: bytes) -> str:
+def _decoded(name: str, data: bytes) -> str:
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", "utf-8"))
     try:
         text = data.decode(encoding) if encoding == "utf-16" else data[len(mark) :].decode(encoding)
@@ -80,9 +90,13 @@ def _text(name: str, data: bytes) -> str:
         stem, dot, ending = name.rpartition(".")
         raise HardenerError(
             f"{name} is not UTF-8 (line {line}). If it was written on Windows, convert it: iconv -f WINDOWS-1252 -t "
-            f"UTF-8 {shlex.quote(name)} > {shlex.quote(f'{stem}-utf8{dot}{ending}')}, and pass the new file."
+            f"UTF-8 {shlex.quote(name)} > {shlex.quote(f'{stem}-utf8{dot}{ending}')}, and put that in its place."
         ) from None
-    text = text.removeprefix("\ufeff")
+    return text.removeprefix("\ufeff")
+
+
+def _text(name: str, data: bytes) -> str:
+    text = _decoded(name, data)
     if "\0" in text:
         raise HardenerError(f"{name} holds zero bytes: it is no table of text. Save it as CSV in UTF-8.")
     if not text.strip():
