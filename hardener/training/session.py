@@ -149,7 +149,8 @@ class TrainingSession:
                 self.reporter.track("training", total, "images") as advance,
             ):
                 advance(self.order.done(state.progress))
-                while state.progress.epoch < epochs:
+                self._has_stalled()  # where a run was killed before it could say so
+                while state.progress.epoch < epochs and self.record.ended is None:
                     sitting = self._take_steps(stop, advance)
                     if state.progress.images < self.order.usable:
                         if self._is_late and self.record.best is not None:
@@ -163,8 +164,8 @@ class TrainingSession:
                     self.reporter.epoch(metrics, epochs=epochs, is_best=is_best)
                     if metrics.rolled_back:
                         advance((state.progress.epoch - metrics.epoch) * self.order.usable)
-                    elif self._ends_early(metrics):
-                        break
+                    else:
+                        self._end_early(metrics)
             self._put_away("finished")
             if self.rank == 0:
                 drop_spares(self.run)
@@ -173,20 +174,24 @@ class TrainingSession:
                 look_back(self.run, self.record, judged, images, self.device, self.reporter.warn)
         return self.run
 
-    def _ends_early(self, metrics: EpochMetrics) -> bool:
-        """Tell whether training ends after this epoch, though others are due, and say why."""
-        best, done, patience = self.record.best, metrics.epoch, self.recipe.validation.patience
-        if done == self.recipe.epochs or best is None:
-            return False
-        if has_stalled(best.epoch, done, patience, settled=settles_after(self.recipe)):
-            self._end(
-                "patience", f"none was better than epoch {best.epoch} since then (validation.patience={patience})"
-            )
-        elif any_of(self.rank == 0 and self._limit.left < metrics.seconds)[0]:
+    def _end_early(self, metrics: EpochMetrics) -> None:
+        """End training after this epoch where others are due and bring nothing, or find no time; say why."""
+        if metrics.epoch == self.recipe.epochs or self.record.best is None or self._has_stalled():
+            return
+        if any_of(self.rank == 0 and self._limit.left < metrics.seconds)[0]:
             self._end("time limit", "what is left is less than an epoch takes")
-        elif outlook := self._limit.outlook(self.recipe, done, metrics.seconds):
+        elif outlook := self._limit.outlook(self.recipe, metrics.epoch, metrics.seconds):
             self.reporter.warn(outlook)
-        return self.record.ended is not None
+
+    def _has_stalled(self) -> bool:
+        """Tell whether `validation.patience` ends training between these epochs, and say so."""
+        best, progress, patience = self.record.best, self.state.progress, self.recipe.validation.patience
+        if best is None or progress.images or progress.epoch == self.recipe.epochs:
+            return False
+        if not has_stalled(best.epoch, progress.epoch, patience, settled=settles_after(self.recipe)):
+            return False
+        self._end("patience", f"none was better than epoch {best.epoch} since then (validation.patience={patience})")
+        return True
 
     def _end(self, why: Literal["patience", "time limit"], because: str) -> None:
         self.record.ended = why

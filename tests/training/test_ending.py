@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 from hardener.cli.app import app
 from hardener.config.quantity import parse_duration
 from hardener.config.recipe import load_recipe
+from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
+from hardener.progress import EpochMetrics
 from hardener.training import run as training
 from hardener.training.ending import TimeLimit, has_stalled, what_is_cut
-from hardener.training.run import train
+from hardener.training.run import resume, train
 
 
 class Watch(Recorder):
@@ -146,6 +148,27 @@ def test_training_ends_when_nothing_gets_better(model_file: Path, image_folder: 
     assert (record.status, record.ended, record.epochs_done) == ("finished", "patience", record.best.epoch + 2)
     assert record.epochs_done < 30
     assert any("by patience: none was better than epoch" in line for line in reporter.warned)
+
+
+def test_a_run_killed_after_the_last_epoch_that_patience_allows_trains_no_other(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    class Killed(Recorder):
+        def epoch(self, metrics: EpochMetrics, *, epochs: int, is_best: bool) -> None:
+            super().epoch(metrics, epochs=epochs, is_best=is_best)
+            if metrics.epoch == 3:  # its checkpoint is written, and that training ends here is not
+                raise SystemExit(9)
+
+    sets = ("epochs=30", "validation.patience=2", "optimizer.lr=1e-12", "augment.shift=0", "optimizer.momentum=0")
+    with pytest.raises(SystemExit):
+        train(request(model_file, image_folder, tmp_path, "natural", sets), Killed())
+    [run] = [RunFolder(path.parent) for path in tmp_path.rglob("run.json")]
+    reporter = Recorder()
+    resume(run, reporter, device="cpu")
+    record = run.read_record()
+    assert (record.status, record.ended, record.epochs_done) == ("finished", "patience", 3)
+    assert reporter.epochs == []
+    assert any("by patience: none was better than epoch 1" in line for line in reporter.warned)
 
 
 def test_patience_counts_from_the_best_epoch_and_is_refused_where_eps_still_rises() -> None:
