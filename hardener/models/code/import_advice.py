@@ -129,7 +129,7 @@ def _missing(error: ModuleNotFoundError, path: Path, folders: Sequence[Path]) ->
     if top in _OF_A_REPOSITORY:
         return (
             f"{top} is a part of the repository that the file comes from, and {file} is not here: put it beside the "
-            "model file, or pass --root DIR, the folder that holds it."
+            f"model file, or pass --root DIR, a folder above that one which holds {top}."
         )
     if top in PACKAGE_NAMES or top in _KNOWN or _is_required(top, folders):
         return f"Install it: pip install {PACKAGE_NAMES.get(top, top)}"

@@ -126,7 +126,10 @@ def find_model_file(path: Path, root: Path | None = None) -> ModelFile:
     own = path.resolve()
     if root is not None:
         if not own.is_relative_to(root.resolve()) or not root.is_dir():
-            raise HardenerError(f"--root {root} is no folder above {path}. Name the one that its imports begin at.")
+            raise HardenerError(
+                f"--root {root} is no folder above {path}. Name one that its imports begin at; what lies "
+                "elsewhere, copy beside the model file."
+            )
         top = root.resolve()
     else:
         top = uppermost(own)
