@@ -17,7 +17,7 @@ from hardener.data.ambiguity import NoImages, some
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
 from hardener.data.conversions import CONVERSIONS
-from hardener.data.conversions._made import names_in
+from hardener.data.conversions._made import just_below
 from hardener.data.conversions.run import conversion_of
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.image_files import ImageFiles
@@ -246,12 +246,10 @@ def source_of(root: Path) -> tuple[str, Source]:
 
 def _held(root: Path) -> str:
     """Name what another source would read, one or two folders below: cifar-10-batches-bin/, MNIST/raw/, data.npz."""
-    first = [root / name for name in names_in(root)] if root.is_dir() else []
-    second = [path / name for path in first if path.is_dir() for name in names_in(path)]
-    for path in (*first, *second):
+    for path in just_below(root):
         for name, entry in SOURCES.items():
             source: Source = entry.load()()
-            if name in {"image-folder", "archive", "foreign", "manifest"} or path.name.startswith("."):
+            if name in {"image-folder", "archive", "foreign", "manifest"}:
                 continue
             if source.recognises(path):
                 return f" It holds {entry.line}: pass --data {shlex.quote(str(path))}."

@@ -91,3 +91,32 @@ def test_a_column_beside_the_number_of_the_row_is_that_of_classes(tmp_path: Path
     assert code == 0
     assert "cat 3, dog 3" in said
     assert "left out: 1 rows without a class (7)" in said
+
+
+def test_records_in_a_folder_for_each_split_are_read_and_kaggles_test_has_no_classes(tmp_path: Path) -> None:
+    """As `tfrecords-jpeg-192x192` of Kaggle's flowers: the records of `test` hold an image and its id alone."""
+    for split, labels in {"train": (0, 1), "val": (1, 0), "test": ()}.items():
+        (tmp_path / "set" / split).mkdir(parents=True)
+        data = b"".join(record(example(picture(), *[label])) for label in labels) or record(example(picture())) * 2
+        (tmp_path / "set" / split / "00-192x192-2.tfrec").write_bytes(data)
+    code, said = converted(tmp_path / "set", tmp_path / "to")
+    assert code == 0, said
+    assert "left out: 2 test images without a class" in said
+    found = sorted(path.parent.relative_to(tmp_path / "to").as_posix() for path in (tmp_path / "to").rglob("*.png"))
+    assert found == ["train/0", "train/1", "val/0", "val/1"]
+    (tmp_path / "set" / "train" / "00-192x192-2.tfrec").write_bytes(record(example(picture())))
+    code, said = converted(tmp_path / "set", tmp_path / "again")
+    assert code == 2
+    assert re.search(r"record 0 of .*train/00-192x192-2.tfrec has image, label, and none is known for a class", said)
+
+
+def test_a_folder_above_what_is_converted_gets_the_command(tmp_path: Path) -> None:
+    (tmp_path / "all" / "large").mkdir(parents=True)
+    (tmp_path / "all" / "sample.csv").write_text("id,label\na,0\n")
+    for split in ("train", "val"):
+        data = b"".join(record(example(picture(), label)) for label in (0, 1))
+        (tmp_path / "all" / "large" / f"{split}.tfrecord").write_bytes(data)
+    code, said = converted(tmp_path / "all", tmp_path / "to")
+    assert code == 2
+    assert f"and large in it is: hardener convert {tmp_path}/all/large {tmp_path}/to" in said
+    assert converted(tmp_path / "all" / "large", tmp_path / "to")[0] == 0

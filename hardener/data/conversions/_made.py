@@ -108,6 +108,13 @@ def ending_of(data: bytes, where: str) -> str:
     raise HardenerError(f"{where} holds no image file.")
 
 
+def just_below(root: Path) -> list[Path]:
+    """Return the first of what lies one folder down, and two, hidden ones left out."""
+    first = [root / name for name in names_in(root)]
+    found = [*first, *(folder / name for folder in first for name in names_in(folder))]
+    return [path for path in found if not path.name.startswith(".")]
+
+
 def names_in(folder: Path, count: int = 64) -> list[str]:
     """Return the first names in a folder, sorted; none where there is no such folder."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Protocol
 from hardener.config.data_findings import left_out
 from hardener.data.brought import SplitName
 from hardener.data.conversions import CONVERSIONS
-from hardener.data.conversions._made import Made, Skipped
+from hardener.data.conversions._made import Made, Skipped, just_below
 from hardener.errors import HardenerError
 from hardener.progress import Reporter
 
@@ -60,8 +61,7 @@ def convert(root: Path, target: Path, images_root: Path | None, reporter: Report
         raise HardenerError(f"there is no {root}.")
     found = conversion_of(root)
     if found is None:
-        known = "; ".join(entry.line for entry in CONVERSIONS.values())
-        raise HardenerError(f"{root} is nothing that is converted. What is: {known}.")
+        raise HardenerError(f"{root} is nothing that is converted{_what_is(root, target)}")
     if target.exists():
         raise HardenerError(f"{target} is there already. Name a folder that is not.")
     try:
@@ -88,6 +88,14 @@ def convert(root: Path, target: Path, images_root: Path | None, reporter: Report
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return writer.counts
+
+
+def _what_is(root: Path, target: Path) -> str:
+    """Name what is converted: something in a folder, with the command; else all that is known."""
+    way = next((path for path in just_below(root) if conversion_of(path) is not None), None)
+    if way is None:
+        return f". What is: {'; '.join(entry.line for entry in CONVERSIONS.values())}."
+    return f", and {way.relative_to(root)} in it is: {shlex.join(['hardener', 'convert', str(way), str(target)])}"
 
 
 class _Writer:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hardener.config.wire import fields, integers
-from hardener.data.conversions._made import Made, class_of, ending_of, names_in
+from hardener.data.conversions._made import Made, Skipped, class_of, ending_of, flat_parts, names_in
 from hardener.data.shards import split_of_shard
 from hardener.errors import HardenerError
 
@@ -22,37 +22,43 @@ Example = dict[str, list[bytes] | list[int]]
 
 
 class TfRecord:
-    """A file, or a folder of them, as TensorFlow Datasets and Kaggle hand them out."""
+    """A file, a folder of them, or one with a folder for each split, as TensorFlow Datasets and Kaggle hand them out.
+
+    Kaggle's test split has no classes: it is passed over.
+    """
 
     def recognises(self, root: Path) -> bool:
         """Tell whether the path is such a file or folder: by its name, and by the length that begins a record."""
         return any(map(_is_record, _files(root)[:1]))
 
-    def made(self, root: Path, images_root: Path | None) -> Iterator[Made]:
+    def made(self, root: Path, images_root: Path | None) -> Iterator[Made | Skipped]:
         """Yield each example's image. TensorFlow Datasets' label.labels.txt names the classes.
 
         Raises:
             HardenerError: a file is damaged, or an example has no image file or no label.
         """
         files = _files(root)
-        names = _class_names(files[0].parent)
+        names = _class_names(root) or _class_names(files[0].parent)
         for path in files:
-            split = split_of_shard(path.name) if root.is_dir() else None
+            split = split_of_shard(path.relative_to(root).as_posix()) if root.is_dir() else None
             for number, record in enumerate(_records(path)):
-                example = _example(record, path, number)
-                data = _image(example, path, number)
-                where = f"record {number} of {path}"
-                yield Made(
-                    split, _label(example, names, where), f"{path.name}-{number:06}", ending_of(data, where), data
-                )
+                example, where = _example(record, path, number), f"record {number} of {path}"
+                data, label = _image(example, path, number), _label(example, names, where)
+                name = f"{path.name}-{number:06}"
+                if label is not None:
+                    yield Made(split, label, name, ending_of(data, where), data)
+                elif split == "test":
+                    yield Skipped("test images without a class", name)
+                else:
+                    raise HardenerError(f"{where} has {', '.join(sorted(example))}, and none is known for a class.")
 
 
 def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root] if _NAME.fullmatch(root.name) else []
-    if not any(map(_NAME.fullmatch, names_in(root))):
-        return []
-    return sorted(path for path in root.iterdir() if path.is_file() and _NAME.fullmatch(path.name))
+    folders = [folder for folder in flat_parts(root) if any(map(_NAME.fullmatch, names_in(folder)))]
+    found = (path for folder in folders for path in folder.iterdir())
+    return sorted(path for path in found if _NAME.fullmatch(path.name) and path.is_file())
 
 
 def _is_record(path: Path) -> bool:
@@ -112,7 +118,7 @@ def _image(example: Example, path: Path, number: int) -> bytes:
     raise HardenerError(f"record {number} of {path} has {', '.join(sorted(example))}, and none is known for an image.")
 
 
-def _label(example: Example, names: list[str], where: str) -> str:
+def _label(example: Example, names: list[str], where: str) -> str | None:
     for name in (*_TEXTS, *_NUMBERS):
         values = example.get(name)
         if not values:
@@ -121,7 +127,7 @@ def _label(example: Example, names: list[str], where: str) -> str:
             return class_of(_marked(values, name, where), names, where)
         (value,) = values
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else class_of(value, names, where)
-    raise HardenerError(f"{where} has {', '.join(sorted(example))}, and none is known for a class.")
+    return None
 
 
 def _marked(values: list[bytes] | list[int], name: str, where: str) -> int:
