@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import glob
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict
+
+_GROUP = re.compile(r"\{group\}|\(\?P<group>")
+_WORDS = ("class_depth", "label_from", "path_column", "label_column", "split_column", "images_root")
 
 
 class Reading(BaseModel):
@@ -20,6 +24,8 @@ class Reading(BaseModel):
     `label_from`: how the name of an image's file tells its class, such as `{label}.{*}.jpg`.
     `path_column`, `label_column`, `split_column`: of a table that names images; None for those that its names tell.
     `images_root`: the folder that the paths in a table count from; None for the table's own.
+    `group_by`: what belongs together and is drawn into one split: a column of a table, or what names of files tell,
+    such as `{group}_{*}.jpg`. A recipe says it, `data.group_by`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,15 +38,34 @@ class Reading(BaseModel):
     label_column: str | None = None
     split_column: str | None = None
     images_root: str | None = None
+    group_by: str | None = None
+
+    @property
+    def group_pattern(self) -> str | None:
+        """What names of files tell their group by; None where none is asked for, or a column."""
+        return self.group_by if self.group_by is not None and _GROUP.search(self.group_by) else None
+
+    @property
+    def group_column(self) -> str | None:
+        """The column that tells groups; None where none is asked for, or a pattern of names."""
+        return None if self.group_pattern is not None else self.group_by
 
     def elsewhere(self) -> Reading:
         """Return how the same user would have other data read: paths in its tables count from its own folder."""
         return self.model_copy(update={"images_root": None})
 
+    def grouped(self, by: str | None) -> Reading:
+        """Return the same with what belongs together, by a recipe's `data.group_by`."""
+        return self.model_copy(update={"group_by": by})
+
+    def of_one_split(self) -> Reading:
+        """Return how what is a split by itself is read: nothing is drawn of it, so no column of groups is asked for."""
+        return self.model_copy(update={"group_by": self.group_pattern})
+
     def words(self) -> list[str]:
         """Return the options that ask for it, but for `--dedupe`."""
         words = [word for pattern in self.ignore for word in ("--ignore", pattern)]
-        for name in ("class_depth", "label_from", "path_column", "label_column", "split_column", "images_root"):
+        for name in _WORDS:
             value = getattr(self, name)
             words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
         return words

@@ -246,7 +246,9 @@ def _put(fields: dict[str, Any], override: str) -> None:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise HardenerError(f"--set {override!r}: the value is not YAML.") from None
+        if "{group}" not in text:  # a pattern of names, which YAML takes for the beginning of a mapping
+            raise HardenerError(f"--set {override!r}: the value is not YAML.") from None
+        value = text
     if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
         with contextlib.suppress(ValueError):
             value = float(value)

@@ -201,6 +201,8 @@ class Data(Section):
     R,G,B) lies under transparent pixels and fills the bars. `range` (LO,HI) of pixels with more than 8 bits becomes 0
     to 255; null: measured on the training images.
     `normalize`: data, none, imagenet or MEAN/STD. The fractions apply where the data has no such split of its own.
+    `group_by`: images that belong together, such as a patient's, are drawn into one split: by a column of a table, or
+    by what names of files tell ("{group}_{*}"); null: they are drawn one by one.
     `balance`: classes of few images are seen as often as the others (sampler), or count as much in the loss (weights).
     The best epoch is then chosen by balanced accuracies, where classes differ by more than 3 times.
     `cache`: keep decoded images on disk for the next run, where they fit `cache_gb` and leave the disk room.
@@ -215,6 +217,7 @@ class Data(Section):
     balance: Literal["none", "sampler", "weights"] = "none"
     val_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    group_by: str | None = None
     cache: bool = True
     cache_gb: Positive = 50.0
 

@@ -28,6 +28,7 @@ class Group:
         names: of each image's class. A tuple, or of many `Coded`.
         empty: classes that are shown and have no image.
         source: where the split comes from, as the user sees it, such as `Train/`.
+        together: what each image belongs to, such as its patient, where the user names a column; else None.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class Group:
     store: Store = field(default_factory=Files, compare=False)
     empty: tuple[str, ...] = ()
     source: str = ""
+    together: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -13,6 +13,7 @@ import numpy as np
 
 from hardener.config.data_path import is_there
 from hardener.config.reading import AS_FOUND, Reading, ignoring
+from hardener.data import together
 from hardener.data.ambiguity import NoImages, some
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
@@ -115,28 +116,28 @@ def read_data_set(
     others = {split: group for split, group in splits.items() if split not in (None, "train")}
     elsewhere: dict[SplitName, Path | None] = {"validation": validation_root, "test": test_root}
     others |= {
-        name: _only_group(place, name, _counted_from(place, root, reading))
+        name: _only_group(place, name, _counted_from(place, root, reading.of_one_split()))
         for name, place in elsewhere.items()
         if place is not None
     }
     refuse_alike({str(training.root): training.classes, **{str(g.root): g.classes for g in others.values()}})
-    train = training.labelled(classes)
+    train, groups = training.labelled(classes), together.groups_of(training, reading)
     test = _like(others["test"], classes) if "test" in others else None
     validation = _like(others["validation"], classes) if "validation" in others else None
     if not divided and test is None:
-        train, test = _draw(train, classes, test_fraction, f"{seed}/test")
+        train, test, groups = _draw(train, classes, test_fraction, f"{seed}/test", groups)
     if validation is None:
-        train, validation = _draw(train, classes, val_fraction, f"{seed}/validation")
+        train, validation, _ = _draw(train, classes, val_fraction, f"{seed}/validation", groups)
     by_seed: tuple[SplitName, ...] = () if divided or "test" in others else ("test",)
     if "validation" not in others:
         by_seed = ("validation", *by_seed)
     sources: dict[SplitName, str] = {"train": training.source or "what was not drawn"}
     sources |= {split: group.source for split, group in others.items() if split}
     shares = {"validation": val_fraction, "test": test_fraction}
-    sources |= {split: f"drawn, {shares[split]:.0%} of each class" for split in by_seed}
+    sources |= {split: together.drawn_as(shares[split], reading) for split in by_seed}
     sources |= {name: str(place) for name, place in elsewhere.items() if place is not None}
-    brought = replace(brought, doubts=(*_still_open(brought.doubts, elsewhere), *_unused(brought, classes)))
-    return DataSet(classes, train, validation, test, brought, by_seed, sources)
+    doubts = (*_still_open(brought.doubts, elsewhere), *_unused(brought, classes), *together.shared(brought, reading))
+    return DataSet(classes, train, validation, test, replace(brought, doubts=doubts), by_seed, sources)
 
 
 @dataclass(frozen=True)
@@ -365,16 +366,21 @@ def _like(group: Group, classes: tuple[str, ...], known_as: str = "the training 
     return group.labelled(classes)
 
 
-def _draw(files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: str) -> tuple[ImageFiles, ImageFiles]:
+def _draw(
+    files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: str, groups: Sequence[str] | None
+) -> tuple[ImageFiles, ImageFiles, Sequence[str] | None]:
+    """Return what is left, what is held out, and the groups of what is left."""
     count_of = Counter(files.labels)
     counts = [count_of[label] for label in range(len(classes))]
     if min(counts) < 2:
         small = [name for name, count in zip(classes, counts, strict=True) if count < 2]
         raise HardenerError(_too_few(files, small, len(classes)))
-    held = drawn(files.paths, files.labels, fraction, salt)
-    kept = np.ones(len(files), np.bool_)
-    kept[held] = False
-    return files.pick(np.flatnonzero(kept)), files.pick(held)
+    if groups is None:
+        held = drawn(files.paths, files.labels, fraction, salt)
+    else:
+        held = together.draw(groups, files, classes, fraction, salt)
+    left = np.delete(np.arange(len(files)), held)
+    return files.pick(left), files.pick(held), None if groups is None else [groups[place] for place in left.tolist()]
 
 
 def _too_few(files: ImageFiles, small: list[str], classes: int) -> str:

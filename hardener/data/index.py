@@ -152,12 +152,15 @@ def _keep(place: Path, top: Path, found: Brought, seen: Seen, began: float) -> b
         paths, names = Names.of(group.paths).whole(), Coded.of(group.names, len(group))
         arrays |= {f"ends{number}": paths.ends, f"classes{number}": names.codes}
         texts.append(bytes(paths.text[:]))
+        together = None if group.together is None else Coded.of(group.together, len(group))
+        arrays |= {} if together is None else {f"together{number}": together.codes}
         groups.append({
             "split": name,
             "base": group.root.relative_to(top).as_posix(),
             "classes": names.values,
             "empty": group.empty,
             "source": group.source,
+            "together": None if together is None else together.values,
             "text": len(texts[-1]),
         })  # fmt: skip
     told = {
@@ -188,6 +191,7 @@ def _brought(top: Path, told: Mapping[str, Any], kept: _Kept, store: Callable[[s
         groups[fact["split"]] = Group(
             top / base, paths, names, store("" if base == "." else base),
             empty=tuple(fact["empty"]), source=fact["source"],
+            together=None if fact["together"] is None else Coded(fact["together"], kept.arrays[f"together{number}"]),
         )  # fmt: skip
         start += fact["text"]
     return Brought(

@@ -102,7 +102,7 @@ def _own(run: RunFolder, record: RunRecord, reading: Reading, reporter: Reporter
     recipe = run.read_recipe()
     folder = read_data_set(
         Path(record.data.root),
-        reading=reading,
+        reading=reading.grouped(recipe.data.group_by),
         **record.data.other_roots(),
         seed=record.seed,
         val_fraction=recipe.data.val_fraction,

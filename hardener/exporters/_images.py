@@ -26,7 +26,9 @@ def read_images(root: Path, record: RunRecord, recipe: Recipe, *, own: bool, rea
     """
     return read_data_set(
         root,
-        reading=reading or (record.data.reading if own else record.data.reading.elsewhere()),
+        reading=(reading or (record.data.reading if own else record.data.reading.elsewhere())).grouped(
+            recipe.data.group_by if own else None
+        ),
         **(record.data.other_roots() if own else OtherRoots(validation_root=None, test_root=None)),
         seed=record.seed,
         val_fraction=recipe.data.val_fraction,

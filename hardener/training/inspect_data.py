@@ -101,7 +101,7 @@ def inspect_data(request: InspectionRequest, reporter: Reporter) -> tuple[DataIn
     """
     folder = read_data_set(
         request.data,
-        reading=request.reading or AS_FOUND,
+        reading=(request.reading or AS_FOUND).grouped(request.recipe.data.group_by),
         validation_root=request.validation_root,
         test_root=request.test_root,
         seed=request.seed,

@@ -215,7 +215,7 @@ def _read_folder(
 ) -> DataSet:
     folder = read_data_set(
         root,
-        reading=reading,
+        reading=reading.grouped(recipe.data.group_by),
         **others,
         seed=seed,
         val_fraction=recipe.data.val_fraction,

@@ -82,7 +82,7 @@ def _same_split(run: RunFolder, request: TrainRequest) -> str | None:
     """Return the option that draws the run's splits again, where these images are its own and that is all it takes."""
     record, data = run.read_record(), run.read_recipe().data
     own = request.recipe.data
-    alike = (data.val_fraction, data.test_fraction) == (own.val_fraction, own.test_fraction)
+    alike = all(getattr(data, field) == getattr(own, field) for field in ("val_fraction", "test_fraction", "group_by"))
     if not record.data.drawn or lasting(request.data) != Path(record.data.root) or not alike:
         return None
     return f"--seed {record.seed}" if record.seed != request.seed else None

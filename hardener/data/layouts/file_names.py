@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Literal
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading
@@ -14,11 +15,15 @@ from hardener.data.split_names import looks_like_split, looks_unlabelled, split_
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
-_FIELD = re.compile(r"\{(\*|#|label|split)\}")
-_FIELDS = {"*": "[^/]*?", "#": r"\d+", "label": r"(?P<label>[^/]+?)", "split": r"(?P<split>[^/]+?)"}
+_FIELD = {"label": re.compile(r"\{(\*|#|label|split)\}"), "group": re.compile(r"\{(\*|#|group)\}")}
+_FIELDS = {"*": "[^/]*?", "#": r"\d+"} | {name: rf"(?P<{name}>[^/]+?)" for name in ("label", "split", "group")}
 _HELP = (
     "Write the name with {label} where the class stands, {*} for any text and {#} for a number, such as "
     "'{label}.{#}.jpg' for cat.0.jpg; or a regular expression with a group (?P<label>…)."
+)
+_HELP_GROUP = (
+    "Write the name with {group} where it tells what belongs together, {*} for any text and {#} for a number, such as "
+    "'{group}_{#}.jpg' for patient7_0.jpg; or a regular expression with a group (?P<group>…)."
 )
 _DIVIDED = ("{label}_{split}_{#}", "{split}_{label}_{#}", "{label}-{split}-{#}", "{split}-{label}-{#}")
 _GUESSES = ("{label}.{#}", "{label}_{#}", "{label}-{#}", "{label} ({#})", "{label}{#}", "{#}_{label}", "{*}_{label}")
@@ -39,9 +44,9 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     parts: dict[str, str] = {}
     spare: list[str] = []
     unlabelled: list[str] = []
-    depth = re.sub(r"\[\^?/[^\]]*\]", "", reading.label_from).count("/")
+    depth = folders_in(reading.label_from)
     for name in tree.images:
-        found = _match(pattern, name, depth)
+        found = match(pattern, name, depth)
         folders = name.split("/")[:-1]
         told = found["split"] if found is not None and "split" in pattern.groupindex else None
         split = split_of(told) if told else next((own for part in folders if (own := split_of(part))), None)
@@ -74,23 +79,24 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     )
 
 
-def compiled(text: str) -> re.Pattern[str]:
+def compiled(text: str, field: Literal["label", "group"] = "label", option: str = "--label-from") -> re.Pattern[str]:
     """Read a pattern, in words or as a regular expression.
 
+    Args:
+        field: what it is to tell, `label` or `group`.
     Raises:
-        HardenerError: it is neither, or names no label.
+        HardenerError: it is neither, or does not tell that.
     """
-    if "(?P<label>" in text:
+    advice = _HELP if field == "label" else _HELP_GROUP
+    if f"(?P<{field}>" in text:
         try:
             return re.compile(text)
         except re.error as error:
-            raise HardenerError(
-                f"--label-from {shlex.quote(text)} is no regular expression: {error}. {_HELP}"
-            ) from None
-    fields = _FIELD.findall(text)
-    if fields.count("label") != 1 or fields.count("split") > 1 or re.search(r"[{}]", _FIELD.sub("", text)):
-        raise HardenerError(f"--label-from takes a pattern with one {{label}}; got {shlex.quote(text)}. {_HELP}")
-    parts = _FIELD.split(text)
+            raise HardenerError(f"{option} {shlex.quote(text)} is no regular expression: {error}. {advice}") from None
+    fields = _FIELD[field].findall(text)
+    if fields.count(field) != 1 or fields.count("split") > 1 or re.search(r"[{}]", _FIELD[field].sub("", text)):
+        raise HardenerError(f"{option} takes a pattern with one {{{field}}}; got {shlex.quote(text)}. {advice}")
+    parts = _FIELD[field].split(text)
     shape = "".join(_FIELDS[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
     return re.compile(f"^{shape}" + ("$" if re.search(r"\.\w+$", parts[-1]) else r"(?:\.[^./]+)?$"))
 
@@ -114,6 +120,11 @@ def _numbers(labels: Sequence[str]) -> bool:
     return any(label.isdecimal() for label in labels)
 
 
-def _match(pattern: re.Pattern[str], name: str, folders: int) -> re.Match[str] | None:
+def folders_in(text: str) -> int:
+    """Return how many folders above a file a pattern speaks of."""
+    return re.sub(r"\[\^?/[^\]]*\]", "", text).count("/")
+
+
+def match(pattern: re.Pattern[str], name: str, folders: int) -> re.Match[str] | None:
     """Hold a pattern against the name of a file and as many folders above it as the pattern has."""
     return pattern.search("/".join(name.split("/")[-folders - 1 :]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
@@ -16,6 +16,7 @@ from hardener.data.sources._arrays import class_order
 from hardener.data.split_names import first_split
 from hardener.data.tables.columns import choose
 from hardener.data.tables.finding import Finder, likely_root, nearly_named, refuse_outside
+from hardener.data.tables.groups import doubt_about_groups, groups_of_rows
 from hardener.data.tables.table import Table
 from hardener.data.tree import is_named, is_passed_over
 from hardener.errors import HardenerError
@@ -41,6 +42,7 @@ class _Row:
     name: str
     label: str
     split: SplitName | None
+    group: str | None
 
 
 @dataclass
@@ -52,10 +54,12 @@ class _Rows:
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     left: dict[str, list[str]] = field(default_factory=dict)
+    undivided: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
     two: dict[str, tuple[str, str]] = field(default_factory=dict)
     again: int = 0
     named: set[str] = field(default_factory=set)
+    together: dict[str, str] = field(default_factory=dict)
 
     def leave(self, reason: str, name: str) -> None:
         self.left.setdefault(reason, []).append(name)
@@ -96,7 +100,11 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading, images: Seque
         names = sorted(members, key=lambda name: name.split("/"))
         source = ", ".join(rows.sources[split])
         if names:
-            groups[split] = place.group("", names, [members[name] for name in names], source=source)
+            found = place.group("", names, [members[name] for name in names], source=source)
+            together = None if reading.group_column is None else [rows.together[name] for name in names]
+            groups[split] = replace(found, together=together)
+    if "validation" not in groups:
+        rows.doubts += rows.undivided
     refuse_alike({shown: sorted({label for group in groups.values() for label in group.classes})})
     if rows.again:
         rows.notes.append(f"{rows.again} rows of {shown} repeat another row: each image is taken once")
@@ -115,6 +123,9 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading, images: Seque
 def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
     table = sheet.table
     columns = choose(table, reading)
+    groups = groups_of_rows(table, reading)
+    if reading.group_by is None and (doubt := doubt_about_groups(table, columns)) is not None:
+        rows.undivided.append(doubt)
     finder = Finder(place, sheet.folders, reading.ignore, sheet.split)
     finders = [finder, *([Finder(place, sheet.folders, (), sheet.split)] if reading.ignore else [])]
     rows.notes += columns.notes
@@ -131,13 +142,15 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
         elif (name := next((own for find in finders if (own := find.find(path, split))), None)) is None:
             missing.append(path)
         elif not _is_named_here(name, reading):
-            found.append(_Row(path, name, label, split))
+            found.append(_Row(path, name, label, split, None if groups is None else groups[number] or name))
     asked = len(found) + len(missing)
     strays = finder.strays([(row.name, row.label) for row in found])
     missing += [row.path for row in found if row.name in strays]
     found = [row for row in found if row.name not in strays]
     for row in found:
         rows.named.add(row.name)
+        if row.group is not None:
+            rows.together[row.name] = row.group
         if row.label:
             rows.add(row.split, row.name, row.label, source)
         else:
