@@ -54,6 +54,8 @@ def idle_here(recipe: Recipe, folder: DataSet, shape: ImageShape) -> Iterator[st
         asked, standard = getattr(recipe.data, share), type(recipe.data).model_fields[share].default
         if asked != standard and split not in folder.drawn:
             yield f"data.{share}={asked:g} does nothing: no {split} split is drawn, since the data is divided already"
+    if recipe.data.group_by is not None and not folder.drawn:
+        yield f"data.group_by={recipe.data.group_by} draws nothing: the data is divided already, and stays so"
     whole, resize = (shape.height, shape.width), recipe.resize
     if resize is not None and size_in(resize, 0, recipe.epochs, *whole) == whole:
         yield (

@@ -106,3 +106,15 @@ def test_a_law_is_told_what_it_reads(tmp_path: Path) -> None:
     said = "total_concentration in vicinity.labels does nothing: the law paper reads alpha and draw alone"
     assert said in settled("sprout", (*sets, "vicinity.labels.law=paper"), tmp_path).warned
     assert not [line for line in settled("sprout", sets, tmp_path).warned if "does nothing" in line]
+
+
+def test_groups_are_told_of_where_the_data_is_divided_already(
+    model_file: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    divided = tmp_path / "divided"
+    for split in ("train", "val", "test"):
+        shutil.copytree(image_folder, divided / split)
+    for data, lines in ((image_folder, 0), (divided, 1)):
+        told = Recorder()
+        prepare(request(model_file, data, tmp_path, sets=("data.group_by={group}.png",)), told)
+        assert sum(line.startswith("data.group_by={group}.png draws nothing") for line in told.warned) == lines
