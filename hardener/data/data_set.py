@@ -280,7 +280,8 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
         classes = tuple(name for name in classes if name not in missing)
     if len(classes) == 1:
         raise HardenerError(
-            f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more.{_beside(brought, classes)}"
+            f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more."
+            + _beside(root, brought, classes)
         )
     return classes
 
@@ -301,13 +302,13 @@ def _left_in(brought: Brought, folders: Sequence[str]) -> str:
     return f" Left out: {'; '.join(found)}." if found else ""
 
 
-def _beside(brought: Brought, classes: tuple[str, ...]) -> str:
+def _beside(root: Path, brought: Brought, classes: tuple[str, ...]) -> str:
     """Say where other classes may be, where the data has one."""
     loose = next((fact for fact in brought.left_out if fact.reason == UNLABELLED), None)
     if loose is not None:
         return f" {loose}: put them into a folder, if they are another class."
     for group in brought.splits.values():
-        if (more := group.classes - set(classes)) and group.root.is_dir():
+        if (more := group.classes - set(classes)) and group.root.is_dir() and group.root != root:
             return f" {group.root} has {some(more)} besides: --data {shlex.quote(str(group.root))} divides that anew."
     return ""
 

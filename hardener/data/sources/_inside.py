@@ -8,6 +8,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.layout import read_layout
 from hardener.data.layouts import LAYOUTS
+from hardener.data.layouts._other_classes import see_that_tables_agree
 from hardener.data.place import Place
 
 
@@ -23,10 +24,11 @@ def read_inside(place: Place, reading: Reading) -> Brought:
         if found is not None:
             return replace(found, kind=name)
     layout = read_layout(tree, str(place.root), reading)
+    doubts = [*layout.doubts, *see_that_tables_agree(place, tree, layout.classes(), reading)]
     groups = {}
     for split, members in layout.members.items():
         paths, names = (tuple(column) for column in zip(*members, strict=True))
         base = layout.base[split]
         group = place.group(base, paths, names, source=f"{base}/" if base else "")
         groups[split] = replace(group, empty=tuple(layout.empty.get(split, ())))
-    return Brought(groups, notes=tuple(layout.notes), doubts=tuple(layout.doubts), left_out=tree.facts())
+    return Brought(groups, notes=tuple(layout.notes), doubts=tuple(doubts), left_out=tree.facts())

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.place import Place
-from hardener.data.split_names import split_of
+from hardener.data.split_names import split_in
 from hardener.errors import HardenerError
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
@@ -29,6 +29,7 @@ class Finder:
     """Finds the files that a table names, below a place.
 
     Args:
+        table: its name; a folder that is called so comes first where several hold a file of one name.
         folders: that its paths may count from, of which the first that has a file is taken.
         ignore: what is passed over.
         split: what the table's own name tells, as `train.csv` does: of files with one name, those of that split count.
@@ -36,17 +37,24 @@ class Finder:
         outside: paths that would lead out of the place.
         below: folders in which files were found that lie elsewhere than their paths say.
         by_name: of these files those of which nothing but the own name fitted.
+        unsure: paths that several files fit, each with two of these.
     """
 
     def __init__(
-        self, place: Place, folders: Sequence[str], ignore: Sequence[str], split: SplitName | None = None
+        self,
+        place: Place,
+        table: str,
+        folders: Sequence[str],
+        ignore: Sequence[str],
+        split: SplitName | None = None,
     ) -> None:
-        self._place, self._folders, self._ignore, self._split = place, folders, ignore, split
+        self._place, self._table, self._folders, self._ignore, self._split = place, table, folders, ignore, split
         self._stems: dict[str, dict[str, list[str]]] = {}
         self._everywhere: dict[str, list[str]] | None = None
         self.outside: list[str] = []
         self.below: set[str] = set()
         self.by_name: set[str] = set()
+        self.unsure: list[tuple[str, ...]] = []
 
     def find(self, path: str, split: SplitName | None) -> str | None:
         """Return a file's name in the place; None where it is not there or would lie outside."""
@@ -105,9 +113,9 @@ class Finder:
                 self._everywhere[own.rpartition(".")[0]].append(image)
         own = named.rpartition("/")[2]
         found = [image for image in self._everywhere.get(own, ()) if _ends(image, named)]
-        if len(found) > 1 and split is not None:
-            found = [image for image in found if split in map(split_of, image.split("/")[:-1])]
+        found = nearest(found, self._table, split)
         if len(found) != 1:
+            self.unsure += [(named, *found[:2])] if found else []
             return None
         name = found[0]
         if name.rpartition("/")[2] not in self._place.files_in(name.rpartition("/")[0]):
@@ -144,7 +152,17 @@ class Finder:
             return True
         labels = set(own.values()) - {""}
         others = {label for other, members in folders.items() if other != folder for label in members.values()}
-        return any(map(split_of, folder.split("/"))) or (len(labels) == 1 and not labels & others)
+        return any(map(split_in, folder.split("/"))) or (len(labels) == 1 and not labels & others)
+
+
+def nearest(images: list[str], table: str, split: SplitName | None) -> list[str]:
+    """Of images with one name, return those in a folder that is called like the table, or else one of the split."""
+    if len(images) < 2:
+        return images
+    stem = table.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+    of_table = [image for image in images if stem in image.split("/")[:-1]]
+    of_split = [image for image in images if split and split in map(split_in, image.split("/")[:-1])]
+    return of_table or of_split or images
 
 
 def _plain(path: str) -> str:

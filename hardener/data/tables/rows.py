@@ -26,11 +26,15 @@ MOST_WRONG = 0.1
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table, the folders of a place that its paths may count from, and the split that its name tells."""
+    """A table, the folders of a place that its paths may count from, and the split that it is.
+
+    `hint`: what its name tells; of files with one name it takes those of that split, and it may be no split itself.
+    """
 
     table: Table
     folders: tuple[str, ...] = ("",)
     split: SplitName | None = None
+    hint: SplitName | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,9 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading, images: Seque
 def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
     table = sheet.table
     columns = choose(table, reading)
-    finder = Finder(place, sheet.folders, reading.ignore, sheet.split)
-    finders = [finder, *([Finder(place, sheet.folders, (), sheet.split)] if reading.ignore else [])]
+    hint = sheet.split or sheet.hint
+    finder = Finder(place, table.name, sheet.folders, reading.ignore, hint)
+    finders = [finder, *([Finder(place, table.name, sheet.folders, (), hint)] if reading.ignore else [])]
     rows.notes += columns.notes
     rows.doubts += columns.doubts
     source = table.name if columns.splits is None else f"{table.name}, by its column"
@@ -144,7 +149,7 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
             rows.leave("rows without a class", row.path)
     rows.outside += finder.outside
     if not rows.outside:
-        _tell_missing(sheet, missing, asked, place, rows)
+        _tell_missing(sheet, missing, asked, place, rows, finder.unsure)
     _tell_unlabelled(table.name, found, rows)
     below = {row.name.rpartition("/")[0] for row in found} & finder.below
     if below:
@@ -188,9 +193,13 @@ def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
             rows.doubts.append(f"the {len(own)} rows{where} of {name} have no class ({some}): they are left out")
 
 
-def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, rows: _Rows) -> None:
+def _tell_missing(
+    sheet: Sheet, missing: list[str], asked: int, place: Place, rows: _Rows, unsure: Sequence[Sequence[str]]
+) -> None:
     """Say which images are not there.
 
+    Args:
+        unsure: of the paths those that several files fit, each with two of these.
     Raises:
         HardenerError: too many.
     """
@@ -199,6 +208,14 @@ def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, ro
         return
     some = ", ".join(path or "(empty)" for path in missing[:3]) + (", …" if len(missing) > 3 else "")
     if len(missing) > MOST_WRONG * asked:
+        if 2 * len(unsure) > len(missing):
+            path, one, other = unsure[0]
+            folder = f"{place.root}/{one}".rpartition("/")[0]
+            raise HardenerError(
+                f"{len(missing)} of the {asked} images that {name} names may be one file or another of {place.root}, "
+                f"such as {path}: {one} or {other}. Name the folder that its paths count from, such as --images-root "
+                f"{shlex.quote(folder)}."
+            )
         if (alike := nearly_named(place, missing)) is not None:
             raise HardenerError(
                 f"{len(missing)} of the {asked} images that {name} names are not below {place.root}: {some}. Files of "

@@ -109,13 +109,25 @@ def _is_divided(text: str) -> bool:
 
 
 def _listing(text: str) -> list[tuple[int, list[str]]]:
-    """Return lines such as `photos/1.jpg cat`; a path may hold spaces."""
+    """Return lines such as `photos/1.jpg cat`; a path may hold spaces. Or more words, of which one names the image."""
+    words = [(number, line.split()) for number, line in enumerate(lines_of(text), 1) if line.strip()]
+    if _is_of_words([cells for _, cells in words]):
+        return words
     rows = []
     for number, line in enumerate(lines_of(text), 1):
         path, _, label = line.strip().replace("\t", " ").rpartition(" ")
         if label:
             rows.append((number, [path.strip(), label] if path else [label]))
     return rows
+
+
+def _is_of_words(lines: Sequence[Sequence[str]]) -> bool:
+    """Tell whether each word is a cell: `0042 1.jpg cat scan`. Where one follows the image, it may hold the others."""
+    width = len(lines[0])
+    if width < 3 or any(len(line) != width for line in lines):
+        return False
+    named = [place for place in range(width) if all(looks_like_image(line[place]) for line in lines)]
+    return len(named) == 1 and named[0] != width - 2
 
 
 def _cells(name: str, text: str) -> list[tuple[int, list[str]]]:
