@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from hardener.data.layout import UNLABELLED
 from hardener.data.names import digest_of
 from hardener.data.sources import SOURCES
 from hardener.data.sources.archive import really
+from hardener.data.tables.finding import root_of_split
 from hardener.data.tree import telling
 from hardener.errors import HardenerError
 from hardener.progress import SILENT, Reporter
@@ -115,7 +117,7 @@ def read_data_set(
     others = {split: group for split, group in splits.items() if split not in (None, "train")}
     elsewhere: dict[SplitName, Path | None] = {"validation": validation_root, "test": test_root}
     others |= {
-        name: _only_group(place, name, _counted_from(place, root, reading))
+        name: _only_group(place, name, _counted_from(place, name, root, reading))
         for name, place in elsewhere.items()
         if place is not None
     }
@@ -325,15 +327,19 @@ def _no_training(root: Path, splits: Mapping[SplitName | None, Group]) -> str:
     return f"{start} split{f', by {told}' if told else ''}. Name images to train on, or pass these by --val or --test."
 
 
-def _counted_from(place: Path, root: Path, reading: Reading) -> Reading:
-    """Return how a table of another split is read: `--images-root` holds for it where its own folder lacks images."""
-    if reading.images_root is None or not place.is_file() or place.parent.absolute() == root.parent.absolute():
+def _counted_from(place: Path, split: SplitName, root: Path, reading: Reading) -> Reading:
+    """Return how a table of another split is read: its own folder comes first, then that of its split beside the
+    training images' `--images-root`, and then that one."""
+    if reading.images_root is None or not place.is_file():
         return reading
-    try:
-        read_source(place, reading.elsewhere())
-    except HardenerError:
-        return reading
-    return reading.elsewhere()
+    ways = [reading.elsewhere()] if place.parent.absolute() != root.parent.absolute() else []
+    if (beside := root_of_split(reading.images_root, split)) is not None:
+        ways.append(reading.model_copy(update={"images_root": beside}))
+    for way in ways:
+        with contextlib.suppress(HardenerError):
+            read_source(place, way)
+            return way
+    return reading
 
 
 def _only_group(root: Path, name: SplitName, reading: Reading) -> Group:

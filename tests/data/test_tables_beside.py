@@ -247,3 +247,56 @@ def test_the_most_plausible_column_is_the_example(header: str, row: str, column:
         assert text.endswith(f"--label-column {shlex.quote(column)}.")
         assert f"{column} (4 values: " in text
     assert len(read_as_advised(refused(tmp_path)).classes) == 4
+
+
+# How tables are written.
+
+
+def test_a_line_of_several_words_names_an_image_with_one_of_them(tmp_path: Path) -> None:
+    fill(tmp_path, *numbered("images", 0, 24))
+    write(tmp_path / "train.txt", "", kinds(0, 24, "p{0} {0:03}.png {1} site"))
+    assert read_data_set(tmp_path / "train.txt").classes == ("cat", "dog")
+    write(tmp_path / "train.txt", "", kinds(0, 24, "p{0} {0:03}.png {1}"))
+    assert read_data_set(tmp_path / "train.txt").classes == ("cat", "dog")
+    fill(tmp_path, *(f"images/p{number} {number:03}.png" for number in range(24)))
+    found = read_data_set(tmp_path / "train.txt")
+    assert all(" " in path for path in found.train.paths)
+
+
+def test_a_list_with_a_header_is_a_table(tmp_path: Path) -> None:
+    fill(tmp_path, *numbered("images", 0, 24))
+    for text in ("{:03}.png,{}", "{:03},{}"):
+        write(tmp_path / "train.txt", "id,label", kinds(0, 24, text))
+        for root in (tmp_path, tmp_path / "train.txt"):
+            assert read_data_set(root).classes == ("cat", "dog")
+
+
+def test_an_ending_in_capitals_is_the_same_ending(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"images/{number:03}.PNG" for number in range(24)))
+    write(tmp_path / "t.csv", "file,label", kinds(0, 24, "{:03}.png,{}"))
+    assert sum(sizes(read_data_set(tmp_path)).values()) == 24
+    write(tmp_path / "t.csv", "file,label", kinds(0, 24, "images/{:03}.png,{}"))
+    assert sum(sizes(read_data_set(tmp_path)).values()) == 24
+    fill(tmp_path, "images/003.png")
+    assert "images/003.png" in {path for files in read_data_set(tmp_path).splits.values() for path in files.paths}
+
+
+@pytest.mark.parametrize("name", ["t.csv", "train_list.txt"])
+def test_several_classes_an_image_are_refused_in_words(name: str, tmp_path: Path) -> None:
+    fill(tmp_path, *numbered("images", 0, 24))
+    mark = "," if name.endswith("csv") else " "
+    rows = [mark.join((f"{n:03}.png", str(n % 2), str(n % 3 % 2), "0", str(int(n % 5 == 0)))) for n in range(24)]
+    write(tmp_path / "labels" / name, "", rows)
+    for root in (tmp_path, tmp_path / "labels" / name):
+        with pytest.raises(HardenerError, match="sets with several labels an image are not trained on"):
+            read_data_set(root)
+
+
+def test_advice_does_not_repeat_what_was_typed(tmp_path: Path) -> None:
+    fill(tmp_path, *numbered("images", 0, 24))
+    rows = [
+        f"{number:03}.png,{'cat' if number < 20 else 'dog'},{'train' if number < 16 else 'test'}"
+        for number in range(24)
+    ]
+    write(tmp_path / "labels.csv", "file,label,split", rows)
+    assert refused(tmp_path).endswith("has one class, 'cat'; a classifier needs two or more.")

@@ -89,11 +89,10 @@ class Finder:
         files = self._place.files_in(folder)
         if own in files:
             return name
-        if own.lower().endswith(EXTENSIONS):
-            return None
         if folder not in self._stems:  # Kaggle's tables name images without their extension
             self._stems[folder] = _by_stem(files)
-        found = self._stems[folder].get(own, ())
+        stem = own.rpartition(".")[0] if own.lower().endswith(EXTENSIONS) else own
+        found = [file for file in self._stems[folder].get(stem, ()) if stem == own or _lowered(file) == own]
         return posixpath.join(folder, found[0]) if len(found) == 1 else None
 
     def _moved(self, named: str, split: SplitName | None) -> str | None:
@@ -109,10 +108,11 @@ class Finder:
             self._everywhere = defaultdict(list)
             for image in images:
                 own = image.rpartition("/")[2]
-                self._everywhere[own].append(image)
-                self._everywhere[own.rpartition(".")[0]].append(image)
+                for way in {own, _lowered(own), own.rpartition(".")[0]}:
+                    self._everywhere[way].append(image)
         own = named.rpartition("/")[2]
         found = [image for image in self._everywhere.get(own, ()) if _ends(image, named)]
+        found = [image for image in found if image.rpartition("/")[2] == own] or found
         found = nearest(found, self._table, split)
         if len(found) != 1:
             self.unsure += [(named, *found[:2])] if found else []
@@ -211,6 +211,20 @@ def likely_root(root: Path, paths: Sequence[str]) -> Path | None:
     return fit[0] if len(fit) == 1 else None
 
 
+def root_of_split(folder: str, split: SplitName) -> str | None:
+    """Return the folder that is to one split what a folder of another is to its own: `test/imgs` to `train/imgs`."""
+    parts = Path(os.path.abspath(folder)).parts
+    for place in range(len(parts) - 1, max(0, len(parts) - 3), -1):
+        if split_in(parts[place]) in (None, split):
+            continue
+        with contextlib.suppress(OSError):
+            beside = [own for own in os.listdir(Path(*parts[:place])) if split_in(own) == split]
+            ways = [Path(*parts[:place], own, *parts[place + 1 :]) for own in beside]
+            found = [way for way in ways if way.is_dir()]
+            return str(found[0]) if len(found) == 1 else None
+    return None
+
+
 def nearly_named(place: Place, paths: Sequence[str]) -> tuple[str, str] | None:
     """Return a path and the file that it seems to mean, where most differ by case, ending or leading zeros alone."""
     files: dict[str, list[str]] = defaultdict(list)
@@ -242,4 +256,10 @@ def _by_stem(files: frozenset[str]) -> dict[str, list[str]]:
 
 def _ends(image: str, named: str) -> bool:
     """Tell whether an image's path, with its extension or without, ends with what a table says."""
-    return any(f"/{way}".endswith(f"/{named}") for way in (image, image.rpartition(".")[0]))
+    return any(f"/{way}".endswith(f"/{named}") for way in (image, _lowered(image), image.rpartition(".")[0]))
+
+
+def _lowered(name: str) -> str:
+    """Return a name whose extension is in small letters: tables say `1.jpg` of what a camera called `1.JPG`."""
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}.{ending.lower()}" if dot and f".{ending.lower()}" in EXTENSIONS else name

@@ -22,6 +22,7 @@ from hardener.errors import HardenerError
 
 MOST_WRONG = 0.1
 """The share of rows that may lack their image, or images that may have two classes; above it, classes are missed."""
+_TRIED = 100
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
     source = table.name if columns.splits is None else f"{table.name}, by its column"
     found: list[_Row] = []
     missing: list[str] = []
-    for number, (path, label) in enumerate(zip(columns.paths, columns.labels, strict=True)):
+    paths = _without_number(columns.paths, Finder(place, table.name, sheet.folders, reading.ignore, hint))
+    for number, (path, label) in enumerate(zip(paths, columns.labels, strict=True)):
         split = sheet.split if columns.splits is None else columns.splits[number]
         if columns.splits is not None and split is None:
             rows.leave("rows of no known split", path)
@@ -155,6 +157,15 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
     if below:
         folders = ", ".join(f"{folder or '.'}/" for folder in sorted(below)[:3])
         rows.notes.append(f"{table.name}: images were found by their names in {folders}")
+
+
+def _without_number(paths: Sequence[str], finder: Finder) -> Sequence[str]:
+    """Take off each path the words before its name, `603 1.jpg`, where only so they are files."""
+    some = paths[:: max(1, len(paths) // _TRIED)]
+    if not all(" " in path for path in paths) or any(finder.find(path, None) for path in some):
+        return paths
+    short = [path.rpartition(" ")[2] for path in paths]
+    return short if all(finder.find(path, None) for path in short[:: max(1, len(paths) // _TRIED)]) else paths
 
 
 def _is_passed_over(path: str, label: str, reading: Reading) -> bool:
