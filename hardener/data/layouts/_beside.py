@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hardener.config.reading import Reading
@@ -18,6 +17,7 @@ from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import NoColumn, choose, choose_path
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import Tree
+from hardener.data.untaken import mentions
 from hardener.errors import HardenerError
 
 _DEEPEST = 3
@@ -78,7 +78,7 @@ def tables_beside(place: Place, tree: Tree, reading: Reading) -> list[Beside]:
     found = []
     for name in names:
         try:
-            if not _mentions(place.read(name, _PEEKED), stems):
+            if not mentions(place.read(name, _PEEKED).decode("utf-8-sig", "replace"), stems):
                 continue
             table = read_table(f"{place.root}/{name}", place.read(name))
         except (HardenerError, OSError):  # of something else, or torn
@@ -92,14 +92,6 @@ def tables_beside(place: Place, tree: Tree, reading: Reading) -> list[Beside]:
 def _own(name: str) -> str:
     """Return a file's own name without its ending."""
     return name.rpartition("/")[2].rpartition(".")[0]
-
-
-def _mentions(start: bytes, stems: Collection[str]) -> bool:
-    """Tell whether a file's beginning names an image: most files are about something else."""
-    text = start.decode("utf-8-sig", "replace")
-    words = {word.strip(" \"'").replace("\\", "/").rpartition("/")[2] for word in re.split(r"[,;\t|\n\r{}\[\]]", text)}
-    words |= {word.strip("\"',;").rpartition("/")[2] for word in text.split()}
-    return any(word in stems or word.rpartition(".")[0] in stems for word in words)
 
 
 def _looked_into(name: str, table: Table, find: Lookup, reading: Reading) -> Beside | None:

@@ -19,6 +19,7 @@ from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
+from hardener.data.untaken import doubts_about_splits
 from hardener.errors import HardenerError
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
@@ -58,7 +59,10 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
     others = left_out(OTHER, [name for name in tree.others if name not in told.usable and not _is_plain_text(name)])
     spare += [] if others is None else [others]
-    return Brought(found.splits, found.classes, found.notes, found.doubts, (*found.left_out, *spare))
+    doubts = list(found.doubts)
+    if None in found.splits:
+        doubts += doubts_about_splits(place, tree, told.usable, found.splits[None].paths)
+    return Brought(found.splits, found.classes, found.notes, tuple(doubts), (*found.left_out, *spare))
 
 
 def _is_plain_text(name: str) -> bool:

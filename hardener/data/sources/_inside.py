@@ -10,6 +10,7 @@ from hardener.data.layout import read_layout
 from hardener.data.layouts import LAYOUTS
 from hardener.data.layouts._other_classes import see_that_tables_agree
 from hardener.data.place import Place
+from hardener.data.untaken import doubts_about_splits
 
 
 def read_inside(place: Place, reading: Reading) -> Brought:
@@ -24,7 +25,10 @@ def read_inside(place: Place, reading: Reading) -> Brought:
         if found is not None:
             return replace(found, kind=name)
     layout = read_layout(tree, str(place.root), reading)
-    doubts = [*layout.doubts, *see_that_tables_agree(place, tree, layout.classes(), reading)]
+    classes = layout.classes()
+    doubts = [*layout.doubts, *see_that_tables_agree(place, tree, classes, reading)]
+    if None in layout.members:
+        doubts += doubts_about_splits(place, tree, (), list(classes))
     groups = {}
     for split, members in layout.members.items():
         paths, names = (tuple(column) for column in zip(*members, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from hardener.config.reading import Reading
@@ -15,6 +16,7 @@ from hardener.data.tables.columns import names_columns
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, looks_like_image, read_table
 from hardener.data.tree import Tree
+from hardener.data.untaken import doubts_about_names
 
 
 class Manifest:
@@ -38,6 +40,9 @@ class Manifest:
         def look() -> tuple[Brought, Seen]:
             place = Folder(base)
             found = _bring(root, place, reading)
+            if None in found.splits:
+                doubts = doubts_about_names(found.splits[None].paths)
+                found = replace(found, doubts=(*found.doubts, *doubts))
             walked = Tree() if place.walked is None else place.walked
             folders = sorted({*place.listed, *walked.folders})
             table = os.path.relpath(os.path.abspath(root), os.path.abspath(base))

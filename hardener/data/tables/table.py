@@ -240,7 +240,16 @@ def _of_json(name: str, text: str) -> Table:
     if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
         if len({len(value) for value in found.values()}) == 1:
             return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
-    return _of_objects(name, found)
+    return _of_objects(name, only_list(found) or found)
+
+
+def only_list(found: object) -> list[Any] | None:
+    """Return a list, or the one list of an object that is neither empty nor of numbers: {"samples": […], "size": 3}."""
+    if isinstance(found, list):
+        return found
+    values = found.values() if isinstance(found, dict) else ()
+    lists = [own for own in values if isinstance(own, list) and own and isinstance(own[0], dict | str)]
+    return lists[0] if len(lists) == 1 else None
 
 
 def _is_divided_by_name(found: dict[str, Any]) -> bool:
