@@ -15,6 +15,7 @@ from hardener.data.tree import Tree
 _READABLE = (".txt", ".lst", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 _PACKED = (".mat", ".npy", ".npz", ".pkl", ".pickle", ".xlsx", ".xls", ".ods", ".parquet", ".yaml", ".yml", ".xml")
 _WORDS = {"split", "splits", "partition", "partitions", "fold", "folds"}
+_FOR_PEOPLE = re.compile(r"read[\W_]*me|licen[cs]e|citation|changelog|attribution|notes?$", re.I)
 _KEY = re.compile(r'"([A-Za-z_-]{2,20})"\s*:\s*[\[{]')
 _PEEKED, _TRIED, _DEEPEST, _MANY = 1 << 14, 2000, 3, 50
 _ALL = 0.95
@@ -69,7 +70,7 @@ def _own(name: str) -> str:
 
 def _tells(place: Place, name: str, stems: Collection[str]) -> bool:
     own = _own(name)
-    if looks_handed_in(own):
+    if is_no_data(name):
         return False
     if not _WORDS.isdisjoint(word.lower() for word in words_of(own)):
         return True
@@ -84,6 +85,11 @@ def _tells(place: Place, name: str, stems: Collection[str]) -> bool:
         return False
     keys = {split_of(key) for key in _KEY.findall(text)} - {None}
     return len(keys) > 1 or (held and mentions(text, stems))
+
+
+def is_no_data(name: str) -> bool:
+    """Tell whether a file is for people, or was made to be handed in."""
+    return _FOR_PEOPLE.match(_own(name)) is not None or looks_handed_in(_own(name))
 
 
 def mentions(text: str, stems: Collection[str]) -> bool:

@@ -161,6 +161,33 @@ def test_a_table_with_a_row_an_image_that_names_no_file_is_said(tmp_path: Path) 
     assert "metadata.csv has a row for each of the 24 images, and no column that names their files" in doubts
 
 
+def test_a_refusal_of_unclear_folders_names_the_table_that_tells_the_classes(tmp_path: Path) -> None:
+    fill(tmp_path, *numbered("fold1", 0, 12), *numbered("fold2", 12, 24))
+    assert "look like parts of a divided set" in refused(tmp_path)
+    write(tmp_path / "labels.csv", "file,label", kinds(0, 24))
+    (tmp_path / "fold1" / "x").mkdir()
+    fill(tmp_path, "fold1/x/90.png", "fold2/x/91.png")
+    text = refused(tmp_path)
+    assert "look like parts of a divided set" in text
+    assert read_as_advised(text.rpartition(". ")[2]).classes == ("cat", "dog")
+
+
+def test_a_table_that_tells_of_folders_is_said(tmp_path: Path) -> None:
+    studies = [f"{part}/{part}er{number}/study" for part in ("hand", "elbow") for number in range(6)]
+    fill(tmp_path, *(f"{study}/{number}.png" for study in studies for number in range(2)))
+    rows = [f"mine/{study}/,{number % 2}" for number, study in enumerate(studies)]
+    write(tmp_path / "studies.csv", "", rows)
+    doubts = " ".join(read_data_set(tmp_path).brought.doubts)
+    assert "studies.csv tells of folders of images" in doubts
+
+
+@pytest.mark.parametrize(("folders", "said"), [(("fold_a", "phase2"), True), (("cow", "sheep"), False)])
+def test_a_book_beside_folders_of_parts_is_said(folders: tuple[str, str], said: bool, tmp_path: Path) -> None:
+    fill(tmp_path, *numbered(folders[0], 0, 12), *numbered(folders[1], 12, 24))
+    (tmp_path / "labels.xlsx").write_bytes(b"PK")
+    assert ("labels.xlsx is not read" in " ".join(read_data_set(tmp_path).brought.doubts)) is said
+
+
 def test_tables_of_boxes_say_nothing_of_classes(tmp_path: Path) -> None:
     fill(tmp_path, *numbered("cow", 0, 12), *numbered("sheep", 12, 24))
     rows = [f"{number:03}.png,{kind}" for number in range(24) for kind in ("head", "leg")]

@@ -12,12 +12,12 @@ from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.layouts._lookup import Lookup, lookup
 from hardener.data.place import Place
-from hardener.data.split_names import looks_handed_in, split_in
+from hardener.data.split_names import split_in
 from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import NoColumn, choose, choose_path
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import Tree
-from hardener.data.untaken import mentions
+from hardener.data.untaken import is_no_data, mentions
 from hardener.errors import HardenerError
 
 _DEEPEST = 3
@@ -69,7 +69,7 @@ def tables_beside(place: Place, tree: Tree, reading: Reading) -> list[Beside]:
     names = [
         name
         for name in tree.others
-        if name.lower().endswith(ENDINGS) and name.count("/") <= _DEEPEST and not looks_handed_in(_own(name))
+        if name.lower().endswith(ENDINGS) and name.count("/") <= _DEEPEST and not is_no_data(name)
     ]
     counts = Counter(name.rpartition("/")[0] for name in names)
     names = [name for name in names if counts[name.rpartition("/")[0]] <= _MANY]
@@ -157,7 +157,7 @@ def to_take(place: Place, tables: Iterable[Beside], reading: Reading) -> str:
         words.append(f"--images-root {shlex.quote(str(place.root))}")
     if training.guessed:
         words.append(f"--path-column {shlex.quote(training.path)}")
-    if training.choices and reading.label_column is None:
-        words.append(f"--label-column {shlex.quote(training.choices[0])}")
+    if reading.label_column or training.choices:
+        words.append(f"--label-column {shlex.quote(reading.label_column or training.choices[0])}")
     packed = "" if os.path.isdir(place.root) else f"{place.root} unpacked and "
     return packed + " ".join(words)

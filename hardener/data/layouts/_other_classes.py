@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -9,9 +10,10 @@ from hardener.config.reading import Reading, ignoring
 from hardener.data.layouts._beside import Beside, tables_beside, to_take
 from hardener.data.place import Place
 from hardener.data.split_names import split_in, words_of
-from hardener.data.tables.candidates import counted
-from hardener.data.tables.table import lines_of
+from hardener.data.tables.candidates import counted, may_hold_classes
+from hardener.data.tables.table import lines_of, read_table
 from hardener.data.tree import Tree
+from hardener.data.untaken import is_no_data
 from hardener.errors import HardenerError
 
 _FAIR, _MOST = 0.3, 0.5
@@ -23,6 +25,8 @@ _OF_PARTS = {
 }  # fmt: skip
 """Words in the names of folders that are hardly classes."""
 _LARGEST = 1 << 27
+_BOOKS = (".xlsx", ".xls", ".ods", ".mat", ".pkl")
+_DEEPEST = 3
 
 
 def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], reading: Reading) -> list[str]:
@@ -52,7 +56,24 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
             f"{(told or unclear)[0].name} names images of the other folders and none of {shown}, taken for "
             f"{'a class' if len(bare) == 1 else 'classes'} like these: {ignoring(bare)} leaves them out"
         )
-    return doubts + _of_as_many_rows(place, tree, len(classes), {table.name for table in tables})
+    known = {table.name for table in tables}
+    doubts += _of_as_many_rows(place, tree, len(classes), known)
+    doubts += _of_folders(place, tree, classes, known)
+    books = [name for name in tree.others if name.lower().endswith(_BOOKS) and name.count("/") <= _DEEPEST]
+    if books and any(map(_is_part, sizes)):
+        doubts.append(
+            f"{books[0]} is not read, and the folders are called like parts of the data ({_first(sizes)}): if it tells "
+            "the classes, save it as CSV, with a column path and a column label, and pass that as --data"
+        )
+    return doubts
+
+
+def way_by_tables(place: Place, tree: Tree, reading: Reading) -> str:
+    """Return what to type where a table tells classes of images whose folders cannot be read; nothing without one."""
+    tables = [table for table in tables_beside(place, tree, reading) if len(table.labels) > 1 or table.choices]
+    tables = [table for table in tables if len(table.images) >= _FAIR * len(tree.images) or table.split]
+    way = to_take(place, tables, reading)
+    return f"A table tells classes of these images: it is read by {way}." if way else ""
 
 
 def _shares(table: Beside, classes: Mapping[str, str], sizes: Mapping[str, int], least: float) -> list[str]:
@@ -152,6 +173,29 @@ def _of_as_many_rows(place: Place, tree: Tree, count: int, known: Collection[str
                 f"({', '.join(filter(None, header[:8]))}) is not used. If classes or splits are among it, write each "
                 "image's file name into a column called path, and pass the table as --data"
             )
+    return doubts
+
+
+def _of_folders(place: Place, tree: Tree, classes: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """Tell of tables with a class for each folder of images, as MURA has one for each study."""
+    names = [name for name in tree.others if name.lower().endswith((".csv", ".tsv")) and name not in known]
+    doubts = []
+    class_of = {image.rpartition("/")[0].lower(): label for image, label in classes.items()} if names else {}
+    ends = {"/".join(folder.split("/")[-2:]): label for folder, label in class_of.items()}
+    for name in [own for own in names if own.count("/") <= 1 and not is_no_data(own)]:
+        with contextlib.suppress(HardenerError, OSError):
+            table = read_table(name, place.read(name, _LARGEST))
+            for column, cells in table.columns.items():
+                labels = [ends.get("/".join(cell.lower().strip("/").split("/")[-2:])) for cell in cells]
+                rest = [other for other in table.columns if other != column]
+                if 2 * sum(label is not None for label in labels) < len(cells) or not may_hold_classes(table, rest):
+                    continue
+                told = zip(labels, table.columns[may_hold_classes(table, rest)[0]], strict=True)
+                if not _agree({(label, cell) for label, cell in told if label is not None}):
+                    doubts.append(
+                        f"{name} tells of folders of images ({cells[0]}), and is not used: if these are their classes, "
+                        "write a row an image, with the columns path and label, and pass that as --data"
+                    )
     return doubts
 
 

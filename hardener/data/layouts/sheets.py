@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,11 +18,10 @@ from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
-from hardener.data.untaken import doubts_about_splits
+from hardener.data.untaken import doubts_about_splits, is_no_data
 from hardener.errors import HardenerError
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
-_FOR_PEOPLE = re.compile(r"read[\W_]*me|licen[cs]e|citation|changelog|notes?$", re.I)
 _DEEPEST = 2
 _ENOUGH = 0.5
 
@@ -57,18 +55,12 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     sheets = _divided(told.usable, place, tree, reading)
     found = bring(sheets, place, reading, tree.images)
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
-    others = left_out(OTHER, [name for name in tree.others if name not in told.usable and not _is_plain_text(name)])
+    others = left_out(OTHER, [name for name in tree.others if name not in told.usable and not is_no_data(name)])
     spare += [] if others is None else [others]
     doubts = list(found.doubts)
     if None in found.splits:
         doubts += doubts_about_splits(place, tree, told.usable, found.splits[None].paths)
     return Brought(found.splits, found.classes, found.notes, tuple(doubts), (*found.left_out, *spare))
-
-
-def _is_plain_text(name: str) -> bool:
-    """Tell whether a file is for people, or was made to be handed in."""
-    own = name.rpartition("/")[2].rpartition(".")[0]
-    return _FOR_PEOPLE.match(own) is not None or looks_handed_in(own)
 
 
 def _told(place: Place, names: Sequence[str], reading: Reading) -> _Told:
