@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
-
-import numpy as np
 
 from hardener.config.data_path import is_there
 from hardener.config.reading import AS_FOUND, Reading, ignoring
@@ -20,13 +18,14 @@ from hardener.data.class_names import refuse_alike
 from hardener.data.conversions import CONVERSIONS
 from hardener.data.conversions._made import just_below
 from hardener.data.conversions.run import conversion_of
+from hardener.data.drawing import draw_split
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.image_files import ImageFiles
-from hardener.data.index import drawn
 from hardener.data.layout import UNLABELLED
 from hardener.data.names import digest_of
 from hardener.data.sources import SOURCES
 from hardener.data.sources.archive import really
+from hardener.data.tables.finding import root_of_split
 from hardener.data.tree import telling
 from hardener.errors import HardenerError
 from hardener.progress import SILENT, Reporter
@@ -116,7 +115,7 @@ def read_data_set(
     others = {split: group for split, group in splits.items() if split not in (None, "train")}
     elsewhere: dict[SplitName, Path | None] = {"validation": validation_root, "test": test_root}
     others |= {
-        name: _only_group(place, name, _counted_from(place, root, reading.of_one_split()))
+        name: _only_group(place, name, _counted_from(place, name, root, reading.of_one_split()))
         for name, place in elsewhere.items()
         if place is not None
     }
@@ -125,9 +124,9 @@ def read_data_set(
     test = _like(others["test"], classes) if "test" in others else None
     validation = _like(others["validation"], classes) if "validation" in others else None
     if not divided and test is None:
-        train, test, groups = _draw(train, classes, test_fraction, f"{seed}/test", groups)
+        train, test, groups = draw_split(train, classes, test_fraction, f"{seed}/test", groups)
     if validation is None:
-        train, validation, _ = _draw(train, classes, val_fraction, f"{seed}/validation", groups)
+        train, validation, _ = draw_split(train, classes, val_fraction, f"{seed}/validation", groups)
     by_seed: tuple[SplitName, ...] = () if divided or "test" in others else ("test",)
     if "validation" not in others:
         by_seed = ("validation", *by_seed)
@@ -281,7 +280,8 @@ def _classes(root: Path, brought: Brought, group: Group, *, training: bool = Tru
         classes = tuple(name for name in classes if name not in missing)
     if len(classes) == 1:
         raise HardenerError(
-            f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more.{_beside(brought, classes)}"
+            f"{group.root} has one class, {classes[0]!r}; a classifier needs two or more."
+            + _beside(root, brought, classes)
         )
     return classes
 
@@ -302,13 +302,13 @@ def _left_in(brought: Brought, folders: Sequence[str]) -> str:
     return f" Left out: {'; '.join(found)}." if found else ""
 
 
-def _beside(brought: Brought, classes: tuple[str, ...]) -> str:
+def _beside(root: Path, brought: Brought, classes: tuple[str, ...]) -> str:
     """Say where other classes may be, where the data has one."""
     loose = next((fact for fact in brought.left_out if fact.reason == UNLABELLED), None)
     if loose is not None:
         return f" {loose}: put them into a folder, if they are another class."
     for group in brought.splits.values():
-        if (more := group.classes - set(classes)) and group.root.is_dir():
+        if (more := group.classes - set(classes)) and group.root.is_dir() and group.root != root:
             return f" {group.root} has {some(more)} besides: --data {shlex.quote(str(group.root))} divides that anew."
     return ""
 
@@ -325,15 +325,19 @@ def _no_training(root: Path, splits: Mapping[SplitName | None, Group]) -> str:
     return f"{start} split{f', by {told}' if told else ''}. Name images to train on, or pass these by --val or --test."
 
 
-def _counted_from(place: Path, root: Path, reading: Reading) -> Reading:
-    """Return how a table of another split is read: `--images-root` holds for it where its own folder lacks images."""
-    if reading.images_root is None or not place.is_file() or place.parent.absolute() == root.parent.absolute():
+def _counted_from(place: Path, split: SplitName, root: Path, reading: Reading) -> Reading:
+    """Return how a table of another split is read: its own folder comes first, then that of its split beside the
+    training images' `--images-root`, and then that one."""
+    if reading.images_root is None or not place.is_file():
         return reading
-    try:
-        read_source(place, reading.elsewhere())
-    except HardenerError:
-        return reading
-    return reading.elsewhere()
+    ways = [reading.elsewhere()] if place.parent.absolute() != root.parent.absolute() else []
+    if (beside := root_of_split(reading.images_root, split)) is not None:
+        ways.append(reading.model_copy(update={"images_root": beside}))
+    for way in ways:
+        with contextlib.suppress(HardenerError):
+            read_source(place, way)
+            return way
+    return reading
 
 
 def _only_group(root: Path, name: SplitName, reading: Reading) -> Group:
@@ -364,34 +368,3 @@ def _like(group: Group, classes: tuple[str, ...], known_as: str = "the training 
             f"training images. Rename what is the same class, or pass {ignoring(extra)}."
         )
     return group.labelled(classes)
-
-
-def _draw(
-    files: ImageFiles, classes: tuple[str, ...], fraction: float, salt: str, groups: Sequence[str] | None
-) -> tuple[ImageFiles, ImageFiles, Sequence[str] | None]:
-    """Return what is left, what is held out, and the groups of what is left."""
-    count_of = Counter(files.labels)
-    counts = [count_of[label] for label in range(len(classes))]
-    if min(counts) < 2:
-        small = [name for name, count in zip(classes, counts, strict=True) if count < 2]
-        raise HardenerError(_too_few(files, small, len(classes)))
-    if groups is None:
-        held = drawn(files.paths, files.labels, fraction, salt)
-    else:
-        held = together.draw(groups, files, classes, fraction, salt)
-    left = np.delete(np.arange(len(files)), held)
-    return files.pick(left), files.pick(held), None if groups is None else [groups[place] for place in left.tolist()]
-
-
-def _too_few(files: ImageFiles, small: list[str], classes: int) -> str:
-    """Say that nothing can be held out of some classes, and what to do."""
-    advice = (
-        f"Add images, or leave it out, {ignoring(small[:1])}; or tell the splits yourself: in folders "
-        "train/, val/ and test/, in a table's column split, or by --val and --test."
-    )
-    if 2 * len(small) > classes:
-        advice = (
-            f"So have {len(small)} of {classes} classes: if these are none, name what is, by --label-column of a "
-            f"table, or --class-depth of folders. {advice}"
-        )
-    return f"class {small[0]!r} of {files.root} has too few images to hold some out for validation and test. {advice}"

@@ -48,6 +48,11 @@ class Layout:
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
+    def classes(self) -> dict[str, str]:
+        """Return the class of each image, by its name from the root."""
+        starts = {split: f"{base}/" if base else "" for split, base in self.base.items()}
+        return {starts[split] + name: label for split, own in self.members.items() for name, label in own}
+
 
 def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
     """Find splits and classes.

@@ -32,6 +32,8 @@ _PLAIN = re.compile(rf"(?:{_FILLER})(?:[\W_]*(?:{_FILLER}))*", re.I)
 _UNLABELLED = re.compile(r".*(?:pred|predict|prediction|unlabell?ed|unsupervised|submission|submit)s?", re.I)
 
 
+_HANDED_IN = {"subm", "submission", "submissions", "submit", "pred", "preds", "prediction", "predictions"}
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SEPARATED = re.compile(r"(.+?)[\W_]+([a-z]+)", re.I)
 
 
@@ -44,6 +46,17 @@ def split_of(name: str) -> SplitName | None:
 def first_split(names: Iterable[str]) -> SplitName | None:
     """Return the split that the first of some names tells which tells any, such as the folders of a path."""
     return next((split for name in names if (split := split_of(name))), None)
+
+
+def words_of(name: str) -> list[str]:
+    """Return the words of a name, also where capitals alone part them: `trainCT_COVID` is `train`, `CT`, `COVID`."""
+    return _WORD.findall(name)
+
+
+def split_in(name: str) -> SplitName | None:
+    """Return the one split that a name tells, as a whole or by a word: `HAM10000_train`, `a. Training Set`."""
+    told = {split for word in words_of(name) if (split := split_of(word))}
+    return split_of(name) or (told.pop() if len(told) == 1 else None)
 
 
 def looks_like_split(name: str) -> bool:
@@ -77,6 +90,11 @@ def divided_name(name: str) -> tuple[str, str] | None:
 def looks_unlabelled(name: str) -> bool:
     """Tell whether a name says that the images in the folder have no class: `seg_pred`, `unlabeled`."""
     return _UNLABELLED.fullmatch(name.strip()) is not None
+
+
+def looks_handed_in(name: str) -> bool:
+    """Tell whether a table's name says that its classes are no truth: `sample_submission`, `test_subm`."""
+    return looks_unlabelled(name) or not _HANDED_IN.isdisjoint(word.lower() for word in words_of(name))
 
 
 def says_nothing(name: str) -> bool:

@@ -62,7 +62,7 @@ def _cut(path: Path, base: Path, split: Any) -> Iterator[Made | Skipped]:
         frames = {item["id"]: (item.get("width"), item.get("height")) for item in found["images"]}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise HardenerError(f"{path} is no list of COCO's that can be read: {type(error).__name__}: {error}.") from None
-    finder = Finder(Folder(base), ("",), (), split_of(path.stem.removeprefix("instances_")))
+    finder = Finder(Folder(base), path.name, ("",), (), split_of(path.stem.removeprefix("instances_")))
     for key, own in boxes.items():
         name = finder.find(names.get(key, ""), None)
         if name is None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import SplitName
 from hardener.data.place import Place
-from hardener.data.split_names import split_of
+from hardener.data.split_names import split_in, split_of
 from hardener.data.tables.columns import NoColumn, choose, choose_splits, tells_splits
-from hardener.data.tables.table import lines_of, looks_like_image, read_table
+from hardener.data.tables.table import lines_of, looks_like_image, only_list, read_table
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
@@ -90,10 +90,14 @@ def _pairs(place: Place, name: str) -> dict[str, str]:
 def _by_name(place: Place, names: list[str]) -> Iterator[Told]:
     """Yield the lists that are called like splits, those of each number by themselves: DTD's ten `train1.txt`."""
     numbered: dict[int, dict[str, SplitName | None]] = defaultdict(dict)
+    worded: dict[str, SplitName | None] = {}
     for name in names:
-        split, number = _split_and_number(name.rpartition("/")[2].rpartition(".")[0])
+        own = name.rpartition("/")[2].rpartition(".")[0]
+        split, number = _split_and_number(own)
         if split is not None:
             numbered[number][name] = split
+        elif _HINT.search(own) and (split := split_in(own)):
+            worded[name] = split
     for number, files in sorted(numbered.items()):
         way = f"--ignore {shlex.quote(f'*{number}.txt')}"
         if {name for own in numbered.values() for name in own if name.endswith(f"{number}.txt")} != set(files):
@@ -101,6 +105,8 @@ def _by_name(place: Place, names: list[str]) -> Iterator[Told]:
         more = f", the first of {len(numbered)} such sets; {way} takes the next" if number else ""
         rows = [row for name, split in files.items() if split for row in _listed(place, name, split)]
         yield Told(files, tuple(rows), more if len(numbered) > 1 else "")
+    if "train" in worded.values() and len(set(worded.values())) > 1:  # COVID/trainCT_COVID.txt; a train alone is one
+        yield Told(worded, tuple(row for name, own in worded.items() if own for row in _listed(place, name, own)))
 
 
 def _split_and_number(stem: str) -> tuple[SplitName | None, int]:
@@ -124,8 +130,9 @@ def _named(place: Place, name: str) -> list[str]:
         return [line for line in _lines(place, name) if not line.startswith("#")]
     with contextlib.suppress(HardenerError, ValueError, RecursionError):  # a table of something else
         if ending == "json":
-            found = json.loads(place.read(name))
-            return [str(item) for item in found] if isinstance(found, list) else []
+            found = only_list(json.loads(place.read(name)))
+            paths = [item if isinstance(item, str) else _path_in(item) for item in found or ()]
+            return [path for path in paths if path]
         columns = list(read_table(name, place.read(name)).columns.values())
         likely = [cells for cells in columns if sum(map(looks_like_image, cells)) * 2 > len(cells)]
         named = likely or [cells for cells in columns if all("/" in cell for cell in cells)] or columns[:1]

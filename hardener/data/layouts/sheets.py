@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, SplitName
+from hardener.data.layouts._beside import tables_beside, to_take
 from hardener.data.layouts._flat import is_flat
 from hardener.data.place import Place
-from hardener.data.split_names import first_split, looks_unlabelled, split_of
+from hardener.data.split_names import first_split, looks_handed_in, split_in
+from hardener.data.tables.candidates import counted
 from hardener.data.tables.columns import NoColumn, choose
 from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
+from hardener.data.untaken import doubts_about_splits, is_no_data
 from hardener.errors import HardenerError
 
-_OF_FOLDERS = (".csv", ".tsv", ".jsonl")
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _DEEPEST = 2
 _ENOUGH = 0.5
+
+
+@dataclass
+class _Told:
+    """The tables that tell classes of the images, and what is wrong with others that might."""
+
+    usable: dict[str, Table] = field(default_factory=dict)
+    faults: dict[str, HardenerError] = field(default_factory=dict)
 
 
 def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     """Return the images that tables name; None where there are none, or the images lie in class folders.
 
     Raises:
-        HardenerError: several tables could be meant; a table tells other classes than the folders; see `bring`.
+        HardenerError: several tables could be meant, or no column is known to hold the classes; see `bring`.
     """
     named = [name for name in tree.others if name.lower().endswith(ENDINGS) and name.count("/") <= _DEEPEST]
     if not named or not tree.images:
@@ -35,37 +46,71 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     metadata = [name for name in named if name.rpartition("/")[2].lower() in _METADATA]
     flat = is_flat(tree)
     if not flat and not metadata:
-        refuse_other_classes(place, tree, [name for name in named if "/" not in name])
         return None
-    told = list(_usable(place, metadata or named, reading))
-    if not told or (not flat and len(told) < len(metadata)):
+    told = _told(place, metadata or named, reading)
+    if flat and not told.usable:
+        _refuse_unread(place, tree, reading, told)
+    if not told.usable or (not flat and len(told.usable) < len(metadata)):
         return None
-    sheets = _divided(told, place)
+    sheets = _divided(told.usable, place, tree, reading)
     found = bring(sheets, place, reading, tree.images)
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
-    return Brought(found.splits, found.classes, found.notes, found.doubts, (*found.left_out, *spare))
+    others = left_out(OTHER, [name for name in tree.others if name not in told.usable and not is_no_data(name)])
+    spare += [] if others is None else [others]
+    doubts = list(found.doubts)
+    if None in found.splits:
+        doubts += doubts_about_splits(place, tree, told.usable, found.splits[None].paths)
+    return Brought(found.splits, found.classes, found.notes, tuple(doubts), (*found.left_out, *spare))
 
 
-def _usable(place: Place, names: list[str], reading: Reading) -> Iterator[tuple[str, Table]]:
-    """Yield the tables that name images of the place, and their classes."""
+def _told(place: Place, names: Sequence[str], reading: Reading) -> _Told:
+    """Return the tables that name images of the place, and their classes."""
+    told = _Told()
     for name in names:
         own = name.rpartition("/")[2].rpartition(".")[0]
-        if looks_unlabelled(own):
+        if looks_handed_in(own):
             continue
         try:
             table = read_table(f"{place.root}/{name}", place.read(name))
             columns = choose(table, reading)
-        except NoColumn:
+        except NoColumn as error:
+            told.faults[name] = error
             continue
-        except HardenerError:
+        except HardenerError as error:
             if name.lower().endswith((".json", ".txt")):
+                told.faults[name] = error
                 continue
             raise
-        finder = Finder(place, _folders(name), reading.ignore, split_of(own))
+        finder = Finder(place, name, _folders(name), reading.ignore, split_in(own))
         step = max(1, len(table) // 100)
         some = columns.paths[::step]
         if sum(finder.find(path, None) is not None for path in some) >= _ENOUGH * len(some):
-            yield name, table
+            told.usable[name] = table
+    return told
+
+
+def _refuse_unread(place: Place, tree: Tree, reading: Reading, told: _Told) -> None:
+    """See that no table names the images and has columns that may hold their classes.
+
+    Raises:
+        HardenerError: one does, or its classes cannot be read.
+    """
+    found = tables_beside(place, tree, reading)
+    unread = [table for table in found if table.choices or table.fault]
+    if not unread:
+        return
+    first = next((table for table in unread if table.split in (None, "train")), unread[0])
+    alike = [table for table in found if table.table.columns.keys() == first.table.columns.keys()]
+    if first.fault:
+        raise HardenerError(first.fault)
+    if reading.label_column is not None and first.name in told.faults:
+        raise told.faults[first.name]
+    way = to_take(place, [first, *alike], reading)
+    raise HardenerError(
+        f"{place.root}/{first.name} names {len(first.images)} images, and none of its columns "
+        f"{counted(first.table, list(first.table.columns))} is known to hold classes. Name it: pass "
+        f"{way or '--label-column NAME'}."
+    )
 
 
 def _folders(name: str) -> tuple[str, ...]:
@@ -74,56 +119,27 @@ def _folders(name: str) -> tuple[str, ...]:
     return (own, "") if own else ("",)
 
 
-def _divided(told: list[tuple[str, Table]], place: Place) -> list[Sheet]:
+def _divided(told: dict[str, Table], place: Place, tree: Tree, reading: Reading) -> list[Sheet]:
     """Return the tables, each with its split where there are several."""
     if len(told) == 1:
-        name, table = told[0]
-        return [Sheet(table, _folders(name))]
+        ((name, table),) = told.items()
+        return [Sheet(table, _folders(name), hint=_split(name))]
     splits: dict[SplitName | None, list[str]] = {}
-    for name, _ in told:
-        stem = name.rpartition(".")[0]
-        split = first_split(reversed(stem.split("/")))
-        splits.setdefault(split, []).append(name)
-    if None in splits or any(len(names) > 1 for names in splits.values()):
-        names = [name for name, _ in told]
-        kept = {own[0] for split, own in splits.items() if split} if "train" in splits else {names[0]}
+    for name in told:
+        splits.setdefault(_split(name), []).append(name)
+    if None in splits or any(len(names) > 1 for names in splits.values()) or "train" not in splits:
+        kept = {own[0] for split, own in splits.items() if split} if "train" in splits else {next(iter(told))}
+        tables = [table for table in tables_beside(place, tree, reading) if table.name in told]
+        way = to_take(place, tables, reading)
         raise HardenerError(
-            f"{place.root} has several tables that name its images: {', '.join(names[:5])}. Pass one, "
-            f"--data {shlex.quote(f'{place.root}/{names[0]}')}, or leave some out: "
-            f"{ignoring(name for name in names if name not in kept)}."
+            f"{place.root} has several tables that name its images: {', '.join(list(told)[:5])}. Pass "
+            f"{f'one, {way}, or' if way else 'what is trained on by --data, and'} leave some out: "
+            f"{ignoring(name for name in told if name not in kept)}."
         )
-    tables = dict(told)
-    return [Sheet(tables[name], _folders(name), split) for split, (name,) in splits.items()]
+    return [Sheet(told[name], _folders(name), split) for split, (name,) in splits.items()]
 
 
-def refuse_other_classes(place: Place, tree: Tree, names: list[str]) -> None:
-    """See that a table beside class folders tells the same classes as they do.
-
-    Raises:
-        HardenerError: it tells others of most images, and only the user knows which are meant.
-    """
-    for name in names:
-        if not name.lower().endswith(_OF_FOLDERS):
-            continue
-        try:
-            table = read_table(f"{place.root}/{name}", place.read(name))
-            columns = choose(table, Reading())
-        except (HardenerError, OSError):
-            continue
-        finder = Finder(place, ("",), ())
-        found = [(finder.find(path, None), label) for path, label in zip(columns.paths, columns.labels, strict=True)]
-        pairs = {(own.rpartition("/")[0].rpartition("/")[2], label) for own, label in found if own and label}
-        count = sum(1 for own, _ in found if own)
-        folders, labels = {folder for folder, _ in pairs}, {label for _, label in pairs}
-        if count < 0.9 * len(tree.images) or len(pairs) == len(folders) == len(labels):
-            continue
-        way = shlex.quote(f"{place.root}/{name}")
-        raise HardenerError(
-            f"{place.root}/{name} tells other classes of the images than their folders do: {len(labels)} "
-            f"({_first(labels)}) in {len(folders)} folders ({_first(folders)}). "
-            f"Take the table's by --data {way}, or the folders by {ignoring([name])}."
-        )
-
-
-def _first(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+def _split(name: str) -> SplitName | None:
+    """Return the split that a table's name tells, or else one of its folders."""
+    *folders, own = name.rpartition(".")[0].split("/")
+    return split_in(own) or first_split(reversed(folders))

@@ -3,21 +3,18 @@ DTD's ten sets of lists, EuroSAT's CSV files, Speech Commands' lists of all but 
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, Group, SplitName
-from hardener.data.file_kind import EXTENSIONS
 from hardener.data.layout import Layout, read_layout
 from hardener.data.layouts._flat import is_flat
+from hardener.data.layouts._lookup import lookup
+from hardener.data.layouts._other_classes import see_that_tables_agree
 from hardener.data.layouts._split_rows import Row, Told, told_splits
-from hardener.data.layouts.sheets import refuse_other_classes
 from hardener.data.place import Place
-from hardener.data.split_names import split_of
 from hardener.data.tree import OTHER, Tree
 from hardener.errors import HardenerError
 
@@ -44,16 +41,19 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     told, splits, gone = found
     own = replace(tree, left_out={reason: list(names) for reason, names in tree.left_out.items()})
     layout = read_layout(own, str(place.root), reading)
-    if set(layout.members) != {None}:
+    said = see_that_tables_agree(place, tree, layout.classes(), reading)
+    if len(layout.members) > 1 or not _divides(layout, splits):
         _refuse_other_folders(place, tree, layout, told, splits)
         return None
-    base = layout.base[None]
-    label = {f"{base}/{name}" if base else name: label for name, label in layout.members[None]}
+    label = layout.classes()
     splits = {name: split for name, split in splits.items() if name in label}
     rest = [name for name in label if name not in splits]
     if set(splits.values()) == {"train"} and not rest:
         return None  # a list of all there is divides nothing
-    notes, doubts = [*layout.notes, f"the splits were read from {', '.join(told.files)}{told.note}"], [*layout.doubts]
+    notes, doubts = (
+        [*layout.notes, f"the splits were read from {', '.join(told.files)}{told.note}"],
+        [*layout.doubts, *said],
+    )
     if "train" not in splits.values():
         splits |= dict.fromkeys(rest, "train")
         notes += [f"no list names images to train on: the {len(rest)} that none names are taken"] if rest else []
@@ -75,6 +75,11 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     return Brought(groups, notes=tuple(notes), doubts=tuple(doubts), left_out=tuple(spare))
 
 
+def _divides(layout: Layout, splits: Splits) -> bool:
+    """Tell whether lists divide class folders that are not divided, or those of `train/` alone."""
+    return None in layout.members or ("train" in layout.members and {"train"} < set(splits.values()))
+
+
 def _source(told: Told, split: SplitName) -> str:
     named = [name for name, own in told.files.items() if own in (split, None)]
     return ", ".join(named) or f"what {', '.join(told.files)} does not name"
@@ -84,17 +89,16 @@ def _first(place: Place, tree: Tree, reading: Reading) -> tuple[Told, Splits, li
     """Return the first lists that are about these images, the split of each image, and lines whose image is gone.
 
     Raises:
-        HardenerError: they name an image in two splits, lack many images, or tell other classes than the folders.
+        HardenerError: they name an image in two splits, or lack many images.
     """
     find = None
     for told in told_splits(place, tree, reading):
-        find = find or _finder(tree.images)
-        rows = [(row, find(row)) for row in told.rows]
+        find = find or lookup(tree.images)
+        rows = [(row, find(row.line, row.file, row.split)) for row in told.rows]
         gone = [row.line for row, name in rows if name is None]
         if not rows or len(gone) > _MOST * len(rows):
             continue
         files = list(told.files)
-        refuse_other_classes(place, tree, [name for name, split in told.files.items() if split is None])
         if len(gone) > _GONE * len(rows):
             raise HardenerError(
                 f"{', '.join(files)} below {place.root} names {len(rows)} images, and {len(gone)} of them are not "
@@ -146,52 +150,3 @@ def _refuse_other_folders(place: Place, tree: Tree, layout: Layout, told: Told, 
             f"{splits[held[0]]}, such as {held[0]}. Move them to a folder of that split; or pass "
             f"{_without(tree, told.files)} to train on them."
         )
-
-
-def _finder(images: Iterable[str]) -> Callable[[Row], str | None]:
-    """Return what finds the one image that a line names: by its path from the root or the list's folder, by its own
-    name and folder, or by its name where no other image has it; with an extension or without."""
-    by_end: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        for end in _ends(image):
-            by_end[end].append(image)
-
-    def find(row: Row) -> str | None:
-        folder = row.file.rpartition("/")[0]
-        ways = (row.line, row.line.rpartition(" ")[0], re.split(r"[,;\t]", row.line)[0], row.line.partition(" ")[2])
-        for line in dict.fromkeys(ways):  # the class may stand behind it, or before
-            named = line.strip(" \"'").replace("\\", "/").removeprefix("./")
-            if not named:
-                continue
-            whole = [f"/{folder}/{named}" if folder else f"/{named}", f"/{named}"]
-            ends = whole if "/" not in named else [*whole, "/".join(named.split("/")[-2:])]
-            for end in [*ends, *([] if "/" in named else [named])]:
-                found = _of_split(_exact(by_end.get(_stem(end), []), named), row.split)
-                if len(found) == 1:
-                    return found[0]
-        return None
-
-    return find
-
-
-def _ends(image: str) -> Iterable[str]:
-    """Return what an image may be called: its whole path, its folder and name, its name."""
-    stem = _stem(image)
-    parts = stem.split("/")
-    return dict.fromkeys((f"/{stem}", "/".join(parts[-2:]), parts[-1]))
-
-
-def _exact(images: list[str], named: str) -> list[str]:
-    """Of images that differ by their extension, return the one whose is told."""
-    return [image for image in images if image.endswith(named)] if len(images) > 1 and _stem(named) != named else images
-
-
-def _of_split(images: list[str], split: SplitName) -> list[str]:
-    """Of images with one name, return those in a folder of the split."""
-    own = [image for image in images if split in map(split_of, image.split("/")[:-1])] if len(images) > 1 else []
-    return own or images
-
-
-def _stem(name: str) -> str:
-    stem, dot, ending = name.rpartition(".")
-    return stem if dot and f".{ending.lower()}" in EXTENSIONS else name

@@ -8,7 +8,10 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.layout import read_layout
 from hardener.data.layouts import LAYOUTS
+from hardener.data.layouts._other_classes import see_that_tables_agree, way_by_tables
 from hardener.data.place import Place
+from hardener.data.untaken import doubts_about_splits
+from hardener.errors import HardenerError
 
 
 def read_inside(place: Place, reading: Reading) -> Brought:
@@ -22,11 +25,20 @@ def read_inside(place: Place, reading: Reading) -> Brought:
         found: Brought | None = entry.load()(place, tree, reading)
         if found is not None:
             return replace(found, kind=name)
-    layout = read_layout(tree, str(place.root), reading)
+    try:
+        layout = read_layout(tree, str(place.root), reading)
+    except HardenerError as error:
+        if way := way_by_tables(place, tree, reading):
+            raise HardenerError(f"{error} {way}") from None
+        raise
+    classes = layout.classes()
+    doubts = [*layout.doubts, *see_that_tables_agree(place, tree, classes, reading)]
+    if None in layout.members:
+        doubts += doubts_about_splits(place, tree, (), list(classes))
     groups = {}
     for split, members in layout.members.items():
         paths, names = (tuple(column) for column in zip(*members, strict=True))
         base = layout.base[split]
         group = place.group(base, paths, names, source=f"{base}/" if base else "")
         groups[split] = replace(group, empty=tuple(layout.empty.get(split, ())))
-    return Brought(groups, notes=tuple(layout.notes), doubts=tuple(layout.doubts), left_out=tree.facts())
+    return Brought(groups, notes=tuple(layout.notes), doubts=tuple(doubts), left_out=tree.facts())

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.index import Seen, indexed
 from hardener.data.place import Folder
+from hardener.data.split_names import split_in
+from hardener.data.tables.columns import names_columns
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, looks_like_image, read_table
 from hardener.data.tree import Tree
+from hardener.data.untaken import doubts_about_names
 
 
 class Manifest:
@@ -35,6 +40,9 @@ class Manifest:
         def look() -> tuple[Brought, Seen]:
             place = Folder(base)
             found = _bring(root, place, reading)
+            if None in found.splits:
+                doubts = doubts_about_names(found.splits[None].paths)
+                found = replace(found, doubts=(*found.doubts, *doubts))
             walked = Tree() if place.walked is None else place.walked
             folders = sorted({*place.listed, *walked.folders})
             table = os.path.relpath(os.path.abspath(root), os.path.abspath(base))
@@ -46,13 +54,13 @@ class Manifest:
 def _bring(root: Path, place: Folder, reading: Reading) -> Brought:
     table = read_table(str(root), root.read_bytes())
     beside = os.path.relpath(os.path.abspath(root.parent), os.path.abspath(place.root)).replace(os.sep, "/")
-    if beside == "." or beside.startswith(".."):
-        return bring([Sheet(table)], place, reading)
-    return bring([Sheet(table, ("", beside))], place, reading)
+    folders = ("",) if beside == "." or beside.startswith("..") else ("", beside)
+    return bring([Sheet(table, folders, hint=split_in(root.stem))], place, reading)
 
 
 def _lists_images(root: Path) -> bool:
+    """Tell whether the first lines name images, and what more: `1.jpg cat`, or `id,label` and `1.jpg,cat`."""
     with root.open("rb") as file:
-        lines = file.read(4096).decode("utf-8", "replace").splitlines()
-    first = next((line.split() for line in lines if line.strip()), [])
-    return len(first) > 1 and any(map(looks_like_image, first))
+        lines = file.read(4096).decode("utf-8-sig", "replace").splitlines()
+    words = [re.split(r"[\s,;|]+", line.strip()) for line in lines if line.strip()]
+    return any(len(line) > 1 and any(map(looks_like_image, line)) for line in words[:2]) or names_columns(words[:1])

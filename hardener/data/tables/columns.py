@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import SplitName
 from hardener.data.split_names import split_of
+from hardener.data.tables.candidates import counted, may_hold_classes, most_likely, repeats_itself
 from hardener.data.tables.table import Table, looks_like_image
 from hardener.data.tree import is_named
 from hardener.errors import HardenerError, did_you_mean
@@ -68,7 +69,7 @@ def choose(table: Table, reading: Reading) -> Columns:
         HardenerError: a column that the user named is not there; paths are URLs; an image has several classes.
         NoColumn: none is known to hold paths or classes.
     """
-    path = _path_column(table, reading)
+    path = choose_path(table, reading)
     doubts: list[str] = []
     splits, used = _splits(table, reading, path, doubts)
     labels, label = _labels(table, reading, path, {*used, *_flags(table, reading, path)})
@@ -84,7 +85,7 @@ def choose_splits(table: Table, reading: Reading) -> tuple[list[str], list[Split
     Raises:
         HardenerError: see `choose`.
     """
-    path = _path_column(table, reading)
+    path = choose_path(table, reading)
     splits, _ = _splits(table, reading, path, [])
     return None if splits is None else (table.columns[path], splits)
 
@@ -94,16 +95,27 @@ def tells_splits(header: Iterable[str]) -> bool:
     return not {_key(name) for name in header}.isdisjoint({*_SPLITS, *_FLAGS, *_BARE})
 
 
+def names_columns(lines: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the first of some lines is a header with a column known to hold paths, and one of classes."""
+    keys = {_key(cell) for cell in next(iter(lines), ())}
+    return not keys.isdisjoint(_PATHS) and not keys.isdisjoint(_LABELS) and len(keys) > 1
+
+
 def _named(table: Table, asked: str, option: str) -> str:
     if asked not in table.columns:
-        raise HardenerError(
+        raise NoColumn(
             f"{table.name} has no column {asked!r}. It has {_list(table)}."
             f"{did_you_mean(asked, table.columns)} Pass {option} NAME."
         )
     return asked
 
 
-def _path_column(table: Table, reading: Reading) -> str:
+def choose_path(table: Table, reading: Reading) -> str:
+    """Return the name of the column that holds paths.
+
+    Raises:
+        HardenerError: see `choose`.
+    """
     if reading.path_column is not None:
         chosen = _named(table, reading.path_column, "--path-column")
     else:
@@ -148,12 +160,12 @@ def _labels(table: Table, reading: Reading, path: str, used: Collection[str]) ->
             marked = _one_hot(table, rest)
             if marked is not None:
                 return marked
-            known = [name for name in rest if _may_be_label(table.columns[name])]
+            known = [name for name in rest if repeats_itself(table.columns[name])]
             known = known if len(known) == 1 else []
         if not known:
             raise NoColumn(
-                f"{table.name} has the columns {_list(table)}, and none is known to hold classes. Name it: "
-                f"--label-column {shlex.quote(_likely(table, rest))}."
+                f"{table.name} has the columns {counted(table, list(table.columns))}, and none is known to hold "
+                f"classes. Name it: --label-column {shlex.quote(most_likely(table, rest))}."
                 if rest
                 else f"{table.name} has one column, {_list(table)}, and none that holds classes. Add one called label."
             )
@@ -187,16 +199,20 @@ def _several(name: str, labels: list[str]) -> list[str]:
     ]
 
 
-def _likely(table: Table, names: list[str]) -> str:
-    """Return the column that repeats itself most, as classes do."""
-    counts = {name: len(set(table.columns[name])) for name in names}
-    return min(reversed(names), key=lambda name: (counts[name] < 2, counts[name]))
-
-
 def _one_hot(table: Table, rest: list[str]) -> tuple[list[str], str] | None:
-    """Return classes that are columns with a 1 in one of them, as ISIC's tables have them."""
-    marks = [name for name in rest if _is_binary(table.columns[name])]
+    """Return classes that are columns with a 1 in one of them, as ISIC's tables have them.
+
+    None where few marks stand beside columns that may be the classes: of an image's quality, say.
+
+    Raises:
+        HardenerError: an image has several.
+    """
+    binary = [name for name in rest if _is_binary(table.columns[name])]
+    marks = [name for name in binary if _key(name).removesuffix("s")[-6:] != "weight"]
     if len(marks) < 2:
+        return None
+    unsure = len(marks) == 2 or max(_ones(table, marks)) > 1
+    if unsure and may_hold_classes(table, [name for name in rest if name not in binary]):
         return None
     labels = []
     for row, cells in enumerate(zip(*(table.columns[name] for name in marks), strict=True)):
@@ -204,7 +220,8 @@ def _one_hot(table: Table, rest: list[str]) -> tuple[list[str], str] | None:
         if len(chosen) > 1:
             raise HardenerError(
                 f"row {row + 1} of {table.name} has a 1 in {len(chosen)} columns ({', '.join(chosen[:3])}); an image "
-                "has one class here. Write one class into each row, in a column called label."
+                "has one class here, and sets with several labels an image are not trained on. Write one class into "
+                "each row, in a column called label; or name the column that holds it, --label-column NAME."
             )
         labels.append(chosen[0] if chosen else "")
     return labels, f"the {len(marks)} columns of 0 and 1 ({', '.join(marks[:3])}{', …' if len(marks) > 3 else ''})"
@@ -306,7 +323,11 @@ def _is_yes(cell: str) -> bool:
 
 def _ones(table: Table, names: list[str]) -> set[int]:
     """Return how many of these columns have a 1 in a row."""
-    return {sum(map(_is_yes, cells)) for cells in zip(*(table.columns[name] for name in names), strict=True)}
+    return set(_ones_by_row(table, names))
+
+
+def _ones_by_row(table: Table, names: list[str]) -> Iterable[int]:
+    return (sum(map(_is_yes, cells)) for cells in zip(*(table.columns[name] for name in names), strict=True))
 
 
 def _called(names: list[str]) -> str:
@@ -340,12 +361,6 @@ def _key(name: str) -> str:
 
 def _is_url(cells: list[str]) -> bool:
     return any(_URL.match(cell) for cell in cells[:50])
-
-
-def _may_be_label(cells: list[str]) -> bool:
-    """Tell whether a column repeats itself as classes do, and holds no measurements."""
-    values = set(cells)
-    return 2 <= len(values) <= len(cells) // 2 and not any(re.fullmatch(r"-?\d*\.\d+", cell) for cell in values)
 
 
 def _whole(cells: list[str]) -> list[str]:

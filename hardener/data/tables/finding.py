@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.place import Place
-from hardener.data.split_names import split_of
+from hardener.data.split_names import split_in
 from hardener.errors import HardenerError
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
@@ -29,6 +29,7 @@ class Finder:
     """Finds the files that a table names, below a place.
 
     Args:
+        table: its name; a folder that is called so comes first where several hold a file of one name.
         folders: that its paths may count from, of which the first that has a file is taken.
         ignore: what is passed over.
         split: what the table's own name tells, as `train.csv` does: of files with one name, those of that split count.
@@ -36,17 +37,24 @@ class Finder:
         outside: paths that would lead out of the place.
         below: folders in which files were found that lie elsewhere than their paths say.
         by_name: of these files those of which nothing but the own name fitted.
+        unsure: paths that several files fit, each with two of these.
     """
 
     def __init__(
-        self, place: Place, folders: Sequence[str], ignore: Sequence[str], split: SplitName | None = None
+        self,
+        place: Place,
+        table: str,
+        folders: Sequence[str],
+        ignore: Sequence[str],
+        split: SplitName | None = None,
     ) -> None:
-        self._place, self._folders, self._ignore, self._split = place, folders, ignore, split
+        self._place, self._table, self._folders, self._ignore, self._split = place, table, folders, ignore, split
         self._stems: dict[str, dict[str, list[str]]] = {}
         self._everywhere: dict[str, list[str]] | None = None
         self.outside: list[str] = []
         self.below: set[str] = set()
         self.by_name: set[str] = set()
+        self.unsure: list[tuple[str, ...]] = []
 
     def find(self, path: str, split: SplitName | None) -> str | None:
         """Return a file's name in the place; None where it is not there or would lie outside."""
@@ -81,11 +89,10 @@ class Finder:
         files = self._place.files_in(folder)
         if own in files:
             return name
-        if own.lower().endswith(EXTENSIONS):
-            return None
         if folder not in self._stems:  # Kaggle's tables name images without their extension
             self._stems[folder] = _by_stem(files)
-        found = self._stems[folder].get(own, ())
+        stem = own.rpartition(".")[0] if own.lower().endswith(EXTENSIONS) else own
+        found = [file for file in self._stems[folder].get(stem, ()) if stem == own or _lowered(file) == own]
         return posixpath.join(folder, found[0]) if len(found) == 1 else None
 
     def _moved(self, named: str, split: SplitName | None) -> str | None:
@@ -101,13 +108,14 @@ class Finder:
             self._everywhere = defaultdict(list)
             for image in images:
                 own = image.rpartition("/")[2]
-                self._everywhere[own].append(image)
-                self._everywhere[own.rpartition(".")[0]].append(image)
+                for way in {own, _lowered(own), own.rpartition(".")[0]}:
+                    self._everywhere[way].append(image)
         own = named.rpartition("/")[2]
         found = [image for image in self._everywhere.get(own, ()) if _ends(image, named)]
-        if len(found) > 1 and split is not None:
-            found = [image for image in found if split in map(split_of, image.split("/")[:-1])]
+        found = [image for image in found if image.rpartition("/")[2] == own] or found
+        found = nearest(found, self._table, split)
         if len(found) != 1:
+            self.unsure += [(named, *found[:2])] if found else []
             return None
         name = found[0]
         if name.rpartition("/")[2] not in self._place.files_in(name.rpartition("/")[0]):
@@ -144,7 +152,17 @@ class Finder:
             return True
         labels = set(own.values()) - {""}
         others = {label for other, members in folders.items() if other != folder for label in members.values()}
-        return any(map(split_of, folder.split("/"))) or (len(labels) == 1 and not labels & others)
+        return any(map(split_in, folder.split("/"))) or (len(labels) == 1 and not labels & others)
+
+
+def nearest(images: list[str], table: str, split: SplitName | None) -> list[str]:
+    """Of images with one name, return those in a folder that is called like the table, or else one of the split."""
+    if len(images) < 2:
+        return images
+    stem = table.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
+    of_table = [image for image in images if stem in image.split("/")[:-1]]
+    of_split = [image for image in images if split and split in map(split_in, image.split("/")[:-1])]
+    return of_table or of_split or images
 
 
 def _plain(path: str) -> str:
@@ -193,6 +211,20 @@ def likely_root(root: Path, paths: Sequence[str]) -> Path | None:
     return fit[0] if len(fit) == 1 else None
 
 
+def root_of_split(folder: str, split: SplitName) -> str | None:
+    """Return the folder that is to one split what a folder of another is to its own: `test/imgs` to `train/imgs`."""
+    parts = Path(os.path.abspath(folder)).parts
+    for place in range(len(parts) - 1, max(0, len(parts) - 3), -1):
+        if split_in(parts[place]) in (None, split):
+            continue
+        with contextlib.suppress(OSError):
+            beside = [own for own in os.listdir(Path(*parts[:place])) if split_in(own) == split]
+            ways = [Path(*parts[:place], own, *parts[place + 1 :]) for own in beside]
+            found = [way for way in ways if way.is_dir()]
+            return str(found[0]) if len(found) == 1 else None
+    return None
+
+
 def nearly_named(place: Place, paths: Sequence[str]) -> tuple[str, str] | None:
     """Return a path and the file that it seems to mean, where most differ by case, ending or leading zeros alone."""
     files: dict[str, list[str]] = defaultdict(list)
@@ -224,4 +256,10 @@ def _by_stem(files: frozenset[str]) -> dict[str, list[str]]:
 
 def _ends(image: str, named: str) -> bool:
     """Tell whether an image's path, with its extension or without, ends with what a table says."""
-    return any(f"/{way}".endswith(f"/{named}") for way in (image, image.rpartition(".")[0]))
+    return any(f"/{way}".endswith(f"/{named}") for way in (image, _lowered(image), image.rpartition(".")[0]))
+
+
+def _lowered(name: str) -> str:
+    """Return a name whose extension is in small letters: tables say `1.jpg` of what a camera called `1.JPG`."""
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}.{ending.lower()}" if dot and f".{ending.lower()}" in EXTENSIONS else name

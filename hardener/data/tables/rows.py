@@ -23,15 +23,20 @@ from hardener.errors import HardenerError
 
 MOST_WRONG = 0.1
 """The share of rows that may lack their image, or images that may have two classes; above it, classes are missed."""
+_TRIED = 100
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table, the folders of a place that its paths may count from, and the split that its name tells."""
+    """A table, the folders of a place that its paths may count from, and the split that it is.
+
+    `hint`: what its name tells; of files with one name it takes those of that split, and it may be no split itself.
+    """
 
     table: Table
     folders: tuple[str, ...] = ("",)
     split: SplitName | None = None
+    hint: SplitName | None = None
 
 
 @dataclass(frozen=True)
@@ -126,14 +131,16 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
     groups = groups_of_rows(table, reading)
     if reading.group_by is None and (doubt := doubt_about_groups(table, columns)) is not None:
         rows.undivided.append(doubt)
-    finder = Finder(place, sheet.folders, reading.ignore, sheet.split)
-    finders = [finder, *([Finder(place, sheet.folders, (), sheet.split)] if reading.ignore else [])]
+    hint = sheet.split or sheet.hint
+    finder = Finder(place, table.name, sheet.folders, reading.ignore, hint)
+    finders = [finder, *([Finder(place, table.name, sheet.folders, (), hint)] if reading.ignore else [])]
     rows.notes += columns.notes
     rows.doubts += columns.doubts
     source = table.name if columns.splits is None else f"{table.name}, by its column"
     found: list[_Row] = []
     missing: list[str] = []
-    for number, (path, label) in enumerate(zip(columns.paths, columns.labels, strict=True)):
+    paths = _without_number(columns.paths, Finder(place, table.name, sheet.folders, reading.ignore, hint))
+    for number, (path, label) in enumerate(zip(paths, columns.labels, strict=True)):
         split = sheet.split if columns.splits is None else columns.splits[number]
         if columns.splits is not None and split is None:
             rows.leave("rows of no known split", path)
@@ -157,12 +164,21 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
             rows.leave("rows without a class", row.path)
     rows.outside += finder.outside
     if not rows.outside:
-        _tell_missing(sheet, missing, asked, place, rows)
+        _tell_missing(sheet, missing, asked, place, rows, finder.unsure)
     _tell_unlabelled(table.name, found, rows)
     below = {row.name.rpartition("/")[0] for row in found} & finder.below
     if below:
         folders = ", ".join(f"{folder or '.'}/" for folder in sorted(below)[:3])
         rows.notes.append(f"{table.name}: images were found by their names in {folders}")
+
+
+def _without_number(paths: Sequence[str], finder: Finder) -> Sequence[str]:
+    """Take off each path the words before its name, `603 1.jpg`, where only so they are files."""
+    some = paths[:: max(1, len(paths) // _TRIED)]
+    if not all(" " in path for path in paths) or any(finder.find(path, None) for path in some):
+        return paths
+    short = [path.rpartition(" ")[2] for path in paths]
+    return short if all(finder.find(path, None) for path in short[:: max(1, len(paths) // _TRIED)]) else paths
 
 
 def _is_passed_over(path: str, label: str, reading: Reading) -> bool:
@@ -201,9 +217,13 @@ def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
             rows.doubts.append(f"the {len(own)} rows{where} of {name} have no class ({some}): they are left out")
 
 
-def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, rows: _Rows) -> None:
+def _tell_missing(
+    sheet: Sheet, missing: list[str], asked: int, place: Place, rows: _Rows, unsure: Sequence[Sequence[str]]
+) -> None:
     """Say which images are not there.
 
+    Args:
+        unsure: of the paths those that several files fit, each with two of these.
     Raises:
         HardenerError: too many.
     """
@@ -212,6 +232,14 @@ def _tell_missing(sheet: Sheet, missing: list[str], asked: int, place: Place, ro
         return
     some = ", ".join(path or "(empty)" for path in missing[:3]) + (", …" if len(missing) > 3 else "")
     if len(missing) > MOST_WRONG * asked:
+        if 2 * len(unsure) > len(missing):
+            path, one, other = unsure[0]
+            folder = f"{place.root}/{one}".rpartition("/")[0]
+            raise HardenerError(
+                f"{len(missing)} of the {asked} images that {name} names may be one file or another of {place.root}, "
+                f"such as {path}: {one} or {other}. Name the folder that its paths count from, such as --images-root "
+                f"{shlex.quote(folder)}."
+            )
         if (alike := nearly_named(place, missing)) is not None:
             raise HardenerError(
                 f"{len(missing)} of the {asked} images that {name} names are not below {place.root}: {some}. Files of "

@@ -109,13 +109,25 @@ def _is_divided(text: str) -> bool:
 
 
 def _listing(text: str) -> list[tuple[int, list[str]]]:
-    """Return lines such as `photos/1.jpg cat`; a path may hold spaces."""
+    """Return lines such as `photos/1.jpg cat`; a path may hold spaces. Or more words, of which one names the image."""
+    words = [(number, line.split()) for number, line in enumerate(lines_of(text), 1) if line.strip()]
+    if _is_of_words([cells for _, cells in words]):
+        return words
     rows = []
     for number, line in enumerate(lines_of(text), 1):
         path, _, label = line.strip().replace("\t", " ").rpartition(" ")
         if label:
             rows.append((number, [path.strip(), label] if path else [label]))
     return rows
+
+
+def _is_of_words(lines: Sequence[Sequence[str]]) -> bool:
+    """Tell whether each word is a cell: `0042 1.jpg cat scan`. Where one follows the image, it may hold the others."""
+    width = len(lines[0])
+    if width < 3 or any(len(line) != width for line in lines):
+        return False
+    named = [place for place in range(width) if all(looks_like_image(line[place]) for line in lines)]
+    return len(named) == 1 and named[0] != width - 2
 
 
 def _cells(name: str, text: str) -> list[tuple[int, list[str]]]:
@@ -228,7 +240,16 @@ def _of_json(name: str, text: str) -> Table:
     if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
         if len({len(value) for value in found.values()}) == 1:
             return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
-    return _of_objects(name, found)
+    return _of_objects(name, only_list(found) or found)
+
+
+def only_list(found: object) -> list[Any] | None:
+    """Return a list, or the one list of an object that is neither empty nor of numbers: {"samples": […], "size": 3}."""
+    if isinstance(found, list):
+        return found
+    values = found.values() if isinstance(found, dict) else ()
+    lists = [own for own in values if isinstance(own, list) and own and isinstance(own[0], dict | str)]
+    return lists[0] if len(lists) == 1 else None
 
 
 def _is_divided_by_name(found: dict[str, Any]) -> bool:

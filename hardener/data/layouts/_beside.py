@@ -1,0 +1,163 @@
+"""Tables and lists beside images: those that name these images, and the line to type that takes them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hardener.config.reading import Reading
+from hardener.data.brought import SplitName
+from hardener.data.layouts._lookup import Lookup, lookup
+from hardener.data.place import Place
+from hardener.data.split_names import split_in
+from hardener.data.tables.candidates import may_hold_classes
+from hardener.data.tables.columns import NoColumn, choose, choose_path
+from hardener.data.tables.table import ENDINGS, Table, read_table
+from hardener.data.tree import Tree
+from hardener.data.untaken import is_no_data, mentions
+from hardener.errors import HardenerError
+
+_DEEPEST = 3
+_MANY = 50
+"""Files in a folder above which each is about an image of its own."""
+_PEEKED = 1 << 14
+_TRIED = 200
+_ENOUGH = 0.5
+"""The share of a table's rows that name images at least; others are about something else."""
+_OPTIONS: dict[SplitName, str] = {"validation": "--val", "test": "--test"}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A table that names images of a place.
+
+    Attributes:
+        path: the column that names them, and `guessed` whether it must be told.
+        files: the image of each row, if there is one.
+        images: image -> its class, empty where there is none.
+        choices: the columns that may hold classes, where none is known to; `labels` is then empty.
+        split: what its name tells.
+        fault: why its classes cannot be read.
+    """
+
+    name: str
+    table: Table
+    path: str
+    guessed: bool
+    files: list[str | None]
+    images: dict[str, str]
+    choices: tuple[str, ...] = ()
+    split: SplitName | None = None
+    fault: str = ""
+
+    @property
+    def labels(self) -> set[str]:
+        """The classes that it tells."""
+        return {label for label in self.images.values() if label}
+
+    @property
+    def folder(self) -> str:
+        """Where it lies."""
+        return self.name.rpartition("/")[0]
+
+
+def tables_beside(place: Place, tree: Tree, reading: Reading) -> list[Beside]:
+    """Return the tables that name images of a place and have more than their names; none that was handed in."""
+    names = [
+        name
+        for name in tree.others
+        if name.lower().endswith(ENDINGS) and name.count("/") <= _DEEPEST and not is_no_data(name)
+    ]
+    counts = Counter(name.rpartition("/")[0] for name in names)
+    names = [name for name in names if counts[name.rpartition("/")[0]] <= _MANY]
+    stems = {_own(name) for name in tree.images} if names else set()
+    find: Lookup | None = None
+    found = []
+    for name in names:
+        try:
+            if not mentions(place.read(name, _PEEKED).decode("utf-8-sig", "replace"), stems):
+                continue
+            table = read_table(f"{place.root}/{name}", place.read(name))
+        except (HardenerError, OSError):  # of something else, or torn
+            continue
+        find = find or lookup(tree.images)
+        beside = _looked_into(name, table, find, reading)
+        found += [] if beside is None else [beside]
+    return found
+
+
+def _own(name: str) -> str:
+    """Return a file's own name without its ending."""
+    return name.rpartition("/")[2].rpartition(".")[0]
+
+
+def _looked_into(name: str, table: Table, find: Lookup, reading: Reading) -> Beside | None:
+    """Find the column whose cells name images, and what the table tells of them."""
+    split = split_in(_own(name))
+
+    def fits(column: str) -> bool:
+        cells = table.columns[column]
+        some = cells[:: max(1, len(cells) // _TRIED)]
+        return sum(find(cell, name, split) is not None for cell in some) >= _ENOUGH * len(some)
+
+    try:
+        usual = choose_path(table, reading)
+    except HardenerError:
+        usual = ""
+    order = dict.fromkeys([*([usual] if usual else []), *table.columns])
+    path = next((column for column in order if fits(column)), None)
+    if path is None:
+        return None
+    files = [find(cell, name, split) for cell in table.columns[path]]
+    labels: list[str] = [""] * len(files)
+    choices: tuple[str, ...] = ()
+    fault = ""
+    try:
+        labels = choose(table, reading.model_copy(update={"path_column": path})).labels
+    except NoColumn:
+        rest = [column for column in table.columns if column != path]
+        choices = tuple(may_hold_classes(table, rest))
+    except HardenerError as error:
+        fault = str(error)
+    images = _by_image(files, labels)
+    return None if images is None else Beside(name, table, path, path != usual, files, images, choices, split, fault)
+
+
+def _by_image(files: Sequence[str | None], labels: Sequence[str]) -> dict[str, str] | None:
+    """Return the class of each image; None where many have several, as in tables of boxes."""
+    images: dict[str, str] = {}
+    two = set()
+    for file, label in zip(files, labels, strict=True):
+        if file is not None and images.setdefault(file, label) != label:
+            two.add(file)
+    return None if 10 * len(two) > len(images) else images
+
+
+def to_take(place: Place, tables: Iterable[Beside], reading: Reading) -> str:
+    """Return the words that read images by tables, those of held-out images as such; nothing where none is to train on.
+
+    Nothing that is called like a test is trained on.
+    """
+    found = sorted(tables, key=lambda table: table.split != "train")
+    training = next((table for table in found if table.split in ("train", None)), None)
+    if training is None:
+        return ""
+    taken = [("--data", training)]
+    for split, option in _OPTIONS.items():
+        fit = [own for own in found if own.split == split and own.images.keys().isdisjoint(training.images)]
+        fit.sort(
+            key=lambda own: (own.folder != training.folder, own.table.columns.keys() != training.table.columns.keys())
+        )
+        taken += [(option, fit[0])] if fit else []
+    words = [f"{option} {shlex.quote(f'{place.root}/{own.name}')}" for option, own in taken]
+    if any(not image.startswith(f"{own.folder}/") for _, own in taken if own.folder for image in own.images):
+        words.append(f"--images-root {shlex.quote(str(place.root))}")
+    if training.guessed:
+        words.append(f"--path-column {shlex.quote(training.path)}")
+    if reading.label_column or training.choices:
+        words.append(f"--label-column {shlex.quote(reading.label_column or training.choices[0])}")
+    packed = "" if os.path.isdir(place.root) else f"{place.root} unpacked and "
+    return packed + " ".join(words)

@@ -1,0 +1,64 @@
+"""Which columns of a table may hold classes where no name tells it, the most plausible first: what advice names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hardener.data.split_names import split_of, words_of
+from hardener.data.tables.table import Table
+
+_TELLING = {
+    "label", "labels", "class", "classes", "category", "categories", "target", "diagnosis", "dx", "grade", "grades",
+    "level", "stage", "severity", "species", "breed", "race", "genus", "family", "kind", "type", "disease", "finding",
+    "tumor", "emotion", "expression", "variety",
+}  # fmt: skip
+_NUMBERS = {"id", "ids", "idx", "index", "number", "nr", "no"}
+_MARKS = {"0", "1", "true", "false", "yes", "no", "0.0", "1.0", ""}
+_NUMBER = re.compile(r"-?\d+(?:\.0)?")
+_MEASURED = re.compile(r"-?\d*\.\d+")
+_MOST = 8
+_LONGEST = 20
+
+
+def may_hold_classes(table: Table, names: Sequence[str]) -> list[str]:
+    """Return the columns that repeat themselves as classes do and hold no measurements, the most plausible first."""
+    fit = [name for name in names if repeats_itself(table.columns[name])]
+    order = reversed(fit) if table.headed else fit  # what follows the image is its class most often
+    return sorted(order, key=lambda name: _doubt(name, table.columns[name]))
+
+
+def most_likely(table: Table, names: Sequence[str]) -> str:
+    """Return the column to name as an example."""
+    fit = may_hold_classes(table, names)
+    counts = {name: len(set(table.columns[name])) for name in names}
+    return fit[0] if fit else min(reversed(names), key=lambda name: (counts[name] < 2, counts[name]))
+
+
+def counted(table: Table, names: Sequence[str]) -> str:
+    """Return names of columns, with how many values those have that repeat themselves, and the first of these."""
+    told = []
+    for name in names[:_MOST]:
+        values = sorted(set(table.columns[name]))
+        shown = ", ".join(value[:_LONGEST] for value in values[:2]) + (", …" if len(values) > 2 else "")
+        told.append(f"{name} ({len(values)} values: {shown})" if 1 < len(values) <= len(table) // 2 else name)
+    return ", ".join(told) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
+
+
+def repeats_itself(cells: Sequence[str]) -> bool:
+    """Tell whether a column repeats itself as classes do, and holds no measurements."""
+    values = set(cells)
+    return 2 <= len(values) <= len(cells) // 2 and not any(map(_MEASURED.fullmatch, values))
+
+
+def _doubt(name: str, cells: Sequence[str]) -> tuple[bool | int, ...]:
+    """Return what speaks against a column, the gravest first."""
+    words = {word.lower() for word in words_of(name)}
+    values = {cell.lower() for cell in cells}
+    return (
+        any(map(split_of, words)) or not _NUMBERS.isdisjoint(words),
+        _TELLING.isdisjoint(words),
+        values <= _MARKS,
+        all(map(_NUMBER.fullmatch, values)),
+        len(values),
+    )
