@@ -11,23 +11,15 @@ from hardener.config.reading import ignoring
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
 from hardener.data.layouts.file_names import guess
 from hardener.data.node import Node
-from hardener.data.split_names import divided_name, looks_like_split, says_nothing, split_of
+from hardener.data.split_names import divided_name, looks_drawn, looks_like_split, says_nothing, split_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 from hardener.words import listed
 
-_STRAY = 0.2
-"""The share of a folder's images that may lie beside its folders, and say nothing of what these are."""
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _BOOKS = (".mat", ".xlsx", ".xls", ".ods", ".pkl")
 _LABELS = re.compile(r"(?:\w+_)?(?:labels?|y|targets?|classes)(?:_\w+)?\.(?:txt|npy)", re.I)
 _PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_DRAWN_ON = re.compile(
-    r"masks?|mask[\W_]?images?|(?:image[\W_]?)?annotations?|annots?|ground[\W_]?truths?|gts?|seg(?:ment(?:ation)?s?)?"
-    r"|seg(?:mentation)?[\W_]?masks?|labels?|trimaps?|bboxes|heat[\W_]?maps?",
-    re.I,
-)
-
 
 _MASK = re.compile(r"(.+?)([\W_](?:mask|seg|segmentation|gt|label|annotation|trimap))(?:[\W_]?\d+)?", re.I)
 
@@ -81,7 +73,6 @@ def refuse_unclear(filled: Mapping[str, Node], here: str) -> None:
     """
     _refuse_parts(filled, here)
     _refuse_splits_below(filled, here)
-    _refuse_repeated(filled, here)
     _refuse_split_classes(filled, here)
     _refuse_drawings(filled, here)
 
@@ -103,7 +94,7 @@ def doubts_about_masks(tree: Tree) -> list[str]:
 def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
     """Tell of `cat/masks/` beside `cat/images/`: what is drawn on images is read as images of the class."""
     inner = {below: f"{name}/{below}" for name, node in filled.items() for below in node.filled()}
-    drawn = [below for below in inner if _DRAWN_ON.fullmatch(below.strip())]
+    drawn = [below for below in inner if looks_drawn(below)]
     if not drawn or not any(says_nothing(below) for below in inner if below not in drawn):
         return []
     return [
@@ -117,6 +108,12 @@ def some(names: Iterable[str]) -> str:
     """Return the first few names, and how many more there are."""
     found = sorted(names)
     return listed(found, 5) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+
+
+def one_and_another(here: str, names: Sequence[str]) -> str:
+    """Return the options that train on one folder and validate on another."""
+    first, second = (shlex.quote(f"{here}/{name}") for name in names[:2])
+    return f"--data {first} --val {second} trains on one and validates on another"
 
 
 def _tables(here: str, node: Node, tree: Tree) -> str:
@@ -182,9 +179,7 @@ def _taken_together(filled: Mapping[str, Node], here: str, inner: Iterable[str])
     if not below:
         return ""
     return (
-        f" --class-depth 2 takes all of them together, with the classes {some(below)}; "
-        f"--data {shlex.quote(f'{here}/{names[0]}')} --val {shlex.quote(f'{here}/{names[1]}')} trains on one and "
-        "validates on another;"
+        f" --class-depth 2 takes all of them together, with the classes {some(below)}; {one_and_another(here, names)};"
     )
 
 
@@ -204,21 +199,6 @@ def _refuse_splits_below(filled: Mapping[str, Node], here: str) -> None:
     )
 
 
-def _refuse_repeated(filled: Mapping[str, Node], here: str) -> None:
-    """Refuse `2019/{cat,dog}`, `2020/{cat,dog}`: either level may be the classes."""
-    sets = [set(node.filled()) for node in filled.values() if len(node.own) <= _STRAY * node.count]
-    if len(sets) < 2 or len(sets) < len(filled):
-        return
-    shared = set.intersection(*sets)
-    telling = {name for name in shared if not says_nothing(name)}
-    if len(telling) < 2 or 2 * len(shared) < len(set.union(*sets)):
-        return
-    raise HardenerError(
-        f"the folders below {here} ({some(filled)}) all hold the same ones ({some(shared)}), and either may be the "
-        f"classes.{_taken_together(filled, here, set.union(*sets))} --class-depth 1 takes {some(filled)}."
-    )
-
-
 def _refuse_split_classes(filled: Mapping[str, Node], here: str) -> None:
     """Refuse `cat_train`, `cat_test`, `dog_train`: folders of a class and a split."""
     divided = {name: found for name in filled if (found := divided_name(name)) is not None}
@@ -235,10 +215,15 @@ def _refuse_split_classes(filled: Mapping[str, Node], here: str) -> None:
 
 def _refuse_drawings(filled: Mapping[str, Node], here: str) -> None:
     """Refuse `images`, `masks`: what is drawn on images is no class of them."""
-    drawn = [name for name in filled if _DRAWN_ON.fullmatch(name.strip())]
+    drawn = [name for name in filled if looks_drawn(name)]
     images = [name for name in filled if name not in drawn]
     if not drawn or not images or not all(says_nothing(name) for name in images):
         return
+    if any(filled[name].filled() for name in images):
+        raise HardenerError(
+            f"the folders below {here} look like images and what was drawn on them, not like classes: {some(filled)}. "
+            f"{ignoring(drawn)} leaves the drawings out. If these are the classes, pass --class-depth 1."
+        )
     raise HardenerError(
         f"the folders below {here} look like images and what was drawn on them, not like classes: {some(filled)}. Put "
         f"each class in its own folder, {here}/cat/001.jpg, or name the classes in a table, {here}/labels.csv with the "

@@ -22,7 +22,9 @@ from hardener.data.ambiguity import (
     some,
 )
 from hardener.data.brought import SplitName
+from hardener.data.divided import parts_of_one_set, told_part, told_sets
 from hardener.data.node import Node, grow
+from hardener.data.repeated import doubts_about_levels, refuse_repeated
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
@@ -61,7 +63,7 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
     layout = Layout()
     layout.doubts += doubts_about_masks(tree)
     root = _descend(grow(tree), shown, tree, layout, keep=())
-    splits = _split_folders(root, shown, tree, layout)
+    splits = _split_folders(root, shown, reading, tree, layout)
     if not splits:
         _read_classes(root, None, shown, reading, tree, layout)
         return layout
@@ -124,27 +126,30 @@ def _descend(node: Node, shown: str, tree: Tree, layout: Layout, *, keep: Sequen
     return node
 
 
-def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[SplitName, Node]:
+def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout: Layout) -> dict[SplitName, Node]:
     """Return the folders of splits; none where the folders are classes.
 
     Raises:
         HardenerError: split folders beside others, or two of one split.
     """
     filled = root.filled()
-    short = without_shared(filled)
+    short = {**without_shared(filled), **parts_of_one_set(filled)}
     named = {name for name in filled if split_of(short[name])}
     others = {name: node for name, node in filled.items() if name not in named}
     if not named:
         return {}
+    here = f"{shown}/{root.path}" if root.path else shown
     flat = all(node.is_leaf for node in filled.values())
     if flat and not all(looks_unlabelled(name) or looks_like_split(name) for name in others):
+        if reading.class_depth is None and (told := told_part(sorted(named), others, here)) is not None:
+            raise HardenerError(told)
         taken = "is taken for a class" if len(named) == 1 else "are taken for classes"
-        layout.doubts.append(f"{some(named)} {taken}, like the folders beside: {some(others)}")
+        leave = f"; {ignoring(sorted(named))} leaves {'it' if len(named) == 1 else 'them'} out"
+        layout.doubts.append(f"{some(named)} {taken}, like the folders beside: {some(others)}{leave}")
         return {}
     spare = [name for name, node in others.items() if looks_unlabelled(name)]
     mixed = [name for name in others if name not in spare]
     if mixed:
-        here = f"{shown}/{root.path}" if root.path else shown
         ignore = ignoring(mixed)
         if "train" not in map(split_of, (short[name] for name in named)):
             divided = next((name for name in mixed if others[name].filled()), None)
@@ -196,10 +201,15 @@ def _read_classes(
     if not filled or (depth is None and node.is_flat):
         refuse_flat(node, here, tree)
     if depth is None:
+        images = tree.images if split is None else node.images()
+        if (told := told_sets(filled, here, images)) is not None:
+            raise HardenerError(told)
         refuse_unclear(filled, here)
+        refuse_repeated(filled, here, images)
         depth = 1
         _tell_level(filled, split, layout)
         layout.doubts += doubts_about_drawn_folders(filled)
+        layout.doubts += doubts_about_levels(filled, images) if split in (None, "train") else []
     named, above = _at_depth(node, depth)
     if not named:
         raise HardenerError(f"no image lies {depth} folders below {here}. Pass a smaller --class-depth.")
