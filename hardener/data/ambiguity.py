@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hardener.config.reading import ignoring
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
 from hardener.data.layouts.file_names import guess
+from hardener.data.name_parts import classes_of, labels_by, may_be, telling_parts
 from hardener.data.node import Node
 from hardener.data.split_names import divided_name, looks_drawn, looks_like_split, says_nothing, split_of
 from hardener.data.tree import Tree
@@ -17,7 +18,9 @@ from hardener.errors import HardenerError
 from hardener.words import listed
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_TEXTS = (*_TABLES, ".txt", ".json", ".xml", ".yaml", ".yml", ".md", ".pts", ".mat", ".html", ".doc", ".docx", ".pdf")
 _BOOKS = (".mat", ".xlsx", ".xls", ".ods", ".pkl")
+_MANY_BOOKS = 4  # MATLAB files; fewer hold all images of a split each
 _LABELS = re.compile(r"(?:\w+_)?(?:labels?|y|targets?|classes)(?:_\w+)?\.(?:txt|npy)", re.I)
 _PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -35,6 +38,7 @@ def refuse_flat(node: Node, here: str, tree: Tree) -> None:
         NoImages: there is none.
         HardenerError: always.
     """
+    _refuse_matlab(node, here, tree)
     count = node.count
     found = f"{count} image{'s' if count != 1 else ''}" if count else "no images"
     if not count and tree.left_out:
@@ -53,16 +57,59 @@ def refuse_flat(node: Node, here: str, tree: Tree) -> None:
     raise HardenerError(
         f"{here} has {found} and no class folders. Put each class in its own folder: {here}/cat/001.jpg."
         + by_names(tree.images)
-        + _tables(here, node, tree)
+        + (_tables(here, node, tree) or told_beside(tree))
     )
+
+
+def _refuse_matlab(node: Node, here: str, tree: Tree) -> None:
+    """Refuse a MATLAB file for each image.
+
+    Raises:
+        HardenerError: there are no images, and many such files.
+    """
+    found = [name for name in tree.others if name.lower().endswith(".mat")]
+    if not node.count and not tree.left_out and len(found) > _MANY_BOOKS:
+        raise HardenerError(
+            f"{here} has no images, and {len(found)} MATLAB files, such as {found[0]}. If each holds one image and its "
+            "class, save the images as PNG files, each in a folder of its class. scipy.io.loadmat reads such a file, "
+            "and h5py one of version 7.3."
+        )
+
+
+def refuse_one_folder(only: Node, here: str) -> None:
+    """Say what the names of files tell where all images lie in one folder: `CXR_png/` beside `readings/`.
+
+    Raises:
+        HardenerError: they tell something.
+    """
+    found = by_names(only.images()) if only.is_leaf else ""
+    if found:
+        raise HardenerError(
+            f"all {only.count} images of {here} lie in one folder, {only.path}/, and one class is none.{found}"
+        )
+
+
+def empty_classes(node: Node, tree: Tree) -> tuple[list[str], list[str]]:
+    """Return the folders that are classes without images, and those that hold texts and tables alone."""
+    spare = {name: child.path for name, child in sorted(node.children.items()) if not child.count}
+    unread = [name for names in tree.left_out.values() for name in names]
+    other = [
+        name
+        for name, path in spare.items()
+        if (own := [file for file in tree.others if file.startswith(f"{path}/")])
+        and all(file.lower().endswith(_TEXTS) for file in own)
+        and not any(file.startswith(f"{path}/") for file in unread)
+    ]
+    return [name for name in spare if name not in other], other
 
 
 def by_names(images: Sequence[str]) -> str:
     """Return what to pass where the names of files tell the classes: cat.0.jpg, dog.0.jpg."""
     pattern = guess(images)
-    return (
-        f" The names of its images seem to tell classes: pass --label-from {shlex.quote(pattern)}." if pattern else ""
-    )
+    if pattern is None:
+        return may_be(telling_parts(images), images)
+    classes = classes_of(labels_by(pattern, images).values())
+    return f" The names of its images seem to tell classes: pass --label-from {shlex.quote(pattern)} for {classes}."
 
 
 def refuse_unclear(filled: Mapping[str, Node], here: str) -> None:
@@ -102,6 +149,28 @@ def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
         f"{ignoring([below])} leaves it out"
         for below in drawn
     ]
+
+
+def lists_of_splits(tree: Tree, shown: str) -> str:
+    """Name lists beside folders that are called after splits, and may tell the classes: `train2018.json`."""
+    named = {split_of(name.rpartition("/")[2].rpartition(".")[0]): name for name in sorted(tree.others, reverse=True)}
+    if not named.get("train", "").lower().endswith((*_TABLES, ".json")):
+        return ""
+    options = {"train": "--data", "validation": "--val"}
+    ways = [f"{option} {shlex.quote(f'{shown}/{named[split]}')}" for split, option in options.items() if split in named]
+    return f" If {named['train']} tells images and their classes, pass {' '.join(ways)}. If not:"
+
+
+def told_beside(tree: Tree) -> str:
+    """Name the files that lie beside images, one for each, and may tell its class: `1.xml` of `1.jpg`."""
+    stems = {name.rpartition(".")[0] for name in tree.images}
+    beside = [name for name in tree.others if name.rpartition(".")[0] in stems]
+    if not tree.images or 2 * len(beside) < len(stems):
+        return ""
+    return (
+        f" A file lies beside each image, such as {beside[0]}. If it tells the class, write all of them to a CSV file: "
+        "a column path, and a column label."
+    )
 
 
 def some(names: Iterable[str]) -> str:

@@ -17,14 +17,18 @@ from hardener.data.ambiguity import (
     by_names,
     doubts_about_drawn_folders,
     doubts_about_masks,
+    empty_classes,
+    lists_of_splits,
     refuse_flat,
+    refuse_one_folder,
     refuse_unclear,
     some,
+    told_beside,
 )
 from hardener.data.brought import SplitName
 from hardener.data.divided import parts_of_one_set, told_part, told_sets
 from hardener.data.node import Node, grow
-from hardener.data.repeated import doubts_about_levels, refuse_repeated
+from hardener.data.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
@@ -83,6 +87,7 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
         raise HardenerError(
             f"{shown} has images and no class folders. Put each class in its own folder: {shown}/{name}/cat/001.jpg."
             + by_names(tree.images)
+            + told_beside(tree)
         )
     return layout
 
@@ -153,10 +158,11 @@ def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout:
         ignore = ignoring(mixed)
         if "train" not in map(split_of, (short[name] for name in named)):
             divided = next((name for name in mixed if others[name].filled()), None)
-            way = _each_by_name(here, divided, {name: short[name] for name in sorted(named)})
+            useful = [name for name in sorted(named) if divided is None or not filled[name].is_leaf]
+            way = _each_by_name(here, divided, {name: short[name] for name in useful})
             raise HardenerError(
                 f"{here} has split folders ({some(named)}), none of them of train, beside other folders with images "
-                f"({some(mixed)}). Name what is trained on: {way}."
+                f"({some(mixed)}).{lists_of_splits(tree, shown)} Name what is trained on: {way}."
             )
         raise HardenerError(
             f"{here} has split folders ({some(named)}) beside other folders with images ({some(mixed)}). Put the "
@@ -201,6 +207,8 @@ def _read_classes(
     if not filled or (depth is None and node.is_flat):
         refuse_flat(node, here, tree)
     if depth is None:
+        if split is None and len(filled) == 1 and not node.own:
+            refuse_one_folder(next(iter(filled.values())), here)
         images = tree.images if split is None else node.images()
         if (told := told_sets(filled, here, images)) is not None:
             raise HardenerError(told)
@@ -209,6 +217,7 @@ def _read_classes(
         depth = 1
         _tell_level(filled, split, layout)
         layout.doubts += doubts_about_drawn_folders(filled)
+        layout.doubts += doubts_about_codes(filled) if split in (None, "train") else []
         layout.doubts += doubts_about_levels(filled, images) if split in (None, "train") else []
     named, above = _at_depth(node, depth)
     if not named:
@@ -223,7 +232,8 @@ def _read_classes(
         for name in clutter
     ]
     if depth == 1:
-        layout.empty[split] = sorted(name for name, child in node.children.items() if not child.count)
+        layout.empty[split], other = empty_classes(node, tree)
+        layout.doubts += [f"{some(other)} holds other files and no images, and is taken for no class"] if other else []
 
 
 def _order(name: str, start: int) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from hardener.words import listed
 
 _MARK = re.compile(r"([\W_]+)")
 _BRACE = re.compile(r"[{}]")  # patterns use them
+_COUNTED = re.compile(r"(\D+)\d+")  # AN1, AN2
 _ALIKE = 0.9
 """The share of names of one shape without which the names of a folder have none."""
 _EACH = 4
@@ -30,15 +31,13 @@ class Shape:
     parts: tuple[tuple[str, ...], ...]
     whole: bool  # every name has the shape
 
-    def written(self, place: int) -> str:
+    def written(self, place: int, word: str = "{label}") -> str:
         """Return the pattern that takes the part at a place for the label."""
-        words = [_written(values) for values in self.parts]
-        words[place] = "{label}"
-        if self.whole:  # nothing else fits: what follows need not be told
-            words, marks = [*words[: place + 1], *["{*}"][: len(words) - place - 1]], self.marks[: place + 1]
-        else:
-            marks = self.marks
-        return "".join(word + mark for word, mark in zip(words, [*marks, ""], strict=False))
+        words, marks = [_written(values) for values in self.parts], [*self.marks, ""]
+        words[place] = word
+        if self.whole and place + 1 < len(words):  # nothing else fits: what follows need not be told
+            words, marks = [*words[: place + 1], "{*}"], [*marks[: place + 1], ""]
+        return "".join(word + mark for word, mark in zip(words, marks, strict=True))
 
 
 def shape_of(names: Iterable[str]) -> Shape | None:
@@ -60,9 +59,16 @@ def telling_parts(names: Sequence[str]) -> list[str]:
     shape = shape_of(own)
     if shape is None:
         return []
-    fit = [place for place, values in enumerate(shape.parts) if _may_be_classes(values)]
-    fit.sort(key=lambda place: (all(value.isdecimal() for value in shape.parts[place]), place))
-    return [shape.written(place) + ".{*}" for place in fit]
+    fit: list[tuple[bool, str]] = []
+    for place, values in enumerate(shape.parts):
+        counted = [_COUNTED.fullmatch(value) for value in values]
+        words = [found[1] for found in counted if found is not None]
+        if len(words) == len(values) and _may_be_classes(words):
+            fit.append((False, shape.written(place, "{label}{#}")))
+        elif _may_be_classes(values):
+            fit.append((any(map(str.isdecimal, values)), shape.written(place)))
+    patterns = [pattern for _, pattern in sorted(fit, key=lambda found: found[0])]
+    return [pattern if pattern.endswith("{*}") else f"{pattern}.{{*}}" for pattern in patterns]
 
 
 def labels_by(pattern: str, names: Iterable[str]) -> dict[str, str]:

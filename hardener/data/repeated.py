@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections import Counter
@@ -181,6 +182,13 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
     Raises:
         HardenerError: it is so, and names what to pass.
     """
+    if all(node.is_leaf for node in filled.values()) and len(filled) > 1 and hold_the_same(filled.values()):
+        kept, *rest = sorted(filled)
+        raise HardenerError(
+            f"the folders below {here} ({some(filled)}) hold files of the same names, so they look like forms of the "
+            f"same images, not like classes. {ignoring(rest)} takes {kept} alone. If they are the classes, pass "
+            "--class-depth 1."
+        )
     if any(len(node.own) > _STRAY * node.count for node in filled.values()):
         return
     drawn = [name for name in filled if looks_drawn(name)]
@@ -208,6 +216,42 @@ def doubts_about_levels(filled: Mapping[str, Node], images: Sequence[str]) -> li
         f"the same names repeat below each of {some(filled)}, as in {' and '.join(found.example)}: if they are the "
         f"classes, pass {found.way}, which gives {classes_of(found.names)}"
     ]
+
+
+def doubts_about_codes(filled: Mapping[str, Node]) -> list[str]:
+    """Tell of files whose names end alike in every folder: `AF01/AF01HA`, `AM02/AM02HA`, or `s1/happy`, `s2/happy`."""
+    codes = {name: _codes(name, node) for name, node in filled.items()}
+    if len(codes) < 3 or not all(node.is_leaf for node in filled.values()):
+        return []
+    every, shared = set.union(*codes.values()), set.intersection(*codes.values())
+    if len(shared) < 2 or len(shared) < _SURE * len(every) or any(re.search(r"\d", code) or not code for code in every):
+        return []
+    images = [image for node in filled.values() for image in node.images()]
+    starts = _starts(every)
+    words = "|".join(map(re.escape, sorted(starts)))
+    ends = "|".join(
+        map(re.escape, sorted({code[len(start) :] for code in every for start in starts if code.startswith(start)}))
+    )
+    pattern = rf"(?P<label>{words})(?:{ends})\.[^./]+$"
+    sure = len(starts) <= 2 * _FEW and set(labels_by(pattern, images).values()) == starts
+    way = f": pass --label-from {shlex.quote(pattern)}, which gives {classes_of(starts)}" if sure else ""
+    return [
+        f"the names of the files end alike in every folder ({some(every)}), so the folders may be persons, places or "
+        f"cameras. If these ends tell the classes, read them{way}"
+    ]
+
+
+def _codes(name: str, node: Node) -> set[str]:
+    return {without(image.rpartition("/")[2].rpartition(".")[0], name) for image in node.own}
+
+
+def _starts(codes: set[str]) -> set[str]:
+    """Return what codes begin with, where each beginning goes with each end (AFS, AFFL, HAS, HAFL); else themselves."""
+    for length in range(1, min(map(len, codes))):
+        starts, ends = {code[:length] for code in codes}, {code[length:] for code in codes}
+        if min(len(starts), len(ends)) > 1 and len(starts) * len(ends) == len(codes):
+            return starts
+    return codes
 
 
 def _hold(found: Repeated, filled: Mapping[str, Node]) -> str:
@@ -248,5 +292,7 @@ def hold_the_same(nodes: Iterable[Node]) -> bool:
     """Tell whether folders hold files of the same names, and names that are no running numbers."""
     inside = [{name[len(node.path) + 1 :].rpartition(".")[0] for name in node.images()} for node in nodes]
     shared = set.intersection(*inside)
-    numbers = [int("".join(re.findall(r"\d", name.rpartition("/")[2])) or 0) for name in shared]
-    return len(shared) >= _SURE * max(map(len, inside)) and len(shared) > 1 and max(numbers) > _SPARSE * len(numbers)
+    numbers = sorted({int("".join(re.findall(r"\d", name.rpartition("/")[2])) or 0) for name in shared})
+    gaps = {after - before for before, after in itertools.pairwise(numbers)}
+    sparse = len(gaps) > 1 and numbers[-1] > _SPARSE * len(numbers)
+    return sparse and len(shared) >= _SURE * max(map(len, inside))

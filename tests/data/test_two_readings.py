@@ -107,7 +107,7 @@ def test_drawings_are_left_out_before_the_levels_are_asked_about(tmp_path: Path)
 
 
 def test_files_of_the_same_names_are_said_to_be_forms_of_the_same_images(tmp_path: Path) -> None:
-    root = fill(tmp_path / "d", *pairs("gray", "color"), name="IMG_20{}418")
+    root = fill(tmp_path / "d", *pairs("gray", "color"), name="IMG_{parent}{:b}418")
     message = refusal(root)
     assert "Their files have the same names" in message
     assert "--ignore gray" in message
@@ -179,9 +179,8 @@ def test_sets_of_the_same_classes_are_no_classes(
 
 def test_copies_of_a_divided_set_are_told_as_copies(tmp_path: Path) -> None:
     ways = pairs("train", "test")
-    root = fill(
-        tmp_path / "d", *[f"{top}/{way}" for top in ("OCT2017 ", "oct/OCT2017 ") for way in ways], name="N-{}40"
-    )
+    folders = [f"{top}/{way}" for top in ("OCT2017 ", "oct/OCT2017 ") for way in ways]
+    root = fill(tmp_path / "d", *folders, name="N-{parent}{:b}1")
     message = refusal(root)
     assert "they look like copies of one set" in message
     assert read(root, typed(message)[0]).classes == ("cat", "dog")
@@ -210,3 +209,81 @@ def test_a_class_that_is_called_like_a_split_is_told_with_what_leaves_it_out(tmp
     root = fill(tmp_path / "d", "car", "bus", "train")
     (doubt,) = read_data_set(root).brought.doubts
     assert read(root, typed(doubt)[0]).classes == ("bus", "car")
+
+
+def test_ends_of_names_that_every_folder_has_are_told(tmp_path: Path) -> None:
+    persons = ("AF01", "AF02", "AM01")
+    for code in ("HAS", "HAL", "NES", "NEL"):
+        root = fill(tmp_path / "d", *persons, count=1, name="{parent}" + code)
+    for place, name in enumerate(sorted(root.rglob("*.png"))):
+        Image.new("RGB", (4, 4), (place, 9, 9)).save(name)
+    (doubt,) = read_data_set(root).brought.doubts
+    assert "may be persons" in doubt
+    assert read(root, typed(doubt)[0]).classes == ("HA", "NE")
+
+
+NAMES = [
+    ("last", "CHN_{n:04}_{b}", "CHN_{#}_{label}.{*}"),
+    ("middle", "{a}_{b}_{c}_2017{n:04}", "{#}_{label}_{*}"),
+    ("first", "{b}_{n:02}-05-2015_{w}_{n}", "{label}_{*}"),
+    ("word", "{b}_{n:02}-05-2015_{w}_{n}", "{#}_{#}-05-2015_{label}_{*}"),
+    ("counted", "K.{w}{c}-x{n}", "K.{label}{#}-{*}"),
+]
+
+
+@pytest.mark.parametrize(("name", "form", "pattern"), NAMES, ids=[case[0] for case in NAMES])
+def test_parts_of_names_are_offered_with_the_classes_that_they_give(
+    name: str, form: str, pattern: str, tmp_path: Path
+) -> None:
+    for n in range(24):
+        own = form.format(n=n, a=n + 20, b=n % 2, c=n % 4, w=("left", "right", "top")[n % 3])
+        root = fill(tmp_path / "d", "images", count=1, name=own)
+        Image.new("RGB", (4, 4), (n, 1, 1)).save(root / "images" / f"{own}.png")
+    message = refusal(root)
+    lines = {line["--label-from"][0]: line for line in typed(message)}
+    assert pattern in lines
+    for line in lines.values():
+        classes = read(root, line).classes
+        assert f"{shlex.quote(line['--label-from'][0])} gives {len(classes)} classes ({', '.join(classes)})" in message
+
+
+def test_folders_of_texts_beside_one_folder_of_images_are_no_empty_classes(tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", "CXR", name="CHN_1{}_0", count=8)
+    fill(root, "CXR", name="CHN_2{}_1", count=8)
+    (root / "readings").mkdir()
+    (root / "readings" / "CHN_10_0.txt").write_text("normal")
+    message = refusal(root)
+    assert "lie in one folder, CXR/" in message
+    assert read(root, typed(message)[0]).classes == ("0", "1")
+    assert "readings holds other files and no images" in " ".join(read_data_set(fill(root, "other")).brought.doubts)
+
+
+def test_folders_of_the_same_files_are_forms_of_the_same_images(tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", "aligned faces", "original images", name="0738{:b}A21")
+    leave, depth = typed(refusal(root))
+    assert leave == {"--ignore": ["original images"]}
+    assert len(read(root, depth).classes) == 2
+
+
+def test_what_else_lies_there_is_named(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        fill(tmp_path / "xml", split)
+        for number in range(4):
+            (tmp_path / "xml" / split / f"{number}.xml").write_text("<Species/>")
+    assert "A file lies beside each image, such as test/0.xml" in refusal(tmp_path / "xml")
+    (tmp_path / "mat" / "all").mkdir(parents=True)
+    for number in range(9):
+        (tmp_path / "mat" / "all" / f"{number}.mat").write_bytes(b"MATLAB 7.3")
+    assert "has no images, and 9 MATLAB files, such as all/0.mat" in refusal(tmp_path / "mat")
+    fill(tmp_path / "json", "train_val2018/Aves/3", "train_val2018/Plantae/4", "test2018")
+    for split in ("train", "val", "test"):
+        (tmp_path / "json" / f"{split}2018.json").write_text("{}")
+    lists, folders = typed(refusal(tmp_path / "json"))
+    assert [Path(lists[key][0]).name for key in ("--data", "--val")] == ["train2018.json", "val2018.json"]
+    assert folders == {"--data": [str(tmp_path / "json" / "train_val2018")]}
+
+
+def test_folders_of_which_no_split_shares_one_may_be_videos(tmp_path: Path) -> None:
+    message = refusal(fill(tmp_path / "d", "train/HVC1", "train/HVC2", "test/HVC3", "test/HVC4"))
+    assert "the folders may be videos, persons or places" in message
+    assert typed(message) == []
