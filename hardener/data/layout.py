@@ -233,7 +233,7 @@ def _read_classes(
     ]
     if depth == 1:
         layout.empty[split], other = empty_classes(node, tree)
-        layout.doubts += [f"{some(other)} holds other files and no images, and is taken for no class"] if other else []
+        layout.notes += [f"{some(other)} holds other files and no images, and is taken for no class"] if other else []
 
 
 def _order(name: str, start: int) -> tuple[str, str]:

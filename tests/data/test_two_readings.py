@@ -255,7 +255,7 @@ def test_folders_of_texts_beside_one_folder_of_images_are_no_empty_classes(tmp_p
     message = refusal(root)
     assert "lie in one folder, CXR/" in message
     assert read(root, typed(message)[0]).classes == ("0", "1")
-    assert "readings holds other files and no images" in " ".join(read_data_set(fill(root, "other")).brought.doubts)
+    assert "readings holds other files and no images" in " ".join(read_data_set(fill(root, "other")).brought.notes)
 
 
 def test_folders_of_the_same_files_are_forms_of_the_same_images(tmp_path: Path) -> None:
