@@ -265,15 +265,20 @@ def _together(found: Repeated, filled: Mapping[str, Node], here: str, images: Se
     """Return the ways that take the inner names for the classes."""
     if found.pattern is None:
         return f" {one_and_another(here, list(filled))};"
-    together = f" {found.way} takes all of them together, with {classes_of(found.names)};"
-    first = min(filled, key=lambda name: (-filled[name].count, name))
-    others = [name for name in images if not name.startswith(f"{filled[first].path}/")]
-    rest = set(labels_by(found.pattern, others).values()) & set(found.names)
-    if first_split(filled[first].path.split("/")[:-1]) or len(rest) < len(found.names):
+    together = f" {found.way} takes all of them together, with {classes_of(found.names)}"
+    largest = sorted(filled, key=lambda name: (-filled[name].count, name))
+    held = dict(zip(largest[: 2 if len(filled) > 2 else 1], ("--val", "--test"), strict=False))
+    starts = tuple(f"{filled[name].path}/" for name in held)
+    rest = labels_by(found.pattern, [name for name in images if not name.startswith(starts)])
+    if first_split(filled[largest[0]].path.split("/")[:-1]):
+        return f"{together};"
+    together += ", and draws the images to validate and to test on from each;"
+    if not set(found.names) <= set(rest.values()):
         return together
+    whole = " ".join(f"{option} {shlex.quote(f'{here}/{name}')}" for name, option in held.items())
     return (
-        f"{together} {found.way} {ignoring([filled[first].path])} --val {shlex.quote(f'{here}/{first}')} does so too, "
-        f"and keeps {first} whole to validate on;"
+        f"{together} {found.way} {ignoring(filled[name].path for name in held)} {whole} keeps "
+        f"{' and '.join(held)} whole and out of training;"
     )
 
 

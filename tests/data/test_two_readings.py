@@ -54,8 +54,9 @@ def read(root: Path, options: dict[str, list[str]]) -> DataSet:
         label_from=options.get("--label-from", [None])[0],
         class_depth=next(map(int, options.get("--class-depth", [])), None),
     )
-    val = next(map(Path, options.get("--val", [])), None)
-    return read_data_set(Path(options.get("--data", [root])[0]), reading=reading, validation_root=val)
+    val, test = (next(map(Path, options.get(name, [])), None) for name in ("--val", "--test"))
+    data = Path(options.get("--data", [root])[0])
+    return read_data_set(data, reading=reading, validation_root=val, test_root=test)
 
 
 def count(folder: DataSet) -> int:
@@ -91,7 +92,7 @@ def test_folders_that_hold_the_same_ones_are_refused_and_each_line_reads_what_it
         assert ("--class-depth" in line) or " ".join(folder.classes) == inner
         assert count(folder) == 4 * len(folders)
         if "--val" in line:
-            assert folder.drawn == ("test",)
+            assert folder.drawn == (() if "--test" in line else ("test",))
 
 
 def test_drawings_are_left_out_before_the_levels_are_asked_about(tmp_path: Path) -> None:
