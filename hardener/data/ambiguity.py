@@ -10,24 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from hardener.config.reading import ignoring
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
 from hardener.data.layouts.file_names import guess
+from hardener.data.name_parts import classes_of, labels_by, may_be, telling_parts
 from hardener.data.node import Node
-from hardener.data.split_names import divided_name, looks_like_split, says_nothing, split_of
+from hardener.data.split_names import divided_name, looks_drawn, looks_like_split, says_nothing, split_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 from hardener.words import listed
 
-_STRAY = 0.2
-"""The share of a folder's images that may lie beside its folders, and say nothing of what these are."""
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_TEXTS = (*_TABLES, ".txt", ".json", ".xml", ".yaml", ".yml", ".md", ".pts", ".mat", ".html", ".doc", ".docx", ".pdf")
 _BOOKS = (".mat", ".xlsx", ".xls", ".ods", ".pkl")
+_MANY_BOOKS = 4  # MATLAB files; fewer hold all images of a split each
 _LABELS = re.compile(r"(?:\w+_)?(?:labels?|y|targets?|classes)(?:_\w+)?\.(?:txt|npy)", re.I)
 _PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_DRAWN_ON = re.compile(
-    r"masks?|mask[\W_]?images?|(?:image[\W_]?)?annotations?|annots?|ground[\W_]?truths?|gts?|seg(?:ment(?:ation)?s?)?"
-    r"|seg(?:mentation)?[\W_]?masks?|labels?|trimaps?|bboxes|heat[\W_]?maps?",
-    re.I,
-)
-
 
 _MASK = re.compile(r"(.+?)([\W_](?:mask|seg|segmentation|gt|label|annotation|trimap))(?:[\W_]?\d+)?", re.I)
 
@@ -43,6 +38,7 @@ def refuse_flat(node: Node, here: str, tree: Tree) -> None:
         NoImages: there is none.
         HardenerError: always.
     """
+    _refuse_matlab(node, here, tree)
     count = node.count
     found = f"{count} image{'s' if count != 1 else ''}" if count else "no images"
     if not count and tree.left_out:
@@ -61,16 +57,59 @@ def refuse_flat(node: Node, here: str, tree: Tree) -> None:
     raise HardenerError(
         f"{here} has {found} and no class folders. Put each class in its own folder: {here}/cat/001.jpg."
         + by_names(tree.images)
-        + _tables(here, node, tree)
+        + (_tables(here, node, tree) or told_beside(tree))
     )
+
+
+def _refuse_matlab(node: Node, here: str, tree: Tree) -> None:
+    """Refuse a MATLAB file for each image.
+
+    Raises:
+        HardenerError: there are no images, and many such files.
+    """
+    found = [name for name in tree.others if name.lower().endswith(".mat")]
+    if not node.count and not tree.left_out and len(found) > _MANY_BOOKS:
+        raise HardenerError(
+            f"{here} has no images, and {len(found)} MATLAB files, such as {found[0]}. If each holds one image and its "
+            "class, save the images as PNG files, each in a folder of its class. scipy.io.loadmat reads such a file, "
+            "and h5py one of version 7.3."
+        )
+
+
+def refuse_one_folder(only: Node, here: str) -> None:
+    """Say what the names of files tell where all images lie in one folder: `CXR_png/` beside `readings/`.
+
+    Raises:
+        HardenerError: they tell something.
+    """
+    found = by_names(only.images()) if only.is_leaf else ""
+    if found:
+        raise HardenerError(
+            f"all {only.count} images of {here} lie in one folder, {only.path}/, and one class is none.{found}"
+        )
+
+
+def empty_classes(node: Node, tree: Tree) -> tuple[list[str], list[str]]:
+    """Return the folders that are classes without images, and those that hold texts and tables alone."""
+    spare = {name: child.path for name, child in sorted(node.children.items()) if not child.count}
+    unread = [name for names in tree.left_out.values() for name in names]
+    other = [
+        name
+        for name, path in spare.items()
+        if (own := [file for file in tree.others if file.startswith(f"{path}/")])
+        and all(file.lower().endswith(_TEXTS) for file in own)
+        and not any(file.startswith(f"{path}/") for file in unread)
+    ]
+    return [name for name in spare if name not in other], other
 
 
 def by_names(images: Sequence[str]) -> str:
     """Return what to pass where the names of files tell the classes: cat.0.jpg, dog.0.jpg."""
     pattern = guess(images)
-    return (
-        f" The names of its images seem to tell classes: pass --label-from {shlex.quote(pattern)}." if pattern else ""
-    )
+    if pattern is None:
+        return may_be(telling_parts(images), images)
+    classes = classes_of(labels_by(pattern, images).values())
+    return f" The names of its images seem to tell classes: pass --label-from {shlex.quote(pattern)} for {classes}."
 
 
 def refuse_unclear(filled: Mapping[str, Node], here: str) -> None:
@@ -81,7 +120,6 @@ def refuse_unclear(filled: Mapping[str, Node], here: str) -> None:
     """
     _refuse_parts(filled, here)
     _refuse_splits_below(filled, here)
-    _refuse_repeated(filled, here)
     _refuse_split_classes(filled, here)
     _refuse_drawings(filled, here)
 
@@ -103,7 +141,7 @@ def doubts_about_masks(tree: Tree) -> list[str]:
 def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
     """Tell of `cat/masks/` beside `cat/images/`: what is drawn on images is read as images of the class."""
     inner = {below: f"{name}/{below}" for name, node in filled.items() for below in node.filled()}
-    drawn = [below for below in inner if _DRAWN_ON.fullmatch(below.strip())]
+    drawn = [below for below in inner if looks_drawn(below)]
     if not drawn or not any(says_nothing(below) for below in inner if below not in drawn):
         return []
     return [
@@ -113,10 +151,38 @@ def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
     ]
 
 
+def lists_of_splits(tree: Tree, shown: str) -> str:
+    """Name lists beside folders that are called after splits, and may tell the classes: `train2018.json`."""
+    named = {split_of(name.rpartition("/")[2].rpartition(".")[0]): name for name in sorted(tree.others, reverse=True)}
+    if not named.get("train", "").lower().endswith((*_TABLES, ".json")):
+        return ""
+    options = {"train": "--data", "validation": "--val"}
+    ways = [f"{option} {shlex.quote(f'{shown}/{named[split]}')}" for split, option in options.items() if split in named]
+    return f" If {named['train']} tells images and their classes, pass {' '.join(ways)}. If not:"
+
+
+def told_beside(tree: Tree) -> str:
+    """Name the files that lie beside images, one for each, and may tell its class: `1.xml` of `1.jpg`."""
+    stems = {name.rpartition(".")[0] for name in tree.images}
+    beside = [name for name in tree.others if name.rpartition(".")[0] in stems]
+    if not tree.images or 2 * len(beside) < len(stems):
+        return ""
+    return (
+        f" A file lies beside each image, such as {beside[0]}. If it tells the class, write all of them to a CSV file: "
+        "a column path, and a column label."
+    )
+
+
 def some(names: Iterable[str]) -> str:
     """Return the first few names, and how many more there are."""
     found = sorted(names)
     return listed(found, 5) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+
+
+def one_and_another(here: str, names: Sequence[str]) -> str:
+    """Return the options that train on one folder and validate on another."""
+    first, second = (shlex.quote(f"{here}/{name}") for name in names[:2])
+    return f"--data {first} --val {second} trains on one and validates on another"
 
 
 def _tables(here: str, node: Node, tree: Tree) -> str:
@@ -182,9 +248,7 @@ def _taken_together(filled: Mapping[str, Node], here: str, inner: Iterable[str])
     if not below:
         return ""
     return (
-        f" --class-depth 2 takes all of them together, with the classes {some(below)}; "
-        f"--data {shlex.quote(f'{here}/{names[0]}')} --val {shlex.quote(f'{here}/{names[1]}')} trains on one and "
-        "validates on another;"
+        f" --class-depth 2 takes all of them together, with the classes {some(below)}; {one_and_another(here, names)};"
     )
 
 
@@ -204,21 +268,6 @@ def _refuse_splits_below(filled: Mapping[str, Node], here: str) -> None:
     )
 
 
-def _refuse_repeated(filled: Mapping[str, Node], here: str) -> None:
-    """Refuse `2019/{cat,dog}`, `2020/{cat,dog}`: either level may be the classes."""
-    sets = [set(node.filled()) for node in filled.values() if len(node.own) <= _STRAY * node.count]
-    if len(sets) < 2 or len(sets) < len(filled):
-        return
-    shared = set.intersection(*sets)
-    telling = {name for name in shared if not says_nothing(name)}
-    if len(telling) < 2 or 2 * len(shared) < len(set.union(*sets)):
-        return
-    raise HardenerError(
-        f"the folders below {here} ({some(filled)}) all hold the same ones ({some(shared)}), and either may be the "
-        f"classes.{_taken_together(filled, here, set.union(*sets))} --class-depth 1 takes {some(filled)}."
-    )
-
-
 def _refuse_split_classes(filled: Mapping[str, Node], here: str) -> None:
     """Refuse `cat_train`, `cat_test`, `dog_train`: folders of a class and a split."""
     divided = {name: found for name in filled if (found := divided_name(name)) is not None}
@@ -235,10 +284,15 @@ def _refuse_split_classes(filled: Mapping[str, Node], here: str) -> None:
 
 def _refuse_drawings(filled: Mapping[str, Node], here: str) -> None:
     """Refuse `images`, `masks`: what is drawn on images is no class of them."""
-    drawn = [name for name in filled if _DRAWN_ON.fullmatch(name.strip())]
+    drawn = [name for name in filled if looks_drawn(name)]
     images = [name for name in filled if name not in drawn]
     if not drawn or not images or not all(says_nothing(name) for name in images):
         return
+    if any(filled[name].filled() for name in images):
+        raise HardenerError(
+            f"the folders below {here} look like images and what was drawn on them, not like classes: {some(filled)}. "
+            f"{ignoring(drawn)} leaves the drawings out. If these are the classes, pass --class-depth 1."
+        )
     raise HardenerError(
         f"the folders below {here} look like images and what was drawn on them, not like classes: {some(filled)}. Put "
         f"each class in its own folder, {here}/cat/001.jpg, or name the classes in a table, {here}/labels.csv with the "

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hardener.config.bundle import LONGEST_LINE
+from hardener.config.reading import ignoring
 from hardener.errors import HardenerError
 from hardener.words import listed, one_line
 
@@ -39,6 +40,32 @@ def refuse_alike(names: Mapping[str, Iterable[str]]) -> None:
         f"class names differ only by {_difference(list(alike[0]))}: {told}. They would be classes of their own. "
         f"Give all of them one name, such as {unicodedata.normalize('NFC', ' '.join(first.split()))!r}."
     )
+
+
+def refuse_others(shown: str, found: Collection[str], classes: Sequence[str], known_as: str) -> None:
+    """See that images of a split bring no class that the training images lack.
+
+    Args:
+        shown: what messages call the split.
+        found: the classes that it has.
+        known_as: what messages call the images that have `classes`.
+    Raises:
+        HardenerError: it has others; where all are, the folders may be no classes at all.
+    """
+    extra = sorted(set(found) - set(classes))
+    if not extra:
+        return
+    missing = sorted(set(classes) - set(found))
+    parts = [f"lacks {listed(missing, 5)}"] if missing else []
+    parts += [f"has {listed(extra, 5)} besides"]
+    start = f"{shown} has other classes than {known_as}: it {' and '.join(parts)}. Every class needs training images."
+    if len(extra) == len(set(found)) > 1 and len(classes) > 1:
+        raise HardenerError(
+            f"{start} No class is in both, so the folders may be videos, persons or places. Then write a CSV file "
+            "with a column path, a column label and a column split, and pass that. If they are classes, divide the "
+            "images of each."
+        )
+    raise HardenerError(f"{start} Rename what is the same class, or pass {ignoring(extra)}.")
 
 
 def refuse_unserved(names: Iterable[str]) -> None:

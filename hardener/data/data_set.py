@@ -14,7 +14,7 @@ from hardener.config.reading import AS_FOUND, Reading, ignoring
 from hardener.data import together
 from hardener.data.ambiguity import NoImages, some
 from hardener.data.brought import Brought, Group, SplitName
-from hardener.data.class_names import refuse_alike
+from hardener.data.class_names import refuse_alike, refuse_others
 from hardener.data.conversions import CONVERSIONS
 from hardener.data.conversions._made import just_below
 from hardener.data.conversions.run import conversion_of
@@ -358,13 +358,5 @@ def _only_group(root: Path, name: SplitName, reading: Reading) -> Group:
 
 def _like(group: Group, classes: tuple[str, ...], known_as: str = "the training images") -> ImageFiles:
     """Return a split's images; it may lack classes, but not bring new ones."""
-    extra = sorted(group.classes - set(classes))
-    if extra:
-        missing = sorted(set(classes) - group.classes)
-        parts = [f"lacks {listed(missing, 5)}"] if missing else []
-        parts += [f"has {listed(extra, 5)} besides"]
-        raise HardenerError(
-            f"{group.root} has other classes than {known_as}: it {' and '.join(parts)}. Every class needs "
-            f"training images. Rename what is the same class, or pass {ignoring(extra)}."
-        )
+    refuse_others(str(group.root), group.classes, classes, known_as)
     return group.labelled(classes)

@@ -17,12 +17,18 @@ from hardener.data.ambiguity import (
     by_names,
     doubts_about_drawn_folders,
     doubts_about_masks,
+    empty_classes,
+    lists_of_splits,
     refuse_flat,
+    refuse_one_folder,
     refuse_unclear,
     some,
+    told_beside,
 )
 from hardener.data.brought import SplitName
+from hardener.data.divided import parts_of_one_set, told_part, told_sets
 from hardener.data.node import Node, grow
+from hardener.data.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
@@ -66,7 +72,7 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
     layout = Layout()
     layout.doubts += doubts_about_masks(tree)
     root = _descend(grow(tree), shown, tree, layout, keep=())
-    splits = _split_folders(root, shown, tree, layout)
+    splits = _split_folders(root, shown, reading, tree, layout)
     if not splits:
         _read_classes(root, None, shown, reading, tree, layout)
         return layout
@@ -86,6 +92,7 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
         raise HardenerError(
             f"{shown} has images and no class folders. Put each class in its own folder: {shown}/{name}/cat/001.jpg."
             + by_names(tree.images)
+            + told_beside(tree)
         )
     return layout
 
@@ -129,34 +136,38 @@ def _descend(node: Node, shown: str, tree: Tree, layout: Layout, *, keep: Sequen
     return node
 
 
-def _split_folders(root: Node, shown: str, tree: Tree, layout: Layout) -> dict[SplitName, Node]:
+def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout: Layout) -> dict[SplitName, Node]:
     """Return the folders of splits; none where the folders are classes.
 
     Raises:
         HardenerError: split folders beside others, or two of one split.
     """
     filled = root.filled()
-    short = without_shared(filled)
+    short = {**without_shared(filled), **parts_of_one_set(filled)}
     named = {name for name in filled if split_of(short[name])}
     others = {name: node for name, node in filled.items() if name not in named}
     if not named:
         return {}
+    here = f"{shown}/{root.path}" if root.path else shown
     flat = all(node.is_leaf for node in filled.values())
     if flat and not all(looks_unlabelled(name) or looks_like_split(name) for name in others):
+        if reading.class_depth is None and (told := told_part(sorted(named), others, here)) is not None:
+            raise HardenerError(told)
         taken = "is taken for a class" if len(named) == 1 else "are taken for classes"
-        layout.doubts.append(f"{some(named)} {taken}, like the folders beside: {some(others)}")
+        leave = f"; {ignoring(sorted(named))} leaves {'it' if len(named) == 1 else 'them'} out"
+        layout.doubts.append(f"{some(named)} {taken}, like the folders beside: {some(others)}{leave}")
         return {}
     spare = [name for name, node in others.items() if looks_unlabelled(name)]
     mixed = [name for name in others if name not in spare]
     if mixed:
-        here = f"{shown}/{root.path}" if root.path else shown
         ignore = ignoring(mixed)
         if "train" not in map(split_of, (short[name] for name in named)):
             divided = next((name for name in mixed if others[name].filled()), None)
-            way = _each_by_name(here, divided, {name: short[name] for name in sorted(named)})
+            useful = [name for name in sorted(named) if divided is None or not filled[name].is_leaf]
+            way = _each_by_name(here, divided, {name: short[name] for name in useful})
             raise HardenerError(
                 f"{here} has split folders ({some(named)}), none of them of train, beside other folders with images "
-                f"({some(mixed)}). Name what is trained on: {way}."
+                f"({some(mixed)}).{lists_of_splits(tree, shown)} Name what is trained on: {way}."
             )
         raise HardenerError(
             f"{here} has split folders ({some(named)}) beside other folders with images ({some(mixed)}). Put the "
@@ -201,10 +212,18 @@ def _read_classes(
     if not filled or (depth is None and node.is_flat):
         refuse_flat(node, here, tree)
     if depth is None:
+        if split is None and len(filled) == 1 and not node.own:
+            refuse_one_folder(next(iter(filled.values())), here)
+        images = tree.images if split is None else node.images()
+        if (told := told_sets(filled, here, images)) is not None:
+            raise HardenerError(told)
         refuse_unclear(filled, here)
+        refuse_repeated(filled, here, images)
         depth = 1
         _tell_level(filled, split, layout)
         layout.doubts += doubts_about_drawn_folders(filled)
+        layout.doubts += doubts_about_codes(filled) if split in (None, "train") else []
+        layout.doubts += doubts_about_levels(filled, images) if split in (None, "train") else []
     named, above = _at_depth(node, depth)
     if not named:
         raise HardenerError(f"no image lies {depth} folders below {here}. Pass a smaller --class-depth.")
@@ -218,7 +237,8 @@ def _read_classes(
         for name in clutter
     ]
     if depth == 1:
-        layout.empty[split] = sorted(name for name, child in node.children.items() if not child.count)
+        layout.empty[split], other = empty_classes(node, tree)
+        layout.notes += [f"{some(other)} holds other files and no images, and is taken for no class"] if other else []
 
 
 def _order(name: str, start: int) -> tuple[str, str]:

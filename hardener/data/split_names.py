@@ -30,10 +30,14 @@ _PART = re.compile(
 )
 _PLAIN = re.compile(rf"(?:{_FILLER})(?:[\W_]*(?:{_FILLER}))*", re.I)
 _UNLABELLED = re.compile(r".*(?:pred|predict|prediction|unlabell?ed|unsupervised|submission|submit)s?", re.I)
-
-
 _HANDED_IN = {"subm", "submission", "submissions", "submit", "pred", "preds", "prediction", "predictions"}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_DRAWN_ON = re.compile(
+    r"masks?|msks?|mask[\W_]?images?|(?:image[\W_]?)?annotations?|annots?|ground[\W_]?truths?|gts?"
+    r"|seg(?:ment(?:ed|ation)?s?)?|segmented[\W_]?images?|seg(?:mentation)?[\W_]?masks?|labels?|trimaps?|bboxes"
+    r"|heat[\W_]?maps?",
+    re.I,
+)
 _SEPARATED = re.compile(r"(.+?)[\W_]+([a-z]+)", re.I)
 
 
@@ -72,11 +76,26 @@ def without_shared(names: Iterable[str]) -> dict[str, str]:
     found = list(names)
     if len(found) < 2:
         return {name: name for name in found}
-    for start, end in ((_shared(found), 0), (0, _shared([name[::-1] for name in found]))):
+    for start, end in ((shared_start(found), 0), (0, shared_start([name[::-1] for name in found]))):
         short = {name: name[start : len(name) - end].strip(" _-.") for name in found}
         if (start or end) and all(map(split_of, short.values())) and "train" in map(split_of, short.values()):
             return short
     return {name: name for name in found}
+
+
+def parts_of_sets(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return, for each set that names tell the parts of, its folders and the word of each: afew: train_afew, val_afew.
+
+    A set has a part to train on and another one.
+    """
+    sets: dict[str, dict[str, str]] = {}
+    for name in names:
+        words = re.split(r"[\W_]+", name.strip())
+        for word, rest in ((words[0], words[1:]), (words[-1], words[:-1])):
+            if rest and split_of(word) and not any(map(split_of, rest)):
+                sets.setdefault("_".join(rest), {})[name] = word
+    told = {rest: {split_of(word) for word in found.values()} for rest, found in sets.items()}
+    return {rest: found for rest, found in sets.items() if "train" in told[rest] and len(told[rest]) > 1}
 
 
 def divided_name(name: str) -> tuple[str, str] | None:
@@ -95,6 +114,11 @@ def looks_unlabelled(name: str) -> bool:
 def looks_handed_in(name: str) -> bool:
     """Tell whether a table's name says that its classes are no truth: `sample_submission`, `test_subm`."""
     return looks_unlabelled(name) or not _HANDED_IN.isdisjoint(word.lower() for word in words_of(name))
+
+
+def looks_drawn(name: str) -> bool:
+    """Tell whether a folder's name is one of what was drawn on images: `masks`, `annotations`, `segmented`."""
+    return _DRAWN_ON.fullmatch(name.strip()) is not None
 
 
 def says_nothing(name: str) -> bool:
@@ -121,7 +145,7 @@ def assign(names: Mapping[str, str]) -> dict[SplitName, list[str]]:
     return found
 
 
-def _shared(names: list[str]) -> int:
+def shared_start(names: list[str]) -> int:
     """Return how long the beginning is that all names share, up to the last mark between words in it."""
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     return max((place + 1 for place, letters in enumerate(alike) if letters[0] in " _-."), default=0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group
 from hardener.data.image_files import ImageFiles
-from hardener.data.layouts.file_names import compiled, folders_in, match
+from hardener.data.layouts.file_names import compiled, folders_in, matched
 from hardener.data.split import draw_groups
 from hardener.errors import HardenerError
 from hardener.words import listed
@@ -79,7 +79,7 @@ def shared(brought: Brought, reading: Reading) -> Iterator[str]:
 
 def _by_names(images: Group, text: str) -> list[str]:
     pattern, depth = compiled(text, "group", "data.group_by"), folders_in(text)
-    found = [match(pattern, path, depth) for path in images.paths]
+    found = [matched(pattern, path, depth) for path in images.paths]
     told = [None if one is None else one["group"] for one in found]
     if None in told:
         missing = [path for path, group in zip(images.paths, told, strict=True) if group is None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -21,6 +22,8 @@ _FEW_TESTED = 100
 _SMALL = 0.5  # of the input's side: images of less are mostly made up of what scaling invents
 _LARGE = 512
 _SQUEEZED = 4
+_WAY = re.compile(r"((?:--(?:ignore|label-from) (?:'[^']*'|[^\s',;]+) ?)+)(?: leaves|,|$)")
+"""The options that a doubt about names ends with."""
 
 
 def advice_on(found: DataInspection, place: str, asked: Data) -> tuple[Advice, ...]:
@@ -31,7 +34,12 @@ def advice_on(found: DataInspection, place: str, asked: Data) -> tuple[Advice, .
         asked: what the recipe says of them.
     """
     train = f"hardener train MODEL --data {place}"
-    pieces = [*_wrong_images(found, train), *_pixels(found, asked, train), *_amounts(found, asked, train)]
+    pieces = [
+        *_wrong_images(found, train),
+        *_doubtful_names(found, train),
+        *_pixels(found, asked, train),
+        *_amounts(found, asked, train),
+    ]
     grave = [piece for piece in pieces if piece.grave]
     light = [piece for piece in pieces if not piece.grave]
     return (*grave, *light, Advice(text="Train on it; MODEL is your model file or torchvision:NAME.", command=train))
@@ -69,6 +77,15 @@ def _wrong_images(found: DataInspection, train: str) -> Iterator[Advice]:
         text += "Repair them, or leave them out." if some else "Repair or convert them: nothing is left to train on."
         way = f"{train} --skip-bad-images" if some else _inspecting(train)
         yield Advice(text=text, command=way, grave=True)
+
+
+def _doubtful_names(found: DataInspection, train: str) -> Iterator[Advice]:
+    """What names let doubt, where an option settles it; masks among images are graver than another reading."""
+    for doubt in found.found.doubts:
+        way = _WAY.search(doubt)
+        if way is not None:
+            text = f"{doubt[: way.start()].removesuffix('pass ').rstrip(' ,:;')}."
+            yield Advice(text=text, command=f"{train} {way[1].strip()}", grave=" taken for images" in doubt)
 
 
 def _lie(count: int) -> str:

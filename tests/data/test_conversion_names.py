@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from test_conversions import COLORS, example, picture, record
@@ -120,3 +121,11 @@ def test_a_folder_above_what_is_converted_gets_the_command(tmp_path: Path) -> No
     assert code == 2
     assert f"and large in it is: hardener convert {tmp_path}/all/large {tmp_path}/to" in said
     assert converted(tmp_path / "all" / "large", tmp_path / "to")[0] == 0
+
+
+def test_masks_in_a_file_beside_images_and_labels_are_passed_over(tmp_path: Path) -> None:
+    for part, array in (("mask", np.zeros((9, 4, 4, 1))), ("x", np.zeros((8, 4, 4, 3))), ("y", np.arange(8) % 2)):
+        with h5py.File(tmp_path / f"split_train_{part}.h5", "w") as file:
+            file[part] = array.astype(np.uint8)
+    code, said = converted(tmp_path, tmp_path / "to")
+    assert (code, "(split_train_mask.h5)" in said, "0 4, 1 4" in said) == (0, True, True)

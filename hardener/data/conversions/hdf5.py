@@ -37,9 +37,13 @@ class Hdf5:
         reader = library("h5py", root)
         files = [root] if root.is_file() else sorted(p for p in root.iterdir() if p.name.lower().endswith(_ENDINGS))
         images = [path for path in files if _partner(path) is None or _partner(path) != path]
+        paired = any(map(_partner, files))
         found = 0
         for path in images:
             if root.is_dir() and _is_labels(path):
+                continue
+            if paired and _partner(path) is None and not pairs(_names(reader, path)):
+                yield Skipped(NO_PAIR, path.name)  # masks beside x and y
                 continue
             found += 1
             yield from _rows(reader, path, divided=root.is_dir())
@@ -83,6 +87,16 @@ def _rows(library: Any, path: Path, *, divided: bool) -> Iterator[Made | Skipped
         for name, label in zip(group.paths, group.names, strict=True):
             data = group.store.read(path, name)
             yield Made(split, label, name.replace("/", "_"), ending_of(data, str(path)), data)
+
+
+def _names(library: Any, path: Path) -> list[str]:
+    found: list[str] = []
+    try:
+        with library.File(path, "r") as file:
+            file.visititems(lambda name, item: found.append(name) if hasattr(item, "dtype") else None)
+    except OSError as error:
+        raise HardenerError(f"{path} is no HDF5 file that can be read: {error}.") from None
+    return found
 
 
 def _arrays(library: Any, path: Path) -> dict[str, Any]:

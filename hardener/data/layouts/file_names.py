@@ -46,7 +46,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     unlabelled: list[str] = []
     depth = folders_in(reading.label_from)
     for name in tree.images:
-        found = match(pattern, name, depth)
+        found = matched(pattern, name, depth)
         folders = name.split("/")[:-1]
         told = found["split"] if found is not None and "split" in pattern.groupindex else None
         split = split_of(told) if told else next((own for part in folders if (own := split_of(part))), None)
@@ -111,13 +111,17 @@ def guess(names: Sequence[str]) -> str | None:
     for text in _GUESSES:
         found = [compiled(text).search(name) for name in own]
         labels = [match["label"] for match in found if match is not None]
-        if len(labels) > 0.9 * len(own) and 2 <= len(set(labels)) <= max(2, len(own) // 3) and not _numbers(labels):
+        if len(labels) > 0.9 * len(own) and _tell(labels):
             return text + ".{*}"
     return None
 
 
-def _numbers(labels: Sequence[str]) -> bool:
-    return any(label.isdecimal() for label in labels)
+def _tell(labels: Sequence[str]) -> bool:
+    """Tell whether labels are words, each of several images; those with numbers in them of more."""
+    numbered = any(re.search(r"\d", label) for label in labels)
+    if any(label.isdecimal() or (numbered and label[-1] in " _-.") for label in labels):
+        return False
+    return 2 <= len(set(labels)) <= max(2, len(labels) // (4 if numbered else 3))
 
 
 def folders_in(text: str) -> int:
@@ -125,6 +129,6 @@ def folders_in(text: str) -> int:
     return re.sub(r"\[\^?/[^\]]*\]", "", text).count("/")
 
 
-def match(pattern: re.Pattern[str], name: str, folders: int) -> re.Match[str] | None:
+def matched(pattern: re.Pattern[str], name: str, folders: int) -> re.Match[str] | None:
     """Hold a pattern against the name of a file and as many folders above it as the pattern has."""
     return pattern.search("/".join(name.split("/")[-folders - 1 :]))
