@@ -138,6 +138,15 @@ DEFAULT_THREAT = ThreatModel("linf", NORMS["linf"].default_eps)
 """What an evaluation that names nothing attacks in."""
 
 
+def with_rounding(eps: float) -> float:
+    """Return up to which measured length a perturbation lies within eps.
+
+    An image on the border of the ball is a float32 sum: its length is eps and up to 6e-8 a value more, and that of many
+    values, relative to their sum, some 1e-6. Whatever compares a found length with an eps asks here.
+    """
+    return eps * (1 + 1e-5) + 1e-7
+
+
 def show_eps(eps: float) -> str:
     """Write eps as people of the field do: `8/255` where it is a whole number of grey levels, else `0.03`."""
     levels = Fraction(eps * 255).limit_denominator(1)

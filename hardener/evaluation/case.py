@@ -19,7 +19,7 @@ from hardener.runtime.answers import chosen_class
 from hardener.runtime.gradient import gradient_of
 from hardener.runtime.model_state import as_float, device_of
 from hardener.statistics.interval import clopper_pearson
-from hardener.threat import Threat, ThreatModel
+from hardener.threat import Threat, ThreatModel, with_rounding
 
 SAME_ANSWER = 1e-3  # of the logits' spread: `answers-differ`, `batch-dependent`
 SURE_DROP = 0.05  # of the images right when clean: `not-converged`, `ce-gap`
@@ -198,7 +198,7 @@ class AuditCase:
         """Take images for broken if the perturbation is one that the run allows."""
         self.distance[where] = torch.minimum(self.distance[where], distance.to(self.distance.dtype))
         threat = self.result.threat
-        within = distance <= (threat.eps * (1 + 1e-5) if isinstance(threat, ThreatModel) else 0.0)
+        within = distance <= (with_rounding(threat.eps) if isinstance(threat, ThreatModel) else 0.0)
         newly = within & self.stands[where]
         self.became[where[newly]] = became[newly]
         self.stands[where[within]] = False

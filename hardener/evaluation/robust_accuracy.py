@@ -25,7 +25,7 @@ from hardener.runtime.batch import times_at_once
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.model_state import as_float, device_of, full_float32, in_eval_mode
 from hardener.statistics.interval import clopper_pearson
-from hardener.threat import Threat, ThreatModel
+from hardener.threat import Threat, ThreatModel, with_rounding
 from hardener.threats import Change, change_of, shape_of
 
 EVERY_ATTACK: Mapping[str, Attack] = ChainMap(cast("dict[str, Attack]", ATTACKS), cast("dict[str, Attack]", SEARCHES))
@@ -349,7 +349,7 @@ def _judge(model: nn.Module, clean: Tensor, truth: Tensor, found: Tensor, threat
     answer = chosen_class(logits)
     broken = answer.ne(truth)
     distance = torch.where(broken, ball.size(inside), torch.inf)
-    beyond = (ball.size(raw) > threat.eps * (1 + 1e-5)).nonzero().squeeze(1)
+    beyond = (ball.size(raw) > with_rounding(threat.eps)).nonzero().squeeze(1)
     if len(beyond):  # a minimum-norm attack's finding, which may lie outside the threat model
         far = chosen_class(model(clean[beyond] + raw[beyond])).ne(truth[beyond])
         reached = torch.where(far, ball.size(raw[beyond]), torch.inf)

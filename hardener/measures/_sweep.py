@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hardener.measures.run import LentSweep
 from hardener.runtime.model_state import as_float
+from hardener.threat import with_rounding
 
 
 def sweep_down(
@@ -41,7 +42,7 @@ def sweep_down(
     found, shown = distance.double().clone(), as_float(images).clone()
     where = torch.arange(len(images))
     for number, eps in enumerate(reversed(radii)):
-        attacked = where[found[where] > eps]
+        attacked = where[found[where] > with_rounding(eps)]
         report(len(images) - len(attacked))
         if len(attacked) == 0:
             continue

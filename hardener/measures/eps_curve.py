@@ -14,7 +14,7 @@ from hardener.measures._sweep import sweep_down
 from hardener.measures.run import Case, Found, LentAttack, LentSweep
 from hardener.runtime.answers import chosen_class
 from hardener.runtime.model_state import measuring
-from hardener.threat import NORMS
+from hardener.threat import NORMS, with_rounding
 
 
 def eps_grid(norm: str, numel: int) -> list[float]:
@@ -117,7 +117,7 @@ def swept_curve(case: Case, sweep: LentSweep) -> EpsCurve:
     for eps in radii:
         if points[-1].accuracy <= 1 / classes:
             break
-        points.append(curve_point(eps, int((distance > eps * (1 + 1e-5)).sum()), len(right)))
+        points.append(curve_point(eps, int((distance > with_rounding(eps)).sum()), len(right)))
     return EpsCurve(attack="fast", samples=len(right), points=points)
 
 

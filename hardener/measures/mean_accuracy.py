@@ -9,7 +9,7 @@ from hardener.config.evaluation_record import Measured, MeasuredFigure
 from hardener.measures._sweep import sweep_down
 from hardener.measures.run import Case, Found
 from hardener.statistics.paired import hoeffding_interval
-from hardener.threat import show_eps
+from hardener.threat import show_eps, with_rounding
 
 PARTS = 8
 """Into how many parts the range up to the evaluation's radius is cut: the attack is made at the end of each."""
@@ -23,7 +23,7 @@ def measure(case: Case) -> Found:
     eps = case.ball.eps
     known = torch.where(case.clean_correct, torch.inf, 0.0) if case.distance is None else case.distance
     radii = [eps * part / PARTS for part in range(1, PARTS + 1)]
-    fell = (known <= eps).nonzero().squeeze(1)  # what stands at eps stands below
+    fell = (known <= with_rounding(eps)).nonzero().squeeze(1)  # what stands at eps stands below
     if case.distance is None:
         fell = torch.arange(len(known))
     with case.reporter.track("mean over eps", len(fell) * PARTS, "images") as done:
