@@ -76,17 +76,25 @@ def _refuse_matlab(node: Node, here: str, tree: Tree) -> None:
         )
 
 
-def refuse_one_folder(only: Node, here: str) -> None:
-    """Say what the names of files tell where all images lie in one folder: `CXR_png/` beside `readings/`.
+def refuse_one_folder(only: Node, here: str, tree: Tree) -> None:
+    """Say what tells the classes where all images lie in one folder: their names, or lists beside it.
 
     Raises:
-        HardenerError: they tell something.
+        HardenerError: something may tell them.
     """
-    found = by_names(only.images()) if only.is_leaf else ""
+    if not only.is_leaf:
+        return
+    found = by_names(only.images())
+    lists = [name for name in tree.others if name.lower().endswith(".txt") and split_of(_own(name))]
+    if not found and lists:
+        found = f" If {lists[0]} tells the classes, write them to a CSV file: a column path, and a column label."
     if found:
-        raise HardenerError(
-            f"all {only.count} images of {here} lie in one folder, {only.path}/, and one class is none.{found}"
-        )
+        start = f"all {only.count} images of {here} lie in one folder, {only.path}/, and one class is none."
+        raise HardenerError(f"{start}{found}")
+
+
+def _own(name: str) -> str:
+    return name.rpartition("/")[2].rpartition(".")[0]
 
 
 def empty_classes(node: Node, tree: Tree) -> tuple[list[str], list[str]]:
@@ -153,7 +161,7 @@ def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
 
 def lists_of_splits(tree: Tree, shown: str) -> str:
     """Name lists beside folders that are called after splits, and may tell the classes: `train2018.json`."""
-    named = {split_of(name.rpartition("/")[2].rpartition(".")[0]): name for name in sorted(tree.others, reverse=True)}
+    named = {split_of(_own(name)): name for name in sorted(tree.others, reverse=True)}
     if not named.get("train", "").lower().endswith((*_TABLES, ".json")):
         return ""
     options = {"train": "--data", "validation": "--val"}

@@ -213,7 +213,7 @@ def _read_classes(
         refuse_flat(node, here, tree)
     if depth is None:
         if split is None and len(filled) == 1 and not node.own:
-            refuse_one_folder(next(iter(filled.values())), here)
+            refuse_one_folder(next(iter(filled.values())), here, tree)
         images = tree.images if split is None else node.images()
         if (told := told_sets(filled, here, images)) is not None:
             raise HardenerError(told)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hardener.data.layouts.file_names import compiled, folders_in, matched
-from hardener.data.split_names import says_nothing
+from hardener.data.split_names import first_split, says_nothing
 from hardener.words import listed
 
 _MARK = re.compile(r"([\W_]+)")
 _BRACE = re.compile(r"[{}]")  # patterns use them
 _COUNTED = re.compile(r"(\D+)\d+")  # AN1, AN2
+_RUNNING = re.compile(r"0\d+")  # 001 at the end of a name
 _ALIKE = 0.9
 """The share of names of one shape without which the names of a folder have none."""
 _EACH = 4
@@ -65,10 +66,19 @@ def telling_parts(names: Sequence[str]) -> list[str]:
         words = [found[1] for found in counted if found is not None]
         if len(words) == len(values) and _may_be_classes(words):
             fit.append((False, shape.written(place, "{label}{#}")))
-        elif _may_be_classes(values):
+        elif _may_be_classes(values) and not (place == len(shape.parts) - 1 and any(map(_RUNNING.fullmatch, values))):
             fit.append((any(map(str.isdecimal, values)), shape.written(place)))
     patterns = [pattern for _, pattern in sorted(fit, key=lambda found: found[0])]
-    return [pattern if pattern.endswith("{*}") else f"{pattern}.{{*}}" for pattern in patterns]
+    whole = [pattern if pattern.endswith("{*}") else f"{pattern}.{{*}}" for pattern in patterns]
+    return [pattern for pattern in whole if not _differ(labels_by(pattern, names))]
+
+
+def _differ(labels: Mapping[str, str]) -> bool:
+    """Tell whether a split has labels that train lacks: `negtrain`, `negtest`."""
+    of_split: dict[str | None, set[str]] = {}
+    for name, label in labels.items():
+        of_split.setdefault(first_split(name.split("/")[:-1]), set()).add(label)
+    return any(not found <= of_split.get("train", found) for found in of_split.values())
 
 
 def labels_by(pattern: str, names: Iterable[str]) -> dict[str, str]:

@@ -264,6 +264,10 @@ def test_folders_of_the_same_files_are_forms_of_the_same_images(tmp_path: Path) 
     leave, depth = typed(refusal(root))
     assert leave == {"--ignore": ["original images"]}
     assert len(read(root, depth).classes) == 2
+    (root / "image sets").mkdir()
+    (root / "image sets" / "train.txt").write_text("07380A21.png 0")
+    message = refusal(root, Reading(ignore=("original images",)))
+    assert "If image sets/train.txt tells the classes, write them to a CSV file" in message
 
 
 def test_what_else_lies_there_is_named(tmp_path: Path) -> None:
