@@ -12,8 +12,9 @@ from hardener.data.file_kind import EXTENSIONS, ways_to_convert
 from hardener.data.layouts.file_names import guess
 from hardener.data.name_parts import classes_of, labels_by, may_be, telling_parts
 from hardener.data.node import Node
-from hardener.data.split_names import divided_name, looks_drawn, looks_like_split, says_nothing, split_of
+from hardener.data.split_names import divided_name, looks_drawn, looks_like_split, says_nothing, split_in, split_of
 from hardener.data.tree import Tree
+from hardener.data.untaken import is_no_data
 from hardener.errors import HardenerError
 from hardener.words import listed
 
@@ -198,6 +199,8 @@ def _tables(here: str, node: Node, tree: Tree) -> str:
     start = f"{node.path}/" if node.path else ""
     base = here.removesuffix(f"/{node.path}") if node.path else here
     named = [name for name in tree.others if name.lower().endswith(_TABLES) and name.startswith(start)]
+    named = [name for name in named if not is_no_data(name)]
+    named.sort(key=lambda name: split_in(name.rpartition("/")[2].rpartition(".")[0]) in ("validation", "test"))
     if node.count and named:
         return (
             f" A table lies beside them: pass --data {shlex.quote(f'{base}/{named[0]}')}, which reads the classes from "

@@ -31,6 +31,7 @@ from hardener.data.node import Node, grow
 from hardener.data.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
+from hardener.data.untaken import is_no_data
 from hardener.errors import HardenerError
 
 UNLABELLED = "images in no class folder"
@@ -100,7 +101,9 @@ def read_layout(tree: Tree, shown: str, reading: Reading) -> Layout:
 def _told_by(split: SplitName, node: Node, shown: str, tree: Tree) -> str:
     """Name the table that may tell the classes of images that lie flat in a split."""
     option = {"validation": "--val", "test": "--test"}.get(split)
-    tables = [name for name in tree.others if name.lower().endswith((".csv", ".tsv", ".jsonl"))]
+    tables = [
+        name for name in tree.others if name.lower().endswith((".csv", ".tsv", ".jsonl")) and not is_no_data(name)
+    ]
     parts = {name: re.split(r"[\W_]+", name.rpartition("/")[2].partition(".")[0]) for name in tables}
     found = [name for name in tables if name.startswith(f"{node.path}/") or any(map(_is(split), parts[name]))]
     return f". {found[0]} may tell them: pass {option} {shlex.quote(f'{shown}/{found[0]}')}" if found and option else ""

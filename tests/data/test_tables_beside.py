@@ -276,6 +276,24 @@ def test_the_most_plausible_column_is_the_example(header: str, row: str, column:
     assert len(read_as_advised(refused(tmp_path)).classes) == 4
 
 
+def test_a_test_table_that_names_images_of_train_is_taken_by_the_advice(tmp_path: Path) -> None:
+    fill(tmp_path, *numbered("train/cat", 0, 12), *numbered("train/dog", 12, 24))
+    fill(tmp_path, *numbered("val/cat", 30, 32), *numbered("val/dog", 32, 34))
+    rows = [f"train/{'dog' if number > 11 else 'cat'}/{number:03}.png,{number // 12}" for number in range(24)]
+    write(tmp_path / "test.csv", "img,label", rows[::4])
+    write(tmp_path / "train.csv", "img,label", [row for number, row in enumerate(rows) if number % 4])
+    text = refused(tmp_path)
+    assert "6 images in train/ that test.csv, train.csv names for test" in text
+    assert sizes(read_as_advised(text)) == {"train": 16, "validation": 2, "test": 6}
+
+
+def test_no_test_and_nothing_to_hand_in_is_advised_to_train_on(tmp_path: Path) -> None:
+    fill(tmp_path, *numbered("images", 0, 24))
+    for name in ("a_submission.csv", "b_test.csv", "z_train.csv"):
+        write(tmp_path / name, "what,note", [f"x{number},{number}" for number in range(24)])
+    assert f"pass --data {tmp_path}/z_train.csv" in refused(tmp_path)
+
+
 # How tables are written.
 
 

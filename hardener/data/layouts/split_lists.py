@@ -10,6 +10,7 @@ from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.layout import Layout, read_layout
+from hardener.data.layouts._beside import tables_beside, to_take
 from hardener.data.layouts._flat import is_flat
 from hardener.data.layouts._lookup import lookup
 from hardener.data.layouts._other_classes import see_that_tables_agree
@@ -43,7 +44,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     layout = read_layout(own, str(place.root), reading)
     said = see_that_tables_agree(place, tree, layout.classes(), reading)
     if len(layout.members) > 1 or not _divides(layout, splits):
-        _refuse_other_folders(place, tree, layout, told, splits)
+        _refuse_other_folders(place, tree, reading, layout, told, splits)
         return None
     label = layout.classes()
     splits = {name: split for name, split in splits.items() if name in label}
@@ -135,7 +136,9 @@ def _without(tree: Tree, files: Iterable[str]) -> str:
     return ignoring(dict.fromkeys(name if (top := name.partition("/")[0]) in rest else top for name in sorted(lists)))
 
 
-def _refuse_other_folders(place: Place, tree: Tree, layout: Layout, told: Told, splits: Splits) -> None:
+def _refuse_other_folders(
+    place: Place, tree: Tree, reading: Reading, layout: Layout, told: Told, splits: Splits
+) -> None:
     """See that images to train on by their folders are not others by the lists.
 
     Raises:
@@ -144,9 +147,12 @@ def _refuse_other_folders(place: Place, tree: Tree, layout: Layout, told: Told, 
     base = layout.base.get("train", "")
     training = [f"{base}/{name}" if base else name for name, _ in layout.members.get("train", [])]
     held = [name for name in training if splits.get(name, "train") != "train"]
-    if held:
-        raise HardenerError(
-            f"{place.root} has {len(held)} images in {base}/ that {', '.join(told.files)} names for "
-            f"{splits[held[0]]}, such as {held[0]}. Move them to a folder of that split; or pass "
-            f"{_without(tree, told.files)} to train on them."
-        )
+    if not held:
+        return
+    tables = [table for table in tables_beside(place, tree, reading) if table.name in told.files and table.labels]
+    way = to_take(place, tables, reading)
+    raise HardenerError(
+        f"{place.root} has {len(held)} images in {base}/ that {', '.join(told.files)} names for "
+        f"{splits[held[0]]}, such as {held[0]}. Move them to a folder of that split; or "
+        + (f"take what is named, by {way}." if way else f"pass {_without(tree, told.files)} to train on them.")
+    )

@@ -39,7 +39,7 @@ def counted(table: Table, names: Sequence[str]) -> str:
     """Return names of columns, with how many values those have that repeat themselves, and the first of these."""
     told = []
     for name in names[:_MOST]:
-        values = sorted(set(table.columns[name]))
+        values = sorted(set(table.columns[name]) - {""})
         shown = ", ".join(value[:_LONGEST] for value in values[:2]) + (", …" if len(values) > 2 else "")
         told.append(f"{name} ({len(values)} values: {shown})" if 1 < len(values) <= len(table) // 2 else name)
     return ", ".join(told) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
