@@ -9,7 +9,7 @@ from hardener.errors import HardenerError
 from hardener.models.choosing.candidates import NEAR, Tried, Wish, at_other_sizes, closeness, is_part, stepped
 from hardener.models.choosing.probing import Trial, Trials
 from hardener.models.choosing.repository import repository_of
-from hardener.models.choosing.wrapper import Wrapping, completed
+from hardener.models.choosing.wrapper import Wrapping, as_called, completed
 from hardener.models.code.arguments import Facts
 from hardener.models.code.model_file import Imported
 from hardener.models.code.source_code import is_network_class, tree_of
@@ -54,6 +54,21 @@ def row(one: Tried, facts: Facts, wish: Wish) -> tuple[str, str]:
     return f"--entry {one.candidate.name}{_more(one.trial, facts, wish)}", f"{one.trial.told}{fails}"
 
 
+def rows_as_called(
+    ordered: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials
+) -> list[tuple[str, str]]:
+    """Return a row for each network, with what every script that calls it gives it in place of its defaults."""
+    rows = []
+    for place, one in enumerate(ordered):
+        known = one.fault is not None or place >= MOST_SHOWN or trials.spent
+        theirs = None if known else as_called(one.candidate, found, facts, wish.given, trials, always=True)
+        if theirs is None or theirs.trial is None or not theirs.is_said:
+            rows.append(row(one, facts, wish))
+        else:
+            rows.append((options_of(theirs, facts, wish), figures(theirs)))
+    return rows
+
+
 def table(head: str, rows: list[tuple[str, str]]) -> str:
     """Return lines with what to type for each network, the likeliest first."""
     shown = rows[:MOST_SHOWN]
@@ -64,8 +79,9 @@ def table(head: str, rows: list[tuple[str, str]]) -> str:
 
 
 def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
-    """Put first what the file itself tries out, in its main part or in a function such as test, then what it is named
-    after, and last what is too small to be meant where others are not.
+    """Put first what scripts choose by the default of a setting, then what the file itself tries out, in its main part
+    or in a function such as test, then what it is named after, and last what is too small to be meant where others
+    are not.
 
     Scripts beside the file count after its own.
     """
@@ -78,13 +94,16 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
         for call in ast.walk(node)
         if isinstance(call, ast.Call)
     ]
-    called = repository_of(found.file).called if len(tops) > 1 else frozenset()
+    repository = repository_of(found.file)
+    called = repository.called if len(tops) > 1 else frozenset()
+    chosen = [one.name for one in repository.chosen(found.file.name, names)] if len(tops) > 1 else []
     few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
 
-    def order(one: Tried) -> tuple[bool, bool, bool, int]:
+    def order(one: Tried) -> tuple[bool, int, bool, bool, int]:
         name = one.candidate.name
         unused = name not in used, one.candidate.called not in called
-        return (one.trial.parameters < few, *unused, -closeness(name, found.file.name))
+        place = chosen.index(name) if name in chosen else len(chosen)
+        return (one.trial.parameters < few, place, *unused, -closeness(name, found.file.name))
 
     return sorted(tops, key=order)
 

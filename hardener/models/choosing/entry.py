@@ -40,6 +40,7 @@ from hardener.models.choosing.choices import (
     passed_over,
     rivals,
     row,
+    rows_as_called,
     table,
     trainable_first,
 )
@@ -143,7 +144,7 @@ def _chosen(
         return dataclasses.replace(_taken(tops[0]), also=also)
     if failing:
         raise HardenerError(none_fits(ordered, found, facts))
-    rows = list(dict([*named, *(row(one, facts, wish) for one in ordered)]).items())
+    rows = list(dict([*named, *rows_as_called(ordered, found, facts, wish, trials)]).items())
     untried = [one.candidate.name for one in everything if one.is_untried and not is_part(one, everything)]
     more = f"\n  not tried for want of time: {', '.join(untried[:MOST_SHOWN])}" if untried else ""
     raise _choice("that fit", rows, found, more)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import collections
+import dataclasses
 import functools
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, TypeGuard
@@ -20,6 +21,7 @@ from hardener.models.code.calls import arguments_in, calls_of, parser_argument
 from hardener.models.code.files_around import files_around, module_of
 from hardener.models.code.imports_read import imported_as, repository_above
 from hardener.models.code.model_file import ModelFile
+from hardener.models.code.selections import Selection, selections
 from hardener.models.code.settings_object import Given
 from hardener.models.code.source_code import called_name, computed, literal
 
@@ -83,14 +85,16 @@ class Repository:
         ranked = sorted((one for one in found if one[0]), key=lambda one: (-one[0], one[1]))
         return [(agreed, values) for agreed, _, values in ranked]
 
-    def calls(self, name: str, taken: Takes, last: str = "") -> Iterator[dict[str, Any]]:
+    def calls(self, name: str, taken: Takes, last: str = "", among: Container[str] = ()) -> Iterator[dict[str, Any]]:
         """Yield what a class or a function is called with elsewhere, as far as that is written there.
 
         Args:
             last: a file, by its name, whose calls come after all others. Those of tests come before it.
+            among: the names of its file; a call of what is chosen among them by a setting may be one of it.
         """
+        chosen = [one.call for one in self.chosen(last, among) if one.call is not None]
         trees = sorted(self._trees, key=lambda one: (one[1].rpartition(".")[2] == last, "test" in one[1]))
-        found = ((tree, module, *call) for tree, module in trees for call in calls_of(name, tree, taken))
+        found = ((tree, module, *call) for tree, module in trees for call in calls_of(name, tree, taken, chosen))
         for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
             local = {} if around is None else _constants(around)
             constants = {**_spelled(tree, module), **_constants(tree), **local}
@@ -105,6 +109,24 @@ class Repository:
         aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
         names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
         return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
+
+    def chosen(self, stem: str, among: Container[str]) -> list[Selection]:
+        """Return what scripts choose by a setting among some names of a file, what is made the network first."""
+        files = {module.rpartition(".")[2] for _, module in self._trees} - {stem}
+        known = [one for one in self._selected if one.name in among]
+        return [one for one in known if one.owner.rpartition(".")[2] not in files]
+
+    @functools.cached_property
+    def _selected(self) -> list[Selection]:
+        """What scripts choose by a setting, with the name that it has by default."""
+        found = []
+        for tree, module in self._trees:
+            own = {name: whole.rpartition(".")[2] for name, whole in imported_as(ast.walk(tree)).items()}
+            for one in selections(tree) if "test" not in module else ():
+                named = [one.name] if one.name else self.values((one.setting,))
+                name = next((value for value in named if isinstance(value, str)), "")
+                found.append(dataclasses.replace(one, name=name, owner=own.get(one.owner, one.owner)))
+        return sorted(found, key=lambda one: not one.is_network)
 
     @functools.cached_property
     def constants(self) -> dict[str, Any]:

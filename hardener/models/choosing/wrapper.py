@@ -275,7 +275,10 @@ def _called_with(
 ) -> list[dict[str, Guess]]:
     """Return what a class or a function is called with: in the file, elsewhere in the repository, the commonest first,
     and where the file tries itself out."""
-    elsewhere = [_guessed(call, found, facts, repository) for call in repository.calls(name, taken, found.file.name)]
+    calls = repository.calls(
+        name, taken, found.file.name, set(vars(found.module)) if name in vars(found.module) else ()
+    )
+    elsewhere = [_guessed(call, found, facts, repository) for call in calls]
     told = [str({key: guess.text for key, guess in call.items()}) for call in elsewhere]
     common = sorted(range(len(told)), key=lambda place: -told.count(told[place]))
     own, tries = (list(calls_in(found.module, name, taken, tries=tries)) for tries in (False, True))
