@@ -132,6 +132,11 @@ def _fills_square(count: int) -> bool:
     return any(math.isqrt(count - other) ** 2 == count - other for other in range(3) if count > other)
 
 
+def is_named(way: Way) -> bool:
+    """Does a name say that what stands there is the logits?"""
+    return bool(way) and way[-1] in _NAMED
+
+
 def show_way(way: Way) -> str:
     """Return words for where logits stand: `output 2`, `'out'`."""
     return " of ".join(f"output {step + 1}" if isinstance(step, int) else repr(step) for step in reversed(way))

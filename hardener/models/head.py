@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from hardener.errors import HardenerError
-from hardener.models.answer import Way, answers, features, tensors, unwrap_logits
+from hardener.models.answer import Way, answers, features, is_named, tensors, unwrap_logits
 from hardener.models.code.user_code import describe
 from hardener.models.ends import end_of
 from hardener.runtime.model_state import device_of, left_as_found, same_draws
@@ -27,6 +27,8 @@ _NO_SCORES = (
 _COUNTS = ("num_labels", "num_classes", "n_classes", "num_class", "nclasses")
 """What networks call their number of outputs, which their forward may use."""
 _OF_CONVOLUTIONS = ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+_Rows = tuple[Way, Tensor, list[str]]
+"""Where rows stand in what a network returns, and the layers that make them."""
 _NORMS: dict[str, Callable[..., nn.Module]] = {
     "_WeightNorm": parametrizations.weight_norm,
     "_SpectralNorm": parametrizations.spectral_norm,
@@ -112,8 +114,9 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
     """Find the logits in what a network returns, and follow them back to the layers that make them.
 
     The network is asked in eval mode. Of several tensors that could be logits, one with `num_classes` columns is taken,
-    one that a layer makes, one that is no softmax of another, one that is no step on the way to another, and then the
-    first. Where none could be, feature maps or tokens are looked for.
+    one that a layer makes, one that is no softmax of another, one that is no step on the way to another, one that the
+    most parameters lead to unless its name says that it is the logits, and then the first. Where none could be, feature
+    maps or tokens are looked for.
 
     Args:
         images: some that the network takes, (N, C, H, W), N >= 2.
@@ -140,7 +143,7 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
     chosen = [item for item in fitting or found if _makes(item[2], network, item[1])] or fitting or found
     chosen = [item for item in chosen if not _is_end_of_another(item[1], chosen)] or chosen
     chosen = [item for item in chosen if not any(_leads_to(item[1], other[1]) for other in chosen)] or chosen
-    way, rows, heads = chosen[0]
+    way, rows, heads = _farthest(chosen)
     outputs = int(rows.shape[1])
     beside = [item for item in found if item[0] != way and item[1].shape[1] == outputs]
     makers = dict.fromkeys(heads)
@@ -149,6 +152,14 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
             makers.update(dict.fromkeys(names))
     several = len(found) > 1
     return Answer(outputs, tuple(makers), way if several else None, tuple(item[0] for item in found if item[0] != way))
+
+
+def _farthest(several: Sequence[_Rows]) -> _Rows:
+    """Return what the most parameters lead to, as to the last of several exits; the first of equals, or of those whose
+    names tell."""
+    if len(several) == 1 or is_named(several[0][0]):
+        return several[0]
+    return max(several, key=lambda one: sum(1 for node in _before(one[1].grad_fn) if hasattr(node, "variable")))
 
 
 @dataclass(frozen=True)
@@ -216,7 +227,7 @@ def _leads_to(one: Tensor, other: Tensor) -> bool:
     return one.grad_fn is not other.grad_fn and one.grad_fn in _before(other.grad_fn)
 
 
-def _is_end_of_another(one: Tensor, others: Iterable[tuple[Way, Tensor, list[str]]]) -> bool:
+def _is_end_of_another(one: Tensor, others: Iterable[_Rows]) -> bool:
     """Whether these are the probabilities, or the like, of other logits that are returned beside them."""
     return end_of(one) is not None and any(rows.shape == one.shape and _leads_to(rows, one) for _, rows, _ in others)
 

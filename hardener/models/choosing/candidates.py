@@ -16,10 +16,10 @@ from torch import nn
 
 from hardener.errors import HardenerError
 from hardener.models.choosing.mismatch import fitting_value
-from hardener.models.choosing.probing import SIZES, NothingReturned, Trial, Trials
+from hardener.models.choosing.probing import NothingReturned, Trial, Trials
 from hardener.models.choosing.wanted import takes_network
 from hardener.models.code.argument_use import asks_item, words_of
-from hardener.models.code.arguments import Count, Facts, Takes, built_with, class_count_name, size_names, ways_to_build
+from hardener.models.code.arguments import Count, Facts, Takes, built_with, class_count_name, ways_to_build
 from hardener.models.code.model_file import Imported
 from hardener.models.code.source_code import (
     factories_of,
@@ -105,6 +105,7 @@ class Tried:
         missing: arguments that nothing is known of, or whose defaults it does not accept; it was not built then.
         counts: it takes the number of classes.
         fault: why a step of training fails with it, where one was tried.
+        given: its arguments that the user gives.
     """
 
     candidate: Candidate
@@ -113,6 +114,7 @@ class Tried:
     missing: tuple[str, ...] = ()
     counts: bool = False
     fault: HardenerError | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_untried(self) -> bool:
@@ -170,7 +172,8 @@ def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: 
     best: Tried | None = None
     for way in ways:
         trial = trials.run(functools.partial(built_with, value, way))
-        this = Tried(candidate, trial, way, counts=counted and bool(facts.num_classes in way.values()))
+        counts = counted and bool(facts.num_classes in way.values())
+        this = Tried(candidate, trial, way, counts=counts, given=given)
         if trial.outputs is not None and trial.parameters:
             return this
         best = this if best is None or (trial.built and not best.trial.built) else best
@@ -202,22 +205,6 @@ def _asserted(one: Tried, taken: Takes, given: Mapping[str, Any]) -> tuple[str, 
     words = set() if place is None else set(re.findall(r"\w+", place.whole_code))
     left = [name for name in free if name in words]
     return tuple(name for name in left if isinstance(error, AssertionError) or taken.names[name] is None)
-
-
-def at_other_sizes(one: Tried, trials: Trials) -> Tried:
-    """Show what was built, and does not take the images, others of the sizes that are in use; what is built for a size
-    is built for these."""
-    value, way, taken = one.candidate.value, one.arguments, one.candidate.takes
-    if one.missing or not one.trial.built or not one.trial.parameters or one.trial.outputs is not None:
-        return one
-    found = trials.run(functools.partial(_build, one), other_sizes=True)
-    sized = [] if taken is None else size_names(taken)
-    for side in SIZES if found.outputs is None and sized else ():
-        way = {**one.arguments, **dict.fromkeys(sized, side)}
-        found = trials.run(functools.partial(built_with, value, way), size=(side, side))
-        if found.outputs is not None:
-            break
-    return one if found.outputs is None else dataclasses.replace(one, trial=found, arguments=way)
 
 
 def stepped(one: Tried, trials: Trials) -> Tried:

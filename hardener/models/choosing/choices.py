@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+from typing import TypeGuard
 
 from hardener.errors import HardenerError
-from hardener.models.choosing.candidates import NEAR, Tried, Wish, at_other_sizes, closeness, is_part, stepped
+from hardener.models.choosing.candidates import NEAR, Tried, Wish, closeness, is_part, stepped
+from hardener.models.choosing.other_sizes import at_other_sizes
 from hardener.models.choosing.probing import Trial, Trials
 from hardener.models.choosing.repository import repository_of
-from hardener.models.choosing.wrapper import Wrapping, completed
+from hardener.models.choosing.wrapper import Wrapping, as_called, completed
 from hardener.models.code.arguments import Facts
 from hardener.models.code.model_file import Imported
 from hardener.models.code.source_code import is_network_class, tree_of
@@ -54,6 +56,21 @@ def row(one: Tried, facts: Facts, wish: Wish) -> tuple[str, str]:
     return f"--entry {one.candidate.name}{_more(one.trial, facts, wish)}", f"{one.trial.told}{fails}"
 
 
+def rows_as_called(
+    ordered: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials
+) -> list[tuple[str, str]]:
+    """Return a row for each network, with what every script that calls it gives it in place of its defaults."""
+    rows = []
+    for place, one in enumerate(ordered):
+        known = one.fault is not None or place >= MOST_SHOWN or trials.spent
+        theirs = None if known else as_called(one.candidate, found, facts, wish.given, trials, always=True)
+        if theirs is None or theirs.trial is None or not theirs.is_said:
+            rows.append(row(one, facts, wish))
+        else:
+            rows.append((options_of(theirs, facts, wish), figures(theirs)))
+    return rows
+
+
 def table(head: str, rows: list[tuple[str, str]]) -> str:
     """Return lines with what to type for each network, the likeliest first."""
     shown = rows[:MOST_SHOWN]
@@ -64,8 +81,9 @@ def table(head: str, rows: list[tuple[str, str]]) -> str:
 
 
 def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
-    """Put first what the file itself tries out, in its main part or in a function such as test, then what it is named
-    after, and last what is too small to be meant where others are not.
+    """Put first what scripts choose by the default of a setting, then what the file itself tries out, in its main part
+    or in a function such as test, then what it is named after, and last what is too small to be meant where others
+    are not.
 
     Scripts beside the file count after its own.
     """
@@ -78,13 +96,18 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
         for call in ast.walk(node)
         if isinstance(call, ast.Call)
     ]
-    called = repository_of(found.file).called if len(tops) > 1 else frozenset()
+    called, chosen = frozenset[str](), list[str]()
+    if len(tops) > 1:
+        repository = repository_of(found.file)
+        called = repository.called
+        chosen = [one.name for one in repository.chosen(found.file.name, names)]
     few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
 
-    def order(one: Tried) -> tuple[bool, bool, bool, int]:
+    def order(one: Tried) -> tuple[bool, int, bool, bool, int]:
         name = one.candidate.name
         unused = name not in used, one.candidate.called not in called
-        return (one.trial.parameters < few, *unused, -closeness(name, found.file.name))
+        place = chosen.index(name) if name in chosen else len(chosen)
+        return (one.trial.parameters < few, place, *unused, -closeness(name, found.file.name))
 
     return sorted(tops, key=order)
 
@@ -93,7 +116,8 @@ def rivals(
     tops: list[Tried], everything: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials
 ) -> list[tuple[str, str]]:
     """Return rows of networks that fit less than those that stand out, and are likelier to be meant: the file is named
-    after them, or scripts call them alone, or one that stands out is a small part of them."""
+    after them, or scripts call them alone, or one that stands out is a small part of them, or they take the number of
+    classes, and none that stands out does."""
     near = max(closeness(top.candidate.name, found.file.name) for top in tops)
     rows: list[tuple[str, str]] = []
     for one in everything:
@@ -102,9 +126,10 @@ def rivals(
         whole = len(tops) == 1 and is_part(tops[0], [one])
         named = own >= NEAR and own > near
         maybe = named or (bool(one.missing) and one.counts and own >= near)
-        if one in tops or not one.candidate.here or not (maybe or whole) or is_part(one, everything):
+        alone = one.counts and not one.missing and not any(top.counts for top in tops)
+        if one in tops or not one.candidate.here or not (maybe or whole or alone) or is_part(one, everything):
             continue
-        if not (named or whole or _is_called(one, tops, found)) or len(rows) == _MOST_RIVALS:
+        if not (named or whole or alone or _is_called(one, tops, found)) or len(rows) == _MOST_RIVALS:
             continue
         if not one.missing:
             fit = stepped(at_other_sizes(one, trials), trials)
@@ -166,12 +191,19 @@ def passed_over(everything: list[Tried], taken: Tried, found: Imported, facts: F
             why = f", which needs {', '.join(needed)}"
         elif one.is_untried:
             why = ", which there was no time to try"
+        elif one.counts and one.trial.parameters and one.trial.outputs is None and _raises(one.trial.error):
+            why = f", which takes no such images ({_told(one.trial.error)})"
         elif part or one.rank(facts) > min(taken.rank(facts), 2):
             continue
         else:
             why = ""
         told.append(f"{found.file.path.name} also holds {name}{part}{why}: --entry {name}")
     return tuple(told[:MOST_SHOWN])
+
+
+def _raises(error: BaseException | None) -> TypeGuard[BaseException]:
+    """Did a network's own code raise, rather than return what are no logits, as a part of a network does?"""
+    return error is not None and not isinstance(error, HardenerError)
 
 
 def none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:

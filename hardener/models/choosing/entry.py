@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,6 @@ from hardener.models.choosing.candidates import (
     Candidate,
     Tried,
     Wish,
-    at_other_sizes,
     candidates_of,
     factories,
     is_part,
@@ -40,9 +40,11 @@ from hardener.models.choosing.choices import (
     passed_over,
     rivals,
     row,
+    rows_as_called,
     table,
     trainable_first,
 )
+from hardener.models.choosing.other_sizes import at_other_sizes, sides_for
 from hardener.models.choosing.probing import Trials
 from hardener.models.choosing.wrapper import Wrapping, as_called, completed, otherwise_called
 from hardener.models.code.arguments import (
@@ -107,7 +109,8 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     candidates = candidates_of(found)
     if not candidates:
         raise HardenerError(_nothing(found)) if found.stand_ins is None else found.stand_ins.error
-    trials = Trials(facts, rows=not _OF_IMAGES.search(ast.unparse(tree_of(found.module))))
+    rows = not _OF_IMAGES.search(ast.unparse(tree_of(found.module)))
+    trials = Trials(facts, rows=rows, likely=functools.partial(sides_for, found.file))
     everything = [tried(candidate, facts, wish.given, trials) for candidate in candidates]
     if min(one.rank(facts) for one in everything) >= 3:
         everything = [at_other_sizes(one, trials) for one in everything]
@@ -143,7 +146,7 @@ def _chosen(
         return dataclasses.replace(_taken(tops[0]), also=also)
     if failing:
         raise HardenerError(none_fits(ordered, found, facts))
-    rows = list(dict([*named, *(row(one, facts, wish) for one in ordered)]).items())
+    rows = list(dict([*named, *rows_as_called(ordered, found, facts, wish, trials)]).items())
     untried = [one.candidate.name for one in everything if one.is_untried and not is_part(one, everything)]
     more = f"\n  not tried for want of time: {', '.join(untried[:MOST_SHOWN])}" if untried else ""
     raise _choice("that fit", rows, found, more)
@@ -164,7 +167,7 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
     candidate = Candidate(name, value, 0, True)
     way = _way(candidate, found, facts, wish)
     with user_code(f"{name} in {path}"):
-        network = built_with(value, way) if isinstance(way, dict) else value(*way)
+        network = value(*way) if isinstance(way, tuple) else built_with(value, way)
     if isinstance(network, tuple) and network and isinstance(network[0], nn.Module):
         network = network[0]
     if not isinstance(network, nn.Module):
@@ -175,7 +178,7 @@ def build_entry(name: str, found: Imported, facts: Facts, wish: Wish) -> BuiltEn
     return BuiltEntry(unwrapped(network), switched_off(taken, way, wish.given), replaced_defaults(taken, way, given))
 
 
-def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dict[str, Any] | tuple[Any, ...]:
+def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> Mapping[str, Any] | tuple[Any, ...]:
     """Return what to call a candidate with: by name, or by place where its one argument has a name of its own."""
     taken = candidate.takes
     if taken is None:
@@ -185,7 +188,7 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
     missing = [name for name in taken.required() if name not in ways[-1]]
     if candidate.name == "build_model" and _is_count(missing, candidate):
         return (facts.num_classes,)
-    trials = Trials(facts, rows=True)
+    trials = Trials(facts, rows=True, likely=functools.partial(sides_for, found.file))
     if missing:
         raise _needs(completed(candidate, found, facts, wish.given, trials), found, facts, wish)
     own = own_count(candidate, ways[0], wish.given)
@@ -197,7 +200,11 @@ def _way(candidate: Candidate, found: Imported, facts: Facts, wish: Wish) -> dic
         if trial.outputs is not None:
             return way
         runs.append(trial)
-    return next((way for way, trial in zip(ways, runs[: len(ways)], strict=True) if trial.built), ways[0])
+    built = next(((way, trial) for way, trial in zip(ways, runs[: len(ways)], strict=True) if trial.built), None)
+    if built is None:
+        return ways[0]
+    elsewhere = at_other_sizes(Tried(candidate, built[1], built[0], given=wish.given), trials)
+    return elsewhere.arguments if elsewhere.trial.outputs is not None and elsewhere.arguments in ways else built[0]
 
 
 def _by_convention(name: str, found: Imported, facts: Facts, wish: Wish) -> bool:

@@ -4,9 +4,11 @@ in the random numbers."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import io
 import random
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -32,9 +34,10 @@ from hardener.models.tame import switching
 
 SIZES = (32, 224, 64, 28, 96, 128, 299, 227, 384, 48, 256, 331)
 """Sides of square images that networks are often made for, the commonest first."""
-_MOST_COMPUTED = 4
-_SMALL = 100
-"""Sides up to this are shown first where numbers are computed: a network of splines takes seconds for a large one."""
+_SMALL, _MOST_COMPUTED = 100, 2
+"""Sides up to this are shown first where numbers are computed, and then so many larger ones: a network of splines takes
+seconds for a large one."""
+_SIDE = re.compile(r"\b\d{2,3}\b")
 _MOST_NUMBERS = 400_000_000
 _BUDGET_S = 15.0
 _LONGEST_S, _MOST_LONG = 8.0, 3
@@ -55,7 +58,8 @@ class Trial:
         built: it could be built.
         parameters: how many numbers it learns.
         outputs: the number of its logits; None where it takes no such images, or does not classify.
-        size: of the images that it takes; others than were asked for where those do not fit.
+        size: of the images that it takes; others than were asked for where those do not fit, and none for features
+            of those that were.
         error: what it raised.
         features: how many it gives an image, in maps or tokens, where it gives no logits.
         fetches: addresses of weights that its code would fetch.
@@ -81,11 +85,18 @@ class Trials:
 
     Args:
         rows: what takes an image as a row of numbers, or as its lines, is given it so.
+        likely: returns sides of other images that are likelier than those that are usual; asked where one is needed.
     """
 
-    def __init__(self, facts: Facts, *, rows: bool = False) -> None:
+    def __init__(self, facts: Facts, *, rows: bool = False, likely: Callable[[], Sequence[int]] = tuple) -> None:
         self.facts, self.rows = facts, rows
+        self._likely = likely
         self._used_s, self._long = 0.0, 0
+
+    @functools.cached_property
+    def sides(self) -> tuple[int, ...]:
+        """Sides of square images, the likeliest first."""
+        return tuple(dict.fromkeys([*self._likely(), *SIZES]))
 
     @property
     def spent(self) -> bool:
@@ -129,8 +140,9 @@ class Trials:
                 tried = self._once(build, [size] if size else [])
                 ended = isinstance(tried.error, TimeoutError)
                 if other_sizes and size is not None and not ended and tried.parameters and tried.outputs is None:
-                    further = self._once(build, [(side, side) for side in SIZES if (side, side) != size])
-                    if further.outputs is not None:
+                    sides = dict.fromkeys([*_named_by(tried.error), *self.sides])
+                    further = self._once(build, [(side, side) for side in sides if (side, side) != size])
+                    if further.outputs is not None or (further.features and not tried.features):
                         return replace(further, error=tried.error)
                 return tried
         except TimeoutError as error:  # raised where no trial was going on any more, or yet
@@ -165,10 +177,16 @@ class Trials:
             return first
         if first.parameters > _MOST_NUMBERS:
             return first
-        few = sorted(sizes[:_MOST_COMPUTED], key=lambda size: size[0] > _SMALL)
+        few = [size for size in sizes if size[0] <= _SMALL]
+        few += [size for size in sizes if size[0] > _SMALL][:_MOST_COMPUTED]
         with _Bounded(), unfetched() as asked:
             second = replace(_try(build, few, self.facts, rows=self.rows), fetches=tuple(asked))
         return second if second.built or not first.built else first
+
+
+def _named_by(error: BaseException | None) -> list[int]:
+    """Return the numbers that code names which refuses a size: `Input height (64) doesn't match model (224)`."""
+    return [int(one) for one in _SIDE.findall(str(error))] if isinstance(error, AssertionError | ValueError) else []
 
 
 def _is_of_meta(error: BaseException | None) -> bool:
@@ -197,9 +215,10 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
                 lay_out_as_rows(network, images)
             with torch.no_grad():
                 output = network(images)
-            if found.features is None and size == facts.size:
+            if found.features is None:
                 maps = features(output, images.shape, facts.num_classes)
-                found = replace(found, features=None if maps is None else int(maps.rows.shape[1]))
+                at = None if size == facts.size else size
+                found = found if maps is None else replace(found, features=int(maps.rows.shape[1]), size=at)
             logits = unwrap_logits(output, width=facts.num_classes)
         except TimeoutError as error:  # the end of the trial
             return replace(found, error=error)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import ast
-import collections
+import dataclasses
 import functools
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, TypeGuard
+from typing import Any
 
 import yaml
 
-from hardener.models.code.arguments import CLASS_COUNT, OFF, Takes, plain
+from hardener.models.code.arguments import CLASS_COUNT, Takes, plain
 from hardener.models.code.calls import arguments_in, calls_of, parser_argument
 from hardener.models.code.files_around import files_around, module_of
 from hardener.models.code.imports_read import imported_as, repository_above
 from hardener.models.code.model_file import ModelFile
+from hardener.models.code.names_read import bound_in, constants_in, dotted, is_len, is_plain, setting_read, written_out
+from hardener.models.code.selections import Selection, selections
 from hardener.models.code.settings_object import Given
 from hardener.models.code.source_code import called_name, computed, literal
 
@@ -83,17 +85,19 @@ class Repository:
         ranked = sorted((one for one in found if one[0]), key=lambda one: (-one[0], one[1]))
         return [(agreed, values) for agreed, _, values in ranked]
 
-    def calls(self, name: str, taken: Takes, last: str = "") -> Iterator[dict[str, Any]]:
+    def calls(self, name: str, taken: Takes, last: str = "", among: Container[str] = ()) -> Iterator[dict[str, Any]]:
         """Yield what a class or a function is called with elsewhere, as far as that is written there.
 
         Args:
             last: a file, by its name, whose calls come after all others. Those of tests come before it.
+            among: the names of its file; a call of what is chosen among them by a setting may be one of it.
         """
+        chosen = [one.call for one in self.chosen(last, among) if one.call is not None]
         trees = sorted(self._trees, key=lambda one: (one[1].rpartition(".")[2] == last, "test" in one[1]))
-        found = ((tree, module, *call) for tree, module in trees for call in calls_of(name, tree, taken))
+        found = ((tree, module, *call) for tree, module in trees for call in calls_of(name, tree, taken, chosen))
         for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
-            local = {} if around is None else _constants(around)
-            constants = {**_spelled(tree, module), **_constants(tree), **local}
+            local = {} if around is None else constants_in(around)
+            constants = {**_spelled(tree, module), **constants_in(tree), **local}
             given = [*self._spread(call, taken, constants), *arguments_in(call, taken.names)]
             pairs = {key: self._value(node, constants) for key, node in given if key in taken.names}
             yield {key: value for key, value in pairs.items() if value is not ...}
@@ -106,12 +110,35 @@ class Repository:
         names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
         return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
 
+    @property
+    def trees(self) -> list[ast.Module]:
+        """The code that was read."""
+        return [tree for tree, _ in self._trees]
+
+    def chosen(self, stem: str, among: Container[str]) -> list[Selection]:
+        """Return what scripts choose by a setting among some names of a file, what is made the network first."""
+        files = {module.rpartition(".")[2] for _, module in self._trees} - {stem}
+        known = [one for one in self._selected if one.name in among]
+        return [one for one in known if one.owner.rpartition(".")[2] not in files]
+
+    @functools.cached_property
+    def _selected(self) -> list[Selection]:
+        """What scripts choose by a setting, with the name that it has by default."""
+        found = []
+        for tree, module in self._trees:
+            own = {name: whole.rpartition(".")[2] for name, whole in imported_as(ast.walk(tree)).items()}
+            for one in selections(tree) if "test" not in module else ():
+                named = [one.name] if one.name else self.values((one.setting,))
+                name = next((value for value in named if isinstance(value, str)), "")
+                found.append(dataclasses.replace(one, name=name, owner=own.get(one.owner, one.owner)))
+        return sorted(found, key=lambda one: not one.is_network)
+
     @functools.cached_property
     def constants(self) -> dict[str, Any]:
         """What names in capitals stand for that files set at their top, where all that set them agree."""
         found: dict[str, list[Any]] = {}
         for tree, _ in self._trees:
-            own = _constants(tree)
+            own = constants_in(tree)
             sets = [
                 node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
             ]
@@ -133,11 +160,11 @@ class Repository:
 
     def _value(self, node: ast.expr, constants: Mapping[str, Any]) -> Any:
         """Return what an expression stands for there; `...` where that is not known."""
-        name = ".".join(_dotted(node))
+        name = ".".join(dotted(node))
         known = constants.get(name, ...) if name else ...
         if isinstance(known, ast.expr):  # net = Net(width) where width = args.width
             return self._value(known, {**constants, name: ...})
-        if known is ... and (read := _read_of(node)):  # args.depth, cfg["depth"]
+        if known is ... and (read := setting_read(node)):  # args.depth, cfg["depth"]
             known = next(iter(self.values((read,))), ...)
         if known is ... and name.isupper():  # of a file of constants, from config import *
             known = self.constants.get(name, ...)
@@ -146,11 +173,11 @@ class Repository:
         if isinstance(node, ast.BinOp) or (isinstance(node, ast.Call) and called_name(node) in ("int", "float")):
             return computed(node, functools.partial(self._value, constants=constants))
         called = isinstance(node, ast.Call)
-        names = _dotted(node.func if isinstance(node, ast.Call) else node)
+        names = dotted(node.func if isinstance(node, ast.Call) else node)
         first = constants.get(names[0]) if names else None
         if isinstance(first, Spelled):
             text = ".".join([first.text, *names[1:]])
-            if not isinstance(node, ast.Call) or _is_plain(node):
+            if not isinstance(node, ast.Call) or is_plain(node):
                 return Spelled(text + "()" * called)
             given = self._spelled_arguments(node, constants)
             return ... if given is None else Spelled(f"{text}({given})")
@@ -169,7 +196,7 @@ class Repository:
             elif isinstance(held, ast.Call) and called_name(held) == "dict" and not held.args:
                 yield from ((one.arg, one.value) for one in held.keywords if one.arg is not None)
             else:
-                place = _read_of(held) if isinstance(held, ast.expr) else ""
+                place = setting_read(held) if isinstance(held, ast.expr) else ""
                 for name in taken.names:
                     values = self.values_at((place, name)) if place and place != "__dict__" else self.values((name,))
                     if values:
@@ -220,31 +247,20 @@ def as_list(value: Any) -> Any:
     return [float(one) if "." in one else int(one) for one in re.findall(r"\d+(?:\.\d+)?", value)]
 
 
-def _bound(tree: ast.Module) -> set[str]:
-    """Return the names that a file defines or imports."""
-    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-    for node in tree.body:
-        if isinstance(node, ast.Assign):
-            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {alias.asname or alias.name for alias in node.names}
-    return names
-
-
 def _read_code(tree: ast.Module, found: Repository, module: str) -> None:
-    bound = _bound(tree)
+    bound = bound_in(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("add_argument", "DEFINE_integer"):
             _read_argument(node, found)
         elif isinstance(node, ast.Assign) and len(node.targets) == 1:
             target = node.targets[0]
-            names = _dotted(target)
+            names = dotted(target)
             if isinstance(target, ast.Attribute) and names and names[0] != "self":
                 _keep(names[1:], literal(node.value, ...), found)
-                counted = _dotted(node.value.args[0]) if _is_len(node.value) else ()
+                counted = dotted(node.value.args[0]) if is_len(node.value) else ()
                 found._counts |= {names[1:]: counted[1:]} if len(counted) > 1 else {}
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
-                record = {str(k.arg): _written(k.value) for k in node.value.keywords if k.arg is not None}
+                record = {str(k.arg): written_out(k.value) for k in node.value.keywords if k.arg is not None}
                 values = node.value.args
                 known = module if getattr(node.value.func, "id", "") in bound else ""
                 if record and not values and ... not in record.values():
@@ -299,26 +315,6 @@ def _keep(names: _Names, value: Any, found: Repository) -> None:
         found.settings.setdefault(tuple(map(plain, names)), []).append(value)
 
 
-def _written(node: ast.expr) -> Any:
-    """Return what is written: a literal, or a `range` of some."""
-    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range" and not node.keywords:
-        ends = [literal(one, ...) for one in node.args]
-        return list(range(*ends)) if ends and all(type(one) is int for one in ends) else ...
-    return literal(node, ...)
-
-
-def _is_len(node: ast.expr) -> TypeGuard[ast.Call]:
-    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1
-
-
-def _dotted(node: ast.expr) -> _Names:
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
-
-
 @functools.lru_cache(maxsize=512)
 def _spelled(tree: ast.Module, module: str) -> Mapping[str, Spelled]:
     """Return what a file's names of classes, functions and modules are called elsewhere: those that it imports, and its
@@ -329,39 +325,8 @@ def _spelled(tree: ast.Module, module: str) -> Mapping[str, Spelled]:
     return found | {name: Spelled(f"{module}.{name}") for name in own}
 
 
-def _read_of(node: ast.expr) -> str:
-    """Return which setting an expression reads: `depth` of `args.depth` and of `cfg["depth"]`."""
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-        return node.slice.value
-    return node.attr if isinstance(node, ast.Attribute) else ""
-
-
-@functools.lru_cache(maxsize=512)
-def _constants(tree: ast.Module | ast.FunctionDef) -> Mapping[str, Any]:
-    """Return what names stand for in a file: literals, expressions where they are set once, and of a loop's the first
-    of a list."""
-    nodes = list(ast.walk(tree))
-    sets = [node for node in nodes if isinstance(node, ast.Assign) and len(node.targets) == 1]
-    pairs = [(".".join(_dotted(node.targets[0])), node.value) for node in sets]
-    lists = {name: value for name, value in pairs if isinstance(value, ast.List | ast.Tuple) and value.elts}
-    for loop in (node for node in nodes if isinstance(node, ast.For)):
-        walked = lists.get(".".join(_dotted(loop.iter)), loop.iter)
-        if isinstance(walked, ast.List | ast.Tuple) and walked.elts:
-            pairs.append((".".join(_dotted(loop.target)), walked.elts[0]))
-    once = collections.Counter(name for name, _ in pairs)
-    own = {name for name in once if once[name] == 1 and ("." not in name or name.startswith("self."))}
-    known = {name: literal(value, value) for name, value in pairs if name in own}
-    top = [(".".join(_dotted(n.targets[0])), literal(n.value, ...)) for n in sets if n in tree.body]
-    return known | {name: value for name, value in top if "." not in name and value is not ...}
-
-
 def _number(own: Mapping[str, Any], node: ast.expr) -> Any:
     return own.get(getattr(node, "id", ""), literal(node, ...))
-
-
-def _is_plain(call: ast.Call) -> bool:
-    """Is nothing given in a call but whether weights are fetched?"""
-    return not call.args and all(plain(one.arg or "") in OFF for one in call.keywords)
 
 
 def _agreeing(wanted: _Names, names: _Names) -> int:

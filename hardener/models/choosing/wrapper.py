@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import itertools
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +20,8 @@ from hardener.models.choosing.given import ATTRIBUTE, said
 from hardener.models.choosing.guesses import Guess, calls_in, combinations, guesses_for, plain_guess
 from hardener.models.choosing.mismatch import fitting_value
 from hardener.models.choosing.named_guesses import named_guesses, resolved
-from hardener.models.choosing.probing import SIZES, Trial, Trials
+from hardener.models.choosing.other_sizes import trials_of_a_call
+from hardener.models.choosing.probing import Trial, Trials
 from hardener.models.choosing.repository import Repository, Spelled, repository_of
 from hardener.models.choosing.tables import kept_lists
 from hardener.models.choosing.tries import beside_guesses, in_order
@@ -35,7 +35,6 @@ from hardener.models.code.arguments import (
     class_count_name,
     known_arguments,
     plain,
-    size_names,
 )
 from hardener.models.code.model_file import Imported
 from hardener.models.code.settings_read import is_config
@@ -43,7 +42,6 @@ from hardener.models.code.source_code import is_network_class
 from hardener.models.code.user_code import place_of
 
 PLACEHOLDER = Guess(..., "...")
-_MOST_SIZES = 6
 _MOST_WORDS = 6
 _OF_OUTPUTS = re.compile(r"^(?!.*(channel|feat|emb|dim)).*(out|class|label|target|categor)")
 """What may count classes where it is the number of outputs: not how many features or channels there are."""
@@ -162,10 +160,13 @@ def completed(
     if also:
         return completed(candidate, found, facts, given, trials, needs, also)
     for guesses in itertools.islice(itertools.chain(built, tries, combinations(options)), 3):
-        for trial in _at_other_sizes(candidate, guesses, taken, facts, given, trials):
+        call = functools.partial(_called, candidate, guesses)
+        for trial in trials_of_a_call(call, taken, given, trials):
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, guesses, known, trial)
-    return Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault)
+            if trial.features and trial.parameters and giving is None:
+                giving = Wrapping(candidate, guesses, known, trial)
+    return giving or Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault)
 
 
 def as_called(
@@ -275,7 +276,10 @@ def _called_with(
 ) -> list[dict[str, Guess]]:
     """Return what a class or a function is called with: in the file, elsewhere in the repository, the commonest first,
     and where the file tries itself out."""
-    elsewhere = [_guessed(call, found, facts, repository) for call in repository.calls(name, taken, found.file.name)]
+    calls = repository.calls(
+        name, taken, found.file.name, set(vars(found.module)) if name in vars(found.module) else ()
+    )
+    elsewhere = [_guessed(call, found, facts, repository) for call in calls]
     told = [str({key: guess.text for key, guess in call.items()}) for call in elsewhere]
     common = sorted(range(len(told)), key=lambda place: -told.count(told[place]))
     own, tries = (list(calls_in(found.module, name, taken, tries=tries)) for tries in (False, True))
@@ -344,24 +348,8 @@ def _left_none(fault: BaseException | None, taken: Takes, missing: Sequence[str]
     return tuple(n for n, default in taken.names.items() if default is None and n in words and n not in missing)
 
 
-def _at_other_sizes(
-    candidate: Candidate,
-    guesses: Mapping[str, Guess],
-    taken: Takes,
-    facts: Facts,
-    given: Mapping[str, Any],
-    trials: Trials,
-) -> Iterator[Trial]:
-    """Yield trials with images of other sizes than the user's, of which a network that asks for it is told."""
-    known = known_arguments(taken, facts, given)
-    names = [name for name in size_names(taken) if name not in given]
-    if not names:
-        yield trials.run(functools.partial(_call, candidate, known, guesses), other_sizes=True)
-        return
-    for side in SIZES[:_MOST_SIZES]:
-        at = dataclasses.replace(facts, size=(side, side))
-        told = {**known_arguments(taken, at, given), **dict.fromkeys(names, side)}
-        yield trials.run(functools.partial(_call, candidate, told, guesses), size=(side, side))
+def _called(candidate: Candidate, guesses: Mapping[str, Guess], way: Mapping[str, Any]) -> Any:
+    return _call(candidate, way, guesses)
 
 
 def _call(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,15 @@ def arguments_in(call: ast.Call, names: Iterable[str]) -> list[tuple[str, ast.ex
     return [*zip(names, call.args, strict=False), *named]
 
 
-def calls_of(name: str, tree: ast.Module, taken: Takes) -> Iterator[tuple[ast.Call, ast.FunctionDef | None]]:
+def calls_of(
+    name: str, tree: ast.Module, taken: Takes, chosen: Collection[ast.Call] = ()
+) -> Iterator[tuple[ast.Call, ast.FunctionDef | None]]:
     """Yield the calls of a name, and of whatever a name chooses (`models.__dict__[arch](depth=28)`) that is given what
-    it needs, and nothing that it does not take; and the functions that they lie in."""
+    it needs, and nothing that it does not take; and the functions that they lie in.
+
+    Args:
+        chosen: calls of what a name chooses among this and its like, which need not be given what is needed.
+    """
     nodes = list(ast.walk(tree))
     aliases = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     names = {name} | {alias.asname for alias in aliases if alias.name == name and alias.asname}
@@ -56,14 +62,14 @@ def calls_of(name: str, tree: ast.Module, taken: Takes) -> Iterator[tuple[ast.Ca
     for function in (node for node in nodes if isinstance(node, ast.FunctionDef)):  # inner ones come last
         around |= {id(node): function for node in ast.walk(function)}
     for node in nodes:
-        if isinstance(node, ast.Call) and (called_name(node) in names or _may_be_chosen(node, taken)):
+        if isinstance(node, ast.Call) and (called_name(node) in names or _may_be_chosen(node, taken, chosen)):
             yield node, around.get(id(node))
 
 
-def _may_be_chosen(call: ast.Call, taken: Takes) -> bool:
-    chosen = call.func.value if isinstance(call.func, ast.Subscript) else call.func
-    by_name = getattr(chosen, "attr", "") == "__dict__" or (
-        isinstance(chosen, ast.Call) and called_name(chosen) == "getattr"
-    )
+def _may_be_chosen(call: ast.Call, taken: Takes, chosen: Collection[ast.Call]) -> bool:
+    by = call.func.value if isinstance(call.func, ast.Subscript) else call.func
+    by_name = getattr(by, "attr", "") == "__dict__" or (isinstance(by, ast.Call) and called_name(by) == "getattr")
     given = {keyword.arg for keyword in call.keywords}
-    return by_name and bool(given & set(taken.required())) and given <= set(taken.names)
+    if not given <= set(taken.names):
+        return False
+    return call in chosen or (by_name and bool(given & set(taken.required())))

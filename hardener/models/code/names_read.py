@@ -1,0 +1,74 @@
+"""Names, settings and constants that the code of a file holds, read and not run."""
+
+from __future__ import annotations
+
+import ast
+import collections
+import functools
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from hardener.models.code.arguments import OFF, plain
+from hardener.models.code.source_code import literal
+
+
+def bound_in(tree: ast.Module) -> set[str]:
+    """Return the names that a file defines or imports."""
+    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def written_out(node: ast.expr) -> Any:
+    """Return what is written: a literal, or a `range` of some."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "range" and not node.keywords:
+        ends = [literal(one, ...) for one in node.args]
+        return list(range(*ends)) if ends and all(type(one) is int for one in ends) else ...
+    return literal(node, ...)
+
+
+def is_len(node: ast.expr) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len" and len(node.args) == 1
+
+
+def dotted(node: ast.expr) -> tuple[str, ...]:
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
+
+
+def setting_read(node: ast.expr) -> str:
+    """Return which setting an expression reads: `depth` of `args.depth` and of `cfg["depth"]`."""
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        return node.slice.value
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
+@functools.lru_cache(maxsize=512)
+def constants_in(tree: ast.Module | ast.FunctionDef) -> Mapping[str, Any]:
+    """Return what names stand for in a file: literals, expressions where they are set once, and of a loop's the first
+    of a list."""
+    nodes = list(ast.walk(tree))
+    sets = [node for node in nodes if isinstance(node, ast.Assign) and len(node.targets) == 1]
+    pairs = [(".".join(dotted(node.targets[0])), node.value) for node in sets]
+    lists = {name: value for name, value in pairs if isinstance(value, ast.List | ast.Tuple) and value.elts}
+    for loop in (node for node in nodes if isinstance(node, ast.For)):
+        walked = lists.get(".".join(dotted(loop.iter)), loop.iter)
+        if isinstance(walked, ast.List | ast.Tuple) and walked.elts:
+            pairs.append((".".join(dotted(loop.target)), walked.elts[0]))
+    once = collections.Counter(name for name, _ in pairs)
+    own = {name for name in once if once[name] == 1 and ("." not in name or name.startswith("self."))}
+    known = {name: literal(value, value) for name, value in pairs if name in own}
+    top = [(".".join(dotted(n.targets[0])), literal(n.value, ...)) for n in sets if n in tree.body]
+    return known | {name: value for name, value in top if "." not in name and value is not ...}
+
+
+def is_plain(call: ast.Call) -> bool:
+    """Is nothing given in a call but whether weights are fetched?"""
+    return not call.args and all(plain(one.arg or "") in OFF for one in call.keywords)
