@@ -25,7 +25,7 @@ from hardener.models.choosing.probing import Trial, Trials
 from hardener.models.choosing.repository import Repository, Spelled, repository_of
 from hardener.models.choosing.tables import kept_lists
 from hardener.models.choosing.tries import beside_guesses, in_order
-from hardener.models.code.argument_use import length_of
+from hardener.models.code.argument_use import counts_rounds, length_of
 from hardener.models.code.arguments import (
     NO_DEFAULT,
     OF_IMAGES,
@@ -265,9 +265,10 @@ def _options(
             length = length_of(name, candidate.value)
             kept = kept_lists(length, found, repository) if length else []
             default = [*kept, *values_for(name, candidate.value, repository)]
-            options[name] = each_once([*seen, *default, *guesses_for(name, candidate.value, taken, classes)])
-    if {plain(name) for name in names} & _ATTENDS and "depth" in options:
-        options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
+            guesses = guesses_for(name, candidate.value, taken, classes)
+            if name == "depth" and ({*map(plain, names)} & _ATTENDS or counts_rounds(name, candidate.value)):
+                guesses.sort(key=lambda guess: guess.value not in (6, 4))
+            options[name] = each_once([*seen, *default, *guesses])
     return options
 
 

@@ -70,6 +70,15 @@ def asks_item(value: Any, name: str) -> bool:
     return any(node.attr == "item" and _is(node.value, name) for node in asked)
 
 
+def counts_rounds(name: str, value: Any) -> bool:
+    """Does the code of a class or a function count a loop's rounds by an argument, `range(NAME)`?"""
+    tree = code_of(value)
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call)) if tree is not None else ()
+    return any(
+        getattr(one.func, "id", "") == "range" and len(one.args) == 1 and _is(one.args[0], name) for one in calls
+    )
+
+
 def length_of(name: str, value: Any) -> int:
     """Return how long a list is that the code of a class or a function reads an argument as; 0 where it is none."""
     used = used_as(name, value)
