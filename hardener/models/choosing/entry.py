@@ -62,7 +62,7 @@ from hardener.models.code.source_code import is_network_class, makes_network, tr
 from hardener.models.code.user_code import describe, user_code
 from hardener.models.tame import unwrapped
 
-_MOST_COMPLETED = 6
+_MOST_COMPLETED, _LONGEST = 6, 160
 _PARTS = ("block", "layer", "unit", "cell", "bottleneck", "conv2d")
 _OF_IMAGES = re.compile("conv|patch", re.IGNORECASE)
 """Where these stand, what takes rows of numbers is a part of a network of images."""
@@ -326,7 +326,9 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
         told = f"{name} in {path} takes no such images with its own {', '.join(wrapping.guesses)}."
     if wrapping.trial is None:
         blanks = " ".join(f"--model-arg {argument}=..." for argument in wrapping.guesses)
-        why = "" if wrapping.fault is None else f" What was tried raised {describe(wrapping.fault).rstrip('.')}."
+        values = f" ({wrapping.tried})" if 0 < len(wrapping.tried) < _LONGEST else ""
+        fault = "" if wrapping.fault is None else describe(wrapping.fault).rstrip(".")
+        why = f" What was tried{values} raised {fault}." if fault else ""
         return EntryNeeded(f"{told} Pass what is right for you as --entry {name} {blanks}.{why}")
     if wrapping.is_said:
         options = options_of(wrapping, facts, wish)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import itertools
 import json
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,16 @@ from hardener.models.code.calls import arguments_in, calls_of, parser_argument
 from hardener.models.code.files_around import files_around, module_of
 from hardener.models.code.imports_read import imported_as, repository_above
 from hardener.models.code.model_file import ModelFile
-from hardener.models.code.names_read import bound_in, constants_in, dotted, is_len, is_plain, setting_read, written_out
+from hardener.models.code.names_read import (
+    bound_in,
+    constants_in,
+    dotted,
+    in_branches,
+    is_len,
+    is_plain,
+    setting_read,
+    written_out,
+)
 from hardener.models.code.selections import Selection, selections
 from hardener.models.code.settings_object import Given
 from hardener.models.code.source_code import called_name, computed, literal
@@ -96,7 +106,7 @@ class Repository:
         trees = sorted(self._trees, key=lambda one: (one[1].rpartition(".")[2] == last, "test" in one[1]))
         found = ((tree, module, *call) for tree, module in trees for call in calls_of(name, tree, taken, chosen))
         for tree, module, call, around in itertools.islice(found, _MOST_CALLS):
-            local = {} if around is None else constants_in(around)
+            local = {} if around is None else {**constants_in(around), **in_branches(around, self._by_default)}
             constants = {**_spelled(tree, module), **constants_in(tree), **local}
             given = [*self._spread(call, taken, constants), *arguments_in(call, taken.names)]
             pairs = {key: self._value(node, constants) for key, node in given if key in taken.names}
@@ -158,6 +168,10 @@ class Repository:
         """Return the records that hold all of some names."""
         return [record for record in self.records if set(names) <= set(vars(record.value))]
 
+    def _by_default(self, name: str) -> Any:
+        """Return what a setting is by default; None where that is not known."""
+        return next(iter(self.values((name,))), None)
+
     def _value(self, node: ast.expr, constants: Mapping[str, Any]) -> Any:
         """Return what an expression stands for there; `...` where that is not known."""
         name = ".".join(dotted(node))
@@ -218,6 +232,7 @@ def repository_of(file: ModelFile) -> Repository:
     """Read the files of the repository that a model file lies in; those beside it where it lies in none."""
     top = repository_above(file.own)
     found = Repository()
+    readers: list[tuple[bool, Callable[[], None]]] = []
     for path in files_around(top or file.own.parent, deep=top is not None):
         try:
             text = path.read_text(encoding="utf-8")
@@ -226,13 +241,16 @@ def repository_of(file: ModelFile) -> Repository:
                 module = module_of(path, file, tree)
                 found.definers |= {module.removesuffix(".__init__")} if module else set()
                 found._trees.append((tree, module or path.stem))
-                _read_code(tree, found, module)
-            elif path.suffix == ".json":
-                _read_mapping(json.loads(text), (), found)
+                uses = any(file.name in whole.split(".") for whole in imported_as(ast.walk(tree)).values())
+                readers.append((uses, functools.partial(_read_code, tree, found, module)))
             else:
-                _read_mapping(yaml.safe_load(text), (), found)
+                value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+                readers.append((False, functools.partial(_read_mapping, value, (), found)))
         except (OSError, ValueError, SyntaxError, RecursionError, yaml.YAMLError):
             continue
+    for _, read in sorted(readers, key=lambda one: not one[0]):  # of the scripts, those that import the file come first
+        with contextlib.suppress(ValueError, RecursionError):
+            read()
     for names, other in found._counts.items():  # args.stages = len(args.widths)
         lists = [one for one in map(as_list, found.values(other)) if isinstance(one, list)]
         for one in lists[:1]:

@@ -25,7 +25,7 @@ from hardener.models.choosing.probing import Trial, Trials
 from hardener.models.choosing.repository import Repository, Spelled, repository_of
 from hardener.models.choosing.tables import kept_lists
 from hardener.models.choosing.tries import beside_guesses, in_order
-from hardener.models.code.argument_use import length_of
+from hardener.models.code.argument_use import counts_rounds, is_of_images, length_of
 from hardener.models.code.arguments import (
     NO_DEFAULT,
     OF_IMAGES,
@@ -53,7 +53,7 @@ _ATTENDS = {"heads", "numheads", "nheads", "nhead", "mlpdim", "patchsize"}
 class Wrapping:
     """Arguments that complete a call, as texts; `trial` is what came of them, None where nothing that was tried fits;
     then `fault` is what was raised first. `attributes` are set on the network once it is built. `replaces`: the guesses
-    stand in place of defaults that fail."""
+    stand in place of defaults that fail. `tried`: the values that were, where none fits."""
 
     candidate: Candidate
     guesses: Mapping[str, Guess]
@@ -62,6 +62,7 @@ class Wrapping:
     fault: BaseException | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     replaces: bool = False
+    tried: str = ""
 
     @property
     def is_said(self) -> bool:
@@ -166,7 +167,8 @@ def completed(
                 return Wrapping(candidate, guesses, known, trial)
             if trial.features and trial.parameters and giving is None:
                 giving = Wrapping(candidate, guesses, known, trial)
-    return giving or Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault)
+    tried = ", ".join(f"{name}={' or '.join(one.text for one in guesses[:3])}" for name, guesses in options.items())
+    return giving or Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault, tried=tried)
 
 
 def as_called(
@@ -257,7 +259,9 @@ def _options(
     for name in names:
         seen = [call[name] for call in written if name in call]
         named = named_guesses(name, candidate, found)
-        if named:
+        if is_of_images(name, candidate.value):
+            options[name] = each_once([plain_guess(facts.channels), *seen])
+        elif named:
             options[name] = each_once([*seen, *named, *guesses_for(name, candidate.value, taken, classes)])
         elif is_config(name, candidate.value):
             options[name] = seen + configs(name, candidate.value, taken, found, facts)
@@ -265,9 +269,10 @@ def _options(
             length = length_of(name, candidate.value)
             kept = kept_lists(length, found, repository) if length else []
             default = [*kept, *values_for(name, candidate.value, repository)]
-            options[name] = each_once([*seen, *default, *guesses_for(name, candidate.value, taken, classes)])
-    if {plain(name) for name in names} & _ATTENDS and "depth" in options:
-        options["depth"].sort(key=lambda guess: guess.value not in (6, 4))
+            guesses = guesses_for(name, candidate.value, taken, classes)
+            if name == "depth" and ({*map(plain, names)} & _ATTENDS or counts_rounds(name, candidate.value)):
+                guesses.sort(key=lambda guess: guess.value not in (6, 4))
+            options[name] = each_once([*seen, *default, *guesses])
     return options
 
 

@@ -70,6 +70,34 @@ def asks_item(value: Any, name: str) -> bool:
     return any(node.attr == "item" and _is(node.value, name) for node in asked)
 
 
+def counts_rounds(name: str, value: Any) -> bool:
+    """Does the code of a class or a function count a loop's rounds by an argument, `range(NAME)`?"""
+    tree = code_of(value)
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call)) if tree is not None else ()
+    return any(
+        getattr(one.func, "id", "") == "range" and len(one.args) == 1 and _is(one.args[0], name) for one in calls
+    )
+
+
+def is_of_images(name: str, value: Any, depth: int = 3) -> bool:
+    """Does the first convolution of a class, or of what a function calls, take an argument for its `in_channels`?"""
+    tree = code_of(value)
+    first = None if tree is None else _first_convolution(tree)
+    if first is not None:
+        given = dict(arguments_in(first, ("in_channels",)))
+        return isinstance(given.get("in_channels"), ast.Name) and _is(given["in_channels"], name)
+    return depth > 0 and any(is_of_images(inner, callee, depth - 1) for inner, callee in handed_to(name, value))
+
+
+def _first_convolution(tree: ast.AST) -> ast.Call | None:
+    """Return the call that makes the first convolution in the `__init__` of a class."""
+    parts = tree.body if isinstance(tree, ast.ClassDef) else []
+    init = next((one for one in parts if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
+    calls = [node for node in ast.walk(init) if isinstance(node, ast.Call)] if init is not None else []
+    layers = [one for one in calls if ast.unparse(one.func).endswith("Conv2d")]
+    return min(layers, key=lambda one: (one.lineno, one.col_offset), default=None)
+
+
 def length_of(name: str, value: Any) -> int:
     """Return how long a list is that the code of a class or a function reads an argument as; 0 where it is none."""
     used = used_as(name, value)
@@ -111,7 +139,8 @@ def handed_to(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         for inner, one in arguments_in(node, taken):
             if isinstance(one, ast.Name) and one.id == name:
                 yield inner, callee
-        if spread and name in taken and any(keyword.arg is None for keyword in node.keywords):
+        further = takes(callee) if spread and any(keyword.arg is None for keyword in node.keywords) else None
+        if further is not None and (name in further.names or further.anything):
             yield name, callee
 
 

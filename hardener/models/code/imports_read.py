@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 NEVER_TWICE = {"hardener", "torch", "torchvision", "numpy"}
@@ -104,6 +104,28 @@ def reach_of(own: Path) -> int:
             seen.update(fresh)
             pending += fresh
     return reach
+
+
+def folders_added(own: Path, folders: Iterable[Path]) -> list[str]:
+    """Return the folders that a file adds to `sys.path` by a relative name, `sys.path.append("./layers")`, counted from
+    each of some folders: they are meant from where its author starts it."""
+    found: list[str] = []
+    with contextlib.suppress(SyntaxError, ValueError, OSError):
+        calls = [node for node in ast.walk(ast.parse(own.read_bytes())) if isinstance(node, ast.Call)]
+        added = [one for one in calls if ast.unparse(one.func) in ("sys.path.append", "sys.path.insert") and one.args]
+        names = [one.args[-1].value for one in added if isinstance(one.args[-1], ast.Constant)]
+        relative = [name for name in names if isinstance(name, str) and name and not Path(name).is_absolute()]
+        places = (folder / name for folder in folders for name in relative)
+        found = [str(place.resolve()) for place in places if place.is_dir()]
+    return list(dict.fromkeys(found))
+
+
+def fewer_folders(error: ImportError, folders: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield the folders without the nearest one, two, … that hold what could not be imported."""
+    top = None if error.name is None else error.name.partition(".")[0]
+    holding = [folder for folder in folders if top is None or stands_in(top, folder)]
+    for count in range(1, len(holding)):
+        yield [folder for folder in folders if folder not in holding[:count]]
 
 
 def own_package(own: Path) -> int:

@@ -19,7 +19,15 @@ from hardener.errors import HardenerError
 from hardener.models.code.definitions import DefinitionsLoader, defines_network, runs_in_definitions
 from hardener.models.code.gone import gone_names
 from hardener.models.code.import_advice import import_advice, script_refused, trains_at_import
-from hardener.models.code.imports_read import ALIAS, NEVER_TWICE, own_package, reach_of, stands_in, uppermost
+from hardener.models.code.imports_read import (
+    ALIAS,
+    NEVER_TWICE,
+    fewer_folders,
+    folders_added,
+    own_package,
+    reach_of,
+    uppermost,
+)
 from hardener.models.code.older_timm import older_blocks, run_as_written
 from hardener.models.code.printed import few_lines, parsers_without_usage, some_terminal
 from hardener.models.code.script_settings import set_as_parsed
@@ -157,7 +165,7 @@ def imported(file: ModelFile) -> Iterator[Imported]:
     for key in shadowed:
         del sys.modules[key]
     before, path_before, argv = set(sys.modules), list(sys.path), sys.argv
-    sys.path[:0] = map(str, file.folders)
+    sys.path[:0] = [*map(str, file.folders), *folders_added(file.own, file.folders)]
     sys.argv = [str(file.path)]
     try:
         with (
@@ -276,7 +284,7 @@ def _tried(file: ModelFile, before: set[str], *, definitions: bool = False) -> M
             except ImportError as error:
                 first = error
             others = [path for path in sys.path if Path(path) not in file.folders]
-            for folders in _fewer_folders(first, file):
+            for folders in fewer_folders(first, file.folders):
                 _forget(file, before)
                 sys.path[:] = [*map(str, folders), *others]
                 with contextlib.suppress(ImportError):
@@ -285,14 +293,6 @@ def _tried(file: ModelFile, before: set[str], *, definitions: bool = False) -> M
     except HardenerError as error:
         more = import_advice(error.__cause__, file.path, file.folders)
         raise HardenerError(f"{error}{more}") from error.__cause__
-
-
-def _fewer_folders(error: ImportError, file: ModelFile) -> Iterator[list[Path]]:
-    """Yield the folders without the nearest one, two, … that hold what could not be imported."""
-    top = None if error.name is None else error.name.partition(".")[0]
-    holding = [folder for folder in file.folders if top is None or stands_in(top, folder)]
-    for count in range(1, len(holding)):
-        yield [folder for folder in file.folders if folder not in holding[:count]]
 
 
 def _import(file: ModelFile, before: set[str], *, definitions: bool) -> ModuleType:

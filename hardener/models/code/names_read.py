@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import collections
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 from hardener.models.code.arguments import OFF, plain
@@ -72,3 +72,31 @@ def constants_in(tree: ast.Module | ast.FunctionDef) -> Mapping[str, Any]:
 def is_plain(call: ast.Call) -> bool:
     """Is nothing given in a call but whether weights are fetched?"""
     return not call.args and all(plain(one.arg or "") in OFF for one in call.keywords)
+
+
+def in_branches(function: ast.FunctionDef, default: Callable[[str], Any]) -> dict[str, Any]:
+    """Return what names stand for that a function sets to literals where a setting has its default:
+    `if variant == "base": width = 768`.
+
+    Args:
+        default: returns what a setting is by default; None where that is not known, and the function's own counts.
+    """
+    arguments = [*function.args.args, *function.args.kwonlyargs]
+    values = [*function.args.defaults, *function.args.kw_defaults]
+    names = [one.arg for one in arguments[len(arguments) - len(values) :]]
+    own = {name: literal(value, None) for name, value in zip(names, values, strict=True) if value is not None}
+    found: dict[str, Any] = {}
+    for node in ast.walk(function):
+        test = node.test if isinstance(node, ast.If) else None
+        if not isinstance(node, ast.If) or not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq):
+            continue
+        setting = setting_read(test.left) or ".".join(dotted(test.left))
+        chosen = default(setting) if setting else None
+        chosen = own.get(setting) if chosen is None else chosen
+        if chosen is None or literal(test.comparators[0], ...) != chosen:
+            continue
+        for one in node.body:
+            if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name):
+                value = literal(one.value, ...)
+                found |= {} if value is ... else {one.targets[0].id: value}
+    return found
