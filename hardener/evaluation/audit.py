@@ -39,7 +39,7 @@ def audit(
     """Ask of a robustness figure whether it can be believed.
 
     Attacks go through `robust_accuracy`, so that what the audit breaks is projected and classified again as in any
-    run. If nothing ever falls the audit makes, for each of `samples`, 47 passes with a gradient and 42 without: about
+    run. If nothing ever falls the audit makes, for each of `samples`, 47 passes with a gradient and 50 without: about
     three PGD-20 on as many images; where images fall it is less. If `not-converged` or `gradient-free` is raised, all
     survivors of the run are attacked again, so that the figure itself is put right: by at most 100 more steps for
     each, and by at most 1,000 queries, which are at most four times as many passes as the run's attacks make.
@@ -56,7 +56,7 @@ def audit(
         on_done: called with the percents of the work done since it was last called; they add up to 100.
     Sources: Athalye, Carlini, Wagner, "Obfuscated Gradients Give a False Sense of Security", ICML 2018;
         Carlini et al., "On Evaluating Adversarial Robustness", arXiv 1902.06705; Croce et al., "Evaluating the
-        Adversarial Robustness of Adaptive Test-time Defenses", ICML 2022; the thresholds are ours.
+        Adversarial Robustness of Adaptive Test-time Defenses", ICML 2022; `gradient-wrong` and the thresholds are ours.
     """
     started = time.monotonic()
     case = AuditCase(examined, result, samples)

@@ -14,6 +14,7 @@ from hardener.evaluation.case import (
     AGAIN,
     AGAIN_BY_ANSWERS,
     AGAIN_IN_RANGES,
+    NO_GRADIENT,
     NOISE_DRAWS,
     NOT_LENT,
     ONE_STEP,
@@ -23,9 +24,11 @@ from hardener.evaluation.case import (
     YARDSTICK,
     AuditCase,
 )
+from hardener.evaluation.directions import LOW_COSINE, gradient_cosine
 from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.standing import evenly
 from hardener.losses.cross_entropy import cross_entropy
+from hardener.models.borrowed_gradient import BorrowedGradient
 from hardener.runtime.answers import NO_ANSWER
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import norm_of, show_eps
@@ -33,6 +36,7 @@ from hardener.words import counted
 
 ZERO_SHARE = 0.05  # of images: `gradients-zero`
 SATURATED_SHARE, FLAT_SPREAD = 0.5, 1e-3  # of images; in logits: `logit-scale`
+FEWEST = 5  # images, and half of those asked: `gradient-wrong`
 STRAY_IMAGES, STRAY_SHARE = 3, 0.02  # images, and share: `single-step`, `gradient-free`
 RISE = 0.05  # of images: `more-eps`
 
@@ -71,6 +75,29 @@ def _gradients_zero(case: AuditCase) -> Finding:
     zero = int((peak == 0).sum())
     share = zero / len(peak)
     return Finding(f"The margin's gradient is zero on {_of(zero, len(peak))}.", share, share > ZERO_SHARE)
+
+
+def _gradient_wrong(case: AuditCase) -> Finding:
+    if not case.differentiable:
+        return not_asked(NOT_LENT)
+    if isinstance(case.model, BorrowedGradient):
+        return not_asked("the gradients are another network's, lent to a file.")
+    if case.is_random:
+        return not_asked("the model answers differently twice anyway.")
+    if not bool((case.gradients[0] > 0).any()):
+        return not_asked(NO_GRADIENT)
+    asked = evenly(case.probed, case.quarter)
+    cosines = torch.cat([gradient_cosine(case.model, *batch).cpu() for batch in case.batches(asked)])
+    told = cosines[cosines.isfinite()]
+    if len(told) < max(FEWEST, len(asked) / 2):
+        return not_asked(f"answers move too little or too roughly to tell, on all but {_of(len(told), len(asked))}.")
+    middle = float(told.quantile(0.5))
+    return Finding(
+        f"Along random directions, answers move as the gradient says with a cosine of {middle:.2f}, the median of "
+        f"{counted(len(told), 'image')}.",
+        middle,
+        middle < LOW_COSINE,
+    )
 
 
 def _not_finite(case: AuditCase) -> Finding:
@@ -278,6 +305,7 @@ def _backward_passes() -> Iterator[list[str]]:
 
 ASKED: Mapping[str, tuple[str, Callable[[AuditCase], Finding]]] = {
     "gradients-zero": ("Does a gradient reach the input?", _gradients_zero),
+    "gradient-wrong": ("Do answers move as the gradient says?", _gradient_wrong),
     "not-finite": ("Are answers and gradients finite numbers?", _not_finite),
     "answers-differ": ("Does the model answer the same twice?", _answers_differ),
     "batch-dependent": ("Is the answer independent of the other images of a batch?", _batch_dependent),

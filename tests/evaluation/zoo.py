@@ -134,6 +134,20 @@ class WrongGradient(nn.Module):
         return logits
 
 
+class HiddenBranch(nn.Module):
+    """A net trained on one signed step, under no_grad, and 0.15 of the natural one, which the gradient sees."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.hidden, self.shown = exhibit("fgsm-rs").model, net
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            hidden: Tensor = self.hidden(images)
+        logits: Tensor = hidden + 0.15 * self.shown(images)
+        return logits
+
+
 class TestTimeOptimisation(nn.Module):
     """Move each image to where the net is surer before it answers."""
 
@@ -190,6 +204,12 @@ def shatter(images: Tensor) -> Tensor:
     return images + 0.02 * torch.sin(2 * math.pi * 400 * images)
 
 
+def detach_most(images: Tensor) -> Tensor:
+    """Leave a gradient to three in ten pixels."""
+    seen = (torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(5)) < 0.3).float()
+    return images * seen + (images * (1 - seen)).detach()
+
+
 def add_noise(images: Tensor) -> Tensor:
     return images + 0.15 * torch.randn_like(images)
 
@@ -221,6 +241,8 @@ FOOLING: dict[str, tuple[str, Callable[[nn.Module], nn.Module]]] = {
     "numpy median": ("a median filter outside autograd", lambda net: Before(net, numpy_median)),
     "detached": ("the input detached from the graph", lambda net: Before(net, lambda x: x.detach() + 0 * x)),
     "wrong gradient": ("the gradient of an untrained net", WrongGradient),
+    "pixels detached": ("no gradient at seven in ten pixels", lambda net: Before(net, detach_most)),
+    "hidden branch": ("a stronger part under no_grad", HiddenBranch),
     "shattered": ("waves much finer than eps", lambda net: Before(net, shatter)),
     "probabilities": ("softmax as output", lambda net: After(net, lambda z: softmax(z, dim=1))),
     "saturated softmax": ("softmax of large logits", lambda net: After(net, lambda z: softmax(100 * z, dim=1))),
