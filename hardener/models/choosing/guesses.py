@@ -112,7 +112,7 @@ _SWITCHES = ("use", "is", "with", "has", "no", "do", "enable")
 _WIDTHS = re.compile(r"channel|plane|width|dim|filter|feature|hidden|unit|embed|chan")
 _PATHS = re.compile(r"(^|_)(path|dir|directory|folder|file|filename|root)$")
 _TRIES = re.compile(r"_*(test|main|demo|debug|check|unit)", re.IGNORECASE)
-_MOST = 150
+_MOST, _MOST_WORDS = 150, 6
 
 
 @dataclass(frozen=True)
@@ -249,6 +249,16 @@ def combinations(of: Mapping[str, Sequence[Guess]]) -> Iterator[dict[str, Guess]
     likely = sorted(itertools.islice(order, 50_000), key=lambda places: (sum(places), max(places, default=0)))
     for places in likely[:_MOST]:
         yield {name: values[place] for (name, values), place in zip(of.items(), places, strict=True)}
+
+
+def words_named(fault: BaseException | None, tried: Sequence[Guess]) -> list[Guess]:
+    """Return the words that an error lists as what an argument may be: `should be one of: b0, b1`."""
+    listed = re.search(r"(?:one of|among|from|choices|options|available|supported)\b[^:\[({]*[:\[({ ](.+)", str(fault))
+    if fault is None or listed is None or not isinstance(fault, ValueError | KeyError | NotImplementedError):
+        return []
+    before = {guess.value for guess in tried if isinstance(guess.value, str)}
+    found = dict.fromkeys(re.findall(r"[A-Za-z_][\w.-]*", listed[1]))
+    return [plain_guess(word) for word in found if word not in before and word not in ("or", "and")][:_MOST_WORDS]
 
 
 def _is_in(key: str, word: str) -> bool:

@@ -17,7 +17,7 @@ from hardener.models.choosing.by_name import LIBRARIES, for_these
 from hardener.models.choosing.candidates import Candidate, known_ways
 from hardener.models.choosing.configured import COUNT, configs, each_once, values_for
 from hardener.models.choosing.given import ATTRIBUTE, said
-from hardener.models.choosing.guesses import Guess, calls_in, combinations, guesses_for, plain_guess
+from hardener.models.choosing.guesses import Guess, calls_in, combinations, guesses_for, plain_guess, words_named
 from hardener.models.choosing.mismatch import fitting_value
 from hardener.models.choosing.named_guesses import named_guesses, resolved
 from hardener.models.choosing.other_sizes import trials_of_a_call
@@ -42,7 +42,6 @@ from hardener.models.code.source_code import is_network_class
 from hardener.models.code.user_code import place_of
 
 PLACEHOLDER = Guess(..., "...")
-_MOST_WORDS = 6
 _OF_OUTPUTS = re.compile(r"^(?!.*(channel|feat|emb|dim)).*(out|class|label|target|categor)")
 """What may count classes where it is the number of outputs: not how many features or channels there are."""
 _NONE: Mapping[str, Any] = {}
@@ -161,14 +160,29 @@ def completed(
     if also:
         return completed(candidate, found, facts, given, trials, needs, also)
     for guesses in itertools.islice(itertools.chain(built, tries, combinations(options)), 3):
-        call = functools.partial(_called, candidate, guesses)
-        for trial in trials_of_a_call(call, taken, given, trials):
-            if trial.outputs is not None and trial.parameters:
-                return Wrapping(candidate, guesses, known, trial)
-            if trial.features and trial.parameters and giving is None:
-                giving = Wrapping(candidate, guesses, known, trial)
+        elsewhere = _at_other_sizes(candidate, guesses, known, given, trials)
+        if elsewhere is not None and elsewhere.trial is not None and elsewhere.trial.outputs is not None:
+            return elsewhere
+        giving = giving or elsewhere
     tried = ", ".join(f"{name}={' or '.join(one.text for one in guesses[:3])}" for name, guesses in options.items())
     return giving or Wrapping(candidate, dict.fromkeys(missing, PLACEHOLDER), known, None, fault, tried=tried)
+
+
+def _at_other_sizes(
+    candidate: Candidate,
+    guesses: Mapping[str, Guess],
+    known: Mapping[str, Any],
+    given: Mapping[str, Any],
+    trials: Trials,
+) -> Wrapping | None:
+    """Show images of other sizes to what some guesses complete; where none gives logits, one that gives features."""
+    taken, giving = candidate.takes or Takes({}), None
+    for trial in trials_of_a_call(functools.partial(_called, candidate, guesses), taken, given, trials):
+        if trial.outputs is not None and trial.parameters:
+            return Wrapping(candidate, guesses, known, trial)
+        if trial.features and trial.parameters and giving is None:
+            giving = Wrapping(candidate, guesses, known, trial)
+    return giving
 
 
 def as_called(
@@ -328,21 +342,11 @@ def _by_words(
 ) -> Wrapping | None:
     """Complete a call that lacks one argument by a word that its error lists."""
     for name, guesses in options.items() if len(options) == 1 else ():
-        for guess in _words_named(fault, guesses):
+        for guess in words_named(fault, guesses):
             trial = trials.run(functools.partial(_call, candidate, way, {name: guess}))
             if trial.outputs is not None and trial.parameters:
                 return Wrapping(candidate, {name: guess}, _without({name: guess}, way), trial)
     return None
-
-
-def _words_named(fault: BaseException | None, tried: Sequence[Guess]) -> list[Guess]:
-    """Return the words that an error lists as what an argument may be: `should be one of: b0, b1`."""
-    listed = re.search(r"(?:one of|among|from|choices|options|available|supported)\b[^:\[({]*[:\[({ ](.+)", str(fault))
-    if fault is None or listed is None or not isinstance(fault, ValueError | KeyError | NotImplementedError):
-        return []
-    before = {guess.value for guess in tried if isinstance(guess.value, str)}
-    found = dict.fromkeys(re.findall(r"[A-Za-z_][\w.-]*", listed[1]))
-    return [plain_guess(word) for word in found if word not in before and word not in ("or", "and")][:_MOST_WORDS]
 
 
 def _left_none(fault: BaseException | None, taken: Takes, missing: Sequence[str]) -> tuple[str, ...]:
