@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -131,12 +132,19 @@ class AuditCase:
 
     @cached_property
     def spread(self) -> float:
-        """The median over images of largest minus smallest logit."""
-        return float((self.probed_logits.amax(1) - self.probed_logits.amin(1)).median())
+        """The median over images of largest minus smallest finite logit; nan where no image has one."""
+        logits = self.probed_logits[self.probed_logits.isfinite().any(dim=1)]
+        if len(logits) == 0:
+            return math.nan
+        finite = logits.isfinite()
+        largest, smallest = logits.masked_fill(~finite, -torch.inf), logits.masked_fill(~finite, torch.inf)
+        return float((largest.amax(1) - smallest.amin(1)).median())
 
     def moved(self, again: Tensor) -> Tensor:
         """Return which of the probed images are answered otherwise than the first time, (n,) bool."""
-        return (again - self.probed_logits).abs().amax(dim=1) > SAME_ANSWER * self.spread
+        first = self.probed_logits
+        gaps = (again - first).abs().masked_fill(again == first, 0)  # a class left out by -inf, twice
+        return gaps.amax(dim=1) > SAME_ANSWER * self.spread
 
     @cached_property
     def gradients(self) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ from hardener.evaluation.robust_accuracy import AttackPlan
 from hardener.evaluation.standing import evenly
 from hardener.losses.cross_entropy import cross_entropy
 from hardener.models.borrowed_gradient import BorrowedGradient
-from hardener.runtime.answers import NO_ANSWER
+from hardener.runtime.answers import NO_ANSWER, chosen_class
 from hardener.statistics.interval import clopper_pearson
 from hardener.threat import norm_of, show_eps
 from hardener.words import counted
@@ -101,7 +101,7 @@ def _gradient_wrong(case: AuditCase) -> Finding:
 
 
 def _not_finite(case: AuditCase) -> Finding:
-    fine = case.probed_logits.isfinite().all(dim=1)
+    fine = chosen_class(case.probed_logits) != NO_ANSWER
     if case.differentiable:
         margins, entropies = case.gradients
         fine &= margins.isfinite() & entropies.isfinite()

@@ -77,3 +77,51 @@ def test_an_attack_that_finds_no_answer_has_broken_the_image(name: str) -> None:
     told = next(check for check in audit(Examined(silent, images, labels), found).checks if check.id == "not-finite")
     assert told.raised
     assert "Of the run, 15 of 30 images got no answer, and count as wrong" in told.answer
+
+
+class LeavesOut(nn.Module):
+    """Has a third class that it never names, and noise of some size on the others."""
+
+    def __init__(self, model: nn.Module, noise: float = 0.0) -> None:
+        super().__init__()
+        self.model, self.noise = model, noise
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
+        noisy = logits + self.noise * torch.randn_like(logits)
+        return torch.cat([noisy, torch.full_like(logits[:, :1], -torch.inf)], dim=1)
+
+
+class InCompany(LeavesOut):
+    """Answers otherwise where an image comes alone."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        return logits if len(images) > 1 else 2 * logits
+
+
+def flags_of_an_audit(model: nn.Module) -> set[str]:
+    _, images, labels = linear_problem(40, (1, 4, 4), seed=2)
+    run = robust_accuracy(model, images, labels, [AttackPlan("pgd")], ThreatModel("linf", 0.01))
+    generator = torch.Generator().manual_seed(0)
+    return {
+        check.id for check in audit(Examined(model, images, labels, generator=generator), run).checks if check.raised
+    }
+
+
+def test_a_class_left_out_by_minus_infinity_is_no_fault() -> None:
+    model, _, _ = linear_problem(40, (1, 4, 4), seed=2)
+    assert flags_of_an_audit(LeavesOut(model)) == set()
+
+
+def test_a_model_that_leaves_a_class_out_is_asked_twice_like_any_other() -> None:
+    model, _, _ = linear_problem(40, (1, 4, 4), seed=2)
+    assert "answers-differ" in flags_of_an_audit(LeavesOut(model, 0.1))
+    assert "batch-dependent" in flags_of_an_audit(InCompany(model))
+
+
+def test_a_largest_logit_of_plus_infinity_is_one() -> None:
+    model, _, _ = linear_problem(40, (1, 4, 4), seed=2)
+    endless = LeavesOut(model)
+    endless.register_forward_hook(lambda module, given, logits: -logits)
+    assert "not-finite" in flags_of_an_audit(endless)
