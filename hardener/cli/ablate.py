@@ -161,10 +161,9 @@ def show(ablation: Ablation) -> None:
     out.print(_modules_table(ablation))
     out.print(
         Text(
-            "A change is the mean over the four pairs that differ in that module alone, on the same images; its "
-            "interval is Hoeffding's, for gains and losses apart. Intervals are over images: another seed of training "
-            "may give other figures. An attack that was not run may lower the worst case. An epoch's "
-            "time is of its steps, at the median rate, as a multiple of natural's.",
+            "A change is the mean over the four pairs that differ in that module alone, on the same images. Intervals "
+            "are over images: another seed of training may give other figures. An attack that was not run may lower "
+            "the worst case. An epoch's time is of its steps, at the median rate, as a multiple of natural's.",
             style="dim",
         ),
         soft_wrap=True,

@@ -73,7 +73,7 @@ class Combination(_Strict):
 
 
 class Change(_Strict):
-    """A mean difference of accuracies, in [-1, 1], and its 95 % interval over images (`difference_interval`)."""
+    """A mean difference of accuracies, in [-1, 1], and its 95 % interval over images."""
 
     difference: float
     interval: tuple[float, float]

@@ -186,26 +186,6 @@ def adjusted_interval(differences: NDArray[Any], confidence: float = 0.95) -> tu
     return max(middle - half, -1.0), min(middle + half, 1.0)
 
 
-def difference_interval(differences: NDArray[Any], confidence: float = 0.95) -> tuple[float, float]:
-    """Return an interval for the mean of a law on [-1, 1] by differences drawn from it, one an image.
-
-    Gains and losses have an interval of `hoeffding_interval` each, at half of the error. So it holds whatever the law,
-    also where few images change, which `adjusted_interval` covers too seldom; and it is narrow there.
-
-    Args:
-        differences: (N,), N >= 1, in [-1, 1].
-        confidence: in (0, 1).
-    Returns:
-        Lower and upper end, in [-1, 1].
-    Source: Hoeffding, "Probability inequalities for sums of bounded random variables", JASA 58 (1963), Theorem 1, for
-        the positive and the negative parts; put together by Bonferroni's inequality.
-    """
-    n, each = len(differences), (1 + confidence) / 2
-    gained = hoeffding_interval(float(differences.clip(min=0).mean()), n, each)
-    lost = hoeffding_interval(float((-differences).clip(min=0).mean()), n, each)
-    return gained[0] - lost[1], gained[1] - lost[0]
-
-
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the score interval of a share.
 

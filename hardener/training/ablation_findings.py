@@ -9,7 +9,7 @@ from hardener.config.ablation_record import MODULES, Ablation, Change, Combinati
 from hardener.config.evaluation_record import Evaluation
 from hardener.config.run_folder import RunFolder
 from hardener.errors import HardenerError
-from hardener.statistics.paired import Outcomes, difference_interval, mean_differences, read_outcomes
+from hardener.statistics.paired import Outcomes, adjusted_interval, mean_differences, read_outcomes
 from hardener.training.module_sets import module_sets, name_of
 
 
@@ -72,8 +72,8 @@ def effects_of(ablation: Ablation, folder: Path) -> list[Effect]:
         effects.append(
             Effect(
                 module=module,
-                clean=Change(difference=float(clean.mean()), interval=difference_interval(clean)),
-                robust=Change(difference=float(robust.mean()), interval=difference_interval(robust)),
+                clean=Change(difference=float(clean.mean()), interval=adjusted_interval(clean)),
+                robust=Change(difference=float(robust.mean()), interval=adjusted_interval(robust)),
             )
         )
     return effects

@@ -13,7 +13,6 @@ from hardener.statistics.interval import clopper_pearson
 from hardener.statistics.paired import (
     Outcomes,
     adjusted_interval,
-    difference_interval,
     hoeffding_interval,
     mcnemar_exact,
     mean_differences,
@@ -192,33 +191,3 @@ def test_mean_differences_average_pairs_image_by_image() -> None:
     assert mean_differences([(one, two), (three, four)], "clean").tolist() == [0.5, 0.0, 0.0, -0.5]
     with pytest.raises(HardenerError, match="not of the same images: only one of them has d, e"):
         mean_differences([(one, two), (three, outcomes("1111", "1111", "abce"))], "clean")
-
-
-@pytest.mark.parametrize("n", [100, 500])
-@pytest.mark.parametrize(
-    "law",
-    [
-        (0.0, 0.0, 0.99, 0.0, 0.01),
-        (0.0, 0.02, 0.98, 0.0, 0.0),
-        (0.01, 0.0, 0.97, 0.0, 0.02),
-        (0.2, 0.1, 0.3, 0.1, 0.3),
-    ],
-)
-def test_the_interval_of_differences_covers_their_mean_also_where_few_images_change(
-    law: tuple[float, ...], n: int
-) -> None:
-    random = np.random.default_rng(1)
-    values = np.array([-1, -1 / 3, 0, 1 / 3, 1])
-    truth = float(values @ law)
-    found = [difference_interval(random.choice(values, size=n, p=law)) for _ in range(400)]
-    assert sum(low <= truth <= high for low, high in found) >= 0.95 * 400
-
-
-def test_the_interval_of_differences_is_narrow_where_few_change_and_turns_with_the_sign() -> None:
-    few = np.array([1.0] * 8 + [0.0] * 992)
-    low, high = difference_interval(few)
-    assert -0.005 < low < 0.008 < high < 0.025
-    assert difference_interval(-few) == pytest.approx((-high, -low))
-    wide = hoeffding_interval(0.504, 1000)
-    assert high - low < (wide[1] - wide[0]) / 2
-    assert difference_interval(np.zeros(1)) == pytest.approx((-0.9875, 0.9875)), "one image says next to nothing"
