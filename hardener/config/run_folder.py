@@ -106,7 +106,8 @@ class InputRecord(_Strict):
 
     `layout` is their order in memory; `copied`: it would change them in place; `paired`: it takes no image alone, and
     is given one twice. `pixels` is how files were read in training; runs of version 0.1 do not name it. `taught`: where
-    in what the network returns in training its logits stand, where several tensors could be them.
+    in what the network returns in training its logits stand, where several tensors could be them. `exit`: which of
+    several exits gives the logits: that to which the most parameters lead, or the first, as until version 0.2.
     """
 
     height: int
@@ -118,6 +119,7 @@ class InputRecord(_Strict):
     copied: bool = False
     paired: bool = False
     taught: list[int | str] | None = None
+    exit: Literal["first", "deepest"] = "first"
     pixels: PixelRule = BEFORE
 
 

@@ -97,7 +97,7 @@ def build_for(
             with unscripted() as said:
                 loaded = load_model(choice, num_classes=num_classes, channels=count, size=(height, width))
             remarks = [*said, *tame(loaded.network), *_laid_out(loaded.network, count, height, width)]
-            answer = _asked(loaded.network, count, height, width, num_classes)
+            answer = _asked(loaded.network, count, height, width, num_classes, first_exit=choice.first_exit)
             return Built(loaded, count, height, width, answer, tuple(remarks))
         except HardenerError as error:
             if choice.pretrained is None and choice.offers_head and fetches(error.__cause__):
@@ -144,10 +144,12 @@ class _Unfit(HardenerError):
         self.where, self.otherwise = where, otherwise
 
 
-def _asked(network: nn.Module, channels: int, height: int, width: int, num_classes: int) -> Answer:
+def _asked(
+    network: nn.Module, channels: int, height: int, width: int, num_classes: int, *, first_exit: bool = False
+) -> Answer:
     device = device_of(network)
     try:
-        return look_at_answer(network, noise(2, channels, height, width, device), num_classes)
+        return look_at_answer(network, noise(2, channels, height, width, device), num_classes, first_exit=first_exit)
     except OtherRows as error:
         line = line_of(network, re.compile(r"(view|reshape)[(]"))
         raise _Unfit(

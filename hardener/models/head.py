@@ -110,7 +110,9 @@ class Answer:
     averaged: str = ""
 
 
-def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None = None) -> Answer:
+def look_at_answer(
+    network: nn.Module, images: Tensor, num_classes: int | None = None, *, first_exit: bool = False
+) -> Answer:
     """Find the logits in what a network returns, and follow them back to the layers that make them.
 
     The network is asked in eval mode. Of several tensors that could be logits, one with `num_classes` columns is taken,
@@ -120,6 +122,7 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
 
     Args:
         images: some that the network takes, (N, C, H, W), N >= 2.
+        first_exit: how many parameters lead to a tensor does not count.
     Raises:
         OtherRows: none of what it returns has a row for each image.
         HardenerError: the network returns no logits.
@@ -143,7 +146,7 @@ def look_at_answer(network: nn.Module, images: Tensor, num_classes: int | None =
     chosen = [item for item in fitting or found if _makes(item[2], network, item[1])] or fitting or found
     chosen = [item for item in chosen if not _is_end_of_another(item[1], chosen)] or chosen
     chosen = [item for item in chosen if not any(_leads_to(item[1], other[1]) for other in chosen)] or chosen
-    way, rows, heads = _farthest(chosen)
+    way, rows, heads = chosen[0] if first_exit else _farthest(chosen)
     outputs = int(rows.shape[1])
     beside = [item for item in found if item[0] != way and item[1].shape[1] == outputs]
     makers = dict.fromkeys(heads)

@@ -48,6 +48,7 @@ class ModelChoice:
         pretrained: registry models only: start from the published weights, with their own number of outputs. Where
             it is False, weights that a file's own code fetches are not fetched.
         offers_head: what has another number of outputs may be offered with `--replace-head`.
+        first_exit: of several exits the first gives the logits, as in runs that were trained so.
     """
 
     spec: str
@@ -56,6 +57,7 @@ class ModelChoice:
     root: Path | None = None
     pretrained: bool | None = None
     offers_head: bool = False
+    first_exit: bool = False
 
 
 @dataclass(frozen=True)

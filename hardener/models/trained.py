@@ -78,6 +78,7 @@ def open_classifier(run: RunFolder, record: RunRecord, *, weights: bool = True) 
         record.model.arguments,
         root=None if file is None else run.model_files,
         pretrained=False,  # the run's weights are loaded over what it is built with
+        first_exit=shape.exit == "first",
     )
     built = build_for(
         choice,

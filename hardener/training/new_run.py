@@ -203,6 +203,7 @@ def _input_record(prepared: Prepared) -> InputRecord:
         copied=prepared.material.classifier.writes,
         paired=prepared.material.classifier.paired,
         taught=None if taught is None else list(taught),
+        exit="deepest",
         pixels=shape.rule,
     )
 
