@@ -12,7 +12,15 @@ from hardener.data.file_kind import EXTENSIONS, ways_to_convert
 from hardener.data.layouts.file_names import guess
 from hardener.data.name_parts import classes_of, labels_by, may_be, telling_parts
 from hardener.data.node import Node
-from hardener.data.split_names import divided_name, looks_drawn, looks_like_split, says_nothing, split_in, split_of
+from hardener.data.split_names import (
+    divided_name,
+    looks_drawn,
+    looks_like_split,
+    own_name,
+    says_nothing,
+    split_in,
+    split_of,
+)
 from hardener.data.tree import Tree
 from hardener.data.untaken import is_no_data
 from hardener.errors import HardenerError
@@ -86,16 +94,12 @@ def refuse_one_folder(only: Node, here: str, tree: Tree) -> None:
     if not only.is_leaf:
         return
     found = by_names(only.images())
-    lists = [name for name in tree.others if name.lower().endswith(".txt") and split_of(_own(name))]
+    lists = [name for name in tree.others if name.lower().endswith(".txt") and split_of(own_name(name))]
     if not found and lists:
         found = f" If {lists[0]} tells the classes, write them to a CSV file: a column path, and a column label."
     if found:
         start = f"all {only.count} images of {here} lie in one folder, {only.path}/, and one class is none."
         raise HardenerError(f"{start}{found}")
-
-
-def _own(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0]
 
 
 def empty_classes(node: Node, tree: Tree) -> tuple[list[str], list[str]]:
@@ -162,7 +166,7 @@ def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
 
 def lists_of_splits(tree: Tree, shown: str) -> str:
     """Name lists beside folders that are called after splits, and may tell the classes: `train2018.json`."""
-    named = {split_of(_own(name)): name for name in sorted(tree.others, reverse=True)}
+    named = {split_of(own_name(name)): name for name in sorted(tree.others, reverse=True)}
     if not named.get("train", "").lower().endswith((*_TABLES, ".json")):
         return ""
     options = {"train": "--data", "validation": "--val"}
@@ -200,7 +204,7 @@ def _tables(here: str, node: Node, tree: Tree) -> str:
     base = here.removesuffix(f"/{node.path}") if node.path else here
     named = [name for name in tree.others if name.lower().endswith(_TABLES) and name.startswith(start)]
     named = [name for name in named if not is_no_data(name)]
-    named.sort(key=lambda name: split_in(name.rpartition("/")[2].rpartition(".")[0]) in ("validation", "test"))
+    named.sort(key=lambda name: split_in(own_name(name)) in ("validation", "test"))
     if node.count and named:
         return (
             f" A table lies beside them: pass --data {shlex.quote(f'{base}/{named[0]}')}, which reads the classes from "

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hardener.data.layouts.file_names import compiled, folders_in, matched
-from hardener.data.split_names import first_split, says_nothing
+from hardener.data.split_names import first_split, own_name, says_nothing
 from hardener.words import listed
 
 _MARK = re.compile(r"([\W_]+)")
@@ -56,7 +56,7 @@ def shape_of(names: Iterable[str]) -> Shape | None:
 
 def telling_parts(names: Sequence[str]) -> list[str]:
     """Return the patterns by which a part of the names of files may be a class, words before numbers."""
-    own = [name.rpartition("/")[2].rpartition(".")[0] for name in names]
+    own = [own_name(name) for name in names]
     shape = shape_of(own)
     if shape is None:
         return []

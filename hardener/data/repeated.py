@@ -13,7 +13,7 @@ from hardener.config.reading import ignoring
 from hardener.data.ambiguity import one_and_another, some
 from hardener.data.name_parts import classes_of, labels_by, one_varies, without
 from hardener.data.node import Node
-from hardener.data.split_names import first_split, looks_drawn, says_nothing
+from hardener.data.split_names import first_split, looks_drawn, own_name, says_nothing
 from hardener.errors import HardenerError
 
 _STRAY = 0.2
@@ -242,7 +242,7 @@ def doubts_about_codes(filled: Mapping[str, Node]) -> list[str]:
 
 
 def _codes(name: str, node: Node) -> set[str]:
-    return {without(image.rpartition("/")[2].rpartition(".")[0], name) for image in node.own}
+    return {without(own_name(image), name) for image in node.own}
 
 
 def _starts(codes: set[str]) -> set[str]:

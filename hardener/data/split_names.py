@@ -106,6 +106,11 @@ def divided_name(name: str) -> tuple[str, str] | None:
     return found[1], found[2]
 
 
+def own_name(path: str) -> str:
+    """Return a file's own name without its ending: `train` of `lists/train.txt`."""
+    return path.rpartition("/")[2].rpartition(".")[0]
+
+
 def looks_unlabelled(name: str) -> bool:
     """Tell whether a name says that the images in the folder have no class: `seg_pred`, `unlabeled`."""
     return _UNLABELLED.fullmatch(name.strip()) is not None

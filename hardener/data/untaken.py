@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from hardener.config.reading import ignoring
 from hardener.data.brought import SplitName
 from hardener.data.place import Place
-from hardener.data.split_names import looks_handed_in, split_in, split_of, words_of
+from hardener.data.split_names import looks_handed_in, own_name, split_in, split_of, words_of
 from hardener.data.tree import Tree
 
 _READABLE = (".txt", ".lst", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
@@ -33,7 +33,7 @@ def doubts_about_splits(place: Place, tree: Tree, taken: Collection[str], images
     names = [name for name in names if name.lower().endswith((*_READABLE, *_PACKED)) and name.count("/") <= _DEEPEST]
     counts = Counter(name.rpartition("/")[0] for name in names)
     names = [name for name in names if name not in taken and counts[name.rpartition("/")[0]] <= _MANY]
-    stems = {_own(name) for name in images} if names else set()
+    stems = {own_name(name) for name in images} if names else set()
     found = sorted(name for name in names if _tells(place, name, stems))
     if not found:
         return doubts_about_names(images)
@@ -51,7 +51,7 @@ def doubts_about_names(images: Sequence[str]) -> list[str]:
     some = images[:: max(1, len(images) // _TRIED)]
     told: dict[SplitName, list[str]] = {}
     for name in some:
-        words = words_of(_own(name))
+        words = words_of(own_name(name))
         if len(words) > 1 and (split := split_of(words[0]) or split_of(words[-1])):
             told.setdefault(split, []).append(name)
     if "train" not in told or len(told) < 2 or sum(map(len, told.values())) < _ALL * len(some):
@@ -64,12 +64,8 @@ def doubts_about_names(images: Sequence[str]) -> list[str]:
     ]
 
 
-def _own(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0]
-
-
 def _tells(place: Place, name: str, stems: Collection[str]) -> bool:
-    own = _own(name)
+    own = own_name(name)
     if is_no_data(name):
         return False
     if not _WORDS.isdisjoint(word.lower() for word in words_of(own)):
@@ -89,7 +85,7 @@ def _tells(place: Place, name: str, stems: Collection[str]) -> bool:
 
 def is_no_data(name: str) -> bool:
     """Tell whether a file is for people, or was made to be handed in."""
-    return _FOR_PEOPLE.match(_own(name)) is not None or looks_handed_in(_own(name))
+    return _FOR_PEOPLE.match(own_name(name)) is not None or looks_handed_in(own_name(name))
 
 
 def mentions(text: str, stems: Collection[str]) -> bool:

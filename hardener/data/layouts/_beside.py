@@ -12,7 +12,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.layouts._lookup import Lookup, lookup
 from hardener.data.place import Place
-from hardener.data.split_names import split_in
+from hardener.data.split_names import own_name, split_in
 from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import NoColumn, choose, choose_path
 from hardener.data.tables.table import ENDINGS, Table, read_table
@@ -73,7 +73,7 @@ def tables_beside(place: Place, tree: Tree, reading: Reading) -> list[Beside]:
     ]
     counts = Counter(name.rpartition("/")[0] for name in names)
     names = [name for name in names if counts[name.rpartition("/")[0]] <= _MANY]
-    stems = {_own(name) for name in tree.images} if names else set()
+    stems = {own_name(name) for name in tree.images} if names else set()
     find: Lookup | None = None
     found = []
     for name in names:
@@ -89,14 +89,9 @@ def tables_beside(place: Place, tree: Tree, reading: Reading) -> list[Beside]:
     return found
 
 
-def _own(name: str) -> str:
-    """Return a file's own name without its ending."""
-    return name.rpartition("/")[2].rpartition(".")[0]
-
-
 def _looked_into(name: str, table: Table, find: Lookup, reading: Reading) -> Beside | None:
     """Find the column whose cells name images, and what the table tells of them."""
-    split = split_in(_own(name))
+    split = split_in(own_name(name))
 
     def fits(column: str) -> bool:
         cells = table.columns[column]

@@ -10,7 +10,7 @@ from hardener.config.data_findings import left_out
 from hardener.config.reading import ignoring
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.place import Place
-from hardener.data.split_names import split_of
+from hardener.data.split_names import own_name, split_of
 from hardener.data.tree import OTHER, Tree
 from hardener.errors import HardenerError
 
@@ -82,7 +82,7 @@ def bring_listed(place: Place, tree: Tree, found: Numbered, truth: Mapping[str, 
 
 def _validation(place: Place, folder: str, names: list[str], truth: Mapping[str, str], told_by: str) -> Group:
     start = len(folder) + 1
-    labels = [truth.get(name.rpartition("/")[2].rpartition(".")[0]) for name in names]
+    labels = [truth.get(own_name(name)) for name in names]
     missing = [name for name, label in zip(names, labels, strict=True) if label is None]
     if missing:
         raise HardenerError(

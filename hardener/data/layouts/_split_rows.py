@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import SplitName
 from hardener.data.place import Place
-from hardener.data.split_names import split_in, split_of
+from hardener.data.split_names import own_name, split_in, split_of
 from hardener.data.tables.columns import NoColumn, choose, choose_splits, tells_splits
 from hardener.data.tables.table import lines_of, looks_like_image, only_list, read_table
 from hardener.data.tree import Tree
@@ -92,7 +92,7 @@ def _by_name(place: Place, names: list[str]) -> Iterator[Told]:
     numbered: dict[int, dict[str, SplitName | None]] = defaultdict(dict)
     worded: dict[str, SplitName | None] = {}
     for name in names:
-        own = name.rpartition("/")[2].rpartition(".")[0]
+        own = own_name(name)
         split, number = _split_and_number(own)
         if split is not None:
             numbered[number][name] = split

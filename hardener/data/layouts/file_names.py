@@ -11,7 +11,7 @@ from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, SplitName
 from hardener.data.place import Place
-from hardener.data.split_names import looks_like_split, looks_unlabelled, split_of
+from hardener.data.split_names import looks_like_split, looks_unlabelled, own_name, split_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
@@ -103,7 +103,7 @@ def compiled(text: str, field: Literal["label", "group"] = "label", option: str 
 
 def guess(names: Sequence[str]) -> str | None:
     """Return a pattern that reads classes out of the names of files, where one does."""
-    own = [name.rpartition("/")[2].rpartition(".")[0] for name in names]
+    own = [own_name(name) for name in names]
     for text in _DIVIDED:
         both = [compiled(text).search(name) for name in own]
         if own and all(match is not None and split_of(match["split"]) for match in both):

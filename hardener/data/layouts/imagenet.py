@@ -15,6 +15,7 @@ from hardener.data.brought import Brought
 from hardener.data.layouts._listed import Numbered, bring_listed, numbered
 from hardener.data.matlab import variables
 from hardener.data.place import Place
+from hardener.data.split_names import own_name
 from hardener.data.tables.table import lines_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
@@ -78,7 +79,7 @@ def _listing(place: Place, name: str, tree: Tree, found: Numbered) -> dict[str, 
     if [cells[1] for cells in rows] == [str(number) for number in range(1, len(rows) + 1)]:
         return truth
     for cells in rows:
-        own = cells[0].rpartition("/")[2].rpartition(".")[0]
+        own = own_name(cells[0])
         if _WNID.fullmatch(cells[1]):
             truth[own] = cells[1]
         elif cells[1].isdecimal() and int(cells[1]) < len(classes):
@@ -114,10 +115,7 @@ def _by_number(place: Place, name: str, by_name: dict[str, str], found: Numbered
     unknown = sorted({line for line in lines if line not in numbers})
     if unknown:
         raise HardenerError(f"{place.root}/{name} has numbers that the devkit does not know: {', '.join(unknown[:3])}.")
-    return {
-        image.rpartition("/")[2].rpartition(".")[0]: numbers[line]
-        for image, line in zip(sorted(images), lines, strict=True)
-    }
+    return {own_name(image): numbers[line] for image, line in zip(sorted(images), lines, strict=True)}
 
 
 def _meta(shown: str, data: bytes) -> dict[str, str]:
@@ -128,7 +126,7 @@ def _meta(shown: str, data: bytes) -> dict[str, str]:
 
 def _annotations(tree: Tree, found: Numbered) -> list[str]:
     """Return the XML files that tell of the validation images: Annotations/CLS-LOC/val/, a file an image."""
-    stems = {name.rpartition("/")[2].rpartition(".")[0] for name in found.flat["validation"][1]}
+    stems = {own_name(name) for name in found.flat["validation"][1]}
     files = [name for name in tree.others if name.endswith(".xml")]
     return [name for name in files if name.rpartition("/")[2].removesuffix(".xml") in stems]
 

@@ -11,7 +11,7 @@ from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._beside import tables_beside, to_take
 from hardener.data.layouts._flat import is_flat
 from hardener.data.place import Place
-from hardener.data.split_names import first_split, looks_handed_in, split_in
+from hardener.data.split_names import first_split, looks_handed_in, own_name, split_in
 from hardener.data.tables.candidates import counted
 from hardener.data.tables.columns import NoColumn, choose
 from hardener.data.tables.finding import Finder
@@ -67,7 +67,7 @@ def _told(place: Place, names: Sequence[str], reading: Reading) -> _Told:
     """Return the tables that name images of the place, and their classes."""
     told = _Told()
     for name in names:
-        own = name.rpartition("/")[2].rpartition(".")[0]
+        own = own_name(name)
         if looks_handed_in(own):
             continue
         try:
