@@ -303,13 +303,13 @@ def _refuse_drawings(filled: Mapping[str, Node], here: str) -> None:
     images = [name for name in filled if name not in drawn]
     if not drawn or not images or not all(says_nothing(name) for name in images):
         return
-    if any(filled[name].filled() for name in images):
-        raise HardenerError(
-            f"the folders below {here} look like images and what was drawn on them, not like classes: {some(filled)}. "
-            f"{ignoring(drawn)} leaves the drawings out. If these are the classes, pass --class-depth 1."
-        )
+    way = (
+        f"{ignoring(drawn)} leaves the drawings out."
+        if any(filled[name].filled() for name in images)
+        else f"Put each class in its own folder, {here}/cat/001.jpg, or name the classes in a table, {here}/labels.csv "
+        "with the columns path and label."
+    )
     raise HardenerError(
-        f"the folders below {here} look like images and what was drawn on them, not like classes: {some(filled)}. Put "
-        f"each class in its own folder, {here}/cat/001.jpg, or name the classes in a table, {here}/labels.csv with the "
-        "columns path and label. If these are the classes, pass --class-depth 1."
+        f"the folders below {here} look like images and what was drawn on them, not like classes: {some(filled)}. "
+        f"{way} If these are the classes, pass --class-depth 1."
     )

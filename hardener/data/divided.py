@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import some
 from hardener.data.layouts.file_names import guess
-from hardener.data.name_parts import classes_of, labels_by, telling_parts
+from hardener.data.name_parts import classes_of, labels_by, telling_parts, told
 from hardener.data.node import Node
 from hardener.data.repeated import hold_the_same
 from hardener.data.split_names import divided_name, parts_of_sets, shared_start, split_of
@@ -59,10 +59,7 @@ def _by_parts(ignore: str, others: Mapping[str, Node]) -> str:
     images = [image for node in others.values() for image in node.images()]
     pattern = guess(images)
     patterns = [pattern] if pattern else telling_parts(images)[:3]
-    ways = [
-        f"{ignore} --label-from {shlex.quote(way)} gives {classes_of(labels_by(way, images).values())}"
-        for way in patterns
-    ]
+    ways = [f"{ignore} {told(way, images)}" for way in patterns]
     return f"The names of images may tell the classes: {'; '.join(ways)}. " if ways else ""
 
 

@@ -188,9 +188,10 @@ def _of_folders(place: Place, tree: Tree, classes: Mapping[str, str], known: Col
             for column, cells in table.columns.items():
                 labels = [ends.get("/".join(cell.lower().strip("/").split("/")[-2:])) for cell in cells]
                 rest = [other for other in table.columns if other != column]
-                if 2 * sum(label is not None for label in labels) < len(cells) or not may_hold_classes(table, rest):
+                if 2 * sum(label is not None for label in labels) < len(cells):
                     continue
-                told = zip(labels, table.columns[may_hold_classes(table, rest)[0]], strict=True)
+                fit = may_hold_classes(table, rest)
+                told = zip(labels, table.columns[fit[0]], strict=True) if fit else ()
                 if not _agree({(label, cell) for label, cell in told if label is not None}):
                     doubts.append(
                         f"{name} tells of folders of images ({cells[0]}), and is not used: if these are their classes, "

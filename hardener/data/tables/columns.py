@@ -323,11 +323,7 @@ def _is_yes(cell: str) -> bool:
 
 def _ones(table: Table, names: list[str]) -> set[int]:
     """Return how many of these columns have a 1 in a row."""
-    return set(_ones_by_row(table, names))
-
-
-def _ones_by_row(table: Table, names: list[str]) -> Iterable[int]:
-    return (sum(map(_is_yes, cells)) for cells in zip(*(table.columns[name] for name in names), strict=True))
+    return {sum(map(_is_yes, cells)) for cells in zip(*(table.columns[name] for name in names), strict=True)}
 
 
 def _called(names: list[str]) -> str:

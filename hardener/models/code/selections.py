@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hardener.models.code.calls import parser_argument
+from hardener.models.code.names_read import setting_read
 from hardener.models.code.source_code import called_name
 
 _NETWORK = {"model", "net", "network", "classifier", "backbone"}
@@ -81,9 +82,7 @@ def _setting(key: ast.expr) -> str:
     if isinstance(key, ast.JoinedStr):
         inner = [one.value for one in key.values if isinstance(one, ast.FormattedValue)]
         return _setting(inner[0]) if len(inner) == 1 else ""
-    if isinstance(key, ast.Subscript) and isinstance(key.slice, ast.Constant) and isinstance(key.slice.value, str):
-        return key.slice.value
-    return key.attr if isinstance(key, ast.Attribute) else key.id if isinstance(key, ast.Name) else ""
+    return key.id if isinstance(key, ast.Name) else setting_read(key)
 
 
 def _held(table: ast.Dict, key: str) -> str:
