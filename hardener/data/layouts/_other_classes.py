@@ -57,8 +57,7 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
             f"{'a class' if len(bare) == 1 else 'classes'} like these: {ignoring(bare)} leaves them out"
         )
     known = {table.name for table in tables}
-    doubts += _of_as_many_rows(place, tree, len(classes), known)
-    doubts += _of_folders(place, tree, classes, known)
+    doubts += _of_unused(place, [name for name in tree.others if name not in known], classes)
     books = [name for name in tree.others if name.lower().endswith(_BOOKS) and name.count("/") <= _DEEPEST]
     if books and any(map(_is_part, sizes)):
         doubts.append(
@@ -155,49 +154,60 @@ def _doubt(place: Place, table: Beside, reading: Reading) -> str:
     )
 
 
-def _of_as_many_rows(place: Place, tree: Tree, count: int, known: Collection[str]) -> list[str]:
-    """Tell of tables with a row for each image that name none: their classes and splits cannot be used."""
+def _of_unused(place: Place, names: Iterable[str], classes: Mapping[str, str]) -> list[str]:
+    """Tell of tables that name no image, yet have a row for each image, or for each folder of images."""
+    tables = [name for name in names if name.count("/") <= 1 and name.lower().endswith((".csv", ".tsv"))]
+    label_of = _labels_of_folders(classes) if tables else {}
     doubts = []
-    for name in tree.others:
-        if name in known or name.count("/") > 1 or not name.lower().endswith((".csv", ".tsv")):
-            continue
-        try:
+    for name in tables:
+        with contextlib.suppress(OSError):
             data = place.read(name, _LARGEST)
-        except OSError:
+            doubts += _of_as_many_rows(name, data, len(classes))
+            doubts += [] if is_no_data(name) else _of_folders(name, data, label_of)
+    return doubts
+
+
+def _of_as_many_rows(name: str, data: bytes, count: int) -> list[str]:
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    header = lines_of(data[:4096].decode("utf-8-sig", "replace"))[0].replace("\t", ",").replace(";", ",").split(",")
+    if lines - 1 != count or len(header) <= 2:
+        return []
+    return [
+        f"{name} has a row for each of the {count} images, and no column that names their files: what it tells "
+        f"({', '.join(filter(None, header[:8]))}) is not used. If classes or splits are among it, write each "
+        "image's file name into a column called path, and pass the table as --data"
+    ]
+
+
+def _labels_of_folders(classes: Mapping[str, str]) -> dict[str, str]:
+    """Return the class of the images in each folder, by the last two names of its path."""
+    folders = {image.rpartition("/")[0].lower(): label for image, label in classes.items()}
+    return {_end(folder): label for folder, label in folders.items()}
+
+
+def _of_folders(name: str, data: bytes, label_of: Mapping[str, str]) -> list[str]:
+    """Tell of a table with another class for each folder of images, as MURA has one for each study."""
+    try:
+        table = read_table(name, data)
+    except HardenerError:
+        return []
+    doubts = []
+    for column, cells in table.columns.items():
+        labels = [label_of.get(_end(cell.lower().strip("/"))) for cell in cells]
+        if 2 * sum(label is not None for label in labels) < len(cells):
             continue
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
-        header = lines_of(data[:4096].decode("utf-8-sig", "replace"))[0].replace("\t", ",").replace(";", ",").split(",")
-        if lines - 1 == count and len(header) > 2:
+        fit = may_hold_classes(table, [other for other in table.columns if other != column])
+        told = zip(labels, table.columns[fit[0]], strict=True) if fit else ()
+        if not _agree({(label, cell) for label, cell in told if label is not None}):
             doubts.append(
-                f"{name} has a row for each of the {count} images, and no column that names their files: what it tells "
-                f"({', '.join(filter(None, header[:8]))}) is not used. If classes or splits are among it, write each "
-                "image's file name into a column called path, and pass the table as --data"
+                f"{name} tells of folders of images ({cells[0]}), and is not used: if these are their classes, "
+                "write a row an image, with the columns path and label, and pass that as --data"
             )
     return doubts
 
 
-def _of_folders(place: Place, tree: Tree, classes: Mapping[str, str], known: Collection[str]) -> list[str]:
-    """Tell of tables with a class for each folder of images, as MURA has one for each study."""
-    names = [name for name in tree.others if name.lower().endswith((".csv", ".tsv")) and name not in known]
-    doubts = []
-    class_of = {image.rpartition("/")[0].lower(): label for image, label in classes.items()} if names else {}
-    ends = {"/".join(folder.split("/")[-2:]): label for folder, label in class_of.items()}
-    for name in [own for own in names if own.count("/") <= 1 and not is_no_data(own)]:
-        with contextlib.suppress(HardenerError, OSError):
-            table = read_table(name, place.read(name, _LARGEST))
-            for column, cells in table.columns.items():
-                labels = [ends.get("/".join(cell.lower().strip("/").split("/")[-2:])) for cell in cells]
-                rest = [other for other in table.columns if other != column]
-                if 2 * sum(label is not None for label in labels) < len(cells):
-                    continue
-                fit = may_hold_classes(table, rest)
-                told = zip(labels, table.columns[fit[0]], strict=True) if fit else ()
-                if not _agree({(label, cell) for label, cell in told if label is not None}):
-                    doubts.append(
-                        f"{name} tells of folders of images ({cells[0]}), and is not used: if these are their classes, "
-                        "write a row an image, with the columns path and label, and pass that as --data"
-                    )
-    return doubts
+def _end(folder: str) -> str:
+    return "/".join(folder.split("/")[-2:])
 
 
 def _first(names: Iterable[str]) -> str:
