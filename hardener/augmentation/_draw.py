@@ -49,7 +49,7 @@ def rectangles(area: Tensor, ratio: Tensor, images: Tensor, generator: torch.Gen
 def inside(centres: Tensor, sizes: Tensor, images: Tensor) -> Tensor:
     """Return (N, 1, H, W), true where a pixel's middle lies in its image's rectangle, as `rectangles` gives it."""
     device, (height, width) = images.device, images.shape[2:]
-    low, high = (centres - sizes / 2).to(device), (centres + sizes / 2).to(device)
+    low, high = (edge.to(device, non_blocking=True) for edge in (centres - sizes / 2, centres + sizes / 2))
     across = (torch.arange(width, device=device) + 0.5) / width
     down = (torch.arange(height, device=device) + 0.5) / height
     columns = (across >= low[:, :1]) & (across < high[:, :1])

@@ -26,5 +26,7 @@ def zoom(images: Tensor, centres: Tensor, sizes: Tensor) -> Tensor:
     theta = torch.zeros(len(images), 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = sizes[:, 0], sizes[:, 1]
     theta[:, :, 2] = 2 * centres - 1
-    grid = affine_grid(theta.to(images.device, images.dtype), list(images.shape), align_corners=False)
+    grid = affine_grid(
+        theta.to(images.device, images.dtype, non_blocking=True), list(images.shape), align_corners=False
+    )
     return grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

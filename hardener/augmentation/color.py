@@ -73,5 +73,5 @@ def _turned(images: Tensor, turns: Tensor) -> Tensor:
     rotation[:, 0, 0] = 1
     rotation[:, 1, 1] = rotation[:, 2, 2] = cos
     rotation[:, 1, 2], rotation[:, 2, 1] = -sin, sin
-    matrices = (torch.linalg.inv(_YIQ) @ rotation @ _YIQ).to(images.device, images.dtype)
+    matrices = (torch.linalg.inv(_YIQ) @ rotation @ _YIQ).to(images.device, images.dtype, non_blocking=True)
     return torch.einsum("nij,njhw->nihw", matrices, images).clamp(0.0, 1.0)

@@ -47,7 +47,7 @@ def erase(
     centres, sizes = rectangles(area, log_uniform(len(at), ratio, generator), images, generator)
     if not len(at):
         return images
-    at = at.to(images.device)
+    at = at.to(images.device, non_blocking=True)
     hit = images[at]
     drawn_on = images.device if generator is None else generator.device
     noise = torch.rand(hit.shape, generator=generator, device=drawn_on, dtype=images.dtype).to(images.device)

@@ -117,7 +117,8 @@ class LoadedImages:
         """Return images, (n, C, H, W) uint8, and labels, (n,) int64, at these places."""
         places = torch.as_tensor(indices, dtype=torch.int64)
         if self._on_device is not None:
-            return self._on_device.index_select(0, places.to(self._on_device.device)), self.labels[places]
+            there = places.to(self._on_device.device, non_blocking=True)  # or each step would wait for the one before
+            return self._on_device.index_select(0, there), self.labels[places]
         if self._pixels is None and len(places):
             return next(self.batches(places, len(places)))  # decoded by several threads
         images, labels = self._room(places, pin=False)

@@ -41,7 +41,7 @@ class Prior(nn.Module):
 
     def start(self, noise: Tensor, eps: float) -> Tensor:
         """Return the perturbations kept of the images at `places`, (N, C, H, W), and `noise` for what has none."""
-        found = self.kept[self.places.to(self.kept.device)]
+        found = self.kept[self.places.to(self.kept.device, non_blocking=True)]
         return torch.where(found == _NONE, noise, found.to(noise.dtype) * (eps / _FINEST))
 
     def keep(self, perturbations: Tensor, eps: float) -> None:
@@ -51,7 +51,8 @@ class Prior(nn.Module):
         """
         device = self.kept.device
         shares = (perturbations.detach() / eps).clamp(-1, 1)
-        places, found = rows_of_all(self.places.to(device), (shares * _FINEST).round().to(device, torch.int8))
-        images, which = places.unique(return_inverse=True)
-        last = torch.zeros_like(images).scatter_reduce(0, which, torch.arange(len(which), device=device), "amax")
-        self.kept[images] = found[last]
+        own = self.places.to(device, non_blocking=True)
+        places, found = rows_of_all(own, (shares * _FINEST).round().to(device, torch.int8))
+        rows = torch.arange(len(places), device=device)
+        last = torch.zeros(len(self.kept), dtype=torch.int64, device=device).scatter_reduce(0, places, rows, "amax")
+        self.kept[places] = found[last[places]]

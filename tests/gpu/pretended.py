@@ -1,8 +1,9 @@
 """A CUDA device that is not there: its tensors are computed on the processor, and mixing the two raises as on a card.
 
-It shows what runs on a GPU at all: that no tensor, generator or array is left on the other side. It says nothing about
-speed, memory, kernels, streams, `--compile` or NCCL. The part of torch that it stands in for is `torch.cuda` and each
-tensor's device; a tensor "on" the device is a wrapper around one on the processor.
+It shows what runs on a GPU at all: that no tensor, generator or array is left on the other side; and where the host
+waits for the device. It says nothing about speed, memory, kernels, streams, `--compile` or NCCL. The part of torch that
+it stands in for is `torch.cuda` and each tensor's device; a tensor "on" the device is a wrapper around one on the
+processor.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 CUDA = torch.device("cuda", 0)
 _MOVES = {"aten::copy_", "aten::_to_copy"}  # from one device to the other
 _INDEXES = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}  # by places on either
+_COUNTS = {"nonzero", "masked_select", "_local_scalar_dense", "equal", "_unique2", "unique_dim", "unique_consecutive"}
+"""What answers with a number, or with a shape that follows from values."""
+WAITS: list[str] = []
+"""What the host has waited for so far: answers of the device, and copies that are not `non_blocking`."""
 
 
 class Generator(torch.Generator):
@@ -70,6 +75,7 @@ class OnCuda(Tensor):
         return True
 
     def tolist(self) -> Any:
+        WAITS.append("tolist")
         return self.held.tolist()
 
     def numpy(self, *args: Any, **kwargs: Any) -> Any:
@@ -98,6 +104,7 @@ class OnCuda(Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         kwargs = dict(kwargs or {})
         _check(func, args, kwargs)
+        _see_waits(func, args)
         if kwargs.get("device") is not None:
             kwargs["device"] = torch.device("cpu")
         out = func(*_held(args), **_held(kwargs))
@@ -118,6 +125,19 @@ def _check(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
             if name in _INDEXES and isinstance(args[0], OnCuda) and not leaf.is_floating_point():
                 continue
             raise RuntimeError(f"Expected all tensors to be on the same device, but found cuda:0 and cpu ({func})")
+
+
+def _see_waits(func: Any, args: Sequence[Any]) -> None:
+    name = func._schema.name.removeprefix("aten::")
+    if name == "copy_":
+        waits = isinstance(args[0], OnCuda) != isinstance(args[1], OnCuda) and not any(args[2:])
+    elif f"aten::{name}" in _INDEXES:  # by a mask; one number under a mask is filled in without a count
+        masks = any(isinstance(leaf, Tensor) and leaf.dtype == torch.bool for leaf in tree_leaves(args[1]))
+        waits = masks and (len(args) < 3 or isinstance(args[2], OnCuda) or args[2].dim() > 0)
+    else:
+        waits = name in _COUNTS
+    if waits:
+        WAITS.append(name)
 
 
 def _is_cuda(device: Any) -> bool:
@@ -172,6 +192,8 @@ class _Mode(TorchFunctionMode):
             raise RuntimeError(f"Expected a {device or 'cpu'} device type for generator but found another ({func})")
         if device is None:
             return func(*args, **kwargs)
+        if there and func in {torch.tensor, torch.as_tensor}:
+            WAITS.append(func.__name__)
         made = func(*args, **{**kwargs, "device": torch.device("cpu")} if not has else _without(kwargs, "device"))
         return moved(made, there).detach().requires_grad_(made.requires_grad)
 
@@ -188,6 +210,9 @@ def _to(values: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     device = kwargs.pop("device", None)
     if words and (words[0] is None or isinstance(words[0], str | torch.device)):
         device = words.pop(0)
+    goes = device is not None and _is_cuda(device) != isinstance(values, OnCuda)
+    if goes and not (kwargs.get("non_blocking") and _is_cuda(device)):  # what comes back is read, so it is waited for
+        WAITS.append("to")
     found = values if device is None else moved(values, _is_cuda(device))
     dtype = kwargs.pop("dtype", None) or next((word for word in words if isinstance(word, torch.dtype)), found.dtype)
     return _REAL_TO(found, dtype, **kwargs)
@@ -229,8 +254,8 @@ def _affine_grid(theta: Tensor, size: Sequence[int], **kwargs: Any) -> Tensor:
 
 _SPECIAL: dict[Any, Callable[..., Any]] = {
     Tensor.to: _to,
-    Tensor.cpu: lambda values, *_, **__: moved(values, False),
-    Tensor.cuda: lambda values, *_, **__: moved(values, True),
+    Tensor.cpu: lambda values, *_, **__: _to(values, "cpu"),
+    Tensor.cuda: lambda values, *_, **__: _to(values, "cuda"),
     Tensor.pin_memory: lambda values, *_, **__: values,
     torch._C._nn._parse_to: _parse_to,
     nn.functional.one_hot: _one_hot,

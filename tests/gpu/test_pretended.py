@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from oracles import TINY_MODEL, write_image_folder
-from pretended import pretended_cuda
+from pretended import WAITS, pretended_cuda
 from torch import Tensor, nn
 
 import hardener
@@ -19,9 +19,12 @@ from hardener.attacks import ATTACKS
 from hardener.augmentation import AUGMENTATIONS
 from hardener.catalog import resolve
 from hardener.config.recipe import load_recipe, recipe_files
+from hardener.config.run_folder import RunFolder
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import SilentTraining
 from hardener.threat import THREATS
+from hardener.training import session
+from hardener.training.loop import train_epoch
 from hardener.training.request import TrainRequest
 from hardener.training.run import train
 
@@ -99,6 +102,32 @@ def test_each_augmentation_changes_images_where_they_lie(name: str) -> None:
         assert entry.load()(images("cuda"), generator=generator, **settings).device.type == "cuda"
 
 
+def test_what_waits_for_the_device_is_seen() -> None:
+    here, there = torch.arange(3.0), torch.arange(3.0, device="cuda")
+    mask = there > 1
+    for waits in (
+        lambda: there.sum().item(),
+        lambda: bool(mask.any()),
+        lambda: there[mask],
+        lambda: there.clone().__setitem__(mask, there[:1]),
+        mask.nonzero,
+        there.tolist,
+        there.cpu,
+        lambda: here.to("cuda"),
+        lambda: here.copy_(there),
+        lambda: torch.tensor([1.0], device="cuda"),
+    ):
+        WAITS.clear()
+        waits()
+        assert len(WAITS) == 1
+    WAITS.clear()
+    there[mask] = 0
+    here.to("cuda", non_blocking=True)
+    torch.zeros(3, device="cuda").copy_(here, non_blocking=True)
+    there[torch.zeros(2, dtype=torch.int64, device="cuda")] += torch.where(mask, there, 1)[:2]
+    assert WAITS == []
+
+
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("threat", THREATS)
@@ -121,24 +150,53 @@ def test_a_suite_comes_to_the_same_figures(suite: str) -> None:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pretended")
     write_image_folder(root / "imgs", {"cat": 12, "dog": 12})
+    write_image_folder(root / "color", {"cat": 12, "dog": 12}, color=True)
     (root / "net.py").write_text(TINY_MODEL)
     return root
 
 
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What each epoch's steps wait for the device: one is asked for while those before it are still to be done."""
+    found: list[int] = []
+
+    def counted(*args: Any, **kwargs: Any) -> None:
+        WAITS.clear()
+        train_epoch(*args, **kwargs)
+        found.append(len(WAITS))
+
+    monkeypatch.setattr(session, "train_epoch", counted)
+    return found
+
+
+def trained(recipe: str, settings: Sequence[str], place: Path, data: str, out: Path, device: str) -> RunFolder:
+    shape = ["epochs=2", "batch_size=8", "validation.samples=4", "validation.steps=2", "compile=off", *settings]
+    asked = load_recipe(recipe, shape)
+    return train(TrainRequest(str(place / "net.py"), place / data, asked, out=out, device=device), SilentTraining())
+
+
 @pytest.mark.parametrize("recipe", sorted(recipe_files()))
-def test_each_recipe_trains_to_the_losses_of_a_processor(recipe: str, place: Path) -> None:
+def test_each_recipe_trains_to_the_losses_of_a_processor(
+    recipe: str, place: Path, tmp_path: Path, waits: list[int]
+) -> None:
     losses = []
     for device in ("cuda", "cpu"):
-        settings = ["epochs=2", "batch_size=8", "validation.samples=4", "validation.steps=2", "compile=off", *EXACT]
-        asked = load_recipe(recipe, settings)
-        request = TrainRequest(
-            model=str(place / "net.py"),
-            data=place / "imgs",
-            recipe=asked,
-            out=place / "runs",
-            name=f"{recipe}-{device}",
-            device=device,
-        )
-        run = train(request, SilentTraining())
+        run = trained(recipe, EXACT, place, "imgs", tmp_path, device)
         losses.append([json.loads(line)["loss"] for line in run.metrics.read_text().splitlines()])
     torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-4)
+    assert waits[1] == 0  # the first epoch makes what the method keeps
+
+
+BY_PRIOR = [f"vicinity.adversarial.{key}" for key in ("origin=prior", "start=1", "project=true")]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [("natural", [f"augment.policy={policy}"]) for policy in ("standard", "strong")]
+    + [("natural", ["augment.augmix=true", "augment.color=true"]), ("hardened", BY_PRIOR)],
+)
+def test_no_step_waits_for_the_device(
+    recipe: str, settings: list[str], place: Path, tmp_path: Path, waits: list[int]
+) -> None:
+    trained(recipe, settings, place, "color", tmp_path, "cuda")
+    assert (len(waits), waits[1]) == (2, 0), WAITS
