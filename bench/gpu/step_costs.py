@@ -1,4 +1,4 @@
-"""What a training step costs: each recipe on each network, with and without torch.compile; and a plain loop beside."""
+"""What a training step costs: recipes on networks, compiled, by CUDA graphs and neither; and a plain loop beside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from resnet50 import matrix_rate
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-COMPILED = ("natural", "sprout", "n-fgsm")  # torch.compile with one attack step inside tells about more of them
+WAYS = {
+    "compile off": ["compile=off"],
+    "compile on": ["compile=on"],
+    "CUDA graphs": ["compile=on", "cuda_graphs=true"],
+}
+COMPILED = {  # one attack step inside tells about more of them; two passes of the network a step
+    "natural": ["compile off", "compile on"],
+    "sprout": ["compile off", "compile on"],
+    "n-fgsm": list(WAYS),
+}
 RECIPES = ("natural", "sprout", "n-fgsm", "hardened", "free-at", "pgd-at", "trades", "trades-awp")
 ROUNDS, STEPS = 3, 6
 
@@ -81,8 +90,8 @@ def items(place: Place) -> Iterator[Item]:
     for name in TOY if place.toy else NETWORKS:
         yield Item(f"{name}, plain loop", partial(_plain, name))
         for recipe in RECIPES[:2] if place.toy else RECIPES:
-            for compiled in ("off", "on") if recipe in COMPILED and not place.toy else ("off",):
-                yield Item(f"{name}, {recipe}, compile {compiled}", partial(_recipe, name, recipe, compiled))
+            for way in ["compile off"] if place.toy else COMPILED.get(recipe, ["compile off"]):
+                yield Item(f"{name}, {recipe}, {way}", partial(_recipe, name, recipe, way))
 
 
 def _matrix_rate(place: Place) -> Row:
@@ -108,14 +117,14 @@ def _plain(name: str, place: Place) -> Row:
     return _timed(steps, count, place)
 
 
-def _recipe(name: str, recipe: str, compiled: str, place: Place) -> Row:
+def _recipe(name: str, recipe: str, way: str, place: Place) -> Row:
     """A step as `hardener train` takes it, augmentation of the minibatch included."""
     build, size, count, classes = (TOY if place.toy else NETWORKS)[name]
     torch.compiler.reset()
-    stepper = Stepper(build(classes), recipe, place.device, classes=classes, sets=[f"compile={compiled}"])
+    stepper = Stepper(build(classes), recipe, place.device, classes=classes, sets=WAYS[way])
     batch = random_batch(count, size, classes, place.device)
     found = _timed(lambda: stepper.run([batch] * STEPS), count, place)
-    if compiled == "on":
+    if way != "compile off":
         found["graph_breaks"] = sum(torch._dynamo.utils.counters["graph_break"].values())
     return found
 

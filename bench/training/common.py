@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hardener.config.recipe import load_recipe
 from hardener.models.normalize import ImageClassifier
 from hardener.runtime.device import choose_device, describe_hardware, keep_freed_memory
 from hardener.training.build import build_method, build_optimizers, step_rule
-from hardener.training.compiling import Compiled, compiles
+from hardener.training.compiling import begin_step, compiled_by
 from hardener.training.loop import Minibatch, train_epoch
 from hardener.training.parallel import Exchange
 from hardener.training.state import Progress, TrainingState
@@ -64,12 +65,12 @@ class Stepper:
         classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method = build_method(asked, classes).to(device)
         method.awp_gamma = asked.awp.gamma if asked.awp is not None else 0.0
-        compiled = Compiled(classifier, _stop) if compiles(asked, device) else None
-        self.exchange = Exchange(TrainingLoss(classifier, method, compiled))
+        compiled = compiled_by(asked, device, _stop)
+        self.exchange = Exchange(TrainingLoss(classifier, method, compiled(classifier) if compiled else None))
         theta, beta = build_optimizers(asked, network, method)
         start = Progress.start_of(0, device)
         self.state = TrainingState(network, method, theta, beta, None, start, piece=10**9)
-        self.rule = step_rule(asked, device)
+        self.rule, self.before_step = step_rule(asked, device), partial(begin_step, asked)
         self.exchange.training_loss.train()
         keep_freed_memory()
 
@@ -91,7 +92,7 @@ class Stepper:
             prepared(),
             self.state,
             self.rule,
-            before_step=lambda: None,
+            before_step=self.before_step,
             on_step=lambda _: True,
         )
         if not bool(self.state.progress.loss_sum.isfinite()):

@@ -251,7 +251,8 @@ class Recipe(Section):
     """One training run, but for the sections that methods and vicinities bring; see `recipe.check_recipe`.
 
     `batch_size` is of a step of one process, in `accumulate` pieces. `compile` and `precision`: `auto` takes what the
-    device gains from. `parallel`: what several processes do with the weights, each a copy (ddp) or a share (fsdp).
+    device gains from. `cuda_graphs`: on a GPU, start all kernels of a compiled network's pass at once. `parallel`: what
+    several processes do with the weights, each a copy (ddp) or a share (fsdp).
     `track`: mlflow, wandb or trackio is told settings, each epoch, and what the run came to; null: none is.
     `fine_tuning` holds fields of the recipe that take their value from there where the network starts from trained
     weights; `large_images` those where the shorter side has 64 pixels or more. `--set` of such a field beats both.
@@ -266,6 +267,7 @@ class Recipe(Section):
     beta_batch: Literal["vicinal", "clean"] = "vicinal"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Switch = "auto"
+    cuda_graphs: bool = False
     parallel: Literal["ddp", "fsdp"] = "ddp"
     track: Annotated[str | None, AfterValidator(_known_tracker)] = None
     vicinity: Vicinity = Vicinity()
@@ -296,6 +298,9 @@ class Recipe(Section):
             faults.append("awp moves whole weights: it does not go with parallel=fsdp")
         if self.network.checkpoint and self.compile == "on":
             faults.append("network.checkpoint was not tried with compile=on: set one of the two")
+        if self.cuda_graphs and (self.network.checkpoint or self.compile == "off"):
+            other = "network.checkpoint" if self.network.checkpoint else "compile=off"
+            faults.append(f"cuda_graphs are of a compiled network: they do not go with {other}. Set one of the two")
         if self.network.head_first and self.parallel == "fsdp":
             faults.append("network.head_first lets go of weights on the way: it does not go with parallel=fsdp")
         if self.network.head_first >= self.epochs:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -26,7 +25,7 @@ from hardener.training.averaging import WeightAverage
 from hardener.training.balance import class_weights
 from hardener.training.build import build_method, first_state, held_body, step_rule
 from hardener.training.collapse import CollapseWatch
-from hardener.training.compiling import Compiled, compiles
+from hardener.training.compiling import begin_step, compiled_by
 from hardener.training.ending import TimeLimit, has_stalled, settles_after, what_is_cut
 from hardener.training.eps_schedule import EpsSchedule
 from hardener.training.journal import Journal
@@ -90,7 +89,7 @@ class TrainingSession:
             self.device,
             shape,
             sharded=recipe.parallel == "fsdp",
-            compiled=partial(Compiled, warn=reporter.warn) if compiles(recipe, self.device) else None,
+            compiled=compiled_by(recipe, self.device, reporter.warn),
         )
         self.average = WeightAverage(recipe.averaging, material.classifier)
         self.body = held_body(material.classifier, recipe)
@@ -228,6 +227,7 @@ class TrainingSession:
             return self._after_step(sitting, stop)
 
         def before_step() -> None:
+            begin_step(self.recipe)
             set_learning_rate(state, self.recipe, self._share())
             self.eps.before_step(self._share())
 

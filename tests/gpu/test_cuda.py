@@ -91,10 +91,11 @@ class _Warned(SilentTraining):
 
 
 @pytest.mark.parametrize("recipe", ["sprout", "n-fgsm", "pgd-at", "trades", "trades-awp", "free-at", "hardened"])
-@pytest.mark.parametrize("compiled", ["off", "on"])
-def test_every_kind_of_recipe_trains_in_bfloat16(recipe: str, compiled: str, place: Path) -> None:
+@pytest.mark.parametrize("compiled", [("compile=off",), ("compile=on",), ("compile=on", "cuda_graphs=true")])
+def test_every_kind_of_recipe_trains_in_bfloat16(recipe: str, compiled: tuple[str, ...], place: Path) -> None:
     watch = _Warned()
-    run = train(asked(place, f"{recipe}-{compiled}", "cuda", f"compile={compiled}", recipe=recipe), watch)
+    name = "-".join([recipe, *(setting.partition("=")[2] for setting in compiled)])
+    run = train(asked(place, name, "cuda", *compiled, recipe=recipe), watch)
     assert not [line for line in watch.warned if "cannot compile" in line]
     record = run.read_record()
     assert (record.precision, record.status) == ("bfloat16", "finished")

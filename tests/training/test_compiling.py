@@ -15,8 +15,13 @@ from torch._dynamo.exc import InternalTorchDynamoError
 from typer.testing import CliRunner
 
 from hardener.cli.app import app
+from hardener.config.recipe import load_recipe
 from hardener.config.run_folder import RunFolder
+from hardener.errors import HardenerError
+from hardener.progress import SilentTraining
 from hardener.training.compiling import Compiled
+from hardener.training.request import TrainRequest
+from hardener.training.run import train
 
 
 def test_without_a_compiler_training_is_what_it_is_uncompiled(
@@ -52,6 +57,34 @@ def test_a_python_that_torch_compiles_on_not_at_all_trains_too(monkeypatch: pyte
         "torch cannot compile the network here, and it is trained without, slower: torch.compile is not supported on "
         "Python 3.99"
     ]
+
+
+def test_by_graphs_every_step_is_begun(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA graphs write over what a pass came to, from the next step on."""
+    called: list[str | None] = []
+
+    def compiles(network: nn.Module, mode: str | None = None) -> nn.Module:
+        called.append(mode)
+        return network
+
+    monkeypatch.setattr(torch, "compile", compiles)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: called.append("step"))
+    for graphs, expected in (("true", ["reduce-overhead", *["step"] * 3]), ("false", [None])):
+        called.clear()
+        settings = ["epochs=1", "batch_size=8", "validation.samples=4", "compile=on", f"cuda_graphs={graphs}"]
+        request = TrainRequest(
+            str(model_file), image_folder, load_recipe("n-fgsm", settings), out=tmp_path, name=graphs
+        )
+        train(request, SilentTraining())
+        assert called == expected
+
+
+@pytest.mark.parametrize("other", ["compile=off", "network.checkpoint=true"])
+def test_cuda_graphs_are_of_a_compiled_network(other: str) -> None:
+    with pytest.raises(HardenerError, match=f"do not go with {other.removesuffix('=true')}. Set one of the two"):
+        load_recipe("natural", ["cuda_graphs=true", other])
 
 
 def test_a_fault_of_the_network_itself_is_no_fault_of_the_compiler() -> None:
