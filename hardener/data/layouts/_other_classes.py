@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hardener.config.reading import Reading, ignoring
-from hardener.data.layouts._beside import Beside, tables_beside, to_take
+from hardener.data.layouts._beside import Beside, folders_beside, tables_beside, to_take
 from hardener.data.place import Place
 from hardener.data.split_names import split_in, words_of
-from hardener.data.tables.candidates import counted, may_hold_classes
-from hardener.data.tables.table import lines_of, read_table
+from hardener.data.tables.candidates import counted
+from hardener.data.tables.table import lines_of
 from hardener.data.tree import Tree
-from hardener.data.untaken import is_no_data
 from hardener.errors import HardenerError
 
 _FAIR, _MOST = 0.3, 0.5
@@ -58,7 +57,7 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
         )
     known = {table.name for table in tables}
     doubts += _of_as_many_rows(place, tree, len(classes), known)
-    doubts += _of_folders(place, tree, classes, known)
+    doubts += _of_folders(place, tree, classes, known, reading)
     books = [name for name in tree.others if name.lower().endswith(_BOOKS) and name.count("/") <= _DEEPEST]
     if books and any(map(_is_part, sizes)):
         doubts.append(
@@ -125,10 +124,11 @@ def _unknown(
     start = f"{place.root}/{first.name} names images below folders that are hardly their classes ({_first(sizes)})"
     if first.fault:
         return f"{start}, and cannot be read: {first.fault} Or take the folders by {ignoring([first.name])}."
-    return (
-        f"{start}. The classes may stand in its columns {counted(first.table, first.choices)}; name the one that is "
-        f"meant. {_ways(place, first, tables, reading)}"
-    )
+    if first.choices:
+        start += (
+            f". The classes may stand in its columns {counted(first.table, first.choices)}; name the one that is meant"
+        )
+    return f"{start}. {_ways(place, first, tables, reading)}"
 
 
 def _main(tables: Sequence[Beside]) -> Beside:
@@ -176,28 +176,30 @@ def _of_as_many_rows(place: Place, tree: Tree, count: int, known: Collection[str
     return doubts
 
 
-def _of_folders(place: Place, tree: Tree, classes: Mapping[str, str], known: Collection[str]) -> list[str]:
-    """Tell of tables with a class for each folder of images, as MURA has one for each study."""
-    names = [name for name in tree.others if name.lower().endswith((".csv", ".tsv")) and name not in known]
-    doubts = []
-    class_of = {image.rpartition("/")[0].lower(): label for image, label in classes.items()} if names else {}
-    ends = {"/".join(folder.split("/")[-2:]): label for folder, label in class_of.items()}
-    for name in [own for own in names if own.count("/") <= 1 and not is_no_data(own)]:
-        with contextlib.suppress(HardenerError, OSError):
-            table = read_table(name, place.read(name, _LARGEST))
-            for column, cells in table.columns.items():
-                labels = [ends.get("/".join(cell.lower().strip("/").split("/")[-2:])) for cell in cells]
-                rest = [other for other in table.columns if other != column]
-                if 2 * sum(label is not None for label in labels) < len(cells):
-                    continue
-                fit = may_hold_classes(table, rest)
-                told = zip(labels, table.columns[fit[0]], strict=True) if fit else ()
-                if not _agree({(label, cell) for label, cell in told if label is not None}):
-                    doubts.append(
-                        f"{name} tells of folders of images ({cells[0]}), and is not used: if these are their classes, "
-                        "write a row an image, with the columns path and label, and pass that as --data"
-                    )
-    return doubts
+def _of_folders(
+    place: Place, tree: Tree, classes: Mapping[str, str], known: Collection[str], reading: Reading
+) -> list[str]:
+    """Tell of tables with a class for each folder of images, as MURA has one for each study.
+
+    Raises:
+        HardenerError: the folders that are taken for classes are such, and are called by numbers, as clips are.
+    """
+    tables = [
+        table
+        for table in folders_beside(place, tree, known, reading)
+        if (not _agree(_pairs(table, classes)) if table.labels else table.choices)
+        and not _some_column_agrees(table, classes)
+    ]
+    rows = {table.name: Counter(classes[own] for own in table.files if own and own in classes) for table in tables}
+    sure = [table for table in tables if set(rows[table.name].values()) == {1}]
+    if sure and all(re.search(r"\d", name) for name in set(classes.values())):
+        raise HardenerError(_unknown(place, sure, tables, Counter(classes.values()), reading))
+    return [
+        f"{table.name} tells of folders of images ({table.table.columns[table.path][0]}), and is not used: "
+        f"{to_take(place, [table], reading) or '--data with it'} takes their classes from it; "
+        f"{ignoring([table.name])} says that it tells none"
+        for table in tables
+    ]
 
 
 def _first(names: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from hardener.data.tables.candidates import counted
 from hardener.data.tables.columns import NoColumn, choose
 from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
+from hardener.data.tables.several import several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
 from hardener.data.untaken import doubts_about_splits, is_no_data
@@ -47,7 +48,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     flat = is_flat(tree)
     if not flat and not metadata:
         return None
-    told = _told(place, metadata or named, reading)
+    told = _told(place, metadata or named, tree, reading)
     if flat and not told.usable:
         _refuse_unread(place, tree, reading, told)
     if not told.usable or (not flat and len(told.usable) < len(metadata)):
@@ -63,7 +64,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     return Brought(found.splits, found.classes, found.notes, tuple(doubts), (*found.left_out, *spare))
 
 
-def _told(place: Place, names: Sequence[str], reading: Reading) -> _Told:
+def _told(place: Place, names: Sequence[str], tree: Tree, reading: Reading) -> _Told:
     """Return the tables that name images of the place, and their classes."""
     told = _Told()
     for name in names:
@@ -72,6 +73,10 @@ def _told(place: Place, names: Sequence[str], reading: Reading) -> _Told:
             continue
         try:
             table = read_table(f"{place.root}/{name}", place.read(name))
+            if (several := several_of(table, tree.images, reading, split_in(own))) is not None:
+                choose(several.table, several.read_by(reading))
+                told.usable[name] = table
+                continue
             columns = choose(table, reading)
         except NoColumn as error:
             told.faults[name] = error

@@ -234,7 +234,11 @@ def _of_json(name: str, text: str) -> Table:
     if isinstance(found, dict) and _is_divided_by_name(found):
         return _of_objects(name, _by_split(name, found))
     if isinstance(found, dict) and found and all(map(looks_like_image, found)):
+        if all(isinstance(value, dict) for value in found.values()):
+            return _of_objects(name, [{"path": path, **value} for path, value in found.items()])
         return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
+    if isinstance(found, dict) and found and all(isinstance(value, dict) for value in found.values()):
+        return _of_objects(name, [{"name": key, **value} for key, value in found.items()])
     if isinstance(found, dict) and (listed := _of_lists(found)):
         return Table(name, {"path": [path for path, _ in listed], "label": [label for _, label in listed]})
     if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
