@@ -31,6 +31,7 @@ from hardener.data.node import Node, grow
 from hardener.data.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
+from hardener.data.twins import refuse_twins
 from hardener.data.untaken import is_no_data
 from hardener.errors import HardenerError
 
@@ -222,10 +223,11 @@ def _read_classes(
             raise HardenerError(told)
         refuse_unclear(filled, here)
         refuse_repeated(filled, here, images)
+        refuse_twins(node.images(), here)
         depth = 1
         _tell_level(filled, split, layout)
         layout.doubts += doubts_about_drawn_folders(filled)
-        layout.doubts += doubts_about_codes(filled) if split in (None, "train") else []
+        layout.doubts += doubts_about_codes(filled, here) if split in (None, "train") else []
         layout.doubts += doubts_about_levels(filled, images) if split in (None, "train") else []
     named, above = _at_depth(node, depth)
     if not named:
