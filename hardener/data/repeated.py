@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import one_and_another, some
+from hardener.data.forms import in_forms
 from hardener.data.name_parts import classes_of, labels_by, one_varies, told, without
 from hardener.data.node import Node
 from hardener.data.split_names import first_split, looks_drawn, own_name, says_nothing
@@ -202,10 +203,17 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
             f"{some(drawn)} looks like what was drawn on the images of the others. {ignoring(drawn)} leaves it out. If "
             "they are the classes, pass --class-depth 1."
         )
-    raise HardenerError(
-        f"the folders below {here} ({some(filled)}) {_hold(found, filled)}, and either may be the classes."
-        f"{_together(found, filled, here, images)}{_same_files(filled)} --class-depth 1 takes {some(filled)}."
-    )
+    start = f"the folders below {here} ({some(filled)}) {_hold(found, filled)}"
+    if forms := in_forms(filled):
+        same = " Their files have the same names." if hold_the_same(filled.values()) else ""
+        raise HardenerError(f"{start}, and look like forms of the same images.{same} {forms}")
+    first = f"--class-depth 1 takes {some(filled)}"
+    others = f"{_together(found, filled, here, images)}{_same_files(filled)}".strip()
+    if all(map(str.isdecimal, found.names)) and not any(map(str.isdecimal, filled)):
+        first, others = f"{first};", f"{others.removesuffix(';')}."  # words are classes, and numbers clips or persons
+    else:
+        first, others = others, f"{first}."
+    raise HardenerError(f"{start}, and either may be the classes. {first} {others}")
 
 
 def doubts_about_levels(filled: Mapping[str, Node], images: Sequence[str]) -> list[str]:
