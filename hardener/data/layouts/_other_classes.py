@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hardener.config.reading import Reading, ignoring
 from hardener.data.layouts._beside import Beside, folders_beside, tables_beside, to_take
+from hardener.data.layouts._each import refuse_other_classes
 from hardener.data.place import Place
 from hardener.data.split_names import split_in, words_of
 from hardener.data.tables.candidates import counted
@@ -36,6 +37,7 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
     Raises:
         HardenerError: a table tells others of most images of a folder, and only the user knows which are meant.
     """
+    refuse_other_classes(place, tree, classes, reading)
     tables = tables_beside(place, tree, reading)
     sizes = Counter(classes.values())
     about = [table for table in tables if any(_shares(table, classes, sizes, _FAIR))]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._beside import tables_beside, to_take
+from hardener.data.layouts._each import classes_of_each, files_of_each, table_of_each
 from hardener.data.layouts._flat import is_flat
 from hardener.data.place import Place
 from hardener.data.split_names import first_split, looks_handed_in, own_name, split_in
@@ -41,15 +42,20 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     Raises:
         HardenerError: several tables could be meant, or no column is known to hold the classes; see `bring`.
     """
+    files = files_of_each(tree)
+    own = set(files.values())
     named = [name for name in tree.others if name.lower().endswith(ENDINGS) and name.count("/") <= _DEEPEST]
-    if not named or not tree.images:
+    named = [name for name in named if name not in own]
+    if not (named or files) or not tree.images:
         return None
     metadata = [name for name in named if name.rpartition("/")[2].lower() in _METADATA]
     flat = is_flat(tree)
     if not flat and not metadata:
-        return None
+        return _by_each(place, tree, files, reading) if files and reading.label_column is not None else None
     told = _told(place, metadata or named, tree, reading)
     if flat and not told.usable:
+        if files and (found := _by_each(place, tree, files, reading)) is not None:
+            return found
         _refuse_unread(place, tree, reading, told)
     if not told.usable or (not flat and len(told.usable) < len(metadata)):
         return None
@@ -62,6 +68,17 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     if None in found.splits:
         doubts += doubts_about_splits(place, tree, told.usable, found.splits[None].paths)
     return Brought(found.splits, found.classes, found.notes, tuple(doubts), (*found.left_out, *spare))
+
+
+def _by_each(place: Place, tree: Tree, files: Mapping[str, str], reading: Reading) -> Brought | None:
+    """Return images by what a file for each tells; None where it tells no classes."""
+    table = table_of_each(place, files)
+    if table is None or not (reading.label_column in table.columns or classes_of_each(table, reading)):
+        return None
+    found = bring([Sheet(table)], place, reading, tree.images)
+    note = f"the classes were read from a file for each image, such as {next(iter(files.values()))}"
+    spare = [fact for fact in tree.facts() if fact.reason != OTHER]
+    return replace(found, notes=(note, *found.notes), left_out=(*found.left_out, *spare))
 
 
 def _told(place: Place, names: Sequence[str], tree: Tree, reading: Reading) -> _Told:
