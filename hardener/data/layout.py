@@ -167,7 +167,7 @@ def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout:
         ignore = ignoring(mixed)
         if "train" not in map(split_of, (short[name] for name in named)):
             divided = next((name for name in mixed if others[name].filled()), None)
-            useful = [name for name in sorted(named) if divided is None or not filled[name].is_leaf]
+            useful = [name for name in sorted(named) if divided is None or _has_classes(filled[name])]
             way = _each_by_name(here, divided, {name: short[name] for name in useful})
             raise HardenerError(
                 f"{here} has split folders ({some(named)}), none of them of train, beside other folders with images "
@@ -191,6 +191,14 @@ def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout:
                 f"pass {ignoring(names[1:])} to leave {'it' if len(names) == 2 else 'them'} out."
             )
     return {split: filled[names[0]] for split, names in assigned.items()}
+
+
+def _has_classes(node: Node) -> bool:
+    """Tell whether class folders lie below a folder, and not `test/test/1.jpg` alone."""
+    inner = node
+    while len(inner.filled()) == 1 and says_nothing(next(iter(inner.filled()))):
+        inner = next(iter(inner.filled().values()))
+    return bool(inner.filled())
 
 
 def _each_by_name(here: str, train: str | None, named: Mapping[str, str]) -> str:

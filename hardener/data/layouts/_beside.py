@@ -186,10 +186,21 @@ def to_take(place: Place, tables: Iterable[Beside], reading: Reading) -> str:
         taken += [(option, fit[0])] if fit else []
     words = [f"{option} {shlex.quote(f'{place.root}/{own.name}')}" for option, own in taken]
     if any(not image.startswith(f"{own.folder}/") for _, own in taken if own.folder for image in own.images):
-        words.append(f"--images-root {shlex.quote(str(place.root))}")
+        words.append(f"--images-root {shlex.quote(_root(place, training))}")
     if training.guessed:
         words.append(f"--path-column {shlex.quote(training.path)}")
     if reading.label_column or training.choices:
         words.append(f"--label-column {shlex.quote(reading.label_column or training.choices[0])}")
     packed = "" if os.path.isdir(place.root) else f"{place.root} unpacked and "
     return packed + " ".join(words)
+
+
+def _root(place: Place, table: Beside) -> str:
+    """Return the folder that a table's paths count from: that above the place, where they begin with its own name."""
+    cells = zip(table.table.columns[table.path], table.files, strict=True)
+    cell, file = next(((cell, file) for cell, file in cells if file is not None), ("", ""))
+    start = cell.removesuffix(file).strip("/") if file and cell.endswith(file) else ""
+    whole = os.path.abspath(place.root)
+    if start and whole.endswith(f"/{start}"):
+        return os.path.normpath(os.path.join(place.root, *[".."] * (start.count("/") + 1)))
+    return str(place.root)

@@ -11,6 +11,7 @@ from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._beside import tables_beside, to_take
 from hardener.data.layouts._each import classes_of_each, files_of_each, table_of_each
 from hardener.data.layouts._flat import is_flat
+from hardener.data.layouts._side_by_side import refuse_side_by_side
 from hardener.data.place import Place
 from hardener.data.split_names import first_split, looks_handed_in, own_name, split_in
 from hardener.data.tables.candidates import counted
@@ -57,6 +58,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         if files and (found := _by_each(place, tree, files, reading)) is not None:
             return found
         _refuse_unread(place, tree, reading, told)
+        refuse_side_by_side(place, tree)
     if not told.usable or (not flat and len(told.usable) < len(metadata)):
         return None
     sheets = _divided(told.usable, place, tree, reading)

@@ -19,6 +19,7 @@ from hardener.data.split_names import split_in
 from hardener.errors import HardenerError
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
+_STORE = re.compile(r"[A-Za-z][\w+.-]+://")
 _TRIED = 100
 """Paths of a table that a folder must have before it is advised."""
 _MANY, _PART = 10, 0.1
@@ -166,9 +167,11 @@ def nearest(images: list[str], table: str, split: SplitName | None) -> list[str]
 
 
 def _plain(path: str) -> str:
-    """Return a path with `/`, of a file: URL what it names, and with the home folder for `~`."""
+    """Return a path with `/`, of a file: URL what it names, of a store such as gs:// one elsewhere, `~` as the home."""
     if path.lower().startswith("file://"):
         return unquote("/" + path[7:].partition("/")[2])
+    if (store := _STORE.match(path)) is not None:
+        return f"//{path[store.end() :]}"
     if path.startswith("~/"):
         return os.path.expanduser(path)
     return path.replace("\\", "/") if "/" not in path else path
