@@ -16,7 +16,7 @@ from hardener.data.place import Place
 from hardener.data.split_names import own_name, split_in
 from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import NoColumn, choose, choose_path
-from hardener.data.tables.several import Several, several_of
+from hardener.data.tables.several import Below, Several, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import Tree
 from hardener.data.untaken import is_no_data, mentions
@@ -99,11 +99,11 @@ def folders_beside(place: Place, tree: Tree, known: Collection[str], reading: Re
         if name.lower().endswith(ENDINGS) and name.count("/") <= 1 and name not in known and not is_no_data(name)
     ]
     counts = Counter(name.rpartition("/")[0] for name in names)
-    found = []
+    found, below = [], Below(tree.images)
     for name in [own for own in names if counts[own.rpartition("/")[0]] <= _MANY]:
         with contextlib.suppress(HardenerError, OSError):
             table = read_table(f"{place.root}/{name}", place.read(name, _LARGEST))
-            several = several_of(table, tree.images, reading, split_in(own_name(name)))
+            several = several_of(table, below, reading, split_in(own_name(name)))
             found += [] if several is None else [_of_several(name, several, reading)]
     return found
 

@@ -18,7 +18,7 @@ from hardener.data.tables.candidates import counted
 from hardener.data.tables.columns import NoColumn, choose
 from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
-from hardener.data.tables.several import several_of
+from hardener.data.tables.several import Below, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
 from hardener.data.untaken import doubts_about_splits, is_no_data
@@ -85,14 +85,14 @@ def _by_each(place: Place, tree: Tree, files: Mapping[str, str], reading: Readin
 
 def _told(place: Place, names: Sequence[str], tree: Tree, reading: Reading) -> _Told:
     """Return the tables that name images of the place, and their classes."""
-    told = _Told()
+    told, below = _Told(), Below(tree.images)
     for name in names:
         own = own_name(name)
         if looks_handed_in(own):
             continue
         try:
             table = read_table(f"{place.root}/{name}", place.read(name))
-            if (several := several_of(table, tree.images, reading, split_in(own))) is not None:
+            if (several := several_of(table, below, reading, split_in(own))) is not None:
                 choose(several.table, several.read_by(reading))
                 told.usable[name] = table
                 continue

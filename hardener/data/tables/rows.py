@@ -18,7 +18,7 @@ from hardener.data.split_names import first_split
 from hardener.data.tables.columns import choose, choose_path
 from hardener.data.tables.finding import Finder, likely_root, nearly_named, refuse_outside
 from hardener.data.tables.groups import doubt_about_groups, groups_of_rows
-from hardener.data.tables.several import Several, names_images, several_of
+from hardener.data.tables.several import Below, Several, names_images, several_of
 from hardener.data.tables.table import Table
 from hardener.data.tree import is_named, is_passed_over
 from hardener.errors import HardenerError
@@ -194,7 +194,7 @@ def _several(sheet: Sheet, place: Place, reading: Reading) -> Several | None:
         finder = Finder(place, table.name, sheet.folders, reading.ignore, sheet.split or sheet.hint)
         if any(finder.find(cell, None) for cell in cells[:: max(1, len(cells) // _TRIED)]):
             return None
-    return several_of(table, place.tree(reading.ignore).images, reading, sheet.split or sheet.hint)
+    return several_of(table, Below(place.tree(reading.ignore).images), reading, sheet.split or sheet.hint)
 
 
 def _found(path: str, split: SplitName | None, finders: Sequence[Finder]) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
@@ -18,7 +19,7 @@ _ENOUGH = 0.5
 _EACH = 0.9
 """The share of rows that name something of their own: a row an image, by its class, is no row a folder."""
 _TRIED = 200
-_FRAME = re.compile(r"[\W_]*(?:frames?|imgs?|images?|faces?)?[\W_]*\d+", re.I)
+_FRAME = re.compile(r"[\W_]*(?:[\W_](?:frames?|imgs?|images?|faces?)[\W_]*)?$", re.I)
 _ENDING = re.compile(r"\.[A-Za-z]\w{1,3}")
 
 
@@ -58,35 +59,32 @@ def names_images(table: Table) -> bool:
     return any(looks_like_image(cell) for cells in table.columns.values() for cell in cells[:50])
 
 
-def several_of(
-    table: Table, images: Collection[str], reading: Reading, split: SplitName | None = None
-) -> Several | None:
+def several_of(table: Table, below: Below, reading: Reading, split: SplitName | None = None) -> Several | None:
     """Return a table as one whose rows stand for several images; None where they do not.
 
     Args:
-        images: of the place that the table tells of.
-        split: what the table's name tells; of folders with one name, that of the split counts.
+        below: of the place that the table tells of.
+        split: what the table's name tells.
     """
     if names_images(table):
         return None
-    below = _Below(images, table.name, split)
     for own in (table, *_in_words(table)):
         for place, (name, cells) in enumerate(list(own.columns.items()), 1):
-            if not _fits(cells, below):
+            frames = below.are_called_after(cells)
+            find = partial(below.find, table=table.name, split=split, frames=frames)
+            if not _fits(cells, find):
                 continue
-            column = str(place) if own.headed and below.find(name) else name
-            own = _without_header(own) if column != name else own
-            if reading.path_column not in (None, column):
-                continue
-            return Several(own, column, tuple(tuple(below.find(cell)) for cell in own.columns[column]))
+            column, taken = (str(place), _without_header(own)) if own.headed and find(name) else (name, own)
+            if reading.path_column in (None, column):
+                return Several(taken, column, tuple(tuple(find(cell)) for cell in taken.columns[column]))
     return None
 
 
-def _fits(cells: Sequence[str], below: _Below) -> bool:
+def _fits(cells: Sequence[str], find: Callable[[str], list[str]]) -> bool:
     some = cells[:: max(1, len(cells) // _TRIED)]
     if len(set(cells)) < max(2, _EACH * len(cells)):
         return False
-    found = [below.find(cell) for cell in some]
+    found = [find(cell) for cell in some]
     return sum(map(bool, found)) >= _ENOUGH * len(some) and any(len(own) > 1 for own in found)
 
 
@@ -106,39 +104,73 @@ def _in_words(table: Table) -> Iterator[Table]:
         yield Table(table.name, columns, headed=False)
 
 
-class _Below:
-    """Finds what a cell stands for, below a place."""
+class Below:
+    """Finds what a cell stands for, below a place. It is built once for many tables, and as it is asked.
 
-    def __init__(self, images: Iterable[str], table: str, split: SplitName | None) -> None:
-        self._table, self._split = table, split
-        self._held: dict[str, list[str]] = defaultdict(list)
-        self._called: dict[str, list[str]] = defaultdict(list)
-        for image in images:
-            parts = image.split("/")[:-1]
-            for end in range(1, len(parts) + 1):
-                self._held["/".join(parts[:end])].append(image)
-            stem = own_name(image)
-            if (start := stem[: found.start()] if (found := _last(stem)) else stem) != stem:
-                self._called[start].append(image)
-        self._folders = _by_ends(self._held)
+    Args:
+        images: of the place.
+    """
 
-    def find(self, cell: str) -> list[str]:
-        """Return the images of the one folder that a cell names, or of those called after it; none for any other."""
+    def __init__(self, images: Collection[str]) -> None:
+        self._images = images
+
+    def find(self, cell: str, table: str, split: SplitName | None, *, frames: bool) -> list[str]:
+        """Return the images of the one folder that a cell names, or of those called after it; none for any other.
+
+        Args:
+            table: its name, and the split that this tells: of folders with one name that of the split counts.
+            frames: whether what is called after it counts.
+        """
         named = cell.replace("\\", "/").removeprefix("./").strip("/ ")
+        if not named:
+            return []
         parts = named.split("/")
         for end in dict.fromkeys((named, "/".join(parts[-2:]), parts[-1])):
-            folders = nearest([f"{folder}/" for folder in self._folders.get(end, ())], self._table, self._split)
+            folders = nearest([f"{folder}/" for folder in self._folders.get(end, ())], table, split)
             if len(folders) == 1:
                 return self._held[folders[0].rstrip("/")]
-        whole = parts[-1]
-        ending = _ENDING.search(whole, whole.rfind(".")) if "." in whole else None
-        return self._called.get(whole) or self._called.get(whole[: ending.start()] if ending else whole, [])
+        return next((self._called[way] for way in _ways(parts[-1]) if frames and way in self._called), [])
+
+    def are_called_after(self, cells: Iterable[str]) -> bool:
+        """Tell whether most images are called after some of these, by a few of them."""
+        some = list(self._images)[:: max(1, len(self._images) // _TRIED)]
+        known = {way for cell in cells for way in _ways(cell.rpartition("/")[2])}
+        return sum(_start(image) in known for image in some) >= _ENOUGH * len(some)
+
+    @cached_property
+    def _held(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for image in self._images:
+            folder = image.rpartition("/")[0]
+            while folder:
+                found[folder].append(image)
+                folder = folder.rpartition("/")[0]
+        return dict(found)
+
+    @cached_property
+    def _folders(self) -> dict[str, list[str]]:
+        return _by_ends(self._held)
+
+    @cached_property
+    def _called(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for image in self._images:
+            if start := _start(image):
+                found[start].append(image)
+        return dict(found)
 
 
-def _last(stem: str) -> re.Match[str] | None:
-    """Return the number that a frame's name ends with, and the mark before it."""
-    found = next((match for match in _FRAME.finditer(stem) if match.end() == len(stem)), None)
-    return found if found is not None and found.start() else None
+def _start(image: str) -> str:
+    """Return what a frame is called after; an empty text where it has no number at its end."""
+    stem = own_name(image)
+    start = stem.rstrip("0123456789")
+    return _FRAME.sub("", start) if start != stem else ""
+
+
+def _ways(name: str) -> tuple[str, ...]:
+    """Return a name, and that without its ending: `abc.mp4`, `abc`."""
+    ending = _ENDING.search(name, name.rfind(".")) if "." in name else None
+    return (name,) if ending is None else (name, name[: ending.start()])
 
 
 def _by_ends(held: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
