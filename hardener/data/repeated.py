@@ -26,6 +26,7 @@ _FEW = 12
 """Names that a pattern lists one by one."""
 _SURE = 0.8
 """The share of folders that hold one of the names which most hold."""
+_DIVIDED = " (what is drawn divides the images of a folder, unless data.group_by keeps them together)"
 _COUNT = re.compile(r"[\W_]*\d+$")
 
 
@@ -210,7 +211,10 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
     first = f"--class-depth 1 takes {some(filled)}"
     others = f"{_together(found, filled, here, images)}{_same_files(filled)}".strip()
     if all(map(str.isdecimal, found.names)) and not any(map(str.isdecimal, filled)):
-        first, others = f"{first};", f"{others.removesuffix(';')}."  # words are classes, and numbers clips or persons
+        first, others = (
+            f"{first}{_DIVIDED};",
+            f"{others.replace(_DIVIDED, '').removesuffix(';')}.",
+        )  # numbers are clips or persons
     else:
         first, others = others, f"{first}."
     raise HardenerError(f"{start}, and either may be the classes. {first} {others}")
@@ -289,7 +293,7 @@ def _together(found: Repeated, filled: Mapping[str, Node], here: str, images: Se
     starts = tuple(f"{filled[name].path}/" for name in held)
     rest = labels_by(found.pattern, [name for name in images if not name.startswith(starts)])
     if first_split(filled[largest[0]].path.split("/")[:-1]):
-        return f"{together};"
+        return f"{together}{_DIVIDED};"
     together += ", and draws the images to validate and to test on from each;"
     if not set(found.names) <= set(rest.values()):
         return together

@@ -319,3 +319,4 @@ def test_words_above_numbers_are_offered_first(tmp_path: Path) -> None:
     root = fill(tmp_path / "d", *pairs("Fake/frames", "Real/frames", names="1 2 3 4"), count=12)
     message = refusal(root)
     assert read(root, typed(message)[0]).classes == ("Fake", "Real")
+    assert message.count("unless data.group_by keeps them together") == 1
