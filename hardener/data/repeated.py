@@ -210,11 +210,8 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
         raise HardenerError(f"{start}, and look like forms of the same images.{same} {forms}")
     first = f"--class-depth 1 takes {some(filled)}"
     others = f"{_together(found, filled, here, images)}{_same_files(filled)}".strip()
-    if all(map(str.isdecimal, found.names)) and not any(map(str.isdecimal, filled)):
-        first, others = (
-            f"{first}{_DIVIDED};",
-            f"{others.replace(_DIVIDED, '').removesuffix(';')}.",
-        )  # numbers are clips or persons
+    if all(map(str.isdecimal, found.names)) and not any(map(str.isdecimal, filled)):  # of clips or persons
+        first, others = f"{first}{_DIVIDED};", others.replace(_DIVIDED, "").removesuffix(";") + "."
     else:
         first, others = others, f"{first}."
     raise HardenerError(f"{start}, and either may be the classes. {first} {others}")

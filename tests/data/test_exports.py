@@ -81,9 +81,15 @@ def objects_by_name(root: Path, names: list[str]) -> None:
     write(root / "labels.json", json.dumps({Path(name).name: {"label": KINDS[n % 3]} for n, name in enumerate(names)}))
 
 
+def tags(root: Path, names: list[str]) -> None:
+    told = "".join(f'<image id="{n}" name="{Path(name).name}"><tag label="{KINDS[n % 3]}"/></image>'
+                   for n, name in enumerate(names))  # fmt: skip
+    write(root / "annotations.xml", f"<annotations><version>1.1</version>{told}</annotations>")
+
+
 @pytest.mark.parametrize(
     "export",
-    [a_store, a_manifest, choices, objects_in_cells, numbered_labels, objects_by_name],
+    [a_store, a_manifest, choices, objects_in_cells, numbered_labels, objects_by_name, tags],
     ids=lambda way: way.__name__,
 )
 def test_what_programs_export_beside_images_is_read(export: object, tmp_path: Path) -> None:
@@ -109,8 +115,24 @@ def test_of_columns_without_names_the_first_is_the_example_and_few_numbers_may_b
     assert text.endswith("--label-column 2.")
     found = read_data_set(tmp_path / "labels.txt", reading=Reading(label_column="2"))
     assert found.classes == ("0", "1")
-    assert "column '3' of" in " ".join(found.brought.doubts)
-    assert "holds '1', '2', '3' and is not used: if it tells splits" in " ".join(found.brought.doubts)
+    (doubt,) = found.brought.doubts
+    assert "is not used: if splits are told there, such as by '1', '2', '3', write" in doubt
+
+
+def test_a_manifest_of_something_else_is_passed_over(tmp_path: Path) -> None:
+    names = fill(tmp_path, "images/{}.png")
+    write(tmp_path / "app.manifest", "<assembly/>")
+    write(
+        tmp_path / "labels.csv", "image,label", *(f"{Path(name).name},{KINDS[n % 3]}" for n, name in enumerate(names))
+    )
+    assert kinds_by_number(read_data_set(tmp_path)) == RIGHT
+
+
+def test_a_column_without_a_name_that_repeats_the_classes_is_no_doubt(tmp_path: Path) -> None:
+    names = fill(tmp_path, "images/{}.png")
+    write(tmp_path / "labels.txt", *(f"{Path(name).name},{KINDS[n % 3]},{n % 3}" for n, name in enumerate(names)))
+    found = read_data_set(tmp_path / "labels.txt", reading=Reading(label_column="2"))
+    assert (found.classes, found.brought.doubts) == (KINDS, ())
 
 
 def test_paths_that_begin_with_the_folders_own_name_count_from_above(tmp_path: Path) -> None:
@@ -141,3 +163,16 @@ def test_a_list_of_images_beside_one_of_classes_is_put_side_by_side_by_the_line(
     found = read_data_set(Path(words[0]), test_root=Path(words[2]))
     assert kinds_by_number(found) == RIGHT
     assert (len(found.train) + len(found.validation), found.test is not None and len(found.test)) == (18, 6)
+
+
+def test_tags_of_subsets_are_splits_and_images_of_several_are_left_out(tmp_path: Path) -> None:
+    names = fill(tmp_path, "images/{}.png")
+    told = ['<image name="0.png" subset="Train"><tag label="cat"/><tag label="dog"/></image>']
+    told += [
+        f'<image name="{n}.png" subset="{"Train" if n < 18 else "Test"}"><tag label="{KINDS[n % 3]}"/></image>'
+        for n in range(1, len(names))
+    ]
+    write(tmp_path / "annotations.xml", "<annotations>", *told, "</annotations>")
+    found = read_data_set(tmp_path)
+    assert kinds_by_number(found) == RIGHT
+    assert (len(found.train) + len(found.validation), found.test is not None and len(found.test)) == (17, 6)

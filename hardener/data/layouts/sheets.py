@@ -12,6 +12,7 @@ from hardener.data.layouts._beside import tables_beside, to_take
 from hardener.data.layouts._each import classes_of_each, files_of_each, table_of_each
 from hardener.data.layouts._flat import is_flat
 from hardener.data.layouts._side_by_side import refuse_side_by_side
+from hardener.data.layouts._tagged import tagged_images
 from hardener.data.place import Place
 from hardener.data.split_names import first_split, looks_handed_in, own_name, split_in
 from hardener.data.tables.candidates import counted
@@ -47,7 +48,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     own = set(files.values())
     named = [name for name in tree.others if name.lower().endswith(ENDINGS) and name.count("/") <= _DEEPEST]
     named = [name for name in named if name not in own]
-    if not (named or files) or not tree.images:
+    if not tree.images or not tree.others:
         return None
     metadata = [name for name in named if name.rpartition("/")[2].lower() in _METADATA]
     flat = is_flat(tree)
@@ -55,8 +56,9 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         return _by_each(place, tree, files, reading) if files and reading.label_column is not None else None
     told = _told(place, metadata or named, tree, reading)
     if flat and not told.usable:
-        if files and (found := _by_each(place, tree, files, reading)) is not None:
-            return found
+        ways = (_by_each(place, tree, files, reading) if files else None, _by_tags(place, tree, reading))
+        if (one := next((way for way in ways if way is not None), None)) is not None:
+            return one
         _refuse_unread(place, tree, reading, told)
         refuse_side_by_side(place, tree)
     if not told.usable or (not flat and len(told.usable) < len(metadata)):
@@ -77,8 +79,20 @@ def _by_each(place: Place, tree: Tree, files: Mapping[str, str], reading: Readin
     table = table_of_each(place, files)
     if table is None or not (reading.label_column in table.columns or classes_of_each(table, reading)):
         return None
-    found = bring([Sheet(table)], place, reading, tree.images)
     note = f"the classes were read from a file for each image, such as {next(iter(files.values()))}"
+    return _brought(place, tree, reading, Sheet(table), note)
+
+
+def _by_tags(place: Place, tree: Tree, reading: Reading) -> Brought | None:
+    """Return images by their tags in one XML file; None where there is none, or there are several."""
+    found = [Sheet(table, _folders(name)) for name, table in tagged_images(place, tree)]
+    if len(found) != 1 or len(set(found[0].table.columns["label"]) - {""}) < 2:
+        return None
+    return _brought(place, tree, reading, found[0], f"the classes were read from the tags in {found[0].table.name}")
+
+
+def _brought(place: Place, tree: Tree, reading: Reading, sheet: Sheet, note: str) -> Brought:
+    found = bring([sheet], place, reading, tree.images)
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
     return replace(found, notes=(note, *found.notes), left_out=(*found.left_out, *spare))
 
@@ -101,7 +115,7 @@ def _told(place: Place, names: Sequence[str], tree: Tree, reading: Reading) -> _
             told.faults[name] = error
             continue
         except HardenerError as error:
-            if name.lower().endswith((".json", ".txt")):
+            if name.lower().endswith((".json", ".txt", ".manifest")):
                 told.faults[name] = error
                 continue
             raise

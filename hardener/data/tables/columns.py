@@ -188,15 +188,14 @@ def _labels(table: Table, reading: Reading, path: str, used: Collection[str]) ->
 
 
 def _unread(table: Table, path: str, labels: list[str]) -> list[str]:
-    """Tell of a column that has no name and few values: it may tell the splits, as 1, 2 and 3."""
-    if table.headed:
+    """Tell of columns without names that have few values and no part in the classes: they may tell splits."""
+    rest = {name: cells for name, cells in table.columns.items() if name != path and 2 <= len(set(cells)) <= _PARTS}
+    few = [name for name, cells in rest.items() if len(set(zip(cells, labels, strict=True))) > len(set(labels))]
+    if table.headed or not few:
         return []
-    rest = [name for name, cells in table.columns.items() if name != path and _whole(cells) != labels]
-    few = [name for name in rest if 2 <= len(set(table.columns[name])) <= _PARTS]
     return [
-        f"column {name!r} of {table.name} holds {_some(table.columns[name])} and is not used: if it tells splits, "
-        f"write train, val or test in their place; it is then read by --split-column {name}"
-        for name in few
+        f"{_called(few)} of {table.name} {'is' if len(few) == 1 else 'are'} not used: if splits are told there, such "
+        f"as by {_some(rest[few[0]])}, write train, val or test in their place, and pass --split-column {few[0]}"
     ]
 
 

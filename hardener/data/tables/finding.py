@@ -72,6 +72,11 @@ class Finder:
         here = next((found for way in inside if (found := self._here(way)) is not None), None)
         return here or self._elsewhere(posixpath.normpath(named), split or self._split)
 
+    def forget(self) -> None:
+        """Forget what was found, and keep what was listed."""
+        for found in (self.outside, self.below, self.by_name, self.unsure):
+            found.clear()
+
     def _ways(self, named: str) -> list[str]:
         """Return the names in the place that a path may stand for, those that lead out of it too."""
         if posixpath.isabs(named):

@@ -129,7 +129,8 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading, images: Seque
 
 def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
     hint = sheet.split or sheet.hint
-    several = _several(sheet, place, reading)
+    finder = Finder(place, sheet.table.name, sheet.folders, reading.ignore, hint)
+    several = _several(sheet, place, reading, finder)
     if several is not None:
         sheet, reading = replace(sheet, table=several.table), several.read_by(reading)
     table = sheet.table
@@ -139,7 +140,6 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
         groups = columns.paths
     if reading.group_by is None and (doubt := doubt_about_groups(table, columns)) is not None:
         rows.undivided.append(doubt)
-    finder = Finder(place, table.name, sheet.folders, reading.ignore, hint)
     finders = [finder, *([Finder(place, table.name, sheet.folders, (), hint)] if reading.ignore else [])]
     rows.notes += columns.notes if several is None else (*columns.notes, several.note(groups is columns.paths))
     rows.doubts += columns.doubts
@@ -184,15 +184,16 @@ def _take(found: Sequence[_Row], source: str, rows: _Rows) -> None:
             rows.leave("rows without a class", row.path)
 
 
-def _several(sheet: Sheet, place: Place, reading: Reading) -> Several | None:
+def _several(sheet: Sheet, place: Place, reading: Reading, finder: Finder) -> Several | None:
     """Return a table whose rows are no images, and stand for several each; None for any other."""
     table = sheet.table
     if names_images(table):
         return None
     with contextlib.suppress(HardenerError):
         cells = table.columns[choose_path(table, reading)]
-        finder = Finder(place, table.name, sheet.folders, reading.ignore, sheet.split or sheet.hint)
-        if any(finder.find(cell, None) for cell in cells[:: max(1, len(cells) // _TRIED)]):
+        found = any(finder.find(cell, None) for cell in cells[:: max(1, len(cells) // _TRIED)])
+        finder.forget()
+        if found:
             return None
     return several_of(table, Below(place.tree(reading.ignore).images), reading, sheet.split or sheet.hint)
 
