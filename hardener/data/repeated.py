@@ -251,7 +251,7 @@ def doubts_about_codes(filled: Mapping[str, Node], here: str) -> list[str]:
     sure = len(starts) <= 2 * _FEW and set(labels_by(pattern, images).values()) == starts
     alike = f"({some(kinds)}), so the folders may be persons, places or cameras"
     if kinds != every:
-        way = f" {told(pattern, images)};" if sure else ""
+        way = f" {told(pattern, images)}{_DIVIDED};" if sure else ""
         raise HardenerError(
             f"the names of the files end alike in every folder of {here} {alike}.{way} --class-depth 1 takes "
             f"{some(filled)}."

@@ -47,6 +47,7 @@ def test_files_of_the_same_numbered_words_in_every_folder_are_refused(tmp_path: 
     fill(tmp_path, *(f"00{person}_{age}/{word}.png" for person, age in ((1, 45), (2, 22), (3, 60)) for word in words))
     text = refused(tmp_path)
     assert "end alike in every folder" in text
+    assert "unless data.group_by keeps them together" in text
     pattern = shlex.split(text.partition("--label-from ")[2])[0]
     assert read_data_set(tmp_path, reading=Reading(label_from=pattern)).classes == ("mask", "none", "wrong")
     assert len(read_data_set(tmp_path, reading=Reading(class_depth=1)).classes) == 3

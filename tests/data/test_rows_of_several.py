@@ -110,3 +110,18 @@ def test_frames_that_lie_flat_have_the_class_of_their_video_and_stay_together(tm
     assert found.classes == ("FAKE", "REAL")
     parts = [{Path(path).name[:4] for path in files.paths} for files in found.splits.values()]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 12
+
+
+def test_lists_of_deeper_folders_of_two_splits_are_one_doubt_with_one_line(tmp_path: Path) -> None:
+    rows: dict[str, list[str]] = {}
+    for split, first in (("train", 0), ("valid", 20)):
+        for part in ("elbow", "hand"):
+            for number in range(first, first + 6):
+                study = f"{split}/{part}/p{part[0]}{number}/s"
+                fill(tmp_path, *(f"{study}/{frame}.png" for frame in range(2)))
+                rows.setdefault(split, []).append(f"{study}/,{number % 2}")
+        write(tmp_path / f"{split}_studies.csv", *rows[split])
+    found = read_data_set(tmp_path)
+    (doubt,) = [own for own in found.brought.doubts if "tell of folders of images" in own]
+    taken = typed(doubt.replace(" takes their", ", or "))
+    assert (taken.classes, len(taken.validation)) == (("0", "1"), 24)

@@ -196,11 +196,14 @@ def _of_folders(
     sure = [table for table in tables if set(rows[table.name].values()) == {1}]
     if sure and all(re.search(r"\d", name) for name in set(classes.values())):
         raise HardenerError(_unknown(place, sure, tables, Counter(classes.values()), reading))
+    if not tables:
+        return []
+    one = len(tables) == 1
+    way = to_take(place, tables, reading) or "--test with its name"
     return [
-        f"{table.name} tells of folders of images ({table.table.columns[table.path][0]}), and is not used: "
-        f"{to_take(place, [table], reading) or '--data with it'} takes their classes from it; "
-        f"{ignoring([table.name])} says that it tells none"
-        for table in tables
+        f"{' and '.join(table.name for table in tables[:3])} {'tells' if one else 'tell'} of folders of images "
+        f"({tables[0].table.columns[tables[0].path][0]}), and {'is' if one else 'are'} not used: {way} takes their "
+        f"classes from there; {ignoring(table.name for table in tables)} says that nothing is told there"
     ]
 
 
