@@ -31,6 +31,7 @@ from hardener.data.node import Node, grow
 from hardener.data.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
+from hardener.data.twins import refuse_twins
 from hardener.data.untaken import is_no_data
 from hardener.errors import HardenerError
 
@@ -166,7 +167,7 @@ def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout:
         ignore = ignoring(mixed)
         if "train" not in map(split_of, (short[name] for name in named)):
             divided = next((name for name in mixed if others[name].filled()), None)
-            useful = [name for name in sorted(named) if divided is None or not filled[name].is_leaf]
+            useful = [name for name in sorted(named) if divided is None or _has_classes(filled[name])]
             way = _each_by_name(here, divided, {name: short[name] for name in useful})
             raise HardenerError(
                 f"{here} has split folders ({some(named)}), none of them of train, beside other folders with images "
@@ -190,6 +191,14 @@ def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout:
                 f"pass {ignoring(names[1:])} to leave {'it' if len(names) == 2 else 'them'} out."
             )
     return {split: filled[names[0]] for split, names in assigned.items()}
+
+
+def _has_classes(node: Node) -> bool:
+    """Tell whether class folders lie below a folder, and not `test/test/1.jpg` alone."""
+    inner = node
+    while len(inner.filled()) == 1 and says_nothing(next(iter(inner.filled()))):
+        inner = next(iter(inner.filled().values()))
+    return bool(inner.filled())
 
 
 def _each_by_name(here: str, train: str | None, named: Mapping[str, str]) -> str:
@@ -222,10 +231,11 @@ def _read_classes(
             raise HardenerError(told)
         refuse_unclear(filled, here)
         refuse_repeated(filled, here, images)
+        refuse_twins(node.images(), here)
         depth = 1
         _tell_level(filled, split, layout)
         layout.doubts += doubts_about_drawn_folders(filled)
-        layout.doubts += doubts_about_codes(filled) if split in (None, "train") else []
+        layout.doubts += doubts_about_codes(filled, here) if split in (None, "train") else []
         layout.doubts += doubts_about_levels(filled, images) if split in (None, "train") else []
     named, above = _at_depth(node, depth)
     if not named:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import one_and_another, some
-from hardener.data.name_parts import classes_of, labels_by, one_varies, without
+from hardener.data.forms import in_forms
+from hardener.data.name_parts import classes_of, labels_by, one_varies, told, without
 from hardener.data.node import Node
 from hardener.data.split_names import first_split, looks_drawn, own_name, says_nothing
 from hardener.errors import HardenerError
@@ -25,6 +26,8 @@ _FEW = 12
 """Names that a pattern lists one by one."""
 _SURE = 0.8
 """The share of folders that hold one of the names which most hold."""
+_DIVIDED = " (what is drawn divides the images of a folder, unless data.group_by keeps them together)"
+_COUNT = re.compile(r"[\W_]*\d+$")
 
 
 @dataclass(frozen=True)
@@ -201,10 +204,17 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
             f"{some(drawn)} looks like what was drawn on the images of the others. {ignoring(drawn)} leaves it out. If "
             "they are the classes, pass --class-depth 1."
         )
-    raise HardenerError(
-        f"the folders below {here} ({some(filled)}) {_hold(found, filled)}, and either may be the classes."
-        f"{_together(found, filled, here, images)}{_same_files(filled)} --class-depth 1 takes {some(filled)}."
-    )
+    start = f"the folders below {here} ({some(filled)}) {_hold(found, filled)}"
+    if forms := in_forms(filled):
+        same = " Their files have the same names." if hold_the_same(filled.values()) else ""
+        raise HardenerError(f"{start}, and look like forms of the same images.{same} {forms}")
+    first = f"--class-depth 1 takes {some(filled)}"
+    others = f"{_together(found, filled, here, images)}{_same_files(filled)}".strip()
+    if all(map(str.isdecimal, found.names)) and not any(map(str.isdecimal, filled)):  # of clips or persons
+        first, others = f"{first}{_DIVIDED};", others.replace(_DIVIDED, "").removesuffix(";") + "."
+    else:
+        first, others = others, f"{first}."
+    raise HardenerError(f"{start}, and either may be the classes. {first} {others}")
 
 
 def doubts_about_levels(filled: Mapping[str, Node], images: Sequence[str]) -> list[str]:
@@ -218,27 +228,36 @@ def doubts_about_levels(filled: Mapping[str, Node], images: Sequence[str]) -> li
     ]
 
 
-def doubts_about_codes(filled: Mapping[str, Node]) -> list[str]:
-    """Tell of files whose names end alike in every folder: `AF01/AF01HA`, `AM02/AM02HA`, or `s1/happy`, `s2/happy`."""
+def doubts_about_codes(filled: Mapping[str, Node], here: str) -> list[str]:
+    """Tell of files whose names end alike in every folder: `AF01/AF01HA`, `AM02/AM02HA`, or `s1/happy`, `s2/happy`.
+
+    Raises:
+        HardenerError: their numbers are the same too, `p1/mask2` and `p2/mask2`, which is no chance.
+    """
     codes = {name: _codes(name, node) for name, node in filled.items()}
     if len(codes) < 3 or not all(node.is_leaf for node in filled.values()):
         return []
     every, shared = set.union(*codes.values()), set.intersection(*codes.values())
-    if len(shared) < 2 or len(shared) < _SURE * len(every) or any(re.search(r"\d", code) or not code for code in every):
+    kinds = {_COUNT.sub("", code) for code in every}
+    if len(shared) < _SURE * len(every) or len(kinds) < 2 or any(re.search(r"\d", kind) or not kind for kind in kinds):
         return []
     images = [image for node in filled.values() for image in node.images()]
-    starts = _starts(every)
+    starts = _starts(kinds)
     words = "|".join(map(re.escape, sorted(starts)))
-    ends = "|".join(
-        map(re.escape, sorted({code[len(start) :] for code in every for start in starts if code.startswith(start)}))
-    )
-    pattern = rf"(?P<label>{words})(?:{ends})\.[^./]+$"
+    ends = {kind[len(start) :] for kind in kinds for start in starts if kind.startswith(start)}
+    behind = "" if ends == {""} else f"(?:{'|'.join(map(re.escape, sorted(ends)))})"
+    behind += r"[\W_]*\d*" if kinds != every else ""
+    pattern = rf"(?P<label>{words}){behind}\.[^./]+$"
     sure = len(starts) <= 2 * _FEW and set(labels_by(pattern, images).values()) == starts
+    alike = f"({some(kinds)}), so the folders may be persons, places or cameras"
+    if kinds != every:
+        way = f" {told(pattern, images)}{_DIVIDED};" if sure else ""
+        raise HardenerError(
+            f"the names of the files end alike in every folder of {here} {alike}.{way} --class-depth 1 takes "
+            f"{some(filled)}."
+        )
     way = f": pass --label-from {shlex.quote(pattern)}, which gives {classes_of(starts)}" if sure else ""
-    return [
-        f"the names of the files end alike in every folder ({some(every)}), so the folders may be persons, places or "
-        f"cameras. If these ends tell the classes, read them{way}"
-    ]
+    return [f"the names of the files end alike in every folder {alike}. If these ends tell the classes, read them{way}"]
 
 
 def _codes(name: str, node: Node) -> set[str]:
@@ -271,7 +290,7 @@ def _together(found: Repeated, filled: Mapping[str, Node], here: str, images: Se
     starts = tuple(f"{filled[name].path}/" for name in held)
     rest = labels_by(found.pattern, [name for name in images if not name.startswith(starts)])
     if first_split(filled[largest[0]].path.split("/")[:-1]):
-        return f"{together};"
+        return f"{together}{_DIVIDED};"
     together += ", and draws the images to validate and to test on from each;"
     if not set(found.names) <= set(rest.values()):
         return together

@@ -292,3 +292,31 @@ def test_folders_of_which_no_split_shares_one_may_be_videos(tmp_path: Path) -> N
     message = refusal(fill(tmp_path / "d", "train/HVC1", "train/HVC2", "test/HVC3", "test/HVC4"))
     assert "the folders may be videos, persons or places" in message
     assert typed(message) == []
+
+
+def in_endings(root: Path, first: str, second: str) -> None:
+    for path in sorted((root / second).rglob("*.png")):
+        path.rename(path.with_suffix(".bmp"))
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [(("AugmentedSet", "OriginalSet"), "OriginalSet"), (("preprocessed", "raw"), "raw"), (("MS", "X"), "MS")],
+)
+def test_forms_of_the_same_images_are_never_mixed(names: tuple[str, str], kept: str, tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", *pairs(*names), count=12)
+    if names[0] == "MS":
+        in_endings(root, *names)
+    message = refusal(root)
+    assert "look like forms of the same images" in message
+    first, second, whole = typed(message)
+    assert all(Path(read(root, first).train.root / path).parts[-3] == kept for path in read(root, first).train.paths)
+    assert read(root, first).classes == read(root, second).classes == ("cat", "dog")
+    assert read(root, whole).classes == names
+
+
+def test_words_above_numbers_are_offered_first(tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", *pairs("Fake/frames", "Real/frames", names="1 2 3 4"), count=12)
+    message = refusal(root)
+    assert read(root, typed(message)[0]).classes == ("Fake", "Real")
+    assert message.count("unless data.group_by keeps them together") == 1

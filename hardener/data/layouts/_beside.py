@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from hardener.config.reading import Reading
@@ -15,6 +16,7 @@ from hardener.data.place import Place
 from hardener.data.split_names import own_name, split_in
 from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import NoColumn, choose, choose_path
+from hardener.data.tables.several import Below, Several, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import Tree
 from hardener.data.untaken import is_no_data, mentions
@@ -23,7 +25,7 @@ from hardener.errors import HardenerError
 _DEEPEST = 3
 _MANY = 50
 """Files in a folder above which each is about an image of its own."""
-_PEEKED = 1 << 14
+_PEEKED, _LARGEST = 1 << 14, 1 << 27
 _TRIED = 200
 _ENOUGH = 0.5
 """The share of a table's rows that name images at least; others are about something else."""
@@ -89,6 +91,50 @@ def tables_beside(place: Place, tree: Tree, reading: Reading) -> list[Beside]:
     return found
 
 
+def folders_beside(place: Place, tree: Tree, known: Collection[str], reading: Reading) -> list[Beside]:
+    """Return the tables whose rows stand for several images each, a folder of them say; none of those known."""
+    names = [
+        name
+        for name in tree.others
+        if name.lower().endswith(ENDINGS) and name.count("/") <= 1 and name not in known and not is_no_data(name)
+    ]
+    counts = Counter(name.rpartition("/")[0] for name in names)
+    found, below = [], Below(tree.images)
+    for name in [own for own in names if counts[own.rpartition("/")[0]] <= _MANY]:
+        with contextlib.suppress(HardenerError, OSError):
+            table = read_table(f"{place.root}/{name}", place.read(name, _LARGEST))
+            several = several_of(table, below, reading, split_in(own_name(name)))
+            found += [] if several is None else [_of_several(name, several, reading)]
+    return found
+
+
+def _of_several(name: str, several: Several, reading: Reading) -> Beside:
+    rows = [(row, image) for row, images in enumerate(several.images) for image in images]
+    labels, choices, fault = _told_by(several.table, several.column, reading)
+    return Beside(
+        name,
+        several.table,
+        several.column,
+        False,
+        [images[0] if images else None for images in several.images],
+        {image: labels[row] for row, image in rows},
+        choices,
+        split_in(own_name(name)),
+        fault,
+    )
+
+
+def _told_by(table: Table, path: str, reading: Reading) -> tuple[list[str], tuple[str, ...], str]:
+    """Return the class of each row; or the columns that may hold them; or why they cannot be read."""
+    labels = [""] * len(table)
+    try:
+        return choose(table, reading.model_copy(update={"path_column": path})).labels, (), ""
+    except NoColumn:
+        return labels, tuple(may_hold_classes(table, [column for column in table.columns if column != path])), ""
+    except HardenerError as error:
+        return labels, (), str(error)
+
+
 def _looked_into(name: str, table: Table, find: Lookup, reading: Reading) -> Beside | None:
     """Find the column whose cells name images, and what the table tells of them."""
     split = split_in(own_name(name))
@@ -107,16 +153,7 @@ def _looked_into(name: str, table: Table, find: Lookup, reading: Reading) -> Bes
     if path is None:
         return None
     files = [find(cell, name, split) for cell in table.columns[path]]
-    labels: list[str] = [""] * len(files)
-    choices: tuple[str, ...] = ()
-    fault = ""
-    try:
-        labels = choose(table, reading.model_copy(update={"path_column": path})).labels
-    except NoColumn:
-        rest = [column for column in table.columns if column != path]
-        choices = tuple(may_hold_classes(table, rest))
-    except HardenerError as error:
-        fault = str(error)
+    labels, choices, fault = _told_by(table, path, reading)
     images = _by_image(files, labels)
     return None if images is None else Beside(name, table, path, path != usual, files, images, choices, split, fault)
 
@@ -149,10 +186,21 @@ def to_take(place: Place, tables: Iterable[Beside], reading: Reading) -> str:
         taken += [(option, fit[0])] if fit else []
     words = [f"{option} {shlex.quote(f'{place.root}/{own.name}')}" for option, own in taken]
     if any(not image.startswith(f"{own.folder}/") for _, own in taken if own.folder for image in own.images):
-        words.append(f"--images-root {shlex.quote(str(place.root))}")
+        words.append(f"--images-root {shlex.quote(_root(place, training))}")
     if training.guessed:
         words.append(f"--path-column {shlex.quote(training.path)}")
     if reading.label_column or training.choices:
         words.append(f"--label-column {shlex.quote(reading.label_column or training.choices[0])}")
     packed = "" if os.path.isdir(place.root) else f"{place.root} unpacked and "
     return packed + " ".join(words)
+
+
+def _root(place: Place, table: Beside) -> str:
+    """Return the folder that a table's paths count from: that above the place, where they begin with its own name."""
+    cells = zip(table.table.columns[table.path], table.files, strict=True)
+    cell, file = next(((cell, file) for cell, file in cells if file is not None), ("", ""))
+    start = cell.removesuffix(file).strip("/") if file and cell.endswith(file) else ""
+    whole = os.path.abspath(place.root)
+    if start and whole.endswith(f"/{start}"):
+        return os.path.normpath(os.path.join(place.root, *[".."] * (start.count("/") + 1)))
+    return str(place.root)

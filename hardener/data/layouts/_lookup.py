@@ -33,7 +33,8 @@ def lookup(images: Iterable[str]) -> Lookup:
                 continue
             whole = [f"/{folder}/{named}" if folder else f"/{named}", f"/{named}"]
             ends = whole if "/" not in named else [*whole, "/".join(named.split("/")[-2:])]
-            for end in [*ends, *([] if "/" in named else [named])]:
+            elsewhere = named.startswith("/") or "://" in named
+            for end in [*ends, *([] if "/" in named and not elsewhere else [named.rpartition("/")[2]])]:
                 found = nearest(_exact(by_end.get(_stem(end), []), named), file, split)
                 if len(found) == 1:
                     return found[0]

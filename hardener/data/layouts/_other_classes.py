@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hardener.config.reading import Reading, ignoring
-from hardener.data.layouts._beside import Beside, tables_beside, to_take
+from hardener.data.layouts._beside import Beside, folders_beside, tables_beside, to_take
+from hardener.data.layouts._each import refuse_other_classes
 from hardener.data.place import Place
 from hardener.data.split_names import split_in, words_of
-from hardener.data.tables.candidates import counted, may_hold_classes
-from hardener.data.tables.table import lines_of, read_table
+from hardener.data.tables.candidates import counted
+from hardener.data.tables.table import lines_of
 from hardener.data.tree import Tree
-from hardener.data.untaken import is_no_data
 from hardener.errors import HardenerError
 
 _FAIR, _MOST = 0.3, 0.5
@@ -37,6 +37,7 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
     Raises:
         HardenerError: a table tells others of most images of a folder, and only the user knows which are meant.
     """
+    refuse_other_classes(place, tree, classes, reading)
     tables = tables_beside(place, tree, reading)
     sizes = Counter(classes.values())
     about = [table for table in tables if any(_shares(table, classes, sizes, _FAIR))]
@@ -57,7 +58,8 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
             f"{'a class' if len(bare) == 1 else 'classes'} like these: {ignoring(bare)} leaves them out"
         )
     known = {table.name for table in tables}
-    doubts += _of_unused(place, [name for name in tree.others if name not in known], classes)
+    doubts += _of_as_many_rows(place, tree, len(classes), known)
+    doubts += _of_folders(place, tree, classes, known, reading)
     books = [name for name in tree.others if name.lower().endswith(_BOOKS) and name.count("/") <= _DEEPEST]
     if books and any(map(_is_part, sizes)):
         doubts.append(
@@ -124,10 +126,11 @@ def _unknown(
     start = f"{place.root}/{first.name} names images below folders that are hardly their classes ({_first(sizes)})"
     if first.fault:
         return f"{start}, and cannot be read: {first.fault} Or take the folders by {ignoring([first.name])}."
-    return (
-        f"{start}. The classes may stand in its columns {counted(first.table, first.choices)}; name the one that is "
-        f"meant. {_ways(place, first, tables, reading)}"
-    )
+    if first.choices:
+        start += (
+            f". The classes may stand in its columns {counted(first.table, first.choices)}; name the one that is meant"
+        )
+    return f"{start}. {_ways(place, first, tables, reading)}"
 
 
 def _main(tables: Sequence[Beside]) -> Beside:
@@ -154,60 +157,54 @@ def _doubt(place: Place, table: Beside, reading: Reading) -> str:
     )
 
 
-def _of_unused(place: Place, names: Iterable[str], classes: Mapping[str, str]) -> list[str]:
-    """Tell of tables that name no image, yet have a row for each image, or for each folder of images."""
-    tables = [name for name in names if name.count("/") <= 1 and name.lower().endswith((".csv", ".tsv"))]
-    label_of = _labels_of_folders(classes) if tables else {}
+def _of_as_many_rows(place: Place, tree: Tree, count: int, known: Collection[str]) -> list[str]:
+    """Tell of tables with a row for each image that name none: their classes and splits cannot be used."""
     doubts = []
-    for name in tables:
-        with contextlib.suppress(OSError):
-            data = place.read(name, _LARGEST)
-            doubts += _of_as_many_rows(name, data, len(classes))
-            doubts += [] if is_no_data(name) else _of_folders(name, data, label_of)
-    return doubts
-
-
-def _of_as_many_rows(name: str, data: bytes, count: int) -> list[str]:
-    lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    header = lines_of(data[:4096].decode("utf-8-sig", "replace"))[0].replace("\t", ",").replace(";", ",").split(",")
-    if lines - 1 != count or len(header) <= 2:
-        return []
-    return [
-        f"{name} has a row for each of the {count} images, and no column that names their files: what it tells "
-        f"({', '.join(filter(None, header[:8]))}) is not used. If classes or splits are among it, write each "
-        "image's file name into a column called path, and pass the table as --data"
-    ]
-
-
-def _labels_of_folders(classes: Mapping[str, str]) -> dict[str, str]:
-    """Return the class of the images in each folder, by the last two names of its path."""
-    folders = {image.rpartition("/")[0].lower(): label for image, label in classes.items()}
-    return {_end(folder): label for folder, label in folders.items()}
-
-
-def _of_folders(name: str, data: bytes, label_of: Mapping[str, str]) -> list[str]:
-    """Tell of a table with another class for each folder of images, as MURA has one for each study."""
-    try:
-        table = read_table(name, data)
-    except HardenerError:
-        return []
-    doubts = []
-    for column, cells in table.columns.items():
-        labels = [label_of.get(_end(cell.lower().strip("/"))) for cell in cells]
-        if 2 * sum(label is not None for label in labels) < len(cells):
+    for name in tree.others:
+        if name in known or name.count("/") > 1 or not name.lower().endswith((".csv", ".tsv")):
             continue
-        fit = may_hold_classes(table, [other for other in table.columns if other != column])
-        told = zip(labels, table.columns[fit[0]], strict=True) if fit else ()
-        if not _agree({(label, cell) for label, cell in told if label is not None}):
+        try:
+            data = place.read(name, _LARGEST)
+        except OSError:
+            continue
+        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        header = lines_of(data[:4096].decode("utf-8-sig", "replace"))[0].replace("\t", ",").replace(";", ",").split(",")
+        if lines - 1 == count and len(header) > 2:
             doubts.append(
-                f"{name} tells of folders of images ({cells[0]}), and is not used: if these are their classes, "
-                "write a row an image, with the columns path and label, and pass that as --data"
+                f"{name} has a row for each of the {count} images, and no column that names their files: what it tells "
+                f"({', '.join(filter(None, header[:8]))}) is not used. If classes or splits are among it, write each "
+                "image's file name into a column called path, and pass the table as --data"
             )
     return doubts
 
 
-def _end(folder: str) -> str:
-    return "/".join(folder.split("/")[-2:])
+def _of_folders(
+    place: Place, tree: Tree, classes: Mapping[str, str], known: Collection[str], reading: Reading
+) -> list[str]:
+    """Tell of tables with a class for each folder of images, as MURA has one for each study.
+
+    Raises:
+        HardenerError: the folders that are taken for classes are such, and are called by numbers, as clips are.
+    """
+    tables = [
+        table
+        for table in folders_beside(place, tree, known, reading)
+        if (not _agree(_pairs(table, classes)) if table.labels else table.choices)
+        and not _some_column_agrees(table, classes)
+    ]
+    rows = {table.name: Counter(classes[own] for own in table.files if own and own in classes) for table in tables}
+    sure = [table for table in tables if set(rows[table.name].values()) == {1}]
+    if sure and all(re.search(r"\d", name) for name in set(classes.values())):
+        raise HardenerError(_unknown(place, sure, tables, Counter(classes.values()), reading))
+    if not tables:
+        return []
+    one = len(tables) == 1
+    way = to_take(place, tables, reading) or "--test with its name"
+    return [
+        f"{' and '.join(table.name for table in tables[:3])} {'tells' if one else 'tell'} of folders of images "
+        f"({tables[0].table.columns[tables[0].path][0]}), and {'is' if one else 'are'} not used: {way} takes their "
+        f"classes from there; {ignoring(table.name for table in tables)} says that nothing is told there"
+    ]
 
 
 def _first(names: Iterable[str]) -> str:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._beside import tables_beside, to_take
+from hardener.data.layouts._each import classes_of_each, files_of_each, table_of_each
 from hardener.data.layouts._flat import is_flat
+from hardener.data.layouts._side_by_side import refuse_side_by_side
+from hardener.data.layouts._tagged import tagged_images
 from hardener.data.place import Place
 from hardener.data.split_names import first_split, looks_handed_in, own_name, split_in
 from hardener.data.tables.candidates import counted
 from hardener.data.tables.columns import NoColumn, choose
 from hardener.data.tables.finding import Finder
 from hardener.data.tables.rows import Sheet, bring
+from hardener.data.tables.several import Below, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
 from hardener.data.untaken import doubts_about_splits, is_no_data
@@ -40,16 +44,23 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     Raises:
         HardenerError: several tables could be meant, or no column is known to hold the classes; see `bring`.
     """
+    files = files_of_each(tree)
+    own = set(files.values())
     named = [name for name in tree.others if name.lower().endswith(ENDINGS) and name.count("/") <= _DEEPEST]
-    if not named or not tree.images:
+    named = [name for name in named if name not in own]
+    if not tree.images or not tree.others:
         return None
     metadata = [name for name in named if name.rpartition("/")[2].lower() in _METADATA]
     flat = is_flat(tree)
     if not flat and not metadata:
-        return None
-    told = _told(place, metadata or named, reading)
+        return _by_each(place, tree, files, reading) if files and reading.label_column is not None else None
+    told = _told(place, metadata or named, tree, reading)
     if flat and not told.usable:
+        ways = (_by_each(place, tree, files, reading) if files else None, _by_tags(place, tree, reading))
+        if (one := next((way for way in ways if way is not None), None)) is not None:
+            return one
         _refuse_unread(place, tree, reading, told)
+        refuse_side_by_side(place, tree)
     if not told.usable or (not flat and len(told.usable) < len(metadata)):
         return None
     sheets = _divided(told.usable, place, tree, reading)
@@ -63,21 +74,48 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     return Brought(found.splits, found.classes, found.notes, tuple(doubts), (*found.left_out, *spare))
 
 
-def _told(place: Place, names: Sequence[str], reading: Reading) -> _Told:
+def _by_each(place: Place, tree: Tree, files: Mapping[str, str], reading: Reading) -> Brought | None:
+    """Return images by what a file for each tells; None where it tells no classes."""
+    table = table_of_each(place, files)
+    if table is None or not (reading.label_column in table.columns or classes_of_each(table, reading)):
+        return None
+    note = f"the classes were read from a file for each image, such as {next(iter(files.values()))}"
+    return _brought(place, tree, reading, Sheet(table), note)
+
+
+def _by_tags(place: Place, tree: Tree, reading: Reading) -> Brought | None:
+    """Return images by their tags in one XML file; None where there is none, or there are several."""
+    found = [Sheet(table, _folders(name)) for name, table in tagged_images(place, tree)]
+    if len(found) != 1 or len(set(found[0].table.columns["label"]) - {""}) < 2:
+        return None
+    return _brought(place, tree, reading, found[0], f"the classes were read from the tags in {found[0].table.name}")
+
+
+def _brought(place: Place, tree: Tree, reading: Reading, sheet: Sheet, note: str) -> Brought:
+    found = bring([sheet], place, reading, tree.images)
+    spare = [fact for fact in tree.facts() if fact.reason != OTHER]
+    return replace(found, notes=(note, *found.notes), left_out=(*found.left_out, *spare))
+
+
+def _told(place: Place, names: Sequence[str], tree: Tree, reading: Reading) -> _Told:
     """Return the tables that name images of the place, and their classes."""
-    told = _Told()
+    told, below = _Told(), Below(tree.images)
     for name in names:
         own = own_name(name)
         if looks_handed_in(own):
             continue
         try:
             table = read_table(f"{place.root}/{name}", place.read(name))
+            if (several := several_of(table, below, reading, split_in(own))) is not None:
+                choose(several.table, several.read_by(reading))
+                told.usable[name] = table
+                continue
             columns = choose(table, reading)
         except NoColumn as error:
             told.faults[name] = error
             continue
         except HardenerError as error:
-            if name.lower().endswith((".json", ".txt")):
+            if name.lower().endswith((".json", ".txt", ".manifest")):
                 told.faults[name] = error
                 continue
             raise

@@ -59,8 +59,11 @@ def _bring(root: Path, place: Folder, reading: Reading) -> Brought:
 
 
 def _lists_images(root: Path) -> bool:
-    """Tell whether the first lines name images, and what more: `1.jpg cat`, or `id,label` and `1.jpg,cat`."""
+    """Tell whether the first lines name images, or folders, and what more: `1.jpg cat`, `id,label`, `clip7 2`."""
     with root.open("rb") as file:
         lines = file.read(4096).decode("utf-8-sig", "replace").splitlines()
     words = [re.split(r"[\s,;|]+", line.strip()) for line in lines if line.strip()]
-    return any(len(line) > 1 and any(map(looks_like_image, line)) for line in words[:2]) or names_columns(words[:1])
+    if any(len(line) > 1 and any(map(looks_like_image, line)) for line in words[:2]) or names_columns(words[:1]):
+        return True
+    named = [line[0].replace("\0", "").strip("./") for line in words[:3] if len(line) > 1]
+    return any(name and (root.parent / name).is_dir() for name in named)

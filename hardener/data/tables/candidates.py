@@ -25,6 +25,8 @@ def may_hold_classes(table: Table, names: Sequence[str]) -> list[str]:
     """Return the columns that repeat themselves as classes do and hold no measurements, the most plausible first."""
     fit = [name for name in names if repeats_itself(table.columns[name])]
     order = reversed(fit) if table.headed else fit  # what follows the image is its class most often
+    if not table.headed:  # no name tells of a mark or a count: their order does
+        return sorted(order, key=lambda name: all(map(_NUMBER.fullmatch, table.columns[name])))
     return sorted(order, key=lambda name: _doubt(name, table.columns[name]))
 
 

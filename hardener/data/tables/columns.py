@@ -23,7 +23,7 @@ _PATHS = _words(
 _LABELS = _words(
     "label labels classname class labelname target category categoryname species breed diagnosis dx disease variety "
     "y cls genre type kind finding emotion expression groundtruth gt answer classlabel labelid classid categoryid "
-    "targetid tag tags subject"
+    "targetid tag tags choice subject"
 )
 _SPLITS = _words("split set subset partition usage phase fold datasplit dataset imageset traintest splitname")
 _FLAGS: dict[str, SplitName] = {
@@ -38,8 +38,9 @@ _BARE: dict[str, SplitName] = {
 _YES, _NO = {"1", "true", "yes", "1.0"}, {"0", "false", "no", "0.0", ""}
 _UNKNOWN = {"nan", "n/a", "#n/a", "null", "<na>"}
 """What programs write where a class is not known."""
+_PARTS = 3  # splits that a column may tell
 _BETWEEN = re.compile(r"\s*[|;,+&]\s*|\s+")
-_URL = re.compile(r"(?:https?|ftp|s3|gs|hdfs|abfss?|data):", re.I)
+_URL = re.compile(r"(?:https?|ftp|data):", re.I)
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def choose(table: Table, reading: Reading) -> Columns:
     doubts: list[str] = []
     splits, used = _splits(table, reading, path, doubts)
     labels, label = _labels(table, reading, path, {*used, *_flags(table, reading, path)})
+    doubts += _unread(table, path, labels) if splits is None else []
     doubts += _several(table.name, [label for label in labels if not is_named(label, reading.ignore)])
     told = [f"paths from column {path!r}", f"classes from {label}"]
     told += ["no column of splits" if splits is None else f"splits from {_called(used)}"]
@@ -185,6 +187,18 @@ def _labels(table: Table, reading: Reading, path: str, used: Collection[str]) ->
     return [("" if cell.lower() in _UNKNOWN else cell) for cell in _whole(cells)], f"column {chosen!r}{more}"
 
 
+def _unread(table: Table, path: str, labels: list[str]) -> list[str]:
+    """Tell of columns without names that have few values and no part in the classes: they may tell splits."""
+    rest = {name: cells for name, cells in table.columns.items() if name != path and 2 <= len(set(cells)) <= _PARTS}
+    few = [name for name, cells in rest.items() if len(set(zip(cells, labels, strict=True))) > len(set(labels))]
+    if table.headed or not few:
+        return []
+    return [
+        f"{_called(few)} of {table.name} {'is' if len(few) == 1 else 'are'} not used: if splits are told there, such "
+        f"as by {_some(rest[few[0]])}, write train, val or test in their place, and pass --split-column {few[0]}"
+    ]
+
+
 def _several(name: str, labels: list[str]) -> list[str]:
     """Tell of cells that put together what are classes of their own: `cat|dog` beside `cat` and `dog`."""
     known = set(labels)
@@ -254,6 +268,11 @@ def _splits(
                 "test: it was not used"
             )
             return None, [chosen]  # it is no column of classes either
+    if not table.headed:  # TRAIN,imgs/1.jpg,cat
+        for name in [own for own in table.columns if own not in (path, reading.label_column)]:
+            found = [split_of(cell) for cell in table.columns[name]]
+            if all(found) and "train" in found:
+                return found, [name]
     flags = _flags(table, reading, path)
     return _by_flags(table, flags, doubts), flags
 

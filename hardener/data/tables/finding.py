@@ -19,6 +19,7 @@ from hardener.data.split_names import split_in
 from hardener.errors import HardenerError
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
+_STORE = re.compile(r"[A-Za-z][\w+.-]+://")
 _TRIED = 100
 """Paths of a table that a folder must have before it is advised."""
 _MANY, _PART = 10, 0.1
@@ -70,6 +71,11 @@ class Finder:
             return None
         here = next((found for way in inside if (found := self._here(way)) is not None), None)
         return here or self._elsewhere(posixpath.normpath(named), split or self._split)
+
+    def forget(self) -> None:
+        """Forget what was found, and keep what was listed."""
+        for found in (self.outside, self.below, self.by_name, self.unsure):
+            found.clear()
 
     def _ways(self, named: str) -> list[str]:
         """Return the names in the place that a path may stand for, those that lead out of it too."""
@@ -166,9 +172,11 @@ def nearest(images: list[str], table: str, split: SplitName | None) -> list[str]
 
 
 def _plain(path: str) -> str:
-    """Return a path with `/`, of a file: URL what it names, and with the home folder for `~`."""
+    """Return a path with `/`, of a file: URL what it names, of a store such as gs:// one elsewhere, `~` as the home."""
     if path.lower().startswith("file://"):
         return unquote("/" + path[7:].partition("/")[2])
+    if (store := _STORE.match(path)) is not None:
+        return f"//{path[store.end() :]}"
     if path.startswith("~/"):
         return os.path.expanduser(path)
     return path.replace("\\", "/") if "/" not in path else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,10 @@ from hardener.data.class_names import refuse_alike
 from hardener.data.place import Place
 from hardener.data.sources._arrays import class_order
 from hardener.data.split_names import first_split
-from hardener.data.tables.columns import choose
+from hardener.data.tables.columns import choose, choose_path
 from hardener.data.tables.finding import Finder, likely_root, nearly_named, refuse_outside
 from hardener.data.tables.groups import doubt_about_groups, groups_of_rows
+from hardener.data.tables.several import Below, Several, names_images, several_of
 from hardener.data.tables.table import Table
 from hardener.data.tree import is_named, is_passed_over
 from hardener.errors import HardenerError
@@ -106,7 +108,7 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading, images: Seque
         source = ", ".join(rows.sources[split])
         if names:
             found = place.group("", names, [members[name] for name in names], source=source)
-            together = None if reading.group_column is None else [rows.together[name] for name in names]
+            together = [rows.together.get(name, name) for name in names] if rows.together else None
             groups[split] = replace(found, together=together)
     if "validation" not in groups:
         rows.doubts += rows.undivided
@@ -126,15 +128,20 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading, images: Seque
 
 
 def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
+    hint = sheet.split or sheet.hint
+    finder = Finder(place, sheet.table.name, sheet.folders, reading.ignore, hint)
+    several = _several(sheet, place, reading, finder)
+    if several is not None:
+        sheet, reading = replace(sheet, table=several.table), several.read_by(reading)
     table = sheet.table
     columns = choose(table, reading)
     groups = groups_of_rows(table, reading)
+    if several is not None and groups is None and several.parted(columns.labels):
+        groups = columns.paths
     if reading.group_by is None and (doubt := doubt_about_groups(table, columns)) is not None:
         rows.undivided.append(doubt)
-    hint = sheet.split or sheet.hint
-    finder = Finder(place, table.name, sheet.folders, reading.ignore, hint)
     finders = [finder, *([Finder(place, table.name, sheet.folders, (), hint)] if reading.ignore else [])]
-    rows.notes += columns.notes
+    rows.notes += columns.notes if several is None else (*columns.notes, several.note(groups is columns.paths))
     rows.doubts += columns.doubts
     source = table.name if columns.splits is None else f"{table.name}, by its column"
     found: list[_Row] = []
@@ -144,24 +151,17 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
         split = sheet.split if columns.splits is None else columns.splits[number]
         if columns.splits is not None and split is None:
             rows.leave("rows of no known split", path)
-        elif _is_passed_over(path, label, reading):
-            continue
-        elif (name := next((own for find in finders if (own := find.find(path, split))), None)) is None:
-            missing.append(path)
-        elif not _is_named_here(name, reading):
-            found.append(_Row(path, name, label, split, None if groups is None else groups[number] or name))
+        elif not _is_passed_over(path, label, reading):
+            names = _found(path, split, finders) if several is None else several.images[number]
+            missing += [] if names else [path]
+            group = None if groups is None else groups[number]
+            here = [name for name in names if not _is_named_here(name, reading)]
+            found += [_Row(path, name, label, split, group if group is None else group or name) for name in here]
     asked = len(found) + len(missing)
     strays = finder.strays([(row.name, row.label) for row in found])
     missing += [row.path for row in found if row.name in strays]
     found = [row for row in found if row.name not in strays]
-    for row in found:
-        rows.named.add(row.name)
-        if row.group is not None:
-            rows.together[row.name] = row.group
-        if row.label:
-            rows.add(row.split, row.name, row.label, source)
-        else:
-            rows.leave("rows without a class", row.path)
+    _take(found, source, rows)
     rows.outside += finder.outside
     if not rows.outside:
         _tell_missing(sheet, missing, asked, place, rows, finder.unsure)
@@ -170,6 +170,37 @@ def _read(sheet: Sheet, place: Place, reading: Reading, rows: _Rows) -> None:
     if below:
         folders = ", ".join(f"{folder or '.'}/" for folder in sorted(below)[:3])
         rows.notes.append(f"{table.name}: images were found by their names in {folders}")
+
+
+def _take(found: Sequence[_Row], source: str, rows: _Rows) -> None:
+    """Put what was found into its splits."""
+    for row in found:
+        rows.named.add(row.name)
+        if row.group is not None:
+            rows.together[row.name] = row.group
+        if row.label:
+            rows.add(row.split, row.name, row.label, source)
+        else:
+            rows.leave("rows without a class", row.path)
+
+
+def _several(sheet: Sheet, place: Place, reading: Reading, finder: Finder) -> Several | None:
+    """Return a table whose rows are no images, and stand for several each; None for any other."""
+    table = sheet.table
+    if names_images(table):
+        return None
+    with contextlib.suppress(HardenerError):
+        cells = table.columns[choose_path(table, reading)]
+        found = any(finder.find(cell, None) for cell in cells[:: max(1, len(cells) // _TRIED)])
+        finder.forget()
+        if found:
+            return None
+    return several_of(table, Below(place.tree(reading.ignore).images), reading, sheet.split or sheet.hint)
+
+
+def _found(path: str, split: SplitName | None, finders: Sequence[Finder]) -> tuple[str, ...]:
+    name = next((own for find in finders if (own := find.find(path, split))), None)
+    return () if name is None else (name,)
 
 
 def _without_number(paths: Sequence[str], finder: Finder) -> Sequence[str]:

@@ -17,7 +17,7 @@ from hardener.data.file_kind import EXTENSIONS
 from hardener.data.split_names import split_of
 from hardener.errors import HardenerError
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt")
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".json", ".txt")
 _DELIMITERS = ",\t;|"
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _PEEKED = 20
@@ -70,7 +70,7 @@ def read_table(name: str, data: bytes) -> Table:
     """
     text = _text(name, data)
     ending = name.lower().rpartition(".")[2]
-    if ending in {"jsonl", "ndjson"}:
+    if ending in {"jsonl", "ndjson", "manifest"}:
         table = _of_objects(name, _lines_of_json(name, text))
     elif ending == "json":
         table = _of_json(name, text)
@@ -194,7 +194,22 @@ def _of_rows(name: str, rows: Sequence[tuple[int, Sequence[str]]]) -> Table:
             )
         for column, cell in zip(cells, row, strict=False):
             column.append(cell.strip())
-    return Table(name, dict(zip(header, cells, strict=True)), headed)
+    columns: dict[str, list[str]] = {}
+    for column_name, column in zip(header, cells, strict=True):
+        columns |= _opened(column_name, column) or {column_name: column}
+    return Table(name, columns, headed)
+
+
+def _opened(name: str, cells: Sequence[str]) -> dict[str, list[str]]:
+    """Return a column of JSON objects as one for each of their names; nothing for any other."""
+    if not all(cell.startswith("{") and cell.endswith("}") for cell in cells):
+        return {}
+    try:
+        found = [json.loads(cell) for cell in cells]
+    except (ValueError, RecursionError):
+        return {}
+    keys = dict.fromkeys(key for item in found for key in item)
+    return {f"{name}.{key}": [as_text(item.get(key)) for item in found] for key in keys}
 
 
 def _refuse_twice(name: str, header: Iterable[str]) -> None:
@@ -233,14 +248,30 @@ def _of_json(name: str, text: str) -> Table:
         )
     if isinstance(found, dict) and _is_divided_by_name(found):
         return _of_objects(name, _by_split(name, found))
+    if isinstance(found, dict) and isinstance(found.get("labels"), dict):
+        return _of_labels(name, found["labels"], found.get("classes"))
     if isinstance(found, dict) and found and all(map(looks_like_image, found)):
+        if all(isinstance(value, dict) for value in found.values()):
+            return _of_objects(name, [{"path": path, **value} for path, value in found.items()])
         return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
+    if isinstance(found, dict) and found and all(isinstance(value, dict) for value in found.values()):
+        return _of_objects(name, [{"name": key, **value} for key, value in found.items()])
     if isinstance(found, dict) and (listed := _of_lists(found)):
         return Table(name, {"path": [path for path, _ in listed], "label": [label for _, label in listed]})
     if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
         if len({len(value) for value in found.values()}) == 1:
             return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
     return _of_objects(name, only_list(found) or found)
+
+
+def _of_labels(name: str, labels: dict[str, Any], names: object) -> Table:
+    """Read {"classes": ["cat", "dog"], "labels": {"000001": 0}}, as FiftyOne writes it."""
+    told = names if isinstance(names, list) else []
+    known = {number: as_text(own) for number, own in enumerate(told)}
+    found = [
+        known.get(value, as_text(value)) if isinstance(value, int) else as_text(value) for value in labels.values()
+    ]
+    return Table(name, {"name": list(labels), "label": found})
 
 
 def only_list(found: object) -> list[Any] | None:

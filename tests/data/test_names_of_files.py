@@ -1,0 +1,60 @@
+"""Names of files that show what folders are: two of one name side by side, and the same ones in every folder."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hardener.config.reading import Reading
+from hardener.data.data_set import read_data_set
+from hardener.errors import HardenerError
+
+
+def fill(root: Path, *names: str) -> None:
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (number % 251, number // 251, len(name))).save(root / name)
+
+
+def refused(root: Path) -> str:
+    with pytest.raises(HardenerError) as caught:
+        read_data_set(root)
+    return str(caught.value)
+
+
+def test_what_lies_beside_a_photograph_by_its_name_is_refused_and_left_out(tmp_path: Path) -> None:
+    names = [f"{kind}/Imgs/{number}" for kind in ("crack", "free") for number in range(5)]
+    fill(tmp_path, *(f"{name}.{ending}" for name in names for ending in ("jpg", "png")))
+    text = refused(tmp_path)
+    assert "crack/Imgs/0.jpg and crack/Imgs/0.png" in text
+    assert "--ignore '*.png' takes jpg alone" in text
+    found = read_data_set(tmp_path, reading=Reading(ignore=("*.png",)))
+    assert {Path(path).suffix for files in found.splits.values() for path in files.paths} == {".jpg"}
+    assert len(read_data_set(tmp_path, reading=Reading(class_depth=1)).train) == 16
+
+
+def test_a_few_names_with_two_endings_are_chance(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{kind}/{number}.jpg" for kind in ("crow", "owl") for number in range(9)))
+    fill(tmp_path, *(f"{kind}/{number}.png" for kind in ("crow", "owl") for number in range(4)))
+    assert read_data_set(tmp_path).brought.doubts == ()
+
+
+def test_files_of_the_same_numbered_words_in_every_folder_are_refused(tmp_path: Path) -> None:
+    words = ("mask1", "mask2", "wrong", "none")
+    fill(tmp_path, *(f"00{person}_{age}/{word}.png" for person, age in ((1, 45), (2, 22), (3, 60)) for word in words))
+    text = refused(tmp_path)
+    assert "end alike in every folder" in text
+    assert "unless data.group_by keeps them together" in text
+    pattern = shlex.split(text.partition("--label-from ")[2])[0]
+    assert read_data_set(tmp_path, reading=Reading(label_from=pattern)).classes == ("mask", "none", "wrong")
+    assert len(read_data_set(tmp_path, reading=Reading(class_depth=1)).classes) == 3
+
+
+def test_files_that_programs_call_alike_in_unequal_numbers_are_chance(tmp_path: Path) -> None:
+    for place, kind in enumerate(("crow", "owl", "tit")):
+        fill(tmp_path, *(f"{kind}/images-{number}.png" for number in range(4 + 3 * place)))
+        fill(tmp_path, *(f"{kind}/download-{number}.png" for number in range(9 - 3 * place)))
+    assert read_data_set(tmp_path).brought.doubts == ()
