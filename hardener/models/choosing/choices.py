@@ -125,7 +125,7 @@ def rivals(
         own = closeness(name, found.file.name)
         whole = len(tops) == 1 and is_part(tops[0], [one])
         named = own >= NEAR and own > near
-        maybe = named or (bool(one.missing) and one.counts and own >= near)
+        maybe = named or (bool(one.missing) and own >= near)
         alone = one.counts and not one.missing and not any(top.counts for top in tops)
         if one in tops or not one.candidate.here or not (maybe or whole or alone) or is_part(one, everything):
             continue
@@ -162,9 +162,9 @@ def for_other_sizes(
     everything: list[Tried], taken: Tried, found: Imported, facts: Facts, trials: Trials
 ) -> tuple[str, ...]:
     """Name the file's other networks that would classify images of another size, so that the one taken is a choice."""
-    told = []
+    told, wholes = [], _wholes(taken, everything)
     for one in everything:
-        here = one.candidate.here and inspect.isclass(one.candidate.value) and not is_part(one, everything)
+        here = one.candidate.here and inspect.isclass(one.candidate.value) and not is_part(one, wholes)
         if one is taken or not here or not one.counts or one.trial.outputs is not None or trials.running_out:
             continue
         trial = at_other_sizes(one, trials).trial
@@ -180,9 +180,9 @@ def for_other_sizes(
 def passed_over(everything: list[Tried], taken: Tried, found: Imported, facts: Facts) -> tuple[str, ...]:
     """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, those
     that there was no time to try, and those that fit as well, where the file is named after the one taken."""
-    told = []
+    told, wholes = [], _wholes(taken, everything)
     for one in everything:
-        if one is taken or not one.candidate.here or is_part(one, everything):
+        if one is taken or not one.candidate.here or is_part(one, wholes):
             continue
         needed = [name for name in one.missing if name and is_network_class(one.candidate.value)]
         name, whole = one.candidate.name, is_part(taken, [one])
@@ -199,6 +199,11 @@ def passed_over(everything: list[Tried], taken: Tried, found: Imported, facts: F
             why = ""
         told.append(f"{found.file.path.name} also holds {name}{part}{why}: --entry {name}")
     return tuple(told[:MOST_SHOWN])
+
+
+def _wholes(taken: Tried, everything: list[Tried]) -> list[Tried]:
+    """Return what others may be parts of: no function that makes one of several networks, the one taken among them."""
+    return [one for one in everything if not (inspect.isfunction(one.candidate.value) and is_part(taken, [one]))]
 
 
 def _raises(error: BaseException | None) -> TypeGuard[BaseException]:
