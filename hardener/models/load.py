@@ -27,7 +27,9 @@ from hardener.models.choosing.given import ATTRIBUTE, as_built_with
 from hardener.models.code.arguments import Facts
 from hardener.models.code.code_outside import code_behind, named_whole, variables_read
 from hardener.models.code.done_without import done_without
+from hardener.models.code.files_around import files_around
 from hardener.models.code.files_read import data_files, files_read
+from hardener.models.code.imports_read import repository_above
 from hardener.models.code.model_file import Imported, ModelFile, find_model_file, imported
 from hardener.models.code.unfetched import names_of, unfetched
 from hardener.models.code.user_code import user_code
@@ -137,8 +139,16 @@ def load_model(
             module = importlib.import_module(what.module)
         return _unless_fetched(choice, lambda: _of_module(choice, module, entry, facts))
     file = find_model_file(what.path, what.root)
-    uses_timm = "timm" in file.own.read_text(errors="replace")
+    uses_timm = choice.pretrained is False and _uses_timm(file)
     return _unless_fetched(choice, lambda: _of_file(choice, file, entry, facts), uses_timm=uses_timm)
+
+
+def _uses_timm(file: ModelFile) -> bool:
+    """Does a model file name timm, or another from which it may import?"""
+    top = repository_above(file.own)
+    around = files_around(top or file.own.parent, deep=top is not None)
+    code = [file.own, *(path for path in around if path.suffix == ".py")]
+    return any("timm" in path.read_text(errors="replace") for path in code)
 
 
 def _unless_fetched(choice: ModelChoice, build: Callable[[], LoadedModel], *, uses_timm: bool = False) -> LoadedModel:
