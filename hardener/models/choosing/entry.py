@@ -122,7 +122,7 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         made = [tried(one, facts, wish.given, trials) for top in tops for one in factories(top.candidate)]
         tops = [one for one in made if one.rank(facts) < 3] or [*made, *tops]
     if tops[0].rank(facts) >= 4:
-        parts = [one for one in everything if one not in tops and one.missing and one.counts]
+        parts = [one for one in everything if one not in tops and one.missing and _names_a_count(one)]
         return _unfit(tops, parts, found, facts, wish, trials)
     return _chosen(tops, everything, found, facts, wish, trials)
 
@@ -300,6 +300,11 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     )
 
 
+def _names_a_count(one: Tried) -> bool:
+    """Has a candidate an argument for the number of classes? What takes `**kwargs` may be any layer."""
+    return one.candidate.takes is not None and class_count_name(one.candidate.takes) is not None
+
+
 def _choice(which: str, rows: list[tuple[str, str]], found: Imported, more: str = "") -> EntryNeeded:
     head = f"{found.file.path} holds {len(rows)} networks {which}. Choose one"
     return EntryNeeded(table(head, rows) + more, options=rows[0][0])
@@ -329,7 +334,9 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
         values = f" ({wrapping.tried})" if 0 < len(wrapping.tried) < _LONGEST else ""
         fault = "" if wrapping.fault is None else describe(wrapping.fault).rstrip(".")
         why = f" What was tried{values} raised {fault}." if fault else ""
-        return EntryNeeded(f"{told} Pass what is right for you as --entry {name} {blanks}.{why}")
+        needed = EntryNeeded(f"{told} Pass what is right for you as --entry {name} {blanks}.{why}")
+        needed.__cause__ = wrapping.fault
+        return needed
     if wrapping.is_said:
         options = options_of(wrapping, facts, wish)
         text = f"{told} {wrapping.others()}Pass what is right for you, such as\n  {options}\n({figures(wrapping)})"
