@@ -70,7 +70,8 @@ class LoadedModel:
     record has to hold it. `data` is what the code read from below that folder while it was built, `elsewhere` what it
     read from other places, or by a path that is written whole in the code, and `outside` the code that was imported
     from other places. `found` says what of which file was taken, and how that was found; `notes` what the
-    user should know of it, a line each.
+    user should know of it, a line each. `scripts`: the options by which it is built as the repository's scripts build
+    it, where that is another network.
     """
 
     network: nn.Module
@@ -83,6 +84,7 @@ class LoadedModel:
     outside: tuple[Path, ...] = ()
     found: str = ""
     notes: tuple[str, ...] = ()
+    scripts: str = ""
 
 
 def see_that_it_is_there(spec: str, root: Path | None) -> None:
@@ -190,7 +192,8 @@ def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Fac
     with files_read() as read, variables_read() as asked, imported(file) as found:
         how, wish = "found by looking", _wish(choice, found)
         built = _built(chosen.name, found, read, facts, wish, entry=chosen.name, how=how)
-        return _with_variables(dataclasses.replace(built, notes=(*built.notes, *chosen.also)), asked)
+        built = dataclasses.replace(built, notes=(*built.notes, *chosen.also), scripts=chosen.scripts)
+        return _with_variables(built, asked)
 
 
 def _with_variables(built: LoadedModel, asked: Iterable[str]) -> LoadedModel:

@@ -75,11 +75,15 @@ class EntryNeeded(HardenerError):
 
 @dataclass(frozen=True)
 class Entry:
-    """The name that builds the network, how many numbers it learns, where that is known, and what else to say."""
+    """The name that builds the network, how many numbers it learns, where that is known, and what else to say.
+
+    `scripts`: the options by which it is built as the repository's scripts build it, where they make another of it.
+    """
 
     name: str
     parameters: int = 0
     also: tuple[str, ...] = ()
+    scripts: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,15 @@ def _chosen(
         also = (
             *for_other_sizes(everything, tops[0], found, facts, trials),
             *passed_over(everything, tops[0], found, facts),
-            *otherwise_called(tops[0].candidate, tops[0].trial.parameters, found, facts, wish.given, trials),
         )
-        return dataclasses.replace(_taken(tops[0]), also=also)
+        theirs = otherwise_called(tops[0].candidate, tops[0].trial, found, facts, wish.given, trials)
+        if theirs is None or theirs.trial is None:
+            return dataclasses.replace(_taken(tops[0]), also=also)
+        told = (
+            f"{tops[0].candidate.name} is built by its own defaults. The repository's scripts give it others "
+            f"({theirs.trial.parameters:,} parameters): {theirs.words()}"
+        )
+        return dataclasses.replace(_taken(tops[0]), also=(*also, told), scripts=theirs.words())
     if failing:
         raise HardenerError(none_fits(ordered, found, facts))
     rows = list(dict([*named, *rows_as_called(ordered, found, facts, wish, trials)]).items())
