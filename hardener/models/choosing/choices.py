@@ -81,12 +81,9 @@ def table(head: str, rows: list[tuple[str, str]]) -> str:
 
 
 def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
-    """Put first what scripts choose by the default of a setting, then what the file itself tries out, in its main part
-    or in a function such as test, then what it is named after, and last what is too small to be meant where others
-    are not.
-
-    Scripts beside the file count after its own.
-    """
+    """Put first what scripts choose by the default of a setting, then what scripts call, then what the file itself
+    tries out, in its main part or in a function such as test, then what it is named after, and last what is too small
+    to be meant where others are not."""
     names = {one.candidate.name for one in tops}
     rest = [node for node in tree_of(found.module).body if getattr(node, "name", "") not in names]
     used = [
@@ -99,13 +96,13 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
     called, chosen = frozenset[str](), list[str]()
     if len(tops) > 1:
         repository = repository_of(found.file)
-        called = repository.called
+        called = repository.called_besides(found.file.own.stem)
         chosen = [one.name for one in repository.chosen(found.file.name, names)]
     few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
 
     def order(one: Tried) -> tuple[bool, int, bool, bool, int]:
         name = one.candidate.name
-        unused = name not in used, one.candidate.called not in called
+        unused = one.candidate.called not in called, name not in used
         place = chosen.index(name) if name in chosen else len(chosen)
         return (one.trial.parameters < few, place, *unused, -closeness(name, found.file.name))
 

@@ -115,7 +115,14 @@ class Repository:
     @functools.cached_property
     def called(self) -> frozenset[str]:
         """The names of all classes and functions that are called anywhere."""
-        nodes = [node for tree, _ in self._trees for node in ast.walk(tree)]
+        return self.called_besides("")
+
+    def called_besides(self, stem: str) -> frozenset[str]:
+        """Return the names of all classes and functions that are called outside of one file and of tests."""
+        trees = [
+            tree for tree, name in self._trees if not stem or not (name.rpartition(".")[2] == stem or "test" in name)
+        ]
+        nodes = [node for tree in trees for node in ast.walk(tree)]
         aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
         names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
         return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
