@@ -209,11 +209,10 @@ def as_called(
     others = [{name: call[name] for name in _told(call, taken, known, given)} for call in calls]
     if always and not all(others):
         return None
-    for guesses in others:
-        build = functools.partial(_call, candidate, known, guesses)
-        trial = trials.run(build, size=size) if guesses else Trial(False)
+    for guesses, way in itertools.product(filter(None, others), known_ways(candidate, facts, given)[0]):
+        trial = trials.run(functools.partial(_call, candidate, way, guesses), size=size)
         if trial.outputs is not None and trial.parameters:
-            return Wrapping(candidate, guesses, known, trial, replaces=True)
+            return Wrapping(candidate, guesses, _without(guesses, way), trial, replaces=True)
     return None
 
 
