@@ -29,6 +29,7 @@ from hardener.models.code.names_read import (
     is_len,
     is_plain,
     setting_read,
+    settings_in,
     written_out,
 )
 from hardener.models.code.selections import Selection, selections
@@ -294,6 +295,9 @@ def _read_code(tree: ast.Module, found: Repository, module: str) -> None:
                     _keep_mapping(target.id, literal(values[0], ...), known, found)
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Dict):
                 _read_mapping(literal(node.value, ...), (), found)
+        elif isinstance(node, ast.ClassDef):
+            for name, value in settings_in(node):
+                _keep((node.name, name), value, found)
         elif isinstance(node, ast.List):  # OrderedDict([("depth", 26), ...])
             for key, value in (one.elts for one in node.elts if isinstance(one, ast.Tuple) and len(one.elts) == 2):
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):
