@@ -301,6 +301,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     if giving:
         rows = [row(one, facts, wish) for one in likeliest_first(giving, found)]
         raise _choice("that give features", rows, found)
+    if found.stand_ins is not None and counted and all(isinstance(one.trial.error, NameError) for one in counted):
+        raise found.stand_ins.error  # its star would have brought the name
     if counted:
         raise HardenerError(none_fits(counted, found, facts))
     if wrappings:
