@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Container
 from typing import TypeGuard
 
 from hardener.errors import HardenerError
@@ -157,9 +158,10 @@ def trainable_first(ordered: list[Tried], trials: Trials) -> list[Tried]:
 
 def for_other_sizes(
     everything: list[Tried], taken: Tried, found: Imported, facts: Facts, trials: Trials
-) -> tuple[str, ...]:
-    """Name the file's other networks that would classify images of another size, so that the one taken is a choice."""
-    told, wholes = [], _wholes(taken, everything)
+) -> dict[str, str]:
+    """Tell, by name, of the file's other networks that would classify images of another size, so that the one taken is
+    a choice."""
+    told, wholes = dict[str, str](), _wholes(taken, everything)
     for one in everything:
         here = one.candidate.here and inspect.isclass(one.candidate.value) and not is_part(one, wholes)
         if one is taken or not here or not one.counts or one.trial.outputs is not None or trials.running_out:
@@ -167,19 +169,25 @@ def for_other_sizes(
         trial = at_other_sizes(one, trials).trial
         if trial.outputs == facts.num_classes and trial.size is not None:
             side, name = trial.size[0], one.candidate.name
-            told.append(
+            told[name] = (
                 f"{found.file.path.name} also holds {name}, for images of {side} x {side}: "
                 f"--entry {name} --image-size {side}"
             )
-    return tuple(told)
+    return told
 
 
-def passed_over(everything: list[Tried], taken: Tried, found: Imported, facts: Facts) -> tuple[str, ...]:
+def passed_over(
+    everything: list[Tried], taken: Tried, found: Imported, facts: Facts, but: Container[str]
+) -> tuple[str, ...]:
     """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, those
-    that there was no time to try, and those that fit as well, where the file is named after the one taken."""
+    that there was no time to try, and those that fit as well, where the file is named after the one taken.
+
+    Args:
+        but: the names of those that were told of already.
+    """
     told, wholes = [], _wholes(taken, everything)
     for one in everything:
-        if one is taken or not one.candidate.here or is_part(one, wholes):
+        if one is taken or one.candidate.name in but or not one.candidate.here or is_part(one, wholes):
             continue
         needed = [name for name in one.missing if name and is_network_class(one.candidate.value)]
         name, whole = one.candidate.name, is_part(taken, [one])

@@ -142,10 +142,8 @@ def _chosen(
     ordered = ordered if is_clear else trainable_first(ordered, trials)
     failing = not named and ordered[0].fault is not None
     if len(tops) == 1 and (is_clear or failing):
-        also = (
-            *for_other_sizes(everything, tops[0], found, facts, trials),
-            *passed_over(everything, tops[0], found, facts),
-        )
+        sized = for_other_sizes(everything, tops[0], found, facts, trials)
+        also = (*sized.values(), *passed_over(everything, tops[0], found, facts, sized))
         theirs = otherwise_called(tops[0].candidate, tops[0].trial, found, facts, wish.given, trials)
         if theirs is None or theirs.trial is None:
             return dataclasses.replace(_taken(tops[0]), also=also)

@@ -2,6 +2,7 @@
 # images: colour 16
 # expect: trains
 # expect: entry: Small
+# expect: silent: takes no such images
 # expect: says: also holds Large, for images of 32 x 32: --entry Large --image-size 32
 import torch.nn as nn
 
