@@ -270,6 +270,7 @@ def _advice(
     found_by_looking = chosen != size and loaded.entry is not None and not choice.entry and ":" not in choice.spec
     if found_by_looking and _plain(choice, num_classes, count, chosen) is None:  # on such images others fit as well
         flags.insert(0, f"--entry {loaded.entry}")
+    flags += [loaded.scripts] if loaded.scripts else []
     if fits[chosen] != num_classes and choice.offers_head:
         flags.append("--replace-head")
     sizes = ", ".join(f"{height} x {width}" for height, width in fits)

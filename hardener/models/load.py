@@ -27,7 +27,9 @@ from hardener.models.choosing.given import ATTRIBUTE, as_built_with
 from hardener.models.code.arguments import Facts
 from hardener.models.code.code_outside import code_behind, named_whole, variables_read
 from hardener.models.code.done_without import done_without
+from hardener.models.code.files_around import files_around
 from hardener.models.code.files_read import data_files, files_read
+from hardener.models.code.imports_read import repository_above
 from hardener.models.code.model_file import Imported, ModelFile, find_model_file, imported
 from hardener.models.code.unfetched import names_of, unfetched
 from hardener.models.code.user_code import user_code
@@ -68,7 +70,8 @@ class LoadedModel:
     record has to hold it. `data` is what the code read from below that folder while it was built, `elsewhere` what it
     read from other places, or by a path that is written whole in the code, and `outside` the code that was imported
     from other places. `found` says what of which file was taken, and how that was found; `notes` what the
-    user should know of it, a line each.
+    user should know of it, a line each. `scripts`: the options by which it is built as the repository's scripts build
+    it, where that is another network.
     """
 
     network: nn.Module
@@ -81,6 +84,7 @@ class LoadedModel:
     outside: tuple[Path, ...] = ()
     found: str = ""
     notes: tuple[str, ...] = ()
+    scripts: str = ""
 
 
 def see_that_it_is_there(spec: str, root: Path | None) -> None:
@@ -137,8 +141,16 @@ def load_model(
             module = importlib.import_module(what.module)
         return _unless_fetched(choice, lambda: _of_module(choice, module, entry, facts))
     file = find_model_file(what.path, what.root)
-    uses_timm = "timm" in file.own.read_text(errors="replace")
+    uses_timm = choice.pretrained is False and _uses_timm(file)
     return _unless_fetched(choice, lambda: _of_file(choice, file, entry, facts), uses_timm=uses_timm)
+
+
+def _uses_timm(file: ModelFile) -> bool:
+    """Does a model file name timm, or another from which it may import?"""
+    top = repository_above(file.own)
+    around = files_around(top or file.own.parent, deep=top is not None)
+    code = [file.own, *(path for path in around if path.suffix == ".py")]
+    return any("timm" in path.read_text(errors="replace") for path in code)
 
 
 def _unless_fetched(choice: ModelChoice, build: Callable[[], LoadedModel], *, uses_timm: bool = False) -> LoadedModel:
@@ -180,7 +192,8 @@ def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Fac
     with files_read() as read, variables_read() as asked, imported(file) as found:
         how, wish = "found by looking", _wish(choice, found)
         built = _built(chosen.name, found, read, facts, wish, entry=chosen.name, how=how)
-        return _with_variables(dataclasses.replace(built, notes=(*built.notes, *chosen.also)), asked)
+        built = dataclasses.replace(built, notes=(*built.notes, *chosen.also), scripts=chosen.scripts)
+        return _with_variables(built, asked)
 
 
 def _with_variables(built: LoadedModel, asked: Iterable[str]) -> LoadedModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,20 @@ def test_where_the_hub_cannot_be_reached_the_line_without_its_weights_is_printed
         .shape[0]
         == 2
     )
+
+
+def test_a_file_beside_the_model_file_that_imports_timm_fetches_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trunk.py").write_text(OF_THE_HUB.replace("class Net", "class Trunk"))
+    (tmp_path / "net.py").write_text("from trunk import Trunk\n\n\nclass Net(Trunk):\n    pass\n")
+    told: list[bool] = []
+
+    def watched(*, uses_timm: bool) -> AbstractContextManager[list[str]]:
+        told.append(uses_timm)
+        return unfetched(uses_timm=uses_timm)
+
+    monkeypatch.setattr("hardener.models.load.unfetched", watched)
+    loaded = load_model(ModelChoice(str(tmp_path / "net.py"), entry="Net", pretrained=False), num_classes=2)
+    assert told == [True]
+    assert loaded.notes[-1] == "weights that its code would fetch were not fetched: weights of ResNet"

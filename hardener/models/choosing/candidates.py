@@ -37,6 +37,8 @@ _COMMON = {
     "model", "models", "net", "nets", "network", "networks", "module", "modules", "cnn", "classifier", "backbone",
     "backbones", "main", "train", "utils", "init", "layers", "arch",
 }  # fmt: skip
+_REFUSED = "keyword argument 'num_classes'"
+"""How Python ends to say that what takes any keyword does not take this one: the next way tells why it fails itself."""
 _NONE = "'NoneType' object"
 """How Python begins to say that a part of None is asked for."""
 
@@ -176,7 +178,8 @@ def tried(candidate: Candidate, facts: Facts, given: Mapping[str, Any], trials: 
         this = Tried(candidate, trial, way, counts=counts, given=given)
         if trial.outputs is not None and trial.parameters:
             return this
-        best = this if best is None or (trial.built and not best.trial.built) else best
+        refused = best is not None and _REFUSED in str(best.trial.error)
+        best = this if best is None or refused or (trial.built and not best.trial.built) else best
     assert best is not None, "there is one way at least"
     return dataclasses.replace(best, missing=_asserted(best, taken, given) or _chosen_by(best, taken, given))
 

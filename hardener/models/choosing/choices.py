@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Container
 from typing import TypeGuard
 
 from hardener.errors import HardenerError
@@ -81,12 +82,9 @@ def table(head: str, rows: list[tuple[str, str]]) -> str:
 
 
 def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
-    """Put first what scripts choose by the default of a setting, then what the file itself tries out, in its main part
-    or in a function such as test, then what it is named after, and last what is too small to be meant where others
-    are not.
-
-    Scripts beside the file count after its own.
-    """
+    """Put first what scripts choose by the default of a setting, then what scripts call, then what the file itself
+    tries out, in its main part or in a function such as test, then what it is named after, and last what is too small
+    to be meant where others are not."""
     names = {one.candidate.name for one in tops}
     rest = [node for node in tree_of(found.module).body if getattr(node, "name", "") not in names]
     used = [
@@ -99,13 +97,13 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
     called, chosen = frozenset[str](), list[str]()
     if len(tops) > 1:
         repository = repository_of(found.file)
-        called = repository.called
+        called = repository.called_besides(found.file.own.stem)
         chosen = [one.name for one in repository.chosen(found.file.name, names)]
     few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
 
     def order(one: Tried) -> tuple[bool, int, bool, bool, int]:
         name = one.candidate.name
-        unused = name not in used, one.candidate.called not in called
+        unused = one.candidate.called not in called, name not in used
         place = chosen.index(name) if name in chosen else len(chosen)
         return (one.trial.parameters < few, place, *unused, -closeness(name, found.file.name))
 
@@ -125,7 +123,7 @@ def rivals(
         own = closeness(name, found.file.name)
         whole = len(tops) == 1 and is_part(tops[0], [one])
         named = own >= NEAR and own > near
-        maybe = named or (bool(one.missing) and one.counts and own >= near)
+        maybe = named or (bool(one.missing) and own >= near)
         alone = one.counts and not one.missing and not any(top.counts for top in tops)
         if one in tops or not one.candidate.here or not (maybe or whole or alone) or is_part(one, everything):
             continue
@@ -160,29 +158,36 @@ def trainable_first(ordered: list[Tried], trials: Trials) -> list[Tried]:
 
 def for_other_sizes(
     everything: list[Tried], taken: Tried, found: Imported, facts: Facts, trials: Trials
-) -> tuple[str, ...]:
-    """Name the file's other networks that would classify images of another size, so that the one taken is a choice."""
-    told = []
+) -> dict[str, str]:
+    """Tell, by name, of the file's other networks that would classify images of another size, so that the one taken is
+    a choice."""
+    told, wholes = dict[str, str](), _wholes(taken, everything)
     for one in everything:
-        here = one.candidate.here and inspect.isclass(one.candidate.value) and not is_part(one, everything)
+        here = one.candidate.here and inspect.isclass(one.candidate.value) and not is_part(one, wholes)
         if one is taken or not here or not one.counts or one.trial.outputs is not None or trials.running_out:
             continue
         trial = at_other_sizes(one, trials).trial
         if trial.outputs == facts.num_classes and trial.size is not None:
             side, name = trial.size[0], one.candidate.name
-            told.append(
+            told[name] = (
                 f"{found.file.path.name} also holds {name}, for images of {side} x {side}: "
                 f"--entry {name} --image-size {side}"
             )
-    return tuple(told)
+    return told
 
 
-def passed_over(everything: list[Tried], taken: Tried, found: Imported, facts: Facts) -> tuple[str, ...]:
+def passed_over(
+    everything: list[Tried], taken: Tried, found: Imported, facts: Facts, but: Container[str]
+) -> tuple[str, ...]:
     """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, those
-    that there was no time to try, and those that fit as well, where the file is named after the one taken."""
-    told = []
+    that there was no time to try, and those that fit as well, where the file is named after the one taken.
+
+    Args:
+        but: the names of those that were told of already.
+    """
+    told, wholes = [], _wholes(taken, everything)
     for one in everything:
-        if one is taken or not one.candidate.here or is_part(one, everything):
+        if one is taken or one.candidate.name in but or not one.candidate.here or is_part(one, wholes):
             continue
         needed = [name for name in one.missing if name and is_network_class(one.candidate.value)]
         name, whole = one.candidate.name, is_part(taken, [one])
@@ -199,6 +204,11 @@ def passed_over(everything: list[Tried], taken: Tried, found: Imported, facts: F
             why = ""
         told.append(f"{found.file.path.name} also holds {name}{part}{why}: --entry {name}")
     return tuple(told[:MOST_SHOWN])
+
+
+def _wholes(taken: Tried, everything: list[Tried]) -> list[Tried]:
+    """Return what others may be parts of: no function that makes one of several networks, the one taken among them."""
+    return [one for one in everything if not (inspect.isfunction(one.candidate.value) and is_part(taken, [one]))]
 
 
 def _raises(error: BaseException | None) -> TypeGuard[BaseException]:

@@ -75,11 +75,15 @@ class EntryNeeded(HardenerError):
 
 @dataclass(frozen=True)
 class Entry:
-    """The name that builds the network, how many numbers it learns, where that is known, and what else to say."""
+    """The name that builds the network, how many numbers it learns, where that is known, and what else to say.
+
+    `scripts`: the options by which it is built as the repository's scripts build it, where they make another of it.
+    """
 
     name: str
     parameters: int = 0
     also: tuple[str, ...] = ()
+    scripts: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
         made = [tried(one, facts, wish.given, trials) for top in tops for one in factories(top.candidate)]
         tops = [one for one in made if one.rank(facts) < 3] or [*made, *tops]
     if tops[0].rank(facts) >= 4:
-        parts = [one for one in everything if one not in tops and one.missing and one.counts]
+        parts = [one for one in everything if one not in tops and one.missing and _names_a_count(one)]
         return _unfit(tops, parts, found, facts, wish, trials)
     return _chosen(tops, everything, found, facts, wish, trials)
 
@@ -138,12 +142,16 @@ def _chosen(
     ordered = ordered if is_clear else trainable_first(ordered, trials)
     failing = not named and ordered[0].fault is not None
     if len(tops) == 1 and (is_clear or failing):
-        also = (
-            *for_other_sizes(everything, tops[0], found, facts, trials),
-            *passed_over(everything, tops[0], found, facts),
-            *otherwise_called(tops[0].candidate, tops[0].trial.parameters, found, facts, wish.given, trials),
+        sized = for_other_sizes(everything, tops[0], found, facts, trials)
+        also = (*sized.values(), *passed_over(everything, tops[0], found, facts, sized))
+        theirs = otherwise_called(tops[0].candidate, tops[0].trial, found, facts, wish.given, trials)
+        if theirs is None or theirs.trial is None:
+            return dataclasses.replace(_taken(tops[0]), also=also)
+        told = (
+            f"{tops[0].candidate.name} is built by its own defaults. The repository's scripts give it others "
+            f"({theirs.trial.parameters:,} parameters): {theirs.words()}"
         )
-        return dataclasses.replace(_taken(tops[0]), also=also)
+        return dataclasses.replace(_taken(tops[0]), also=(*also, told), scripts=theirs.words())
     if failing:
         raise HardenerError(none_fits(ordered, found, facts))
     rows = list(dict([*named, *rows_as_called(ordered, found, facts, wish, trials)]).items())
@@ -291,6 +299,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     if giving:
         rows = [row(one, facts, wish) for one in likeliest_first(giving, found)]
         raise _choice("that give features", rows, found)
+    if found.stand_ins is not None and counted and all(isinstance(one.trial.error, NameError) for one in counted):
+        raise found.stand_ins.error  # its star would have brought the name
     if counted:
         raise HardenerError(none_fits(counted, found, facts))
     if wrappings:
@@ -298,6 +308,11 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     raise HardenerError(
         f"--model-arg {next(iter(wish.given), '')}: nothing in {found.file.path} takes it. Name what does by --entry."
     )
+
+
+def _names_a_count(one: Tried) -> bool:
+    """Has a candidate an argument for the number of classes? What takes `**kwargs` may be any layer."""
+    return one.candidate.takes is not None and class_count_name(one.candidate.takes) is not None
 
 
 def _choice(which: str, rows: list[tuple[str, str]], found: Imported, more: str = "") -> EntryNeeded:
@@ -329,7 +344,9 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
         values = f" ({wrapping.tried})" if 0 < len(wrapping.tried) < _LONGEST else ""
         fault = "" if wrapping.fault is None else describe(wrapping.fault).rstrip(".")
         why = f" What was tried{values} raised {fault}." if fault else ""
-        return EntryNeeded(f"{told} Pass what is right for you as --entry {name} {blanks}.{why}")
+        needed = EntryNeeded(f"{told} Pass what is right for you as --entry {name} {blanks}.{why}")
+        needed.__cause__ = wrapping.fault
+        return needed
     if wrapping.is_said:
         options = options_of(wrapping, facts, wish)
         text = f"{told} {wrapping.others()}Pass what is right for you, such as\n  {options}\n({figures(wrapping)})"

@@ -94,6 +94,7 @@ USUAL: dict[str, Sequence[Any]] = {
     "activation": ("relu",),
     "mode": (),
     "pool": ("cls", "mean"),
+    "momentum": (0.1,),
     "lr": (0.1,),
     "learningrate": (0.1,),
     "bn": (True,),

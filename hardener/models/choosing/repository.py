@@ -29,6 +29,7 @@ from hardener.models.code.names_read import (
     is_len,
     is_plain,
     setting_read,
+    settings_in,
     written_out,
 )
 from hardener.models.code.selections import Selection, selections
@@ -115,7 +116,14 @@ class Repository:
     @functools.cached_property
     def called(self) -> frozenset[str]:
         """The names of all classes and functions that are called anywhere."""
-        nodes = [node for tree, _ in self._trees for node in ast.walk(tree)]
+        return self.called_besides("")
+
+    def called_besides(self, stem: str) -> frozenset[str]:
+        """Return the names of all classes and functions that are called outside of one file and of tests."""
+        trees = [
+            tree for tree, name in self._trees if not stem or not (name.rpartition(".")[2] == stem or "test" in name)
+        ]
+        nodes = [node for tree in trees for node in ast.walk(tree)]
         aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
         names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
         return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
@@ -287,6 +295,9 @@ def _read_code(tree: ast.Module, found: Repository, module: str) -> None:
                     _keep_mapping(target.id, literal(values[0], ...), known, found)
             elif isinstance(target, ast.Name) and isinstance(node.value, ast.Dict):
                 _read_mapping(literal(node.value, ...), (), found)
+        elif isinstance(node, ast.ClassDef):
+            for name, value in settings_in(node):
+                _keep((node.name, name), value, found)
         elif isinstance(node, ast.List):  # OrderedDict([("depth", 26), ...])
             for key, value in (one.elts for one in node.elts if isinstance(one, ast.Tuple) and len(one.elts) == 2):
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):

@@ -193,11 +193,13 @@ def as_called(
     trials: Trials,
     *,
     always: bool = False,
+    size: tuple[int, int] | None = None,
 ) -> Wrapping | None:
     """Give a candidate what the repository's scripts give it in place of its own defaults.
 
     Args:
         always: only where every call that is written gives others.
+        size: of the images that it takes, where it does not take the user's.
     """
     taken = candidate.takes
     if taken is None:
@@ -207,29 +209,25 @@ def as_called(
     others = [{name: call[name] for name in _told(call, taken, known, given)} for call in calls]
     if always and not all(others):
         return None
-    for guesses in others:
-        trial = trials.run(functools.partial(_call, candidate, known, guesses)) if guesses else Trial(False)
+    for guesses, way in itertools.product(filter(None, others), known_ways(candidate, facts, given)[0]):
+        trial = trials.run(functools.partial(_call, candidate, way, guesses), size=size)
         if trial.outputs is not None and trial.parameters:
-            return Wrapping(candidate, guesses, known, trial, replaces=True)
+            return Wrapping(candidate, guesses, _without(guesses, way), trial, replaces=True)
     return None
 
 
 def otherwise_called(
-    candidate: Candidate, parameters: int, found: Imported, facts: Facts, given: Mapping[str, Any], trials: Trials
-) -> tuple[str, ...]:
-    """Say how the repository's scripts call a class that is built by its defaults, where each of them makes another
+    candidate: Candidate, trial: Trial, found: Imported, facts: Facts, given: Mapping[str, Any], trials: Trials
+) -> Wrapping | None:
+    """Return how the repository's scripts call a class that is built by its defaults, where each of them makes another
     network of it.
 
     Args:
-        parameters: of the network by its defaults.
+        trial: of the network by its defaults.
     """
-    theirs = None if trials.spent else as_called(candidate, found, facts, given, trials, always=True)
-    if theirs is None or theirs.trial is None or theirs.trial.parameters == parameters or not theirs.is_said:
-        return ()
-    return (
-        f"{candidate.name} is built by its own defaults. The repository's scripts give it others "
-        f"({theirs.trial.parameters:,} parameters): {theirs.words()}",
-    )
+    theirs = None if trials.spent else as_called(candidate, found, facts, given, trials, always=True, size=trial.size)
+    is_another = theirs is not None and theirs.trial is not None and theirs.trial.parameters != trial.parameters
+    return theirs if theirs is not None and is_another and theirs.is_said else None
 
 
 def _run(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import collections
 import functools
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeGuard
 
 from hardener.models.code.arguments import OFF, plain
 from hardener.models.code.source_code import literal
+
+_OF_SETTINGS = re.compile(r"(config|configuration|cfg|settings|options|params|hparams|args)$", re.IGNORECASE)
+"""How classes end that hold settings."""
 
 
 def bound_in(tree: ast.Module) -> set[str]:
@@ -67,6 +71,18 @@ def constants_in(tree: ast.Module | ast.FunctionDef) -> Mapping[str, Any]:
     known = {name: literal(value, value) for name, value in pairs if name in own}
     top = [(".".join(dotted(n.targets[0])), literal(n.value, ...)) for n in sets if n in tree.body]
     return known | {name: value for name, value in top if "." not in name and value is not ...}
+
+
+def settings_in(tree: ast.ClassDef) -> Iterator[tuple[str, Any]]:
+    """Yield what a class of settings has by itself, as its name tells: `depth = 28` in `Config`, also of `self`."""
+    for node in ast.walk(tree) if _OF_SETTINGS.search(tree.name) else ():
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and target is not None and node.value is not None:
+            names = dotted(target)
+            own = node in tree.body if len(names) == 1 else names[:1] == ("self",) and len(names) == 2
+            value = literal(node.value, ...)
+            if own and value is not ...:
+                yield names[-1], value
 
 
 def is_plain(call: ast.Call) -> bool:

@@ -1,0 +1,4 @@
+from nets import *
+
+if __name__ == "__main__":
+    model = small()
