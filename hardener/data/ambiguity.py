@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from hardener.config.reading import ignoring
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
 from hardener.data.layouts.file_names import guess
-from hardener.data.name_parts import classes_of, labels_by, may_be, telling_parts
 from hardener.data.node import Node
 from hardener.data.split_names import (
     divided_name,
@@ -22,7 +21,8 @@ from hardener.data.split_names import (
     split_of,
 )
 from hardener.data.tree import Tree
-from hardener.data.untaken import is_no_data
+from hardener.data.unclear.name_parts import classes_of, labels_by, may_be, telling_parts
+from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
 from hardener.words import listed
 

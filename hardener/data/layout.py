@@ -26,13 +26,13 @@ from hardener.data.ambiguity import (
     told_beside,
 )
 from hardener.data.brought import SplitName
-from hardener.data.divided import parts_of_one_set, told_part, told_sets
 from hardener.data.node import Node, grow
-from hardener.data.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
-from hardener.data.twins import refuse_twins
-from hardener.data.untaken import is_no_data
+from hardener.data.unclear.divided import parts_of_one_set, told_part, told_sets
+from hardener.data.unclear.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
+from hardener.data.unclear.twins import refuse_twins
+from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
 
 UNLABELLED = "images in no class folder"

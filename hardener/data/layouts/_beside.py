@@ -19,7 +19,7 @@ from hardener.data.tables.columns import NoColumn, choose, choose_path
 from hardener.data.tables.several import Below, Several, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import Tree
-from hardener.data.untaken import is_no_data, mentions
+from hardener.data.unclear.untaken import is_no_data, mentions
 from hardener.errors import HardenerError
 
 _DEEPEST = 3

@@ -12,7 +12,7 @@ from hardener.data.place import Place
 from hardener.data.split_names import own_name, split_in
 from hardener.data.tables.table import lines_of
 from hardener.data.tree import Tree
-from hardener.data.untaken import is_no_data
+from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".lst")

@@ -22,7 +22,7 @@ from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.several import Below, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
-from hardener.data.untaken import doubts_about_splits, is_no_data
+from hardener.data.unclear.untaken import doubts_about_splits, is_no_data
 from hardener.errors import HardenerError
 
 _METADATA = ("metadata.csv", "metadata.jsonl")

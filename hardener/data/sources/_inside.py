@@ -10,7 +10,7 @@ from hardener.data.layout import read_layout
 from hardener.data.layouts import LAYOUTS
 from hardener.data.layouts._other_classes import see_that_tables_agree, way_by_tables
 from hardener.data.place import Place
-from hardener.data.untaken import doubts_about_splits
+from hardener.data.unclear.untaken import doubts_about_splits
 from hardener.errors import HardenerError
 
 

@@ -16,7 +16,7 @@ from hardener.data.tables.columns import names_columns
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, looks_like_image, read_table
 from hardener.data.tree import Tree
-from hardener.data.untaken import doubts_about_names
+from hardener.data.unclear.untaken import doubts_about_names
 
 
 class Manifest:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import one_and_another, some
-from hardener.data.forms import in_forms
-from hardener.data.name_parts import classes_of, labels_by, one_varies, told, without
 from hardener.data.node import Node
 from hardener.data.split_names import first_split, looks_drawn, own_name, says_nothing
+from hardener.data.unclear.forms import in_forms
+from hardener.data.unclear.name_parts import classes_of, labels_by, one_varies, told, without
 from hardener.errors import HardenerError
 
 _STRAY = 0.2

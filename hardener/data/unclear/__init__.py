@@ -1,0 +1,1 @@
+"""Trees that can be read in more than one way: what their names tell, and what is refused."""
