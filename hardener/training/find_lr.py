@@ -6,9 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from hardener.config.schema import OPTIMIZERS
 from hardener.errors import HardenerError
 from hardener.progress import TrainReporter, rank_and_world
+from hardener.runtime.model_state import same_draws
 from hardener.training.balance import class_weights
 from hardener.training.build import build_method, check_optimizer, first_state, step_rule
 from hardener.training.learning_rate import give_rate
@@ -46,6 +49,7 @@ class RateSweep:
     batch_size: int
 
 
+@same_draws(torch.device("cpu"))
 def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSweep:
     """Take up to 100 steps of the recipe at rates from 1e-6 to 10; nothing is written.
 

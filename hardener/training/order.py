@@ -13,7 +13,7 @@ from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
 from hardener.data.wait_time import WaitTime
 from hardener.progress import rank_and_world
-from hardener.runtime.model_state import as_float
+from hardener.runtime.model_state import as_float, seed_draws
 from hardener.training.balance import even_order
 from hardener.training.loop import Minibatch
 from hardener.training.resizing import resized, size_in
@@ -55,8 +55,8 @@ class DataOrder:
         batch_size = self._recipe.batch_size
         pieces = self._images.batches(own, batch_size, pin=self._device.type == "cuda")
         for places, (images, labels) in zip(own.split(batch_size), self.wait_time(pieces), strict=True):
-            # all of a step's draws, of noise, mixup and attacks, follow from its place: no checkpoint holds any
-            torch.manual_seed(step_seed(self._seed, epoch, place, self._rank))
+            # all of a step's draws, the network's own too, follow from its place: no checkpoint holds any
+            seed_draws(step_seed(self._seed, epoch, place, self._rank))
             whole = min(self._together, self.usable - place)
             place += whole
             moved = as_float(images.to(self._device, non_blocking=True)).contiguous(memory_format=torch.channels_last)

@@ -31,6 +31,7 @@ from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.trained import changed_code, open_classifier
 from hardener.progress import Reporter, rank_and_world
+from hardener.runtime.model_state import seed_draws
 from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
@@ -94,7 +95,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     say_how(folder, reporter)
     cache = _pixel_cache(recipe, reporter)
     seen, size, rule, cut = _look(folder.train, recipe, cache, reporter)
-    torch.manual_seed(request.seed)
+    seed_draws(request.seed)
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
     recipe = settle_recipe(request, min(shape.height, shape.width), reporter)

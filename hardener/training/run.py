@@ -7,11 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from hardener.config.data_path import lasting
 from hardener.config.run_folder import DataRecord, RunFolder
 from hardener.config.run_lock import locked
 from hardener.errors import HardenerError
 from hardener.progress import Reporter, SilentTraining, TrainReporter, rank_and_world
+from hardener.runtime.model_state import same_draws
 from hardener.runtime.processes import from_first, meet, together
 from hardener.training.build import check_optimizer, check_prior
 from hardener.training.ending import TimeLimit
@@ -28,11 +31,13 @@ from hardener.training.tracking import check_tracker
 __all__ = ["TrainRequest", "resume", "train"]
 
 
+@same_draws(torch.device("cpu"))
 def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
     """Train a model by a recipe and return its run folder.
 
     Nothing is written before model, data and recipe are known to fit together. Of the processes of one torchrun all
-    must call this; the first writes and speaks. Where torchrun starts them again, they go on with their run.
+    must call this; the first writes and speaks. Where torchrun starts them again, they go on with their run. What the
+    calling program draws at random afterwards is as without this.
 
     Raises:
         HardenerError: a mistake in what was asked for.
@@ -72,6 +77,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         return TrainingSession(run, record, request.recipe, prepared.material, reporter).go(limit)
 
 
+@same_draws(torch.device("cpu"))
 def resume(
     run: RunFolder,
     reporter: TrainReporter,
