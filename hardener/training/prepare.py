@@ -43,6 +43,7 @@ from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
 from hardener.training.named_files import see_what_is_named
+from hardener.training.order import single_step
 from hardener.training.own_normalization import choose_normalization
 from hardener.training.request import TrainRequest
 from hardener.training.resizing import check_smallest
@@ -133,8 +134,9 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     balance = describe_balance(recipe, train_images.labels, folder.classes)
     if balance is not None:
         reporter.say(balance)
-    if (short := short_ramp(recipe, len(train_images), rank_and_world()[1])) is not None:
-        reporter.warn(short)
+    for told in (short_ramp, single_step):
+        if (short := told(recipe, len(train_images), rank_and_world()[1])) is not None:
+            reporter.warn(short)
     mean, std = normalization(normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std)
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, splits.validation, device)
