@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -111,7 +112,8 @@ def resume(
             record, recipe = run.read_record(), run.read_recipe()
             is_whole = world > 1 or not lacks(run, record, recipe)
             if record.status == "finished" and is_whole and not was_restarted():
-                raise HardenerError(f"{run.path} is finished: {record.epochs_done} epochs are done.")
+                further = f"A new run begins with its weights by --init {shlex.quote(str(run.path))}."
+                raise HardenerError(f"{run.path} is finished: {record.epochs_done} epochs are done. {further}")
             _move(record.data, data, validation_root, test_root, images_root)
         if from_first(record.status) == "finished":  # or torchrun has started all anew because one fell after the end
             if world == 1:

@@ -18,6 +18,7 @@ from hardener.errors import Interrupted
 from hardener.models.load import load_model
 from hardener.models.normalize import ImageClassifier
 from hardener.training.parallel import leaves_unused
+from hardener.training.prepare import prepare
 from hardener.training.run import resume, train
 
 LEAVES_OUT = """
@@ -95,6 +96,15 @@ def test_a_block_that_is_left_out_at_random_counts_as_unused_and_leaves_no_trace
     assert all(parameter.grad is None for parameter in classifier.parameters())
     whole = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Dropout(0.5), nn.Flatten(), nn.Linear(216, 2))
     assert not leaves_unused(ImageClassifier(whole, mean=(0.5,), std=(0.5,), classes=("cat", "dog")), images)
+
+
+def test_a_block_that_is_left_out_at_random_is_not_said_to_learn_nothing(image_folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "leaves_out.py"
+    model.write_text(LEAVES_OUT.replace("DRAWS", "lambda: 0.0 if float(torch.rand(())) < 0.7 else 1.0,"))
+    for seed in range(5):
+        told = Recorder()
+        prepare(request(model, image_folder, tmp_path, "natural", seed=seed), told)
+        assert not [line for line in told.warned if line.startswith("no gradient reaches")]
 
 
 @pytest.mark.slow
