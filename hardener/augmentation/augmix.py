@@ -15,7 +15,7 @@ from hardener.config.section import Section
 SPACE: Space = {
     "autocontrast": Span(),
     "equalize": Span(),
-    "posterize": Span(4.0, 0.0),
+    "posterize": Span(4.5, 0.5),  # bits are rounded; the published code takes off whole ones only
     "rotate": Span(0.0, 30.0, signed=True),
     "solarize": Span(1.0, 0.0),
     "shear_x": Span(0.0, 0.3, signed=True),

@@ -51,7 +51,12 @@ def _hint(loc: Sequence[int | str], place: str, known: Sequence[str]) -> str:
         return f" Did you mean {either(map(repr, elsewhere))}?"
     if len(section) > 1 and len(loc) > section.count(".") + 1:  # an item of a list, whose own keys are short
         return did_you_mean(last, [key.removeprefix(section) for key in known if key.startswith(section)])
-    return did_you_mean(place, known) or did_you_mean(last, known)
+    found = did_you_mean(place, known) or did_you_mean(last, known)
+    beside = [key for key in dict.fromkeys(known) if key.startswith(section) and "." not in key[len(section) :]]
+    if not beside or (found and f"{section[:-1]!r}" not in found):
+        return found
+    names = ", ".join(key.removeprefix(section) for key in beside)  # near is the section's own name, and no key of it
+    return f" Known{' of ' + section[:-1] if section else ''}: {names}."
 
 
 def _place(loc: Sequence[int | str]) -> tuple[str, str]:

@@ -151,14 +151,29 @@ def _recipe_file(name: str) -> Path:
         path = known[name]
     elif name.endswith((".yaml", ".yml")):
         path = Path(name)
+        if path.is_dir():
+            raise HardenerError(_folder_told(path))
         if not path.is_file():
             raise HardenerError(f"no recipe file {name}.")
+        if not read_yaml(path):
+            raise HardenerError(
+                f"{name} holds no key: is it the file that is meant? All as it is by default is --recipe natural"
+            )
     else:
-        if (own := Path(name) / "recipe.yaml").is_file():
-            raise HardenerError(f"{name} is a run. Its recipe is the file {own}: --recipe {shlex.quote(str(own))}")
+        if Path(name).is_dir():
+            raise HardenerError(_folder_told(Path(name)))
         listed = ", ".join(known)
         raise HardenerError(f"unknown recipe {name!r}. Known: {listed}.{did_you_mean(name, known)}")
     return path
+
+
+def _folder_told(folder: Path) -> str:
+    """Say what a folder is that stands in the place of a recipe, and which of its files can be meant."""
+    if (own := folder / "recipe.yaml").is_file():
+        return f"{folder} is a run. Its recipe is the file {own}: --recipe {shlex.quote(str(own))}"
+    held = sorted(path for path in folder.iterdir() if path.suffix in {".yaml", ".yml"})
+    line = f" Name a file in it, such as --recipe {shlex.quote(str(held[0]))}" if held else ""
+    return f"{folder} is a folder, and a recipe is a YAML file or one of: {', '.join(recipe_files())}.{line}"
 
 
 def settle(recipe: Recipe, *, trained: bool, side: int) -> tuple[Recipe, dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from hardener.errors import HardenerError
+from hardener.words import one_line
 
 
 class _Strict(yaml.SafeLoader):
@@ -36,7 +37,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         fields = _Strict(path.read_text(encoding="utf-8")).get_single_data() or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HardenerError(f"{path} is not YAML: {error}") from None
+        raise HardenerError(f"{path} is not YAML: {_told(error)}") from None
     if not isinstance(fields, dict):
         raise HardenerError(f"{path} must hold `key: value` lines; it holds a {type(fields).__name__}.")
     return fields
+
+
+def _told(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """Say in one line what is wrong and where."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return one_line(str(error))
+    mark, problem = error.problem_mark, one_line(error.problem or str(error))
+    tabs = " YAML takes no tabs around keys: write spaces" if "'\\t'" in problem else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}.{tabs}"

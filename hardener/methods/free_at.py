@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -80,6 +81,16 @@ class FreeAt(Method):
         ball, used = norm_geometry(self.norm), len(inputs)
         climbed = ball.project(self.delta[:used] + self.step_size * ball.climbing_step(inputs.grad, self.eps), self.eps)
         self.delta = climbed if used == len(self.delta) else torch.cat([climbed, self.delta[used:]])
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Leave the perturbation as it is inside; see `Method.forgetting`."""
+        delta = self.delta
+        try:
+            with super().forgetting():
+                yield
+        finally:
+            self.delta, self._inputs = delta, None
 
     def get_extra_state(self) -> Tensor:
         """Return the perturbation, for the state dict."""

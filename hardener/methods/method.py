@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -99,6 +100,15 @@ class Method(nn.Module):
 
     def meet(self, places: Tensor) -> None:
         """Take note of which training images, (N,) int64, the next call of `loss` gets."""
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Inside, losses leave no trace in the method: nothing is kept of images, and no weights are moved."""
+        gamma, self.awp_gamma = self.awp_gamma, 0.0
+        try:
+            yield
+        finally:
+            self.awp_gamma = gamma
 
     def bound_beta(self) -> None:
         """Bring beta back into its range; called after each of its steps."""

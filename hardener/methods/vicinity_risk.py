@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -114,6 +115,16 @@ class VicinityRisk(Method):
         """Let the climb know around which images it starts; see `Method.meet`."""
         if self.prior is not None:
             self.prior.places = places
+
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Climb from noise inside, and keep nothing of what it comes to; see `Method.forgetting`."""
+        prior, self.prior = self.prior, None
+        try:
+            with super().forgetting():
+                yield
+        finally:
+            self.prior = prior
 
     @property
     def _climb(self) -> WorstPoint | None:

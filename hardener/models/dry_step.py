@@ -22,9 +22,11 @@ from hardener.models.ends import EndsWatched, remarks_on_end, remarks_on_end_in_
 from hardener.models.normalize import ImageClassifier
 from hardener.models.plain_state import changed_by_training, plain_state_kept, remarks_on_plain_state
 from hardener.models.tame import line_of
+from hardener.runtime.model_state import draws_so_far
 
 MOST = 4
 _FEW = 2  # images of the passes that only look; a step of ResNet-50 at 224 pixels takes 3.5 times as long with all
+_TRIES = 8  # of a network that draws at random, until a gradient has reached all of it
 _CUTS = re.compile(r"no_grad|inference_mode|\.detach\(|\.data\b|\.numpy\(|set_grad_enabled")
 
 
@@ -55,6 +57,7 @@ def dry_step(
     with plain_state_kept(classifier.network):
         ends = _taught(classifier, images)
     what = f"a step of training fails on {conditions.shown(count)}"
+    before = draws_so_far(conditions.device)
     try:
         with failing(what, classifier, conditions, images):
             _step(classifier, images, conditions, autocast=conditions.autocast, ends=ends)
@@ -62,6 +65,12 @@ def dry_step(
         return []  # training takes smaller pieces, or says that none fits
     if answers is not None and not any(remark.wrong for remark in ends):
         ends += remarks_on_end_in_eval_mode(answers, classifier.network)
+    draws = draws_so_far(conditions.device) != before
+    for _ in range(_TRIES if draws else 0):  # a block that was left out at random gets its gradient another time
+        if all(parameter.grad is not None for parameter in learning.values()):
+            break
+        with contextlib.suppress(Exception):  # the user's own code; the step above went well
+            _step(classifier, images, conditions, autocast=conditions.autocast, ends=[])
     idle = [name for name, parameter in learning.items() if parameter.grad is None]
     remarks = [*ends, *_unreached(classifier, idle, len(learning), images)]
     few = images.detach()[:_FEW]

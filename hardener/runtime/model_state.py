@@ -94,3 +94,16 @@ def same_draws(device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(other)
+
+
+def seed_draws(seed: int) -> None:
+    """Let all random numbers follow from a seed, those of networks that draw by numpy or Python too."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # numpy takes no more
+
+
+def draws_so_far(device: torch.device) -> tuple[object, ...]:
+    """Return what is another as soon as a random number was drawn: torch's, numpy's or Python's."""
+    on_device = [torch.cuda.get_rng_state(device).tolist()] if device.type == "cuda" else []
+    return (torch.get_rng_state().tolist(), *on_device, repr(np.random.get_state(legacy=False)), random.getstate())

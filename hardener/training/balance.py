@@ -62,6 +62,10 @@ def describe_balance(recipe: Recipe, labels: Tensor, classes: Sequence[str]) -> 
     """Say what the recipe's `data.balance` does with these images; None where it does nothing."""
     counts = torch.bincount(labels, minlength=len(classes))
     few, many = int(counts.argmin()), int(counts.argmax())
+    if recipe.data.balance != "none" and counts[few] == counts[many]:
+        return (
+            f"data.balance={recipe.data.balance} changes nothing: each class has {int(counts[few]):,} training images"
+        )
     if recipe.data.balance == "sampler":
         share = len(labels) / len(classes)
         return (

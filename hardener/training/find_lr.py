@@ -6,15 +6,19 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from hardener.config.schema import OPTIMIZERS
 from hardener.errors import HardenerError
+from hardener.models.recompute import recompute
 from hardener.progress import TrainReporter, rank_and_world
+from hardener.runtime.model_state import same_draws
 from hardener.training.balance import class_weights
-from hardener.training.build import build_method, check_optimizer, first_state, step_rule
+from hardener.training.build import build_method, check_optimizer, check_prior, first_state, step_rule
 from hardener.training.learning_rate import give_rate
 from hardener.training.loop import Minibatch, train_epoch
 from hardener.training.order import DataOrder
-from hardener.training.parallel import spread
+from hardener.training.parallel import blocks, spread
 from hardener.training.prepare import Prepared, prepare
 from hardener.training.request import TrainRequest
 from hardener.training.settling import MUCH
@@ -46,6 +50,7 @@ class RateSweep:
     batch_size: int
 
 
+@same_draws(torch.device("cpu"))
 def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSweep:
     """Take up to 100 steps of the recipe at rates from 1e-6 to 10; nothing is written.
 
@@ -57,6 +62,7 @@ def find_learning_rate(request: TrainRequest, reporter: TrainReporter) -> RateSw
         raise HardenerError("--find-lr works in one process: start it without torchrun.")
     check_optimizer(request.recipe.optimizer)
     prepared = prepare(request, reporter)
+    check_prior(prepared.recipe, prepared.material.train_images)
     if prepared.recipe.network.head_first:
         reporter.say("the rates are tried on all layers, as after the epochs of the head alone")
     rates, losses = _sweep(prepared, request.seed, reporter)
@@ -105,6 +111,8 @@ def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list
         method.awp_gamma = recipe.awp.gamma
     method.mark(0.5)  # some terms of a loss count nothing at the start of a run
     method.to(device)
+    if recipe.network.checkpoint:
+        recompute(blocks(material.classifier.network))
     exchange = spread(material.classifier, method, device, shape, sharded=False)
     exchange.training_loss.train()
     state = first_state(recipe, material.classifier.network, method, device)

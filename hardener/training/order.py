@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 
 import torch
@@ -13,11 +14,14 @@ from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
 from hardener.data.wait_time import WaitTime
 from hardener.progress import rank_and_world
-from hardener.runtime.model_state import as_float
+from hardener.runtime.model_state import as_float, seed_draws
 from hardener.training.balance import even_order
 from hardener.training.loop import Minibatch
 from hardener.training.resizing import resized, size_in
 from hardener.training.state import Progress
+from hardener.words import counted
+
+_STEPS, _LEAST_BATCH = 8, 4  # what is advised: so many steps an epoch, of so many images
 
 
 class DataOrder:
@@ -55,8 +59,8 @@ class DataOrder:
         batch_size = self._recipe.batch_size
         pieces = self._images.batches(own, batch_size, pin=self._device.type == "cuda")
         for places, (images, labels) in zip(own.split(batch_size), self.wait_time(pieces), strict=True):
-            # all of a step's draws, of noise, mixup and attacks, follow from its place: no checkpoint holds any
-            torch.manual_seed(step_seed(self._seed, epoch, place, self._rank))
+            # all of a step's draws, the network's own too, follow from its place: no checkpoint holds any
+            seed_draws(step_seed(self._seed, epoch, place, self._rank))
             whole = min(self._together, self.usable - place)
             place += whole
             moved = as_float(images.to(self._device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
@@ -78,6 +82,22 @@ def usable_of(images: int, *, together: int, world: int) -> int:
     """Return how many images an epoch uses; see `DataOrder.usable`. `together`: of a minibatch over all processes."""
     rest = images % together
     return images - rest if 0 < rest < 2 * world and rest < images else images
+
+
+def single_step(recipe: Recipe, images: int, world: int) -> str | None:
+    """Say where an epoch is one step, so that a run has hardly any, and what makes more of them; None: it is several.
+
+    Args:
+        images: of the training split.
+        world: processes that share them.
+    """
+    fewer = 2 ** int(math.log2(max(images / world / _STEPS, 1)))
+    if images > recipe.batch_size * world or fewer < _LEAST_BATCH:
+        return None
+    return (
+        f"an epoch is one step, since minibatches hold {recipe.batch_size * world} images and there are {images}: the "
+        f"run has {counted(recipe.epochs, 'step')}. --batch-size {fewer} makes more of them"
+    )
 
 
 def step_seed(seed: int, epoch: int, place: int, rank: int) -> int:

@@ -17,11 +17,12 @@ from hardener.methods.method import Method
 from hardener.models.freeze import keep_in_eval, stays_in_eval
 from hardener.models.normalize import ImageClassifier
 from hardener.progress import rank_and_world
-from hardener.runtime.model_state import lay_out
-from hardener.runtime.processes import sum_of
+from hardener.runtime.model_state import draws_so_far, lay_out, left_as_found, same_draws
+from hardener.runtime.processes import any_of, sum_of
 from hardener.training.training_loss import TrainingLoss
 
 _LEAST_SHARE = 0.01  # of the network's parameters: a smaller block is not worth an exchange of its own
+_TRIES = 8  # of a network that draws at random in training, until one of its blocks is left out
 
 
 class Exchange:
@@ -84,7 +85,7 @@ class Copies(Exchange):
         return DistributedDataParallel(
             self.training_loss,
             device_ids=[device] if device.type == "cuda" else None,
-            find_unused_parameters=_leaves_unused(self.training_loss.classifier, two),
+            find_unused_parameters=leaves_unused(self.training_loss.classifier, two),
         )
 
     def learn_otherwise(self) -> None:
@@ -298,10 +299,24 @@ def _average_beta(method: Method) -> None:
         beta.grad = sum_of(beta.grad) / rank_and_world()[1]
 
 
-def _leaves_unused(classifier: nn.Module, images: Tensor) -> bool:
-    """Tell whether some parameters take no part in the logits, such as those of an auxiliary head."""
-    classifier.eval()
-    classifier(images).sum().backward()
-    unused = any(parameter.requires_grad and parameter.grad is None for parameter in classifier.parameters())
+def leaves_unused(classifier: nn.Module, images: Tensor) -> bool:
+    """Tell whether some parameters may take no part in the logits, such as those of an auxiliary head, or of a block
+    that is left out at random in training. All processes must ask for it: one answers for all."""
+    device = images.device
+    with left_as_found(classifier), same_draws(device):
+        classifier.eval()
+        unused = _leaves_unreached(classifier, images)
+        classifier.train()
+        before = draws_so_far(device)
+        unused |= _leaves_unreached(classifier, images)
+        draws = any_of(draws_so_far(device) != before)[0]
+        for _ in range(_TRIES if draws else 0):  # all of them on all processes: batch norm may speak to the others
+            unused |= _leaves_unreached(classifier, images)
+    return any_of(unused)[0]
+
+
+def _leaves_unreached(classifier: nn.Module, images: Tensor) -> bool:
+    """Tell whether a backward pass leaves parameters without a gradient."""
     classifier.zero_grad()
-    return unused
+    classifier(images).sum().backward()
+    return any(parameter.requires_grad and parameter.grad is None for parameter in classifier.parameters())

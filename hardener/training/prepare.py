@@ -31,6 +31,7 @@ from hardener.models.load import LoadedModel, ModelChoice
 from hardener.models.normalize import ImageClassifier, normalization
 from hardener.models.trained import changed_code, open_classifier
 from hardener.progress import Reporter, rank_and_world
+from hardener.runtime.model_state import seed_draws
 from hardener.training.augmentation import Pictured, settle_augmentation
 from hardener.training.balance import describe_balance
 from hardener.training.build import autocasts, freeze_as_asked
@@ -42,6 +43,7 @@ from hardener.training.launch import own_device
 from hardener.training.look import Looked, Splits, drop_copies, look_at_data
 from hardener.training.loop import smallest_piece
 from hardener.training.named_files import see_what_is_named
+from hardener.training.order import single_step
 from hardener.training.own_normalization import choose_normalization
 from hardener.training.request import TrainRequest
 from hardener.training.resizing import check_smallest
@@ -94,7 +96,7 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     say_how(folder, reporter)
     cache = _pixel_cache(recipe, reporter)
     seen, size, rule, cut = _look(folder.train, recipe, cache, reporter)
-    torch.manual_seed(request.seed)
+    seed_draws(request.seed)
     built = _build(request, folder.classes, size, color=seen.color)
     loaded, shape = built.loaded, ImageShape(built.height, built.width, built.channels, rule)
     recipe = settle_recipe(request, min(shape.height, shape.width), reporter)
@@ -132,8 +134,9 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
     balance = describe_balance(recipe, train_images.labels, folder.classes)
     if balance is not None:
         reporter.say(balance)
-    if (short := short_ramp(recipe, len(train_images), rank_and_world()[1])) is not None:
-        reporter.warn(short)
+    for told in (short_ramp, single_step):
+        if (short := told(recipe, len(train_images), rank_and_world()[1])) is not None:
+            reporter.warn(short)
     mean, std = normalization(normalize, channels=shape.channels, mean=train_images.mean, std=train_images.std)
     classifier = ImageClassifier(loaded.network, mean=mean, std=std, classes=folder.classes).treated_like(tried)
     material = Material(classifier, train_images, splits.validation, device)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from hardener.config.data_path import lasting
 from hardener.config.run_folder import DataRecord, RunFolder
 from hardener.config.run_lock import locked
 from hardener.errors import HardenerError
 from hardener.progress import Reporter, SilentTraining, TrainReporter, rank_and_world
+from hardener.runtime.model_state import same_draws
 from hardener.runtime.processes import from_first, meet, together
 from hardener.training.build import check_optimizer, check_prior
 from hardener.training.ending import TimeLimit
@@ -28,11 +32,13 @@ from hardener.training.tracking import check_tracker
 __all__ = ["TrainRequest", "resume", "train"]
 
 
+@same_draws(torch.device("cpu"))
 def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
     """Train a model by a recipe and return its run folder.
 
     Nothing is written before model, data and recipe are known to fit together. Of the processes of one torchrun all
-    must call this; the first writes and speaks. Where torchrun starts them again, they go on with their run.
+    must call this; the first writes and speaks. Where torchrun starts them again, they go on with their run. What the
+    calling program draws at random afterwards is as without this.
 
     Raises:
         HardenerError: a mistake in what was asked for.
@@ -72,6 +78,7 @@ def train(request: TrainRequest, reporter: TrainReporter) -> RunFolder:
         return TrainingSession(run, record, request.recipe, prepared.material, reporter).go(limit)
 
 
+@same_draws(torch.device("cpu"))
 def resume(
     run: RunFolder,
     reporter: TrainReporter,
@@ -105,7 +112,8 @@ def resume(
             record, recipe = run.read_record(), run.read_recipe()
             is_whole = world > 1 or not lacks(run, record, recipe)
             if record.status == "finished" and is_whole and not was_restarted():
-                raise HardenerError(f"{run.path} is finished: {record.epochs_done} epochs are done.")
+                further = f"A new run begins with its weights by --init {shlex.quote(str(run.path))}."
+                raise HardenerError(f"{run.path} is finished: {record.epochs_done} epochs are done. {further}")
             _move(record.data, data, validation_root, test_root, images_root)
         if from_first(record.status) == "finished":  # or torchrun has started all anew because one fell after the end
             if world == 1:

@@ -270,7 +270,10 @@ class TrainingSession:
         loss = float(sum_of(progress.loss_sum)) / self.world / max(progress.losses, 1)
         took = max(time.monotonic() - sitting.began, 1e-9)
         self._check_finite(loss)
+        waited = self.order.wait_time.seconds
         self.average.after_epoch(self._share())
+        again, piece = self.order.batches(Progress.start_of(progress.epoch, self.device)), state.piece
+        self.average.measure_statistics(self.method, again, piece=piece, autocast=self.rule.autocast)
         measured = self.validation.measure(self.average.judged, progress.epoch)
         self._check_answers(measured)
         state.progress = Progress.start_of(progress.epoch + 1, self.device)
@@ -289,7 +292,7 @@ class TrainingSession:
             learning_rate=float(state.theta.param_groups[-1]["lr"]),
             images_per_s=sitting.images / took,
             seconds=time.monotonic() - sitting.began,
-            waiting=min(self.order.wait_time.seconds / took, 1.0),
+            waiting=min(waited / took, 1.0),
             rolled_back=self.watch.collapsed(measured.robust) and self.watch.can_go_back,
             eps=self.method.eps,
         )

@@ -34,6 +34,12 @@ def _doubtful(recipe: Recipe, *, trained: bool) -> Iterator[str]:
             f"{'which unlearns trained weights' if trained else 'at which few networks learn'}. --set "
             f"optimizer.lr={OPTIMIZERS[optimizer.name]:g} takes that"
         )
+    if 1 < recipe.batch_size <= recipe.accumulate:
+        yield (
+            f"accumulate={recipe.accumulate} cuts a minibatch of {recipe.batch_size} into single images: each takes a "
+            "pass of its own, and batch norm sees no other. --set accumulate="
+            f"{max(recipe.batch_size // 8, 1)} leaves more in a piece"
+        )
     if noise > 1:
         yield (
             f"noise of a standard deviation of {noise:g} drowns images: their pixels lie between 0 and 1. Of 255 "

@@ -28,7 +28,8 @@ class Prior(nn.Module):
             last climb came to is kept. A further step on the same minibatch starts where the one before ended.
     Note: a perturbation lies where it lay, whatever shift or mirroring its image has got this time, as in the
         published code. That code keeps a momentum of gradients besides, begins with signs instead of noise, and forgets
-        all of it every 40 epochs, none of which is here.
+        all of it every 40 epochs, none of which is here. It steps by eps, where one step here has 1.25 eps unless
+        `step_size` says else, and its labels leave the class 0.6: `vicinity.labels` can.
     Source: Jia et al., "Prior-Guided Adversarial Initialization for Fast Adversarial Training", ECCV 2022.
     """
 

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as oracle
 
 from hardener.augmentation import AUGMENTATIONS, AugmentationEntry
 from hardener.augmentation._operations import Span, apply
-from hardener.augmentation.augmix import augmix
+from hardener.augmentation.augmix import SPACE, augmix
 from hardener.augmentation.chain import Augmentation, augmentations_of
 from hardener.augmentation.color import jitter
 from hardener.augmentation.crop import crop
@@ -228,3 +228,11 @@ def test_augmix_is_finite_where_all_its_chains_draw_nothing(monkeypatch: pytest.
         "hardener.augmentation.augmix.numbers", lambda count, _, low=0.0, high=1.0: torch.full((count,), low)
     )
     assert augmix(torch.rand(3, 1, 8, 8), width=1, severity=1.0).isfinite().all()
+
+
+@pytest.mark.parametrize("level", [0.1, 1.2, 2.4, 2.6, 3.0, 5.1, 7.4, 9.9])
+def test_augmix_keeps_as_many_bits_as_the_published_code(level: float) -> None:
+    """There `posterize` of a level up to 10 keeps `4 - int(level * 4 / 10)` bits."""
+    images = torch.linspace(0, 1, 256).view(1, 1, 16, 16)
+    found = apply(images, {"posterize": SPACE["posterize"]}, torch.tensor([level / 10]), seeded())
+    assert len(found.unique()) == 2 ** (4 - int(level * 4 / 10))

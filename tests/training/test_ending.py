@@ -177,3 +177,10 @@ def test_patience_counts_from_the_best_epoch_and_is_refused_where_eps_still_rise
     ramp = ["vicinity.adversarial.eps=4/255", "vicinity.adversarial.schedule=ramp", "validation.patience=3"]
     with pytest.raises(HardenerError, match="validation.patience ends a run while its eps still rises: leave it out"):
         load_recipe("natural", ramp)
+
+
+def test_a_finished_run_says_how_training_goes_on_from_its_weights(straight: Callable[[str], RunFolder]) -> None:
+    run = straight("natural")
+    with pytest.raises(HardenerError) as caught:
+        resume(run, Recorder())
+    assert str(caught.value).endswith(f"3 epochs are done. A new run begins with its weights by --init {run.path}.")

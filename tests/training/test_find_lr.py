@@ -106,3 +106,14 @@ def test_weights_that_are_perturbed_are_perturbed_in_the_trial_too(
         for sets in ((), ("awp.gamma=1", "awp.warmup_epochs=0"))
     )
     assert perturbed[5] > plain[5]
+
+
+def test_blocks_that_keep_no_activations_keep_none_here_either(
+    model_file: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr("hardener.training.find_lr.recompute", lambda blocks: seen.append(len(blocks)))
+    for sets in ((), ("network.checkpoint=true",)):
+        find_learning_rate(request(model_file, image_folder, tmp_path / "runs", "natural", sets), Recorder())
+    assert len(seen) == 1
+    assert seen[0] > 0

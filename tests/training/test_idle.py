@@ -31,6 +31,7 @@ from hardener.training.prepare import prepare
         ),
         ("sprout", ("beta.learn=false", "beta.lr=0.3"), "lr in beta does nothing: beta.learn=false keeps the vector"),
         ("natural", ("beta_batch=clean",), "beta_batch=clean does nothing: no vector is learned for the labels"),
+        ("natural", ("batch_size=64", "accumulate=64"), "accumulate=64 cuts a minibatch of 64 into single images"),
         ("natural", ("epochs=2", "optimizer.warmup_epochs=20"), "optimizer.warmup_epochs=20 is cut to 1: the learning"),
     ],
 )  # fmt: skip

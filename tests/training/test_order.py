@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from oracles import write_image_folder
 from test_run import Recorder, request
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from hardener.config.schema import Recipe
 from hardener.data.loader import LoadedImages
 from hardener.training.balance import class_weights, even_order, first_of_each
 from hardener.training.loop import Minibatch
-from hardener.training.order import DataOrder
+from hardener.training.order import DataOrder, single_step
 from hardener.training.prepare import prepare
 from hardener.training.state import Progress
 
@@ -131,3 +132,23 @@ def test_any_seed_that_may_be_asked_for_gives_an_order(images: LoadedImages) -> 
 def test_the_first_of_each_class_come_before_the_second_ones() -> None:
     labels, order = torch.tensor([0, 0, 0, 0, 1, 1, 2]), torch.tensor([3, 1, 6, 0, 5, 2, 4])
     assert first_of_each(labels, order).tolist() == [3, 6, 5, 1, 4, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("images", "world", "said"),
+    [(100, 1, "minibatches hold 128 images and there are 100: the run has 3 steps. --batch-size 8 makes"),
+     (128, 1, "--batch-size 16 makes"), (200, 2, "hold 256 images and there are 200: the run"),
+     (129, 1, None), (20, 1, None)],
+)  # fmt: skip
+def test_an_epoch_of_a_single_step_is_told_with_a_size_of_minibatch_that_makes_more(
+    images: int, world: int, said: str | None
+) -> None:
+    told = single_step(recipe_of("epochs=3", "batch_size=128"), images, world)
+    assert (told is None) == (said is None)
+    assert said is None or said in str(told)
+
+
+def test_a_run_warns_of_epochs_of_a_single_step(model_file: Path, tmp_path: Path) -> None:
+    data, told = write_image_folder(tmp_path / "many", {"cat": 30, "dog": 30}), Recorder()
+    prepare(request(model_file, data, tmp_path, "natural", ("batch_size=128", "epochs=1")), told)
+    assert [line for line in told.warned if "the run has 1 step. --batch-size 4 makes more of them" in line]
