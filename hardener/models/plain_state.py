@@ -53,11 +53,13 @@ def changed_by_training(classifier: ImageClassifier, images: Tensor) -> list[Att
 
 @contextlib.contextmanager
 def plain_state_kept(network: nn.Module) -> Iterator[None]:
-    """Give the modules of a network back the numbers and tensors that they hold plainly, as they were."""
+    """Give the modules of a network back the numbers and tensors that they hold plainly, as they were, and no more."""
     before = {(module, name): (vars(module)[name], kept) for (module, name), kept in plain_state(network).items()}
     try:
         yield
     finally:
+        for module, name in plain_state(network).keys() - before.keys():  # `steps = 0` of the class is no module's own
+            del vars(module)[name]
         for (module, name), (held, kept) in before.items():
             if vars(module).get(name) is not held:
                 vars(module)[name] = held

@@ -10,19 +10,20 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 
 from hardener.data.loader import ImageShape
 from hardener.methods.method import Method
 from hardener.models.freeze import keep_in_eval, stays_in_eval
 from hardener.models.normalize import ImageClassifier
+from hardener.models.plain_state import plain_state_kept
 from hardener.progress import rank_and_world
 from hardener.runtime.model_state import draws_so_far, lay_out, left_as_found, same_draws
 from hardener.runtime.processes import any_of, sum_of
 from hardener.training.training_loss import TrainingLoss
 
 _LEAST_SHARE = 0.01  # of the network's parameters: a smaller block is not worth an exchange of its own
-_TRIES = 8  # of a network that draws at random in training, until one of its blocks is left out
 
 
 class Exchange:
@@ -301,17 +302,18 @@ def _average_beta(method: Method) -> None:
 
 def leaves_unused(classifier: nn.Module, images: Tensor) -> bool:
     """Tell whether some parameters may take no part in the logits, such as those of an auxiliary head, or of a block
-    that is left out at random in training. All processes must ask for it: one answers for all."""
+    that is left out at random in training: of a network that draws by more than dropout that is taken for granted.
+    All processes must ask for it: one answers for all."""
     device = images.device
-    with left_as_found(classifier), same_draws(device):
+    with left_as_found(classifier), plain_state_kept(classifier), same_draws(device):
         classifier.eval()
         unused = _leaves_unreached(classifier, images)
         classifier.train()
+        for part in classifier.modules():
+            if isinstance(part, _DropoutNd):
+                part.eval()
         before = draws_so_far(device)
-        unused |= _leaves_unreached(classifier, images)
-        draws = any_of(draws_so_far(device) != before)[0]
-        for _ in range(_TRIES if draws else 0):  # all of them on all processes: batch norm may speak to the others
-            unused |= _leaves_unreached(classifier, images)
+        unused |= _leaves_unreached(classifier, images) or draws_so_far(device) != before
     return any_of(unused)[0]
 
 
