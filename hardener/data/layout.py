@@ -31,7 +31,7 @@ from hardener.data.split_names import assign, looks_like_split, looks_unlabelled
 from hardener.data.tree import Tree
 from hardener.data.unclear.divided import parts_of_one_set, told_part, told_sets
 from hardener.data.unclear.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
-from hardener.data.unclear.twins import refuse_twins
+from hardener.data.unclear.twins import doubts_about_twins
 from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
 
@@ -231,7 +231,7 @@ def _read_classes(
             raise HardenerError(told)
         refuse_unclear(filled, here)
         refuse_repeated(filled, here, images)
-        refuse_twins(node.images(), here)
+        layout.doubts += doubts_about_twins(node.images(), here)
         depth = 1
         _tell_level(filled, split, layout)
         layout.doubts += doubts_about_drawn_folders(filled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,47 @@ def test_files_that_agree_with_the_folders_or_tell_nothing_are_passed_over(label
         put(tmp_path, f"{folder}/{number}.png", f"{folder}/{number}.json", number, label=own, objects=[number, 2])
     found = read_data_set(tmp_path)
     assert (found.classes, found.brought.doubts) == (("garden", "street"), ())
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        lambda number: {"origin": {"device": ("phone", "tablet")[number % 4 // 2]}, "views": str(number)},
+        lambda number: {"caption": f"a thing {number % 5}", "status": "success"},
+    ],
+)
+def test_what_files_tell_and_do_not_call_a_class_is_passed_over(
+    what: Callable[[int], dict[str, Any]], tmp_path: Path
+) -> None:
+    for number in range(24):
+        folder = ("garden", "street")[number % 2]
+        put(tmp_path, f"{folder}/{number}.png", f"{folder}/{number}.png.json", number, **what(number))
+    found = read_data_set(tmp_path)
+    assert (found.classes, found.brought.doubts) == (("garden", "street"), ())
+
+
+@pytest.mark.parametrize("inner", ["", "Imgs/"])
+@pytest.mark.parametrize(
+    ("what", "column"),
+    [
+        (lambda kind: {"shapes": [{"label": kind, "points": [[0, 0], [1, 1]]}]}, "shapes.label"),
+        (lambda kind: {"category": kind, "width": 4}, "category"),
+        (lambda kind: {"flags": {own: own == kind for own in KINDS}}, None),
+    ],
+)
+def test_what_may_be_of_a_part_or_a_site_is_a_doubt_and_the_folders_are_the_classes(
+    what: Callable[[str], dict[str, Any]], column: str | None, inner: str, tmp_path: Path
+) -> None:
+    for number in range(24):
+        folder = ("garden", "street")[number % 2]
+        name = f"{folder}/{inner}{number}"
+        put(tmp_path, f"{name}.png", f"{name}.json", number, **what(KINDS[number % 3]))
+    found = read_data_set(tmp_path)
+    assert found.classes == ("garden", "street")
+    (doubt,) = found.brought.doubts
+    assert "tells other classes than their folders do: 3 (cat, cow, dog)" in doubt
+    if column is not None:
+        words = shlex.split(doubt.partition("--data ")[2].partition(" takes")[0])
+        assert words[2] == column
+        assert kinds_by_number(read_data_set(Path(words[0]), reading=Reading(label_column=words[2]))) == RIGHT
+    assert read_data_set(tmp_path, reading=Reading(ignore=("*.json",))).brought.doubts == ()

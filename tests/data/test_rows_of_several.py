@@ -125,3 +125,85 @@ def test_lists_of_deeper_folders_of_two_splits_are_one_doubt_with_one_line(tmp_p
     (doubt,) = [own for own in found.brought.doubts if "tell of folders of images" in own]
     taken = typed(doubt.replace(" takes their", ", or "))
     assert (taken.classes, len(taken.validation)) == (("0", "1"), 24)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("class_{}", "class,label|class_{},{kind}"),
+        ("{}", "label,type|{},{kind}"),
+        ("n0144076{}", "wnid,kind|n0144076{},{kind}"),
+        ("b{}", "id,name,type|b{},the {word},{kind}"),
+        ("person{}", "id,gender|person{},{kind}"),
+        ("kind{}", "folder,source|kind{},{kind}"),
+        ("class_{}", "class_{} {kind}"),
+    ],
+)
+def test_a_table_of_classes_with_numbers_is_a_doubt_and_no_list_of_clips(name: str, rows: str, tmp_path: Path) -> None:
+    names = [name.format(number) for number in range(10)]
+    fill(tmp_path, *(f"{own}/{number}.png" for own in names for number in range(8)))
+    *header, row = rows.split("|")
+    cells = [row.format(number, kind="ab"[number % 2] * 3, word="stuvwxyzab"[number] * 3) for number in range(10)]
+    write(tmp_path / "table.csv", *header, *cells)
+    found = read_data_set(tmp_path)
+    assert found.classes == tuple(names)
+    (doubt,) = found.brought.doubts
+    assert "tells of folders of images" in doubt
+    assert typed(doubt.replace(" takes their", ", or ")).classes == ("aaa", "bbb")
+
+
+def test_the_name_of_each_folder_in_json_is_kept_where_it_has_another(tmp_path: Path) -> None:
+    told = {f"kind{number}": {"name": f"the {number}", "type": "ab"[number % 2] * 3} for number in range(10)}
+    fill(tmp_path, *(f"{own}/{number}.png" for own in told for number in range(8)))
+    write(tmp_path / "info.json", json.dumps(told))
+    (doubt,) = read_data_set(tmp_path).brought.doubts
+    assert typed(doubt.replace(" takes their", ", or ")).classes == ("aaa", "bbb")
+
+
+def test_a_few_folders_with_numbers_are_no_clips(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"k{kind}/{number}.png" for kind in range(6) for number in range(8)))
+    write(tmp_path / "colors.txt", *(f"k{kind} {255 * (kind % 2)} 0 0" for kind in range(6)))
+    (doubt,) = read_data_set(tmp_path).brought.doubts
+    assert "colors.txt tells of folders of images (k0)" in doubt
+
+
+def test_figures_of_classes_in_json_are_no_doubt(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{kind}/{number}.png" for kind in (*KINDS, "go") for number in range(8)))
+    write(
+        tmp_path / "report.json", json.dumps({kind: {"recall": 1, "support": len(kind) % 2} for kind in (*KINDS, "go")})
+    )
+    assert read_data_set(tmp_path).brought.doubts == ()
+
+
+def test_classes_of_what_frames_are_called_after_are_a_doubt_beside_class_folders(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{KINDS[part % 2]}/eye{part}x_{each}.png" for part in range(9) for each in range(3)))
+    write(tmp_path / "patients.csv", "patient,diagnosis", *(f"eye{part}x,{KINDS[part % 3]}" for part in range(9)))
+    (doubt,) = read_data_set(tmp_path).brought.doubts
+    assert "patients.csv tells of images by what they are called after (eye0x)" in doubt
+    assert typed(doubt.replace(" takes their", ", or ")).classes == KINDS
+
+
+@pytest.mark.parametrize("patients", [True, False])
+def test_what_is_told_of_patients_or_scans_below_classes_is_no_doubt(patients: bool, tmp_path: Path) -> None:
+    scan = "{kind}/scan{number}_{slice}.png" if patients else "{kind}/scan{number}/{slice}.png"
+    fill(
+        tmp_path,
+        *(scan.format(kind=KINDS[part % 2], number=part, slice=each) for part in range(8) for each in range(3)),
+    )
+    write(
+        tmp_path / "scans.csv", "scan,age,device", *(f"scan{number},{30 + number},{number // 4}" for number in range(8))
+    )
+    assert read_data_set(tmp_path).brought.doubts == ()
+
+
+def test_a_large_file_that_names_no_folder_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, *(f"{kind}/{number}.png" for kind in KINDS for number in range(8)))
+    write(tmp_path / "log.json", json.dumps([{"step": number, "loss": number} for number in range(90, 99)]))
+    read: list[str] = []
+    monkeypatch.setattr("hardener.data.layouts._beside.read_table", lambda name, _: read.append(name))
+    assert read_data_set(tmp_path).brought.doubts == ()
+    assert read == []
+
+
+def test_a_text_whose_first_word_is_long_names_no_folder(tmp_path: Path) -> None:
+    assert "no source of images knows" in refused(write(tmp_path / "essay.txt", "word" * 200 + " and more"))

@@ -345,3 +345,19 @@ def test_advice_does_not_repeat_what_was_typed(tmp_path: Path) -> None:
     ]
     write(tmp_path / "labels.csv", "file,label,split", rows)
     assert refused(tmp_path).endswith("has one class, 'cat'; a classifier needs two or more.")
+
+
+def test_paths_of_another_machine_are_found_where_splits_have_the_same_names(tmp_path: Path) -> None:
+    names = [
+        f"{split}/{kind}/{number}.png" for split in ("train", "test") for kind in ("cat", "dog") for number in range(8)
+    ]
+    fill(tmp_path, *names)
+    write(tmp_path / "all.csv", "path,label,split", [f"/home/she/set/{name},{name.split('/')[1]},x" for name in names])
+    assert read_data_set(tmp_path).brought.doubts == ()
+
+
+def test_names_of_classes_by_their_numbers_are_no_second_table(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"images/{number}.png" for number in range(24)))
+    write(tmp_path / "labels.csv", "file,label", [f"{number}.png,{('cat', 'dog')[number % 2]}" for number in range(24)])
+    (tmp_path / "config.json").write_text('{"labels": {"0": "cat", "1": "dog"}}')
+    assert read_data_set(tmp_path).classes == ("cat", "dog")

@@ -43,6 +43,7 @@ class Beside:
         choices: the columns that may hold classes, where none is known to; `labels` is then empty.
         split: what its name tells.
         fault: why its classes cannot be read.
+        folders: its rows name folders of images.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Beside:
     choices: tuple[str, ...] = ()
     split: SplitName | None = None
     fault: str = ""
+    folders: bool = False
 
     @property
     def labels(self) -> set[str]:
@@ -102,6 +104,8 @@ def folders_beside(place: Place, tree: Tree, known: Collection[str], reading: Re
     found, below = [], Below(tree.images)
     for name in [own for own in names if counts[own.rpartition("/")[0]] <= _MANY]:
         with contextlib.suppress(HardenerError, OSError):
+            if not below.is_mentioned(place.read(name, _PEEKED).decode("utf-8-sig", "replace")):
+                continue
             table = read_table(f"{place.root}/{name}", place.read(name, _LARGEST))
             several = several_of(table, below, reading, split_in(own_name(name)))
             found += [] if several is None else [_of_several(name, several, reading)]
@@ -121,6 +125,7 @@ def _of_several(name: str, several: Several, reading: Reading) -> Beside:
         choices,
         split_in(own_name(name)),
         fault,
+        several.folders,
     )
 
 

@@ -32,8 +32,11 @@ def lookup(images: Iterable[str]) -> Lookup:
             if not named:
                 continue
             whole = [f"/{folder}/{named}" if folder else f"/{named}", f"/{named}"]
-            ends = whole if "/" not in named else [*whole, "/".join(named.split("/")[-2:])]
+            parts = named.split("/")
+            ends = whole if "/" not in named else [*whole, "/".join(parts[-2:])]
             elsewhere = named.startswith("/") or "://" in named
+            if elsewhere:  # /their/own/train/cat/1.jpg
+                ends = ["/" + "/".join(parts[place:]) for place in range(1, len(parts) - 1)] + ends
             for end in [*ends, *([] if "/" in named and not elsewhere else [named.rpartition("/")[2]])]:
                 found = nearest(_exact(by_end.get(_stem(end), []), named), file, split)
                 if len(found) == 1:

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hardener.config.reading import Reading, ignoring
 from hardener.data.layouts._beside import Beside, folders_beside, tables_beside, to_take
-from hardener.data.layouts._each import refuse_other_classes
+from hardener.data.layouts._each import doubts_about_each
 from hardener.data.place import Place
 from hardener.data.split_names import split_in, words_of
 from hardener.data.tables.candidates import counted
+from hardener.data.tables.columns import tells_classes
 from hardener.data.tables.table import lines_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
@@ -24,6 +25,11 @@ _OF_PARTS = {
     "original",
 }  # fmt: skip
 """Words in the names of folders that are hardly classes."""
+_FEW = 8
+"""Folders that are hardly all clips of a set: there are more of these."""
+_OF_CLASSES = {"class", "classes", "label", "labels", "category", "categories", "species"}
+"""Words in the names of classes, or of their column."""
+_WORDNET, _WORD = re.compile(r"n\d{8}"), re.compile(r"[^\W\d_]{2}")
 _LARGEST = 1 << 27
 _BOOKS = (".xlsx", ".xls", ".ods", ".mat", ".pkl")
 _DEEPEST = 3
@@ -37,7 +43,7 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
     Raises:
         HardenerError: a table tells others of most images of a folder, and only the user knows which are meant.
     """
-    refuse_other_classes(place, tree, classes, reading)
+    of_each = doubts_about_each(place, tree, classes, reading)
     tables = tables_beside(place, tree, reading)
     sizes = Counter(classes.values())
     about = [table for table in tables if any(_shares(table, classes, sizes, _FAIR))]
@@ -50,7 +56,7 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
     bare = sorted(sizes.keys() - touched) if named else []
     if unclear and (bare or any(map(_is_part, sizes))):
         raise HardenerError(_unknown(place, unclear, tables, sizes, reading))
-    doubts = [_doubt(place, table, reading) for table in unclear]
+    doubts = [*of_each, *(_doubt(place, table, reading) for table in unclear)]
     if bare:
         shown = " and ".join(f"{name}/" for name in bare[:3]) + (" and others" if len(bare) > 3 else "")
         doubts.append(
@@ -193,7 +199,14 @@ def _of_folders(
         and not _some_column_agrees(table, classes)
     ]
     rows = {table.name: Counter(classes[own] for own in table.files if own and own in classes) for table in tables}
-    sure = [table for table in tables if set(rows[table.name].values()) == {1}]
+    each = [table for table in tables if table.folders and set(rows[table.name].values()) == {1}]
+    sheets = [table for table in each if table.name.lower().endswith((".csv", ".tsv"))]
+    tables = [table for table in tables if table in sheets or _names_its_classes(table)]
+    sure = [
+        table
+        for table in each
+        if len(rows[table.name]) > _FEW and _names_its_classes(table) and not _lists_classes(table)
+    ]
     if sure and all(re.search(r"\d", name) for name in set(classes.values())):
         raise HardenerError(_unknown(place, sure, tables, Counter(classes.values()), reading))
     if not tables:
@@ -201,10 +214,26 @@ def _of_folders(
     one = len(tables) == 1
     way = to_take(place, tables, reading) or "--test with its name"
     return [
-        f"{' and '.join(table.name for table in tables[:3])} {'tells' if one else 'tell'} of folders of images "
+        f"{' and '.join(table.name for table in tables[:3])} {'tells' if one else 'tell'} of "
+        f"{'folders of images' if tables[0].folders else 'images by what they are called after'} "
         f"({tables[0].table.columns[tables[0].path][0]}), and {'is' if one else 'are'} not used: {way} takes their "
         f"classes from there; {ignoring(table.name for table in tables)} says that nothing is told there"
     ]
+
+
+def _names_its_classes(table: Beside) -> bool:
+    """Tell whether a table has a column that is called after classes, or no names of columns at all."""
+    return not table.table.headed or any(tells_classes(name) for name in table.table.columns if name != table.path)
+
+
+def _lists_classes(table: Beside) -> bool:
+    """Tell whether a table of folders is one of classes: it calls them so, or has a name for each."""
+    cells = table.table.columns[table.path]
+    words = {word.lower() for name in (table.path, cells[0]) for word in words_of(name)}
+    if not words.isdisjoint(_OF_CLASSES) or all(map(_WORDNET.fullmatch, cells)):
+        return True
+    rest = [column for name, column in table.table.columns.items() if name != table.path]
+    return any(len(set(column)) == len(column) and all(map(_WORD.search, column)) for column in rest)
 
 
 def _first(names: Iterable[str]) -> str:

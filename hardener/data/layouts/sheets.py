@@ -9,7 +9,7 @@ from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._beside import tables_beside, to_take
-from hardener.data.layouts._each import classes_of_each, files_of_each, table_of_each
+from hardener.data.layouts._each import classes_of_each, files_of_each, table_of_each, tell_less_than_folders
 from hardener.data.layouts._flat import is_flat
 from hardener.data.layouts._side_by_side import refuse_side_by_side
 from hardener.data.layouts._tagged import tagged_images
@@ -77,8 +77,12 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
 def _by_each(place: Place, tree: Tree, files: Mapping[str, str], reading: Reading) -> Brought | None:
     """Return images by what a file for each tells; None where it tells no classes."""
     table = table_of_each(place, files)
-    if table is None or not (reading.label_column in table.columns or classes_of_each(table, reading)):
+    if table is None:
         return None
+    if reading.label_column not in table.columns:
+        told = classes_of_each(table, reading)
+        if not told or tell_less_than_folders(table, told):
+            return None
     note = f"the classes were read from a file for each image, such as {next(iter(files.values()))}"
     return _brought(place, tree, reading, Sheet(table), note)
 

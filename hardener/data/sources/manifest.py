@@ -66,4 +66,4 @@ def _lists_images(root: Path) -> bool:
     if any(len(line) > 1 and any(map(looks_like_image, line)) for line in words[:2]) or names_columns(words[:1]):
         return True
     named = [line[0].replace("\0", "").strip("./") for line in words[:3] if len(line) > 1]
-    return any(name and (root.parent / name).is_dir() for name in named)
+    return any(name and os.path.isdir(root.parent / name) for name in named)  # of any length

@@ -103,6 +103,11 @@ def names_columns(lines: Sequence[Sequence[str]]) -> bool:
     return not keys.isdisjoint(_PATHS) and not keys.isdisjoint(_LABELS) and len(keys) > 1
 
 
+def tells_classes(name: str) -> bool:
+    """Tell whether a column is called as columns of classes are."""
+    return not {_key(name), _inner(name)}.isdisjoint(_LABELS)
+
+
 def _named(table: Table, asked: str, option: str) -> str:
     if asked not in table.columns:
         raise NoColumn(

@@ -21,6 +21,7 @@ _EACH = 0.9
 _TRIED = 200
 _FRAME = re.compile(r"[\W_]*(?:[\W_](?:frames?|imgs?|images?|faces?)[\W_]*)?$", re.I)
 _ENDING = re.compile(r"\.[A-Za-z]\w{1,3}")
+_BETWEEN = re.compile(r"[,;:\t|\n\r{}\[\]]")
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,13 @@ class Several:
         table: with what it is read as: a first row that is no header is a row.
         column: that names the folders, or what the frames are called after.
         images: of each row; none where it stands for nothing.
+        folders: it names folders.
     """
 
     table: Table
     column: str
     images: tuple[tuple[str, ...], ...]
+    folders: bool
 
     def read_by(self, reading: Reading) -> Reading:
         """Return how a user would have it read who names its column."""
@@ -76,7 +79,8 @@ def several_of(table: Table, below: Below, reading: Reading, split: SplitName | 
                 continue
             column, taken = (str(place), _without_header(own)) if own.headed and find(name) else (name, own)
             if reading.path_column in (None, column):
-                return Several(taken, column, tuple(tuple(find(cell)) for cell in taken.columns[column]))
+                images = tuple(tuple(find(cell)) for cell in taken.columns[column])
+                return Several(taken, column, images, not frames or any(map(below.is_folder, cells)))
     return None
 
 
@@ -130,6 +134,18 @@ class Below:
             if len(folders) == 1:
                 return self._held[folders[0].rstrip("/")]
         return next((self._called[way] for way in _ways(parts[-1]) if frames and way in self._called), [])
+
+    def is_folder(self, cell: str) -> bool:
+        """Tell whether a cell ends in the name of a folder."""
+        return cell.replace("\\", "/").strip("/ ").rpartition("/")[2] in self._folders
+
+    def is_mentioned(self, text: str) -> bool:
+        """Tell whether a text names one of the folders, or what images are called after."""
+        words = [word.strip(" \"'/\\").replace("\\", "/").rpartition("/")[2] for word in _BETWEEN.split(text)]
+        words += [word for line in words for word in line.split()]
+        return any(word in self._folders for word in words) or any(
+            way in self._called for word in words for way in _ways(word)
+        )
 
     def are_called_after(self, cells: Iterable[str]) -> bool:
         """Tell whether most images are called after some of these, by a few of them."""

@@ -248,14 +248,15 @@ def _of_json(name: str, text: str) -> Table:
         )
     if isinstance(found, dict) and _is_divided_by_name(found):
         return _of_objects(name, _by_split(name, found))
-    if isinstance(found, dict) and isinstance(found.get("labels"), dict):
-        return _of_labels(name, found["labels"], found.get("classes"))
+    if isinstance(found, dict) and isinstance(found.get("labels"), dict) and isinstance(found.get("classes"), list):
+        return _of_labels(name, found["labels"], found["classes"])
     if isinstance(found, dict) and found and all(map(looks_like_image, found)):
         if all(isinstance(value, dict) for value in found.values()):
             return _of_objects(name, [{"path": path, **value} for path, value in found.items()])
         return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
     if isinstance(found, dict) and found and all(isinstance(value, dict) for value in found.values()):
-        return _of_objects(name, [{"name": key, **value} for key, value in found.items()])
+        own = "key" if any("name" in value for value in found.values()) else "name"
+        return _of_objects(name, [{own: key, **value} for key, value in found.items()])
     if isinstance(found, dict) and (listed := _of_lists(found)):
         return Table(name, {"path": [path for path, _ in listed], "label": [label for _, label in listed]})
     if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
@@ -264,10 +265,9 @@ def _of_json(name: str, text: str) -> Table:
     return _of_objects(name, only_list(found) or found)
 
 
-def _of_labels(name: str, labels: dict[str, Any], names: object) -> Table:
+def _of_labels(name: str, labels: dict[str, Any], names: list[Any]) -> Table:
     """Read {"classes": ["cat", "dog"], "labels": {"000001": 0}}, as FiftyOne writes it."""
-    told = names if isinstance(names, list) else []
-    known = {number: as_text(own) for number, own in enumerate(told)}
+    known = {number: as_text(own) for number, own in enumerate(names)}
     found = [
         known.get(value, as_text(value)) if isinstance(value, int) else as_text(value) for value in labels.values()
     ]

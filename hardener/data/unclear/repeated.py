@@ -6,7 +6,7 @@ import itertools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hardener.config.reading import ignoring
@@ -27,6 +27,8 @@ _FEW = 12
 _SURE = 0.8
 """The share of folders that hold one of the names which most hold."""
 _DIVIDED = " (what is drawn divides the images of a folder, unless data.group_by keeps them together)"
+_NUMBERED = re.compile(r"^(?!.*class).*\d", re.I)
+"""Names that have a number, and do not say that it is a class's."""
 _COUNT = re.compile(r"[\W_]*\d+$")
 
 
@@ -232,7 +234,7 @@ def doubts_about_codes(filled: Mapping[str, Node], here: str) -> list[str]:
     """Tell of files whose names end alike in every folder: `AF01/AF01HA`, `AM02/AM02HA`, or `s1/happy`, `s2/happy`.
 
     Raises:
-        HardenerError: their numbers are the same too, `p1/mask2` and `p2/mask2`, which is no chance.
+        HardenerError: their numbers are the same too, and the folders are called by numbers: `001_f/mask2`.
     """
     codes = {name: _codes(name, node) for name, node in filled.items()}
     if len(codes) < 3 or not all(node.is_leaf for node in filled.values()):
@@ -241,6 +243,8 @@ def doubts_about_codes(filled: Mapping[str, Node], here: str) -> list[str]:
     kinds = {_COUNT.sub("", code) for code in every}
     if len(shared) < _SURE * len(every) or len(kinds) < 2 or any(re.search(r"\d", kind) or not kind for kind in kinds):
         return []
+    if kinds != every and (not all(map(_NUMBERED.search, filled)) or any(map(says_nothing, kinds))):
+        return []  # shirt/front_1, shoe/front_1; class_1/IMG_1, class_2/IMG_1
     images = [image for node in filled.values() for image in node.images()]
     starts = _starts(kinds)
     words = "|".join(map(re.escape, sorted(starts)))
@@ -250,7 +254,7 @@ def doubts_about_codes(filled: Mapping[str, Node], here: str) -> list[str]:
     pattern = rf"(?P<label>{words}){behind}\.[^./]+$"
     sure = len(starts) <= 2 * _FEW and set(labels_by(pattern, images).values()) == starts
     alike = f"({some(kinds)}), so the folders may be persons, places or cameras"
-    if kinds != every:
+    if kinds != every and _are_persons(filled):
         way = f" {told(pattern, images)}{_DIVIDED};" if sure else ""
         raise HardenerError(
             f"the names of the files end alike in every folder of {here} {alike}.{way} --class-depth 1 takes "
@@ -258,6 +262,12 @@ def doubts_about_codes(filled: Mapping[str, Node], here: str) -> list[str]:
         )
     way = f": pass --label-from {shlex.quote(pattern)}, which gives {classes_of(starts)}" if sure else ""
     return [f"the names of the files end alike in every folder {alike}. If these ends tell the classes, read them{way}"]
+
+
+def _are_persons(names: Collection[str]) -> bool:
+    """Tell whether names begin with running numbers and tell little more: `001_f_45`, and no `001.Crow` or `grade1`."""
+    rest = [re.sub(r"\d+", "", name) for name in names]
+    return all(re.match(r"0\d", name) and not name.isdecimal() for name in names) and len(set(rest)) < len(rest)
 
 
 def _codes(name: str, node: Node) -> set[str]:

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
+import glob
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hardener.errors import HardenerError
 
 _SURE = 0.8
 """The share of a folder's names that have two endings, where they do so by no chance."""
 _FEWEST = 3
+_MOST = 0.5
+"""The share of all images that lie in twos, where it is no matter of a few folders."""
+_SHOWN = 6
 _FIRST = ("jpg", "jpeg")
 """Endings of photographs: what lies beside one in another form is likelier drawn on it."""
 
 
-def refuse_twins(images: Sequence[str], here: str) -> None:
-    """Refuse folders in which nearly each name has two endings.
+def doubts_about_twins(images: Sequence[str], here: str) -> list[str]:
+    """Tell of folders in which nearly each name has two endings.
 
     Raises:
-        HardenerError: there is such a folder; it names the ending to leave out.
+        HardenerError: most images are such; it names the ending to leave out.
     """
     twins = _twins(images)
     if not twins:
-        return
+        return []
     counts = Counter(ending for endings in twins.values() for ending in endings)
     order = sorted(counts, key=lambda ending: (ending.lower() not in _FIRST, -counts[ending], ending))
     rest = [ending for ending in order if ending.lower() != order[0].lower()]
     (stem, endings), *_ = twins.items()
     one, other = sorted(endings, key=order.index)[:2]
-    leave = " ".join(f"--ignore {shlex.quote(f'*.{ending}')}" for ending in rest)
+    start = (
+        f"{len(twins)} images below {here} lie beside another of the same name, such as {stem}.{one} and {stem}.{other}"
+    )
+    leave = _leaving(rest, twins, images)
+    if counts.total() < _MOST * len(images):
+        return [f"{start}: if one is drawn on the other, or is the same image again, {leave} takes {order[0]} alone"]
     raise HardenerError(
-        f"{len(twins)} images below {here} lie beside another of the same name, such as {stem}.{one} and "
-        f"{stem}.{other}: one may be drawn on the other, or be the same image again. {leave} takes {order[0]} alone. "
+        f"{start}: one may be drawn on the other, or be the same image again. {leave} takes {order[0]} alone. "
         "If each is an image of its own, pass --class-depth 1."
     )
+
+
+def _leaving(rest: Sequence[str], twins: Mapping[str, Sequence[str]], images: Sequence[str]) -> str:
+    """Return the options that leave out endings: in the folders of twins alone, where others hold nothing else."""
+    own = {f"{stem}.{ending}" for stem, endings in twins.items() for ending in endings}
+    patterns = [f"*.{ending}" for ending in rest]
+    if any(name not in own and name.rpartition(".")[2] in rest for name in images):
+        folders = dict.fromkeys(stem.rpartition("/")[0] for stem in twins)
+        patterns = [f"{glob.escape(folder)}/*.{ending}" for folder in folders for ending in rest]
+    words = [f"--ignore {shlex.quote(pattern)}" for pattern in patterns]
+    return " ".join(words[:_SHOWN]) + (" and so on" if len(words) > _SHOWN else "")
 
 
 def _twins(images: Sequence[str]) -> dict[str, list[str]]:
