@@ -42,6 +42,12 @@ def test_a_few_names_with_two_endings_are_chance(tmp_path: Path) -> None:
     assert read_data_set(tmp_path).brought.doubts == ()
 
 
+def test_two_sources_that_count_their_images_are_alike_by_chance(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{kind}/{number:03}.jpg" for kind in ("crow", "owl") for number in range(12)))
+    fill(tmp_path, *(f"{kind}/{number:03}.png" for kind in ("crow", "owl") for number in range(11)))
+    assert read_data_set(tmp_path).brought.doubts == ()
+
+
 def test_files_of_the_same_numbered_words_in_every_folder_are_refused(tmp_path: Path) -> None:
     words = ("mask1", "mask2", "wrong", "none")
     fill(tmp_path, *(f"00{person}_{age}/{word}.png" for person, age in ((1, 45), (2, 22), (3, 60)) for word in words))

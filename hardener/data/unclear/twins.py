@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hardener.errors import HardenerError
 
@@ -56,8 +56,19 @@ def _leaving(rest: Sequence[str], twins: Mapping[str, Sequence[str]], images: Se
     return " ".join(words[:_SHOWN]) + (" and so on" if len(words) > _SHOWN else "")
 
 
+def _count_on(stems: Iterable[str]) -> bool:
+    """Tell whether names count on: those of two sources that were put together are alike as far as both go."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for stem in stems:
+        start = stem.rstrip("0123456789")
+        if start == stem:
+            return False
+        numbers[start].append(int(stem[len(start) :]))
+    return all(max(own) - min(own) < 2 * len(own) for own in numbers.values())
+
+
 def _twins(images: Sequence[str]) -> dict[str, list[str]]:
-    """Return the names that have two endings, with these, of folders where nearly all have."""
+    """Return the names that have two endings, with these, of folders where nearly all have; all that count on have."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in images:
         stem, _, ending = name.rpartition(".")
@@ -65,6 +76,6 @@ def _twins(images: Sequence[str]) -> dict[str, list[str]]:
     twins: dict[str, list[str]] = {}
     for own in found.values():
         two = {stem: ends for stem, ends in own.items() if len({ending.lower() for ending in ends}) > 1}
-        if len(two) >= max(_FEWEST, _SURE * len(own)):
+        if len(two) >= max(_FEWEST, (1 if _count_on(two) else _SURE) * len(own)):
             twins |= two
     return twins
