@@ -118,3 +118,12 @@ def test_what_is_left_out_beside_photographs_is_not_left_out_of_other_folders(tm
     found = read_data_set(tmp_path, reading=Reading(ignore=tuple(words[1::2])))
     assert found.classes == ("a[1]", "b", "whole")
     assert sum(len(files.paths) for files in found.splits.values()) == 25
+
+
+@pytest.mark.parametrize("name", ["{:05}_{:05}.png", "shot{}-{:03}.png"])
+def test_numbered_takes_of_numbered_scenes_in_every_folder_are_no_forms_of_the_same_images(
+    name: str, tmp_path: Path
+) -> None:
+    names = [name.format(scene, take) for scene in range(3) for take in range(5)]
+    fill(tmp_path, *(f"{kind}/{own}" for kind in ("crow", "owl") for own in names))
+    assert read_data_set(tmp_path).classes == ("crow", "owl")

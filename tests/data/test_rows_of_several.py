@@ -167,6 +167,12 @@ def test_a_few_folders_with_numbers_are_no_clips(tmp_path: Path) -> None:
     assert "colors.txt tells of folders of images (k0)" in doubt
 
 
+def test_a_table_of_one_mark_of_some_folders_is_no_doubt(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"k{kind}/{number}.png" for kind in range(6) for number in range(8)))
+    write(tmp_path / "colors.txt", *(f"k{kind} 255 {kind % 2} 0" for kind in range(6)))
+    assert read_data_set(tmp_path).brought.doubts == ()
+
+
 def test_figures_of_classes_in_json_are_no_doubt(tmp_path: Path) -> None:
     fill(tmp_path, *(f"{kind}/{number}.png" for kind in (*KINDS, "go") for number in range(8)))
     write(

@@ -195,7 +195,7 @@ def _of_folders(
     tables = [
         table
         for table in folders_beside(place, tree, known, reading)
-        if (not _agree(_pairs(table, classes)) if table.labels else table.choices)
+        if (len(table.labels) > 1 and not _agree(_pairs(table, classes)) if table.labels else table.choices)
         and not _some_column_agrees(table, classes)
     ]
     rows = {table.name: Counter(classes[own] for own in table.files if own and own in classes) for table in tables}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import shlex
 from collections import Counter
@@ -328,5 +329,14 @@ def hold_the_same(nodes: Iterable[Node]) -> bool:
     shared = set.intersection(*inside)
     numbers = sorted({int("".join(re.findall(r"\d", name.rpartition("/")[2])) or 0) for name in shared})
     gaps = {after - before for before, after in itertools.pairwise(numbers)}
-    sparse = len(gaps) > 1 and numbers[-1] > _SPARSE * len(numbers)
+    sparse = len(gaps) > 1 and min(numbers[-1], _span(shared)) > _SPARSE * len(numbers)
     return sparse and len(shared) >= _SURE * max(map(len, inside))
+
+
+def _span(names: Iterable[str]) -> float:
+    """Return how many names the numbers in some could make, where each has several: 3 times 5 of `0_0` to `2_4`."""
+    found = [[int(number) for number in re.findall(r"\d+", name.rpartition("/")[2])] for name in names]
+    if len(set(map(len, found))) != 1 or len(found[0]) < 2:
+        return math.inf
+    spans: list[int] = [max(values) - min(values) + 1 for values in zip(*found, strict=True)]
+    return math.prod(spans)
