@@ -152,15 +152,21 @@ def doubts_about_masks(tree: Tree) -> list[str]:
 
 
 def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
-    """Tell of `cat/masks/` beside `cat/images/`: what is drawn on images is read as images of the class."""
+    """Tell of `cat/masks/` beside `cat/images/`, which is read as images of the class, and of `masks/` beside classes.
+
+    A class may be called `mask`, beside `no_mask`.
+    """
+    beside = [name for name, node in filled.items() if node.is_leaf and looks_drawn(name) and name.lower() != "mask"]
     inner = {below: f"{name}/{below}" for name, node in filled.items() for below in node.filled()}
     drawn = [below for below in inner if looks_drawn(below)]
-    if not drawn or not any(says_nothing(below) for below in inner if below not in drawn):
-        return []
+    if not any(says_nothing(below) for below in inner if below not in drawn):
+        drawn = []
     return [
-        f"{inner[below]}/ looks like what was drawn on images, and is taken for images of the class like the rest: "
-        f"{ignoring([below])} leaves it out"
-        for below in drawn
+        f"{place}/ looks like what was drawn on images, and is taken for {kind}: {ignoring([name])} leaves it out"
+        for name, place, kind in (
+            *((name, name, "a class like the rest") for name in beside if len(beside) < len(filled)),
+            *((below, inner[below], "images of the class like the rest") for below in drawn),
+        )
     ]
 
 

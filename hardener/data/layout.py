@@ -234,9 +234,12 @@ def _read_classes(
         layout.doubts += doubts_about_twins(node.images(), here)
         depth = 1
         _tell_level(filled, split, layout)
-        layout.doubts += doubts_about_drawn_folders(filled)
-        layout.doubts += doubts_about_codes(filled, here) if split in (None, "train") else []
-        layout.doubts += doubts_about_levels(filled, images) if split in (None, "train") else []
+        if split in (None, "train"):
+            layout.doubts += [
+                *doubts_about_drawn_folders(filled),
+                *doubts_about_codes(filled, here),
+                *doubts_about_levels(filled, images),
+            ]
     named, above = _at_depth(node, depth)
     if not named:
         raise HardenerError(f"no image lies {depth} folders below {here}. Pass a smaller --class-depth.")

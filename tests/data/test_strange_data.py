@@ -240,6 +240,18 @@ def test_drawings_inside_class_folders_are_said_and_the_advice_leaves_them_out(t
     assert len(found.splits[None]) == 8
 
 
+@pytest.mark.parametrize(("name", "told"), [("masks", True), ("Segmented", True), ("mask", False), ("maskara", False)])
+def test_a_folder_of_drawings_beside_classes_is_told(name: str, told: bool, tmp_path: Path) -> None:
+    classes(tmp_path, "cat", "dog", name)
+    found = read_data_set(tmp_path)
+    assert found.classes == tuple(sorted(("cat", "dog", name)))
+    text = (
+        f"{name}/ looks like what was drawn on images, and is taken for a class like the rest: --ignore {name} leaves"
+    )
+    assert [text in doubt for doubt in found.brought.doubts] == [True] * told
+    assert read_data_set(tmp_path, reading=Reading(ignore=(name,))).classes == ("cat", "dog")
+
+
 @pytest.mark.parametrize("others", [("data/cat", "data/dog"), ("cat", "dog")])
 def test_splits_without_train_are_answered_with_what_names_each(others: tuple[str, str], tmp_path: Path) -> None:
     classes(tmp_path, *others, "test/cat", "test/dog")
