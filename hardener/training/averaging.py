@@ -89,8 +89,7 @@ def _cumulative(model: nn.Module) -> Iterator[list[_BatchNorm]]:
     momenta = [norm.momentum for norm in found]
     for norm in found:
         norm.momentum = None
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked.zero_()
+        norm.reset_running_stats()
     try:
         yield found
     finally:
