@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from trees import refused, write
 
 from hardener.config.reading import Reading
 from hardener.data.data_set import DataSet, read_data_set
-from hardener.errors import HardenerError
 
 KINDS = ("cat", "cow", "dog")
 COUNT = 24
@@ -26,18 +26,6 @@ def fill(root: Path, text: str, count: int = COUNT) -> list[str]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4), (number, 7, 9)).save(root / name)
     return names
-
-
-def write(path: Path, *lines: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines))
-    return path
-
-
-def refused(root: Path) -> str:
-    with pytest.raises(HardenerError) as caught:
-        read_data_set(root)
-    return str(caught.value)
 
 
 def kinds_by_number(found: DataSet) -> set[tuple[int, str]]:

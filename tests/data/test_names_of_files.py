@@ -7,22 +7,16 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from trees import refused
 
 from hardener.config.reading import Reading
 from hardener.data.data_set import read_data_set
-from hardener.errors import HardenerError
 
 
 def fill(root: Path, *names: str) -> None:
     for number, name in enumerate(names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4), (number % 251, number // 251, len(name))).save(root / name)
-
-
-def refused(root: Path) -> str:
-    with pytest.raises(HardenerError) as caught:
-        read_data_set(root)
-    return str(caught.value)
 
 
 def test_what_lies_beside_a_photograph_by_its_name_is_refused_and_left_out(tmp_path: Path) -> None:

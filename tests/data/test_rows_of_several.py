@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from trees import refused, write
 
 from hardener.config.reading import Reading
 from hardener.data.data_set import DataSet, read_data_set
-from hardener.errors import HardenerError
 
 KINDS = ("left", "right", "stop")
 
@@ -21,18 +21,6 @@ def fill(root: Path, *names: str) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4), (number % 251, number // 251, len(name))).save(root / name)
     return root
-
-
-def write(path: Path, *lines: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines))
-    return path
-
-
-def refused(root: Path) -> str:
-    with pytest.raises(HardenerError) as caught:
-        read_data_set(root)
-    return str(caught.value)
 
 
 def typed(text: str) -> DataSet:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from trees import refused
 
 from hardener.config.reading import Reading
 from hardener.data.data_set import DataSet, read_data_set, read_source
@@ -33,12 +34,6 @@ def write(path: Path, header: str, rows: list[str]) -> None:
 
 def kinds(start: int, end: int, text: str = "{:03},{}") -> list[str]:
     return [text.format(number, "cat" if number % 2 else "dog") for number in range(start, end)]
-
-
-def refused(root: Path) -> str:
-    with pytest.raises(HardenerError) as caught:
-        read_data_set(root)
-    return str(caught.value)
 
 
 def read_as_advised(text: str) -> DataSet:
