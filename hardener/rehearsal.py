@@ -24,11 +24,12 @@ from hardener.exporters.onnx import export_onnx
 from hardener.exporters.parity import compare
 from hardener.models.code.user_code import explained
 from hardener.models.normalize import ImageClassifier
+from hardener.models.recompute import recompute
 from hardener.models.trained import open_classifier
 from hardener.runtime.gradient import gradient_of
 from hardener.training.build import build_method, first_state, freeze_as_asked, step_rule
 from hardener.training.loop import Minibatch, train_epoch
-from hardener.training.parallel import spread
+from hardener.training.parallel import blocks, spread
 
 Found = dict[str, Any]
 
@@ -94,10 +95,14 @@ def _step(classifier: ImageClassifier, record: RunRecord, recipe: Recipe, images
     """Take two steps as training does, and time the second."""
     device = torch.device(record.device)
     freeze_as_asked(classifier, recipe)
-    method = build_method(recipe, len(record.classes)).to(device)
+    method, shape = build_method(recipe, len(record.classes)), shape_of(record.input)
+    method.remember(len(images), shape.planes)
+    method.to(device)
     method.mark(0.5)  # some terms of a loss count nothing at the start of a run
     method.awp_gamma = 0.0 if recipe.awp is None else recipe.awp.gamma
-    exchange = spread(classifier, method, device, shape_of(record.input), sharded=False)
+    if recipe.network.checkpoint:
+        recompute(blocks(classifier.network))
+    exchange = spread(classifier, method, device, shape, sharded=False)
     state = first_state(recipe, classifier.network, method, device)
     exchange.training_loss.train()
     seconds = 0.0

@@ -22,6 +22,7 @@ from hardener.models.freeze import HeldBody, freeze
 from hardener.models.normalize import ImageClassifier
 from hardener.runtime.device import has_bfloat16
 from hardener.runtime.processes import processes_here
+from hardener.training.balance import class_weights
 from hardener.training.groups import parameter_groups
 from hardener.training.loop import StepRule
 from hardener.training.state import Progress, TrainingState
@@ -32,6 +33,15 @@ def build_method(recipe: Recipe, num_classes: int) -> Method:
     """Return the method of training that a recipe describes, on the CPU."""
     method: Method = resolve(METHODS, recipe.method, "method").build(recipe, num_classes)
     return method
+
+
+def method_for(recipe: Recipe, images: LoadedImages, num_classes: int, device: torch.device) -> Method:
+    """Return the recipe's method on the device, told what it has to know of the images that it trains on."""
+    method = build_method(recipe, num_classes)
+    if recipe.data.balance == "weights":
+        method.weigh(class_weights(images.labels, num_classes))
+    method.remember(len(images), images.shape.planes)
+    return method.to(device)
 
 
 def build_optimizers(

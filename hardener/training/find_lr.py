@@ -13,8 +13,7 @@ from hardener.errors import HardenerError
 from hardener.models.recompute import recompute
 from hardener.progress import TrainReporter, rank_and_world
 from hardener.runtime.model_state import same_draws
-from hardener.training.balance import class_weights
-from hardener.training.build import build_method, check_optimizer, check_prior, first_state, step_rule
+from hardener.training.build import check_optimizer, check_prior, first_state, method_for, step_rule
 from hardener.training.learning_rate import give_rate
 from hardener.training.loop import Minibatch, train_epoch
 from hardener.training.order import DataOrder
@@ -101,19 +100,13 @@ def steepest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
 def _sweep(prepared: Prepared, seed: int, reporter: TrainReporter) -> tuple[list[float], list[float]]:
     """Return the rates that were tried, and the smoothed loss at each."""
     recipe, material = prepared.recipe, prepared.material
-    device, classes = material.device, len(prepared.folder.classes)
-    method = build_method(recipe, classes)
-    if recipe.data.balance == "weights":
-        method.weigh(class_weights(material.train_images.labels, classes))
-    shape = material.train_images.shape
-    method.remember(len(material.train_images), shape.planes)
-    if recipe.awp is not None:
-        method.awp_gamma = recipe.awp.gamma
+    device = material.device
+    method = method_for(recipe, material.train_images, len(prepared.folder.classes), device)
     method.mark(0.5)  # some terms of a loss count nothing at the start of a run
-    method.to(device)
+    method.awp_gamma = 0.0 if recipe.awp is None else recipe.awp.gamma
     if recipe.network.checkpoint:
         recompute(blocks(material.classifier.network))
-    exchange = spread(material.classifier, method, device, shape, sharded=False)
+    exchange = spread(material.classifier, method, device, material.train_images.shape, sharded=False)
     exchange.training_loss.train()
     state = first_state(recipe, material.classifier.network, method, device)
     rule = step_rule(recipe, device)

@@ -22,8 +22,7 @@ from hardener.progress import EpochMetrics, TrainReporter, rank_and_world
 from hardener.runtime.device import keep_freed_memory
 from hardener.runtime.processes import any_of, lost, sum_of
 from hardener.training.averaging import WeightAverage
-from hardener.training.balance import class_weights
-from hardener.training.build import build_method, first_state, held_body, step_rule
+from hardener.training.build import first_state, held_body, method_for, step_rule
 from hardener.training.collapse import CollapseWatch
 from hardener.training.compiling import begin_step, compiled_by
 from hardener.training.ending import TimeLimit, has_stalled, settles_after, what_is_cut
@@ -75,19 +74,14 @@ class TrainingSession:
         self.rank, self.world = rank_and_world()
         material.train_images.keep_on(self.device)
         self.order = DataOrder(material.train_images, recipe, seed=record.seed, device=self.device)
-        self.method = build_method(recipe, len(record.classes))
-        if recipe.data.balance == "weights":
-            self.method.weigh(class_weights(material.train_images.labels, len(record.classes)))
-        shape = material.train_images.shape
-        self.method.remember(len(material.train_images), shape.planes)
-        self.method.to(self.device)
+        self.method = method_for(recipe, material.train_images, len(record.classes), self.device)
         if recipe.network.checkpoint:
             recompute(blocks(material.classifier.network))
         self.exchange = spread(
             material.classifier,
             self.method,
             self.device,
-            shape,
+            material.train_images.shape,
             sharded=recipe.parallel == "fsdp",
             compiled=compiled_by(recipe, self.device, reporter.warn),
         )

@@ -76,12 +76,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def begin(place: Path, code: str, name: str, *, rehearse: bool = True) -> tuple[RunFolder, Listens]:
+def begin(
+    place: Path, code: str, name: str, *, rehearse: bool = True, settings: tuple[str, ...] = ()
+) -> tuple[RunFolder, Listens]:
     (place / "net.py").write_text(HEAD + code)
     request = TrainRequest(
         model=str(place / "net.py"),
         data=place / "imgs",
-        recipe=load_recipe("sprout", ["epochs=1", "batch_size=4"]),
+        recipe=load_recipe("sprout", ["epochs=1", "batch_size=4", *settings]),
         out=place / "runs",
         name=name,
         device="cpu",
@@ -111,6 +113,28 @@ def test_four_lines_say_what_will_work_once_and_nothing_of_the_run_changes(place
     without, _ = begin(place, GOOD, "without", rehearse=False)
     weights = [run.weights.read_bytes() for run in (rehearsed, again, without)]
     assert weights[0] == weights[1] == weights[2]
+
+
+BLOCK_THAT_TELLS = """
+import sys
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside = nn.Linear(64, 64)
+    def forward(self, features):
+        if torch.is_grad_enabled() and getattr(sys.modules["__main__"].__spec__, "name", "") == "hardener.rehearsal":
+            with open("TOLD", "a") as file:
+                file.write("recomputed\\n" if "forward" in vars(self) else "kept\\n")
+        return self.inside(features)
+def build_model(num_classes):
+    return nn.Sequential(nn.Flatten(), Block(), nn.Linear(64, num_classes))
+"""
+
+
+def test_the_step_that_is_rehearsed_keeps_as_much_as_the_runs_own(place: Path) -> None:
+    told = place / "told.txt"
+    begin(place, BLOCK_THAT_TELLS.replace("TOLD", str(told)), "run", settings=("network.checkpoint=true",))
+    assert "recomputed" in told.read_text().split()
 
 
 IN_A_LIST = """
