@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from trees import classes, fill, picture
 
 from hardener.cli.options import asked_reading
 from hardener.config.reading import AS_FOUND, Reading
@@ -20,23 +21,6 @@ from hardener.data.sources.image_folder import read_class_folders
 from hardener.data.survey import survey
 from hardener.errors import HardenerError
 from hardener.progress import SILENT
-
-
-def picture(seed: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (4, 4), (seed % 251, 90, 7)).save(file, "PNG")
-    return file.getvalue()
-
-
-def fill(root: Path, *names: str) -> Path:
-    for seed, name in enumerate(names):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(picture(seed))
-    return root
-
-
-def classes(root: Path, *names: str, count: int = 4) -> Path:
-    return fill(root, *(f"{name}/{place}.png" for name in names for place in range(count)))
 
 
 def table(root: Path, labels: list[str], path: str = "{}") -> Path:

@@ -27,6 +27,8 @@ _HELP_GROUP = (
 )
 _DIVIDED = ("{label}_{split}_{#}", "{split}_{label}_{#}", "{label}-{split}-{#}", "{split}-{label}-{#}")
 _GUESSES = ("{label}.{#}", "{label}_{#}", "{label}-{#}", "{label} ({#})", "{label}{#}", "{#}_{label}", "{*}_{label}")
+_ID = re.compile(r"\d{5}")
+"""A date or a running number, where a class's would have fewer digits."""
 _REASON = "images whose name does not fit --label-from"
 _PARTS = "images in folders that may be other parts of a divided set"
 
@@ -119,7 +121,7 @@ def guess(names: Sequence[str]) -> str | None:
 def _tell(labels: Sequence[str]) -> bool:
     """Tell whether labels are words, each of several images; those with numbers in them of more."""
     numbered = any(re.search(r"\d", label) for label in labels)
-    if any(label.isdecimal() or (numbered and label[-1] in " _-.") for label in labels):
+    if any(label.isdecimal() or (numbered and label[-1] in " _-.") or _ID.search(label) for label in labels):
         return False
     return 2 <= len(set(labels)) <= max(2, len(labels) // (4 if numbered else 3))
 

@@ -22,7 +22,7 @@ def parts_of_one_set(filled: Mapping[str, Node]) -> dict[str, str]:
 
 def told_sets(filled: Mapping[str, Node], here: str, images: Sequence[str]) -> str | None:
     """Return what to say of folders that are sets of the same classes, each divided; None of others."""
-    return _named_sets(filled, here, images) or _sets_below(filled, here, images)
+    return _named_sets(filled, here, images) or _sets_below(filled, here, images) or _one_set(filled, here)
 
 
 def told_part(named: Sequence[str], others: Mapping[str, Node], here: str) -> str | None:
@@ -51,6 +51,20 @@ def told_part(named: Sequence[str], others: Mapping[str, Node], here: str) -> st
     return (
         f"the folders below {here} look like parts of a divided set, not like classes: {some(names)}. "
         f"{_by_parts(ignore, others)}If they are the classes, pass --class-depth 1."
+    )
+
+
+def _one_set(filled: Mapping[str, Node], here: str) -> str | None:
+    """Tell of folders of images that are the parts of one set, beside others: `box_train`, `box_test`, `query`."""
+    sets = parts_of_sets(name for name, node in filled.items() if node.is_leaf)
+    if len(sets) != 1 or not all(node.is_leaf for node in filled.values()):
+        return None
+    (parts,) = sets.values()
+    train = [name for name, word in parts.items() if split_of(word) == "train"]
+    others = ignoring(name for name in filled if name not in train)
+    return (
+        f"{some(parts)} below {here} look like the splits of one set, not like classes. "
+        f"{_by_parts(others, {name: filled[name] for name in train})}If they are the classes, pass --class-depth 1."
     )
 
 

@@ -9,7 +9,7 @@ from hardener.data.node import Node
 from hardener.data.split_names import words_of
 
 _FIRST = {"raw", "original", "originals", "orig", "rgb", "color", "colour", "unprocessed"}
-_FORMS = _FIRST | {
+FORMS = _FIRST | {
     "augmented", "augmentation", "augmentations", "aug", "preprocessed", "processed", "enhanced", "cropped", "resized",
     "gray", "grey", "grayscale", "greyscale", "segmented", "normalized", "normalised", "filtered", "denoised",
 }  # fmt: skip
@@ -31,7 +31,7 @@ def in_forms(filled: Mapping[str, Node]) -> str:
 
 def _words(name: str) -> set[str]:
     """Return the words of a name that tell a form."""
-    return _FORMS & {word.lower() for word in words_of(name)}
+    return FORMS & {word.lower() for word in words_of(name)}
 
 
 def _differ_by_endings(filled: Mapping[str, Node]) -> bool:
