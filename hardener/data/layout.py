@@ -30,6 +30,7 @@ from hardener.data.node import Node, grow
 from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
 from hardener.data.tree import Tree
 from hardener.data.unclear.divided import parts_of_one_set, told_part, told_sets
+from hardener.data.unclear.leftover import doubts_about_leftovers, refuse_leftovers
 from hardener.data.unclear.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.unclear.twins import doubts_about_twins
 from hardener.data.unclear.untaken import is_no_data
@@ -229,6 +230,7 @@ def _read_classes(
         images = tree.images if split is None else node.images()
         if (told := told_sets(filled, here, images)) is not None:
             raise HardenerError(told)
+        refuse_leftovers(filled, here)
         refuse_unclear(filled, here)
         refuse_repeated(filled, here, images)
         layout.doubts += doubts_about_twins(node.images(), here)
@@ -237,6 +239,7 @@ def _read_classes(
         if split in (None, "train"):
             layout.doubts += [
                 *doubts_about_drawn_folders(filled),
+                *doubts_about_leftovers(filled),
                 *doubts_about_codes(filled, here),
                 *doubts_about_levels(filled, images),
             ]
