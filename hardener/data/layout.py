@@ -31,6 +31,8 @@ from hardener.data.split_names import assign, looks_like_split, looks_unlabelled
 from hardener.data.tree import Tree
 from hardener.data.unclear.copies import doubts_about_forms, refuse_copies
 from hardener.data.unclear.divided import parts_of_one_set, told_part, told_sets
+from hardener.data.unclear.ids import doubts_about_ids, refuse_ids
+from hardener.data.unclear.leftover import doubts_about_leftovers, refuse_leftovers
 from hardener.data.unclear.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.unclear.twins import doubts_about_twins
 from hardener.data.unclear.untaken import is_no_data
@@ -230,9 +232,11 @@ def _read_classes(
         images = tree.images if split is None else node.images()
         if (told := told_sets(filled, here, images)) is not None:
             raise HardenerError(told)
+        refuse_leftovers(filled, here)
         refuse_unclear(filled, here)
         refuse_copies(filled, here, images)
         refuse_repeated(filled, here, images)
+        refuse_ids(filled, here)
         layout.doubts += doubts_about_twins(node.images(), here)
         depth = 1
         _tell_level(filled, split, layout)
@@ -240,7 +244,8 @@ def _read_classes(
             layout.doubts += [
                 *doubts_about_drawn_folders(filled),
                 *doubts_about_forms(filled),
-                *doubts_about_codes(filled, here),
+                *doubts_about_leftovers(filled),
+                *(doubts_about_codes(filled, here) or doubts_about_ids(filled)),
                 *doubts_about_levels(filled, images),
             ]
     named, above = _at_depth(node, depth)

@@ -315,8 +315,14 @@ def test_forms_of_the_same_images_are_never_mixed(names: tuple[str, str], kept: 
     assert read(root, whole).classes == names
 
 
-def test_words_above_numbers_are_offered_first(tmp_path: Path) -> None:
-    root = fill(tmp_path / "d", *pairs("Fake/frames", "Real/frames", names="1 2 3 4"), count=12)
+@pytest.mark.parametrize("names", ["1 2 3 4", "sample_a sample_b sample_c", "session1 session2"])
+def test_words_above_numbers_are_offered_first(names: str, tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", *pairs("Fake/frames", "Real/frames", names=names), count=12)
     message = refusal(root)
     assert read(root, typed(message)[0]).classes == ("Fake", "Real")
     assert message.count("unless data.group_by keeps them together") == 1
+
+
+def test_grades_below_places_are_offered_first(tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", *pairs("left", "right", names="grade_1 grade_2 grade_3"), count=12)
+    assert read(root, typed(refusal(root))[0]).classes == ("grade_1", "grade_2", "grade_3")

@@ -17,6 +17,7 @@ from hardener.data.layouts._other_classes import see_that_tables_agree
 from hardener.data.layouts._split_rows import Row, Told, told_splits
 from hardener.data.place import Place
 from hardener.data.tree import OTHER, Tree
+from hardener.data.unclear.leftover import said_once
 from hardener.errors import HardenerError
 
 _MOST = 0.5
@@ -53,7 +54,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         return None  # a list of all there is divides nothing
     notes, doubts = (
         [*layout.notes, f"the splits were read from {', '.join(told.files)}{told.note}"],
-        [*layout.doubts, *said],
+        said_once(layout.doubts, said),
     )
     if "train" not in splits.values():
         splits |= dict.fromkeys(rest, "train")

@@ -10,6 +10,7 @@ from hardener.data.layout import read_layout
 from hardener.data.layouts import LAYOUTS
 from hardener.data.layouts._other_classes import see_that_tables_agree, way_by_tables
 from hardener.data.place import Place
+from hardener.data.unclear.leftover import said_once
 from hardener.data.unclear.untaken import doubts_about_splits
 from hardener.errors import HardenerError
 
@@ -32,7 +33,7 @@ def read_inside(place: Place, reading: Reading) -> Brought:
             raise HardenerError(f"{error} {way}") from None
         raise
     classes = layout.classes()
-    doubts = [*layout.doubts, *see_that_tables_agree(place, tree, classes, reading)]
+    doubts = said_once(layout.doubts, see_that_tables_agree(place, tree, classes, reading))
     if None in layout.members:
         doubts += doubts_about_splits(place, tree, (), list(classes))
     groups = {}

@@ -31,6 +31,8 @@ _DIVIDED = " (what is drawn divides the images of a folder, unless data.group_by
 _NUMBERED = re.compile(r"^(?!.*class).*\d", re.I)
 """Names that have a number, and do not say that it is a class's."""
 _COUNT = re.compile(r"[\W_]*\d+$")
+_COUNT_OR_LETTER = re.compile(r"(?:^|[\W_]*)(?:\d+|(?<=[\W_])[a-z])$", re.I)
+_GRADED = re.compile(r"class|label|grade|level|type|stage|score|kind|categor|degree|severity|rating|quality", re.I)
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
         raise HardenerError(f"{start}, and look like forms of the same images.{same} {forms}")
     first = f"--class-depth 1 takes {some(filled)}"
     others = f"{_together(found, filled, here, images)}{_same_files(filled)}".strip()
-    if all(map(str.isdecimal, found.names)) and not any(map(str.isdecimal, filled)):  # of clips or persons
+    if _are_counted(found.names) and not _are_counted(filled):  # of clips, persons or samples
         first, others = f"{first}{_DIVIDED};", others.replace(_DIVIDED, "").removesuffix(";") + "."
     else:
         first, others = others, f"{first}."
@@ -282,6 +284,12 @@ def _starts(codes: set[str]) -> set[str]:
         if min(len(starts), len(ends)) > 1 and len(starts) * len(ends) == len(codes):
             return starts
     return codes
+
+
+def _are_counted(names: Collection[str]) -> bool:
+    """Tell whether names are numbers, or one word and a number or letter (`sample_a`), and not a grade's or class's."""
+    stems = {_COUNT_OR_LETTER.sub("", name).lower() for name in names}
+    return stems == {""} or (len(stems) == 1 and len(names) > 1 and not any(map(_GRADED.search, stems)))
 
 
 def _hold(found: Repeated, filled: Mapping[str, Node]) -> str:
