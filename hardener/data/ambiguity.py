@@ -282,11 +282,43 @@ def _refuse_splits_below(filled: Mapping[str, Node], here: str) -> None:
     if not divided:
         return
     name = divided[0]
+    if len(divided) == 1 and _holds_classes(filled[name]):
+        rest = [other for other in filled if other != name]
+        raise HardenerError(
+            f"{here}/{name} is a divided set ({some(filled[name].filled())}), and beside it lie folders with images "
+            f"that are no part of it: {some(rest)}. {ignoring(rest)} takes {name}/ alone. If the folders below {here} are "
+            "the classes, pass --class-depth 1."
+        )
     inner = next(below for below in filled[name].filled() if split_of(below))
+    if way := _class_then_split(filled):
+        raise HardenerError(
+            f"{here} has split folders inside its class folders ({name}/{inner}). {way} reads them so. If the splits "
+            "are not to be kept, --class-depth 1 takes all images of each class together, and draws them."
+        )
     raise HardenerError(
         f"{here} has split folders inside its class folders ({name}/{inner}). Put splits above classes: "
         f"{here}/{inner}/{name}. Or pass --class-depth 1 to take all images of {name}/ together; splits are then drawn."
     )
+
+
+def _holds_classes(node: Node) -> bool:
+    return all(len(part.filled()) > 1 for name, part in node.filled().items() if split_of(name) == "train")
+
+
+def _class_then_split(filled: Mapping[str, Node]) -> str:
+    """Return the option that reads `cat/train/1.jpg`; empty where a class has none, or images lie unequally deep."""
+    parts = {below for node in filled.values() for below in node.filled()}
+    others = sorted(below for below in parts if not split_of(below))
+    inner = [part for node in filled.values() for name, part in node.filled().items() if name not in others]
+    images = [image for part in inner for image in part.images()]
+    depths = {image.count("/") for image in images}
+    if len(depths) != 1 or any(node.own for node in filled.values()):
+        return ""
+    below = ["{*}"] * (depths.pop() - inner[0].path.count("/"))
+    pattern = "/".join(["{label}", "{split}", *below])
+    leave = f"{ignoring(others)} " if others else ""
+    whole = set(labels_by(pattern, images).values()) == set(filled)
+    return f"{leave}--label-from {shlex.quote(pattern)}" if whole else ""
 
 
 def _refuse_split_classes(filled: Mapping[str, Node], here: str) -> None:

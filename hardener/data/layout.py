@@ -32,7 +32,7 @@ from hardener.data.tree import Tree
 from hardener.data.unclear.copies import doubts_about_forms, refuse_copies
 from hardener.data.unclear.divided import parts_of_one_set, told_part, told_sets
 from hardener.data.unclear.ids import doubts_about_ids, refuse_ids
-from hardener.data.unclear.leftover import doubts_about_leftovers, refuse_leftovers
+from hardener.data.unclear.leftover import doubts_about_leftovers, refuse_flat_splits, refuse_leftovers
 from hardener.data.unclear.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.unclear.twins import doubts_about_twins
 from hardener.data.unclear.untaken import is_no_data
@@ -160,6 +160,8 @@ def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout:
     if flat and not all(looks_unlabelled(name) or looks_like_split(name) for name in others):
         if reading.class_depth is None and (told := told_part(sorted(named), others, here)) is not None:
             raise HardenerError(told)
+        if reading.class_depth is None:
+            refuse_flat_splits({name: short[name] for name in named}, filled, here)
         taken = "is taken for a class" if len(named) == 1 else "are taken for classes"
         leave = f"; {ignoring(sorted(named))} leaves {'it' if len(named) == 1 else 'them'} out"
         layout.doubts.append(f"{some(named)} {taken}, like the folders beside: {some(others)}{leave}")

@@ -97,3 +97,36 @@ def test_images_that_lie_there_again_by_their_names_are_refused(tmp_path: Path) 
     assert count(read(root, typed(message)[0])) == 8
     root = fill(tmp_path / "e", *pairs("good", names="big small"), "rejected")
     assert read(root, {}).classes == ("good", "rejected")
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (pairs("cat", "dog", names="train test"), 2),
+        (pairs("data/cat", "data/dog", names="training validation test"), 3),
+        ([f"{way}/deep" for way in pairs("cat", "dog", names="train test")], 2),
+        ([*pairs("cat", "dog", names="train val"), "cat/extra"], 2),
+    ],
+)
+def test_splits_inside_classes_are_read_by_the_line(folders: list[str], splits: int, tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", *folders)
+    (line, depth) = typed(refusal(root))
+    found = read(root, line)
+    assert (found.classes, len(found.splits) - len(found.drawn)) == (("cat", "dog"), splits)
+    assert count(found) == 4 * len([folder for folder in folders if "extra" not in folder])
+    assert read(root, depth).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("beside", [["images"], ["stray"], pairs("samples"), pairs("more", names="cow hen")])
+@pytest.mark.parametrize("below", ["", "dataset/"])
+def test_what_lies_beside_a_divided_set_is_not_mixed_with_it(below: str, beside: list[str], tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", *pairs(f"{below}train", f"{below}test"), *beside)
+    found = read(root, typed(refusal(root))[0])
+    assert (found.classes, count(found), found.drawn) == (("cat", "dog"), 16, ("validation",))
+
+
+def test_splits_without_classes_are_not_taken_for_classes_beside_what_is_none(tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", "train", "val", "test", "extra")
+    assert "without class folders" in refusal(root)
+    assert len(read(root, {"--class-depth": ["1"]}).classes) == 4
+    assert read(fill(tmp_path / "e", "train", "plane", "car"), {}).classes == ("car", "plane", "train")

@@ -13,7 +13,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.layouts._lookup import Lookup, lookup
 from hardener.data.place import Place
-from hardener.data.split_names import own_name, split_in
+from hardener.data.split_names import own_name, split_in, split_of, words_of
 from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import NoColumn, choose, choose_path
 from hardener.data.tables.several import Below, Several, several_of
@@ -29,6 +29,12 @@ _PEEKED, _LARGEST = 1 << 14, 1 << 27
 _TRIED = 200
 _ENOUGH = 0.5
 """The share of a table's rows that name images at least; others are about something else."""
+_OF_ANY = {
+    "label", "labels", "list", "lists", "file", "files", "filenames", "names", "gt", "truth", "ground", "annotation",
+    "annotations", "anno", "data", "dataset", "set", "image", "images", "img", "imgs", "info", "meta", "metadata",
+    "csv", "table", "split", "class", "classes", "the", "a", "of", "v", "fold", "x", "y", "target", "targets", "new",
+}  # fmt: skip
+"""Words in the names of tables that tell no question."""
 _OPTIONS: dict[SplitName, str] = {"validation": "--val", "test": "--test"}
 
 
@@ -61,6 +67,12 @@ class Beside:
     def labels(self) -> set[str]:
         """The classes that it tells."""
         return {label for label in self.images.values() if label}
+
+    @property
+    def question(self) -> str:
+        """What its name tells but for splits, in small letters: `artist` of `artist_train.csv`."""
+        words = [word.lower() for word in words_of(own_name(self.name)) if not split_of(word)]
+        return " ".join(word for word in words if word not in _OF_ANY and not word.isdecimal())
 
     @property
     def folder(self) -> str:
@@ -173,6 +185,28 @@ def _by_image(files: Sequence[str | None], labels: Sequence[str]) -> dict[str, s
     return None if 10 * len(two) > len(images) else images
 
 
+def ask_the_same(training: Beside, other: Beside) -> bool:
+    """Tell whether two tables may be of one question: `genre_val.csv` is none of `artist_train.csv`.
+
+    Those of other names are where all classes of one are classes of the other, and words: numbers prove nothing.
+    """
+    if training.question == other.question or not training.question or not other.question:
+        return True
+    if not training.labels or not other.labels:
+        return not training.labels and not other.labels
+    return other.labels <= training.labels and not any(map(str.isdecimal, other.labels))
+
+
+def ways_to_take(place: Place, tables: Collection[Beside], reading: Reading) -> str:
+    """Return what `to_take` does; where tables are of several questions, the words for each of these."""
+    questions = dict.fromkeys(table.question for table in tables)
+    training = [table for table in tables if table.split in ("train", None)]
+    if "" in questions or all(ask_the_same(one, other) for one in training for other in tables):
+        return to_take(place, tables, reading)
+    groups = [[table for table in tables if table.question == question] for question in questions]
+    return "; or ".join(filter(None, (to_take(place, group, reading) for group in groups)))
+
+
 def to_take(place: Place, tables: Iterable[Beside], reading: Reading) -> str:
     """Return the words that read images by tables, those of held-out images as such; nothing where none is to train on.
 
@@ -185,8 +219,13 @@ def to_take(place: Place, tables: Iterable[Beside], reading: Reading) -> str:
     taken = [("--data", training)]
     for split, option in _OPTIONS.items():
         fit = [own for own in found if own.split == split and own.images.keys().isdisjoint(training.images)]
+        fit = [own for own in fit if ask_the_same(training, own)]
         fit.sort(
-            key=lambda own: (own.folder != training.folder, own.table.columns.keys() != training.table.columns.keys())
+            key=lambda own: (
+                own.question != training.question,
+                own.folder != training.folder,
+                own.table.columns.keys() != training.table.columns.keys(),
+            )
         )
         taken += [(option, fit[0])] if fit else []
     words = [f"{option} {shlex.quote(f'{place.root}/{own.name}')}" for option, own in taken]

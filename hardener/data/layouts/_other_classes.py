@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hardener.config.reading import Reading, ignoring
-from hardener.data.layouts._beside import Beside, folders_beside, tables_beside, to_take
+from hardener.data.layouts._beside import Beside, ask_the_same, folders_beside, tables_beside, to_take, ways_to_take
 from hardener.data.layouts._each import doubts_about_each
 from hardener.data.place import Place
 from hardener.data.split_names import split_in, words_of
@@ -79,7 +79,7 @@ def way_by_tables(place: Place, tree: Tree, reading: Reading) -> str:
     """Return what to type where a table tells classes of images whose folders cannot be read; nothing without one."""
     tables = [table for table in tables_beside(place, tree, reading) if len(table.labels) > 1 or table.choices]
     tables = [table for table in tables if len(table.images) >= _FAIR * len(tree.images) or table.split]
-    way = to_take(place, tables, reading)
+    way = ways_to_take(place, tables, reading)
     return f"A table tells classes of these images: it is read by {way}." if way else ""
 
 
@@ -146,8 +146,9 @@ def _main(tables: Sequence[Beside]) -> Beside:
 def _ways(place: Place, first: Beside, tables: Sequence[Beside], reading: Reading) -> str:
     """Return what to type: to take a table and those of other splits beside it, or the folders."""
     keep = ignoring(table.name for table in tables if table.labels or table.choices)
-    others = [table for table in tables if table.split not in (None, first.split) and (table.labels or table.choices)]
-    way = to_take(place, [first, *others], reading)
+    told = [table for table in tables if table.labels or table.choices]
+    others = [table for table in told if table.split not in (None, first.split) or not ask_the_same(first, table)]
+    way = ways_to_take(place, [first, *others], reading)
     if not way:
         return f"It is of held-out images: name what is trained on by --data, and this by --test; or pass {keep}."
     return f"Take the table's by {way}, or the folders by {keep}."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, SplitName
-from hardener.data.layouts._beside import tables_beside, to_take
+from hardener.data.layouts._beside import Beside, ask_the_same, tables_beside, to_take, ways_to_take
 from hardener.data.layouts._each import classes_of_each, files_of_each, table_of_each, tell_less_than_folders
 from hardener.data.layouts._flat import is_flat
 from hardener.data.layouts._side_by_side import refuse_side_by_side
@@ -170,15 +171,47 @@ def _divided(told: dict[str, Table], place: Place, tree: Tree, reading: Reading)
     for name in told:
         splits.setdefault(_split(name), []).append(name)
     if None in splits or any(len(names) > 1 for names in splits.values()) or "train" not in splits:
-        kept = {own[0] for split, own in splits.items() if split} if "train" in splits else {next(iter(told))}
         tables = [table for table in tables_beside(place, tree, reading) if table.name in told]
-        way = to_take(place, tables, reading)
+        kept = _kept(splits, tables) if "train" in splits else {next(iter(told))}
+        way = ways_to_take(place, tables, reading)
         raise HardenerError(
             f"{place.root} has several tables that name its images: {', '.join(list(told)[:5])}. Pass "
             f"{f'one, {way}, or' if way else 'what is trained on by --data, and'} leave some out: "
             f"{ignoring(name for name in told if name not in kept)}."
         )
+    _refuse_questions(place, [table for table in tables_beside(place, tree, reading) if table.name in told], reading)
     return [Sheet(told[name], _folders(name), split) for split, (name,) in splits.items()]
+
+
+def _kept(splits: Mapping[SplitName | None, Sequence[str]], tables: Sequence[Beside]) -> set[str]:
+    """Return the first table to train on, and one of each other split that is of the same question."""
+    known = {table.name: table for table in tables}
+    first = splits["train"][0]
+    fit = {
+        split: [name for name in own if not {name, first} <= known.keys() or ask_the_same(known[first], known[name])]
+        for split, own in splits.items()
+        if split
+    }
+    return {names[0] for names in fit.values() if names}
+
+
+def _refuse_questions(place: Place, tables: Sequence[Beside], reading: Reading) -> None:
+    """See that the tables of splits are of one question.
+
+    Raises:
+        HardenerError: one is `artist_train.csv`, and another `genre_val.csv`.
+    """
+    training = next((table for table in tables if table.split == "train"), None)
+    others = [] if training is None else [table for table in tables if not ask_the_same(training, table)]
+    if training is None or not others:
+        return
+    way = to_take(place, tables, reading)
+    options = {"validation": "--val", "test": "--test"}
+    more = [f"{options[table.split]} {shlex.quote(f'{place.root}/{table.name}')}" for table in others if table.split]
+    raise HardenerError(
+        f"{place.root}/{training.name} and {' and '.join(table.name for table in others)} are called after different "
+        f"questions about the images. {way} takes the classes of the first; {' '.join([way, *more])} takes all as one."
+    )
 
 
 def _split(name: str) -> SplitName | None:

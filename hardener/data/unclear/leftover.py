@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from hardener.config.reading import ignoring
-from hardener.data.ambiguity import some
+from hardener.data.ambiguity import by_names, some
 from hardener.data.node import Node
-from hardener.data.split_names import looks_unlabelled, own_name, words_of
+from hardener.data.split_names import looks_unlabelled, own_name, split_of, words_of
 from hardener.errors import HardenerError
 
 _UNDONE = "label|labels|labell?ing|sort|check|review|do|annotate|classify|tag|fix|crop|process|decide|identify"
@@ -134,6 +134,27 @@ def refuse_leftovers(filled: Mapping[str, Node], here: str) -> None:
         f"{some(f'{name}/' for name in sure)} below {here} {'looks' if one else 'look'} like {hardly[sure[0]]}, not "
         f"like {'a class' if one else 'classes'}, {why}. {ignoring(sure)} leaves {'it' if one else 'them'} out. If all "
         f"folders there ({some(filled)}) are classes, pass --class-depth 1."
+    )
+
+
+def refuse_flat_splits(named: Mapping[str, str], filled: Mapping[str, Node], here: str) -> None:
+    """Refuse images that lie flat in `train/` and `test/`, beside folders that are hardly classes.
+
+    Args:
+        named: folders that are called like splits, each with what tells the split.
+    Raises:
+        HardenerError: it is so.
+    """
+    splits = set(map(split_of, named.values()))
+    others = {name: node for name, node in filled.items() if name not in named}
+    if "train" not in splits or len(splits) < 2 or len(_kinds(others)) < len(others):
+        return
+    first = next(name for name, own in named.items() if split_of(own) == "train")
+    raise HardenerError(
+        f"{here} has split folders ({some(named)}) without class folders, and beside them {some(others)}. Put each "
+        f"class in its own folder: {here}/{first}/cat/001.jpg. {ignoring(others)} leaves what lies beside out."
+        f"{by_names([name for own in named for name in filled[own].images()])} If all folders there are classes, pass "
+        "--class-depth 1."
     )
 
 
