@@ -63,6 +63,7 @@ from hardener.models.code.user_code import describe, user_code
 from hardener.models.tame import unwrapped
 
 _MOST_COMPLETED, _LONGEST = 6, 160
+_UNCALLABLE = "__init__() missing"
 _PARTS = ("block", "layer", "unit", "cell", "bottleneck", "conv2d")
 _OF_IMAGES = re.compile("conv|patch", re.IGNORECASE)
 """Where these stand, what takes rows of numbers is a part of a network of images."""
@@ -273,7 +274,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
 
     wrappings = complete([one for one in tops if one.missing and one.missing != ("",)])
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
-    fitting = fitting or [wrapping for wrapping in complete(parts) if wrapping.trial is not None]
+    beside = [] if fitting else complete(parts)
+    fitting = fitting or [wrapping for wrapping in beside if wrapping.trial is not None]
     failing = [one for one in tops if not one.missing and one.trial.outputs is None and not fitting]
     called = (as_called(one.candidate, found, facts, wish.given, trials) for one in failing)
     fitting = fitting or [wrapping for wrapping in called if wrapping is not None]
@@ -294,6 +296,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     needy = [one for one in tops if one.counts or any(is_config(n, one.candidate.value) for n in one.missing if n)]
     if giving and wrappings and any(one.missing for one in needy):
         raise _needs(wrappings[0], found, facts, wish)
+    if beside and counted and all(_leaves_out(one.trial.error) for one in counted):
+        raise _needs(beside[0], found, facts, wish)
     if len(counted) == 1 or len(giving) == 1:
         return _taken((giving or counted)[0])
     if giving:
@@ -308,6 +312,11 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     raise HardenerError(
         f"--model-arg {next(iter(wish.given), '')}: nothing in {found.file.path} takes it. Name what does by --entry."
     )
+
+
+def _leaves_out(error: BaseException | None) -> bool:
+    """Did a builder call a network without what that needs?"""
+    return isinstance(error, TypeError) and _UNCALLABLE in str(error)
 
 
 def _names_a_count(one: Tried) -> bool:
