@@ -180,7 +180,8 @@ def passed_over(
     everything: list[Tried], taken: Tried, found: Imported, facts: Facts, but: Container[str]
 ) -> tuple[str, ...]:
     """Name the file's networks that need arguments, where the one taken is a part of them or stands beside them, those
-    that there was no time to try, and those that fit as well, where the file is named after the one taken.
+    that there was no time to try, those that scripts call for another number of classes, where they do not call the
+    one taken, and those that fit as well, where the file is named after the one taken.
 
     Args:
         but: the names of those that were told of already.
@@ -198,6 +199,8 @@ def passed_over(
             why = ", which there was no time to try"
         elif one.counts and one.trial.parameters and one.trial.outputs is None and _raises(one.trial.error):
             why = f", which takes no such images ({_told(one.trial.error)})"
+        elif one.trial.outputs and one.rank(facts) == 2 > taken.rank(facts) and _is_called(one, [taken], found):
+            why = f", which scripts call, and which has {one.trial.outputs} outputs"
         elif part or one.rank(facts) > min(taken.rank(facts), 2):
             continue
         else:

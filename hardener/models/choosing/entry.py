@@ -62,7 +62,7 @@ from hardener.models.code.source_code import is_network_class, makes_network, tr
 from hardener.models.code.user_code import describe, user_code
 from hardener.models.tame import unwrapped
 
-_MOST_COMPLETED, _LONGEST = 6, 160
+_MOST_COMPLETED, _MOST_OPEN, _LONGEST = 6, 3, 160
 _PARTS = ("block", "layer", "unit", "cell", "bottleneck", "conv2d")
 _OF_IMAGES = re.compile("conv|patch", re.IGNORECASE)
 """Where these stand, what takes rows of numbers is a part of a network of images."""
@@ -273,7 +273,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
 
     wrappings = complete([one for one in tops if one.missing and one.missing != ("",)])
     fitting = [wrapping for wrapping in wrappings if wrapping.trial is not None]
-    fitting = fitting or [wrapping for wrapping in complete(parts) if wrapping.trial is not None]
+    beside = [] if fitting else complete(parts)
+    fitting = fitting or [wrapping for wrapping in beside if wrapping.trial is not None]
     failing = [one for one in tops if not one.missing and one.trial.outputs is None and not fitting]
     called = (as_called(one.candidate, found, facts, wish.given, trials) for one in failing)
     fitting = fitting or [wrapping for wrapping in called if wrapping is not None]
@@ -284,7 +285,7 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
         rows = [(options_of(w, facts, wish), figures(w)) for w in fitting]
         raise _choice("that need arguments", rows, found)
     if fitting:
-        raise _needs(fitting[0], found, facts, wish)
+        raise _needs(fitting[0], found, facts, wish, _open_beside(fitting[0], tops, found))
     built = [one for one in tops if not one.missing]
     networks = [one for one in built if one.trial.parameters or not one.trial.built] or built
     counted = [one for one in networks if one.counts] or networks
@@ -294,6 +295,8 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     needy = [one for one in tops if one.counts or any(is_config(n, one.candidate.value) for n in one.missing if n)]
     if giving and wrappings and any(one.missing for one in needy):
         raise _needs(wrappings[0], found, facts, wish)
+    if beside and counted and all(_leaves_out(one.trial.error) for one in counted):
+        raise _needs(beside[0], found, facts, wish)
     if len(counted) == 1 or len(giving) == 1:
         return _taken((giving or counted)[0])
     if giving:
@@ -308,6 +311,21 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     raise HardenerError(
         f"--model-arg {next(iter(wish.given), '')}: nothing in {found.file.path} takes it. Name what does by --entry."
     )
+
+
+def _open_beside(fits: Wrapping, tops: list[Tried], found: Imported) -> str:
+    """Name the networks that stand out as much as one that could be completed, and that nothing was found for."""
+    others = [one for one in tops if one.counts and one.missing and one.candidate.name != fits.candidate.name]
+    if not others:
+        return ""
+    named = [f"{one.candidate.name}, which needs {', '.join(one.missing)}" for one in others[:_MOST_OPEN]]
+    more = f" and {len(others) - _MOST_OPEN} more" if len(others) > _MOST_OPEN else ""
+    return f"{found.file.path.name} also holds {'; '.join(named)}{more}: --entry {others[0].candidate.name}. "
+
+
+def _leaves_out(error: BaseException | None) -> bool:
+    """Did a builder call a network without what that needs?"""
+    return isinstance(error, TypeError) and "__init__() missing" in str(error)
 
 
 def _names_a_count(one: Tried) -> bool:
@@ -333,8 +351,8 @@ def _taken(one: Tried) -> Entry:
     return Entry(one.candidate.name, one.trial.parameters)
 
 
-def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> EntryNeeded:
-    """Say what a network needs, and what to type; to paste is what no option can say."""
+def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish, beside: str = "") -> EntryNeeded:
+    """Say what a network needs, `beside` which others there are, and what to type; to paste is what options cannot."""
     name, path = wrapping.candidate.name, found.file.path
     told = f"{name} in {path} needs {', '.join(wrapping.guesses)}, which hardener cannot know."
     if wrapping.replaces:
@@ -349,7 +367,9 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish) -> Ent
         return needed
     if wrapping.is_said:
         options = options_of(wrapping, facts, wish)
-        text = f"{told} {wrapping.others()}Pass what is right for you, such as\n  {options}\n({figures(wrapping)})"
+        text = (
+            f"{told} {beside}{wrapping.others()}Pass what is right for you, such as\n  {options}\n({figures(wrapping)})"
+        )
         return EntryNeeded(text, options=options)
     lines, made = wrapping.function()
     more = extra_options(wrapping, facts, wish)

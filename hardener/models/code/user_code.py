@@ -46,7 +46,7 @@ _FETCHES = (
 
 ADVICE = (
     (
-        r"missing \d+ required positional argument",
+        r"(?<!__init__\(\) )missing \d+ required positional argument",
         "hardener calls the model with the images alone: give what else forward takes a default, such as y=None, and "
         "return the logits where it is None",
     ),

@@ -1,0 +1,3 @@
+from net import Own
+
+network = Own()
