@@ -286,8 +286,8 @@ def _refuse_splits_below(filled: Mapping[str, Node], here: str) -> None:
         rest = [other for other in filled if other != name]
         raise HardenerError(
             f"{here}/{name} is a divided set ({some(filled[name].filled())}), and beside it lie folders with images "
-            f"that are no part of it: {some(rest)}. {ignoring(rest)} takes {name}/ alone. If the folders below {here} are "
-            "the classes, pass --class-depth 1."
+            f"that are no part of it: {some(rest)}. {ignoring(rest)} takes {name}/ alone. If the folders below {here} "
+            "are the classes, pass --class-depth 1."
         )
     inner = next(below for below in filled[name].filled() if split_of(below))
     if way := _class_then_split(filled):
