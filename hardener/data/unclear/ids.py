@@ -25,6 +25,8 @@ _KINDS = {
     ),
     "years or days": re.compile(r"(?:19|20)\d\d(?:[\W_]?\d\d[\W_]?\d\d)?"),
 }
+NO_TABLE = "write each image's class to a CSV file"
+"""What is advised where no table is known."""
 _LETTER = re.compile(r"[a-z][\W_]*\d+", re.I)
 _NEARLY = 0.8
 _FEWEST, _OF_LETTERS = 3, 5
@@ -63,7 +65,7 @@ def doubts_about_ids(filled: Mapping[str, Node]) -> list[str]:
     images = _images(filled)
     return [
         f"the folders ({some(filled)}) are called like {kind}, and are taken for the classes. Where these are to be "
-        "told apart, that is right: --class-depth 1 says so. If not, write each image's class to a CSV file, a column "
+        f"told apart, that is right: --class-depth 1 says so. If not, {NO_TABLE}, a column "
         f"path and a column label, and pass that as --data.{may_be(telling_parts(images), images)}"
     ]
 

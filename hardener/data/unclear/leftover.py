@@ -10,6 +10,7 @@ from hardener.config.reading import ignoring
 from hardener.data.ambiguity import by_names, some
 from hardener.data.node import Node
 from hardener.data.split_names import looks_unlabelled, own_name, split_of, words_of
+from hardener.data.unclear.ids import NO_TABLE
 from hardener.errors import HardenerError
 
 _UNDONE = "label|labels|labell?ing|sort|check|review|do|annotate|classify|tag|fix|crop|process|decide|identify"
@@ -202,8 +203,13 @@ def doubts_about_leftovers(filled: Mapping[str, Node]) -> list[str]:
 
 
 def said_once(doubts: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Return doubts and others after them, without the doubts that leave out what others leave out too."""
+    """Return doubts and what is said of tables, without doubts that leave out the same, or that ask for a table.
+
+    Args:
+        others: what is said of tables.
+    """
     told = list(others)
+    doubts = [doubt for doubt in doubts if not told or NO_TABLE not in doubt]
     lines = {doubt: f"{doubt.rpartition(': ')[2].partition(' leave')[0]} " for doubt in doubts}
     return [one for one, line in lines.items() if not any(line in f"{other} " for other in told)] + told
 
