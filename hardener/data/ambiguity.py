@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hardener.config.reading import ignoring
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
-from hardener.data.layouts.file_names import guess
+from hardener.data.layouts._pattern import guess
 from hardener.data.node import Node
 from hardener.data.split_names import (
     divided_name,
