@@ -27,6 +27,7 @@ from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.several import Below, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
+from hardener.data.unclear.answers import others_of
 from hardener.data.unclear.untaken import doubts_about_splits, is_no_data
 from hardener.errors import HardenerError
 
@@ -162,6 +163,14 @@ def _refuse_unread(place: Place, tree: Tree, reading: Reading, told: _Told) -> N
     if reading.label_column is not None and first.name in told.faults:
         raise told.faults[first.name]
     way = to_take(place, [first, *alike], reading)
+    same = others_of(first.choices[0], first.table.columns, first.choices)
+    if same:
+        names = ", ".join(sorted([first.choices[0], *same])[:3])
+        raise HardenerError(
+            f"{place.root}/{first.name} names {len(first.images)} images, and its columns {names} look like answers of "
+            "several to the same question. An image has one class here: write what they agree on into a column called "
+            f"label, or take one of them by {way or '--label-column NAME'}."
+        )
     raise HardenerError(
         f"{place.root}/{first.name} names {len(first.images)} images, and none of its columns "
         f"{counted(first.table, list(first.table.columns))} is known to hold classes. Name it: pass "

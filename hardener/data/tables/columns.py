@@ -25,6 +25,7 @@ from hardener.data.tables.names import (
 )
 from hardener.data.tables.table import Table, looks_like_image
 from hardener.data.tree import is_named
+from hardener.data.unclear.answers import asks_people, others_of
 from hardener.errors import HardenerError
 
 _UNKNOWN = {"nan", "n/a", "#n/a", "null", "<na>"}
@@ -146,6 +147,12 @@ def _labels(table: Table, reading: Reading, path: str, used: Collection[str]) ->
         if not known:
             raise NoColumn(_no_classes(table, rest, path))
         chosen = known[0]
+        if others := others_of(chosen, table.columns, rest):
+            raise NoColumn(
+                f"columns {', '.join([chosen, *others][:3])} of {table.name} look like answers of several to the same "
+                f"question, and an image has one class here. Take one: --label-column {shlex.quote(chosen)}; or write "
+                "what they agree on into a column called label."
+            )
     cells = table.columns[chosen]
     several = next((cell for cell in cells if cell[:1] in "[{" and cell[:1]), None)
     if several is not None:
@@ -212,7 +219,7 @@ def _one_hot(table: Table, rest: list[str]) -> tuple[list[str], str] | None:
     """
     binary = [name for name in rest if is_binary(table.columns[name])]
     marks = [name for name in binary if key_of(name).removesuffix("s")[-6:] != "weight"]
-    if len(marks) < 2:
+    if len(marks) < 2 or all(map(asks_people, marks)):
         return None
     unsure = len(marks) == 2 or max(ones(table, marks)) > 1
     if unsure and may_hold_classes(table, [name for name in rest if name not in binary]):
@@ -224,7 +231,8 @@ def _one_hot(table: Table, rest: list[str]) -> tuple[list[str], str] | None:
             raise HardenerError(
                 f"row {row + 1} of {table.name} has a 1 in {len(chosen)} columns ({', '.join(chosen[:3])}); an image "
                 "has one class here, and sets with several labels an image are not trained on. Write one class into "
-                "each row, in a column called label; or name the column that holds it, --label-column NAME."
+                "each row, in a column called label; or name the one that counts: --label-column "
+                f"{shlex.quote(chosen[0])}."
             )
         labels.append(chosen[0] if chosen else "")
     return labels, f"the {len(marks)} columns of 0 and 1 ({', '.join(marks[:3])}{', …' if len(marks) > 3 else ''})"
