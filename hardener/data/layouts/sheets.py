@@ -19,6 +19,7 @@ from hardener.data.layouts._tagged import tagged_images
 from hardener.data.place import Place
 from hardener.data.split_names import first_split, looks_handed_in, own_name, split_in
 from hardener.data.tables.candidates import counted
+from hardener.data.tables.class_files import with_names_told
 from hardener.data.tables.columns import choose
 from hardener.data.tables.divisions import only_divides
 from hardener.data.tables.finding import Finder
@@ -78,6 +79,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
     others = left_out(OTHER, [name for name in tree.others if name not in told.usable and not is_no_data(name)])
     spare += [] if others is None else [others]
+    found = with_names_told(found, place, [name for name in tree.others if name not in told.usable])
     found = replace(found, left_out=(*found.left_out, *spare))
     divided = divided_by_lists(found, place, tree, told.usable, reading)
     if None in divided.brought.splits:

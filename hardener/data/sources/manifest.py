@@ -14,6 +14,7 @@ from hardener.data.index import Seen, indexed
 from hardener.data.layouts._division import divided_by_lists
 from hardener.data.place import Folder
 from hardener.data.split_names import split_in
+from hardener.data.tables.class_files import is_called_after_classes, with_names_told
 from hardener.data.tables.columns import names_columns
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, looks_like_image, read_table
@@ -64,6 +65,7 @@ def _bring(root: Path, place: Folder, reading: Reading) -> tuple[Brought, list[s
     folders = ("",) if beside == "." or beside.startswith("..") else ("", beside)
     found = bring([Sheet(table, folders, hint=split_in(root.stem))], place, reading)
     lists = _lists_beside(root, "" if beside == "." else beside, reading)
+    found = with_names_told(found, place, lists)
     looked = [beside, *dict.fromkeys(name.rpartition("/")[0] for name in lists), *lists]
     if lists and split_in(root.stem) in (None, "train"):
         divided = divided_by_lists(found, place, Tree(others=lists), (), reading)
@@ -83,7 +85,7 @@ def _lists_beside(root: Path, beside: str, reading: Reading) -> list[str]:
             names = sorted(entry.name for entry in os.scandir(root.parent / folder) if entry.is_file())
             found += [f"{start}{folder}/{name}" if folder else f"{start}{name}" for name in names[: _MOST + 1]]
     own = f"{start}{root.name}"
-    fit = [name for name in found if name.lower().endswith(ENDINGS) and name != own]
+    fit = [name for name in found if (name.lower().endswith(ENDINGS) or is_called_after_classes(name)) and name != own]
     return [] if len(fit) > _MOST else [name for name in fit if not is_passed_over(name, reading.ignore)]
 
 
