@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hardener.config.reading import ignoring
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
-from hardener.data.layouts.file_names import guess
+from hardener.data.layouts._pattern import guess
 from hardener.data.node import Node
 from hardener.data.split_names import (
     divided_name,
@@ -21,6 +21,7 @@ from hardener.data.split_names import (
     split_of,
 )
 from hardener.data.tree import Tree
+from hardener.data.unclear.answers import folders_of_answers
 from hardener.data.unclear.name_parts import classes_of, labels_by, may_be, telling_parts
 from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
@@ -131,6 +132,8 @@ def refuse_unclear(filled: Mapping[str, Node], here: str) -> None:
     Raises:
         HardenerError: they are parts of a divided set, hold splits, or are drawings on images.
     """
+    if told := folders_of_answers(filled, here):
+        raise HardenerError(told)
     _refuse_parts(filled, here)
     _refuse_splits_below(filled, here)
     _refuse_split_classes(filled, here)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group
 from hardener.data.image_files import ImageFiles
-from hardener.data.layouts.file_names import compiled, folders_in, matched
+from hardener.data.layouts._pattern import compiled, folders_in, matched
 from hardener.data.split import draw_groups
 from hardener.errors import HardenerError
 from hardener.words import listed

@@ -15,7 +15,9 @@ from hardener.data.layouts._lookup import Lookup, lookup
 from hardener.data.place import Place
 from hardener.data.split_names import own_name, split_in, split_of, words_of
 from hardener.data.tables.candidates import may_hold_classes
-from hardener.data.tables.columns import NoColumn, choose, choose_path
+from hardener.data.tables.columns import choose, choose_path
+from hardener.data.tables.divisions import tells_division
+from hardener.data.tables.names import NoColumn
 from hardener.data.tables.several import Below, Several, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import Tree
@@ -147,9 +149,13 @@ def _told_by(table: Table, path: str, reading: Reading) -> tuple[list[str], tupl
     try:
         return choose(table, reading.model_copy(update={"path_column": path})).labels, (), ""
     except NoColumn:
-        return labels, tuple(may_hold_classes(table, [column for column in table.columns if column != path])), ""
+        return labels, tuple(may_hold_classes(table, _undivided(table, path))), ""
     except HardenerError as error:
         return labels, (), str(error)
+
+
+def _undivided(table: Table, path: str) -> list[str]:
+    return [name for name in table.columns if name != path and not tells_division(table, name, path)]
 
 
 def _looked_into(name: str, table: Table, find: Lookup, reading: Reading) -> Beside | None:

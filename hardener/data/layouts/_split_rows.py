@@ -15,7 +15,9 @@ from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import SplitName
 from hardener.data.place import Place
 from hardener.data.split_names import own_name, split_in, split_of
-from hardener.data.tables.columns import NoColumn, choose, choose_splits, tells_splits
+from hardener.data.tables.columns import choose, choose_splits
+from hardener.data.tables.divisions import is_called_split, tells_splits
+from hardener.data.tables.names import NoColumn
 from hardener.data.tables.table import lines_of, looks_like_image, only_list, read_table
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
@@ -30,6 +32,7 @@ _MOST = 50
 _WORD = r"(?:file|image)?(?:lists?|files?|filenames?|names|ids|paths?)"
 _NAMED = re.compile(rf"(?:{_WORD}[\W_]+)?(?P<split>.+?)(?:[\W_]*{_WORD})?(?:[\W_]*(?P<number>\d{{1,2}}))?", re.I | re.S)
 _HINT = re.compile(r"trn|train|val|te?st|dev|hold|held", re.I)
+_FOLD = re.compile(r"(?:cv|k?folds?|splits?|runs?|seeds?|trials?)[\W_]*(\d{1,2})(?!\d)", re.I)
 _BOTH = re.compile(r"train(?:ing)?[\W_]*(?:and[\W_]*)?val(?:id(?:ation)?)?", re.I)
 _FIRST_KEY = re.compile(r'\s*\{\s*"([^"]+)"\s*:\s*[\[{]')
 
@@ -64,12 +67,24 @@ def told_splits(place: Place, tree: Tree, reading: Reading) -> Iterator[Told]:
     if _NAMES in own and _FLAGS in own:
         yield _flagged(place, own[_NAMES], own[_FLAGS])
     yield from _by_name(place, [name for name in beside if name.lower().endswith(_LISTS)])
-    tables = [n for n in beside if n.lower().endswith((".json", *_TABLES)) and n.rpartition("/")[0] not in folders]
+    tables = [
+        name
+        for name in beside
+        if name.rpartition("/")[0] not in folders
+        and (
+            name.lower().endswith((".json", *_TABLES))
+            or (name.lower().endswith(".txt") and is_called_split(own_name(name)))
+        )
+    ]
     counts = Counter(name.rpartition("/")[0] for name in tables)
     for name in tables:
         if counts[name.rpartition("/")[0]] <= _MOST:  # of more, each is about an image
             with contextlib.suppress(HardenerError, OSError):  # a file of something else
                 yield from _inside(place, name, reading)
+
+
+def _is_text_of_splits(name: str) -> bool:
+    return name.lower().endswith(".txt") and is_called_split(own_name(name))
 
 
 def _flagged(place: Place, names: str, flags: str) -> Told:
@@ -89,16 +104,16 @@ def _pairs(place: Place, name: str) -> dict[str, str]:
 
 def _by_name(place: Place, names: list[str]) -> Iterator[Told]:
     """Yield the lists that are called like splits, those of each number by themselves: DTD's ten `train1.txt`."""
-    numbered: dict[int, dict[str, SplitName | None]] = defaultdict(dict)
+    numbered: dict[str, dict[str, SplitName | None]] = defaultdict(dict)
     worded: dict[str, SplitName | None] = {}
     for name in names:
         own = own_name(name)
         split, number = _split_and_number(own)
         if split is not None:
-            numbered[number][name] = split
+            numbered[number or _fold_in(name)][name] = split
         elif _HINT.search(own) and (split := split_in(own)):
             worded[name] = split
-    for number, files in sorted(numbered.items()):
+    for number, files in sorted(numbered.items(), key=lambda item: (len(item[0]), item[0])):
         way = f"--ignore {shlex.quote(f'*{number}.txt')}"
         if {name for own in numbered.values() for name in own if name.endswith(f"{number}.txt")} != set(files):
             way = ignoring(files)
@@ -109,13 +124,23 @@ def _by_name(place: Place, names: list[str]) -> Iterator[Told]:
         yield Told(worded, tuple(row for name, own in worded.items() if own for row in _listed(place, name, own)))
 
 
-def _split_and_number(stem: str) -> tuple[SplitName | None, int]:
+def _split_and_number(stem: str) -> tuple[SplitName | None, str]:
+    """Return the split that a list's name tells, and the number of its set; an empty text where it has none."""
     if not _HINT.search(stem):  # what is there a million times is told apart at once
-        return None, 0
+        return None, ""
     if split_of(stem):
-        return split_of(stem), 0
+        return split_of(stem), ""
+    if fold := _FOLD.search(stem):
+        return split_of(f"{stem[: fold.start()]} {stem[fold.end() :]}".strip(" _-.")), fold[1]
     found = _NAMED.fullmatch(stem)
-    return (None, 0) if found is None else (split_of(found["split"]), int(found["number"] or 0))
+    return (None, "") if found is None else (split_of(found["split"]), str(int(found["number"] or 0) or ""))
+
+
+def _fold_in(name: str) -> str:
+    """Return the number of the fold whose folder a list lies in: `splits/fold_1/train.txt`, `splits/1/train.txt`."""
+    folder = name.rpartition("/")[0].rpartition("/")[2]
+    found = _FOLD.fullmatch(folder) or re.fullmatch(r"(\d{1,2})", folder)
+    return found[1] if found else ""
 
 
 def _listed(place: Place, name: str, split: SplitName) -> list[Row]:
@@ -156,7 +181,7 @@ def _inside(place: Place, name: str, reading: Reading) -> Iterator[Told]:
         key = _FIRST_KEY.match(start)
         if key is not None and split_of(key[1]):
             yield _by_key(place, name)
-    elif name.lower().endswith(_TABLES) and tells_splits(re.split(r"[,;\t|{}:]", start.partition("\n")[0])):
+    elif is_called_split(own_name(name)) or tells_splits(re.split(r"[,;\t|{}:]", start.partition("\n")[0])):
         table = read_table(f"{place.root}/{name}", place.read(name))
         if name.rpartition("/")[2].lower() in _METADATA:
             with contextlib.suppress(NoColumn):

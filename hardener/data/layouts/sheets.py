@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
+from hardener.data.ambiguity import by_names
 from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._beside import Beside, ask_the_same, tables_beside, to_take, ways_to_take
+from hardener.data.layouts._division import divided_by_lists
 from hardener.data.layouts._each import classes_of_each, files_of_each, table_of_each, tell_less_than_folders
 from hardener.data.layouts._flat import is_flat
 from hardener.data.layouts._side_by_side import refuse_side_by_side
@@ -17,18 +19,24 @@ from hardener.data.layouts._tagged import tagged_images
 from hardener.data.place import Place
 from hardener.data.split_names import first_split, looks_handed_in, own_name, split_in
 from hardener.data.tables.candidates import counted
-from hardener.data.tables.columns import NoColumn, choose
+from hardener.data.tables.class_files import with_names_told
+from hardener.data.tables.columns import choose
+from hardener.data.tables.divisions import only_divides
 from hardener.data.tables.finding import Finder
+from hardener.data.tables.names import NoColumn
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.several import Below, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
+from hardener.data.unclear.answers import others_of
 from hardener.data.unclear.untaken import doubts_about_splits, is_no_data
 from hardener.errors import HardenerError
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _DEEPEST = 2
 _ENOUGH = 0.5
+_MARKS = 3
+"""Columns of two values that are marks of an image, and no class."""
 
 
 @dataclass
@@ -64,15 +72,20 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         refuse_side_by_side(place, tree)
     if not told.usable or (not flat and len(told.usable) < len(metadata)):
         return None
+    if flat and reading.label_column is None:
+        _refuse_marks_beside(place, tree, reading, told)
     sheets = _divided(told.usable, place, tree, reading)
     found = bring(sheets, place, reading, tree.images)
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
     others = left_out(OTHER, [name for name in tree.others if name not in told.usable and not is_no_data(name)])
     spare += [] if others is None else [others]
-    doubts = list(found.doubts)
-    if None in found.splits:
-        doubts += doubts_about_splits(place, tree, told.usable, found.splits[None].paths)
-    return Brought(found.splits, found.classes, found.notes, tuple(doubts), (*found.left_out, *spare))
+    found = with_names_told(found, place, [name for name in tree.others if name not in told.usable])
+    found = replace(found, left_out=(*found.left_out, *spare))
+    divided = divided_by_lists(found, place, tree, told.usable, reading)
+    if None in divided.brought.splits:
+        doubts = doubts_about_splits(place, tree, told.usable, found.splits[None].paths)
+        return replace(found, doubts=(*found.doubts, *doubts))
+    return divided.brought
 
 
 def _by_each(place: Place, tree: Tree, files: Mapping[str, str], reading: Reading) -> Brought | None:
@@ -140,6 +153,9 @@ def _refuse_unread(place: Place, tree: Tree, reading: Reading, told: _Told) -> N
     """
     found = tables_beside(place, tree, reading)
     unread = [table for table in found if table.choices or table.fault]
+    dividing = [table for table in found if not table.fault and only_divides(table.table, table.path)]
+    if dividing and not unread and reading.label_column is None:
+        raise HardenerError(_only_splits(place, tree, dividing[0]))
     if not unread:
         return
     first = next((table for table in unread if table.split in (None, "train")), unread[0])
@@ -149,10 +165,53 @@ def _refuse_unread(place: Place, tree: Tree, reading: Reading, told: _Told) -> N
     if reading.label_column is not None and first.name in told.faults:
         raise told.faults[first.name]
     way = to_take(place, [first, *alike], reading)
+    same = others_of(first.choices[0], first.table.columns, first.choices)
+    if same:
+        names = ", ".join(sorted([first.choices[0], *same])[:3])
+        raise HardenerError(
+            f"{place.root}/{first.name} names {len(first.images)} images, and its columns {names} look like answers of "
+            "several to the same question. An image has one class here: write what they agree on into a column called "
+            f"label, or take one of them by {way or '--label-column NAME'}."
+        )
     raise HardenerError(
         f"{place.root}/{first.name} names {len(first.images)} images, and none of its columns "
         f"{counted(first.table, list(first.table.columns))} is known to hold classes. Name it: pass "
         f"{way or '--label-column NAME'}."
+    )
+
+
+def _refuse_marks_beside(place: Place, tree: Tree, reading: Reading, told: _Told) -> None:
+    """See that no table of marks lies beside one whose classes no name of a column tells: CelebA's attributes, persons.
+
+    Raises:
+        HardenerError: one does, and either may be meant.
+    """
+    if any(table.headed for table in told.usable.values()):
+        return
+    tables = tables_beside(place, tree, reading)
+    marks = [table for table in tables if table.name not in told.usable and _holds_marks(table)]
+    taken = [table for table in tables if table.name in told.usable]
+    if not marks or not taken:
+        return
+    one, other = (to_take(place, [table], reading) for table in (marks[0], taken[0]))
+    raise HardenerError(
+        f"{place.root} has several tables that may tell classes: {marks[0].name} has {len(marks[0].choices)} marks of "
+        f"each image ({', '.join(marks[0].choices[:3])}, …), and {taken[0].name} has {len(taken[0].labels)} classes. "
+        f"Take one mark by {one}, or the others by {other}."
+    )
+
+
+def _holds_marks(table: Beside) -> bool:
+    return len(table.choices) >= _MARKS and all(len(set(table.table.columns[name])) == 2 for name in table.choices)
+
+
+def _only_splits(place: Place, tree: Tree, table: Beside) -> str:
+    column = next(name for name in table.table.columns if name != table.path)
+    whole = shlex.quote(f"{place.root}/{table.name}")
+    return (
+        f"{place.root}/{table.name} tells the split of {len(table.images)} images, in column {column!r}, and nothing "
+        "beside it tells their classes. Put a table of these there, with a column path and a column label; or, if that "
+        f"column is the class, pass --data {whole} --label-column {shlex.quote(column)}.{by_names(tree.images)}"
     )
 
 

@@ -20,11 +20,11 @@ from hardener.data.tree import OTHER, Tree
 from hardener.data.unclear.leftover import said_once
 from hardener.errors import HardenerError
 
-_MOST = 0.5
+ROWS_NAMED = 0.5
 """The share of its lines that a list of these images names at least; others are about something else."""
-_GONE = 0.1
+GONE = 0.1
 """The share of lines whose image may be gone."""
-_ORDER: tuple[SplitName, ...] = ("train", "validation", "test")
+ORDER: tuple[SplitName, ...] = ("train", "validation", "test")
 
 Splits = dict[str, SplitName]
 
@@ -63,13 +63,13 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     if gone:
         some = ", ".join(gone[:3]) + (", …" if len(gone) > 3 else "")
         doubts.append(f"{len(gone)} images that {', '.join(told.files)} names are not there ({some})")
-    if len(rest) > _GONE * len(label):
+    if len(rest) > GONE * len(label):
         doubts.append(f"{len(rest)} of {len(label)} images stand in no list of a split: they are left out")
     groups: dict[SplitName | None, Group] = {}
-    for split in _ORDER:
+    for split in ORDER:
         names = [name for name in label if splits.get(name) == split]
         if names:
-            groups[split] = place.group("", names, [label[name] for name in names], source=_source(told, split))
+            groups[split] = place.group("", names, [label[name] for name in names], source=source_of_split(told, split))
     spare = [fact for fact in own.facts() if fact.reason != OTHER]
     others = left_out(OTHER, [name for name in tree.others if name not in told.files])
     unnamed = left_out("images that no list of a split names", rest)
@@ -82,7 +82,8 @@ def _divides(layout: Layout, splits: Splits) -> bool:
     return None in layout.members or ("train" in layout.members and {"train"} < set(splits.values()))
 
 
-def _source(told: Told, split: SplitName) -> str:
+def source_of_split(told: Told, split: SplitName) -> str:
+    """Return what a split is said to come from."""
     named = [name for name, own in told.files.items() if own in (split, None)]
     return ", ".join(named) or f"what {', '.join(told.files)} does not name"
 
@@ -98,20 +99,20 @@ def _first(place: Place, tree: Tree, reading: Reading) -> tuple[Told, Splits, li
         find = find or lookup(tree.images)
         rows = [(row, find(row.line, row.file, row.split)) for row in told.rows]
         gone = [row.line for row, name in rows if name is None]
-        if not rows or len(gone) > _MOST * len(rows):
+        if not rows or len(gone) > ROWS_NAMED * len(rows):
             continue
         files = list(told.files)
-        if len(gone) > _GONE * len(rows):
+        if len(gone) > GONE * len(rows):
             raise HardenerError(
                 f"{', '.join(files)} below {place.root} names {len(rows)} images, and {len(gone)} of them are not "
-                f"there, such as {gone[0]}. Put them back, take these lines out, or pass {_without(tree, files)} to "
+                f"there, such as {gone[0]}. Put them back, take these lines out, or pass {without(tree, files)} to "
                 "divide the images without."
             )
-        return told, _settled(place, tree, told, [(row, name) for row, name in rows if name is not None]), gone
+        return told, settled(place, tree, told, [(row, name) for row, name in rows if name is not None]), gone
     return None
 
 
-def _settled(place: Place, tree: Tree, told: Told, rows: Sequence[tuple[Row, str]]) -> Splits:
+def settled(place: Place, tree: Tree, told: Told, rows: Sequence[tuple[Row, str]]) -> Splits:
     """Return the split of each image.
 
     Raises:
@@ -125,12 +126,12 @@ def _settled(place: Place, tree: Tree, told: Told, rows: Sequence[tuple[Row, str
         both = f"{before.file} and {row.file}" if before.file != row.file else before.file
         raise HardenerError(
             f"{name} stands in two splits, {before.split} and {row.split}, by {both} below {place.root}. Take it out "
-            f"of one; or pass {_without(tree, told.files)} to divide the images without."
+            f"of one; or pass {without(tree, told.files)} to divide the images without."
         )
     return {name: row.split for name, row in first.items()}
 
 
-def _without(tree: Tree, files: Iterable[str]) -> str:
+def without(tree: Tree, files: Iterable[str]) -> str:
     """Return the words that pass over lists, and over a folder that holds nothing else: it would be an empty class."""
     lists = set(files)
     rest = {name.partition("/")[0] for name in (*tree.images, *tree.others) if name not in lists}
@@ -155,5 +156,5 @@ def _refuse_other_folders(
     raise HardenerError(
         f"{place.root} has {len(held)} images in {base}/ that {', '.join(told.files)} names for "
         f"{splits[held[0]]}, such as {held[0]}. Move them to a folder of that split; or "
-        + (f"take what is named, by {way}." if way else f"pass {_without(tree, told.files)} to train on them.")
+        + (f"take what is named, by {way}." if way else f"pass {without(tree, told.files)} to train on them.")
     )

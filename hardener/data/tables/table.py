@@ -68,8 +68,9 @@ def read_table(name: str, data: bytes) -> Table:
     Raises:
         HardenerError: it is empty, in an unknown encoding, or torn; or two columns have one name.
     """
-    text = _text(name, data)
     ending = name.lower().rpartition(".")[2]
+    text = _text(name, data)
+    text = text if "json" in ending else uncounted(text)
     if ending in {"jsonl", "ndjson", "manifest"}:
         table = _of_objects(name, _lines_of_json(name, text))
     elif ending == "json":
@@ -104,8 +105,17 @@ def _text(name: str, data: bytes) -> str:
     return text
 
 
+def uncounted(text: str) -> str:
+    """Empty a first line that counts the lines below, as CelebA's lists have one; there may be a header between."""
+    first, _, rest = text.partition("\n")
+    if not first.strip().isdecimal() or " " not in rest.strip().partition("\n")[0].strip().replace(",", " "):
+        return text
+    count = sum(1 for line in lines_of(rest) if line.strip())
+    return f"\n{rest}" if int(first) in (count, count - 1) else text
+
+
 def _is_divided(text: str) -> bool:
-    return any(mark in text.partition("\n")[0] for mark in _DELIMITERS)
+    return any(mark in text.lstrip("\n").partition("\n")[0] for mark in _DELIMITERS)
 
 
 def _listing(text: str) -> list[tuple[int, list[str]]]:
@@ -113,6 +123,13 @@ def _listing(text: str) -> list[tuple[int, list[str]]]:
     words = [(number, line.split()) for number, line in enumerate(lines_of(text), 1) if line.strip()]
     if _is_of_words([cells for _, cells in words]):
         return words
+    (number, header), *below = words
+    if below and not any(map(looks_like_image, header)) and _is_of_words([cells for _, cells in below]):
+        width = len(below[0][1])
+        if len(header) == width - 1 and looks_like_image(below[0][1][0]):  # CelebA's attributes: the image has no name
+            header = ["image", *header]
+        if len(header) == width:
+            return [(number, header), *below]
     rows = []
     for number, line in enumerate(lines_of(text), 1):
         path, _, label = line.strip().replace("\t", " ").rpartition(" ")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import some
-from hardener.data.layouts.file_names import guess
+from hardener.data.layouts._pattern import guess
 from hardener.data.node import Node
 from hardener.data.split_names import divided_name, parts_of_sets, shared_start, split_of
 from hardener.data.unclear.name_parts import classes_of, labels_by, telling_parts, told

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hardener.data.layouts.file_names import compiled, folders_in, matched
+from hardener.data.layouts._pattern import compiled, folders_in, matched
 from hardener.data.split_names import first_split, own_name, says_nothing
 from hardener.words import listed
 
