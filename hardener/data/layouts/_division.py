@@ -41,7 +41,7 @@ def divided_by_lists(brought: Brought, place: Place, tree: Tree, taken: Collecti
         return Divided(brought)
     group = brought.splits[None]
     others = [name for name in tree.others if name not in taken]
-    found = _first(place, replace(tree, images=list(group.paths), others=others), reading)
+    found = _first(place, replace(tree, images=list(group.paths), others=others), [*tree.images, *group.paths], reading)
     if found is None:
         return Divided(brought)
     told, splits = found
@@ -74,13 +74,17 @@ def _without(facts: Sequence[LeftOut]) -> list[LeftOut]:
     return [fact for fact in facts if fact.reason != OTHER]
 
 
-def _first(place: Place, tree: Tree, reading: Reading) -> tuple[Told, Splits] | None:
-    """Return the first lists that divide these images, and the split of each that they name."""
-    find = None
+def _first(place: Place, tree: Tree, every: Sequence[str], reading: Reading) -> tuple[Told, Splits] | None:
+    """Return the first lists that divide the tree's images, and the split of each that they name.
+
+    Args:
+        every: all images there are: a list of `test/1.jpg` is not about `train/1.jpg`.
+    """
+    find, known = None, set(tree.images)
     for told in told_splits(place, tree, reading):
-        find = find or lookup(tree.images)
+        find = find or lookup(dict.fromkeys(every))
         rows = [(row, find(row.line, row.file, row.split)) for row in told.rows]
-        named = [(row, name) for row, name in rows if name is not None]
+        named = [(row, name) for row, name in rows if name in known]
         images = {name for _, name in named}
         if not images or (len(named) < ROWS_NAMED * len(rows) and len(images) < _NEARLY_ALL * len(tree.images)):
             continue

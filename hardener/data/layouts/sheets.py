@@ -35,6 +35,8 @@ from hardener.errors import HardenerError
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _DEEPEST = 2
 _ENOUGH = 0.5
+_WHOLE = 2
+"""How many times the images of the tables that are read a table names that is not, to be the one of all."""
 _MARKS = 3
 """Columns of two values that are marks of an image, and no class."""
 
@@ -74,6 +76,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         return None
     if flat and reading.label_column is None:
         _refuse_marks_beside(place, tree, reading, told)
+        _refuse_part(place, tree, reading, told)
     sheets = _divided(told.usable, place, tree, reading)
     found = bring(sheets, place, reading, tree.images)
     spare = [fact for fact in tree.facts() if fact.reason != OTHER]
@@ -164,16 +167,35 @@ def _refuse_unread(place: Place, tree: Tree, reading: Reading, told: _Told) -> N
         raise HardenerError(first.fault)
     if reading.label_column is not None and first.name in told.faults:
         raise told.faults[first.name]
-    way = to_take(place, [first, *alike], reading)
+    raise HardenerError(_column_unknown(place, first, to_take(place, [first, *alike], reading)))
+
+
+def _refuse_part(place: Place, tree: Tree, reading: Reading, told: _Told) -> None:
+    """See that a table of a part of the images, such as of boxes, does not stand for one of all beside it.
+
+    Raises:
+        HardenerError: it does, and the other one's column is to be named.
+    """
+    if not told.faults:
+        return
+    tables = tables_beside(place, tree, reading)
+    taken = sum(len(table.images) for table in tables if table.name in told.usable)
+    whole = [table for table in tables if table.name in told.faults and len(table.images) >= _WHOLE * taken]
+    if taken and (larger := next((table for table in whole if table.choices), None)) is not None:
+        raise HardenerError(_column_unknown(place, larger, to_take(place, [larger], reading)))
+
+
+def _column_unknown(place: Place, first: Beside, way: str) -> str:
+    """Return what to say of a table with columns that may hold classes, none of which is known to."""
     same = others_of(first.choices[0], first.table.columns, first.choices)
     if same:
         names = ", ".join(sorted([first.choices[0], *same])[:3])
-        raise HardenerError(
+        return (
             f"{place.root}/{first.name} names {len(first.images)} images, and its columns {names} look like answers of "
             "several to the same question. An image has one class here: write what they agree on into a column called "
             f"label, or take one of them by {way or '--label-column NAME'}."
         )
-    raise HardenerError(
+    return (
         f"{place.root}/{first.name} names {len(first.images)} images, and none of its columns "
         f"{counted(first.table, list(first.table.columns))} is known to hold classes. Name it: pass "
         f"{way or '--label-column NAME'}."

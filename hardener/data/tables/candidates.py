@@ -13,6 +13,10 @@ _TELLING = {
     "level", "stage", "severity", "species", "breed", "race", "genus", "family", "kind", "type", "disease", "finding",
     "tumor", "emotion", "expression", "variety",
 }  # fmt: skip
+_MEASURES = {
+    "x", "y", "z", "w", "h", "x1", "x2", "y1", "y2", "xmin", "xmax", "ymin", "ymax", "width", "height", "spacing",
+}  # fmt: skip
+"""Words at the end of the names of columns of places and sizes."""
 _NUMBERS = {"id", "ids", "idx", "index", "number", "nr", "no"}
 _MARKS = {"0", "1", "true", "false", "yes", "no", "0.0", "1.0", ""}
 _NUMBER = re.compile(r"-?\d+(?:\.0)?")
@@ -23,7 +27,7 @@ _LONGEST = 20
 
 def may_hold_classes(table: Table, names: Sequence[str]) -> list[str]:
     """Return the columns that repeat themselves as classes do and hold no measurements, the most plausible first."""
-    fit = [name for name in names if repeats_itself(table.columns[name])]
+    fit = [name for name in names if not measures(name) and repeats_itself(table.columns[name])]
     order = reversed(fit) if table.headed else fit  # what follows the image is its class most often
     if not table.headed:  # no name tells of a mark or a count: their order does
         return sorted(order, key=lambda name: all(map(_NUMBER.fullmatch, table.columns[name])))
@@ -51,6 +55,12 @@ def repeats_itself(cells: Sequence[str]) -> bool:
     """Tell whether a column repeats itself as classes do, and holds no measurements."""
     values = set(cells)
     return 2 <= len(values) <= len(cells) // 2 and not any(map(_MEASURED.fullmatch, values))
+
+
+def measures(name: str) -> bool:
+    """Tell whether a column is called as those of places and sizes are: `righteye_x`, `OriginalImage[Width`, `y]`."""
+    parts = re.findall(r"[a-z]+\d*", name.lower())
+    return bool(parts) and parts[-1] in _MEASURES and not (len(parts) == 1 and name.isalpha() and len(name) == 1)
 
 
 def _doubt(name: str, cells: Sequence[str]) -> tuple[bool | int, ...]:

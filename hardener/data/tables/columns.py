@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import SplitName
-from hardener.data.tables.candidates import counted, may_hold_classes, most_likely, repeats_itself
+from hardener.data.tables.candidates import counted, may_hold_classes, measures, most_likely, repeats_itself
 from hardener.data.tables.divisions import flags_of, is_binary, is_yes, ones, splits_of, tells_division
 from hardener.data.tables.names import (
     LABELS,
@@ -142,7 +142,7 @@ def _labels(table: Table, reading: Reading, path: str, used: Collection[str]) ->
             marked = _one_hot(table, rest)
             if marked is not None:
                 return marked
-            known = [name for name in rest if repeats_itself(table.columns[name])]
+            known = [name for name in rest if not measures(name) and repeats_itself(table.columns[name])]
             known = known if len(known) == 1 else []
         if not known:
             raise NoColumn(_no_classes(table, rest, path))

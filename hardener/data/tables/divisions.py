@@ -112,11 +112,10 @@ def splits_of(
                 "or test: it was not used"
             )
             return None, [chosen], ""  # it is no column of classes either
-    if not table.headed:  # TRAIN,imgs/1.jpg,cat
-        for name in [own for own in table.columns if own not in (path, reading.label_column)]:
-            found = [split_of(cell) for cell in table.columns[name]]
-            if all(found) and "train" in found:
-                return found, [name], ""
+    for name in [own for own in table.columns if own not in (path, reading.label_column)]:  # TRAIN,imgs/1.jpg,cat
+        found = [split_of(cell) for cell in table.columns[name]]
+        if all(found) and "train" in found and (not table.headed or len(set(found)) > 1):
+            return found, [name], ""
     flags = flags_of(table, reading, path)
     return _by_flags(table, flags, doubts), flags, ""
 

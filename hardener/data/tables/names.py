@@ -39,8 +39,9 @@ def called(names: list[str]) -> str:
 
 
 def by_name(table: Table, order: Iterable[str]) -> list[str]:
-    keys = {inner_key(name): name for name in reversed(table.columns)}
-    keys |= {key_of(name): name for name in reversed(table.columns)}
+    whole = [name for name in reversed(table.columns) if name.count("[") == name.count("]")]  # `Spacing[x`, `y]`
+    keys = {inner_key(name): name for name in whole}
+    keys |= {key_of(name): name for name in whole}
     return list(dict.fromkeys(keys[wanted] for wanted in order if wanted in keys))
 
 
