@@ -64,6 +64,7 @@ def test_a_set_inside_itself_that_holds_more_is_taken_together_by_the_other_line
         ("rose (1)", "tulip"),
         ("class 1", "class 2"),
         ("raw_meat", "cooked_meat"),
+        ("gray wolf", "wolf", "gray fox", "fox"),
         ("cat/indoor", "cat/outdoor", "dog"),
     ],
 )

@@ -27,6 +27,12 @@ def test_a_place_or_a_size_is_no_class(measure: str, tmp_path: Path) -> None:
     assert read_data_set(tmp_path).classes == ("a", "b")
 
 
+def test_a_size_in_words_is_a_class(tmp_path: Path) -> None:
+    rows = [f"{name},{('tall', 'short')[place % 2]}" for place, name in enumerate(images(tmp_path))]
+    write(tmp_path / "t.csv", "image,height", *rows)
+    assert read_data_set(tmp_path).classes == ("short", "tall")
+
+
 def test_a_column_of_nothing_but_splits_is_one_whatever_its_name(tmp_path: Path) -> None:
     splits = ["training"] * 8 + ["validation"] * 2 + ["test"] * 2
     rows = [f"{name},{'ab'[place % 2]},{splits[place]}" for place, name in enumerate(images(tmp_path))]

@@ -27,7 +27,7 @@ _LONGEST = 20
 
 def may_hold_classes(table: Table, names: Sequence[str]) -> list[str]:
     """Return the columns that repeat themselves as classes do and hold no measurements, the most plausible first."""
-    fit = [name for name in names if not measures(name) and repeats_itself(table.columns[name])]
+    fit = [name for name in names if not measures(name, table.columns[name]) and repeats_itself(table.columns[name])]
     order = reversed(fit) if table.headed else fit  # what follows the image is its class most often
     if not table.headed:  # no name tells of a mark or a count: their order does
         return sorted(order, key=lambda name: all(map(_NUMBER.fullmatch, table.columns[name])))
@@ -57,10 +57,11 @@ def repeats_itself(cells: Sequence[str]) -> bool:
     return 2 <= len(values) <= len(cells) // 2 and not any(map(_MEASURED.fullmatch, values))
 
 
-def measures(name: str) -> bool:
-    """Tell whether a column is called as those of places and sizes are: `righteye_x`, `OriginalImage[Width`, `y]`."""
+def measures(name: str, cells: Sequence[str]) -> bool:
+    """Tell whether a column holds numbers and is called like places or sizes: `righteye_x`, `OriginalImage[Width`."""
     parts = re.findall(r"[a-z]+\d*", name.lower())
-    return bool(parts) and parts[-1] in _MEASURES and not (len(parts) == 1 and name.isalpha() and len(name) == 1)
+    called = bool(parts) and parts[-1] in _MEASURES and not (len(name) == 1 and name.isalpha())
+    return called and all(not cell or _NUMBER.fullmatch(cell) or _MEASURED.fullmatch(cell) for cell in set(cells))
 
 
 def _doubt(name: str, cells: Sequence[str]) -> tuple[bool | int, ...]:

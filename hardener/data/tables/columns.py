@@ -142,7 +142,9 @@ def _labels(table: Table, reading: Reading, path: str, used: Collection[str]) ->
             marked = _one_hot(table, rest)
             if marked is not None:
                 return marked
-            known = [name for name in rest if not measures(name) and repeats_itself(table.columns[name])]
+            known = [
+                own for own in rest if not measures(own, table.columns[own]) and repeats_itself(table.columns[own])
+            ]
             known = known if len(known) == 1 else []
         if not known:
             raise NoColumn(_no_classes(table, rest, path))

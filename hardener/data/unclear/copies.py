@@ -22,6 +22,8 @@ _COPY = re.compile(
     re.I,
 )
 """What file managers call a copy, and people a backup."""
+_COLORS = {"gray", "grey", "color", "colour"}
+"""Words that begin the names of animals and things: `gray wolf` beside `wolf`."""
 _SAME = 0.8
 """The share of names of classes that a folder holds again."""
 
@@ -91,8 +93,8 @@ def _forms(filled: Mapping[str, Node]) -> dict[str, str]:
         words = _words(name)
         if len(words) > 2 and words[-1].isdecimal() and words[-2] in FORMS:  # cat_resized_224
             words = words[:-1]
-        for word, rest in ((words[-1:], words[:-1]), (words[:1], words[1:])):
-            if word and word[0] in FORMS and tuple(rest) in plain:
+        for word, rest, forms in ((words[-1:], words[:-1], FORMS), (words[:1], words[1:], FORMS - _COLORS)):
+            if word and word[0] in forms and tuple(rest) in plain:
                 found[word[0]][name] = plain[tuple(rest)]
     return max(found.values(), key=len, default={})
 
