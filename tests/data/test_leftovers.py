@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from test_two_readings import count, fill, pairs, read, refusal, typed
 
+from hardener.data.unclear.leftover import hardly_classes
+
 HARDLY = [
     "predictions", "model_predictions_v2", "results", "output", "unsorted", "unsorted_cats", "unlabeled", "to_label",
     "ToLabel", "2sort", "to be sorted", "not_sure", "needs_review", "New folder (2)", "Untitled", "misc_old",
@@ -130,3 +132,9 @@ def test_splits_without_classes_are_not_taken_for_classes_beside_what_is_none(tm
     assert "without class folders" in refusal(root)
     assert len(read(root, {"--class-depth": ["1"]}).classes) == 4
     assert read(fill(tmp_path / "e", "train", "plane", "car"), {}).classes == ("car", "plane", "train")
+
+
+def test_thousands_of_folders_are_looked_at_once_each() -> None:
+    """A pattern made anew for each name took minutes here."""
+    names = [f"wild cat {place}" for place in range(3000)]
+    assert hardly_classes([*names, "predictions"]) == {"predictions": "the output of an earlier run"}

@@ -28,6 +28,8 @@ _SURE = {"split", "splits", "fold", "folds", "kfold", "partition", "partitions",
 _PART = re.compile(r"-?\d{1,2}(?:\.0)?|[A-Za-z]|", re.ASCII)
 _ORDER: tuple[SplitName, ...] = ("train", "validation", "test")
 _MAJORITY = 0.5
+_SPELLINGS = 12
+"""Values of a column of splits; of one with more not each is looked at."""
 _YES, _NO = {"1", "true", "yes", "1.0"}, {"0", "false", "no", "0.0", ""}
 
 
@@ -113,9 +115,10 @@ def splits_of(
             )
             return None, [chosen], ""  # it is no column of classes either
     for name in [own for own in table.columns if own not in (path, reading.label_column)]:  # TRAIN,imgs/1.jpg,cat
-        found = [split_of(cell) for cell in table.columns[name]]
-        if all(found) and "train" in found and (not table.headed or len(set(found)) > 1):
-            return found, [name], ""
+        cells = table.columns[name]
+        told = {cell: split_of(cell) for cell in values} if len(values := set(cells)) <= _SPELLINGS else {"": None}
+        if all(told.values()) and "train" in told.values() and (not table.headed or len(set(told.values())) > 1):
+            return [told[cell] for cell in cells], [name], ""
     flags = flags_of(table, reading, path)
     return _by_flags(table, flags, doubts), flags, ""
 

@@ -43,10 +43,12 @@ def refuse_copies(filled: Mapping[str, Node], here: str, images: Sequence[str]) 
     forms = _forms(filled)
     if 2 * len(forms) >= len(filled) and len(forms) > 1:
         raise HardenerError(_refusal(forms, here, "forms"))
+    every = set(filled)
     for name, node in filled.items():
-        others, inner = set(filled) - {name}, set(node.filled())
-        shared = others & inner
-        if len(shared) > 1 and len(shared) >= _SAME * min(len(others), len(inner)):
+        inner = set(node.filled())
+        shared = (every & inner) - {name}
+        others = every - {name} if len(shared) > 1 else set()
+        if others and len(shared) >= _SAME * min(len(others), len(inner)):
             raise HardenerError(
                 f"{name}/ below {here} holds folders of the same names as the classes beside it ({some(shared)}). "
                 f"{ignoring([node.path])} leaves it out, where it is a copy of them."

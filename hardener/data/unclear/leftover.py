@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import by_names, some
@@ -44,6 +44,12 @@ _FILLER = (
     "first|best|raw|batch|set|original|orig|manually|manual|auto|please|version|class|label|labels|exp|run"
 )
 _ANY = "|".join(_KINDS.values())
+_HARDLY = re.compile(rf"\b(?:{_ANY})\b")
+_NOTHING_ELSE = re.compile(rf"(?:(?:{_ANY}|{_FILLER})(?: |$))+")
+_FOUND = {
+    kind: re.compile(rf"^(?:{keys})(?: \d+)?$" if kind == _PLAIN else rf"\b(?:{keys})\b")
+    for kind, keys in _KINDS.items()
+}
 _OPPOSITES = {
     "old": "new young fresh modern recent adult child children baby kid middle teen aged ancient current",
     "new": "old used worn aged vintage ancient",
@@ -78,30 +84,33 @@ def hardly_classes(names: Iterable[str]) -> dict[str, str]:
     """Return what the folders among some hold that are hardly classes, by their names; nothing where all are such."""
     every = sorted(names)
     words = {name: [word.lower() for word in words_of(name)] for name in every}
+    counts = Counter(word for own in words.values() for word in set(own))
     marked = [name for name in every if _ASIDE.match(name)]
     found = {}
     for name in every:
-        beside = {word for other in every if other != name for word in words[other]}
-        if kind := _kind(name, words[name], beside):
+        own = set(words[name]) if _may_be(name, words[name]) else set()
+        beside = {word for word, count in counts.items() if count > (word in own)} if own else set()
+        if own and (kind := _kind(name, words[name], beside)):
             found[name] = kind
         elif marked == [name] and len(every) > 2:
             found[name] = "a folder that was put aside"
     return found if len(found) < len(every) else {}
 
 
+def _may_be(name: str, words: Sequence[str]) -> bool:
+    """Tell whether a name holds a word that says so; most hold none, and are not looked at further."""
+    return _HARDLY.search(" ".join(words)) is not None or looks_unlabelled(name)
+
+
 def _kind(name: str, words: list[str], beside: set[str]) -> str | None:
     """Return what a folder holds whose name has no other words than such, those of other folders, and fillers."""
     if any(_negates(word, beside) for word in words):
         return None
-    own = "|".join(map(re.escape, sorted(beside)))
     text = " ".join(words)
-    if not re.fullmatch(rf"(?:(?:{_ANY}|{_FILLER}{f'|{own}' if own else ''})(?: |$))+", text):
+    known = " ".join("my" if word in beside else word for word in words)  # a filler in place of another folder's word
+    if not (_NOTHING_ELSE.fullmatch(text) or _NOTHING_ELSE.fullmatch(known)):
         return "images that have no class yet" if looks_unlabelled(name) else None
-    for kind, keys in _KINDS.items():
-        fits = re.fullmatch(rf"(?:{keys})(?: \d+)?", text) if kind == _PLAIN else re.search(rf"\b(?:{keys})\b", text)
-        if fits:
-            return kind
-    return None
+    return next((kind for kind, keys in _FOUND.items() if keys.search(text)), None)
 
 
 def _negates(word: str, beside: set[str]) -> bool:
