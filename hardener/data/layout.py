@@ -158,9 +158,9 @@ def _split_folders(root: Node, shown: str, reading: Reading, tree: Tree, layout:
     here = f"{shown}/{root.path}" if root.path else shown
     flat = all(node.is_leaf for node in filled.values())
     if flat and not all(looks_unlabelled(name) or looks_like_split(name) for name in others):
-        if reading.class_depth is None and (told := told_part(sorted(named), others, here)) is not None:
-            raise HardenerError(told)
         if reading.class_depth is None:
+            if (told := told_part(sorted(named), others, here)) is not None:
+                raise HardenerError(told)
             refuse_flat_splits({name: short[name] for name in named}, filled, here)
         taken = "is taken for a class" if len(named) == 1 else "are taken for classes"
         leave = f"; {ignoring(sorted(named))} leaves {'it' if len(named) == 1 else 'them'} out"

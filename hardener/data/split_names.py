@@ -57,6 +57,11 @@ def words_of(name: str) -> list[str]:
     return _WORD.findall(name)
 
 
+def small_words_of(name: str) -> list[str]:
+    """Return the words of a name in small letters."""
+    return [word.lower() for word in words_of(name)]
+
+
 def split_in(name: str) -> SplitName | None:
     """Return the one split that a name tells, as a whole or by a word: `HAM10000_train`, `a. Training Set`."""
     told = {split for word in words_of(name) if (split := split_of(word))}

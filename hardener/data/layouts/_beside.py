@@ -13,7 +13,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.layouts._lookup import Lookup, lookup
 from hardener.data.place import Place
-from hardener.data.split_names import own_name, split_in, split_of, words_of
+from hardener.data.split_names import own_name, small_words_of, split_in, split_of
 from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import choose, choose_path
 from hardener.data.tables.divisions import tells_division
@@ -73,7 +73,7 @@ class Beside:
     @property
     def question(self) -> str:
         """What its name tells but for splits, in small letters: `artist` of `artist_train.csv`."""
-        words = [word.lower() for word in words_of(own_name(self.name)) if not split_of(word)]
+        words = [word for word in small_words_of(own_name(self.name)) if not split_of(word)]
         return " ".join(word for word in words if word not in _OF_ANY and not word.isdecimal())
 
     @property

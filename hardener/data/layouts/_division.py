@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hardener.config.data_findings import LeftOut, left_out
 from hardener.config.reading import Reading
@@ -13,22 +13,15 @@ from hardener.data.layouts._split_rows import Told, told_splits
 from hardener.data.layouts.split_lists import GONE, ORDER, ROWS_NAMED, Splits, settled, source_of_split, without
 from hardener.data.place import Place
 from hardener.data.tree import OTHER, Tree
+from hardener.data.unclear.untaken import doubts_about_splits
 from hardener.errors import HardenerError
 
 _NEARLY_ALL = 0.9
 """The share of the images that lists name, to be about them whatever else they name."""
 
 
-@dataclass(frozen=True)
-class Divided:
-    """What was read, and the lists that divided it; none where nothing did."""
-
-    brought: Brought
-    files: tuple[str, ...] = ()
-
-
-def divided_by_lists(brought: Brought, place: Place, tree: Tree, taken: Collection[str], reading: Reading) -> Divided:
-    """Divide images by lists beside them, where nothing divides them yet.
+def divided_by_lists(brought: Brought, place: Place, tree: Tree, taken: Collection[str], reading: Reading) -> Brought:
+    """Divide images by lists beside them, where nothing divides them yet; with a doubt where files seem to and do not.
 
     Args:
         brought: their names count from the place.
@@ -37,13 +30,16 @@ def divided_by_lists(brought: Brought, place: Place, tree: Tree, taken: Collecti
     Raises:
         HardenerError: lists contradict each other, or hold out classes that nothing is trained on.
     """
-    if set(brought.splits) != {None}:
-        return Divided(brought)
+    if None not in brought.splits:
+        return brought
     group = brought.splits[None]
     others = [name for name in tree.others if name not in taken]
-    found = _first(place, replace(tree, images=list(group.paths), others=others), [*tree.images, *group.paths], reading)
+    found = None
+    if len(brought.splits) == 1:
+        own = replace(tree, images=list(group.paths), others=others)
+        found = _first(place, own, [*tree.images, *group.paths], reading)
     if found is None:
-        return Divided(brought)
+        return replace(brought, doubts=(*brought.doubts, *doubts_about_splits(place, tree, taken, group.paths)))
     told, splits = found
     rest = [name for name in group.paths if name not in splits]
     notes = [f"the splits were read from {', '.join(told.files)}{told.note}"]
@@ -57,16 +53,12 @@ def divided_by_lists(brought: Brought, place: Place, tree: Tree, taken: Collecti
     groups = _groups(group, splits, told)
     _refuse_other_classes(groups, place, tree, told)
     unnamed = left_out("images that no list of a split names", rest)
-    files = tuple(told.files)
-    return Divided(
-        replace(
-            brought,
-            splits=groups,
-            notes=(*brought.notes, *notes),
-            doubts=(*brought.doubts, *doubts),
-            left_out=(*_without(brought.left_out), *([unnamed] if unnamed else [])),
-        ),
-        files,
+    return replace(
+        brought,
+        splits=groups,
+        notes=(*brought.notes, *notes),
+        doubts=(*brought.doubts, *doubts),
+        left_out=(*_without(brought.left_out), *([unnamed] if unnamed else [])),
     )
 
 

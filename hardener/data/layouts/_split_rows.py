@@ -71,10 +71,7 @@ def told_splits(place: Place, tree: Tree, reading: Reading) -> Iterator[Told]:
         name
         for name in beside
         if name.rpartition("/")[0] not in folders
-        and (
-            name.lower().endswith((".json", *_TABLES))
-            or (name.lower().endswith(".txt") and is_called_split(own_name(name)))
-        )
+        and (name.lower().endswith((".json", *_TABLES)) or _is_text_of_splits(name))
     ]
     counts = Counter(name.rpartition("/")[0] for name in tables)
     for name in tables:

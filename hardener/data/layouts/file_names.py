@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading
@@ -13,7 +12,6 @@ from hardener.data.layouts._pattern import HELP, compiled, folders_in, matched
 from hardener.data.place import Place
 from hardener.data.split_names import looks_like_split, looks_unlabelled, split_of
 from hardener.data.tree import Tree
-from hardener.data.unclear.untaken import doubts_about_splits
 from hardener.errors import HardenerError
 
 _REASON = "images whose name does not fit --label-from"
@@ -66,8 +64,4 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         doubts=tuple(doubts),
         left_out=tuple(fact for fact in left if fact is not None),
     )
-    divided = divided_by_lists(brought, place, tree, (), reading).brought
-    if None in divided.splits:
-        doubts = doubts_about_splits(place, tree, (), divided.splits[None].paths)
-        return replace(brought, doubts=(*brought.doubts, *doubts))
-    return divided
+    return divided_by_lists(brought, place, tree, (), reading)

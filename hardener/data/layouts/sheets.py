@@ -29,7 +29,7 @@ from hardener.data.tables.several import Below, several_of
 from hardener.data.tables.table import ENDINGS, Table, read_table
 from hardener.data.tree import OTHER, Tree
 from hardener.data.unclear.answers import others_of
-from hardener.data.unclear.untaken import doubts_about_splits, is_no_data
+from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
 
 _METADATA = ("metadata.csv", "metadata.jsonl")
@@ -84,11 +84,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     spare += [] if others is None else [others]
     found = with_names_told(found, place, [name for name in tree.others if name not in told.usable])
     found = replace(found, left_out=(*found.left_out, *spare))
-    divided = divided_by_lists(found, place, tree, told.usable, reading)
-    if None in divided.brought.splits:
-        doubts = doubts_about_splits(place, tree, told.usable, found.splits[None].paths)
-        return replace(found, doubts=(*found.doubts, *doubts))
-    return divided.brought
+    return divided_by_lists(found, place, tree, told.usable, reading)
 
 
 def _by_each(place: Place, tree: Tree, files: Mapping[str, str], reading: Reading) -> Brought | None:
@@ -251,8 +247,8 @@ def _divided(told: dict[str, Table], place: Place, tree: Tree, reading: Reading)
     splits: dict[SplitName | None, list[str]] = {}
     for name in told:
         splits.setdefault(_split(name), []).append(name)
+    tables = [table for table in tables_beside(place, tree, reading) if table.name in told]
     if None in splits or any(len(names) > 1 for names in splits.values()) or "train" not in splits:
-        tables = [table for table in tables_beside(place, tree, reading) if table.name in told]
         kept = _kept(splits, tables) if "train" in splits else {next(iter(told))}
         way = ways_to_take(place, tables, reading)
         raise HardenerError(
@@ -260,7 +256,7 @@ def _divided(told: dict[str, Table], place: Place, tree: Tree, reading: Reading)
             f"{f'one, {way}, or' if way else 'what is trained on by --data, and'} leave some out: "
             f"{ignoring(name for name in told if name not in kept)}."
         )
-    _refuse_questions(place, [table for table in tables_beside(place, tree, reading) if table.name in told], reading)
+    _refuse_questions(place, tables, reading)
     return [Sheet(told[name], _folders(name), split) for split, (name,) in splits.items()]
 
 

@@ -19,7 +19,7 @@ from hardener.data.tables.columns import names_columns
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.table import ENDINGS, looks_like_image, read_table
 from hardener.data.tree import Tree, is_passed_over
-from hardener.data.unclear.untaken import doubts_about_names, doubts_about_splits
+from hardener.data.unclear.untaken import doubts_about_names
 
 _PEEKED, _MOST = 1 << 14, 100
 _FOLDERS = ("splits", "split", "lists", "meta")
@@ -68,11 +68,7 @@ def _bring(root: Path, place: Folder, reading: Reading) -> tuple[Brought, list[s
     found = with_names_told(found, place, lists)
     looked = [beside, *dict.fromkeys(name.rpartition("/")[0] for name in lists), *lists]
     if lists and split_in(root.stem) in (None, "train"):
-        divided = divided_by_lists(found, place, Tree(others=lists), (), reading)
-        if None in divided.brought.splits:
-            doubts = doubts_about_splits(place, Tree(others=lists), (), divided.brought.splits[None].paths)
-            return replace(found, doubts=(*found.doubts, *doubts)), looked
-        return divided.brought, looked
+        return divided_by_lists(found, place, Tree(others=lists), (), reading), looked
     return found, looked
 
 

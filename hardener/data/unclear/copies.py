@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import some
 from hardener.data.node import Node
-from hardener.data.split_names import words_of
+from hardener.data.split_names import small_words_of
 from hardener.data.unclear.forms import FORMS
 from hardener.data.unclear.name_parts import labels_by
 from hardener.errors import HardenerError
@@ -24,6 +24,7 @@ _COPY = re.compile(
 """What file managers call a copy, and people a backup."""
 _COLORS = {"gray", "grey", "color", "colour"}
 """Words that begin the names of animals and things: `gray wolf` beside `wolf`."""
+_ONE = {"copies": "a copy", "forms": "a form"}
 _SAME = 0.8
 """The share of names of classes that a folder holds again."""
 
@@ -66,9 +67,9 @@ def doubts_about_forms(filled: Mapping[str, Node]) -> list[str]:
 
 
 def _refusal(copies: Mapping[str, str], here: str, kind: str) -> str:
-    one, many = f"a {kind[:-1]}" if kind == "forms" else "a copy", len(copies) > 1
+    many = len(copies) > 1
     return (
-        f"{some(copies)} below {here} {f'look like {kind}' if many else f'looks like {one}'} of the images in "
+        f"{some(copies)} below {here} look{'' if many else 's'} like {kind if many else _ONE[kind]} of the images in "
         f"{some(set(copies.values()))}, not like {'classes' if many else 'a class'} of {'their' if many else 'its'} "
         f"own: what is trained on in one is tested on in another. {ignoring(sorted(copies))} leaves "
         f"{'them' if many else 'it'} out. If {'they are classes' if many else 'it is a class'}, pass --class-depth 1."
@@ -89,20 +90,16 @@ def _copies(filled: Mapping[str, Node]) -> dict[str, str]:
 
 def _forms(filled: Mapping[str, Node]) -> dict[str, str]:
     """Return the folders whose names are another's and a word of a form, where all have one word, with the others."""
-    plain = {tuple(words): name for name in filled if (words := _words(name))}
+    plain = {tuple(words): name for name in filled if (words := small_words_of(name))}
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for name in filled:
-        words = _words(name)
+        words = small_words_of(name)
         if len(words) > 2 and words[-1].isdecimal() and words[-2] in FORMS:  # cat_resized_224
             words = words[:-1]
         for word, rest, forms in ((words[-1:], words[:-1], FORMS), (words[:1], words[1:], FORMS - _COLORS)):
             if word and word[0] in forms and tuple(rest) in plain:
                 found[word[0]][name] = plain[tuple(rest)]
     return max(found.values(), key=len, default={})
-
-
-def _words(name: str) -> list[str]:
-    return [word.lower() for word in words_of(name)]
 
 
 def _together(classes: set[str], images: Sequence[str]) -> str:

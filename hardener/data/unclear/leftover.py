@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import by_names, some
 from hardener.data.node import Node
-from hardener.data.split_names import looks_unlabelled, own_name, split_of, words_of
+from hardener.data.split_names import looks_unlabelled, own_name, small_words_of, split_of
 from hardener.data.unclear.ids import NO_TABLE
 from hardener.errors import HardenerError
 
@@ -83,7 +83,7 @@ _FEWEST = 3
 def hardly_classes(names: Iterable[str]) -> dict[str, str]:
     """Return what the folders among some hold that are hardly classes, by their names; nothing where all are such."""
     every = sorted(names)
-    words = {name: [word.lower() for word in words_of(name)] for name in every}
+    words = {name: small_words_of(name) for name in every}
     counts = Counter(word for own in words.values() for word in set(own))
     marked = [name for name in every if _ASIDE.match(name)]
     found = {}
@@ -181,8 +181,8 @@ def _one_set(filled: Mapping[str, Node]) -> str | None:
 
 def _kinds(names: Iterable[str], beside: str = "") -> dict[str, str]:
     """Return what folders hold that are hardly classes, unless the one beside them is called by the opposite."""
-    other = {word.lower() for word in words_of(beside)}
-    own = {name: [word.lower() for word in words_of(name)] for name in names}
+    other = set(small_words_of(beside))
+    own = {name: small_words_of(name) for name in names}
     kinds = {
         name: _kind(name, words, set())
         for name, words in own.items()
@@ -201,7 +201,7 @@ def doubts_about_leftovers(filled: Mapping[str, Node]) -> list[str]:
     for name, node in filled.items():
         if node.own:
             for below in node.filled():
-                if (kind := _kind(below, [word.lower() for word in words_of(below)], set())) is not None:
+                if (kind := _kind(below, small_words_of(below), set())) is not None:
                     inner.setdefault(below, (f"{name}/{below}", kind))
     return beside + [
         f"{path}/ looks like {kind}, and is taken for images of the class like the rest: {ignoring([below])} leaves it "
