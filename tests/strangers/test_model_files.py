@@ -37,6 +37,7 @@ from hardener.config.bundle import read_bundle
 from hardener.config.run_folder import RunFolder
 from hardener.models.onnx.model import open_onnx
 from hardener.models.trained import open_classifier
+from hardener.training.journal import Journal
 from serving.engine import Engine
 
 HERE = Path(__file__).parent
@@ -76,6 +77,12 @@ def marked(path: Path) -> ParameterSet:
     slow = long or "slow" in told["needs"] or expected(told, "exports") or expected(told, "fails")
     marks = [*([pytest.mark.slow] if slow else []), *([pytest.mark.long] if long else [])]
     return pytest.param(path, id=f"{path.parent.name}-{path.stem}", marks=marks)
+
+
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture takes a third of such a short training, and what a file trains is not seen in it."""
+    monkeypatch.setattr(Journal, "draw", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="module")
