@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,12 +47,13 @@ _OF_MODEL = {"data", "init", "weights", "entry", "model_arg", "root", "classes",
 def inspect(
     context: typer.Context,
     target: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="DIR|MODEL",
             help=f"What `train --data` takes, of the hub hf:datasets/NAME. Or a network: {MODEL_HELP}",
+            show_default=False,
         ),
-    ],
+    ] = None,
     recipe: Annotated[
         str, typer.Option(help="What `train` would be given; its data and augment sections count.")
     ] = _RECIPE,
@@ -101,8 +102,13 @@ def inspect(
 ) -> None:
     """Look before training: at a data set and what of it the model would get, or at a network and how it will do."""
     shortcuts = {"data.image_size": image_size, "data.range": range_}
+    of_model = _OF_MODEL
+    if target is None:  # the data are named as `train` takes them
+        if data is None:
+            raise HardenerError("Name what to look at: hardener inspect DIR, or hardener inspect MODEL.")
+        target, of_model = str(data), _OF_MODEL - {"data"}
     is_model = _is_model(target)
-    _no_strays(context, target, is_model=is_model)
+    _no_strays(context, target, _OF_DATA if is_model else of_model, is_model=is_model)
     columns = (path_column, label_column, split_column)
     reading = asked_reading(ignore, class_depth, label_from, columns, images_root)
     if is_model:
@@ -138,8 +144,8 @@ def _is_model(target: str) -> bool:
     return target.endswith(".py") or (":" in target and not path.exists()) or (path / "__init__.py").is_file()
 
 
-def _no_strays(context: typer.Context, target: str, *, is_model: bool) -> None:
-    for key in _OF_DATA if is_model else _OF_MODEL:
+def _no_strays(context: typer.Context, target: str, keys: Collection[str], *, is_model: bool) -> None:
+    for key in keys:
         source = context.get_parameter_source(key)
         if source is not None and source.name == "COMMANDLINE":
             option = "--" + key.strip("_").replace("_", "-")

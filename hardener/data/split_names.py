@@ -32,6 +32,7 @@ _PLAIN = re.compile(rf"(?:{_FILLER})(?:[\W_]*(?:{_FILLER}))*", re.I)
 _UNLABELLED = re.compile(r".*(?:pred|predict|prediction|unlabell?ed|unsupervised|submission|submit)s?", re.I)
 _HANDED_IN = {"subm", "submission", "submissions", "submit", "pred", "preds", "prediction", "predictions"}
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _DRAWN_ON = re.compile(
     r"masks?|msks?|mask[\W_]?images?|(?:image[\W_]?)?annotations?|annots?|ground[\W_]?truths?|gts?"
     r"|seg(?:ment(?:ed|ation)?s?)?|segmented[\W_]?images?|seg(?:mentation)?[\W_]?masks?|labels?|trimaps?|bboxes"
@@ -76,13 +77,15 @@ def looks_like_split(name: str) -> bool:
 def without_shared(names: Iterable[str]) -> dict[str, str]:
     """Return names without what all of them begin or end with, where only splits are left of them.
 
-    `pets_train` and `pets_test` become `train` and `test`; `cat` and `cow`, and names that are splits already, stay.
+    `pets_train` and `pets_test` become `train` and `test`, and so do `petsTrain` and `petsTest`; `cat` and `cow`, and
+    names that are splits already, stay.
     """
-    found = list(names)
+    found = {name: _CAPITAL.sub("_", name) for name in names}
+    parted = list(found.values())
     if len(found) < 2:
         return {name: name for name in found}
-    for start, end in ((shared_start(found), 0), (0, shared_start([name[::-1] for name in found]))):
-        short = {name: name[start : len(name) - end].strip(" _-.") for name in found}
+    for start, end in ((shared_start(parted), 0), (0, shared_start([name[::-1] for name in parted]))):
+        short = {name: apart[start : len(apart) - end].strip(" _-.") for name, apart in found.items()}
         if (start or end) and all(map(split_of, short.values())) and "train" in map(split_of, short.values()):
             return short
     return {name: name for name in found}

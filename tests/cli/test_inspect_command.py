@@ -106,12 +106,21 @@ def test_its_json_is_alone_on_stdout(tmp_path: Path) -> None:
     assert json.loads(found.stdout)["schema"] == "hardener/network/1"
 
 
+def test_data_may_be_named_as_train_takes_them(tmp_path: Path) -> None:
+    data = write_image_folder(tmp_path / "imgs", {"cat": 4, "dog": 4})
+    for words in ((data,), ("--data", data)):
+        found = json.loads(hardener("inspect", *words, "--json", "-").stdout)
+        assert (found["schema"], found["root"]) == ("hardener/data-inspection/1", str(data))
+
+
 def test_options_of_the_other_kind_are_refused(tmp_path: Path) -> None:
     data = write_image_folder(tmp_path / "imgs", {"cat": 4, "dog": 4})
     (tmp_path / "tiny.py").write_text(TINY_MODEL)
     for words, message in (
         ((tmp_path / "tiny.py", "--html", "x.html"), "--html is for a data set"),
         ((data, "--init", "x"), "--init is for a model"),
+        (("--data", data, "--init", "x"), "--init is for a model"),
+        ((), "hardener inspect DIR, or hardener inspect MODEL"),
     ):
         found = hardener("inspect", *words)
         assert found.exit_code == 2

@@ -44,7 +44,10 @@ def test_a_field_of_names_that_crosses_persons_is_read_by_the_line(
     assert read(tmp_path / "d", depth).brought.doubts == ()
 
 
-@pytest.mark.parametrize("folder", ["s{}", "subject{:02}", "person_{:02}", "actor_{:02}", "participant{}", "cam{}"])
+@pytest.mark.parametrize(
+    "folder",
+    ["s{}", "subject{:02}", "person_{:02}", "actor_{:02}", "participant{}", "cam{}", "train/patient{:05}/study1"],
+)
 def test_persons_that_no_field_crosses_are_told_and_taken(folder: str, tmp_path: Path) -> None:
     root = eyes(tmp_path / "d", folder, "{number}.png")
     assert len(read(root, {}).classes) == 6

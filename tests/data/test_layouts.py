@@ -85,6 +85,8 @@ READ = [
             ("pets_train", "pets_val", "pets_test"),
             ("train pets", "valid pets", "test pets"),
             ("X_train", "X_val", "X_test"),
+            ("FER2013Train", "FER2013Valid", "FER2013Test"),
+            ("trainImages", "valImages", "testImages"),
         )
     ),
     Case("doubled", pair("seg_train/seg_train", "seg_test/seg_test"), train=0, test=8, says="seg_train/seg_train/ was"),

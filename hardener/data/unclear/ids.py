@@ -43,7 +43,7 @@ def refuse_ids(filled: Mapping[str, Node], here: str) -> None:
     Raises:
         HardenerError: it is so; it names the patterns.
     """
-    kind = _kind(filled, _FEWEST)
+    kind = _kind(filled, _FEWEST) if all(node.is_leaf for node in filled.values()) else None
     images = _images(filled) if kind else []
     patterns = [pattern for pattern in telling_parts(images) if _crosses(labels_by(pattern, images))]
     if not patterns:
@@ -71,9 +71,7 @@ def doubts_about_ids(filled: Mapping[str, Node]) -> list[str]:
 
 
 def _kind(filled: Mapping[str, Node], fewest: int) -> str | None:
-    """Return what folders are called like, where nearly all are, and none holds folders of its own."""
-    if not all(node.is_leaf for node in filled.values()):
-        return None
+    """Return what folders are called like, where nearly all are."""
     for kind, pattern in _KINDS.items():
         count = sum(pattern.fullmatch(name) is not None for name in filled)
         if count >= fewest and count >= _NEARLY * len(filled):
