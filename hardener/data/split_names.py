@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from hardener.data.brought import SplitName
@@ -117,6 +117,16 @@ def divided_name(name: str) -> tuple[str, str] | None:
 def own_name(path: str) -> str:
     """Return a file's own name without its ending: `train` of `lists/train.txt`."""
     return path.rpartition("/")[2].rpartition(".")[0]
+
+
+def splits_of_names(images: Sequence[str]) -> dict[SplitName, list[str]]:
+    """Return the images whose names tell a split in their first or last word: `train_001.jpg`."""
+    told: dict[SplitName, list[str]] = {}
+    for name in images:
+        words = words_of(own_name(name))
+        if len(words) > 1 and (split := split_of(words[0]) or split_of(words[-1])):
+            told.setdefault(split, []).append(name)
+    return told
 
 
 def looks_unlabelled(name: str) -> bool:

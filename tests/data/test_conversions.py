@@ -265,7 +265,7 @@ KINDS: dict[str, tuple[Callable[[Path], Path], dict[str, int], tuple[int, int]]]
     "voc, side by side": (partial(side_by_side, voc), {"train": 8, "validation": 8}, (12, 10)),
     "voc, all in one folder": (partial(side_by_side, voc, flat=True), DRAWN, (12, 10)),
     "yolo, side by side": (partial(side_by_side, yolo), {"train": 8, "validation": 8}, (12, 10)),
-    "yolo, all in one folder": (partial(side_by_side, yolo, flat=True), DRAWN, (12, 10)),
+    "yolo, all in one folder": (partial(side_by_side, yolo, flat=True), {"train": 8, "validation": 8}, (12, 10)),
     "matlab": (matlab, {"train": 20, "validation": 2, "test": 2}, (7, 6)),
     "matlab, newer": (partial(matlab, newer=True), {"train": 20, "validation": 2, "test": 2}, (7, 6)),
     "numpy files": (numpy_files, {"train": 14, "validation": 2, "test": 16}, (7, 6)),

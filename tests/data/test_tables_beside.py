@@ -356,3 +356,19 @@ def test_names_of_classes_by_their_numbers_are_no_second_table(tmp_path: Path) -
     write(tmp_path / "labels.csv", "file,label", [f"{number}.png,{('cat', 'dog')[number % 2]}" for number in range(24)])
     (tmp_path / "config.json").write_text('{"labels": {"0": "cat", "1": "dog"}}')
     assert read_data_set(tmp_path).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("root", ["", "lists/all.txt"])
+def test_a_list_names_images_without_the_word_that_all_of_a_folder_end_with(root: str, tmp_path: Path) -> None:
+    fill(tmp_path, *(f"images/aligned/{number:03}_aligned.png" for number in range(24)))
+    write(tmp_path / "lists/all.txt", "", kinds(0, 24, "{:03}.png {}"))
+    asked = Reading(images_root=str(tmp_path)) if root else Reading()
+    found = read_data_set(tmp_path / root, reading=asked)
+    assert labels_by_number(found) == {(True, "cat"), (False, "dog")}
+    assert sum(sizes(found).values()) == 24
+
+
+def test_a_list_does_not_name_masks(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"images/{number:03}_mask.png" for number in range(24)))
+    write(tmp_path / "lists/all.txt", "", kinds(0, 24, "{:03}.png {}"))
+    assert "one class" in refused(tmp_path) or "no class folders" in refused(tmp_path)

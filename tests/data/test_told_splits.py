@@ -117,10 +117,37 @@ def test_files_that_seem_to_tell_splits_and_are_not_taken_are_said(
 
 
 @pytest.mark.parametrize("word", ["{}_{:03}", "{1:03}-{0}"])
-def test_names_of_images_that_tell_splits_are_said(word: str, tmp_path: Path) -> None:
+def test_names_of_images_that_tell_splits_divide_them(word: str, tmp_path: Path) -> None:
     names = [word.format("test" if number > 15 else "train", number) for number in range(24)]
     fill(tmp_path, *(f"images/{name}.png" for name in names))
     write(tmp_path / "labels.txt", "", [f"{name}.png {number % 2}" for number, name in enumerate(names)])
     for root in (tmp_path, tmp_path / "labels.txt"):
-        doubts = " ".join(read_data_set(root).brought.doubts)
-        assert "the names of the images seem to tell splits" in doubts
+        found = read_data_set(root)
+        assert (len(found.splits["test"]), found.drawn) == (8, ("validation",))
+        assert "the names of the images tell the splits (16 train, 8 test)" in found.brought.notes
+        assert found.brought.doubts == ()
+
+
+@pytest.mark.parametrize("name", ["more_{}", "test_{}"])
+def test_names_that_do_not_divide_all_images_and_classes_are_said(name: str, tmp_path: Path) -> None:
+    """Some tell no split, or hold out a class that nothing is trained on."""
+    names = [f"{'test' if number > 15 else 'train'}_{number:02}" for number in range(64)]
+    names += [name.format(number) for number in range(64, 67)]
+    fill(tmp_path, *(f"images/{name}.png" for name in names))
+    write(tmp_path / "labels.txt", "", [f"{own}.png {number // 32}" for number, own in enumerate(names)])
+    assert "seem to tell splits" in " ".join(read_data_set(tmp_path).brought.doubts)
+
+
+def test_lists_of_splits_come_before_what_names_of_images_tell(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{kind}/{'test' if n > 6 else 'train'}_{n}.png" for kind in ("cat", "dog") for n in range(10)))
+    assert len(read_data_set(tmp_path).splits["test"]) == 6
+    listed = {
+        split: [f"{kind}/{name}.png" for kind in ("cat", "dog") for name in own]
+        for split, own in {
+            "train": [f"train_{n}" for n in range(6)],
+            "test": ["train_6", "test_7", "test_8", "test_9"],
+        }.items()
+    }
+    for split, own in listed.items():
+        write(tmp_path / f"{split}.txt", "", own)
+    assert len(read_data_set(tmp_path).splits["test"]) == 8

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from hardener.config.data_findings import LeftOut, left_out
 from hardener.config.reading import Reading
@@ -12,10 +13,12 @@ from hardener.data.layouts._lookup import lookup
 from hardener.data.layouts._split_rows import Told, told_splits
 from hardener.data.layouts.split_lists import GONE, ORDER, ROWS_NAMED, Splits, settled, source_of_split, without
 from hardener.data.place import Place
+from hardener.data.split_names import splits_of_names
 from hardener.data.tree import OTHER, Tree
 from hardener.data.unclear.untaken import doubts_about_splits
 from hardener.errors import HardenerError
 
+_TRIED = 100
 _NEARLY_ALL = 0.9
 """The share of the images that lists name, to be about them whatever else they name."""
 
@@ -39,7 +42,8 @@ def divided_by_lists(brought: Brought, place: Place, tree: Tree, taken: Collecti
         own = replace(tree, images=list(group.paths), others=others)
         found = _first(place, own, [*tree.images, *group.paths], reading)
     if found is None:
-        return replace(brought, doubts=(*brought.doubts, *doubts_about_splits(place, tree, taken, group.paths)))
+        doubts = [] if _names_divide(group) else doubts_about_splits(place, tree, taken, group.paths)
+        return divided_by_names(replace(brought, doubts=(*brought.doubts, *doubts)))
     told, splits = found
     rest = [name for name in group.paths if name not in splits]
     notes = [f"the splits were read from {', '.join(told.files)}{told.note}"]
@@ -50,7 +54,7 @@ def divided_by_lists(brought: Brought, place: Place, tree: Tree, taken: Collecti
         rest = []
     if len(rest) > GONE * len(group):
         doubts.append(f"{len(rest)} of {len(group)} images stand in no list of a split: they are left out")
-    groups = _groups(group, splits, told)
+    groups = _groups(group, splits, partial(source_of_split, told))
     _refuse_other_classes(groups, place, tree, told)
     unnamed = left_out("images that no list of a split names", rest)
     return replace(
@@ -60,6 +64,32 @@ def divided_by_lists(brought: Brought, place: Place, tree: Tree, taken: Collecti
         doubts=(*brought.doubts, *doubts),
         left_out=(*_without(brought.left_out), *([unnamed] if unnamed else [])),
     )
+
+
+def divided_by_names(brought: Brought) -> Brought:
+    """Divide images by their names where nothing else does and all of them tell it: train_001.jpg, test_001.jpg."""
+    if set(brought.splits) != {None} or not _names_divide(group := brought.splits[None]):
+        return brought
+    told = splits_of_names(group.paths)
+    shown = ", ".join(f"{len(told[split])} {split}" for split in ORDER if split in told)
+    groups = _groups(
+        group,
+        {name: split for split, names in told.items() for name in names},
+        lambda split: f"{group.source or '.'}, by the names of its images",
+    )
+    return replace(brought, splits=groups, notes=(*brought.notes, f"the names of the images tell the splits ({shown})"))
+
+
+def _names_divide(group: Group) -> bool:
+    """Tell whether the names of all images tell splits, and nothing is held out whose class is not trained on."""
+    few = group.paths[:: max(1, len(group.paths) // _TRIED)]
+    if sum(map(len, splits_of_names(few).values())) < len(few):
+        return False
+    told = splits_of_names(group.paths)
+    if "train" not in told or len(told) < 2 or sum(map(len, told.values())) < len(group.paths):
+        return False
+    training = set(told["train"])
+    return group.classes == {label for path, label in zip(group.paths, group.names, strict=True) if path in training}
 
 
 def _without(facts: Sequence[LeftOut]) -> list[LeftOut]:
@@ -86,7 +116,7 @@ def _first(place: Place, tree: Tree, every: Sequence[str], reading: Reading) -> 
     return None
 
 
-def _groups(group: Group, splits: Splits, told: Told) -> dict[SplitName | None, Group]:
+def _groups(group: Group, splits: Splits, source: Callable[[SplitName], str]) -> dict[SplitName | None, Group]:
     names, together = list(group.names), group.together
     places: dict[SplitName, list[int]] = {}
     for place, path in enumerate(group.paths):
@@ -97,7 +127,7 @@ def _groups(group: Group, splits: Splits, told: Told) -> dict[SplitName | None, 
             group,
             paths=tuple(group.paths[place] for place in places[split]),
             names=tuple(names[place] for place in places[split]),
-            source=source_of_split(told, split),
+            source=source(split),
             together=None if together is None else [together[place] for place in places[split]],
         )
         for split in ORDER

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
-from hardener.data.tables.finding import nearest
+from hardener.data.tables.finding import nearest, shortened
 
 Lookup = Callable[[str, str, SplitName | None], str | None]
 
@@ -19,10 +20,12 @@ def lookup(images: Iterable[str]) -> Lookup:
 
     It takes the line, the file that it stands in, and the split that this is about.
     """
+    every = list(images)
     by_end: dict[str, list[str]] = defaultdict(list)
-    for image in images:
+    for image in every:
         for end in _ends(image):
             by_end[end].append(image)
+    short = functools.cache(lambda: shortened(every))  # few lists name images so
 
     def find(text: str, file: str, split: SplitName | None) -> str | None:
         folder = file.rpartition("/")[0]
@@ -41,6 +44,9 @@ def lookup(images: Iterable[str]) -> Lookup:
                 found = nearest(_exact(by_end.get(_stem(end), []), named), file, split)
                 if len(found) == 1:
                     return found[0]
+            found = nearest(short().get(_stem(parts[-1]), []), file, split)
+            if len(found) == 1:
+                return found[0]
         return None
 
     return find

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hardener.config.reading import Reading
-from hardener.data.brought import Brought
+from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.layout import read_layout
 from hardener.data.layouts import LAYOUTS
+from hardener.data.layouts._division import divided_by_names
 from hardener.data.layouts._other_classes import see_that_tables_agree, way_by_tables
 from hardener.data.place import Place
 from hardener.data.unclear.leftover import said_once
@@ -34,12 +35,14 @@ def read_inside(place: Place, reading: Reading) -> Brought:
         raise
     classes = layout.classes()
     doubts = said_once(layout.doubts, see_that_tables_agree(place, tree, classes, reading))
-    if None in layout.members:
-        doubts += doubts_about_splits(place, tree, (), list(classes))
-    groups = {}
+    groups: dict[SplitName | None, Group] = {}
     for split, members in layout.members.items():
         paths, names = (tuple(column) for column in zip(*members, strict=True))
         base = layout.base[split]
         group = place.group(base, paths, names, source=f"{base}/" if base else "")
         groups[split] = replace(group, empty=tuple(layout.empty.get(split, ())))
-    return Brought(groups, notes=tuple(layout.notes), doubts=tuple(doubts), left_out=tree.facts())
+    found = Brought(groups, notes=tuple(layout.notes), doubts=tuple(doubts), left_out=tree.facts())
+    found = divided_by_names(found)
+    if None in found.splits:
+        found = replace(found, doubts=(*found.doubts, *doubts_about_splits(place, tree, (), list(classes))))
+    return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.index import Seen, indexed
-from hardener.data.layouts._division import divided_by_lists
+from hardener.data.layouts._division import divided_by_lists, divided_by_names
 from hardener.data.place import Folder
 from hardener.data.split_names import split_in
 from hardener.data.tables.class_files import is_called_after_classes, with_names_told
@@ -47,6 +47,7 @@ class Manifest:
         def look() -> tuple[Brought, Seen]:
             place = Folder(base)
             found, lists = _bring(root, place, reading)
+            found = divided_by_names(found)
             if None in found.splits:
                 doubts = doubts_about_names(found.splits[None].paths)
                 found = replace(found, doubts=(*found.doubts, *doubts))

@@ -8,14 +8,14 @@ import posixpath
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.place import Place
-from hardener.data.split_names import split_in
+from hardener.data.split_names import looks_drawn, shared_start, split_in
 from hardener.errors import HardenerError
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
@@ -52,6 +52,7 @@ class Finder:
         self._place, self._table, self._folders, self._ignore, self._split = place, table, folders, ignore, split
         self._stems: dict[str, dict[str, list[str]]] = {}
         self._everywhere: dict[str, list[str]] | None = None
+        self._shortened: dict[str, list[str]] | None = None
         self.outside: list[str] = []
         self.below: set[str] = set()
         self.by_name: set[str] = set()
@@ -119,6 +120,11 @@ class Finder:
         own = named.rpartition("/")[2]
         found = [image for image in self._everywhere.get(own, ()) if _ends(image, named)]
         found = [image for image in found if image.rpartition("/")[2] == own] or found
+        if not found:
+            if self._shortened is None:
+                self._shortened = shortened(image for images in self._everywhere.values() for image in images)
+            stem = own.rpartition(".")[0] if own.lower().endswith(EXTENSIONS) else own
+            found = self._shortened.get(stem, [])
         found = nearest(found, self._table, split)
         if len(found) != 1:
             self.unsure += [(named, *found[:2])] if found else []
@@ -169,6 +175,26 @@ def nearest(images: list[str], table: str, split: SplitName | None) -> list[str]
     of_table = [image for image in images if stem in image.split("/")[:-1]]
     of_split = [image for image in images if split and split in map(split_in, image.split("/")[:-1])]
     return of_table or of_split or images
+
+
+def shortened(images: Iterable[str]) -> dict[str, list[str]]:
+    """Return images by their names without the word that all in a folder end with: `1_aligned.jpg` by `1`.
+
+    Drawings on images are left out: `1_mask.png` is not what a table calls 1.
+    """
+    folders: dict[str, dict[str, str]] = defaultdict(dict)
+    for image in images:
+        folder, _, own = image.rpartition("/")
+        folders[folder][image] = own.rpartition(".")[0]
+    found: dict[str, list[str]] = defaultdict(list)
+    for stems in folders.values():
+        backwards = [stem[::-1] for stem in stems.values()]
+        end = shared_start([min(backwards), max(backwards)]) if len(stems) > 1 else 0  # all share what these two do
+        word = next(iter(stems.values()))[-end:]
+        if end and re.search("[a-z]", word, re.I) and not looks_drawn(word.strip(" _-.")):
+            for image, stem in stems.items():
+                found[stem[:-end]].append(image)
+    return found
 
 
 def _plain(path: str) -> str:

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from hardener.config.reading import ignoring
-from hardener.data.brought import SplitName
 from hardener.data.place import Place
-from hardener.data.split_names import looks_handed_in, own_name, split_in, split_of, words_of
+from hardener.data.split_names import looks_handed_in, own_name, split_in, split_of, splits_of_names, words_of
 from hardener.data.tree import Tree
 
 _READABLE = (".txt", ".lst", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
@@ -49,11 +48,7 @@ def doubts_about_splits(place: Place, tree: Tree, taken: Collection[str], images
 def doubts_about_names(images: Sequence[str]) -> list[str]:
     """Tell of images that are called like splits, where nothing else divides them: `train_001.jpg`, `test_001.jpg`."""
     some = images[:: max(1, len(images) // _TRIED)]
-    told: dict[SplitName, list[str]] = {}
-    for name in some:
-        words = words_of(own_name(name))
-        if len(words) > 1 and (split := split_of(words[0]) or split_of(words[-1])):
-            told.setdefault(split, []).append(name)
+    told = splits_of_names(some)
     if "train" not in told or len(told) < 2 or sum(map(len, told.values())) < _ALL * len(some):
         return []
     shown = " and ".join(own[0] for own in told.values())
