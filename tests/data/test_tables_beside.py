@@ -372,3 +372,19 @@ def test_a_list_does_not_name_masks(tmp_path: Path) -> None:
     fill(tmp_path, *(f"images/{number:03}_mask.png" for number in range(24)))
     write(tmp_path / "lists/all.txt", "", kinds(0, 24, "{:03}.png {}"))
     assert "one class" in refused(tmp_path) or "no class folders" in refused(tmp_path)
+
+
+def test_the_tables_of_splits_may_have_no_header_and_no_endings(tmp_path: Path) -> None:
+    for part, start, end in (("Part3_Training", 0, 24), ("Part3_Test", 24, 32)):
+        fill(tmp_path, *(f"{part}_Data/ISIC_{number:03}.png" for number in range(start, end)))
+        write(tmp_path / f"{part}_Truth.csv", "", kinds(start, end, "ISIC_{:03},{}"))
+    found = read_as_advised(refused(tmp_path))
+    assert sizes(found) == {"train": 22, "validation": 2, "test": 8}
+    assert labels_by_number(found) == {(True, "cat"), (False, "dog")}
+
+
+@pytest.mark.parametrize("header", ["image1,label", "img_name,label", "x_1,label"])
+def test_a_header_is_one_where_it_is_not_like_the_rows(header: str, tmp_path: Path) -> None:
+    fill(tmp_path, *(f"images/{number:03}.png" for number in range(24)))
+    write(tmp_path / "all.csv", header, kinds(0, 24, "{:03}.png,{}"))
+    assert labels_by_number(read_data_set(tmp_path)) == {(True, "cat"), (False, "dog")}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from hardener.config.reading import Reading, ignoring
+from hardener.data.layout import Layout, read_layout
 from hardener.data.layouts._beside import Beside, ask_the_same, folders_beside, tables_beside, to_take, ways_to_take
 from hardener.data.layouts._each import doubts_about_each
 from hardener.data.place import Place
@@ -75,7 +76,21 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
     return doubts
 
 
-def way_by_tables(place: Place, tree: Tree, reading: Reading) -> str:
+def read_folders(place: Place, tree: Tree, reading: Reading) -> Layout:
+    """Return what folders tell; where they cannot be read, the error also says what to type to take a table beside.
+
+    Raises:
+        HardenerError: see `read_layout`.
+    """
+    try:
+        return read_layout(tree, str(place.root), reading)
+    except HardenerError as error:
+        if way := _way_by_tables(place, tree, reading):
+            raise HardenerError(f"{error} {way}") from None
+        raise
+
+
+def _way_by_tables(place: Place, tree: Tree, reading: Reading) -> str:
     """Return what to type where a table tells classes of images whose folders cannot be read; nothing without one."""
     tables = [table for table in tables_beside(place, tree, reading) if len(table.labels) > 1 or table.choices]
     tables = [table for table in tables if len(table.images) >= _FAIR * len(tree.images) or table.split]

@@ -9,11 +9,11 @@ from dataclasses import replace
 from hardener.config.data_findings import left_out
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import Brought, Group, SplitName
-from hardener.data.layout import Layout, read_layout
+from hardener.data.layout import Layout
 from hardener.data.layouts._beside import tables_beside, to_take
 from hardener.data.layouts._flat import is_flat
 from hardener.data.layouts._lookup import lookup
-from hardener.data.layouts._other_classes import see_that_tables_agree
+from hardener.data.layouts._other_classes import read_folders, see_that_tables_agree
 from hardener.data.layouts._split_rows import Row, Told, told_splits
 from hardener.data.place import Place
 from hardener.data.tree import OTHER, Tree
@@ -33,7 +33,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     """Return the images of each split; None where no such lists lie beside class folders that are not divided.
 
     Raises:
-        HardenerError: lists that contradict each other or the folders, or lack many images; see `read_layout` too.
+        HardenerError: lists that contradict each other or the folders, or lack many images; see `read_folders` too.
     """
     if not tree.images or is_flat(tree):
         return None
@@ -42,7 +42,7 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
         return None
     told, splits, gone = found
     own = replace(tree, left_out={reason: list(names) for reason, names in tree.left_out.items()})
-    layout = read_layout(own, str(place.root), reading)
+    layout = read_folders(place, own, reading)
     said = see_that_tables_agree(place, tree, layout.classes(), reading)
     if len(layout.members) > 1 or not _divides(layout, splits):
         _refuse_other_folders(place, tree, reading, layout, told, splits)

@@ -6,33 +6,26 @@ from dataclasses import replace
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
-from hardener.data.layout import read_layout
 from hardener.data.layouts import LAYOUTS
 from hardener.data.layouts._division import divided_by_names
-from hardener.data.layouts._other_classes import see_that_tables_agree, way_by_tables
+from hardener.data.layouts._other_classes import read_folders, see_that_tables_agree
 from hardener.data.place import Place
 from hardener.data.unclear.leftover import said_once
 from hardener.data.unclear.untaken import doubts_about_splits
-from hardener.errors import HardenerError
 
 
 def read_inside(place: Place, reading: Reading) -> Brought:
     """Return the images of each split; class folders where no layout knows the place.
 
     Raises:
-        HardenerError: see `read_layout`, and the layout that knows the place.
+        HardenerError: see `read_folders`, and the layout that knows the place.
     """
     tree = place.tree(reading.ignore)
     for name, entry in LAYOUTS.items():
         found: Brought | None = entry.load()(place, tree, reading)
         if found is not None:
             return replace(found, kind=name)
-    try:
-        layout = read_layout(tree, str(place.root), reading)
-    except HardenerError as error:
-        if way := way_by_tables(place, tree, reading):
-            raise HardenerError(f"{error} {way}") from None
-        raise
+    layout = read_folders(place, tree, reading)
     classes = layout.classes()
     doubts = said_once(layout.doubts, see_that_tables_agree(place, tree, classes, reading))
     groups: dict[SplitName | None, Group] = {}

@@ -105,7 +105,7 @@ def choose_path(table: Table, reading: Reading) -> str:
         known = [name for name in known if not _is_url(table.columns[name])] or known
         spelled = [name for name in known if any(map(looks_like_image, table.columns[name][:50]))]
         seen = [name for name, cells in table.columns.items() if any(map(looks_like_image, cells[:50]))]
-        found = [*spelled, *seen, *known]
+        found = [*spelled, *seen, *known] or ([] if table.headed else list(table.columns)[:1])
         if not found:
             if len(table.columns) == 1:
                 raise NoColumn(

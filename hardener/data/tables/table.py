@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,8 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".json", ".txt")
 _DELIMITERS = ",\t;|"
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _PEEKED = 20
+_FEWEST, _FORMED = 3, 1000
+"""Rows without which a first line's form says nothing, and those that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def _delimiter(text: str) -> str:
 
 def _of_rows(name: str, rows: Sequence[tuple[int, Sequence[str]]]) -> Table:
     _, first = rows[0]
-    headed = not any(map(looks_like_image, first))
+    headed = not any(map(looks_like_image, first)) and not _is_like_those_below([cells for _, cells in rows])
     header = [cell.strip() for cell in first] if headed else [str(place) for place in range(1, len(first) + 1)]
     while header and not header[-1]:  # a delimiter at the end of the line
         header.pop()
@@ -215,6 +218,15 @@ def _of_rows(name: str, rows: Sequence[tuple[int, Sequence[str]]]) -> Table:
     for column_name, column in zip(header, cells, strict=True):
         columns |= _opened(column_name, column) or {column_name: column}
     return Table(name, columns, headed)
+
+
+def _is_like_those_below(rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the first line is a row: it and all others begin with another name of one form, `ISIC_0000001`."""
+    cells = [row[0].strip() for row in rows if row]
+    forms = {re.sub(r"\d+", "0", cell) for cell in cells[: _FORMED + 1]}
+    if len(cells) <= _FEWEST or len(forms) > 1 or not re.search(r"[^\W\d].*\d", cells[0]):
+        return False
+    return len(set(cells)) == len(cells)
 
 
 def _opened(name: str, cells: Sequence[str]) -> dict[str, list[str]]:
