@@ -388,3 +388,13 @@ def test_a_header_is_one_where_it_is_not_like_the_rows(header: str, tmp_path: Pa
     fill(tmp_path, *(f"images/{number:03}.png" for number in range(24)))
     write(tmp_path / "all.csv", header, kinds(0, 24, "{:03}.png,{}"))
     assert labels_by_number(read_data_set(tmp_path)) == {(True, "cat"), (False, "dog")}
+
+
+def test_marks_that_are_written_as_floats_may_be_classes(tmp_path: Path) -> None:
+    ways = [f"train/patient{number // 4:05}/study1/view{number}.png" for number in range(24)]
+    fill(tmp_path, *ways)
+    rows = [f"{way},{30 + number}.5,{float(number % 2)},{number % 3 - 1.0}" for number, way in enumerate(ways)]
+    write(tmp_path / "train.csv", "Path,Age,Edema,Lung Lesion", rows)
+    doubt = read_data_set(tmp_path).brought.doubts[-1]
+    assert "train.csv names 24 of these images" in doubt
+    assert "--label-column 'Lung Lesion'" in doubt

@@ -19,8 +19,9 @@ _MEASURES = {
 """Words at the end of the names of columns of places and sizes."""
 _NUMBERS = {"id", "ids", "idx", "index", "number", "nr", "no"}
 _MARKS = {"0", "1", "true", "false", "yes", "no", "0.0", "1.0", ""}
-_NUMBER = re.compile(r"-?\d+(?:\.0)?")
-_MEASURED = re.compile(r"-?\d*\.\d+")
+_NUMBER = re.compile(r"-?\d+(?:\.0+)?")
+_MEASURED = re.compile(r"-?\d*\.\d*[1-9]\d*")
+"""Numbers that are not whole ones written as such, `1.0`."""
 _MOST = 8
 _LONGEST = 20
 
