@@ -60,7 +60,8 @@ def test_what_a_name_may_mean_comes_once_and_the_likeliest_first() -> None:
     facts = Facts(2, 3, (4, 4))
     assert meanings("num_classes", facts) == [2]
     assert meanings("img_size", facts) == [4, (4, 4), 48]
-    assert meanings("input_shape", facts) == [(3, 4, 4), (4, 4), (4, 4, 3), (1, 3, 4, 4)]
+    assert meanings("input_shape", facts) == [(3, 4, 4), (4, 4), (4, 4, 3), (1, 3, 4, 4), 3, 48]
+    assert meanings("input_shape", facts, int) == [3, (4, 4), (4, 4, 3), (1, 3, 4, 4), 48]
     assert meanings("in_features", facts) == [48]
     assert meanings("depth", facts) == []
 

@@ -21,7 +21,8 @@ CLASS_COUNT = (
     "outfeatures", "outputdim", "outdim", "outputsize", "outsize", "nout", "cout", "outputs", "outputclasses",
     "targetsize", "outputfeatures", "numout", "dimout", "outputnum", "nbclasse", "categories", "klasses", "kclasses",
     "label", "nlabel", "numlabel", "nblabels", "nblabel", "numtypes", "nway", "nways", "numways",
-    "classescount", "classescnt", "classcnt", "outclasses", "outclass", "numoutclasses", "outputclass", "nc",
+    "classescount", "classescnt", "classcnt", "outclasses", "outclass", "numoutclasses", "outputclass",
+    "outputshape", "outshape", "nc",
 )  # fmt: skip
 """Spellings of the number of classes, without `_` and in lower case, the clearest first; `nc` is YOLO's, unless another
 is there, or it is 1 or 3 by default, as channels are."""
@@ -175,6 +176,8 @@ def known_arguments(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> dic
         elif word in CHANNELS or (word in MAYBE_CHANNELS and (needed or default in (1, 3))):
             if needed or default is None or (isinstance(default, int) and default in range(1, 5)):
                 found[name] = facts.channels
+        elif needed and word in SHAPES and taken.annotations.get(name) in (int, "int"):
+            found[name] = facts.channels  # a shape that is one number
         elif needed:
             found |= _needed(name, word, facts)
         elif facts.size is not None and word in (*IMAGE_SIZE, *SHAPES) and _is_shape(default):
@@ -234,7 +237,8 @@ def ways_to_build(taken: Takes, facts: Facts, given: Mapping[str, Any]) -> list[
     if sized:
         ways.append({**base, **dict.fromkeys(sized, height if height == width else facts.size)})
         ways.append({**base, **dict.fromkeys(sized, facts.size)})
-    needed = {n: meanings(n, facts) for n in base if n not in given and taken.names.get(n) is NO_DEFAULT}
+    open_ones = [n for n in base if n not in given and taken.names.get(n) is NO_DEFAULT]
+    needed = {n: meanings(n, facts, taken.annotations.get(n)) for n in open_ones}
     for place in range(1, max(map(len, needed.values()), default=0)):
         ways.append({**base, **{n: values[place] for n, values in needed.items() if place < len(values)}})
     few = facts.numbers <= _FEW_NUMBERS  # networks loop over pairs of pixels of a side that they are given
@@ -249,12 +253,16 @@ def _is_side(default: Any) -> bool:
     return isinstance(default, int) and 0 < default <= _LARGEST_SIDE
 
 
-def meanings(name: str, facts: Facts) -> list[Any]:
-    """Return what an argument may be by its name, the likeliest first; nothing where nothing is known of it."""
-    known, word = known_arguments(Takes({name: NO_DEFAULT}), facts, {}), plain(name)
+def meanings(name: str, facts: Facts, kind: Any = None) -> list[Any]:
+    """Return what an argument may be by its name, the likeliest first; nothing where nothing is known of it.
+
+    Args:
+        kind: its annotation.
+    """
+    known, word = known_arguments(Takes({name: NO_DEFAULT}, annotations={name: kind}), facts, {}), plain(name)
     if name not in known or facts.size is None:
         return list(known.values())
-    others: list[Any] = shapes_of(facts) if word in SHAPES else []
+    others: list[Any] = [*shapes_of(facts), facts.channels, facts.numbers] if word in SHAPES else []
     if word in IMAGE_SIZE:
         others = [facts.size, *([facts.numbers] if word in FEATURES else [])]
     elif word in FEATURES and word.startswith(("input", "x")):
