@@ -135,8 +135,9 @@ def _values_of(path: tuple[str, ...], leaf: Settings, value: Any, facts: Facts, 
     written = [plain_guess(one) for one in found[:_MOST_WRITTEN]]
     known = meanings(name, facts)
     if word in SHAPES and known:
+        shapes = [one for one in known if isinstance(one, tuple)]
         usual = _usual_length(found) if leaf.length else 0
-        return [plain_guess(one) for one in sorted(known, key=lambda shape: usual > 0 and len(shape) != usual)]
+        return [plain_guess(one) for one in sorted(shapes, key=lambda shape: usual > 0 and len(shape) != usual)]
     if at_place and written and class_count_name(Takes({name: None})) is None:
         return written
     if leaf.counted:

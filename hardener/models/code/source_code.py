@@ -30,6 +30,7 @@ _NETWORK = re.compile(
 )
 _TRAINS = {"backward", "zero_grad", "parse_args", "DataLoader"}
 _DEEPEST = 6
+_Handed = tuple[Any, int | None, set[str], bool]
 _ARITHMETIC: dict[type[ast.operator], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -169,13 +170,14 @@ def reached(value: Any, depth: int = 0) -> Takes | None:
         taken.names.setdefault(name, default)
     if inspect.isclass(target):
         inner = [base for base in target.__mro__[1:] if base is not object and "__init__" in vars(base)][:1]
-        calls = [(base, 0, set[str](), True) for base in inner if base is not nn.Module]
+        calls: list[_Handed] = [(base, 0, set(), True) for base in inner if base is not nn.Module]
     else:
         calls = list(_handed_on(target))
     for callee, placed, named, asks in calls:
         further = reached(callee, depth + 1)
         if further is not None:
-            bound = {*named, *list(further.names)[:placed]}  # what stands in place may go through *args
+            filled = further.required() if placed is None else list(further.names)[:placed]
+            bound = {*named, *filled}  # what stands in place may go through *args
             for name, default in further.names.items():
                 if name not in taken.names and name not in bound:
                     taken.names[name] = default if asks or default is not NO_DEFAULT else None
@@ -244,19 +246,22 @@ def computed(node: ast.expr, value_of: Callable[[ast.expr], Any]) -> Any:
     return ...
 
 
-def _handed_on(function: Any) -> Iterator[tuple[Any, int, set[str], bool]]:
+def _handed_on(function: Any) -> Iterator[_Handed]:
     """Yield what a function calls with its `**kwargs`, how many arguments are bound there by place already and which by
-    name, and whether the rest has to be given: what it reads in a table need not."""
+    name, and whether the rest has to be given: what it reads in a table need not. None: `*make_layers(…)` binds all
+    that have to be given."""
     tree, scope = code_of(function), scope_of(function)
+    own = getattr(getattr(getattr(tree, "args", None), "vararg", None), "arg", None)
     tables = set() if tree is None else _read_in_tables(tree)
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and any(keyword.arg is None for keyword in node.keywords):
             callee = looked_up(node.func, scope)
             if inspect.isclass(callee) or inspect.isfunction(callee) or inspect.ismethod(callee):
                 placed = list(itertools.takewhile(lambda one: not isinstance(one, ast.Starred), node.args))
+                filled = any(isinstance(one, ast.Starred) and not _is_name(one.value, own or "") for one in node.args)
                 given = {str(keyword.arg) for keyword in node.keywords if keyword.arg}
                 spread_of = {ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg is None}
-                yield callee, len(placed), given, not spread_of & tables
+                yield callee, None if filled else len(placed), given, not spread_of & tables
 
 
 def _read_in_tables(tree: ast.AST) -> set[str]:
