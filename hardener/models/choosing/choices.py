@@ -11,7 +11,7 @@ from hardener.errors import HardenerError
 from hardener.models.choosing.candidates import NEAR, Tried, Wish, closeness, is_part, stepped
 from hardener.models.choosing.other_sizes import at_other_sizes
 from hardener.models.choosing.probing import Trial, Trials
-from hardener.models.choosing.repository import repository_of
+from hardener.models.choosing.repository import called_in, repository_of
 from hardener.models.choosing.wrapper import Wrapping, as_called, completed
 from hardener.models.code.arguments import Facts
 from hardener.models.code.model_file import Imported
@@ -123,11 +123,11 @@ def rivals(
         own = closeness(name, found.file.name)
         whole = len(tops) == 1 and is_part(tops[0], [one])
         named = own >= NEAR and own > near
-        maybe = named or (bool(one.missing) and own >= near)
+        called = bool(one.missing) and one.candidate.here and _is_called(one, tops, found)
         alone = one.counts and not one.missing and not any(top.counts for top in tops)
-        if one in tops or not one.candidate.here or not (maybe or whole or alone) or is_part(one, everything):
+        if one in tops or not one.candidate.here or is_part(one, everything):
             continue
-        if not (named or whole or alone or _is_called(one, tops, found)) or len(rows) == _MOST_RIVALS:
+        if not (named or whole or alone or called) or len(rows) == _MOST_RIVALS:
             continue
         if not one.missing:
             fit = stepped(at_other_sizes(one, trials), trials)
@@ -136,14 +136,16 @@ def rivals(
             done = completed(one.candidate, found, facts, wish.given, trials, one.missing)
             fits = done.trial is not None and done.is_said and trials.step(done.build, done.trial) is None
             large = done.trial is not None and done.trial.parameters > 2 * tops[0].trial.parameters
-            rows += [(options_of(done, facts, wish), figures(done))] if fits and (large or not whole) else []
+            rows += [(options_of(done, facts, wish), figures(done))] if fits and (large or called or not whole) else []
     return rows
 
 
 def _is_called(one: Tried, tops: list[Tried], found: Imported) -> bool:
-    """Do the file, or scripts beside it, call a network, and none of those that stand out?"""
-    called = repository_of(found.file).called
-    return one.candidate.called in called and not any(top.candidate.called in called for top in tops)
+    """Do the file, or scripts beside it, call a network, and none of those that stand out but where it makes these?"""
+    beside = repository_of(found.file).called_besides(found.file.own.stem)
+    here = called_in(tree_of(found.module))
+    others = [top for top in tops if top.candidate.called in (beside if is_part(top, [one]) else beside | here)]
+    return one.candidate.called in beside | here and not others
 
 
 def trainable_first(ordered: list[Tried], trials: Trials) -> list[Tried]:

@@ -39,6 +39,7 @@ from hardener.models.code.source_code import called_name, computed, literal
 _MOST_CALLS = 12
 _NUMBERS = re.compile(r"-?\d+(\.\d+)?([-,_x ]+\d+(\.\d+)?)+")
 _POWER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a word
+_TRIES = re.compile(r"_*(test|demo|debug|check)", re.IGNORECASE)
 _OLD_WORD = re.compile(r"\basync\s*=")  # .cuda(async=True), as scripts of Python 3.6 have it
 _Names = tuple[str, ...]
 
@@ -113,20 +114,19 @@ class Repository:
             pairs = {key: self._value(node, constants) for key, node in given if key in taken.names}
             yield {key: value for key, value in pairs.items() if value is not ...}
 
-    @functools.cached_property
-    def called(self) -> frozenset[str]:
-        """The names of all classes and functions that are called anywhere."""
-        return self.called_besides("")
-
     def called_besides(self, stem: str) -> frozenset[str]:
-        """Return the names of all classes and functions that are called outside of one file and of tests."""
-        trees = [
-            tree for tree, name in self._trees if not stem or not (name.rpartition(".")[2] == stem or "test" in name)
-        ]
-        nodes = [node for tree in trees for node in ast.walk(tree)]
-        aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
-        names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
-        return frozenset(names | {alias.name for alias in aliases if alias.asname in names})
+        """Return the names of all classes and functions that are called outside of one file and of tests, and that are
+        not of the file which calls them."""
+        files = [names for names, module in self._called if module.rpartition(".")[2] != stem and "test" not in module]
+        return frozenset(itertools.chain.from_iterable(files))
+
+    @functools.cached_property
+    def _called(self) -> list[tuple[set[str], str]]:
+        own = (
+            {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+            for tree, _ in self._trees
+        )
+        return [(called_in(tree) - names, module) for names, (tree, module) in zip(own, self._trees, strict=True)]
 
     @property
     def trees(self) -> list[ast.Module]:
@@ -352,6 +352,16 @@ def _spelled(tree: ast.Module, module: str) -> Mapping[str, Spelled]:
     found = {name: Spelled(whole) for name, whole in named}
     own = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
     return found | {name: Spelled(f"{module}.{name}") for name in own}
+
+
+def called_in(tree: ast.Module) -> set[str]:
+    """Return the names of what a file calls, also by other names; none that it just tries out in a function."""
+    functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and _TRIES.match(one.name)]
+    trying = {id(node) for one in functions for node in ast.walk(one)}
+    nodes = [node for node in ast.walk(tree) if id(node) not in trying]
+    aliases = [one for node in nodes if isinstance(node, ast.ImportFrom) for one in node.names if one.asname]
+    names = {called_name(node) for node in nodes if isinstance(node, ast.Call)}
+    return names | {alias.name for alias in aliases if alias.asname in names}
 
 
 def _number(own: Mapping[str, Any], node: ast.expr) -> Any:

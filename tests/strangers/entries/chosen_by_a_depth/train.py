@@ -1,0 +1,3 @@
+from net import NetK
+
+net = NetK(k=18, gated=True)
