@@ -251,11 +251,11 @@ def _built(
         notes += (f"{told}: the head follows its forward_features, as there",)
     if found.stand_ins is not None:
         names = ", ".join(found.stand_ins.names)
-        notes += (f"{names} cannot be imported, and the network does without: what of {file.path.name} needs it fails",)
+        notes += (f"{names} cannot be imported, and the network does without: what needs it fails",)
     if found.absent:
         one = len(found.absent) == 1
         told = f"{', '.join(found.absent)} {'is' if one else 'are'} not installed"
-        notes += (f"{told}: what {file.path.name} calls of {'it' if one else 'them'} does nothing",)
+        notes += (f"{told}: what is called of {'it' if one else 'them'} does nothing",)
     notes += tuple(done_without(found.sources()))
     sources = found.sources()
     return LoadedModel(built.network, file.name, sources, root, entry, data, elsewhere, outside, said, notes)

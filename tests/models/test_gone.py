@@ -75,3 +75,20 @@ def test_a_network_of_an_older_timm_runs_as_it_did_there(tmp_path: Path) -> None
     assert vision_transformer.Block.__init__ is before
     (tmp_path / "net.py").write_text(OF_OLDER_TIMM.replace("features(self, x)", "features(self, x, **_)"))
     assert "older" not in " ".join(load_model(str(tmp_path / "net.py"), num_classes=2, size=(8, 8)).notes)
+
+
+def test_what_only_a_library_asks_for_is_not_told_of(tmp_path: Path) -> None:
+    """timm asks for wandb and does without; a repository's requirements are read by hardener alone."""
+    (tmp_path / "net.py").write_text(
+        "import timm.utils.summary\n"
+        "from torch import nn\n"
+        "try:\n    import absent_one\nexcept ImportError:\n    pass\n"
+        "from logs import log\n"
+        "class Net(nn.Linear):\n    def __init__(self, num_classes=10):\n        super().__init__(3, num_classes)\n"
+    )
+    (tmp_path / "logs.py").write_text("from munch import munchify as log\n")
+    (tmp_path / "requirements.txt").write_text("munch\n")
+    found = load_model(str(tmp_path / "net.py"), num_classes=2)
+    assert found.data == ()
+    assert not any("wandb" in note for note in found.notes)
+    assert any(note.startswith("munch cannot be imported") for note in found.notes)

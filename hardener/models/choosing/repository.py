@@ -19,6 +19,7 @@ import yaml
 from hardener.models.code.arguments import CLASS_COUNT, Takes, plain
 from hardener.models.code.calls import arguments_in, calls_of, parser_argument
 from hardener.models.code.files_around import files_around, module_of
+from hardener.models.code.files_read import unheard
 from hardener.models.code.imports_read import imported_as, repository_above
 from hardener.models.code.model_file import ModelFile
 from hardener.models.code.names_read import (
@@ -243,7 +244,8 @@ def repository_of(file: ModelFile) -> Repository:
     readers: list[tuple[bool, Callable[[], None]]] = []
     for path in files_around(top or file.own.parent, deep=top is not None):
         try:
-            text = path.read_text(encoding="utf-8")
+            with unheard():
+                text = path.read_text(encoding="utf-8")
             if path.suffix == ".py":
                 tree = ast.parse(_OLD_WORD.sub("non_blocking=", text))
                 module = module_of(path, file, tree)

@@ -16,10 +16,12 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import torch
+
+from hardener.models.code.user_code import is_users
 
 _CONTAINERS = ("Callable", "Hashable", "Iterable", "Iterator", "Mapping", "MutableMapping", "Sequence", "Sized")
 _WITH_URLS = ("alexnet", "densenet", "googlenet", "inception", "mnasnet", "mobilenet", "resnet", "shufflenetv2",
@@ -80,12 +82,20 @@ class _Finder:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         """Return where a module that is gone is made; see `importlib.abc.MetaPathFinder`."""
         top = name.partition(".")[0]
-        made = _Nothing(name) if top in _TOOLS else _made(name)
+        made = _Nothing(name) if top in _TOOLS and _users_import() else _made(name)
         if made is None:
             return None
         self.used.add(name)
         self.absent += [top] if top in _TOOLS and top not in self.absent else []
         return importlib.util.spec_from_loader(name, _Loader(made))
+
+
+def _users_import() -> bool:
+    """Is what is imported now asked for by the user's code? timm asks for wandb as well, and does without."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and (frame.f_code.co_filename == __file__ or "importlib" in frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame is not None and is_users(Path(frame.f_code.co_filename))
 
 
 class _Nothing(ModuleType):

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hardener.errors import HardenerError
+from hardener.models.code.files_read import unheard
 from hardener.models.code.imports_read import ALIAS, imported_names, is_repository, stands_in
 from hardener.models.code.source_code import called_name
 from hardener.models.code.user_code import place_of
@@ -159,7 +160,7 @@ def _is_required(top: str, folders: Sequence[Path]) -> bool:
     """Does the repository say that it needs a package of this name?"""
     word = re.compile(rf"(?<![\w.-]){re.escape(top).replace('_', '[-_]')}(?![\w-])", re.IGNORECASE)
     for path in (path for folder in folders for pattern in _REQUIREMENTS for path in folder.glob(pattern)):
-        with contextlib.suppress(OSError, UnicodeDecodeError):
+        with contextlib.suppress(OSError, UnicodeDecodeError), unheard():
             if path.stat().st_size < _MOST_REQUIREMENTS and word.search(path.read_text()):
                 return True
     return False

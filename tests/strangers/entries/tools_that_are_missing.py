@@ -2,7 +2,7 @@
 # images: colour 16
 # expect: trains
 # expect: entry: Net
-# expect: says: torchviz is not installed: what tools_that_are_missing.py calls of it does nothing
+# expect: says: torchviz is not installed: what is called of it does nothing
 # expect: says: … 7 more lines that the model file prints
 # expect: silent: line 5
 from torch import nn
