@@ -33,7 +33,12 @@ _MOST_WRITTEN = 3
 
 
 def values_for(name: str, value: Any, repository: Repository) -> list[Guess]:
-    """Return what the repository's own scripts and files of settings have for an argument of a class or a function."""
+    """Return what the repository's own scripts and files of settings have for an argument of a class or a function.
+
+    A setting that is called `name` may be anything's: an experiment's, most often.
+    """
+    if plain(name) == "name":
+        return []
     length = length_of(name, value)
     written = [as_list(one) if length else one for one in repository.values((name,))]
     fitting = [one for one in written if not length or (isinstance(one, list) and len(one) >= length)]

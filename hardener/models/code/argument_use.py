@@ -11,6 +11,12 @@ from hardener.models.code.arguments import takes
 from hardener.models.code.calls import arguments_in
 from hardener.models.code.source_code import code_of, is_network_class, looked_up, scope_of
 
+_MADE_BY_NAME = {
+    "timm.create_model": ("resnet18", "efficientnet_b0", "vit_tiny_patch16_224", "densenet121", "convnext_atto"),
+    "torchvision.get_model": ("resnet18", "efficientnet_b0", "vit_b_16", "densenet121", "convnext_tiny"),
+}
+"""What makes a network by its name, and names whose networks end in layers of other names."""
+
 
 def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
     """Return the words that code compares an argument with, or looks it up under; also code that it is handed to."""
@@ -24,6 +30,7 @@ def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
                 taken = list(inspect.signature(inner).parameters)
                 place = handed.index(True)
                 found += words_of(taken[place], inner, depth - 1) if place < len(taken) else []
+            found += _MADE_BY_NAME.get(_whole(inner), ()) if _is_first(node, name) else ()
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr" and _is(node.args[1], name):
             found += _builders(looked_up(node.args[0], scope))
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) and _is(node.comparators[0], name):
@@ -44,6 +51,17 @@ def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
                 table = looked_up(other, scope)
                 found += list(table) if worth and isinstance(table, dict | list | tuple) else []
     return list(dict.fromkeys(found))
+
+
+def _whole(function: Any) -> str:
+    """Return a library's function with the package that it is of: `timm.create_model`."""
+    return f"{(getattr(function, '__module__', '') or '').partition('.')[0]}.{getattr(function, '__name__', '')}"
+
+
+def _is_first(call: ast.Call, name: str) -> bool:
+    """Is an argument the first that a call gives, or its `model_name` or `name`?"""
+    named = [one.value for one in call.keywords if one.arg in ("model_name", "name")]
+    return any(_is(one, name) for one in [*call.args[:1], *named])
 
 
 def _keys_of(table: ast.expr, tree: ast.AST | None, scope: dict[str, Any]) -> list[str | int]:
