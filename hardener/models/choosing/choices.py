@@ -101,11 +101,11 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
         chosen = [one.name for one in repository.chosen(found.file.name, names)]
     few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
 
-    def order(one: Tried) -> tuple[bool, int, bool, bool, int]:
+    def order(one: Tried) -> tuple[int, bool, bool, bool, int]:
         name = one.candidate.name
         unused = one.candidate.called not in called, name not in used
         place = chosen.index(name) if name in chosen else len(chosen)
-        return (one.trial.parameters < few, place, *unused, -closeness(name, found.file.name))
+        return (place, one.trial.parameters < few, *unused, -closeness(name, found.file.name))
 
     return sorted(tops, key=order)
 

@@ -137,20 +137,21 @@ class Repository:
     def chosen(self, stem: str, among: Container[str]) -> list[Selection]:
         """Return what scripts choose by a setting among some names of a file, what is made the network first."""
         files = {module.rpartition(".")[2] for _, module in self._trees} - {stem}
-        known = [one for one in self._selected if one.name in among]
-        return [one for one in known if one.owner.rpartition(".")[2] not in files]
+        own = [(one, names) for one, names in self._selected if one.owner.rpartition(".")[2] not in files]
+        first = [(one, next((name for name in names if name in among), "")) for one, names in own]
+        return [dataclasses.replace(one, name=name) for one, name in first if name]
 
     @functools.cached_property
-    def _selected(self) -> list[Selection]:
-        """What scripts choose by a setting, with the name that it has by default."""
+    def _selected(self) -> list[tuple[Selection, list[str]]]:
+        """What scripts choose by a setting, with the name that it has by default, or else all that it may have."""
         found = []
         for tree, module in self._trees:
             own = {name: whole.rpartition(".")[2] for name, whole in imported_as(ast.walk(tree)).items()}
             for one in selections(tree) if "test" not in module else ():
                 named = [one.name] if one.name else self.values((one.setting,))
-                name = next((value for value in named if isinstance(value, str)), "")
-                found.append(dataclasses.replace(one, name=name, owner=own.get(one.owner, one.owner)))
-        return sorted(found, key=lambda one: not one.is_network)
+                names = [value for value in named if isinstance(value, str)]
+                found.append((dataclasses.replace(one, owner=own.get(one.owner, one.owner)), names))
+        return sorted(found, key=lambda one: not one[0].is_network)
 
     @functools.cached_property
     def constants(self) -> dict[str, Any]:
