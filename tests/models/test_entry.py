@@ -161,3 +161,20 @@ def test_what_a_script_calls_comes_first_and_toys_last(tmp_path: Path) -> None:
     (tmp_path / "run.py").write_text("from nets import Second as Net, Toy\nToy()\nnet = Net(3)\n")
     with pytest.raises(HardenerError, match=r"(?s)--entry Second .*--entry First .*--entry Toy "):
         load(path)
+
+
+def test_other_words_that_its_code_knows_are_named_beside_the_one_that_is_printed(tmp_path: Path) -> None:
+    (tmp_path / "vgg.py").write_text(
+        "from torch import nn\n"
+        "cfg = {'VGG7': 4, 'VGG11': 8, 'VGG13': 9}\n"
+        "class VGG(nn.Module):\n"
+        "    def __init__(self, vgg_name, num_classes=10):\n"
+        "        super().__init__()\n"
+        "        self.fc = nn.Sequential(nn.Flatten(), nn.Linear(192, cfg[vgg_name]))\n"
+        "        self.out = nn.Linear(cfg[vgg_name], num_classes)\n"
+        "    def forward(self, x):\n"
+        "        return self.out(self.fc(x))\n"
+    )
+    with pytest.raises(HardenerError) as caught:
+        load_model(ModelChoice(str(tmp_path / "vgg.py")), num_classes=5, size=(8, 8))
+    assert "Others for vgg_name: VGG11, VGG13. Pass what is right" in str(caught.value)

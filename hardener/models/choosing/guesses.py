@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
-from hardener.models.code.argument_use import used_as, words_of
+from hardener.models.code.argument_use import OF_LIBRARIES, used_as, words_of
 from hardener.models.code.arguments import Takes, plain
 from hardener.models.code.calls import arguments_in
 from hardener.models.code.import_advice import asks_for_main
@@ -134,6 +135,28 @@ class Guess:
 def plain_guess(value: Any) -> Guess:
     """Return a number, a word or a list as a guess."""
     return Guess(value, repr(value))
+
+
+def to_say(
+    guesses: Mapping[str, Guess], value: Any, options: Mapping[str, Iterable[Guess]], maybe: Sequence[str]
+) -> dict[str, Guess]:
+    """Return the guesses that are printed for a class or a function, words with the others that they may be.
+
+    Args:
+        options: what else was found.
+        maybe: names of arguments that may be left out.
+    """
+    shown = {name: guess for name, guess in guesses.items() if name not in maybe or guess.value is not None}
+    return {name: _among(guess, name, value, options.get(name, ())) for name, guess in shown.items()}
+
+
+def _among(guess: Guess, name: str, value: Any, others: Iterable[Guess]) -> Guess:
+    """Return a word with those that the code knows for its argument, or else those that were found elsewhere."""
+    if guess.others or not isinstance(guess.value, str):
+        return guess
+    known = words_of(name, value) or [one.value for one in others]
+    words = [one for one in known if isinstance(one, str) and one != guess.value and one not in OF_LIBRARIES]
+    return dataclasses.replace(guess, others=tuple(dict.fromkeys(words))[:_MOST_WORDS])
 
 
 def calls_in(module: ModuleType, name: str, taken: Takes, *, tries: bool) -> Iterator[dict[str, Guess]]:

@@ -53,7 +53,8 @@ def named_guesses(name: str, candidate: Candidate, found: Imported) -> list[Gues
         alike = [] if candidate.takes is None else _alike(name, candidate, found)
         return [*alike, *_resolved(_layers(name), found)]
     if takes_network(name, value, taken):
-        texts = [f"{text}()" for text in [*_layers(name), *([] if _layers(name) else [_RESNET, "nn.Identity"])]]
+        rest = [_RESNET] if _is_backbone(name) else [_RESNET, "nn.Identity"]  # without a backbone it is another network
+        texts = [f"{text}()" for text in _layers(name) or rest]
         return [*_made_by(_makers(candidate, found)), *_resolved(texts, found)]
     methods = methods_of(name, value)
     return list(_objects(methods, found))[:_MOST] if methods else []

@@ -17,7 +17,15 @@ from hardener.models.choosing.by_name import LIBRARIES, for_these
 from hardener.models.choosing.candidates import Candidate, known_ways
 from hardener.models.choosing.configured import COUNT, configs, each_once, values_for
 from hardener.models.choosing.given import ATTRIBUTE, said
-from hardener.models.choosing.guesses import Guess, calls_in, combinations, guesses_for, plain_guess, words_named
+from hardener.models.choosing.guesses import (
+    Guess,
+    calls_in,
+    combinations,
+    guesses_for,
+    plain_guess,
+    to_say,
+    words_named,
+)
 from hardener.models.choosing.mismatch import fitting_value
 from hardener.models.choosing.named_guesses import named_guesses, resolved
 from hardener.models.choosing.other_sizes import trials_of_a_call
@@ -146,7 +154,7 @@ def completed(
             if attributes:
                 trial = trials.run(functools.partial(build, attributes=attributes))
             if trial.parameters and (trial.outputs is not None or (trial.features and giving is None)):
-                said_of = {k: guess for k, guess in guesses.items() if k not in maybe or guess.value is not None}
+                said_of = to_say(guesses, candidate.value, options, maybe)
                 giving = Wrapping(candidate, said_of, _without(guesses, way), trial, attributes=attributes)
                 if trial.outputs is not None:
                     return giving

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ _MADE_BY_NAME = {
     "torchvision.get_model": ("resnet18", "efficientnet_b0", "vit_b_16", "densenet121", "convnext_tiny"),
 }
 """What makes a network by its name, and names whose networks end in layers of other names."""
+OF_LIBRARIES = frozenset(itertools.chain.from_iterable(_MADE_BY_NAME.values()))
 
 
 def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
