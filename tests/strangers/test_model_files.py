@@ -104,7 +104,8 @@ def brought(path: Path, folder: Path) -> Path:
     if path.is_file():
         return Path(shutil.copy(path, folder / path.name))
     shutil.copytree(path, folder / path.name)
-    return folder / path.name if main.name == "__init__.py" else folder / path.name / main.relative_to(path)
+    copied = folder / path.name / main.relative_to(path)
+    return copied.parent if main.name == "__init__.py" else copied
 
 
 def said_by(result: Result) -> str:

@@ -96,9 +96,8 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
     ]
     called, chosen = frozenset[str](), list[str]()
     if len(tops) > 1:
-        repository = repository_of(found.file)
-        called = repository.called_besides(found.file.own.stem)
-        chosen = [one.name for one in repository.chosen(found.file.name, names)]
+        called = repository_of(found.file).called_besides(found.file.own.stem)
+        chosen = chosen_by_scripts(tops, found)
     few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
 
     def order(one: Tried) -> tuple[int, bool, bool, bool, int]:
@@ -110,22 +109,29 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
     return sorted(tops, key=order)
 
 
+def chosen_by_scripts(tops: list[Tried], found: Imported) -> list[str]:
+    """Return which of some networks scripts choose by a setting, the likeliest first."""
+    names = {one.candidate.name for one in tops}
+    return [one.name for one in repository_of(found.file).chosen(found.file.name, names)]
+
+
 def rivals(
     tops: list[Tried], everything: list[Tried], found: Imported, facts: Facts, wish: Wish, trials: Trials
 ) -> list[tuple[str, str]]:
     """Return rows of networks that fit less than those that stand out, and are likelier to be meant: the file is named
-    after them, or scripts call them alone, or one that stands out is a small part of them, or they take the number of
-    classes, and none that stands out does."""
+    after them, or scripts choose or call them alone, or one that stands out is a small part of them, or they take the
+    number of classes, and none that stands out does."""
     near = max(closeness(top.candidate.name, found.file.name) for top in tops)
+    chosen = chosen_by_scripts(everything, found)[:1]
     rows: list[tuple[str, str]] = []
     for one in everything:
         name = one.candidate.name
         own = closeness(name, found.file.name)
         whole = len(tops) == 1 and is_part(tops[0], [one])
         named = own >= NEAR and own > near
-        called = bool(one.missing) and one.candidate.here and _is_called(one, tops, found)
+        called = bool(one.missing) and (name in chosen or (one.candidate.here and _is_called(one, tops, found)))
         alone = one.counts and not one.missing and not any(top.counts for top in tops)
-        if one in tops or not one.candidate.here or is_part(one, everything):
+        if one in tops or not (one.candidate.here or name in chosen) or is_part(one, everything):
             continue
         if not (named or whole or alone or called) or len(rows) == _MOST_RIVALS:
             continue

@@ -31,6 +31,7 @@ from hardener.models.choosing.candidates import (
 )
 from hardener.models.choosing.choices import (
     MOST_SHOWN,
+    chosen_by_scripts,
     extra_options,
     figures,
     for_other_sizes,
@@ -262,9 +263,11 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     """
 
     def complete(needy: list[Tried]) -> list[Wrapping]:
-        def order(one: Tried) -> tuple[bool, bool, bool, int]:
-            value, name = one.candidate.value, one.candidate.name.lower()
-            return not one.counts, name.endswith(_PARTS), inspect.isclass(value), one.candidate.place
+        chosen = chosen_by_scripts(needy, found)[:1]
+
+        def order(one: Tried) -> tuple[bool, bool, bool, bool, int]:
+            name, is_class = one.candidate.name, inspect.isclass(one.candidate.value)
+            return name not in chosen, not one.counts, name.lower().endswith(_PARTS), is_class, one.candidate.place
 
         asked = sorted(needy, key=order)[:_MOST_COMPLETED]
         return [

@@ -72,12 +72,14 @@ class Repository:
         records: `NAME = Kind(first=..., second=...)` of literals.
         definers: the modules that only define, and may be imported.
         empty: the settings, by name as above, that are an empty text by default.
+        package: the folder of the model file, which scripts may take its names from.
     """
 
     settings: dict[_Names, list[Any]] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     definers: set[str] = field(default_factory=set)
     empty: set[str] = field(default_factory=set)
+    package: str = ""
     _trees: list[tuple[ast.Module, str]] = field(default_factory=list)
     _counts: dict[_Names, _Names] = field(default_factory=dict)
 
@@ -136,7 +138,7 @@ class Repository:
 
     def chosen(self, stem: str, among: Container[str]) -> list[Selection]:
         """Return what scripts choose by a setting among some names of a file, what is made the network first."""
-        files = {module.rpartition(".")[2] for _, module in self._trees} - {stem}
+        files = {module.rpartition(".")[2] for _, module in self._trees} - {stem, self.package}
         own = [(one, names) for one, names in self._selected if one.owner.rpartition(".")[2] not in files]
         first = [(one, next((name for name in names if name in among), "")) for one, names in own]
         return [dataclasses.replace(one, name=name) for one, name in first if name]
@@ -241,7 +243,7 @@ class Repository:
 def repository_of(file: ModelFile) -> Repository:
     """Read the files of the repository that a model file lies in; those beside it where it lies in none."""
     top = repository_above(file.own)
-    found = Repository()
+    found = Repository(package=file.own.parent.name)
     readers: list[tuple[bool, Callable[[], None]]] = []
     for path in files_around(top or file.own.parent, deep=top is not None):
         try:
