@@ -9,8 +9,9 @@ install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	@# what is imported compiles itself; to compile all of it at once takes more than a minute
+	@# pip compiles on one core; where no bytecode may be written, each process would else compile torch anew
 	$(BIN)/pip install --disable-pip-version-check --no-compile -q -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # some files are of newer versions of Python
 	@touch $@
 
 demo: install ## train, evaluate, export, serve and predict on the Digits that come inside scikit-learn
