@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
 from hardener.data.brought import SplitName
 
@@ -69,6 +69,13 @@ def split_in(name: str) -> SplitName | None:
     return split_of(name) or (told.pop() if len(told) == 1 else None)
 
 
+def split_of_file(path: str) -> SplitName | None:
+    """Return the split that a table's or list's own name tells, or else the nearest of its folders that tells one."""
+    *folders, own = path.replace("\\", "/").split("/")
+    stem = own.rpartition(".")[0]
+    return split_in(stem) or next((split for name in reversed(folders) if (split := split_in(name))), None)
+
+
 def looks_like_split(name: str) -> bool:
     """Tell whether a name is one of a part of data that is no known split: `fold1`, `part_0`, `train_2`."""
     return split_of(name) is None and _PART.fullmatch(name.strip()) is not None
@@ -89,6 +96,24 @@ def without_shared(names: Iterable[str]) -> dict[str, str]:
         if (start or end) and all(map(split_of, short.values())) and "train" in map(split_of, short.values()):
             return short
     return {name: name for name in found}
+
+
+def splits_of_folders(images: Iterable[str]) -> dict[str, SplitName | None]:
+    """Return the split that each folder of images is in: `train` of `train_50`, where `val_50` lies beside it."""
+    folders = {name.rpartition("/")[0] for name in images}
+    beside: dict[str, set[str]] = {}
+    for folder in folders:
+        while folder:
+            above, _, own = folder.rpartition("/")
+            beside.setdefault(above, set()).add(own)
+            folder = above
+    told = {
+        f"{above}/{name}" if above else name: split_of(short)
+        for above, names in beside.items()
+        for name, short in without_shared(names).items()
+    }
+    ways = {folder: accumulate(folder.split("/"), lambda above, own: f"{above}/{own}") for folder in folders}
+    return {folder: next((split for way in ways[folder] if (split := told.get(way))), None) for folder in folders}
 
 
 def parts_of_sets(names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -15,6 +15,8 @@ HARDLY = [
     "ToLabel", "2sort", "to be sorted", "not_sure", "needs_review", "New folder (2)", "Untitled", "misc_old",
     "_deleted", "_trash", "rejected", "duplicates", "dont use", "backup", "cats_old", "temp",
     "images", "all",
+    "Unsortierte Bilder", "Neuer Ordner (2)", "Sonstiges", "à trier", "sin_clasificar", "Не разобрано", "未分类图片",
+    "新しいフォルダー", "gelöscht",
 ]  # fmt: skip
 
 
@@ -52,6 +54,9 @@ def test_what_is_hardly_a_class_is_named_with_the_line_that_leaves_it_out(name: 
         "_a|_b|_c",
         "positive|negative|uncertain",
         "input|output",
+        "klar|unklar",
+        "Papierkorb|Stuhl|Tür",
+        "pasta|pizza|ragù",
     ],
 )
 def test_classes_of_such_names_are_classes_without_a_word(names: str, tmp_path: Path) -> None:

@@ -277,3 +277,19 @@ def test_a_held_out_folder_beside_loose_images_stays_held_out(held: str, loose: 
     assert {path.partition("/")[0] for path in told.paths} == {held}
     assert len(told) == 6
     assert "1 images in folders that may be other parts" in folder.brought.doubts[0]
+
+
+@pytest.mark.parametrize("folders", ["train_50 val_50", "imgsTrain imgsVal", "data/train-v2 data/val-v2"])
+def test_the_advised_pattern_keeps_splits_that_folders_tell_by_more_than_their_names(
+    folders: str, tmp_path: Path
+) -> None:
+    train, val = folders.split()
+    fill(tmp_path, [f"{train}/{place % 3}_{place}.png" for place in range(24)])
+    fill(tmp_path, [f"{val}/{place % 3}_{place}.png" for place in range(450, 459)])
+    with pytest.raises(HardenerError) as caught:
+        read_data_set(tmp_path)
+    pattern = shlex.split(str(caught.value).partition("--label-from ")[2])[0]
+    found = read_data_set(tmp_path, reading=Reading(label_from=pattern))
+    assert found.classes == ("0", "1", "2")
+    assert {name.rpartition("/")[0] for name in found.validation.paths} == {val}
+    assert len(found.validation) == 9

@@ -378,7 +378,7 @@ def test_the_tables_of_splits_may_have_no_header_and_no_endings(tmp_path: Path) 
     for part, start, end in (("Part3_Training", 0, 24), ("Part3_Test", 24, 32)):
         fill(tmp_path, *(f"{part}_Data/ISIC_{number:03}.png" for number in range(start, end)))
         write(tmp_path / f"{part}_Truth.csv", "", kinds(start, end, "ISIC_{:03},{}"))
-    found = read_as_advised(refused(tmp_path))
+    found = read_data_set(tmp_path)
     assert sizes(found) == {"train": 22, "validation": 2, "test": 8}
     assert labels_by_number(found) == {(True, "cat"), (False, "dog")}
 

@@ -13,7 +13,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.layouts._lookup import Lookup, lookup
 from hardener.data.place import Place
-from hardener.data.split_names import own_name, small_words_of, split_in, split_of
+from hardener.data.split_names import own_name, small_words_of, split_of, split_of_file
 from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import choose, choose_path
 from hardener.data.tables.divisions import tells_division
@@ -121,7 +121,7 @@ def folders_beside(place: Place, tree: Tree, known: Collection[str], reading: Re
             if not below.is_mentioned(place.read(name, _PEEKED).decode("utf-8-sig", "replace")):
                 continue
             table = read_table(f"{place.root}/{name}", place.read(name, _LARGEST))
-            several = several_of(table, below, reading, split_in(own_name(name)))
+            several = several_of(table, below, reading, split_of_file(name))
             found += [] if several is None else [_of_several(name, several, reading)]
     return found
 
@@ -137,7 +137,7 @@ def _of_several(name: str, several: Several, reading: Reading) -> Beside:
         [images[0] if images else None for images in several.images],
         {image: labels[row] for row, image in rows},
         choices,
-        split_in(own_name(name)),
+        split_of_file(name),
         fault,
         several.folders,
     )
@@ -160,7 +160,7 @@ def _undivided(table: Table, path: str) -> list[str]:
 
 def _looked_into(name: str, table: Table, find: Lookup, reading: Reading) -> Beside | None:
     """Find the column whose cells name images, and what the table tells of them."""
-    split = split_in(own_name(name))
+    split = split_of_file(name)
 
     def fits(column: str) -> bool:
         cells = table.columns[column]

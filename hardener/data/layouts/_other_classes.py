@@ -10,6 +10,7 @@ from hardener.config.reading import Reading, ignoring
 from hardener.data.layout import Layout, read_layout
 from hardener.data.layouts._beside import Beside, ask_the_same, folders_beside, tables_beside, to_take, ways_to_take
 from hardener.data.layouts._each import doubts_about_each
+from hardener.data.layouts._unsure import doubts_about_unsure
 from hardener.data.place import Place
 from hardener.data.split_names import split_in, words_of
 from hardener.data.tables.candidates import counted
@@ -65,6 +66,7 @@ def see_that_tables_agree(place: Place, tree: Tree, classes: Mapping[str, str], 
             f"{'a class' if len(bare) == 1 else 'classes'} like these: {ignoring(bare)} leaves them out"
         )
     known = {table.name for table in tables}
+    doubts += doubts_about_unsure(place, tree, known)
     doubts += _of_as_many_rows(place, tree, len(classes), known)
     doubts += _of_folders(place, tree, classes, known, reading)
     books = [name for name in tree.others if name.lower().endswith(_BOOKS) and name.count("/") <= _DEEPEST]

@@ -10,7 +10,7 @@ from hardener.data.brought import Brought, SplitName
 from hardener.data.layouts._division import divided_by_lists
 from hardener.data.layouts._pattern import HELP, compiled, folders_in, matched
 from hardener.data.place import Place
-from hardener.data.split_names import looks_like_split, looks_unlabelled, split_of
+from hardener.data.split_names import looks_like_split, looks_unlabelled, split_of, splits_of_folders
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 
@@ -32,11 +32,12 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     spare: list[str] = []
     unlabelled: list[str] = []
     depth = folders_in(reading.label_from)
+    of_folder = splits_of_folders(tree.images)
     for name in tree.images:
         found = matched(pattern, name, depth)
         folders = name.split("/")[:-1]
         told = found["split"] if found is not None and "split" in pattern.groupindex else None
-        split = split_of(told) if told else next((own for part in folders if (own := split_of(part))), None)
+        split = split_of(told) if told else of_folder["/".join(folders)]
         if found is None:
             (unlabelled if any(map(looks_unlabelled, folders)) or split == "test" else spare).append(name)
         else:

@@ -17,7 +17,7 @@ from hardener.data.layouts._flat import is_flat
 from hardener.data.layouts._side_by_side import refuse_side_by_side
 from hardener.data.layouts._tagged import tagged_images
 from hardener.data.place import Place
-from hardener.data.split_names import first_split, looks_handed_in, own_name, split_in
+from hardener.data.split_names import looks_handed_in, own_name, split_of_file
 from hardener.data.tables.candidates import counted
 from hardener.data.tables.class_files import with_names_told
 from hardener.data.tables.columns import choose
@@ -43,9 +43,10 @@ _MARKS = 3
 
 @dataclass
 class _Told:
-    """The tables that tell classes of the images, and what is wrong with others that might."""
+    """The tables that tell classes of the images, those of images that are not there, and what is wrong with others."""
 
     usable: dict[str, Table] = field(default_factory=dict)
+    elsewhere: dict[str, Table] = field(default_factory=dict)
     faults: dict[str, HardenerError] = field(default_factory=dict)
 
 
@@ -83,7 +84,8 @@ def read(place: Place, tree: Tree, reading: Reading) -> Brought | None:
     others = left_out(OTHER, [name for name in tree.others if name not in told.usable and not is_no_data(name)])
     spare += [] if others is None else [others]
     found = with_names_told(found, place, [name for name in tree.others if name not in told.usable])
-    found = replace(found, left_out=(*found.left_out, *spare))
+    doubts = (*found.doubts, *_doubts_about_elsewhere(told))
+    found = replace(found, doubts=doubts, left_out=(*found.left_out, *spare))
     return divided_by_lists(found, place, tree, told.usable, reading)
 
 
@@ -123,7 +125,7 @@ def _told(place: Place, names: Sequence[str], tree: Tree, reading: Reading) -> _
             continue
         try:
             table = read_table(f"{place.root}/{name}", place.read(name))
-            if (several := several_of(table, below, reading, split_in(own))) is not None:
+            if (several := several_of(table, below, reading, split_of_file(name))) is not None:
                 choose(several.table, several.read_by(reading))
                 told.usable[name] = table
                 continue
@@ -136,12 +138,25 @@ def _told(place: Place, names: Sequence[str], tree: Tree, reading: Reading) -> _
                 told.faults[name] = error
                 continue
             raise
-        finder = Finder(place, name, _folders(name), reading.ignore, split_in(own))
+        finder = Finder(place, table.name, _folders(name), reading.ignore, split_of_file(name))
         step = max(1, len(table) // 100)
         some = columns.paths[::step]
-        if sum(finder.find(path, None) is not None for path in some) >= _ENOUGH * len(some):
-            told.usable[name] = table
+        here = sum(finder.find(path, None) is not None for path in some) >= _ENOUGH * len(some)
+        (told.usable if here else told.elsewhere)[name] = table
     return told
+
+
+def _doubts_about_elsewhere(told: _Told) -> list[str]:
+    """Tell of tables like those that are read, such as another split's, whose images are not found."""
+    alike = {tuple(table.columns): name for name, table in told.usable.items()}
+    lost = {
+        name: alike[tuple(table.columns)] for name, table in told.elsewhere.items() if tuple(table.columns) in alike
+    }
+    return [
+        f"{name} is a table like {taken} and is not used: most images that it names are not there, or each may be one "
+        f"or another. Put them beside it; {ignoring([name])} says that it is of something else"
+        for name, taken in lost.items()
+    ]
 
 
 def _refuse_unread(place: Place, tree: Tree, reading: Reading, told: _Told) -> None:
@@ -243,10 +258,10 @@ def _divided(told: dict[str, Table], place: Place, tree: Tree, reading: Reading)
     """Return the tables, each with its split where there are several."""
     if len(told) == 1:
         ((name, table),) = told.items()
-        return [Sheet(table, _folders(name), hint=_split(name))]
+        return [Sheet(table, _folders(name), hint=split_of_file(name))]
     splits: dict[SplitName | None, list[str]] = {}
     for name in told:
-        splits.setdefault(_split(name), []).append(name)
+        splits.setdefault(split_of_file(name), []).append(name)
     tables = [table for table in tables_beside(place, tree, reading) if table.name in told]
     if None in splits or any(len(names) > 1 for names in splits.values()) or "train" not in splits:
         kept = _kept(splits, tables) if "train" in splits else {next(iter(told))}
@@ -289,9 +304,3 @@ def _refuse_questions(place: Place, tables: Sequence[Beside], reading: Reading) 
         f"{place.root}/{training.name} and {' and '.join(table.name for table in others)} are called after different "
         f"questions about the images. {way} takes the classes of the first; {' '.join([way, *more])} takes all as one."
     )
-
-
-def _split(name: str) -> SplitName | None:
-    """Return the split that a table's name tells, or else one of its folders."""
-    *folders, own = name.rpartition(".")[0].split("/")
-    return split_in(own) or first_split(reversed(folders))

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.place import Place
-from hardener.data.split_names import looks_drawn, shared_start, split_in
+from hardener.data.split_names import looks_drawn, shared_start, split_in, split_of_file
 from hardener.errors import HardenerError
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
@@ -30,7 +30,8 @@ class Finder:
     """Finds the files that a table names, below a place.
 
     Args:
-        table: its name; a folder that is called so comes first where several hold a file of one name.
+        table: its path; where several hold a file of one name, a folder that is called so comes first, and what
+            lies beside it.
         folders: that its paths may count from, of which the first that has a file is taken.
         ignore: what is passed over.
         split: what the table's own name tells, as `train.csv` does: of files with one name, those of that split count.
@@ -49,7 +50,9 @@ class Finder:
         ignore: Sequence[str],
         split: SplitName | None = None,
     ) -> None:
-        self._place, self._table, self._folders, self._ignore, self._split = place, table, folders, ignore, split
+        self._place, self._folders, self._ignore, self._split = place, folders, ignore, split
+        inside = os.path.relpath(os.path.abspath(table), os.path.abspath(place.root)).replace(os.sep, "/")
+        self._table = os.path.basename(table) if inside.startswith("../") else inside  # what lies above tells nothing
         self._stems: dict[str, dict[str, list[str]]] = {}
         self._everywhere: dict[str, list[str]] | None = None
         self._shortened: dict[str, list[str]] | None = None
@@ -168,13 +171,22 @@ class Finder:
 
 
 def nearest(images: list[str], table: str, split: SplitName | None) -> list[str]:
-    """Of images with one name, return those in a folder that is called like the table, or else one of the split."""
+    """Of images with one name, return those in a folder that is called like the table, or else one of the split.
+
+    Where several are left, those that lie beside the table, or below the nearest folder above it that holds any.
+    """
     if len(images) < 2:
         return images
-    stem = table.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
-    of_table = [image for image in images if stem in image.split("/")[:-1]]
+    folder, _, own = table.replace("\\", "/").rpartition("/")
+    split = split or split_of_file(table)
+    of_table = [image for image in images if own.rpartition(".")[0] in image.split("/")[:-1]]
     of_split = [image for image in images if split and split in map(split_in, image.split("/")[:-1])]
-    return of_table or of_split or images
+    found = of_table or of_split or images
+    while folder and len(found) > 1:
+        if below := [image for image in found if image.startswith(f"{folder}/")]:
+            return below
+        folder = folder.rpartition("/")[0]
+    return found
 
 
 def shortened(images: Iterable[str]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.class_names import refuse_alike
 from hardener.data.place import Place
 from hardener.data.sources._arrays import class_order
-from hardener.data.split_names import first_split
+from hardener.data.split_names import splits_of_folders
 from hardener.data.tables.columns import choose, choose_path
 from hardener.data.tables.finding import Finder, likely_root, nearly_named, refuse_outside
 from hardener.data.tables.groups import doubt_about_groups, groups_of_rows
@@ -97,6 +98,7 @@ def bring(sheets: Sequence[Sheet], place: Place, reading: Reading, images: Seque
     shown = ", ".join(sheet.table.name for sheet in sheets)
     refuse_outside(shown, place, rows.outside)
     _settle_two(rows, shown)
+    _refuse_shared(rows, shown)
     if set(rows.members) == {None}:
         _divide_by_folders(rows, shown)
     if not any(rows.members.values()):
@@ -233,8 +235,9 @@ def _tell_unlabelled(name: str, found: Sequence[_Row], rows: _Rows) -> None:
     if all(row.label for row in found):
         return
     splits: dict[SplitName | None, list[_Row]] = {}
+    of_folder = splits_of_folders(row.name for row in found)
     for row in found:
-        splits.setdefault(row.split or first_split(row.name.split("/")[:-1]), []).append(row)
+        splits.setdefault(row.split or of_folder[row.name.rpartition("/")[0]], []).append(row)
     for split, own in splits.items():
         without = [row.path for row in own if not row.label]
         where = f" of {split}" if split else ""
@@ -312,6 +315,23 @@ def _settle_two(rows: _Rows, shown: str) -> None:
             rows.leave("images with two classes", own)
 
 
+def _refuse_shared(rows: _Rows, shown: str) -> None:
+    """See that no split names many images of another: a few are told of by who looks at the images.
+
+    Raises:
+        HardenerError: one does.
+    """
+    for (one, own), (other, others) in itertools.combinations(rows.members.items(), 2):
+        shared = sorted(own.keys() & others.keys())
+        if len(shared) > MOST_WRONG * min(len(own), len(others)):
+            tables = list(dict.fromkeys((*rows.sources[one], *rows.sources[other])))
+            raise HardenerError(
+                f"{len(shared)} images stand in two splits, {one} and {other}, by {shown}, such as {shared[0]}. A "
+                "model is not judged by what it was trained on: take their rows out of one"
+                + (", or put the images of each split beside its own table." if len(tables) > 1 else ".")
+            )
+
+
 def _divide_by_folders(rows: _Rows, shown: str) -> None:
     """Take the splits that folders tell, where each image lies in one: train/1.jpg, test/1.jpg.
 
@@ -319,7 +339,7 @@ def _divide_by_folders(rows: _Rows, shown: str) -> None:
         HardenerError: some images lie in folders of splits to judge by, and others in none.
     """
     members = rows.members[None]
-    told = {folder: first_split(folder.split("/")) for folder in {name.rpartition("/")[0] for name in members}}
+    told = splits_of_folders(members)
     splits = set(told.values())
     if None in splits and splits & {"validation", "test"} and not _are_classes(members):
         _refuse_mixed(told, shown)

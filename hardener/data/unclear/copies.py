@@ -16,7 +16,7 @@ from hardener.data.unclear.name_parts import labels_by
 from hardener.errors import HardenerError
 
 _COPY = re.compile(
-    r"(?P<of>.+?)(?:[\W_]+(?:another[\W_]+)?(?:copy|kopie|copie|copia|cópia|kopia|backup|bak)(?:[\W_]*\d+)?\W*"
+    r"(?P<of>.+?)(?:[\W_]+(?:another[\W_]+)?(?:copy|kopie|copie|copia|cópia|kopia|копия|副本|コピー|backup|bak)(?:[\W_]*\d+)?\W*"
     r"| \(\d+\))"
     r"|(?:copy of|kopie von|copie de|copia de|copia di) (?P<after>.+)",
     re.I,

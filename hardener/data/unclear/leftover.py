@@ -11,6 +11,14 @@ from hardener.data.ambiguity import by_names, some
 from hardener.data.node import Node
 from hardener.data.split_names import looks_unlabelled, own_name, small_words_of, split_of
 from hardener.data.unclear.ids import NO_TABLE
+from hardener.data.unclear.leftover_words import (
+    COPIES,
+    FILLERS,
+    TAKEN_OUT,
+    UNSORTED,
+    plain_letters,
+    words_in_any_letters,
+)
 from hardener.errors import HardenerError
 
 _UNDONE = "label|labels|labell?ing|sort|check|review|do|annotate|classify|tag|fix|crop|process|decide|identify"
@@ -25,15 +33,16 @@ _KINDS = {
         "unverified|unsure|undecided|misc|miscellaneous|inbox|incoming|pending|todo|untitled|unnamed|new|later|"
         f"(?:to|2) (?:be )?(?:{_UNDONE}|(?:label|sort|check|review|annotat|classifi|tagg|fix|process)\\w*ed)|tolabel|"
         "tosort|not (?:sure|yet|labell?ed|sorted|checked|classified|annotated)|"
-        f"needs? (?:{_UNDONE})\\w*|(?:label|sort|check|review) (?:me|later|this|these)"
+        f"needs? (?:{_UNDONE})\\w*|(?:label|sort|check|review) (?:me|later|this|these)|{plain_letters(UNSORTED)}"
     ),
     "images that were taken out": (
         "deleted?|removed|discard(?:s|ed)?|reject(?:s|ed)?|excluded?|unused|ignored?|skipped|duplicates?|dupes?|"
         "dups?|recycled? bin|trashed|outtakes|leftovers?|left over|quarantined?|to (?:delete|remove)|"
-        "do ?n[o']?t use|not used"
+        f"do ?n[o']?t use|not used|{plain_letters(TAKEN_OUT)}"
     ),
     "copies that were put aside": (
-        "backups?|back up|bkp?|bak|old|cop(?:y|ies)|archived?|tmp|temp|temporary|caches?|cached|thumbnails?|thumbs"
+        "backups?|back up|bkp?|bak|old|copy|archived?|tmp|temp|temporary|caches?|cached|thumbnails?|thumbs|"
+        f"{plain_letters(COPIES)}"
     ),
     _PLAIN: "images?|imgs?|data|datasets?|samples?|examples?|all|everything|extras?|combined",
 }
@@ -41,7 +50,8 @@ _KINDS = {
 _FILLER = (
     r"\d+|v|x+|z+|images?|imgs?|photos?|pictures?|pics?|files?|data|datasets?|folders?|dirs?|stuff|things|my|our|the|of|"
     "for|from|in|by|all|more|some|still|here|ones|cases|model|cnn|yolo|test|val|validation|train|training|final|last|"
-    "first|best|raw|batch|set|original|orig|manually|manual|auto|please|version|class|label|labels|exp|run"
+    "first|best|raw|batch|set|original|orig|manually|manual|auto|please|version|class|label|labels|exp|run|"
+    f"{plain_letters(FILLERS)}"
 )
 _ANY = "|".join(_KINDS.values())
 _HARDLY = re.compile(rf"\b(?:{_ANY})\b")
@@ -83,7 +93,7 @@ _FEWEST = 3
 def hardly_classes(names: Iterable[str]) -> dict[str, str]:
     """Return what the folders among some hold that are hardly classes, by their names; nothing where all are such."""
     every = sorted(names)
-    words = {name: small_words_of(name) for name in every}
+    words = {name: _words(name) for name in every}
     counts = Counter(word for own in words.values() for word in set(own))
     marked = [name for name in every if _ASIDE.match(name)]
     found = {}
@@ -95,6 +105,10 @@ def hardly_classes(names: Iterable[str]) -> dict[str, str]:
         elif marked == [name] and len(every) > 2:
             found[name] = "a folder that was put aside"
     return found if len(found) < len(every) else {}
+
+
+def _words(name: str) -> list[str]:
+    return small_words_of(name) if name.isascii() else words_in_any_letters(name)
 
 
 def _may_be(name: str, words: Sequence[str]) -> bool:
@@ -181,8 +195,8 @@ def _one_set(filled: Mapping[str, Node]) -> str | None:
 
 def _kinds(names: Iterable[str], beside: str = "") -> dict[str, str]:
     """Return what folders hold that are hardly classes, unless the one beside them is called by the opposite."""
-    other = set(small_words_of(beside))
-    own = {name: small_words_of(name) for name in names}
+    other = set(_words(beside))
+    own = {name: _words(name) for name in names}
     kinds = {
         name: _kind(name, words, set())
         for name, words in own.items()
@@ -201,7 +215,7 @@ def doubts_about_leftovers(filled: Mapping[str, Node]) -> list[str]:
     for name, node in filled.items():
         if node.own:
             for below in node.filled():
-                if (kind := _kind(below, small_words_of(below), set())) is not None:
+                if (kind := _kind(below, _words(below), set())) is not None:
                     inner.setdefault(below, (f"{name}/{below}", kind))
     return beside + [
         f"{path}/ looks like {kind}, and is taken for images of the class like the rest: {ignoring([below])} leaves it "

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hardener.data.layouts._pattern import compiled, folders_in, matched
-from hardener.data.split_names import first_split, own_name, says_nothing
+from hardener.data.split_names import own_name, says_nothing, splits_of_folders
 from hardener.words import listed
 
 _MARK = re.compile(r"([\W_]+)")
@@ -76,8 +76,9 @@ def telling_parts(names: Sequence[str]) -> list[str]:
 def _differ(labels: Mapping[str, str]) -> bool:
     """Tell whether a split has labels that train lacks: `negtrain`, `negtest`."""
     of_split: dict[str | None, set[str]] = {}
+    of_folder = splits_of_folders(labels)
     for name, label in labels.items():
-        of_split.setdefault(first_split(name.split("/")[:-1]), set()).add(label)
+        of_split.setdefault(of_folder[name.rpartition("/")[0]], set()).add(label)
     return any(not found <= of_split.get("train", found) for found in of_split.values())
 
 
