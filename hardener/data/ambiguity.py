@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hardener.config.reading import ignoring
 from hardener.data.file_kind import EXTENSIONS, ways_to_convert
-from hardener.data.layouts._pattern import guess
 from hardener.data.node import Node
 from hardener.data.split_names import (
     divided_name,
@@ -22,7 +21,7 @@ from hardener.data.split_names import (
 )
 from hardener.data.tree import Tree
 from hardener.data.unclear.answers import folders_of_answers
-from hardener.data.unclear.name_parts import classes_of, labels_by, may_be, telling_parts
+from hardener.data.unclear.name_parts import classes_of, labels_by, may_be, sure_pattern, telling_parts
 from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
 from hardener.words import listed
@@ -119,7 +118,7 @@ def empty_classes(node: Node, tree: Tree) -> tuple[list[str], list[str]]:
 
 def by_names(images: Sequence[str]) -> str:
     """Return what to pass where the names of files tell the classes: cat.0.jpg, dog.0.jpg."""
-    pattern = guess(images)
+    pattern = sure_pattern(images)
     if pattern is None:
         return may_be(telling_parts(images), images)
     classes = classes_of(labels_by(pattern, images).values())

@@ -10,7 +10,7 @@ from hardener.data.brought import SplitName
 
 _WORDS: dict[SplitName, str] = {
     "train": "train|training|trn|trainval",
-    "validation": "val|valid|validation|validate|validating|dev|develop|development",
+    "validation": "val|valid|validation|validate|validating|dev|develop|development|cross[ _-]?val(?:idation)?",
     "test": "test|tests|testing|tst|holdout|hold[ _-]?out|held[ _-]?out|heldout|eval|evaluation",
 }
 _FILLER = (

@@ -293,3 +293,12 @@ def test_the_advised_pattern_keeps_splits_that_folders_tell_by_more_than_their_n
     assert found.classes == ("0", "1", "2")
     assert {name.rpartition("/")[0] for name in found.validation.paths} == {val}
     assert len(found.validation) == 9
+
+
+def test_a_pattern_that_reads_other_classes_in_each_split_is_not_advised(tmp_path: Path) -> None:
+    fill(tmp_path, [f"train/{writer:02}_page{page}.png" for writer in range(6) for page in range(1, 7)])
+    fill(tmp_path, [f"test/{writer:02}_tpage{page}.png" for writer in range(6) for page in range(1, 3)])
+    with pytest.raises(HardenerError) as caught:
+        read_data_set(tmp_path)
+    assert re.findall(r"--label-from '(\S+)'", str(caught.value)) == ["{label}_{*}"]
+    assert len(read_data_set(tmp_path, reading=Reading(label_from="{label}_{*}")).classes) == 6

@@ -75,6 +75,16 @@ def class_first(root: Path) -> None:
         write(root / f"{name}.txt", [f"{int(line[0] == 'd')} {line}" for line in lines])
 
 
+def levels(root: Path) -> None:
+    for name, lines in (("Cats200_train", TRAIN), ("Cats200_val", VAL), ("Cats200_test", TEST)):
+        write(root / f"{name}.txt", [f"{line} {place} 1 -2.5" for place, line in enumerate(lines)])
+
+
+def crossval(root: Path) -> None:
+    for name, lines in (("pets_train_kfold", TRAIN), ("pets_crossval_kfold", VAL), ("pets_test_kfold", TEST)):
+        write(root / f"{name}.txt", lines)
+
+
 def of_each_class(root: Path) -> None:
     for label in ("cat", "dog"):
         for name, lines in (("train", TRAIN), ("val", VAL), ("test", TEST)):
@@ -102,7 +112,7 @@ def marked(root: Path) -> None:
 
 WAYS = [
     repeated, trainval, trainval_without_train, the_rest, suffixed, numbered, class_first, of_each_class, column,
-    column_alone, by_key, marked,
+    column_alone, by_key, marked, levels, crossval,
 ]  # fmt: skip
 
 
@@ -209,3 +219,32 @@ def test_a_list_of_held_out_images_alone_has_none_to_train_on(tmp_path: Path) ->
     assert set(read_source(root, AS_FOUND).splits) == {"test"}
     with pytest.raises(HardenerError, match="has a test split but no train split, by test.txt. Name images to train"):
         read_data_set(root)
+
+
+def test_a_list_of_all_is_told_and_the_line_divides_by_the_others(root: Path) -> None:
+    for name, lines in (("train", TRAIN), ("val", VAL), ("test", [*TRAIN, *VAL])):
+        write(root / f"{name}.txt", lines)
+    with pytest.raises(HardenerError, match="The lists of test name the images of the others too") as caught:
+        read_data_set(root)
+    ignore = shlex.split(str(caught.value).partition("--ignore ")[2])[0]
+    found = read_data_set(root, reading=Reading(ignore=(ignore,)))
+    assert (set(found.validation.paths), found.test) == (set(VAL), None)
+
+
+def test_what_may_be_one_file_or_another_is_not_said_to_be_gone(root: Path) -> None:
+    for name in TEST:
+        (root / "more").mkdir(exist_ok=True)
+        shutil.copy(root / name, root / "more" / f"{name.replace('/', '_')}")
+    write(root / "train.txt", [f"{line[:3]}_{line[4:]}" for line in TEST])
+    shutil.copytree(root / "more", root / "again")
+    with pytest.raises(HardenerError, match="8 of them may be one file or another, such as cat_016.png: again/"):
+        write(root / "train.txt", [*TRAIN, *(f"{line[:3]}_{line[4:]}" for line in TEST)])
+        read_data_set(root)
+
+
+def test_of_two_files_of_a_name_the_one_that_is_not_drawn_is_meant(tmp_path: Path) -> None:
+    root = build(tmp_path / "d", "pictures x20", "contours x20")
+    rows = [f"{place:03},{'ab'[place % 2]}" for place in range(20)]
+    write(root / "labels.csv", ["image,label", *rows])
+    found = read_data_set(root / "labels.csv")
+    assert {name.split("/")[0] for files in found.splits.values() for name in files.paths} == {"pictures"}

@@ -163,6 +163,12 @@ SETS = [
     ("named", pairs("train_a", "val_a", "train_b", "val_b"), 32, 16),
     ("named behind", pairs("a_train", "a_val", "b_train", "b_val"), 32, 16),
     ("below", pairs("a/train", "a/val", "b/train", "b/val"), 32, 16),
+    (
+        "below folds",
+        pairs(*(f"fold{fold}/{part}/{way}" for fold in "12" for part in "ab" for way in ("train", "val"))),
+        64,
+        16,
+    ),
     ("below images", pairs("a/images/train", "a/images/val", "b/images/train", "b/images/val"), 32, 16),
 ]
 
@@ -176,6 +182,20 @@ def test_sets_of_the_same_classes_are_no_classes(
     assert (alone.classes, alone.drawn, count(alone)) == (("cat", "dog"), (), one)
     assert (together.classes, together.drawn, count(together)) == (("cat", "dog"), (), every)
     assert count(depth) == every
+
+
+def test_images_made_of_those_beside_are_never_mixed_with_them(tmp_path: Path) -> None:
+    root = fill(tmp_path / "d", *pairs("samples"), name="{parent} ({:b})")
+    for path in sorted(root.rglob("*.png")):
+        own = fill(root, f"objects/{path.parent.name}", count=1, name=f"{path.stem}_0")
+        Image.new("RGB", (4, 4), (len(path.name), 1, 1)).save(own / f"objects/{path.parent.name}/{path.stem}_0.png")
+    message = refusal(root)
+    assert "the files of objects/ are called after those of samples/" in message
+    made, source, depth = [read(root, line) for line in typed(message)]
+    for found, is_made in ((made, True), (source, False)):
+        assert found.classes == ("cat", "dog")
+        assert {name.endswith("_0.png") for files in found.splits.values() for name in files.paths} == {is_made}
+    assert depth.classes == ("objects", "samples")
 
 
 def test_copies_of_a_divided_set_are_told_as_copies(tmp_path: Path) -> None:
@@ -229,6 +249,7 @@ NAMES = [
     ("first", "{b}_{n:02}-05-2015_{w}_{n}", "{label}_{*}"),
     ("word", "{b}_{n:02}-05-2015_{w}_{n}", "{#}_{#}-05-2015_{label}_{*}"),
     ("counted", "K.{w}{c}-x{n}", "K.{label}{#}-{*}"),
+    ("numbers alone", "{c}_{b}_{n}", "{label}_{*}"),
 ]
 
 

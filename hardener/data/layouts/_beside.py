@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
-from hardener.data.layouts._lookup import Lookup, lookup
+from hardener.data.layouts._lookup import Lookup
 from hardener.data.place import Place
 from hardener.data.split_names import own_name, small_words_of, split_of, split_of_file
 from hardener.data.tables.candidates import may_hold_classes
@@ -101,7 +101,7 @@ def tables_beside(place: Place, tree: Tree, reading: Reading) -> list[Beside]:
             table = read_table(f"{place.root}/{name}", place.read(name))
         except (HardenerError, OSError):  # of something else, or torn
             continue
-        find = find or lookup(tree.images)
+        find = find or Lookup(tree.images)
         beside = _looked_into(name, table, find, reading)
         found += [] if beside is None else [beside]
     return found

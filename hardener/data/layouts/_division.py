@@ -9,7 +9,7 @@ from functools import partial
 from hardener.config.data_findings import LeftOut, left_out
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
-from hardener.data.layouts._lookup import lookup
+from hardener.data.layouts._lookup import Lookup
 from hardener.data.layouts._split_rows import Told, told_splits
 from hardener.data.layouts.split_lists import GONE, ORDER, ROWS_NAMED, Splits, settled, source_of_split, without
 from hardener.data.place import Place
@@ -104,7 +104,7 @@ def _first(place: Place, tree: Tree, every: Sequence[str], reading: Reading) -> 
     """
     find, known = None, set(tree.images)
     for told in told_splits(place, tree, reading):
-        find = find or lookup(dict.fromkeys(every))
+        find = find or Lookup(dict.fromkeys(every))
         rows = [(row, find(row.line, row.file, row.split)) for row in told.rows]
         named = [(row, name) for row, name in rows if name in known]
         images = {name for _, name in named}

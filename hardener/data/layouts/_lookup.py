@@ -2,54 +2,67 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import cached_property
 
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.tables.finding import nearest, shortened
 
-Lookup = Callable[[str, str, SplitName | None], str | None]
+_NUMBERS = re.compile(r"(?: +-?\d+(?:\.\d+)?)+$")
 
 
-def lookup(images: Iterable[str]) -> Lookup:
-    """Return what finds the one image that a line names: by its path from the root or the list's folder, by its own
-    name and folder, or by its name where no other image has it; with an extension or without.
+class Lookup:
+    """Finds the one image that a line names: by its path from the root or the list's folder, by its own name and
+    folder, or by its name where no other image has it; with an extension or without.
 
-    It takes the line, the file that it stands in, and the split that this is about.
+    Args:
+        images: those that there are.
+    Attributes:
+        unsure: what several images fit, each with these.
     """
-    every = list(images)
-    by_end: dict[str, list[str]] = defaultdict(list)
-    for image in every:
-        for end in _ends(image):
-            by_end[end].append(image)
-    short = functools.cache(lambda: shortened(every))  # few lists name images so
 
-    def find(text: str, file: str, split: SplitName | None) -> str | None:
+    def __init__(self, images: Iterable[str]) -> None:
+        self._images = list(images)
+        self._by_end: dict[str, list[str]] = defaultdict(list)
+        for image in self._images:
+            for end in _ends(image):
+                self._by_end[end].append(image)
+        self.unsure: dict[str, list[str]] = {}
+
+    @cached_property
+    def _short(self) -> dict[str, list[str]]:
+        return shortened(self._images)  # few lists name images so
+
+    def __call__(self, text: str, file: str, split: SplitName | None) -> str | None:
+        """Return the image that a line of a file names, the file being about a split; None where it names none."""
         folder = file.rpartition("/")[0]
         ways = (text, text.rpartition(" ")[0], re.split(r"[,;\t]", text)[0], text.partition(" ")[2])
-        for line in dict.fromkeys(ways):  # the class may stand behind it, or before
+        several: list[str] = []
+        for line in dict.fromkeys((*ways, _NUMBERS.sub("", text))):  # the class may stand behind it, or before
             named = line.strip(" \"'").replace("\\", "/").removeprefix("./")
-            if not named:
-                continue
-            whole = [f"/{folder}/{named}" if folder else f"/{named}", f"/{named}"]
-            parts = named.split("/")
-            ends = whole if "/" not in named else [*whole, "/".join(parts[-2:])]
-            elsewhere = named.startswith("/") or "://" in named
-            if elsewhere:  # /their/own/train/cat/1.jpg
-                ends = ["/" + "/".join(parts[place:]) for place in range(1, len(parts) - 1)] + ends
-            for end in [*ends, *([] if "/" in named and not elsewhere else [named.rpartition("/")[2]])]:
-                found = nearest(_exact(by_end.get(_stem(end), []), named), file, split)
+            for candidates in self._candidates(named, folder) if named else ():
+                found = nearest(candidates, file, split)
                 if len(found) == 1:
                     return found[0]
-            found = nearest(short().get(_stem(parts[-1]), []), file, split)
-            if len(found) == 1:
-                return found[0]
+                several = several or found
+        if several:
+            self.unsure[text] = several
         return None
 
-    return find
+    def _candidates(self, named: str, folder: str) -> Iterable[list[str]]:
+        """Yield the images that a name may stand for, the most telling first."""
+        whole = [f"/{folder}/{named}" if folder else f"/{named}", f"/{named}"]
+        parts = named.split("/")
+        ends = whole if "/" not in named else [*whole, "/".join(parts[-2:])]
+        elsewhere = named.startswith("/") or "://" in named
+        if elsewhere:  # /their/own/train/cat/1.jpg
+            ends = ["/" + "/".join(parts[place:]) for place in range(1, len(parts) - 1)] + ends
+        for end in [*ends, *([] if "/" in named and not elsewhere else [parts[-1]])]:
+            yield _exact(self._by_end.get(_stem(end), []), named)
+        yield self._short.get(_stem(parts[-1]), [])
 
 
 def _ends(image: str) -> Iterable[str]:

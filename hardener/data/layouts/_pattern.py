@@ -64,9 +64,11 @@ def guess(names: Sequence[str]) -> str | None:
 
 
 def _tell(labels: Sequence[str]) -> bool:
-    """Tell whether labels are words, each of several images; those with numbers in them of more."""
+    """Tell whether labels hold words, each of several images; those with numbers in them of more."""
+    if any(not re.search(r"[^\W\d_]", label) for label in labels):
+        return False
     numbered = any(re.search(r"\d", label) for label in labels)
-    if any(label.isdecimal() or (numbered and label[-1] in " _-.") or _ID.search(label) for label in labels):
+    if any((numbered and label[-1] in " _-.") or _ID.search(label) for label in labels):
         return False
     return 2 <= len(set(labels)) <= max(2, len(labels) // (4 if numbered else 3))
 

@@ -12,7 +12,7 @@ from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.layout import Layout
 from hardener.data.layouts._beside import tables_beside, to_take
 from hardener.data.layouts._flat import is_flat
-from hardener.data.layouts._lookup import lookup
+from hardener.data.layouts._lookup import Lookup
 from hardener.data.layouts._other_classes import read_folders, see_that_tables_agree
 from hardener.data.layouts._split_rows import Row, Told, told_splits
 from hardener.data.place import Place
@@ -96,13 +96,21 @@ def _first(place: Place, tree: Tree, reading: Reading) -> tuple[Told, Splits, li
     """
     find = None
     for told in told_splits(place, tree, reading):
-        find = find or lookup(tree.images)
+        find = find or Lookup(tree.images)
         rows = [(row, find(row.line, row.file, row.split)) for row in told.rows]
         gone = [row.line for row, name in rows if name is None]
         if not rows or len(gone) > ROWS_NAMED * len(rows):
             continue
         files = list(told.files)
         if len(gone) > GONE * len(rows):
+            if unsure := [line for line in gone if line in find.unsure]:
+                one, other, *_ = find.unsure[unsure[0]]
+                raise HardenerError(
+                    f"{', '.join(files)} below {place.root} names {len(rows)} images, and {len(unsure)} of them may be "
+                    f"one file or another, such as {unsure[0]}: {one} or {other}. Write whole paths into the list, "
+                    "leave one of the folders out by --ignore with its name, or pass "
+                    f"{without(tree, files)} to divide the images without."
+                )
             raise HardenerError(
                 f"{', '.join(files)} below {place.root} names {len(rows)} images, and {len(gone)} of them are not "
                 f"there, such as {gone[0]}. Put them back, take these lines out, or pass {without(tree, files)} to "
@@ -125,10 +133,24 @@ def settled(place: Place, tree: Tree, told: Told, rows: Sequence[tuple[Row, str]
             continue
         both = f"{before.file} and {row.file}" if before.file != row.file else before.file
         raise HardenerError(
-            f"{name} stands in two splits, {before.split} and {row.split}, by {both} below {place.root}. Take it out "
-            f"of one; or pass {without(tree, told.files)} to divide the images without."
+            f"{name} stands in two splits, {before.split} and {row.split}, by {both} below {place.root}. "
+            f"{_way_of_all(rows)}Take it out of one; or pass {without(tree, told.files)} to divide the images without."
         )
     return {name: row.split for name, row in first.items()}
+
+
+def _way_of_all(rows: Sequence[tuple[Row, str]]) -> str:
+    """Return what to pass where the lists of one split name nearly all images of the others: PACS's of its tests."""
+    named: dict[SplitName, set[str]] = {}
+    for row, name in rows:
+        named.setdefault(row.split, set()).add(name)
+    for split, own in named.items():
+        others = [images for other, images in named.items() if other != split]
+        rest = set[str]().union(*others)
+        if "train" in named and split != "train" and len(others) > 1 and len(own & rest) >= (1 - GONE) * len(rest):
+            files = dict.fromkeys(row.file for row, _ in rows if row.split == split)
+            return f"The lists of {split} name the images of the others too: {ignoring(files)} divides by these alone. "
+    return ""
 
 
 def without(tree: Tree, files: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from hardener.data.brought import SplitName
 from hardener.data.file_kind import EXTENSIONS
 from hardener.data.place import Place
-from hardener.data.split_names import looks_drawn, shared_start, split_in, split_of_file
+from hardener.data.split_names import looks_drawn, shared_start, small_words_of, split_in, split_of_file
 from hardener.errors import HardenerError
 
 _DRIVE = re.compile(r"[A-Za-z]:/|//[^/]")
@@ -24,6 +24,12 @@ _TRIED = 100
 """Paths of a table that a folder must have before it is advised."""
 _MANY, _PART = 10, 0.1
 """How many images, or what share of a table's, make a folder one where they lie, if their names alone are known."""
+_DRAWN = {
+    "mask", "masks", "contour", "contours", "outline", "outlines", "sketch", "sketches", "edge", "edges", "annotation",
+    "annotations", "segmentation", "segmentations", "segmented", "gt", "truth", "trimap", "trimaps", "overlay",
+    "overlays", "heatmap", "heatmaps", "saliency", "depth",
+}  # fmt: skip
+"""Words of folders whose images a table hardly names, where others have the same names."""
 
 
 class Finder:
@@ -173,7 +179,8 @@ class Finder:
 def nearest(images: list[str], table: str, split: SplitName | None) -> list[str]:
     """Of images with one name, return those in a folder that is called like the table, or else one of the split.
 
-    Where several are left, those that lie beside the table, or below the nearest folder above it that holds any.
+    Where several are left, those that lie beside the table, or below the nearest folder above it that holds any; and of
+    these those that are not drawn on images, by their folders.
     """
     if len(images) < 2:
         return images
@@ -184,9 +191,14 @@ def nearest(images: list[str], table: str, split: SplitName | None) -> list[str]
     found = of_table or of_split or images
     while folder and len(found) > 1:
         if below := [image for image in found if image.startswith(f"{folder}/")]:
-            return below
+            found = below
+            break
         folder = folder.rpartition("/")[0]
-    return found
+    return ([image for image in found if not _is_drawn(image)] or found) if len(found) > 1 else found
+
+
+def _is_drawn(image: str) -> bool:
+    return any(word in _DRAWN for folder in image.split("/")[:-1] for word in small_words_of(folder))
 
 
 def shortened(images: Iterable[str]) -> dict[str, list[str]]:

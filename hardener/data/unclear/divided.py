@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from hardener.config.reading import ignoring
 from hardener.data.ambiguity import some
-from hardener.data.layouts._pattern import guess
 from hardener.data.node import Node
 from hardener.data.split_names import divided_name, parts_of_sets, shared_start, split_of
-from hardener.data.unclear.name_parts import classes_of, labels_by, telling_parts, told
+from hardener.data.unclear.name_parts import classes_of, labels_by, sure_pattern, telling_parts, told
 from hardener.data.unclear.repeated import hold_the_same
 
 
@@ -71,7 +70,7 @@ def _one_set(filled: Mapping[str, Node], here: str) -> str | None:
 def _by_parts(ignore: str, others: Mapping[str, Node]) -> str:
     """Return the ways to read the classes from the names of files that are no test images."""
     images = [image for node in others.values() for image in node.images()]
-    pattern = guess(images)
+    pattern = sure_pattern(images)
     patterns = [pattern] if pattern else telling_parts(images)[:3]
     ways = [f"{ignore} {told(way, images)}" for way in patterns]
     return f"The names of images may tell the classes: {'; '.join(ways)}. " if ways else ""
@@ -96,10 +95,12 @@ def _named_sets(filled: Mapping[str, Node], here: str, images: Sequence[str]) ->
 
 
 def _sets_below(filled: Mapping[str, Node], here: str, images: Sequence[str]) -> str | None:
-    """Tell of `a/train/cat`, `a/test/cat`, `b/train/cat`, `b/test/cat`."""
-    sets = {name: found for name, node in filled.items() if (found := _divided_below(node)) is not None}
+    """Tell of `a/train/cat`, `a/test/cat`, `b/train/cat`, `b/test/cat`; also of `fold1/a/train/cat`."""
+    sets = _all_divided(filled) or _all_divided(
+        {f"{name}/{below}": child for name, node in filled.items() for below, child in node.filled().items()}
+    )
     parts = [part for node in sets.values() for part in node.filled().values()]
-    if len(sets) < 2 or len(sets) < len(filled) or not (inner := _shared_classes(parts)):
+    if not (inner := _shared_classes(parts) if parts else set()):
         return None
     first = min(sets)
     one = f"--data {shlex.quote(f'{here}/{first}')} takes one of them alone"
@@ -113,6 +114,12 @@ def _sets_below(filled: Mapping[str, Node], here: str, images: Sequence[str]) ->
         f"the folders below {here} ({some(sets)}) are sets, each with its splits, of the same classes ({some(inner)}). "
         f"{one}.{way} If they are the classes, pass --class-depth 1."
     )
+
+
+def _all_divided(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """Return, for each of some folders, that below whose folders are splits; nothing where one has none."""
+    sets = {name: found for name, node in nodes.items() if (found := _divided_below(node)) is not None}
+    return sets if len(sets) == len(nodes) > 1 else {}
 
 
 def _divided_below(node: Node) -> Node | None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hardener.data.layouts._pattern import compiled, folders_in, matched
+from hardener.data.layouts._pattern import compiled, folders_in, guess, matched
 from hardener.data.split_names import own_name, says_nothing, splits_of_folders
 from hardener.words import listed
 
@@ -52,6 +52,12 @@ def shape_of(names: Iterable[str]) -> Shape | None:
         return None
     rows = [parts[::2] for parts in split if tuple(parts[1::2]) == most]
     return Shape(most, tuple(zip(*rows, strict=True)), count == len(split))
+
+
+def sure_pattern(names: Sequence[str]) -> str | None:
+    """Return the pattern that plainly reads classes; None where there is none, or a split has others than train."""
+    pattern = guess(names)
+    return None if pattern is None or _differ(labels_by(pattern, names)) else pattern
 
 
 def telling_parts(names: Sequence[str]) -> list[str]:

@@ -213,6 +213,8 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
     if forms := in_forms(filled):
         same = " Their files have the same names." if hold_the_same(filled.values()) else ""
         raise HardenerError(f"{start}, and look like forms of the same images.{same} {forms}")
+    if derived := _made_of(filled):
+        raise HardenerError(f"{start}, and {derived} If they are the classes, pass --class-depth 1.")
     first = f"--class-depth 1 takes {some(filled)}"
     others = f"{_together(found, filled, here, images)}{_same_files(filled)}".strip()
     if _are_counted(found.names) and not _are_counted(filled):  # of clips, persons or samples
@@ -329,6 +331,28 @@ def _same_files(filled: Mapping[str, Node]) -> str:
         f" Their files have the same names: if they show the same images, take one of the folders alone, "
         f"{ignoring(rest)}, or an image that is trained on is tested on too;"
     )
+
+
+def _made_of(filled: Mapping[str, Node]) -> str:
+    """Return what to say where one folder's files are called after another's: `a (1)_0.png` after `a (1).jpg`."""
+    stems = {name: [own_name(image) for image in node.images()] for name, node in filled.items()}
+    for source, made in itertools.permutations(stems, 2) if len(stems) == 2 else ():
+        known = set(stems[source])
+        after = {stem: of for stem in stems[made] if (of := _begins_with(stem, known))}
+        if len(after) >= _SURE * len(stems[made]) and len(set(after.values())) > 1:
+            stem = next(iter(after))
+            return (
+                f"the files of {made}/ are called after those of {source}/, as {stem} after {after[stem]}, so they "
+                "look made of them: an image that is trained on would be tested on in its other form. "
+                f"{ignoring([source])} takes {made} alone, and {ignoring([made])} takes {source} alone."
+            )
+    return ""
+
+
+def _begins_with(stem: str, known: Collection[str]) -> str | None:
+    """Return the longest beginning of a name, up to a mark, that is another's whole name; None where none is."""
+    ends = reversed([place for place, sign in enumerate(stem) if not sign.isalnum()])
+    return next((stem[:end] for end in ends if stem[:end] in known), None)
 
 
 def hold_the_same(nodes: Iterable[Node]) -> bool:
