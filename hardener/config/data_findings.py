@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
@@ -32,7 +33,7 @@ class LeftOut(_Strict):
         more = ", …" if self.count > len(self.first) else ""
         reason = self.reason
         if self.count == 1:
-            reason = reason.replace("files", "file", 1).replace("folders", "folder", 1)
+            reason = re.sub(r"\b(file|folder|archive)s\b", r"\1", reason, count=1)
         return f"{self.count} {reason} ({', '.join(self.first)}{more})"
 
 

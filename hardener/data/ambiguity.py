@@ -27,7 +27,22 @@ from hardener.errors import HardenerError
 from hardener.words import listed
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
-_TEXTS = (*_TABLES, ".txt", ".json", ".xml", ".yaml", ".yml", ".md", ".pts", ".mat", ".html", ".doc", ".docx", ".pdf")
+_TEXTS = (
+    *_TABLES,
+    ".txt",
+    ".lst",
+    ".json",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".md",
+    ".pts",
+    ".mat",
+    ".html",
+    ".doc",
+    ".docx",
+    ".pdf",
+)
 _BOOKS = (".mat", ".xlsx", ".xls", ".ods", ".pkl")
 _MANY_BOOKS = 4  # MATLAB files; fewer hold all images of a split each
 _LABELS = re.compile(r"(?:\w+_)?(?:labels?|y|targets?|classes)(?:_\w+)?\.(?:txt|npy)", re.I)
@@ -143,7 +158,7 @@ def doubts_about_masks(tree: Tree) -> list[str]:
     """Tell of files that are called like drawings on others beside them: `1_mask.png` of `1.png`."""
     stems = {name.rpartition(".")[0] for name in tree.images}
     drawn = {name: found for name in tree.images if (found := _MASK.fullmatch(name.rpartition(".")[0]))}
-    masks = [name for name, found in drawn.items() if found[1] in stems]
+    masks = [name for name, found in drawn.items() if not stems.isdisjoint(_drawn_on(found[1]))]
     if not masks:
         return []
     word = drawn[masks[0]][2]
@@ -151,6 +166,13 @@ def doubts_about_masks(tree: Tree) -> list[str]:
         f"{len(masks)} images are called like masks of others ({masks[0]}) and are taken for images like these: "
         f"--ignore {shlex.quote(f'*{glob.escape(word)}*')} leaves them out"
     ]
+
+
+def _drawn_on(stem: str) -> tuple[str, str]:
+    """Return what a mask may be of: the file beside it, and the one above where it lies in a folder of drawings."""
+    folder, _, own = stem.rpartition("/")
+    above, _, name = folder.rpartition("/")
+    return stem, (f"{above}/{own}" if above else own) if looks_drawn(name) else stem
 
 
 def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
@@ -312,7 +334,9 @@ def _class_then_split(filled: Mapping[str, Node]) -> str:
     parts = {below for node in filled.values() for below in node.filled()}
     others = sorted(below for below in parts if not split_of(below))
     inner = [part for node in filled.values() for name, part in node.filled().items() if name not in others]
-    images = [image for part in inner for image in part.images()]
+    drawn = {name for part in inner if part.own for name in part.filled() if looks_drawn(name)}
+    images = [image for part in inner for image in part.images() if drawn.isdisjoint(image.split("/"))]
+    others += sorted(drawn)
     depths = {image.count("/") for image in images}
     if len(depths) != 1 or any(node.own for node in filled.values()):
         return ""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from hardener.config.bundle import LONGEST_LINE
 from hardener.config.reading import ignoring
+from hardener.data.split_names import divided_name
 from hardener.errors import HardenerError
 from hardener.words import listed, one_line
 
 _BETWEEN = re.compile(r"(?<=[^\W\d_])[_-]+(?=[^\W\d_])")  # two letters: A- and A, 1_1 and 11 are no twins
+_MOST_MOVED = 12
 _NUMBER = re.compile(r"0*(\d+)(?:\.0*)?")
 
 
@@ -36,10 +40,26 @@ def refuse_alike(names: Mapping[str, Iterable[str]]) -> None:
         " and ".join(f"{_visible(name, found)} ({place})" for name, place in found.items()) for found in alike[:3]
     )
     first = next(iter(alike[0]))
+    renamed = [(place, name, next(iter(found))) for found in alike for name, place in [*found.items()][1:]]
     raise HardenerError(
         f"class names differ only by {_difference(list(alike[0]))}: {told}. They would be classes of their own. "
-        f"Give all of them one name, such as {unicodedata.normalize('NFC', ' '.join(first.split()))!r}."
+        f"Give all of them one name, such as {unicodedata.normalize('NFC', ' '.join(first.split()))!r}"
+        f"{_by_moving(renamed)}."
     )
+
+
+def _by_moving(renamed: Sequence[tuple[str, str, str]]) -> str:
+    """Return how class folders are renamed; nothing where they are none, or one of the new name lies there.
+
+    Args:
+        renamed: where a folder lies, its name, and the new one.
+    """
+    ways = [(Path(place, name), Path(place, new)) for place, name, new in renamed]
+    if len(ways) > _MOST_MOVED or not all(
+        folder.is_dir() and not (new.exists() and not folder.samefile(new)) for folder, new in ways
+    ):
+        return ""
+    return ": " + " && ".join(shlex.join(["mv", str(folder), str(new)]) for folder, new in ways)
 
 
 def refuse_others(shown: str, found: Collection[str], classes: Sequence[str], known_as: str) -> None:
@@ -58,6 +78,14 @@ def refuse_others(shown: str, found: Collection[str], classes: Sequence[str], kn
     missing = sorted(set(classes) - set(found))
     parts = [f"lacks {listed(missing, 5)}"] if missing else []
     parts += [f"has {listed(extra, 5)} besides"]
+    known = {_key(name): name for name in classes}
+    ends = {name: known.get(_key(divided[0])) for name in extra if (divided := divided_name(name)) is not None}
+    if len(ends) == len(extra) and len(set(ends.values()) - {None}) == len(extra):
+        renamed = [(shown, name, str(new)) for name, new in ends.items()]
+        raise HardenerError(
+            f"{shown} has other classes than {known_as}: {listed(extra, 5)} for "
+            f"{listed([new for _, _, new in renamed], 5)}. Give them one name{_by_moving(renamed)}."
+        )
     start = f"{shown} has other classes than {known_as}: it {' and '.join(parts)}. Every class needs training images."
     if len(extra) == len(set(found)) > 1 and len(classes) > 1:
         raise HardenerError(

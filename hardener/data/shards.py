@@ -15,8 +15,8 @@ from hardener.data.brought import Group, SplitName
 from hardener.data.image_files import Files, Store
 from hardener.data.place import LARGEST
 from hardener.data.split_names import first_split, looks_unlabelled
+from hardener.data.tables.content import Table
 from hardener.data.tables.rows import Sheet
-from hardener.data.tables.table import Table
 from hardener.data.tree import Tree, is_passed_over
 from hardener.errors import HardenerError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from hardener.cli.app import app
 from hardener.data.class_names import refuse_unserved
+from hardener.data.data_set import read_data_set
 from hardener.errors import HardenerError
 
 
@@ -27,6 +29,19 @@ def test_what_no_bundle_takes_is_refused(names: list[str], said: str) -> None:
         refuse_unserved(names)
     assert said in str(error.value)
     refuse_unserved(["cat", "dog\t", "x" * 1000])
+
+
+@pytest.mark.parametrize("spelled", ["cats|DOGS", "cats_test|dogs-test"])
+def test_names_of_a_split_that_mean_those_of_train_are_moved_by_the_line(spelled: str, tmp_path: Path) -> None:
+    root = write_image_folder(tmp_path / "d" / "train", {"Cats": 8, "Dogs": 8}).parent
+    write_image_folder(root / "test", dict.fromkeys(spelled.split("|"), 4))
+    with pytest.raises(HardenerError, match="mv ") as error:
+        read_data_set(root)
+    moves = str(error.value).rpartition(": mv ")[2].removesuffix(".")
+    subprocess.run(["bash", "-c", f"mv {moves}"], check=True)
+    found = read_data_set(root)
+    assert found.classes == ("Cats", "Dogs")
+    assert len(found.splits["test"]) == 8
 
 
 @pytest.mark.parametrize("command", ["train", "inspect"])

@@ -176,7 +176,7 @@ def bracketed(root: Path) -> None:
     ("tell", "says"),
     [
         (both, "cat/016.png stands in two splits, .* by test.txt and train.txt below"),
-        (partly, "names 41 images, and 9 of them are not there, such as cow/0.png"),
+        (partly, "name 41 images, and 9 of them are not there, such as cow/0.png"),
         (bracketed, "stands in two splits"),
     ],
 )

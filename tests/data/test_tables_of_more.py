@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trees import fill, refused, write
 
-from hardener.config.reading import Reading
-from hardener.data.data_set import read_data_set
+from hardener.cli.options import asked_reading
+from hardener.config.reading import AS_FOUND, Reading
+from hardener.data.data_set import DataSet, read_data_set
+from hardener.errors import HardenerError
 
 COUNT = 12
+
+
+def read_with(words: list[str]) -> DataSet:
+    told = dict(zip(words[::2], words[1::2], strict=True))
+    folder = told.get("--images-root")
+    columns = (told.get("--path-column"), told.get("--label-column"), None)
+    reading = asked_reading(None, None, None, columns, Path(folder) if folder else None)
+    return read_data_set(
+        Path(told["--data"]),
+        reading=reading or AS_FOUND,
+        validation_root=Path(told["--val"]) if "--val" in told else None,
+        test_root=Path(told["--test"]) if "--test" in told else None,
+    )
 
 
 def images(root: Path, folder: str = "images", count: int = COUNT) -> list[str]:
@@ -115,3 +132,113 @@ def test_a_table_whose_names_stand_in_several_folders_is_told_of(tmp_path: Path)
     (doubt,) = read_data_set(tmp_path).brought.doubts
     assert doubt.startswith("labels.csv is not used: its i0 may be a/i0.png or b/i0.png.")
     assert read_data_set(tmp_path, reading=Reading(ignore=("labels.csv",))).brought.doubts == ()
+
+
+def coco(path: Path, names: list[str], boxes: int = 2) -> Path:
+    images = [{"id": f"i{place}", "file_name": name, "width": 4, "height": 4} for place, name in enumerate(names)]
+    told = [
+        {"id": 9 * place + box, "image_id": f"i{place}", "category_id": place % 2, "bbox": [0, 0, 2 + box, 2]}
+        for place in range(len(names))
+        for box in range(boxes)
+    ]
+    kinds = [{"id": number, "name": name} for number, name in enumerate(("cat", "dog"))]
+    return write(path, json.dumps({"images": images, "annotations": told, "categories": kinds}))
+
+
+def test_boxes_of_one_class_in_each_image_are_taken_whole_as_the_line_says(tmp_path: Path) -> None:
+    names = images(tmp_path, "all", 36)
+    for split, own in (("train", names[:24]), ("val", names[24:30]), ("cis_val", names[24:30]), ("test", names[30:])):
+        coco(tmp_path / f"lists/{split}_annotations.json", own)
+    words = shlex.split(refused(tmp_path).partition("Pass one, ")[2].partition(", or ")[0])
+    found = read_with(words)
+    assert (found.classes, len(found.train), len(found.validation)) == (("cat", "dog"), 24, 6)
+    with pytest.raises(HardenerError, match="Whole images are taken by --label-column category") as no:
+        read_data_set(tmp_path / "lists/train_annotations.json", reading=Reading(images_root="/there"))
+    assert "-classes --images-root /there; then pass" in str(no.value)
+
+
+def test_a_csv_file_that_blanks_part_is_a_table(tmp_path: Path) -> None:
+    rows = [
+        f"images/{name}  {place % 4 / 3}   {('mono', 'poly')[place % 2]}"
+        for place, name in enumerate(images(tmp_path, count=40))
+    ]
+    write(tmp_path / "labels.csv", *rows)
+    found = read_with(shlex.split(refused(tmp_path).partition("pass ")[2].removesuffix(".")))
+    assert found.classes == tuple(sorted({str(place % 4 / 3) for place in range(40)}))
+
+
+def test_a_list_of_many_figures_is_a_table_whose_last_is_offered(tmp_path: Path) -> None:
+    names = images(tmp_path, "image/origin", 42)
+    rows = [f"{name} 0 {place % 9} {place % 7} 5{place % 3}.25 {place % 2}" for place, name in enumerate(names)]
+    write(tmp_path / "label/label.lst", *rows)
+    found = read_with(shlex.split(refused(tmp_path).partition("pass ")[2].removesuffix(".")))
+    assert found.classes == ("0", "1")
+
+
+def test_a_few_lines_with_a_comma_too_many_are_left_out_and_said(tmp_path: Path) -> None:
+    names = images(tmp_path, count=40)
+    rows = [f"{name},{'ab'[place % 2]},Shirt{', blue' if place == 9 else ''}" for place, name in enumerate(names)]
+    write(tmp_path / "styles.csv", "id,label,title", *rows)
+    found = read_data_set(tmp_path)
+    assert sum(len(files) for files in found.splits.values()) == 39
+    assert "1 line of" in found.brought.doubts[0]
+    assert "(11) and is left out" in found.brought.doubts[0]
+    write(tmp_path / "styles.csv", "id,label,title", *(f"{row}, more" for row in rows[:5]), *rows[5:])
+    assert "has 4 cells, and its header 3" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["2023-{0:02}-11", "11/{0}/2023", "2023.{0}.1 10:30:00"])
+def test_days_are_no_classes(form: str, tmp_path: Path) -> None:
+    names = [f"{label}{place}.png" for label in ("cat", "dog") for place in range(COUNT)]
+    fill(tmp_path, *(f"{name[:3]}/{name}" for name in names))
+    write(
+        tmp_path / "seen.csv",
+        "image,heat,date",
+        *(f"{name},{n}.5,{form.format(n % 6 + 1)}" for n, name in enumerate(names)),
+    )
+    assert read_data_set(tmp_path).classes == ("cat", "dog")
+
+
+def test_label_studios_whole_export_is_read(tmp_path: Path) -> None:
+    names = images(tmp_path, "images", 24)
+    tasks: list[dict[str, Any]] = [
+        {
+            "id": place,
+            "data": {"image": f"/data/upload/3/{name}"},
+            "annotations": [
+                {"was_cancelled": False, "result": [{"from_name": "choice", "value": {"choices": ["ab"[place % 2]]}}]},
+                {"was_cancelled": True, "result": [{"from_name": "choice", "value": {"choices": ["skipped"]}}]},
+            ],
+        }
+        for place, name in enumerate(names)
+    ]
+    for own in tasks[:2]:  # another answered otherwise
+        own["annotations"].append({"result": [{"from_name": "choice", "value": {"choices": ["c"]}}]})
+    write(tmp_path / "project-3.json", json.dumps(tasks))
+    found = read_data_set(tmp_path)
+    assert found.classes == ("a", "b")
+    assert sum(len(files) for files in found.splits.values()) == 22
+
+
+@pytest.mark.parametrize("ignore", [(), ("annotations",), ("*.xml",)])
+def test_class_folders_beside_xml_files_of_boxes_are_class_folders(ignore: tuple[str, ...], tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        for kind in ("crazing", "patches"):
+            for place in range(4):
+                fill(tmp_path, f"{split}/images/{kind}/{kind}_{place}.png")
+                box = f"<object><name>{kind}</name></object>"
+                write(tmp_path / f"{split}/annotations/{kind}_{place}.xml", f"<annotation>{box}</annotation>")
+    found = read_data_set(tmp_path, reading=Reading(ignore=ignore))
+    assert (found.classes, len(found.train), len(found.validation)) == (("crazing", "patches"), 8, 8)
+
+
+def test_files_of_boxes_that_are_left_out_tell_nothing(tmp_path: Path) -> None:
+    for kind in ("cat", "dog"):
+        names = images(tmp_path, f"images/{kind}", 8)
+        for name in names:
+            write(tmp_path / f"annotations/{kind}{name}.xml", "<annotation/>")
+    write(tmp_path / "annotations/000.xml", "<annotation/>")
+    fill(tmp_path, "images/000.png")
+    assert "hardener convert" in refused(tmp_path)
+    found = read_data_set(tmp_path, reading=Reading(ignore=("annotations", "images/000.png")))
+    assert found.classes == ("cat", "dog")

@@ -52,7 +52,9 @@ def read(root: Path, options: dict[str, list[str]]) -> DataSet:
     reading = Reading(
         ignore=tuple(options.get("--ignore", ())),
         label_from=options.get("--label-from", [None])[0],
-        class_depth=next(map(int, options.get("--class-depth", [])), None),
+        class_depth="leaf"
+        if options.get("--class-depth") == ["leaf"]
+        else next(map(int, options.get("--class-depth", [])), None),
     )
     val, test = (next(map(Path, options.get(name, [])), None) for name in ("--val", "--test"))
     data = Path(options.get("--data", [root])[0])
@@ -347,3 +349,26 @@ def test_words_above_numbers_are_offered_first(names: str, tmp_path: Path) -> No
 def test_grades_below_places_are_offered_first(tmp_path: Path) -> None:
     root = fill(tmp_path / "d", *pairs("left", "right", names="grade_1 grade_2 grade_3"), count=12)
     assert read(root, typed(refusal(root))[0]).classes == ("grade_1", "grade_2", "grade_3")
+
+
+def test_the_deepest_folders_are_offered_where_they_are_of_one_branch_each(tmp_path: Path) -> None:
+    ways = [
+        f"{part}/{level}/{part}-{level}{k}" for part in ("lower", "upper") for level in ("marks", "finds") for k in "ab"
+    ]
+    root = fill(tmp_path / "d", *ways)
+    line, *_ = typed(refusal(root))
+    assert line == {"--class-depth": ["leaf"]}
+    assert len(read(root, line).classes) == len(ways)
+
+
+def test_drawings_inside_splits_of_classes_are_left_out_by_the_line(tmp_path: Path) -> None:
+    ways = [f"{kind}/{split}" for kind in ("wood", "cloth") for split in ("Train", "Test")]
+    root = fill(tmp_path / "d", *ways, name="{:b}")
+    for way in ways:
+        fill(root, f"{way}/Label", name="{:b}_label")
+    line, _ = typed(refusal(root))
+    assert line["--ignore"] == ["Label"]
+    found = read(root, line)
+    assert (found.classes, count(found), found.drawn) == (("cloth", "wood"), 16, ("validation",))
+    (doubt,) = (own for own in read(root, {"--class-depth": ["1"]}).brought.doubts if "masks" in own)
+    assert doubt.startswith("16 images are called like masks of others")

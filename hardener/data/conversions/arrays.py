@@ -16,7 +16,7 @@ from hardener.data.conversions._made import NO_PAIR, Made, Skipped, ending_of, l
 from hardener.data.matlab import variables
 from hardener.data.sources._arrays import group_of
 from hardener.data.sources.npz import pairs, unpaired
-from hardener.data.tables.table import lines_of
+from hardener.data.tables.content import lines_of
 from hardener.errors import HardenerError
 
 _TEXTS = (".txt", ".csv")

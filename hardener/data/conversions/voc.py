@@ -54,12 +54,20 @@ def _parts(root: Path) -> list[tuple[Path, Path]]:
         names = names_in(home)
         told = [home / name for name in names if _TOLD.fullmatch(name) and _first(home / name) is not None]
         shown = [home / name for name in names if _SHOWN.fullmatch(name)]
-        if told and shown:
+        if told and shown and not any(_in_folders(folder, told[0]) for folder in shown):
             found.append((told[0], max(shown, key=lambda folder: folder.name == "JPEGImages")))
     if found:
         return found
     beside = [(folder, _first(folder)) for folder in flat_parts(root)]
     return [(folder, folder) for folder, first in beside if first is not None and image_of(folder, first.stem)]
+
+
+def _in_folders(shown: Path, told: Path) -> bool:
+    """Tell whether images lie in folders of their own, which tell their classes: `images/crazing/crazing_1.jpg`."""
+    first = _first(told)
+    if first is None or image_of(shown, first.stem) is not None:
+        return False
+    return any(image_of(shown / name, first.stem) is not None for name in names_in(shown, 2000))
 
 
 def _first(folder: Path) -> Path | None:

@@ -16,10 +16,12 @@ from hardener.data.place import Place
 from hardener.data.split_names import own_name, small_words_of, split_of, split_of_file
 from hardener.data.tables.candidates import may_hold_classes
 from hardener.data.tables.columns import choose, choose_path
+from hardener.data.tables.content import Table
 from hardener.data.tables.divisions import tells_division
 from hardener.data.tables.names import NoColumn
+from hardener.data.tables.objects import OF_CATEGORIES
 from hardener.data.tables.several import Below, Several, several_of
-from hardener.data.tables.table import ENDINGS, Table, read_table
+from hardener.data.tables.table import ENDINGS, read_table
 from hardener.data.tree import Tree
 from hardener.data.unclear.untaken import is_no_data, mentions
 from hardener.errors import HardenerError
@@ -239,7 +241,9 @@ def to_take(place: Place, tables: Iterable[Beside], reading: Reading) -> str:
         words.append(f"--images-root {shlex.quote(_root(place, training))}")
     if training.guessed:
         words.append(f"--path-column {shlex.quote(training.path)}")
-    if reading.label_column or training.choices:
+    if training.name.lower().endswith(".json") and list(training.table.columns) == OF_CATEGORIES:
+        words.append(f"--label-column {OF_CATEGORIES[1]}")  # else a list of boxes is to be converted
+    elif reading.label_column or training.choices:
         words.append(f"--label-column {shlex.quote(reading.label_column or training.choices[0])}")
     packed = "" if os.path.isdir(place.root) else f"{place.root} unpacked and "
     return packed + " ".join(words)

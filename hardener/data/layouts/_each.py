@@ -15,7 +15,7 @@ from hardener.data.ambiguity import some
 from hardener.data.place import Place
 from hardener.data.split_names import own_name, says_nothing, words_of
 from hardener.data.tables.columns import choose, tells_classes
-from hardener.data.tables.table import Table, as_text
+from hardener.data.tables.content import Table, as_text
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 

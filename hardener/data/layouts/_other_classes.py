@@ -15,7 +15,7 @@ from hardener.data.place import Place
 from hardener.data.split_names import split_in, words_of
 from hardener.data.tables.candidates import counted
 from hardener.data.tables.columns import tells_classes
-from hardener.data.tables.table import lines_of
+from hardener.data.tables.content import lines_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 

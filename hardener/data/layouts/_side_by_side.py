@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hardener.data.brought import SplitName
 from hardener.data.place import Place
 from hardener.data.split_names import own_name, split_in
-from hardener.data.tables.table import lines_of
+from hardener.data.tables.content import lines_of
 from hardener.data.tree import Tree
 from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError

@@ -16,9 +16,11 @@ from hardener.data.brought import SplitName
 from hardener.data.place import Place
 from hardener.data.split_names import own_name, split_in, split_of
 from hardener.data.tables.columns import choose, choose_splits
+from hardener.data.tables.content import lines_of, looks_like_image
 from hardener.data.tables.divisions import is_called_split, tells_splits
 from hardener.data.tables.names import NoColumn
-from hardener.data.tables.table import lines_of, looks_like_image, only_list, read_table
+from hardener.data.tables.objects import only_list
+from hardener.data.tables.table import read_table
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from hardener.data.place import Place
-from hardener.data.tables.table import Table
+from hardener.data.tables.content import Table
 from hardener.data.tree import Tree
 
 _DEEPEST, _MANY = 1, 5

@@ -16,7 +16,7 @@ from hardener.data.layouts._listed import Numbered, bring_listed, numbered
 from hardener.data.matlab import variables
 from hardener.data.place import Place
 from hardener.data.split_names import own_name
-from hardener.data.tables.table import lines_of
+from hardener.data.tables.content import lines_of
 from hardener.data.tree import Tree
 from hardener.errors import HardenerError
 

@@ -17,7 +17,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought, Group, SplitName
 from hardener.data.matlab import Variables, variables
 from hardener.data.place import Place
-from hardener.data.tables.table import lines_of
+from hardener.data.tables.content import lines_of
 from hardener.data.tree import OTHER, Tree
 from hardener.errors import HardenerError
 from hardener.words import one_line

@@ -21,12 +21,13 @@ from hardener.data.split_names import looks_handed_in, own_name, split_of_file
 from hardener.data.tables.candidates import counted
 from hardener.data.tables.class_files import with_names_told
 from hardener.data.tables.columns import choose
+from hardener.data.tables.content import Table
 from hardener.data.tables.divisions import only_divides
 from hardener.data.tables.finding import Finder
 from hardener.data.tables.names import NoColumn
 from hardener.data.tables.rows import Sheet, bring
 from hardener.data.tables.several import Below, several_of
-from hardener.data.tables.table import ENDINGS, Table, read_table
+from hardener.data.tables.table import ENDINGS, LISTS, read_table
 from hardener.data.tree import OTHER, Tree
 from hardener.data.unclear.answers import others_of
 from hardener.data.unclear.untaken import is_no_data
@@ -134,7 +135,7 @@ def _told(place: Place, names: Sequence[str], tree: Tree, reading: Reading) -> _
             told.faults[name] = error
             continue
         except HardenerError as error:
-            if name.lower().endswith((".json", ".txt", ".manifest")):
+            if name.lower().endswith((".json", ".manifest", *LISTS)):
                 told.faults[name] = error
                 continue
             raise

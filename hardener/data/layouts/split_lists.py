@@ -103,18 +103,17 @@ def _first(place: Place, tree: Tree, reading: Reading) -> tuple[Told, Splits, li
             continue
         files = list(told.files)
         if len(gone) > GONE * len(rows):
+            start = f"{', '.join(files)} below {place.root} name{'s' if len(files) == 1 else ''} {len(rows)} images"
             if unsure := [line for line in gone if line in find.unsure]:
                 one, other, *_ = find.unsure[unsure[0]]
                 raise HardenerError(
-                    f"{', '.join(files)} below {place.root} names {len(rows)} images, and {len(unsure)} of them may be "
-                    f"one file or another, such as {unsure[0]}: {one} or {other}. Write whole paths into the list, "
-                    "leave one of the folders out by --ignore with its name, or pass "
-                    f"{without(tree, files)} to divide the images without."
+                    f"{start}, and {len(unsure)} of them may be one file or another, such as {unsure[0]}: {one} or "
+                    f"{other}. Write whole paths into the list, leave one of the folders out by --ignore with its "
+                    f"name, or pass {without(tree, files)} to divide the images without."
                 )
             raise HardenerError(
-                f"{', '.join(files)} below {place.root} names {len(rows)} images, and {len(gone)} of them are not "
-                f"there, such as {gone[0]}. Put them back, take these lines out, or pass {without(tree, files)} to "
-                "divide the images without."
+                f"{start}, and {len(gone)} of them are not there, such as {gone[0]}. Put them back, take these lines "
+                f"out, or pass {without(tree, files)} to divide the images without."
             )
         return told, settled(place, tree, told, [(row, name) for row, name in rows if name is not None]), gone
     return None

@@ -6,7 +6,7 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.layouts._listed import bring_listed, numbered
 from hardener.data.place import Place
-from hardener.data.tables.table import lines_of
+from hardener.data.tables.content import lines_of
 from hardener.data.tree import Tree
 
 _LIST = "val_annotations.txt"

@@ -15,8 +15,8 @@ from hardener.data.brought import Brought
 from hardener.data.index import Seen, indexed
 from hardener.data.place import Folder
 from hardener.data.shards import Inside, ShardStore, split_sheets
+from hardener.data.tables.content import Table, as_text
 from hardener.data.tables.rows import bring
-from hardener.data.tables.table import Table, as_text
 from hardener.errors import HardenerError
 
 _KNOWN = ("image", "img", "pixel_values", "picture", "photo", "jpg", "png", "bytes", "data")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.conversions import CONVERSIONS
 from hardener.data.conversions.run import conversion_of
+from hardener.data.place import Folder
+from hardener.data.sources.image_folder import ImageFolder
+from hardener.data.sources.manifest import Manifest
 from hardener.errors import HardenerError
 
+_TOLD_BY = {"voc": ".xml", "coco": ".json", "yolo": ".txt"}
+"""How the files end that tell of boxes beside images."""
 _FILES = {
     (".pkl", ".pickle", ".pt", ".pth"): "a pickle, which runs any code when it is read. Load it with the program that "
     "wrote it, and save plain arrays: numpy.savez('data.npz', images=..., labels=...)",
@@ -38,12 +44,27 @@ class Foreign:
         if found is None:
             raise HardenerError(f"{root} is {(_kind(root) or '').format(name=root.name)}.")
         name, _ = found
+        if name == "coco" and root.is_file() and reading.label_column is not None:  # whole images, each of one class
+            return Manifest().read(root, reading)
+        if root.is_dir() and name in _TOLD_BY and _is_left_out(root, _TOLD_BY[name], reading):
+            return replace(ImageFolder().read(root, reading), kind="image-folder")
         target = f"{root.name.partition('.')[0] or 'data'}-classes"
-        way = shlex.join(["hardener", "convert", str(root), target])
+        counted_from = [] if reading.images_root is None else ["--images-root", reading.images_root]
+        way = shlex.join(["hardener", "convert", str(root), target, *counted_from])
+        whole = "Whole images are taken by --label-column category, if the boxes of each are of one class. "
+        kind = f"{CONVERSIONS[name].line}. {whole if name == 'coco' and root.is_file() else ''}"
         raise HardenerError(
-            f"{root} is {CONVERSIONS[name].line}. It is not read as it is. Convert it into class folders: {way}; then "
-            f"pass --data {shlex.quote(target)}."
+            f"{root} is {kind}It is not read as it is. Convert it into class folders: {way}; "
+            f"then pass --data {shlex.quote(target)}."
         )
+
+
+def _is_left_out(root: Path, ending: str, reading: Reading) -> bool:
+    """Tell whether the user leaves out the files that tell of boxes, and images are left."""
+    if not reading.ignore:
+        return False
+    tree = Folder(root).tree(reading.ignore)
+    return bool(tree.images) and not any(other.lower().endswith(ending) for other in tree.others)
 
 
 def _kind(root: Path) -> str | None:

@@ -16,8 +16,9 @@ from hardener.data.place import Folder
 from hardener.data.split_names import split_in
 from hardener.data.tables.class_files import is_called_after_classes, with_names_told
 from hardener.data.tables.columns import names_columns
+from hardener.data.tables.content import looks_like_image
 from hardener.data.tables.rows import Sheet, bring
-from hardener.data.tables.table import ENDINGS, looks_like_image, read_table
+from hardener.data.tables.table import ENDINGS, LISTS, read_table
 from hardener.data.tree import Tree, is_passed_over
 from hardener.data.unclear.untaken import doubts_about_names
 
@@ -32,7 +33,7 @@ class Manifest:
     def recognises(self, root: Path) -> bool:
         """Tell whether the path is such a file, by its name; of a text file by its first line."""
         name = root.name.lower()
-        return root.is_file() and name.endswith(ENDINGS) and (not name.endswith(".txt") or _lists_images(root))
+        return root.is_file() and name.endswith(ENDINGS) and (not name.endswith(LISTS) or _lists_images(root))
 
     def read(self, root: Path, reading: Reading) -> Brought:
         """Return the images that the table names.

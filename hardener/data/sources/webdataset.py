@@ -18,8 +18,9 @@ from hardener.data.file_kind import EXTENSIONS
 from hardener.data.index import Seen, indexed
 from hardener.data.shards import Inside, ShardStore, shards, shards_to_read, split_sheets
 from hardener.data.sources.archive import Later, Packed
+from hardener.data.tables.content import Table, as_text
 from hardener.data.tables.rows import bring
-from hardener.data.tables.table import Table, as_text, lines_in
+from hardener.data.tables.table import lines_in
 from hardener.errors import HardenerError
 
 _ENDINGS = (".tar", ".tar.gz", ".tgz")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from hardener.data.split_names import split_of, words_of
-from hardener.data.tables.table import Table
+from hardener.data.tables.content import Table
 
 _TELLING = {
     "label", "labels", "class", "classes", "category", "categories", "target", "diagnosis", "dx", "grade", "grades",
@@ -20,9 +20,13 @@ _MEASURES = {
 _NUMBERS = {"id", "ids", "idx", "index", "number", "nr", "no"}
 _MARKS = {"0", "1", "true", "false", "yes", "no", "0.0", "1.0", ""}
 _NUMBER = re.compile(r"-?\d+(?:\.0+)?")
+_FIGURE = re.compile(r"-?\d*\.?\d+")
 _MEASURED = re.compile(r"-?\d*\.\d*[1-9]\d*")
 """Numbers that are not whole ones written as such, `1.0`."""
-_MOST = 8
+_DATE = re.compile(r"(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4})(?:[T ][\d:.]+\w*)?")
+_GRADES, _EACH = 10, 8
+"""The most values with fractions that may be classes, such as 0, 1/3, 2/3 and 1, and the rows that each has then."""
+_MOST, _ROW = 8, 4
 _LONGEST = 20
 
 
@@ -31,6 +35,8 @@ def may_hold_classes(table: Table, names: Sequence[str]) -> list[str]:
     fit = [name for name in names if not measures(name, table.columns[name]) and repeats_itself(table.columns[name])]
     order = reversed(fit) if table.headed else fit  # what follows the image is its class most often
     if not table.headed:  # no name tells of a mark or a count: their order does
+        if len(fit) >= _ROW:  # of many figures the class is the last
+            return sorted(fit, key=lambda name: (all(map(_FIGURE.fullmatch, table.columns[name])), -fit.index(name)))
         return sorted(order, key=lambda name: all(map(_NUMBER.fullmatch, table.columns[name])))
     return sorted(order, key=lambda name: _doubt(name, table.columns[name]))
 
@@ -53,9 +59,13 @@ def counted(table: Table, names: Sequence[str]) -> str:
 
 
 def repeats_itself(cells: Sequence[str]) -> bool:
-    """Tell whether a column repeats itself as classes do, and holds no measurements."""
+    """Tell whether a column repeats itself as classes do, and holds no measurements and no dates."""
     values = set(cells)
-    return 2 <= len(values) <= len(cells) // 2 and not any(map(_MEASURED.fullmatch, values))
+    if not 2 <= len(values) <= len(cells) // 2:
+        return False
+    if len(values) > min(_GRADES, len(cells) // _EACH) and any(map(_MEASURED.fullmatch, values)):
+        return False
+    return not all(map(_DATE.fullmatch, values - {""}))
 
 
 def measures(name: str, cells: Sequence[str]) -> bool:

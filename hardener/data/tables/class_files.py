@@ -10,7 +10,7 @@ from dataclasses import replace
 from hardener.data.brought import Brought
 from hardener.data.place import Place
 from hardener.data.split_names import words_of
-from hardener.data.tables.table import lines_of
+from hardener.data.tables.content import lines_of
 
 _ENDINGS = (".txt", ".names", ".json", ".csv", ".tsv", ".pbtxt", ".yaml", ".yml")
 _CLASS = {"class", "classes", "label", "labels", "category", "categories", "names", "name"}

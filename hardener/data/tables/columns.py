@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hardener.config.reading import Reading, ignoring
 from hardener.data.brought import SplitName
 from hardener.data.tables.candidates import counted, may_hold_classes, measures, most_likely, repeats_itself
+from hardener.data.tables.content import Table, looks_like_image
 from hardener.data.tables.divisions import flags_of, is_binary, is_yes, ones, splits_of, tells_division
 from hardener.data.tables.names import (
     LABELS,
@@ -23,7 +24,6 @@ from hardener.data.tables.names import (
     named,
     some_of,
 )
-from hardener.data.tables.table import Table, looks_like_image
 from hardener.data.tree import is_named
 from hardener.data.unclear.answers import asks_people, others_of
 from hardener.errors import HardenerError
@@ -31,6 +31,7 @@ from hardener.errors import HardenerError
 _UNKNOWN = {"nan", "n/a", "#n/a", "null", "<na>"}
 """What programs write where a class is not known."""
 _PARTS = 3  # splits that a column may tell
+_FEWEST = 20  # rows of which some would share a class
 _BETWEEN = re.compile(r"\s*[|;,+&]\s*|\s+")
 _URL = re.compile(r"(?:https?|ftp|data):", re.I)
 
@@ -59,7 +60,7 @@ def choose(table: Table, reading: Reading) -> Columns:
         NoColumn: none is known to hold paths or classes.
     """
     path = choose_path(table, reading)
-    doubts: list[str] = []
+    doubts = _torn(table)
     splits, used, how = splits_of(table, reading, path, doubts)
     divided = {name for name in table.columns if name != reading.label_column and tells_division(table, name, path)}
     labels, label = _labels(table, reading, path, {*used, *flags_of(table, reading, path), *divided})
@@ -171,6 +172,11 @@ def _labels(table: Table, reading: Reading, path: str, used: Collection[str]) ->
 
 
 def _no_classes(table: Table, rest: list[str], path: str) -> str:
+    if len(table) >= _FEWEST and rest and not may_hold_classes(table, rest):
+        return (
+            f"{table.name} has the columns {counted(table, list(table.columns))}, and none is known to hold classes or "
+            "has values that many rows share. Add a column called label; or, if one holds them, --label-column NAME."
+        )
     if rest:
         return (
             f"{table.name} has the columns {counted(table, list(table.columns))}, and none is known to hold classes. "
@@ -194,6 +200,18 @@ def _unread(table: Table, path: str, labels: list[str]) -> list[str]:
     return [
         f"{called(few)} of {table.name} {'is' if len(few) == 1 else 'are'} not used: if splits are told there, such "
         f"as by {some_of(rest[few[0]])}, write train, val or test in their place, and pass --split-column {few[0]}"
+    ]
+
+
+def _torn(table: Table) -> list[str]:
+    """Tell of lines that were left out: the cells of one are shifted where a comma stands in it without quotes."""
+    if not table.torn:
+        return []
+    one = len(table.torn) == 1
+    return [
+        f"{len(table.torn)} line{'' if one else 's'} of {table.name} {'has' if one else 'have'} more cells than there "
+        f"are columns ({', '.join(map(str, table.torn[:5]))}{', …' if len(table.torn) > 5 else ''}) and "
+        f"{'is' if one else 'are'} left out: put quotes around cells that hold the delimiter"
     ]
 
 

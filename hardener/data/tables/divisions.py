@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.split_names import looks_like_split, own_name, split_of, words_of
+from hardener.data.tables.content import Table
 from hardener.data.tables.names import LABELS, SPLITS, by_name, called, key_of, named, some_of
-from hardener.data.tables.table import Table
 from hardener.errors import HardenerError
 
 _FLAG = re.compile(

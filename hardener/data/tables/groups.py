@@ -7,7 +7,7 @@ import shlex
 
 from hardener.config.reading import Reading
 from hardener.data.tables.columns import Columns
-from hardener.data.tables.table import Table
+from hardener.data.tables.content import Table
 from hardener.errors import HardenerError, did_you_mean
 
 _GROUPS = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from hardener.data.tables.table import Table
+from hardener.data.tables.content import Table
 from hardener.errors import HardenerError, did_you_mean
 
 _words = str.split

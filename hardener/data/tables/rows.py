@@ -17,10 +17,10 @@ from hardener.data.place import Place
 from hardener.data.sources._arrays import class_order
 from hardener.data.split_names import splits_of_folders
 from hardener.data.tables.columns import choose, choose_path
+from hardener.data.tables.content import Table
 from hardener.data.tables.finding import Finder, likely_root, nearly_named, refuse_outside
 from hardener.data.tables.groups import doubt_about_groups, groups_of_rows
 from hardener.data.tables.several import Below, Several, names_images, several_of
-from hardener.data.tables.table import Table
 from hardener.data.tree import is_named, is_passed_over
 from hardener.errors import HardenerError
 

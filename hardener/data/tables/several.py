@@ -11,8 +11,8 @@ from functools import cached_property, partial
 from hardener.config.reading import Reading
 from hardener.data.brought import SplitName
 from hardener.data.split_names import own_name
+from hardener.data.tables.content import Table, looks_like_image
 from hardener.data.tables.finding import nearest
-from hardener.data.tables.table import Table, looks_like_image
 
 _ENOUGH = 0.5
 """The share of rows that must stand for images."""

@@ -10,48 +10,22 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hardener.data.file_kind import EXTENSIONS
-from hardener.data.split_names import split_of
+from hardener.data.tables.content import Table, as_text, lines_of, looks_like_image
+from hardener.data.tables.objects import lines_of_json, of_json, of_objects
 from hardener.errors import HardenerError
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".json", ".txt")
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".manifest", ".json", ".txt", ".lst")
+LISTS = (".txt", ".lst")
+"""Of these what may also hold text of any kind."""
 _DELIMITERS = ",\t;|"
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _PEEKED = 20
 _FEWEST, _FORMED = 3, 1000
 """Rows without which a first line's form says nothing, and those that are looked at."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows by columns.
-
-    Attributes:
-        name: what messages call it.
-        columns: name -> the text in each row, empty where there is none.
-        headed: whether the table names its columns; else they are called 1, 2, …
-    """
-
-    name: str
-    columns: dict[str, list[str]]
-    headed: bool = True
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), ()))
-
-
-def looks_like_image(text: str) -> bool:
-    """Tell whether a text ends as the name of an image file does."""
-    return text.strip().lower().endswith(EXTENSIONS)
-
-
-def lines_of(text: str) -> list[str]:
-    """Return the lines of a file. `splitlines` also ends one at marks that a cell may hold, such as U+2028."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+_TORN = 0.05
+"""The share of lines that may have more cells than the header, as where a name holds a comma and no quotes."""
 
 
 def lines_in(path: Path) -> list[str]:
@@ -75,11 +49,12 @@ def read_table(name: str, data: bytes) -> Table:
     text = _text(name, data)
     text = text if "json" in ending else uncounted(text)
     if ending in {"jsonl", "ndjson", "manifest"}:
-        table = _of_objects(name, _lines_of_json(name, text))
+        table = of_objects(name, lines_of_json(name, text))
     elif ending == "json":
-        table = _of_json(name, text)
+        table = of_json(name, text)
     else:
-        table = _of_rows(name, _listing(text) if ending == "txt" and not _is_divided(text) else _cells(name, text))
+        words = not _is_divided(text) and (f".{ending}" in LISTS or _is_listing(text))
+        table = _of_rows(name, _listing(text) if words else _cells(name, text))
     if not len(table):
         raise HardenerError(f"{name} has {'a header and no rows' if table.columns else 'no rows'}. Add a row an image.")
     return table
@@ -139,6 +114,12 @@ def _listing(text: str) -> list[tuple[int, list[str]]]:
         if label:
             rows.append((number, [path.strip(), label] if path else [label]))
     return rows
+
+
+def _is_listing(text: str) -> bool:
+    """Tell whether every line holds an image's name and more behind it, parted by blanks alone."""
+    lines = [line.split() for line in lines_of(text) if line.strip()]
+    return len(lines) > 1 and all(len(line) > 1 and looks_like_image(line[0]) for line in lines)
 
 
 def _is_of_words(lines: Sequence[Sequence[str]]) -> bool:
@@ -206,8 +187,11 @@ def _of_rows(name: str, rows: Sequence[tuple[int, Sequence[str]]]) -> Table:
     header = [cell or f"column {place}" for place, cell in enumerate(header, 1)]
     _refuse_twice(name, header)
     cells: list[list[str]] = [[] for _ in header]
-    for line, row in rows[1:] if headed else rows:
-        if len(row) != len(header) and (len(row) < len(header) or any(cell.strip() for cell in row[len(header) :])):
+    below = rows[1:] if headed else rows
+    torn = [line for line, row in below if _is_longer(row, len(header))]
+    torn = torn if len(torn) <= _TORN * len(below) else []
+    for line, row in (pair for pair in below if pair[0] not in torn):
+        if len(row) < len(header) or _is_longer(row, len(header)):
             raise HardenerError(
                 f"line {line} of {name} has {len(row)} cells, and {'its header' if headed else 'the first line'} "
                 f"{len(header)}. Put quotes around cells that hold the delimiter, or mend the line."
@@ -217,7 +201,11 @@ def _of_rows(name: str, rows: Sequence[tuple[int, Sequence[str]]]) -> Table:
     columns: dict[str, list[str]] = {}
     for column_name, column in zip(header, cells, strict=True):
         columns |= _opened(column_name, column) or {column_name: column}
-    return Table(name, columns, headed)
+    return Table(name, columns, headed, tuple(torn))
+
+
+def _is_longer(row: Sequence[str], width: int) -> bool:
+    return any(cell.strip() for cell in row[width:])
 
 
 def _is_like_those_below(rows: Sequence[Sequence[str]]) -> bool:
@@ -247,144 +235,3 @@ def _refuse_twice(name: str, header: Iterable[str]) -> None:
         raise HardenerError(
             f"{name} has several columns called {', '.join(map(repr, twice[:3]))}. Rename them in its first line."
         )
-
-
-def _lines_of_json(name: str, text: str) -> list[Any]:
-    found = []
-    for number, line in enumerate(lines_of(text), 1):
-        if line.strip():
-            try:
-                found.append(json.loads(line))
-            except (ValueError, RecursionError):
-                raise HardenerError(
-                    f"line {number} of {name} is no JSON. Each line is an object such as "
-                    '{"path": "imgs/1.jpg", "label": "cat"}.'
-                ) from None
-    return found
-
-
-def _of_json(name: str, text: str) -> Table:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise HardenerError(f"{name} is no JSON that can be read: {error}.") from None
-    if isinstance(found, dict) and {"images", "annotations", "categories"} <= found.keys():
-        return _of_categories(name, found)
-    if isinstance(found, dict) and {"images", "annotations"} <= found.keys():
-        raise HardenerError(
-            f"{name} is a list of COCO's without categories, such as captions. Pass the one with classes: "
-            "instances_train2017.json, or the folder that holds annotations/."
-        )
-    if isinstance(found, dict) and _is_divided_by_name(found):
-        return _of_objects(name, _by_split(name, found))
-    if isinstance(found, dict) and isinstance(found.get("labels"), dict) and isinstance(found.get("classes"), list):
-        return _of_labels(name, found["labels"], found["classes"])
-    if isinstance(found, dict) and found and all(map(looks_like_image, found)):
-        if all(isinstance(value, dict) for value in found.values()):
-            return _of_objects(name, [{"path": path, **value} for path, value in found.items()])
-        return Table(name, {"path": list(found), "label": [as_text(value) for value in found.values()]})
-    if isinstance(found, dict) and found and all(isinstance(value, dict) for value in found.values()):
-        own = "key" if any("name" in value for value in found.values()) else "name"
-        return _of_objects(name, [{own: key, **value} for key, value in found.items()])
-    if isinstance(found, dict) and (listed := _of_lists(found)):
-        return Table(name, {"path": [path for path, _ in listed], "label": [label for _, label in listed]})
-    if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
-        if len({len(value) for value in found.values()}) == 1:
-            return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
-    return _of_objects(name, only_list(found) or found)
-
-
-def _of_labels(name: str, labels: dict[str, Any], names: list[Any]) -> Table:
-    """Read {"classes": ["cat", "dog"], "labels": {"000001": 0}}, as FiftyOne writes it."""
-    known = {number: as_text(own) for number, own in enumerate(names)}
-    found = [
-        known.get(value, as_text(value)) if isinstance(value, int) else as_text(value) for value in labels.values()
-    ]
-    return Table(name, {"name": list(labels), "label": found})
-
-
-def only_list(found: object) -> list[Any] | None:
-    """Return a list, or the one list of an object that is neither empty nor of numbers: {"samples": […], "size": 3}."""
-    if isinstance(found, list):
-        return found
-    values = found.values() if isinstance(found, dict) else ()
-    lists = [own for own in values if isinstance(own, list) and own and isinstance(own[0], dict | str)]
-    return lists[0] if len(lists) == 1 else None
-
-
-def _is_divided_by_name(found: dict[str, Any]) -> bool:
-    """Tell whether an object lists what lies in train, val and test: most of its names are those of several splits."""
-    named = [split for key, value in found.items() if isinstance(value, list | dict) and (split := split_of(key))]
-    return bool(named) and (len(named) == len(found) or (len(set(named)) > 1 and 2 * len(named) > len(found)))
-
-
-def _by_split(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of each split as rows.
-
-    Raises:
-        HardenerError: one tells no class.
-    """
-    rows: list[dict[str, Any]] = []
-    for split, entries in found.items():
-        pairs = list(entries.items()) if isinstance(entries, dict) else entries
-        for entry in pairs if isinstance(pairs, list) else []:
-            if isinstance(entry, list | tuple) and len(entry) == 2 and looks_like_image(str(entry[0])):
-                rows.append({"path": entry[0], "label": entry[1], "split": split})
-            elif isinstance(entry, dict):
-                rows.append({**entry, "split": split})
-            else:
-                raise HardenerError(
-                    f"{name} lists images of {', '.join(list(found)[:3])}, and no class of {as_text(entry)[:50]}. "
-                    'Write each as {"path": "imgs/1.jpg", "label": "cat"}; or, where they lie in class folders, pass '
-                    "--data with the folder that holds these and the list."
-                )
-    return rows
-
-
-def _of_lists(found: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return paths and classes of an object that lists the images of each class; nothing where it is another."""
-    rows = [(path, key) for key, paths in found.items() if isinstance(paths, list) for path in paths]
-    told = [isinstance(path, str) and (looks_like_image(path) or path.startswith(f"{key}/")) for path, key in rows]
-    alike = (
-        len({column.lower() for column in found} & {"path", "file", "filename", "file_name", "image", "images"}) == 0
-    )
-    return rows if rows and all(told) and alike and all(isinstance(paths, list) for paths in found.values()) else []
-
-
-def _of_categories(name: str, found: dict[str, Any]) -> Table:
-    """Read COCO's lists where they tell a category an image and no boxes, as iNaturalist's do."""
-    try:
-        kinds = {item["id"]: str(item["name"]) for item in found["categories"]}
-        files = {item["id"]: str(item["file_name"]) for item in found["images"]}
-        rows = [(files[item["image_id"]], kinds[item["category_id"]]) for item in found["annotations"]]
-    except (KeyError, TypeError) as error:
-        raise HardenerError(f"{name} is no list of COCO's that can be read: {type(error).__name__}: {error}.") from None
-    return Table(name, {"file_name": [file for file, _ in rows], "category": [kind for _, kind in rows]})
-
-
-def _of_objects(name: str, found: object) -> Table:
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise HardenerError(
-            f'{name} is no list of objects. A row an image is read, such as {{"path": "imgs/1.jpg", "label": "cat"}}.'
-        )
-    found = [_flat(item) for item in found]
-    header = list(dict.fromkeys(key for item in found for key in item))
-    return Table(name, {key: [as_text(item.get(key)) for item in found] for key in header})
-
-
-def _flat(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an object whose own objects are taken apart: {"image": {"path": "1.jpg"}} has the column image.path."""
-    parts: dict[str, Any] = {}
-    for key, value in item.items():
-        if isinstance(value, dict) and value and not any(isinstance(inner, dict | list) for inner in value.values()):
-            parts |= {f"{key}.{inner}": cell for inner, cell in value.items()}
-        else:
-            parts[key] = value
-    return parts
-
-
-def as_text(value: object) -> str:
-    """Return a value as a table of text would hold it; of a list or object its JSON."""
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

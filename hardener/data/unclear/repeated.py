@@ -221,7 +221,7 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
         first, others = f"{first}{_DIVIDED};", others.replace(_DIVIDED, "").removesuffix(";") + "."
     else:
         first, others = others, f"{first}."
-    raise HardenerError(f"{start}, and either may be the classes. {first} {others}")
+    raise HardenerError(f"{start}, and either may be the classes.{_deepest(found, filled)} {first} {others}")
 
 
 def doubts_about_levels(filled: Mapping[str, Node], images: Sequence[str]) -> list[str]:
@@ -331,6 +331,20 @@ def _same_files(filled: Mapping[str, Node]) -> str:
         f" Their files have the same names: if they show the same images, take one of the folders alone, "
         f"{ignoring(rest)}, or an image that is trained on is tested on too;"
     )
+
+
+def _deepest(found: Repeated, filled: Mapping[str, Node]) -> str:
+    """Return the way that takes the deepest folders, where they are more, and of one of the first folders each."""
+    branches: dict[str, set[str]] = {}
+    for name, node in filled.items():
+        for image in node.images():
+            branches.setdefault(image.split("/")[-2], set()).add(name)
+    if any(image.count("/") - 1 <= found.example[0].count("/") for node in filled.values() for image in node.images()):
+        return ""
+    own = [leaf for leaf, names in branches.items() if len(names) == 1]
+    if len(branches) <= len(found.names) or len(own) < _SURE * len(branches) or _are_counted(branches):
+        return ""
+    return f" --class-depth leaf takes the deepest folders, with {classes_of(branches)};"
 
 
 def _made_of(filled: Mapping[str, Node]) -> str:
