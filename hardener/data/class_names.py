@@ -87,6 +87,9 @@ def refuse_others(shown: str, found: Collection[str], classes: Sequence[str], kn
             f"{listed([new for _, _, new in renamed], 5)}. Give them one name{_by_moving(renamed)}."
         )
     start = f"{shown} has other classes than {known_as}: it {' and '.join(parts)}. Every class needs training images."
+    numbered = [all(map(_NUMBER.fullmatch, names)) for names in (extra, classes)]
+    if any(numbered) and not all(numbered) and len(extra) == len(set(found)):
+        raise HardenerError(f"{start} One has numbers for classes, and the other names: write the same into both.")
     if len(extra) == len(set(found)) > 1 and len(classes) > 1:
         raise HardenerError(
             f"{start} No class is in both, so the folders may be videos, persons or places. Then write a CSV file "

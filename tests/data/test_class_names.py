@@ -51,3 +51,10 @@ def test_a_command_that_reads_data_refuses_them(command: str, tmp_path: Path, mo
     found = CliRunner().invoke(app, words)
     assert found.exit_code == 2, found.output
     assert "look alike wherever they are shown" in found.stderr
+
+
+def test_numbers_in_one_split_and_names_in_another_are_said_to_be_so(tmp_path: Path) -> None:
+    root = write_image_folder(tmp_path / "d" / "train", {"benign": 8, "malignant": 8}).parent
+    write_image_folder(root / "test", {"0.0": 4, "1.0": 4})
+    with pytest.raises(HardenerError, match="One has numbers for classes, and the other names"):
+        read_data_set(root)
