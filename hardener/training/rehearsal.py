@@ -58,8 +58,7 @@ def rehearse(run: RunFolder, record: RunRecord, recipe: Recipe, material: Materi
         reporter.track("rehearsing", len(_ACTS), "acts") as advance,
     ):
         expected = _set_stage(run, Path(scratch), material, recipe)
-        found, ending = _play(Path(scratch), advance)
-    _see_that_it_opened(found.get("reopens", {"fault": ending}), expected, material)
+        found, ending = _play(Path(scratch), advance, lambda opened: _see_that_it_opened(opened, expected, material))
     if "fault" in found.get("trains", {}):
         raise HardenerError(f"a training step fails. {found['trains']['fault']}")
     reporter.say("rehearsal: the run opens again, with the same answers")
@@ -101,8 +100,12 @@ def _set_stage(run: RunFolder, folder: Path, material: Material, recipe: Recipe)
     return first if torch.equal(first, second) else None
 
 
-def _play(folder: Path, advance: Callable[[int], None]) -> tuple[dict[str, Found], str]:
-    """Start the interpreter, and count the acts as they end; return what each found, and how the play ended."""
+def _play(folder: Path, advance: Callable[[int], None], see: Callable[[Found], None]) -> tuple[dict[str, Found], str]:
+    """Start the interpreter, and count the acts as they end; return what each found, and how the play ended.
+
+    Args:
+        see: is given what the first act found, as soon as it ends: where it raises, the others are not played.
+    """
     package = str(Path(hardener.__file__).resolve().parent.parent)
     paths = [package, *(os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_OF_A_LAUNCH)}
@@ -121,9 +124,11 @@ def _play(folder: Path, advance: Callable[[int], None]) -> tuple[dict[str, Found
             while (status := playing.poll()) is None and time.monotonic() < ends:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     playing.wait(_LOOKS_S)
-                ended = len(read_lines_of_json(folder / "found.jsonl"))
-                advance(ended - counted)
-                counted = ended
+                acts = read_lines_of_json(folder / "found.jsonl")
+                advance(len(acts) - counted)
+                if acts and not counted:
+                    see(acts[0])
+                counted = len(acts)
         finally:
             playing.kill()
             playing.wait()
@@ -134,7 +139,10 @@ def _play(folder: Path, advance: Callable[[int], None]) -> tuple[dict[str, Found
         ending = f"it takes more than {LONGEST_S:.0f} s here"
     elif status == -signal.SIGKILL:
         ending = "the machine's memory does not hold it: lower --batch-size"
-    return {act["act"]: act for act in read_lines_of_json(folder / "found.jsonl")}, ending
+    found: dict[str, Found] = {act["act"]: act for act in read_lines_of_json(folder / "found.jsonl")}
+    if not counted:
+        see(found.get(_ACTS[0], {"fault": ending}))
+    return found, ending
 
 
 def _see_that_it_opened(found: Found, expected: Tensor | None, material: Material) -> None:
