@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -165,6 +166,28 @@ def test_a_file_sees_its_own_command_line_and_does_not_write_to_stdout(
 def test_what_keeps_a_file_from_being_imported_is_said_with_its_line(text: str, match: str, tmp_path: Path) -> None:
     with pytest.raises(HardenerError, match=match):
         load(write(tmp_path, net=text) / "net.py")
+
+
+@pytest.mark.parametrize("cloned", [True, False])
+def test_a_submodule_that_was_not_fetched_is_named_with_the_command(cloned: bool, tmp_path: Path) -> None:
+    """A repository that was downloaded as a zip has no history: there the command clones."""
+    inner = tmp_path / "inner"
+    write(inner, parts="WIDTH = 7")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
+        subprocess.run([*git, "-C", str(inner), *words], check=True)
+    home = write(tmp_path / "home", net=f"from lib.thing import parts\nWIDTH = parts.WIDTH\n{NET}")
+    (home / "lib/thing").mkdir(parents=True)
+    (home / ".gitmodules").write_text(f'[submodule "thing"]\n\tpath = lib/thing\n\turl = {inner}\n')
+    if cloned:
+        subprocess.run([*git, "-C", str(home), "init", "-q"], check=True)
+    with pytest.raises(HardenerError, match="as a submodule, and .*lib/thing is empty") as found:
+        load(home / "net.py")
+    command = str(found.value).partition("Type this first: ")[2]
+    assert ("submodule update --init lib/thing" in command) == cloned
+    if not cloned:
+        subprocess.run(shlex.split(command), check=True)
+        assert load(home / "net.py") is not None
 
 
 def test_known_packages_are_named_as_they_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,9 @@ def import_advice(error: BaseException | None, path: Path, folders: Sequence[Pat
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f". {_missing(error, path, folders)}"
     if isinstance(error, ImportError):
+        nothing = "(unknown location)" in str(error)  # a folder without a file in it is a package to Python
+        if nothing and (fetched := _submodule((error.name or "").removeprefix(ALIAS), folders)) is not None:
+            return f". {fetched}"
         return next((f". Newer versions do not have it: {now}." for old, now in _GONE.items() if old in str(error)), "")
     if isinstance(error, FileNotFoundError) and error.filename and not Path(error.filename).is_absolute():
         lies = next((folder for folder in folders if (folder / error.filename).exists()), None)
@@ -118,6 +121,8 @@ def _missing(error: ModuleNotFoundError, path: Path, folders: Sequence[Path]) ->
     lies = next(_places(top, folders), None)
     if lies is not None:
         return f"It lies in {lies}: pass --root {lies}, or move the model file."
+    if (fetched := _submodule(name, folders)) is not None:
+        return fetched
     file = _asked(name, error, path)
     holds = next((folder for folder in folders if stands_in(top, folder)), None)
     if holds is not None and top != name:
@@ -138,6 +143,28 @@ def _missing(error: ModuleNotFoundError, path: Path, folders: Sequence[Path]) ->
         f"No {file} is here, and hardener knows no package {top}. Where it is a part of the repository that the file "
         "comes from, put it beside the model file; where it is a package, install that."
     )
+
+
+def _submodule(name: str, folders: Sequence[Path]) -> str | None:
+    """Return how a repository within the repository is fetched, where the module would lie in it; else None."""
+    for folder in dict.fromkeys(folders):
+        told = ""
+        with contextlib.suppress(OSError, UnicodeDecodeError), unheard():
+            told = (folder / ".gitmodules").read_text()
+        for section in told.split("[submodule")[1:]:
+            way, url = (re.search(rf"^\s*{key}\s*=\s*(\S+)", section, re.M) for key in ("path", "url"))
+            place = None if way is None else folder / way[1]
+            if way is None or place is None or url is None or (place.is_dir() and any(place.iterdir())):
+                continue
+            if not {*Path(way[1]).parts, Path(url[1]).stem}.isdisjoint(name.split(".")):
+                fetch = ["git", "clone", url[1], str(place)]
+                if (folder / ".git").exists():  # of the version that belongs to the repository
+                    fetch = ["git", "-C", str(folder), "submodule", "update", "--init", way[1]]
+                return (
+                    f"It is a part of {url[1]}, which the repository brings as a submodule, and {place} is empty. "
+                    f"Type this first: {shlex.join(fetch)}"
+                )
+    return None
 
 
 def _asked(name: str, error: BaseException, path: Path) -> str:
