@@ -48,11 +48,16 @@ def main(folder: Path) -> None:
         with torch.no_grad():
             return {"answers": opened[0](images.float() / 255).tolist()}
 
+    def trains() -> Found:
+        found = _step(opened[0], record, recipe, asked["batch"], asked["labels"])
+        again = _played(lambda: _gradient(opened[0].eval(), images))  # a last layer of zeros lets none pass before
+        return {**found, "reaches": again.get("reaches", False)}
+
     acts: dict[str, Callable[[], Found]] = {  # the last one changes the network
         "reopens": reopens,
         "attacks": lambda: _gradient(opened[0], images),
         "exports": lambda: _export(opened[0], record, images, folder),
-        "trains": lambda: _step(opened[0], record, recipe, asked["batch"], asked["labels"]),
+        "trains": trains,
     }
     for name, act in acts.items():
         found = _played(act)

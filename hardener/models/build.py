@@ -203,7 +203,8 @@ def _besides(choice: ModelChoice, num_classes: int, channels: Sequence[int], siz
     loaded = _plain(bare, num_classes, channels[0], size)
     outputs = {} if loaded is None else _outputs(loaded.network, channels[0], [size], num_classes)
     if outputs:
-        return " --replace-head" * (outputs[size] != num_classes)
+        theirs = f" {loaded.scripts}" if loaded is not None and loaded.scripts else ""
+        return theirs + " --replace-head" * (outputs[size] != num_classes)
     fits = _what_fits(bare, num_classes, channels, *size)
     return "" if fits is None else f" {fits.options}"
 
@@ -322,9 +323,10 @@ def fit_head(
             else "Evaluate it on images of its own classes, or train it on these first: hardener train MODEL --data "
             "DIR --init FILE --replace-head."
         )
+        theirs = f"{built.loaded.scripts} " if built.loaded.scripts else ""
         raise HardenerError(
             f"{differ} {fresh}",
-            options="--replace-head" if start is None or start.trains else "",
+            options=f"{theirs}--replace-head" if start is None or start.trains else "",
         )
     if replace and behind:
         return _with_head_behind(built, num_classes, start)

@@ -31,7 +31,7 @@ from hardener.models.code.files_around import files_around
 from hardener.models.code.files_read import data_files, files_read
 from hardener.models.code.imports_read import repository_above
 from hardener.models.code.model_file import Imported, ModelFile, find_model_file, imported
-from hardener.models.code.unfetched import names_of, unfetched
+from hardener.models.code.unfetched import hub_asked_twice, names_of, unfetched
 from hardener.models.code.user_code import user_code
 from hardener.models.hugging_face import build_hugging_face, refuse_code_of_others
 from hardener.models.naming import named
@@ -71,7 +71,7 @@ class LoadedModel:
     read from other places, or by a path that is written whole in the code, and `outside` the code that was imported
     from other places. `found` says what of which file was taken, and how that was found; `notes` what the
     user should know of it, a line each. `scripts`: the options by which it is built as the repository's scripts build
-    it, where that is another network.
+    it, where that is another network. `bare`: its code would fetch weights, and did not.
     """
 
     network: nn.Module
@@ -85,6 +85,7 @@ class LoadedModel:
     found: str = ""
     notes: tuple[str, ...] = ()
     scripts: str = ""
+    bare: bool = False
 
 
 def see_that_it_is_there(spec: str, root: Path | None) -> None:
@@ -162,7 +163,7 @@ def _unless_fetched(choice: ModelChoice, build: Callable[[], LoadedModel], *, us
     if not left_out:
         return loaded
     told = f"weights that its code would fetch were not fetched: {', '.join(names_of(left_out))}"
-    return dataclasses.replace(loaded, notes=(*loaded.notes, told))
+    return dataclasses.replace(loaded, notes=(*loaded.notes, told), bare=True)
 
 
 def _of_module(choice: ModelChoice, module: ModuleType, entry: str, facts: Facts) -> LoadedModel:
@@ -179,7 +180,7 @@ def _of_module(choice: ModelChoice, module: ModuleType, entry: str, facts: Facts
 
 def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Facts) -> LoadedModel:
     numbers, others, state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    with files_read() as read, variables_read() as asked, imported(file) as found:
+    with files_read() as read, variables_read() as asked, imported(file) as found, hub_asked_twice():
         wish = _wish(choice, found)
         known = entry or conventional_entry(found, facts, wish)
         if known is not None:
@@ -189,7 +190,7 @@ def _of_file(choice: ModelChoice, file: ModelFile, entry: str | None, facts: Fac
     random.setstate(numbers)  # what was tried leaves no trace in what is built
     np.random.set_state(others)
     torch.set_rng_state(state)
-    with files_read() as read, variables_read() as asked, imported(file) as found:
+    with files_read() as read, variables_read() as asked, imported(file) as found, hub_asked_twice():
         how, wish = "found by looking", _wish(choice, found)
         built = _built(chosen.name, found, read, facts, wish, entry=chosen.name, how=how)
         built = dataclasses.replace(built, notes=(*built.notes, *chosen.also), scripts=chosen.scripts)
@@ -258,7 +259,8 @@ def _built(
         notes += (f"{told}: what is called of {'it' if one else 'them'} does nothing",)
     notes += tuple(done_without(found.sources()))
     sources = found.sources()
-    return LoadedModel(built.network, file.name, sources, root, entry, data, elsewhere, outside, said, notes)
+    loaded = LoadedModel(built.network, file.name, sources, root, entry, data, elsewhere, outside, said, notes)
+    return dataclasses.replace(loaded, bare=bool(built.switched_off))
 
 
 def _notes(built: BuiltEntry, name: str, found: str) -> tuple[str, ...]:

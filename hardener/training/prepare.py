@@ -111,7 +111,8 @@ def prepare(request: TrainRequest, reporter: Reporter) -> Prepared:
         reporter.warn("the images hold colour and the model takes one channel: they are turned to gray")
     built, replaced, began = give_weights_and_head(built, request, folder.classes, reporter)
     loaded = built.loaded
-    _change_network(built, recipe, shape, len(folder.classes), reporter)
+    drawn = loaded.bare and request.init is None
+    _change_network(built, recipe, shape, len(folder.classes), reporter, drawn=drawn)
     pictured = Pictured(shape.height, shape.width, len(folder.train), color, folder.classes)
     recipe = settle_augmentation(recipe, pictured, reporter, told=request.recipe.augment.model_fields_set)
     keep_all_buffers(loaded.network)
@@ -271,8 +272,14 @@ def _build(request: TrainRequest, classes: Sequence[str], size: Size, *, color: 
     )
 
 
-def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter) -> None:
-    """Replace activations and freeze what the recipe names."""
+def _change_network(
+    built: Built, recipe: Recipe, shape: ImageShape, num_classes: int, reporter: Reporter, *, drawn: bool
+) -> None:
+    """Replace activations and freeze what the recipe names.
+
+    Args:
+        drawn: its code would have fetched weights, and nothing gives it any.
+    """
     activation, network = recipe.network.activation, built.network
     smooth = replace_activations(network, activation, channels=shape.channels, height=shape.height, width=shape.width)
     if smooth:
@@ -285,8 +292,13 @@ def _change_network(built: Built, recipe: Recipe, shape: ImageShape, num_classes
         reporter.say(f"frozen: {', '.join(still)}; {learning:,} parameters learn")
     elif 2 * learning < whole:
         reporter.warn(
-            f"{learning:,} of {whole:,} parameters learn: the model's own code freezes the others. --freeze PATTERN "
-            "also holds their batch statistics"
+            f"{learning:,} of {whole:,} parameters learn: the model's own code freezes the others. "
+            + (
+                "They stay as they were drawn at random, since their weights were not fetched: give weights by --init, "
+                "or switch the freezing off by the file's own argument"
+                if drawn
+                else "--freeze PATTERN also holds their batch statistics"
+            )
         )
     if recipe.network.head_first:
         names = HeldBody(network, num_classes=num_classes, head=head).names

@@ -63,7 +63,7 @@ def rehearse(run: RunFolder, record: RunRecord, recipe: Recipe, material: Materi
         raise HardenerError(f"a training step fails. {found['trains']['fault']}")
     reporter.say("rehearsal: the run opens again, with the same answers")
     _tell(reporter, _of_export(found.get("exports", {"fault": ending})))
-    _tell(reporter, _of_attacks(found.get("attacks", {"fault": ending})))
+    _tell(reporter, _of_attacks(found.get("attacks", {"fault": ending}), found.get("trains", {})))
     _tell(reporter, _of_training(found.get("trains"), len(material.train_images), recipe, ending))
     if found.keys() == set(_ACTS):
         with contextlib.suppress(OSError):  # what cannot be remembered is rehearsed again
@@ -176,10 +176,10 @@ def _of_export(found: Found) -> tuple[str, bool]:
     return f"exports to ONNX, for {batch} image{'s' if batch > 1 else ''} at once only", True
 
 
-def _of_attacks(found: Found) -> tuple[str, bool]:
+def _of_attacks(found: Found, later: Found) -> tuple[str, bool]:
     if "fault" in found:
         return f"attacks get no gradient, and hardener eval will fail: {found['fault']}", False
-    if not found["reaches"]:
+    if not found["reaches"] and not later.get("reaches"):
         return "no gradient reaches the image: attacks by gradients say nothing of this network", False
     return "gradients reach the image, so attacks can climb them", True
 

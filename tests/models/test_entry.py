@@ -178,3 +178,35 @@ def test_other_words_that_its_code_knows_are_named_beside_the_one_that_is_printe
     with pytest.raises(HardenerError) as caught:
         load_model(ModelChoice(str(tmp_path / "vgg.py")), num_classes=5, size=(8, 8))
     assert "Others for vgg_name: VGG11, VGG13. Pass what is right" in str(caught.value)
+
+
+def test_what_a_word_only_begins_with_is_not_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n"
+        "def make(kind, num_classes):\n"
+        "    if kind.startswith('wide') or 'deep' in kind:\n"
+        "        width = int(kind[4:])\n"
+        "        return nn.Sequential(nn.Flatten(), nn.Linear(192, width), nn.Linear(width, num_classes))\n"
+        "    raise ValueError(kind)\n"
+    )
+    (tmp_path / "run.py").write_text("from nets import make\nmake('wide16', 10)\nmake('wide8', 10)\n")
+    with pytest.raises(HardenerError) as caught:
+        load_model(ModelChoice(str(tmp_path / "nets.py")), num_classes=5, size=(8, 8))
+    assert "--model-arg kind=wide16" in str(caught.value)
+    assert "Others for kind: wide8. Pass" in str(caught.value)
+
+
+def test_a_number_that_scripts_compute_is_named_with_its_default(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, num_classes, width, rate=32):\n"
+        "        super().__init__()\n"
+        "        self.pool = nn.AdaptiveAvgPool2d(max(1, 64 // rate))\n"
+        "        self.fc = nn.Sequential(nn.Flatten(), nn.LazyLinear(width), nn.Linear(width, num_classes))\n"
+        "    def forward(self, x):\n"
+        "        return self.fc(self.pool(x))\n"
+    )
+    (tmp_path / "run.py").write_text("from nets import Net\ndef make(size):\n    return Net(10, 8, rate_of(size))\n")
+    with pytest.raises(HardenerError, match="Scripts compute rate, 32 by default, by what .* --model-arg rate=. Pass"):
+        load_model(ModelChoice(str(tmp_path / "nets.py")), num_classes=5, size=(8, 8))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import threading
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import huggingface_hub.utils._http as hub
 import pytest
 import timm
 import torch
@@ -15,7 +17,7 @@ import torchvision
 
 from hardener.errors import HardenerError
 from hardener.models.build import build_for
-from hardener.models.code.unfetched import can_be_fetched, names_of, unfetched
+from hardener.models.code.unfetched import can_be_fetched, hub_asked_twice, names_of, unfetched
 from hardener.models.load import ModelChoice, load_model
 
 EARLY = """
@@ -135,3 +137,13 @@ def test_a_file_beside_the_model_file_that_imports_timm_fetches_nothing_either(
     loaded = load_model(ModelChoice(str(tmp_path / "net.py"), entry="Net", pretrained=False), num_classes=2)
     assert told == [True]
     assert loaded.notes[-1] == "weights that its code would fetch were not fetched: weights of ResNet"
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(hub, "time", SimpleNamespace(sleep=waits.append))
+    for few in (True, False):
+        waits.clear()
+        with hub_asked_twice() if few else nullcontext(), pytest.raises(Exception, match="refused"):
+            hub.http_backoff("HEAD", "http://127.0.0.1:1")  # nothing listens there
+        assert len(waits) == (1 if few else 5)

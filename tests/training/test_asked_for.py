@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import shlex
@@ -330,6 +331,21 @@ def test_a_network_whose_own_code_freezes_most_of_it_is_told(image_folder: Path,
     told = Recorder()
     prepare(request(model, image_folder, tmp_path, "natural"), told)
     assert any(line.startswith("18 of 538 parameters learn: the model's own code freezes") for line in told.warned)
+
+
+def test_what_is_frozen_without_its_weights_is_told_to_be_random(image_folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "frozen.py"
+    model.write_text(
+        "from torch import nn\nfrom torchvision import models\n\n\ndef build_model(num_classes, pretrained=True):\n"
+        "    net = models.squeezenet1_1(weights='DEFAULT' if pretrained else None).requires_grad_(False)\n"
+        "    net.classifier[1] = nn.Conv2d(512, num_classes, 1)\n    return net\n"
+    )
+    told = Recorder()
+    recipe = load_recipe("natural", ["data.image_size=32", "data.channels=3"])
+    prepare(dataclasses.replace(request(model, image_folder, tmp_path, "natural"), recipe=recipe), told)
+    assert any(
+        "They stay as they were drawn at random, since their weights were not fetched" in one for one in told.warned
+    )
 
 
 def test_the_line_that_goes_on_is_read_by_a_shell_as_it_is_meant() -> None:

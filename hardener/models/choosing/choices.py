@@ -13,7 +13,7 @@ from hardener.models.choosing.other_sizes import at_other_sizes
 from hardener.models.choosing.probing import Trial, Trials
 from hardener.models.choosing.repository import called_in, repository_of
 from hardener.models.choosing.wrapper import Wrapping, as_called, completed
-from hardener.models.code.arguments import Facts
+from hardener.models.code.arguments import Facts, class_count_name
 from hardener.models.code.model_file import Imported
 from hardener.models.code.source_code import is_network_class, tree_of
 from hardener.models.code.unfetched import can_be_fetched, is_unfetched
@@ -22,6 +22,7 @@ from hardener.models.code.user_code import advice_for, named_error, place_of
 MOST_SHOWN = 12
 _FEW_PARAMETERS, _MANY_TIMES = 100, 100
 _MOST_RIVALS = 4
+_KERAS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "paddle", "mxnet", "mindspore")
 
 
 def options_of(wrapping: Wrapping, facts: Facts, wish: Wish) -> str:
@@ -43,6 +44,20 @@ def _more(trial: Trial, facts: Facts, wish: Wish) -> str:
     fresh = outputs is not None and outputs != facts.num_classes and wish.offers_head
     bare = wish.offers_head and not is_unfetched() and not can_be_fetched(trial.fetches)
     return " --no-pretrained" * bare + told + " --replace-head" * fresh
+
+
+def computed_by_scripts(wrapping: Wrapping, found: Imported) -> str:
+    """Name the numbers that every call of a network in scripts computes, and that stay what they are by default."""
+    taken = wrapping.candidate.takes
+    if taken is None:
+        return ""
+    calls = repository_of(found.file).calls(wrapping.candidate.called, taken, found.file.own.stem, whole=True)
+    given = [{name for name, value in call.items() if value is ...} for call in calls]
+    numbers = {name: one for name, one in taken.names.items() if type(one) in (int, float)}
+    open_ones = set.intersection(*given) & numbers.keys() if given else set()
+    left = sorted(open_ones - {*wrapping.guesses, class_count_name(taken)})
+    told = [f"{name}, {numbers[name]} by default" for name in left]
+    return f"Scripts compute {', and '.join(told)}, by what is not known here: --model-arg {left[0]}=. " if told else ""
 
 
 def figures(wrapping: Wrapping) -> str:
@@ -96,7 +111,7 @@ def likeliest_first(tops: list[Tried], found: Imported) -> list[Tried]:
     ]
     called, chosen = frozenset[str](), list[str]()
     if len(tops) > 1:
-        called = repository_of(found.file).called_besides(found.file.own.stem)
+        called = called_elsewhere(found)
         chosen = chosen_by_scripts(tops, found)
     few = max(_FEW_PARAMETERS, max(one.trial.parameters for one in tops) // _MANY_TIMES)
 
@@ -113,6 +128,23 @@ def chosen_by_scripts(tops: list[Tried], found: Imported) -> list[str]:
     """Return which of some networks scripts choose by a setting, the likeliest first."""
     names = {one.candidate.name for one in tops}
     return [one.name for one in repository_of(found.file).chosen(found.file.name, names)]
+
+
+def called_elsewhere(found: Imported) -> frozenset[str]:
+    """Return the names that the repository's other files call."""
+    return repository_of(found.file).called_besides(found.file.own.stem)
+
+
+def meant_by_scripts(tops: list[Tried], lesser: list[Tried], found: Imported, facts: Facts) -> list[Tried]:
+    """Return which of the networks that fit less, if any, scripts choose by the default of a setting; or call, and none
+    that stands out, where they have as many outputs as there are classes."""
+    chosen = chosen_by_scripts([*tops, *lesser], found)[:1]
+    return [
+        one
+        for one in lesser
+        if one.candidate.name in chosen
+        or (not chosen and one.candidate.here and one.rank(facts) == 1 and _is_called(one, tops, found))
+    ]
 
 
 def rivals(
@@ -148,7 +180,7 @@ def rivals(
 
 def _is_called(one: Tried, tops: list[Tried], found: Imported) -> bool:
     """Do the file, or scripts beside it, call a network, and none of those that stand out but where it makes these?"""
-    beside = repository_of(found.file).called_besides(found.file.own.stem)
+    beside = called_elsewhere(found)
     here = called_in(tree_of(found.module))
     others = [top for top in tops if top.candidate.called in (beside if is_part(top, [one]) else beside | here)]
     return one.candidate.called in beside | here and not others
@@ -252,3 +284,23 @@ def none_fits(tops: list[Tried], found: Imported, facts: Facts) -> str:
 
 def _told(error: BaseException) -> str:
     return str(error) if isinstance(error, HardenerError) else named_error(error)
+
+
+def nothing_there(found: Imported) -> str:
+    """Say that a file holds no network, and what it holds."""
+    path = found.file.path
+    modules = {getattr(value, "__name__", "").partition(".")[0] for value in vars(found.module).values()}
+    owners = {(getattr(v, "__module__", "") or "").partition(".")[0] for v in vars(found.module).values()}
+    other = next((name for name in _KERAS if name in modules | owners), None)
+    if other is not None:
+        return f"{path} is made with {other}. hardener takes PyTorch networks; an ONNX file of it can be evaluated."
+    names = [
+        name
+        for name, value in vars(found.module).items()
+        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == found.module.__name__
+    ]
+    listed = ", ".join(names[:MOST_SHOWN]) or "nothing"
+    return (
+        f"{path} defines no model: looked for build_model(num_classes), model, and whatever makes an nn.Module; found "
+        f"{listed}. Name what builds the network by --entry, or add build_model(num_classes) that returns it."
+    )

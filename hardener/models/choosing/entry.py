@@ -31,12 +31,16 @@ from hardener.models.choosing.candidates import (
 )
 from hardener.models.choosing.choices import (
     MOST_SHOWN,
+    called_elsewhere,
     chosen_by_scripts,
+    computed_by_scripts,
     extra_options,
     figures,
     for_other_sizes,
     likeliest_first,
+    meant_by_scripts,
     none_fits,
+    nothing_there,
     options_of,
     passed_over,
     rivals,
@@ -60,14 +64,13 @@ from hardener.models.code.arguments import (
 from hardener.models.code.model_file import Imported
 from hardener.models.code.settings_read import is_config
 from hardener.models.code.source_code import is_network_class, makes_network, tree_of
-from hardener.models.code.user_code import describe, user_code
+from hardener.models.code.user_code import describe, named_error, user_code
 from hardener.models.tame import unwrapped
 
 _MOST_COMPLETED, _MOST_OPEN, _LONGEST = 6, 3, 160
 _PARTS = ("block", "layer", "unit", "cell", "bottleneck", "conv2d")
 _OF_IMAGES = re.compile("conv|patch", re.IGNORECASE)
 """Where these stand, what takes rows of numbers is a part of a network of images."""
-_KERAS = ("tensorflow", "keras", "tf_keras", "jax", "flax", "paddle", "mxnet", "mindspore")
 
 
 class EntryNeeded(HardenerError):
@@ -113,7 +116,7 @@ def find_entry(found: Imported, facts: Facts, wish: Wish) -> Entry:
     """
     candidates = candidates_of(found)
     if not candidates:
-        raise HardenerError(_nothing(found)) if found.stand_ins is None else found.stand_ins.error
+        raise HardenerError(nothing_there(found)) if found.stand_ins is None else found.stand_ins.error
     rows = not _OF_IMAGES.search(ast.unparse(tree_of(found.module)))
     trials = Trials(facts, rows=rows, likely=functools.partial(sides_for, found.file))
     everything = [tried(candidate, facts, wish.given, trials) for candidate in candidates]
@@ -138,8 +141,10 @@ def _chosen(
     """Take the one network that stands out, unless it cannot be trained and another can; or let the user choose."""
     lesser = [one for one in everything if one not in tops and one.rank(facts) < 3 and not is_part(one, everything)]
     named = rivals(tops, everything, found, facts, wish, trials)
-    ordered = [*likeliest_first(tops, found), *lesser]
-    is_clear = len(tops) == 1 and not named and (not lesser or stepped(tops[0], trials).fault is None)
+    meant = meant_by_scripts(tops, lesser, found, facts)
+    ordered = [*meant, *(one for one in [*likeliest_first(tops, found), *lesser] if one not in meant)]
+    is_clear = len(tops) == 1 and not named and not meant
+    is_clear = is_clear and (not lesser or stepped(tops[0], trials).fault is None)
     ordered = ordered if is_clear else trainable_first(ordered, trials)
     failing = not named and ordered[0].fault is not None
     if len(tops) == 1 and (is_clear or failing):
@@ -263,11 +268,12 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     """
 
     def complete(needy: list[Tried]) -> list[Wrapping]:
-        chosen = chosen_by_scripts(needy, found)[:1]
+        chosen, called = chosen_by_scripts(needy, found)[:1], called_elsewhere(found)
 
-        def order(one: Tried) -> tuple[bool, bool, bool, bool, int]:
+        def order(one: Tried) -> tuple[bool | int, ...]:
             name, is_class = one.candidate.name, inspect.isclass(one.candidate.value)
-            return name not in chosen, not one.counts, name.lower().endswith(_PARTS), is_class, one.candidate.place
+            unused = name.lower().endswith(_PARTS), one.candidate.called not in called
+            return name not in chosen, not one.counts, *unused, is_class, one.candidate.place
 
         asked = sorted(needy, key=order)[:_MOST_COMPLETED]
         return [
@@ -288,7 +294,7 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
         rows = [(options_of(w, facts, wish), figures(w)) for w in fitting]
         raise _choice("that need arguments", rows, found)
     if fitting:
-        raise _needs(fitting[0], found, facts, wish, _open_beside(fitting[0], tops, found))
+        raise _needs(fitting[0], found, facts, wish, _open_beside(fitting[0], tops, wrappings, found))
     built = [one for one in tops if not one.missing]
     networks = [one for one in built if one.trial.parameters or not one.trial.built] or built
     counted = [one for one in networks if one.counts] or networks
@@ -316,12 +322,20 @@ def _unfit(tops: list[Tried], parts: list[Tried], found: Imported, facts: Facts,
     )
 
 
-def _open_beside(fits: Wrapping, tops: list[Tried], found: Imported) -> str:
+def _open_beside(fits: Wrapping, tops: list[Tried], wrappings: list[Wrapping], found: Imported) -> str:
     """Name the networks that stand out as much as one that could be completed, and that nothing was found for."""
     others = [one for one in tops if one.counts and one.missing and one.candidate.name != fits.candidate.name]
     if not others:
         return ""
-    named = [f"{one.candidate.name}, which needs {', '.join(one.missing)}" for one in others[:_MOST_OPEN]]
+    failed = {
+        one.candidate.name: f", and raises {named_error(one.fault)}"
+        for one in wrappings
+        if one.trial is None and isinstance(one.fault, OSError)  # a file that the repository does not bring
+    }
+    named = [
+        f"{one.candidate.name}, which needs {', '.join(one.missing)}{failed.get(one.candidate.name, '')}"
+        for one in others[:_MOST_OPEN]
+    ]
     more = f" and {len(others) - _MOST_OPEN} more" if len(others) > _MOST_OPEN else ""
     return f"{found.file.path.name} also holds {'; '.join(named)}{more}: --entry {others[0].candidate.name}. "
 
@@ -370,31 +384,11 @@ def _needs(wrapping: Wrapping, found: Imported, facts: Facts, wish: Wish, beside
         return needed
     if wrapping.is_said:
         options = options_of(wrapping, facts, wish)
-        text = (
-            f"{told} {beside}{wrapping.others()}Pass what is right for you, such as\n  {options}\n({figures(wrapping)})"
-        )
+        told = f"{told} {beside}{wrapping.others()}{computed_by_scripts(wrapping, found)}"
+        text = f"{told}Pass what is right for you, such as\n  {options}\n({figures(wrapping)})"
         return EntryNeeded(text, options=options)
     lines, made = wrapping.function()
     more = extra_options(wrapping, facts, wish)
     named = f" --entry {made}" if made != "build_model" else ""
     also = f"\nand pass{named}{more}." if named or more else ""
     return EntryNeeded(f"{told} Put this at the end of {path} ({figures(wrapping)}):\n\n{lines}\n{also}")
-
-
-def _nothing(found: Imported) -> str:
-    path = found.file.path
-    modules = {getattr(value, "__name__", "").partition(".")[0] for value in vars(found.module).values()}
-    owners = {(getattr(v, "__module__", "") or "").partition(".")[0] for v in vars(found.module).values()}
-    other = next((name for name in _KERAS if name in modules | owners), None)
-    if other is not None:
-        return f"{path} is made with {other}. hardener takes PyTorch networks; an ONNX file of it can be evaluated."
-    names = [
-        name
-        for name, value in vars(found.module).items()
-        if not name.startswith("_") and callable(value) and getattr(value, "__module__", None) == found.module.__name__
-    ]
-    listed = ", ".join(names[:MOST_SHOWN]) or "nothing"
-    return (
-        f"{path} defines no model: looked for build_model(num_classes), model, and whatever makes an nn.Module; found "
-        f"{listed}. Name what builds the network by --entry, or add build_model(num_classes) that returns it."
-    )

@@ -154,8 +154,10 @@ def _among(guess: Guess, name: str, value: Any, others: Iterable[Guess]) -> Gues
     """Return a word with those that the code knows for its argument, or else those that were found elsewhere."""
     if guess.others or not isinstance(guess.value, str):
         return guess
-    known = words_of(name, value) or [one.value for one in others]
-    words = [one for one in known if isinstance(one, str) and one != guess.value and one not in OF_LIBRARIES]
+    whole = words_of(name, value, parts=False)
+    but = {guess.value, *OF_LIBRARIES, *(set(words_of(name, value)) - set(whole))}
+    known = whole or [one.value for one in others if isinstance(one.value, str)]
+    words = [one for one in known if isinstance(one, str) and one not in but]
     return dataclasses.replace(guess, others=tuple(dict.fromkeys(words))[:_MOST_WORDS])
 
 

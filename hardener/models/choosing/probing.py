@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
 from hardener.errors import HardenerError
@@ -191,7 +192,9 @@ def _named_by(error: BaseException | None) -> list[int]:
 
 def _is_of_meta(error: BaseException | None) -> bool:
     """Does an error come from there being no numbers? What the code says of shapes and arguments holds anyway."""
-    return isinstance(error, NotImplementedError) or any(word in str(error) for word in ("meta", "device"))
+    return isinstance(error, NotImplementedError) or any(
+        word in str(error) for word in ("meta", "device", "incompatible tensor type")
+    )
 
 
 def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Facts, *, rows: bool) -> Trial:
@@ -203,7 +206,7 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
             raise NothingReturned("it returned nothing")
         if not isinstance(network, nn.Module):
             raise TypeError(f"it returned a {type(network).__name__}, not an nn.Module")
-        found = Trial(True, sum(p.numel() for p in network.parameters()))
+        found = Trial(True, _count(network))
         parameter = next(iter(network.parameters()), None)
         _to_eval_mode(network)
     except (Exception, SystemExit) as error:  # the user's own code: it may raise anything
@@ -226,9 +229,14 @@ def _try(build: Callable[[], Any], sizes: Sequence[tuple[int, int]], facts: Fact
             found = replace(found, error=found.error or error)
             continue
         if logits.shape[0] == 2:
-            return replace(found, outputs=int(logits.shape[1]), size=size, error=None)
+            return replace(found, parameters=_count(network), outputs=int(logits.shape[1]), size=size, error=None)
         found = replace(found, error=HardenerError(f"it answers 2 images with {logits.shape[0]} rows of logits"))
     return found
+
+
+def _count(network: nn.Module) -> int:
+    """Return how many numbers a network has; those of lazy layers are not known before images were seen."""
+    return sum(one.numel() for one in network.parameters() if not isinstance(one, UninitializedParameter))
 
 
 def _step(build: Callable[[], Any], trial: Trial, channels: int, *, rows: bool) -> HardenerError | None:

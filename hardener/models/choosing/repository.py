@@ -41,6 +41,7 @@ _MOST_CALLS = 12
 _NUMBERS = re.compile(r"-?\d+(\.\d+)?([-,_x ]+\d+(\.\d+)?)+")
 _POWER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # 1e-4, which YAML 1.1 takes for a word
 _TRIES = re.compile(r"_*(test|demo|debug|check)", re.IGNORECASE)
+_COMMENT, _WORD = re.compile(r"^\s*//.*$", re.MULTILINE), re.compile(r"\w+")
 _OLD_WORD = re.compile(r"\basync\s*=")  # .cuda(async=True), as scripts of Python 3.6 have it
 _Names = tuple[str, ...]
 
@@ -100,12 +101,15 @@ class Repository:
         ranked = sorted((one for one in found if one[0]), key=lambda one: (-one[0], one[1]))
         return [(agreed, values) for agreed, _, values in ranked]
 
-    def calls(self, name: str, taken: Takes, last: str = "", among: Container[str] = ()) -> Iterator[dict[str, Any]]:
+    def calls(
+        self, name: str, taken: Takes, last: str = "", among: Container[str] = (), *, whole: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Yield what a class or a function is called with elsewhere, as far as that is written there.
 
         Args:
             last: a file, by its name, whose calls come after all others. Those of tests come before it.
             among: the names of its file; a call of what is chosen among them by a setting may be one of it.
+            whole: also what is not written there, as `...`.
         """
         chosen = [one.call for one in self.chosen(last, among) if one.call is not None]
         trees = sorted(self._trees, key=lambda one: (one[1].rpartition(".")[2] == last, "test" in one[1]))
@@ -115,7 +119,7 @@ class Repository:
             constants = {**_spelled(tree, module), **constants_in(tree), **local}
             given = [*self._spread(call, taken, constants), *arguments_in(call, taken.names)]
             pairs = {key: self._value(node, constants) for key, node in given if key in taken.names}
-            yield {key: value for key, value in pairs.items() if value is not ...}
+            yield {key: value for key, value in pairs.items() if value is not ... or whole}
 
     def called_besides(self, stem: str) -> frozenset[str]:
         """Return the names of all classes and functions that are called outside of one file and of tests, and that are
@@ -244,7 +248,8 @@ def repository_of(file: ModelFile) -> Repository:
     """Read the files of the repository that a model file lies in; those beside it where it lies in none."""
     top = repository_above(file.own)
     found = Repository(package=file.own.parent.name)
-    readers: list[tuple[bool, Callable[[], None]]] = []
+    readers: list[tuple[int, Callable[[], None]]] = []
+    own = {one.name for one in _code_of(file) if isinstance(one, ast.ClassDef | ast.FunctionDef)}
     for path in files_around(top or file.own.parent, deep=top is not None):
         try:
             with unheard():
@@ -255,13 +260,15 @@ def repository_of(file: ModelFile) -> Repository:
                 found.definers |= {module.removesuffix(".__init__")} if module else set()
                 found._trees.append((tree, module or path.stem))
                 uses = any(file.name in whole.split(".") for whole in imported_as(ast.walk(tree)).values())
-                readers.append((uses, functools.partial(_read_code, tree, found, module)))
+                readers.append((0 if uses else 2, functools.partial(_read_code, tree, found, module)))
             else:
+                text = _COMMENT.sub("", text) if path.suffix == ".json" else text
                 value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-                readers.append((False, functools.partial(_read_mapping, value, (), found)))
+                names_it = not own.isdisjoint(_WORD.findall(text))
+                readers.append((1 if names_it else 2, functools.partial(_read_mapping, value, (), found)))
         except (OSError, ValueError, SyntaxError, RecursionError, yaml.YAMLError):
             continue
-    for _, read in sorted(readers, key=lambda one: not one[0]):  # of the scripts, those that import the file come first
+    for _, read in sorted(readers, key=lambda one: one[0]):  # first scripts that import the file, then what names it
         with contextlib.suppress(ValueError, RecursionError):
             read()
     for names, other in found._counts.items():  # args.stages = len(args.widths)
@@ -269,6 +276,14 @@ def repository_of(file: ModelFile) -> Repository:
         for one in lists[:1]:
             _keep(names, len(one), found)
     return found
+
+
+def _code_of(file: ModelFile) -> list[ast.stmt]:
+    try:
+        with unheard():
+            return ast.parse(file.own.read_text(encoding="utf-8")).body
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return []
 
 
 def as_list(value: Any) -> Any:

@@ -20,8 +20,12 @@ _MADE_BY_NAME = {
 OF_LIBRARIES = frozenset(itertools.chain.from_iterable(_MADE_BY_NAME.values()))
 
 
-def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
-    """Return the words that code compares an argument with, or looks it up under; also code that it is handed to."""
+def words_of(name: str, value: Any, depth: int = 2, *, parts: bool = True) -> list[Any]:
+    """Return the words that code compares an argument with, or looks it up under; also code that it is handed to.
+
+    Args:
+        parts: also those that the argument begins or ends with, or holds: `resnet` of `resnet18`.
+    """
     tree, scope = code_of(value), scope_of(value)
     found: list[Any] = []
     for node in ast.walk(tree) if tree is not None else ():
@@ -31,16 +35,21 @@ def words_of(name: str, value: Any, depth: int = 2) -> list[Any]:
             if (own or inspect.ismethod(inner)) and True in handed:
                 taken = list(inspect.signature(inner).parameters)
                 place = handed.index(True)
-                found += words_of(taken[place], inner, depth - 1) if place < len(taken) else []
+                found += words_of(taken[place], inner, depth - 1, parts=parts) if place < len(taken) else []
             found += _MADE_BY_NAME.get(_whole(inner), ()) if _is_first(node, name) else ()
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr" and _is(node.args[1], name):
             found += _builders(looked_up(node.args[0], scope))
-        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) and _is(node.comparators[0], name):
+        if (
+            isinstance(node, ast.Compare)
+            and isinstance(node.ops[0], ast.In)
+            and _is(node.comparators[0], name)
+            and parts
+        ):
             found += [node.left.value] if isinstance(node.left, ast.Constant) else []
         if isinstance(node, ast.Subscript) and _is(node.slice, name):
             found += _keys_of(node.value, tree, scope)
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("startswith", "endswith"):
-            if isinstance(node.func, ast.Attribute) and _is(node.func.value, name) and node.args:
+            if isinstance(node.func, ast.Attribute) and _is(node.func.value, name) and node.args and parts:
                 found += [node.args[0].value] if isinstance(node.args[0], ast.Constant) else []
         elif isinstance(node, ast.Compare) and _is(node.left, name):
             for other in node.comparators:

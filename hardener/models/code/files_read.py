@@ -12,7 +12,8 @@ from typing import Any
 
 _CODE = {".py", ".pyc", ".pyi", ".so"}
 _OF_THE_MACHINE = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib64", "/bin", "/opt/conda")
-_NOT_THE_MODELS = {"__pycache__", ".git", "site-packages", "dist-packages"}
+_NOT_THE_MODELS = {"__pycache__", ".git", "site-packages", "dist-packages", "matplotlib", "fontconfig"}
+"""Folders of programs; the last two hold lists of fonts, which are read where a file imports what draws."""
 
 _listeners: list[tuple[int, set[str]]] = []  # thread, paths; a hook of the interpreter can be added and never removed
 _hooked = False

@@ -173,14 +173,16 @@ def reached(value: Any, depth: int = 0) -> Takes | None:
         calls: list[_Handed] = [(base, 0, set(), True) for base in inner if base is not nn.Module]
     else:
         calls = list(_handed_on(target))
-    for callee, placed, named, asks in calls:
-        further = reached(callee, depth + 1)
+    handed = [(reached(callee, depth + 1), placed, named, asks) for callee, placed, named, asks in calls]
+    needed = [set(further.required()) for further, *_ in handed if further is not None]
+    for further, placed, named, asks in handed:
         if further is not None:
             filled = further.required() if placed is None else list(further.names)[:placed]
             bound = {*named, *filled}  # what stands in place may go through *args
             for name, default in further.names.items():
                 if name not in taken.names and name not in bound:
-                    taken.names[name] = default if asks or default is not NO_DEFAULT else None
+                    asked = asks and all(name in own for own in needed)  # another branch may do without
+                    taken.names[name] = default if asked or default is not NO_DEFAULT else None
                     taken.annotations.setdefault(name, further.annotations.get(name))
     return taken
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import logging
 import sys
 import urllib.error
 import urllib.request
@@ -62,6 +63,27 @@ def _answers(host: str) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+@contextlib.contextmanager
+def hub_asked_twice() -> Iterator[None]:
+    """Let code ask HuggingFace's hub again once where it cannot be reached, and not five times in 23 s without a word
+    of use: a network is built several times. What the hub's library logs of it is not shown."""
+    asks = getattr(sys.modules.get("huggingface_hub.utils._http"), "http_backoff", None)
+    defaults = getattr(asks, "__kwdefaults__", None) or {}
+    kept = defaults.get("max_retries")
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    if kept is None:
+        yield
+        return
+    defaults["max_retries"] = 1
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        defaults["max_retries"] = kept
+        logger.setLevel(level)
 
 
 def names_of(asked: Sequence[str]) -> list[str]:

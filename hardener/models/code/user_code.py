@@ -92,6 +92,11 @@ ADVICE = (
         "numbers of two kinds meet: make tensors with dtype=x.dtype, and leave .half() and .double() out",
     ),
     (
+        r"couldn't connect to 'https://huggingface.co'",
+        "HuggingFace's hub cannot be reached: where it can be, type hf download with the name that the line has, and "
+        "copy ~/.cache/huggingface here; or build the network of its configuration, without from_pretrained",
+    ),
+    (
         _FETCHES,
         "it fetches weights from the net, which cannot be reached: switch that off there, as by pretrained=False or "
         "weights=None, and give weights by --init",

@@ -1,0 +1,3 @@
+from nets import Read
+
+model = Read(3, True)

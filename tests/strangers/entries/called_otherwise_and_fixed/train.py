@@ -1,0 +1,3 @@
+from plain import Plain
+
+model = Plain(layers=3)
