@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 _GROUP = re.compile(r"\{group\}|\(\?P<group>")
 _WORDS = ("class_depth", "label_from", "path_column", "label_column", "split_column", "images_root")
@@ -26,6 +26,7 @@ class Reading(BaseModel):
     `images_root`: the folder that the paths in a table count from; None for the table's own.
     `group_by`: what belongs together and is drawn into one split: a column of a table, or what names of files tell,
     such as `{group}_{*}.jpg`. A recipe says it, `data.group_by`.
+    `alone`: other splits are named beside; it is no option, and not kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +40,7 @@ class Reading(BaseModel):
     split_column: str | None = None
     images_root: str | None = None
     group_by: str | None = None
+    alone: bool = Field(default=False, exclude=True)
 
     @property
     def group_pattern(self) -> str | None:
@@ -57,6 +59,10 @@ class Reading(BaseModel):
     def grouped(self, by: str | None) -> Reading:
         """Return the same with what belongs together, by a recipe's `data.group_by`."""
         return self.model_copy(update={"group_by": by})
+
+    def beside(self, *others: Path | None) -> Reading:
+        """Return how what is trained on is read where other splits are named: lists beside its table divide it not."""
+        return self.model_copy(update={"alone": any(other is not None for other in others)})
 
     def of_one_split(self) -> Reading:
         """Return how what is a split by itself is read: nothing is drawn of it, so no column of groups is asked for."""

@@ -21,7 +21,7 @@ from hardener.data.split_names import (
 )
 from hardener.data.tree import Tree
 from hardener.data.unclear.answers import folders_of_answers
-from hardener.data.unclear.name_parts import classes_of, labels_by, may_be, sure_pattern, telling_parts
+from hardener.data.unclear.name_parts import classes_of, labels_by, may_be, sure_pattern, telling_parts, without
 from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
 from hardener.words import listed
@@ -106,12 +106,17 @@ def refuse_one_folder(only: Node, here: str, tree: Tree) -> None:
     Raises:
         HardenerError: something may tell them.
     """
+    while len(only.filled()) == 1 and not only.own:
+        (only,) = only.filled().values()
     if not only.is_leaf:
         return
     found = by_names(only.images())
     lists = [name for name in tree.others if name.lower().endswith(".txt") and split_of(own_name(name))]
+    books = [name for name in tree.others if name.lower().endswith(_BOOKS)]
     if not found and lists:
         found = f" If {lists[0]} tells the classes, write them to a CSV file: a column path, and a column label."
+    if not found and books:
+        found = f" If {books[0]} tells the classes, save it as CSV, with a column path and a column label."
     if found:
         start = f"all {only.count} images of {here} lie in one folder, {only.path}/, and one class is none."
         raise HardenerError(f"{start}{found}")
@@ -183,9 +188,19 @@ def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
     beside = [name for name, node in filled.items() if node.is_leaf and looks_drawn(name) and name.lower() != "mask"]
     inner = {below: f"{name}/{below}" for name, node in filled.items() for below in node.filled()}
     drawn = [below for below in inner if looks_drawn(below)]
-    if not any(says_nothing(below) for below in inner if below not in drawn):
-        drawn = []
-    return [
+    named = [(name, below) for name, node in filled.items() for below in node.filled()]
+    whole = any(says_nothing(without(below, name)) or below == name for name, below in named if below not in drawn)
+    drawn = drawn if whole else []
+    ends: dict[str, str] = {}
+    for name, below in named:  # Shrimp/Shrimp GT beside Shrimp/Shrimp
+        if below not in drawn and below.lower().startswith(name.lower()) and looks_drawn(without(below, name)):
+            ends.setdefault(below[len(name) :], f"{name}/{below}")
+    doubts = [
+        f"{place}/ looks like what was drawn on images, and is taken for images of the class like the rest: --ignore "
+        f"{shlex.quote(f'*{glob.escape(end)}')} leaves it out, and those of the other classes"
+        for end, place in ends.items()
+    ]
+    return doubts + [
         f"{place}/ looks like what was drawn on images, and is taken for {kind}: {ignoring([name])} leaves it out"
         for name, place, kind in (
             *((name, name, "a class like the rest") for name in beside if len(beside) < len(filled)),

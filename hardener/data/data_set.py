@@ -105,7 +105,7 @@ def read_data_set(
             to split, or classes that differ between splits.
     """
     with reporter.track("listing", 0, "files") as advance, telling(advance):
-        brought = read_source(root, reading)
+        brought = read_source(root, reading.beside(validation_root, test_root))
     splits = brought.splits
     divided = "train" in splits
     if not divided and None not in splits:

@@ -27,13 +27,22 @@ from hardener.data.ambiguity import (
 )
 from hardener.data.brought import SplitName
 from hardener.data.node import Node, grow
-from hardener.data.split_names import assign, looks_like_split, looks_unlabelled, says_nothing, split_of, without_shared
+from hardener.data.split_names import (
+    assign,
+    looks_like_split,
+    looks_unlabelled,
+    own_name,
+    says_nothing,
+    split_of,
+    without_shared,
+)
 from hardener.data.tree import Tree
 from hardener.data.unclear.copies import doubts_about_forms, refuse_copies
+from hardener.data.unclear.crossed import doubts_about_counted
 from hardener.data.unclear.divided import parts_of_one_set, told_part, told_sets
 from hardener.data.unclear.ids import doubts_about_ids, refuse_ids
 from hardener.data.unclear.leftover import doubts_about_leftovers, refuse_flat_splits, refuse_leftovers
-from hardener.data.unclear.repeated import doubts_about_codes, doubts_about_levels, refuse_repeated
+from hardener.data.unclear.repeated import begins_with, doubts_about_codes, doubts_about_levels, refuse_repeated
 from hardener.data.unclear.twins import doubts_about_twins
 from hardener.data.unclear.untaken import is_no_data
 from hardener.errors import HardenerError
@@ -246,6 +255,7 @@ def _read_classes(
             layout.doubts += [
                 *doubts_about_drawn_folders(filled),
                 *doubts_about_forms(filled),
+                *doubts_about_counted(filled),
                 *doubts_about_leftovers(filled),
                 *(doubts_about_codes(filled, here) or doubts_about_ids(filled)),
                 *doubts_about_levels(filled, images),
@@ -299,6 +309,9 @@ def _short(folders: Mapping[str, str]) -> dict[str, str]:
 
 
 def _tell_level(filled: Mapping[str, Node], split: SplitName | None, layout: Layout) -> None:
+    wrapped = {name: _unwrapped(node) for name, node in filled.items()}
+    if any(node.own and node.filled() for node in wrapped.values()):  # cat/cat/1.png, cat/cat/crops/1.png
+        filled = wrapped
     nested = [name for name, node in filled.items() if node.filled()]
     deeper = {name for node in filled.values() for name in node.filled()}
     if len(deeper) > 1 and split in (None, "train"):
@@ -307,12 +320,35 @@ def _tell_level(filled: Mapping[str, Node], split: SplitName | None, layout: Lay
             f"class folders hold folders of their own ({example}): the first level was taken, {len(filled)} classes; "
             f"--class-depth 2 takes the next, {len(deeper)} names, and --class-depth leaf the deepest"
         )
-    both = [f"{name}/{next(iter(filled[name].filled()))}" for name in nested if filled[name].own]
-    if len(deeper) == 1 and both and not says_nothing(next(iter(deeper))):
+    both = [next(iter(filled[name].filled().values())).path for name in nested if filled[name].own]
+    if len(deeper) == 1 and both and (made := _made_of_those_above(filled, nested)):
+        layout.doubts.append(f"{made}: {ignoring(deeper)} leaves the inner ones out")
+    elif len(deeper) == 1 and both and not says_nothing(next(iter(deeper))):
         layout.notes.append(
             f"class folders hold images, and folders of images ({some(both)}): all are taken; "
             f"{ignoring(deeper)} leaves the inner ones out"
         )
+
+
+def _unwrapped(node: Node) -> Node:
+    """Return the folder inside folders that hold one folder and nothing else."""
+    while not node.own and len(node.filled()) == 1:
+        (node,) = node.filled().values()
+    return node
+
+
+def _made_of_those_above(filled: Mapping[str, Node], nested: Sequence[str]) -> str:
+    """Say so where images in inner folders are called after those above: `CROPPED/001_01` after `001`."""
+    for node in (filled[name] for name in nested if filled[name].own):
+        known = {own_name(image) for image in node.own}
+        inner = [image for child in node.filled().values() for image in child.images()]
+        after = [image for image in inner if begins_with(own_name(image), known)]
+        if after and 2 * len(after) > len(inner):
+            return (
+                f"{after[0]} is called after {begins_with(own_name(after[0]), known)} above it, so it looks made of "
+                "it, and what is trained on in one form may be tested on in the other"
+            )
+    return ""
 
 
 def _leave_unlabelled(names: Sequence[str], tree: Tree) -> None:

@@ -9,9 +9,18 @@ from itertools import accumulate, takewhile
 from hardener.data.brought import SplitName
 
 _WORDS: dict[SplitName, str] = {
-    "train": "train|training|trn|trainval",
-    "validation": "val|valid|validation|validate|validating|dev|develop|development|cross[ _-]?val(?:idation)?",
-    "test": "test|tests|testing|tst|holdout|hold[ _-]?out|held[ _-]?out|heldout|eval|evaluation",
+    "train": (
+        "train|training|trn|trainval|trainingsdaten|lerndaten|entrenamiento|treino|treinamento|apprentissage|"
+        "entra[iî]nement|addestramento|训练集?|訓練|обучение|обучающая"
+    ),
+    "validation": (
+        "val|valid|validation|validate|validating|dev|develop|development|cross[ _-]?val(?:idation)?|"
+        "validierung|validierungsdaten|validaci[oó]n|valida[cç][aã]o|validazione|验证集?|検証|валидация"
+    ),
+    "test": (
+        "test|tests|testing|tst|holdout|hold[ _-]?out|held[ _-]?out|heldout|eval|evaluation|"
+        "testdaten|pr[uü]fdaten|prueba|pruebas|teste|测试集?|テスト|тест"
+    ),
 }
 _FILLER = (
     "seg|sets?|data|datasets?|images?|imgs?|pics?|pictures?|photos?|split|folder|dir|samples?|jpe?gs?|pngs?|"

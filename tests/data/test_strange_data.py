@@ -79,10 +79,10 @@ def test_files_that_are_named_by_a_url_are_found(tmp_path: Path) -> None:
 def test_the_column_that_is_advised_is_the_one_that_repeats_itself(tmp_path: Path) -> None:
     fill(tmp_path, *(f"{place}.png" for place in range(8)))
     rows = [f"{place}.png,{'Katze' if place % 2 else 'Hund'},bem {place // 2}" for place in range(8)]
-    (tmp_path / "t.csv").write_text("\n".join(["Bild,Klasse,Bemerkung", *rows]))
-    with pytest.raises(HardenerError, match=r"--label-column Klasse\.$"):
+    (tmp_path / "t.csv").write_text("\n".join(["Bild,Rubrik,Bemerkung", *rows]))
+    with pytest.raises(HardenerError, match=r"--label-column Rubrik\.$"):
         read_source(tmp_path / "t.csv", AS_FOUND)
-    assert read_data_set(tmp_path / "t.csv", reading=Reading(label_column="Klasse")).classes == ("Hund", "Katze")
+    assert read_data_set(tmp_path / "t.csv", reading=Reading(label_column="Rubrik")).classes == ("Hund", "Katze")
 
 
 def test_an_image_of_two_classes_is_not_said_to_be_unnamed(tmp_path: Path) -> None:

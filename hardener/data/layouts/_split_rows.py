@@ -34,6 +34,9 @@ _MOST = 50
 _WORD = r"(?:file|image)?(?:lists?|files?|filenames?|names|ids|paths?)"
 _NAMED = re.compile(rf"(?:{_WORD}[\W_]+)?(?P<split>.+?)(?:[\W_]*{_WORD})?(?:[\W_]*(?P<number>\d{{1,2}}))?", re.I | re.S)
 _HINT = re.compile(r"trn|train|val|te?st|dev|hold|held", re.I)
+_SHORT: dict[str, SplitName] = {
+    "tr": "train", "va": "validation", "val": "validation", "te": "test", "ts": "test"
+}  # fmt: skip
 _FOLD = re.compile(r"(?:cv|k?folds?|splits?|runs?|seeds?|trials?)[\W_]*(\d{1,2})(?!\d)", re.I)
 _BOTH = re.compile(r"train(?:ing)?[\W_]*(?:and[\W_]*)?val(?:id(?:ation)?)?", re.I)
 _FIRST_KEY = re.compile(r'\s*\{\s*"([^"]+)"\s*:\s*[\[{]')
@@ -105,9 +108,11 @@ def _by_name(place: Place, names: list[str]) -> Iterator[Told]:
     """Yield the lists that are called like splits, those of each number by themselves: DTD's ten `train1.txt`."""
     numbered: dict[str, dict[str, SplitName | None]] = defaultdict(dict)
     worded: dict[str, SplitName | None] = {}
+    short = {name: _SHORT[own] for name in names if (own := own_name(name).lower()) in _SHORT}
+    short = short if "train" in short.values() and len(set(short.values())) > 1 else {}
     for name in names:
         own = own_name(name)
-        split, number = _split_and_number(own)
+        split, number = (short[name], "") if name in short else _split_and_number(own)
         if split is not None:
             numbered[number or _fold_in(name)][name] = split
         elif _HINT.search(own) and (split := split_in(own)):
@@ -133,6 +138,13 @@ def _split_and_number(stem: str) -> tuple[SplitName | None, str]:
         return split_of(f"{stem[: fold.start()]} {stem[fold.end() :]}".strip(" _-.")), fold[1]
     found = _NAMED.fullmatch(stem)
     return (None, "") if found is None else (split_of(found["split"]), str(int(found["number"] or 0) or ""))
+
+
+def fold_of(stem: str) -> str:
+    """Return the number of the fold or set that a list's name tells beside its split; an empty text where none is."""
+    number = _split_and_number(stem)[1]
+    found = re.search(r"(\d{1,2})(?!.*\d)", stem) if not number and split_in(stem) else None
+    return number or ("" if found is None else str(int(found[1])))
 
 
 def _fold_in(name: str) -> str:

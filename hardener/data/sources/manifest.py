@@ -12,8 +12,9 @@ from hardener.config.reading import Reading
 from hardener.data.brought import Brought
 from hardener.data.index import Seen, indexed
 from hardener.data.layouts._division import divided_by_lists, divided_by_names
+from hardener.data.layouts._split_rows import fold_of
 from hardener.data.place import Folder
-from hardener.data.split_names import split_in
+from hardener.data.split_names import own_name, split_in
 from hardener.data.tables.class_files import is_called_after_classes, with_names_told
 from hardener.data.tables.columns import names_columns
 from hardener.data.tables.content import looks_like_image
@@ -69,7 +70,8 @@ def _bring(root: Path, place: Folder, reading: Reading) -> tuple[Brought, list[s
     lists = _lists_beside(root, "" if beside == "." else beside, reading)
     found = with_names_told(found, place, lists)
     looked = [beside, *dict.fromkeys(name.rpartition("/")[0] for name in lists), *lists]
-    if lists and split_in(root.stem) in (None, "train"):
+    split = split_in(root.stem)
+    if lists and (split is None or (split == "train" and not reading.alone)):
         return divided_by_lists(found, place, Tree(others=lists), (), reading), looked
     return found, looked
 
@@ -82,7 +84,8 @@ def _lists_beside(root: Path, beside: str, reading: Reading) -> list[str]:
         with contextlib.suppress(OSError):
             names = sorted(entry.name for entry in os.scandir(root.parent / folder) if entry.is_file())
             found += [f"{start}{folder}/{name}" if folder else f"{start}{name}" for name in names[: _MOST + 1]]
-    own = f"{start}{root.name}"
+    own, number = f"{start}{root.name}", fold_of(root.stem)
+    found = [name for name in found if not number or fold_of(own_name(name)) in ("", number)]  # no other fold's
     fit = [name for name in found if (name.lower().endswith(ENDINGS) or is_called_after_classes(name)) and name != own]
     return [] if len(fit) > _MOST else [name for name in fit if not is_passed_over(name, reading.ignore)]
 

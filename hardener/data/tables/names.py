@@ -16,7 +16,8 @@ PATHS = _words(
 LABELS = _words(
     "label labels classname class labelname target category categoryname species breed diagnosis dx disease variety "
     "y cls genre type kind finding emotion expression groundtruth gt answer classlabel labelid classid categoryid "
-    "targetid tag tags choice subject"
+    "targetid tag tags choice subject defecttype defect diagnostic klasse kategorie befund diagnose fehlerart classe "
+    "catégorie étiquette clase categoría categoria etiqueta etichetta 类别 标签 класс"
 )
 SPLITS = _words("split set subset partition usage phase fold datasplit dataset imageset traintest splitname")
 

@@ -157,9 +157,26 @@ def of_objects(name: str, found: object) -> Table:
         raise HardenerError(
             f'{name} is no list of objects. A row an image is read, such as {{"path": "imgs/1.jpg", "label": "cat"}}.'
         )
-    found = [_flat(item) for item in found]
+    found = [_flat(item) for item in _accepted(found)]
     header = list(dict.fromkeys(key for item in found for key in item))
     return Table(name, {key: [as_text(item.get(key)) for item in found] for key in header})
+
+
+def _accepted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return Prodigy's rows that were accepted, with the one option that was chosen as their label; others as they are.
+
+    There `answer` says what became of a row, and is no class.
+    """
+    answers = {item.get("answer") for item in found}
+    if not answers or not answers <= {"accept", "reject", "ignore"}:
+        return found
+    kept = [{key: item[key] for key in item if key != "answer"} for item in found if item["answer"] == "accept"]
+    chosen = [item.pop("accept", None) for item in kept]
+    for item, options in zip(kept, chosen, strict=True):
+        if isinstance(options, list):
+            item["label"] = options[0] if len(options) == 1 else ""
+            item.pop("options", None)
+    return kept
 
 
 def _flat(item: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hardener.data.unclear.ids import NO_TABLE
 from hardener.data.unclear.leftover_words import (
     COPIES,
     FILLERS,
+    PLAIN,
     TAKEN_OUT,
     UNSORTED,
     plain_letters,
@@ -44,7 +45,10 @@ _KINDS = {
         "backups?|back up|bkp?|bak|old|copy|archived?|tmp|temp|temporary|caches?|cached|thumbnails?|thumbs|"
         f"{plain_letters(COPIES)}"
     ),
-    _PLAIN: "images?|imgs?|data|datasets?|samples?|examples?|all|everything|extras?|combined",
+    _PLAIN: (
+        "images?|imgs?|data|datasets?|samples?|examples?|all|everything|extras?|combined|"
+        f"(?:{plain_letters(PLAIN)})(?: (?:{plain_letters(FILLERS)}))?"
+    ),
 }
 """What a folder may hold, and the words that say so, in small letters and with one space between them."""
 _FILLER = (

@@ -1,5 +1,5 @@
 """Words of other languages than English for folders that are hardly classes: what people and their file managers call
-what is not sorted yet, was taken out, or is a copy. What may as well be a class, as a bin may, is not here."""
+what is not sorted yet, was taken out, or is a copy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ UNSORTED = (
     r"(?:未分类|未分類|未标注|未標註|未标记|未整理|待分类|待分類|待标注|待处理)(?:的?(?:图片|圖片|照片|图像)|の?(?:画像|写真))?|"
     r"杂项|新建文件夹|新文件夹|新しいフォルダー?|미분류|새 폴더"
 )
-TAKEN_OUT = r"aussortiert\w*|gelöscht\w*|verwijderd|supprimé\w*|eliminad[oa]s|borrad[oa]s|удал[её]н\w*|已删除|削除済み"
+TAKEN_OUT = (
+    r"aussortiert\w*|gelöscht\w*|zu löschen|nicht verwenden|duplikate?|doppelte?|verwijderd|supprimé\w*|"
+    r"papierkorb|corbeille|papelera|lixeira|cestino|корзина|回收站|ゴミ箱|휴지통|eliminad[oa]s|borrad[oa]s|удал[её]н\w*|已删除|削除済み"
+)
+PLAIN = r"alle|gesamt|todas|todos|toutes?|tutte|tutti|все|全部|beispiele?|ejemplos?|exemplos?|exemples?|esempi"
 COPIES = r"sicherung(?:en)?|kopien?|copies?|copie|sauvegardes?|copias?|kopia|yedek|копия|копии|备份|副本|複製|コピー"
 FILLERS = (
     r"bilder|aufnahmen|ordner|dateien|foto|fotos|afbeeldingen|bestanden|fichiers|dossier|imagen|imágenes|archivos|carpeta|"

@@ -57,7 +57,21 @@ def shape_of(names: Iterable[str]) -> Shape | None:
 def sure_pattern(names: Sequence[str]) -> str | None:
     """Return the pattern that plainly reads classes; None where there is none, or a split has others than train."""
     pattern = guess(names)
-    return None if pattern is None or _differ(labels_by(pattern, names)) else pattern
+    labels = {} if pattern is None else labels_by(pattern, names)
+    if _differ(labels) or (crossed(labels.values()) and telling_parts(names)):  # 4711A_OK: a product and its state
+        return None
+    return pattern
+
+
+def crossed(names: Iterable[str]) -> tuple[set[str], set[str]] | None:
+    """Return the two parts that names are made of, where each of one goes with each of the other; else None."""
+    found = set(names)
+    for cut in (r"([^\W_]+)[\W_]+(.+)", r"(.+)[\W_]+([^\W_]+)", r"([^\W\d_]+)[\W_]*(\d.*)", r"(\d+)[\W_]*([^\W\d_]+)"):
+        pairs = {match.groups() for name in found if (match := re.fullmatch(cut, name))}
+        first, second = {one for one, _ in pairs}, {other for _, other in pairs}
+        if len(pairs) == len(found) == len(first) * len(second) and min(len(first), len(second)) > 1:
+            return first, second
+    return None
 
 
 def telling_parts(names: Sequence[str]) -> list[str]:

@@ -30,6 +30,7 @@ _SURE = 0.8
 _DIVIDED = " (what is drawn divides the images of a folder, unless data.group_by keeps them together)"
 _NUMBERED = re.compile(r"^(?!.*class).*\d", re.I)
 """Names that have a number, and do not say that it is a class's."""
+_ONLY_DIGITS = re.compile(r"[\d\W_]*\d[\d\W_]*")
 _COUNT = re.compile(r"[\W_]*\d+$")
 _COUNT_OR_LETTER = re.compile(r"(?:^|[\W_]*)(?:\d+|(?<=[\W_])[a-z])$", re.I)
 _GRADED = re.compile(r"class|label|grade|level|type|stage|score|kind|categor|degree|severity|rating|quality", re.I)
@@ -290,6 +291,8 @@ def _starts(codes: set[str]) -> set[str]:
 
 def _are_counted(names: Collection[str]) -> bool:
     """Tell whether names are numbers, or one word and a number or letter (`sample_a`), and not a grade's or class's."""
+    if all(map(_ONLY_DIGITS.fullmatch, names)):  # 0001-1000, 2023-11-02
+        return True
     stems = {_COUNT_OR_LETTER.sub("", name).lower() for name in names}
     return stems == {""} or (len(stems) == 1 and len(names) > 1 and not any(map(_GRADED.search, stems)))
 
@@ -352,7 +355,7 @@ def _made_of(filled: Mapping[str, Node]) -> str:
     stems = {name: [own_name(image) for image in node.images()] for name, node in filled.items()}
     for source, made in itertools.permutations(stems, 2) if len(stems) == 2 else ():
         known = set(stems[source])
-        after = {stem: of for stem in stems[made] if (of := _begins_with(stem, known))}
+        after = {stem: of for stem in stems[made] if (of := begins_with(stem, known))}
         if len(after) >= _SURE * len(stems[made]) and len(set(after.values())) > 1:
             stem = next(iter(after))
             return (
@@ -363,7 +366,7 @@ def _made_of(filled: Mapping[str, Node]) -> str:
     return ""
 
 
-def _begins_with(stem: str, known: Collection[str]) -> str | None:
+def begins_with(stem: str, known: Collection[str]) -> str | None:
     """Return the longest beginning of a name, up to a mark, that is another's whole name; None where none is."""
     ends = reversed([place for place, sign in enumerate(stem) if not sign.isalnum()])
     return next((stem[:end] for end in ends if stem[:end] in known), None)
