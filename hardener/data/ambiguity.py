@@ -28,21 +28,8 @@ from hardener.words import listed
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _TEXTS = (
-    *_TABLES,
-    ".txt",
-    ".lst",
-    ".json",
-    ".xml",
-    ".yaml",
-    ".yml",
-    ".md",
-    ".pts",
-    ".mat",
-    ".html",
-    ".doc",
-    ".docx",
-    ".pdf",
-)
+    *_TABLES, ".txt", ".lst", ".json", ".xml", ".yaml", ".yml", ".md", ".pts", ".mat", ".html", ".doc", ".docx", ".pdf",
+)  # fmt: skip
 _BOOKS = (".mat", ".xlsx", ".xls", ".ods", ".pkl")
 _MANY_BOOKS = 4  # MATLAB files; fewer hold all images of a split each
 _LABELS = re.compile(r"(?:\w+_)?(?:labels?|y|targets?|classes)(?:_\w+)?\.(?:txt|npy)", re.I)

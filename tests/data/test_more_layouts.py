@@ -148,3 +148,39 @@ def test_ranges_of_numbers_below_classes_are_no_classes_first(tmp_path: Path) ->
     ]
     fill(tmp_path, *(f"{way}.png" for way in ways))
     assert "may be the classes. --class-depth 1 takes BLA, EBO" in refused(tmp_path)
+
+
+def test_folders_of_classes_called_images_are_kept_and_other_forms_beside_are_left_out(tmp_path: Path) -> None:
+    names = [f"{kind}_{place:02}" for kind in ("Short", "Spur") for place in range(8)]
+    root = fill(tmp_path / "d", *(f"images/{name.partition('_')[0]}/{name}.png" for name in names))
+    fill(root, *(f"rotation/{name.partition('_')[0]}_rotation/{name}.png" for name in names), "used/extra.png")
+    fill(root, "used/more.png")
+    words = shlex.split(refused(root).partition("same images. ")[2].partition(" takes images alone")[0])
+    assert words == ["--ignore", "rotation", "--ignore", "used"]
+    assert read_data_set(root, reading=Reading(ignore=("rotation", "used"))).classes == ("Short", "Spur")
+
+
+def test_datumaros_and_fiftyones_json_are_read(tmp_path: Path) -> None:
+    names = [f"{place:03}.png" for place in range(30)]
+    fill(tmp_path / "a", *(f"images/train/{name}" for name in names))
+    items = [
+        {"id": name[:3], "annotations": [{"type": "label", "label_id": place % 2}], "image": {"path": name}}
+        for place, name in enumerate(names)
+    ]
+    items[0]["annotations"] = [{"type": "bbox", "label_id": 0, "bbox": [0, 0, 2, 2]}]
+    labels = {"label": {"labels": [{"name": "ok"}, {"name": "rust"}]}}
+    write(tmp_path / "a/annotations/train.json", json.dumps({"info": {}, "categories": labels, "items": items}))
+    found = read_data_set(tmp_path / "a")
+    assert (found.classes, sum(len(own) for own in found.splits.values())) == (("ok", "rust"), 29)
+    fill(tmp_path / "b", *(f"data/{name}" for name in names))
+    samples = [
+        {
+            "filepath": f"data/{name}",
+            "tags": ["test" if place > 23 else "train", "seen"],
+            "ground_truth": {"_cls": "Classification", "tags": [], "label": ("bird", "boat")[place % 2]},
+        }
+        for place, name in enumerate(names)
+    ]
+    write(tmp_path / "b/samples.json", json.dumps({"samples": samples}))
+    found = read_data_set(tmp_path / "b")
+    assert (found.classes, found.test and len(found.test)) == (("bird", "boat"), 6)

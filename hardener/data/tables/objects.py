@@ -52,12 +52,48 @@ def of_json(name: str, text: str) -> Table:
         return of_objects(name, [{own: key, **value} for key, value in found.items()])
     if isinstance(found, dict) and (listed := _of_lists(found)):
         return Table(name, {"path": [path for path, _ in listed], "label": [label for _, label in listed]})
-    if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):  # noqa: SIM102
-        if len({len(value) for value in found.values()}) == 1:
+    if isinstance(found, dict) and (items := _of_items(found) or _of_samples(found)):
+        return of_objects(name, items)
+    if isinstance(found, dict) and found and all(isinstance(value, list) for value in found.values()):
+        listed_rows = len(found) == 1 and all(isinstance(row, dict) for value in found.values() for row in value)
+        if len({len(value) for value in found.values()}) == 1 and not listed_rows:
             return Table(name, {key: [as_text(value) for value in column] for key, column in found.items()})
     if isinstance(found, list) and (rows := _of_tasks(found)):
         return of_objects(name, rows)
     return of_objects(name, only_list(found) or found)
+
+
+def _of_items(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the images of Datumaro's JSON with their labels as rows; nothing for another object.
+
+    An image without a label of its own, or with several, has an empty cell.
+    """
+    try:
+        names = [label["name"] for label in found["categories"]["label"]["labels"]]
+        rows = []
+        for item in found["items"]:
+            own = [one["label_id"] for one in item["annotations"] if one["type"] == "label"]
+            path = item.get("image", {}).get("path") or item["id"]
+            rows.append({"path": path, "label": names[own[0]] if len(own) == 1 else ""})
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return []
+    return rows if any(row["label"] for row in rows) else []
+
+
+def _of_samples(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return FiftyOne's samples as rows, with the split that their tags tell; nothing for another object."""
+    samples = found.get("samples")
+    if not isinstance(samples, list) or not all(isinstance(one, dict) and "filepath" in one for one in samples):
+        return []
+    rows = []
+    for one in samples:
+        told = {key: own["label"] for key, own in one.items() if isinstance(own, dict) and "label" in own}
+        tags = one.get("tags")
+        splits = [tag for tag in tags if isinstance(tag, str) and split_of(tag)] if isinstance(tags, list) else []
+        rows.append({"filepath": one["filepath"], **told, "split": splits[0] if len(splits) == 1 else ""})
+    if not any(row["split"] for row in rows):
+        rows = [{key: row[key] for key in row if key != "split"} for row in rows]
+    return rows if any(len(row) > 1 for row in rows) else []
 
 
 def _of_tasks(found: list[Any]) -> list[dict[str, Any]]:

@@ -154,6 +154,12 @@ def refuse_leftovers(filled: Mapping[str, Node], here: str) -> None:
     elif sure := [name for name in hardly if _holds_the_same_classes(filled[name], rest)]:
         why = f"and {sure[0]}/ has folders of the same names as those beside it"
     elif sure := [name for name in hardly if _holds_the_same_files(filled[name], rest)]:
+        if hardly[sure[0]] == _PLAIN and len(filled[sure[0]].filled()) > 1:  # images/cat beside rotated/
+            raise HardenerError(
+                f"the files of {some(f'{name}/' for name in rest)} below {here} are called like those in the folders "
+                f"of {sure[0]}/, so they look like other forms of the same images. {ignoring(rest)} takes {sure[0]} "
+                f"alone. If all folders there ({some(filled)}) are classes, pass --class-depth 1."
+            )
         why = "and its files are called like those of the folders beside it"
     else:
         return
