@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_tables_beside import fill, numbered
-from trees import write
+from trees import classes, write
 
 from hardener.data.data_set import read_data_set
 
@@ -41,3 +41,13 @@ def test_what_names_other_classes_is_not_told(text: str, tmp_path: Path) -> None
     write(tmp_path / "table.csv", "image,label", *(f"{number:03}.png,{number % 2 + 1}" for number in range(24)))
     write(tmp_path / "classes.txt", text)
     assert told(tmp_path) == []
+
+
+@pytest.mark.parametrize("file", ["classes.txt", "Klassen.txt", "class_names.csv"])
+def test_names_of_numbered_folders_are_told_too(file: str, tmp_path: Path) -> None:
+    root = classes(tmp_path / "d", "train/1", "train/2", "test/1", "test/2")
+    write(root / file, "1: bolt", "2: nut")
+    found = read_data_set(root)
+    assert found.classes == ("1", "2")
+    (note,) = found.brought.notes
+    assert note.endswith(f"{file} seems to name them: 1 bolt, 2 nut. To see names instead, rename the folders")

@@ -10,6 +10,7 @@ from hardener.data.layouts import LAYOUTS
 from hardener.data.layouts._division import divided_by_names
 from hardener.data.layouts._other_classes import read_folders, see_that_tables_agree
 from hardener.data.place import Place
+from hardener.data.tables.class_files import with_names_told
 from hardener.data.unclear.leftover import said_once
 from hardener.data.unclear.untaken import doubts_about_splits
 
@@ -38,4 +39,4 @@ def read_inside(place: Place, reading: Reading) -> Brought:
     found = divided_by_names(found)
     if None in found.splits:
         found = replace(found, doubts=(*found.doubts, *doubts_about_splits(place, tree, (), list(classes))))
-    return found
+    return with_names_told(found, place, tree.others, "rename the folders")

@@ -13,7 +13,10 @@ from hardener.data.split_names import words_of
 from hardener.data.tables.content import lines_of
 
 _ENDINGS = (".txt", ".names", ".json", ".csv", ".tsv", ".pbtxt", ".yaml", ".yml")
-_CLASS = {"class", "classes", "label", "labels", "category", "categories", "names", "name"}
+_CLASS = {
+    "class", "classes", "label", "labels", "category", "categories", "names", "name", "klasse", "klassen", "clases",
+    "classi", "kategorien",
+}  # fmt: skip
 _MAP = {"map", "mapping", "names", "name", "idx", "index", "id", "ids", "to", "list", "dict", "dictionary"}
 _LARGEST, _SHOWN = 1 << 20, 5
 _ITEM = re.compile(r"\bid\s*:\s*(\d+)|\b(display_name|name)\s*:\s*[\"']([^\"'\n]+)[\"']")
@@ -21,11 +24,14 @@ _PAIR = re.compile(r"\s*[\"']?(\d+)[\"']?\s*(?:[:=,;\t ]\s*)+[\"']?(.+?)[\"']?\s
 _TURNED = re.compile(r"\s*[\"']?(.+?)[\"']?\s*(?:[:=,;\t ]\s*)+(\d+)\s*,?\s*")
 
 
-def with_names_told(brought: Brought, place: Place, files: Iterable[str]) -> Brought:
+def with_names_told(
+    brought: Brought, place: Place, files: Iterable[str], how: str = "write them into the table"
+) -> Brought:
     """Say what a file beside calls classes that are numbers. These stay: a test in another folder has no such file.
 
     Args:
         files: that may name them, by their names from the place.
+        how: the user gets names.
     """
     numbers = sorted({name for group in brought.splits.values() for name in group.classes})
     if not numbers or not all(name.isdecimal() for name in numbers):
@@ -45,7 +51,7 @@ def with_names_told(brought: Brought, place: Place, files: Iterable[str]) -> Bro
         more = ", …" if len(numbers) > _SHOWN else ""
         note = (
             f"the classes are called by their numbers; {file} seems to name them: {shown}{more}. To see names instead, "
-            "write them into the table"
+            f"{how}"
         )
         return replace(brought, notes=(*brought.notes, note))
     return brought
