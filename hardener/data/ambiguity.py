@@ -173,9 +173,9 @@ def doubts_about_drawn_folders(filled: Mapping[str, Node]) -> list[str]:
     A class may be called `mask`, beside `no_mask`.
     """
     beside = [name for name, node in filled.items() if node.is_leaf and looks_drawn(name) and name.lower() != "mask"]
-    inner = {below: f"{name}/{below}" for name, node in filled.items() for below in node.filled()}
-    drawn = [below for below in inner if looks_drawn(below)]
     named = [(name, below) for name, node in filled.items() for below in node.filled()]
+    inner = {below: f"{name}/{below}" for name, below in named}
+    drawn = [below for below in inner if looks_drawn(below)]
     whole = any(says_nothing(without(below, name)) or below == name for name, below in named if below not in drawn)
     drawn = drawn if whole else []
     ends: dict[str, str] = {}

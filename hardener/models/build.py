@@ -202,9 +202,8 @@ def _besides(choice: ModelChoice, num_classes: int, channels: Sequence[int], siz
     bare = dataclasses.replace(choice, pretrained=False)
     loaded = _plain(bare, num_classes, channels[0], size)
     outputs = {} if loaded is None else _outputs(loaded.network, channels[0], [size], num_classes)
-    if outputs:
-        theirs = f" {loaded.scripts}" if loaded is not None and loaded.scripts else ""
-        return theirs + " --replace-head" * (outputs[size] != num_classes)
+    if loaded is not None and outputs:
+        return f" {loaded.scripts}" * bool(loaded.scripts) + " --replace-head" * (outputs[size] != num_classes)
     fits = _what_fits(bare, num_classes, channels, *size)
     return "" if fits is None else f" {fits.options}"
 
@@ -323,10 +322,9 @@ def fit_head(
             else "Evaluate it on images of its own classes, or train it on these first: hardener train MODEL --data "
             "DIR --init FILE --replace-head."
         )
-        theirs = f"{built.loaded.scripts} " if built.loaded.scripts else ""
         raise HardenerError(
             f"{differ} {fresh}",
-            options=f"{theirs}--replace-head" if start is None or start.trains else "",
+            options=f"{built.loaded.scripts} --replace-head".lstrip() if start is None or start.trains else "",
         )
     if replace and behind:
         return _with_head_behind(built, num_classes, start)

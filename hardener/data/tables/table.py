@@ -188,8 +188,8 @@ def _of_rows(name: str, rows: Sequence[tuple[int, Sequence[str]]]) -> Table:
     _refuse_twice(name, header)
     cells: list[list[str]] = [[] for _ in header]
     below = rows[1:] if headed else rows
-    torn = [line for line, row in below if _is_longer(row, len(header))]
-    torn = torn if len(torn) <= _TORN * len(below) else []
+    longer = [line for line, row in below if _is_longer(row, len(header))]
+    torn = set(longer) if len(longer) <= _TORN * len(below) else set()
     for line, row in (pair for pair in below if pair[0] not in torn):
         if len(row) < len(header) or _is_longer(row, len(header)):
             raise HardenerError(
@@ -201,7 +201,7 @@ def _of_rows(name: str, rows: Sequence[tuple[int, Sequence[str]]]) -> Table:
     columns: dict[str, list[str]] = {}
     for column_name, column in zip(header, cells, strict=True):
         columns |= _opened(column_name, column) or {column_name: column}
-    return Table(name, columns, headed, tuple(torn))
+    return Table(name, columns, headed, tuple(sorted(torn)))
 
 
 def _is_longer(row: Sequence[str], width: int) -> bool:

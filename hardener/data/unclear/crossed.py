@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from hardener.data.node import Node
 from hardener.data.unclear.name_parts import classes_of, crossed, labels_by
+from hardener.data.unclear.repeated import DIVIDED
 from hardener.words import listed
 
 
@@ -27,8 +28,7 @@ def doubts_about_counted(filled: Mapping[str, Node]) -> list[str]:
             return [
                 f"the folders are called by {len(words)} words ({listed(sorted(words)[:5], 5)}) and the same "
                 f"{len(counts)} counts ({listed(sorted(counts)[:5], 5)}), so they may be videos, days or batches of "
-                f"{len(words)} classes: if so, pass --label-from {shlex.quote(pattern)}, {gives}"
-                " (what is drawn divides the images of a folder, unless data.group_by keeps them together)"
+                f"{len(words)} classes: if so, pass --label-from {shlex.quote(pattern)}, {gives}{DIVIDED}"
             ]
     return []
 

@@ -27,7 +27,7 @@ _FEW = 12
 """Names that a pattern lists one by one."""
 _SURE = 0.8
 """The share of folders that hold one of the names which most hold."""
-_DIVIDED = " (what is drawn divides the images of a folder, unless data.group_by keeps them together)"
+DIVIDED = " (what is drawn divides the images of a folder, unless data.group_by keeps them together)"
 _NUMBERED = re.compile(r"^(?!.*class).*\d", re.I)
 """Names that have a number, and do not say that it is a class's."""
 _ONLY_DIGITS = re.compile(r"[\d\W_]*\d[\d\W_]*")
@@ -219,7 +219,7 @@ def refuse_repeated(filled: Mapping[str, Node], here: str, images: Sequence[str]
     first = f"--class-depth 1 takes {some(filled)}"
     others = f"{_together(found, filled, here, images)}{_same_files(filled)}".strip()
     if _are_counted(found.names) and not _are_counted(filled):  # of clips, persons or samples
-        first, others = f"{first}{_DIVIDED};", others.replace(_DIVIDED, "").removesuffix(";") + "."
+        first, others = f"{first}{DIVIDED};", others.replace(DIVIDED, "").removesuffix(";") + "."
     else:
         first, others = others, f"{first}."
     raise HardenerError(f"{start}, and either may be the classes.{_deepest(found, filled)} {first} {others}")
@@ -261,7 +261,7 @@ def doubts_about_codes(filled: Mapping[str, Node], here: str) -> list[str]:
     sure = len(starts) <= 2 * _FEW and set(labels_by(pattern, images).values()) == starts
     alike = f"({some(kinds)}), so the folders may be persons, places or cameras"
     if kinds != every and _are_persons(filled):
-        way = f" {told(pattern, images)}{_DIVIDED};" if sure else ""
+        way = f" {told(pattern, images)}{DIVIDED};" if sure else ""
         raise HardenerError(
             f"the names of the files end alike in every folder of {here} {alike}.{way} --class-depth 1 takes "
             f"{some(filled)}."
@@ -314,7 +314,7 @@ def _together(found: Repeated, filled: Mapping[str, Node], here: str, images: Se
     starts = tuple(f"{filled[name].path}/" for name in held)
     rest = labels_by(found.pattern, [name for name in images if not name.startswith(starts)])
     if first_split(filled[largest[0]].path.split("/")[:-1]):
-        return f"{together}{_DIVIDED};"
+        return f"{together}{DIVIDED};"
     together += ", and draws the images to validate and to test on from each;"
     if not set(found.names) <= set(rest.values()):
         return together

@@ -153,8 +153,10 @@ def _submodule(name: str, folders: Sequence[Path]) -> str | None:
             told = (folder / ".gitmodules").read_text()
         for section in told.split("[submodule")[1:]:
             way, url = (re.search(rf"^\s*{key}\s*=\s*(\S+)", section, re.M) for key in ("path", "url"))
-            place = None if way is None else folder / way[1]
-            if way is None or place is None or url is None or (place.is_dir() and any(place.iterdir())):
+            if way is None or url is None:
+                continue
+            place = folder / way[1]
+            if place.is_dir() and any(place.iterdir()):
                 continue
             if not {*Path(way[1]).parts, Path(url[1]).stem}.isdisjoint(name.split(".")):
                 fetch = ["git", "clone", url[1], str(place)]
